@@ -1,0 +1,188 @@
+//! Every reason with which Tradewarden says something other than a plain yes: one closed table.
+//!
+//! Codes are part of the interface: they appear in answers, in the decision trace, in the audit log
+//! and in the generated reference.
+
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// What kind of answer a code belongs to. The web crate alone turns it into a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing was wrong and nothing was to be done (answered as success).
+    Skip,
+    /// The request cannot be read.
+    Malformed,
+    /// The caller could not be authenticated.
+    Unauthenticated,
+    /// The caller may not do this from here.
+    Forbidden,
+    /// No such thing, or not for this caller.
+    NotFound,
+    /// The request contradicts another one.
+    Conflict,
+    /// The request is larger than allowed.
+    TooLarge,
+    /// The request arrived too slowly.
+    TooSlow,
+    /// A rule said no.
+    Refused,
+    /// A rate limit said not now.
+    Limited,
+    /// It could not be made durable, or a needed part is away; trying again is safe.
+    Unavailable,
+    /// The order's own life: not an answer to a request.
+    Order,
+}
+
+macro_rules! codes {
+    ($($name:ident = $text:literal, $class:ident, $meaning:literal;)*) => {
+        /// A stable reason.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Code {
+            /// All codes, in the order of the reference.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code as it appears outside.
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The kind of answer it belongs to.
+            pub const fn class(self) -> Class {
+                match self { $(Self::$name => Class::$class,)* }
+            }
+
+            /// One sentence for people.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+        }
+    };
+}
+
+// A macro so that a code cannot exist without its text, its class and its meaning.
+codes! {
+    RequestTooLarge = "request.too_large", TooLarge, "The body is larger than 64 KiB.";
+    RequestTooSlow = "request.too_slow", TooSlow, "The request did not arrive in time.";
+    RequestMalformed = "request.malformed", Malformed, "The request cannot be read.";
+    RequestNotFound = "request.not_found", NotFound, "There is no such thing, or it is not for this caller.";
+    RequestMethod = "request.method", Malformed, "This path does not take this method.";
+    Unauthenticated = "auth.failed", Unauthenticated, "The credentials are missing or wrong.";
+    AddressNotAllowed = "address.not_allowed", Forbidden, "The sender's address is not on the allow-list.";
+    ClientCertificate = "auth.client_certificate", Forbidden, "The required client certificate is missing or another one.";
+    SignalMalformed = "signal.malformed", Malformed, "The body is no JSON object that can be read.";
+    SignalUnknownAction = "signal.unknown_action", Malformed, "The action is none of BUY, SELL, EXIT.";
+    SignalField = "signal.field", Malformed, "A field has a value that is not allowed.";
+    SignalExitSize = "signal.exit_size", Malformed, "EXIT_n needs a whole number from 1 to 100.";
+    SignalStale = "signal.stale", Refused, "The signal was sent too long ago for an entry.";
+    SignalOutOfOrder = "signal.out_of_order", Refused, "The exit is older than an entry that was accepted after it.";
+    DuplicateIdConflict = "duplicate.id_conflict", Refused, "The same id came with another body.";
+    LimitRate = "limit.rate", Limited, "More requests than this door takes in its window.";
+    LimitFlood = "limit.flood", Limited, "More requests than this door reads at all.";
+    StrategyOff = "strategy.off", Refused, "The strategy is switched off.";
+    StrategyExitsOnly = "strategy.exits_only", Refused, "The strategy takes exits only.";
+    StrategyNone = "strategy.none", Refused, "No strategy listens to this webhook.";
+    StrategyAlreadyLong = "strategy.already_long", Skip, "The position is long already and pyramiding is not allowed.";
+    StrategyAlreadyShort = "strategy.already_short", Skip, "The position is short already and pyramiding is not allowed.";
+    StrategyFlat = "strategy.flat", Skip, "There is nothing to close.";
+    StrategyWrongSide = "strategy.wrong_side", Skip, "The exit names the other side than the position's.";
+    StrategySymbol = "strategy.symbol", Refused, "The payload names a symbol that the strategy does not allow.";
+    SizingUnusableQuantity = "sizing.unusable_quantity", Refused, "The quantity is missing, unreadable, or rounds to nothing.";
+    HaltActive = "halt.active", Refused, "A halt covers this order.";
+    RiskLimitMissing = "risk.limit_missing", Refused, "A limit that must exist was never set.";
+    RiskMaxOrderQuantity = "risk.max_order_quantity", Refused, "The quantity is over the limit for one order.";
+    RiskMaxOrderNotional = "risk.max_order_notional", Refused, "The value is over the limit for one order.";
+    RiskMaxPosition = "risk.max_position", Refused, "The position could become larger than allowed.";
+    RiskPriceCollar = "risk.price_collar", Refused, "The price is too far from the reference price.";
+    RiskReferenceStale = "risk.reference_stale", Refused, "There is no reference price that is fresh enough.";
+    RiskMaxOrdersPerMinute = "risk.max_orders_per_minute", Refused, "More orders within 60 seconds than allowed.";
+    RiskRestricted = "risk.restricted", Refused, "The instrument is on the restricted list.";
+    RiskUnknownInstrument = "risk.unknown_instrument", Refused, "The account's broker does not know this instrument.";
+    RiskMarketClosed = "risk.market_closed", Refused, "The market is closed.";
+    RiskWorthTooLarge = "risk.overflow", Refused, "The order's value is larger than can be counted.";
+    RiskSharedPosition = "risk.shared_position", Refused, "Another strategy holds this instrument on this account.";
+    AccountOff = "account.off", Refused, "The account is not active.";
+    NotDurable = "journal.not_durable", Unavailable, "It could not be written to disk; sending it again is safe.";
+    Overloaded = "journal.overloaded", Unavailable, "Too much is waiting; sending it again is safe.";
+    DispatchExpired = "dispatch.expired", Order, "The order was not sent before its send-by time.";
+    DispatchNotPlaced = "dispatch.not_placed", Order, "The broker proved that it never had the order.";
+    DispatchHalted = "dispatch.halted", Order, "A halt stopped the order before it was sent.";
+    BrokerRejected = "broker.rejected", Order, "The broker rejected the order.";
+    OrderSuperseded = "order.superseded", Order, "An exit removed the unsent entry.";
+    OrderCanceled = "order.canceled", Order, "The order was canceled on request.";
+    PositionDust = "position.dust", Order, "What is left of the position is smaller than the venue's minimum.";
+}
+
+impl Code {
+    /// The code whose text this is.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.text() == text)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text())
+    }
+}
+
+/// A rule said no (or "nothing to do"): which rule, what it looked at, what it allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule.
+    pub code: Code,
+    /// What was asked for, if the rule compares.
+    pub input: Option<String>,
+    /// What is allowed, if the rule compares.
+    pub limit: Option<String>,
+    /// A sentence that names the field or the thing, for people.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal that says nothing beyond its code.
+    pub fn plain(code: Code) -> Self {
+        Self { code, input: None, limit: None, detail: code.meaning().to_owned() }
+    }
+
+    /// A refusal with its own sentence.
+    pub fn because(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, input: None, limit: None, detail: detail.into() }
+    }
+
+    /// A refusal by comparison.
+    pub fn over(code: Code, input: impl fmt::Display, limit: impl fmt::Display) -> Self {
+        Self {
+            code,
+            detail: format!("{} Asked {input}, allowed {limit}.", code.meaning()),
+            input: Some(input.to_string()),
+            limit: Some(limit.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn texts_are_unique_and_found_again() {
+        let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.text()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::from_text(code.text()), Some(*code));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Exposure: what a strategy holds on an account and instrument, and what its live orders may still
+//! add or take away. `unknown` orders are live.
+
+use crate::money::{Money, Price, Quantity};
+use crate::order::{Purpose, Side};
+use crate::time::Timestamp;
+
+/// The holding of one strategy on one (account, instrument) pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// Filled position; negative is short.
+    pub quantity: Quantity,
+    /// Average price of the filled position; zero when flat.
+    pub average_price: Price,
+    /// Profit or loss realised so far, fees not included.
+    pub realized: Money,
+    /// Fees so far.
+    pub fees: Money,
+    /// What live entries may still buy.
+    pub entry_buy: Quantity,
+    /// What live entries may still sell.
+    pub entry_sell: Quantity,
+    /// What live exits may still buy.
+    pub exit_buy: Quantity,
+    /// What live exits may still sell.
+    pub exit_sell: Quantity,
+    /// When the newest accepted entry was sent, by its own word (S13).
+    pub entry_sent_at: Option<Timestamp>,
+}
+
+impl Exposure {
+    /// The position when everything live has filled (S1).
+    pub fn projected(&self) -> Quantity {
+        self.quantity
+            .saturating_plus(self.entry_buy)
+            .saturating_plus(self.exit_buy)
+            .saturating_minus(self.entry_sell)
+            .saturating_minus(self.exit_sell)
+    }
+
+    /// The largest long position that live orders can lead to.
+    pub fn worst_long(&self) -> Quantity {
+        self.quantity.saturating_plus(self.entry_buy).saturating_plus(self.exit_buy)
+    }
+
+    /// The largest short position that live orders can lead to (negative or zero when short).
+    pub fn worst_short(&self) -> Quantity {
+        self.quantity.saturating_minus(self.entry_sell).saturating_minus(self.exit_sell)
+    }
+
+    /// Whether an entry is live, queued or unknown.
+    pub fn has_live_entry(&self) -> bool {
+        self.entry_buy.is_positive() || self.entry_sell.is_positive()
+    }
+
+    /// What the position held and the live entries of that side come to, less the exits that are
+    /// under way already: the most that a further exit on `side` may close.
+    pub fn closable(&self, side: Side) -> Quantity {
+        let (held, entering, leaving) = match side {
+            Side::Sell => (self.quantity, self.entry_buy, self.exit_sell),
+            Side::Buy => (self.quantity.negated(), self.entry_sell, self.exit_buy),
+        };
+        held.max(Quantity::ZERO)
+            .saturating_plus(entering)
+            .saturating_minus(leaving)
+            .max(Quantity::ZERO)
+    }
+
+    /// Both together: positions and live orders add up; prices and profits do not.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            quantity: self.quantity.saturating_plus(other.quantity),
+            average_price: Price::ZERO,
+            realized: self.realized.saturating_plus(other.realized),
+            fees: self.fees.saturating_plus(other.fees),
+            entry_buy: self.entry_buy.saturating_plus(other.entry_buy),
+            entry_sell: self.entry_sell.saturating_plus(other.entry_sell),
+            exit_buy: self.exit_buy.saturating_plus(other.exit_buy),
+            exit_sell: self.exit_sell.saturating_plus(other.exit_sell),
+            entry_sent_at: None,
+        }
+    }
+
+    /// Counts a live order of this size in.
+    pub fn reserve(&mut self, purpose: Purpose, side: Side, quantity: Quantity) {
+        let slot = self.slot(purpose, side);
+        *slot = slot.saturating_plus(quantity);
+    }
+
+    /// Takes what is no longer live out again.
+    pub fn release(&mut self, purpose: Purpose, side: Side, quantity: Quantity) {
+        let slot = self.slot(purpose, side);
+        *slot = slot.saturating_minus(quantity).max(Quantity::ZERO);
+    }
+
+    const fn slot(&mut self, purpose: Purpose, side: Side) -> &mut Quantity {
+        match (purpose, side) {
+            (Purpose::Entry, Side::Buy) => &mut self.entry_buy,
+            (Purpose::Entry, Side::Sell) => &mut self.entry_sell,
+            (Purpose::Exit, Side::Buy) => &mut self.exit_buy,
+            (Purpose::Exit, Side::Sell) => &mut self.exit_sell,
+        }
+    }
+
+    /// Folds a fill into position, average price and realised profit. `None` if a number would not
+    /// fit; then nothing has changed.
+    #[must_use = "a fill that does not fit must be handled"]
+    pub fn fill(
+        &mut self,
+        side: Side,
+        quantity: Quantity,
+        price: Price,
+        fee: Money,
+        point_value: Quantity,
+    ) -> Option<()> {
+        let signed = side.signed(quantity);
+        let after = self.quantity.plus(signed)?;
+        let same_way = self.quantity.is_zero()
+            || (self.quantity.is_positive() == signed.is_positive());
+        let (average, realized) = if same_way {
+            let cost = self.average_price.units_times(self.quantity.magnitude())?;
+            let added = price.units_times(quantity)?;
+            let total = cost.checked_add(added)?;
+            let size = i128::from(after.magnitude().units());
+            let average = total.checked_div(size).and_then(|units| i64::try_from(units).ok())?;
+            (Price::from_units(average), self.realized)
+        } else {
+            let closed = quantity.min(self.quantity.magnitude());
+            let gain = price.minus(self.average_price)?;
+            let value = gain.notional_signed(closed, point_value)?;
+            let value = if self.quantity.is_positive() { value } else { value.negated() };
+            let flipped = after.is_positive() != self.quantity.is_positive();
+            let average = match () {
+                () if after.is_zero() => Price::ZERO,
+                () if flipped => price,
+                () => self.average_price,
+            };
+            (average, self.realized.plus(value)?)
+        };
+        let fees = self.fees.plus(fee)?;
+        (self.quantity, self.average_price, self.realized, self.fees) =
+            (after, average, realized, fees);
+        Some(())
+    }
+}
+
+impl Price {
+    fn units_times(self, quantity: Quantity) -> Option<i128> {
+        i128::from(self.units()).checked_mul(i128::from(quantity.units()))
+    }
+
+    fn notional_signed(self, quantity: Quantity, point_value: Quantity) -> Option<Money> {
+        self.notional(quantity, point_value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fill(exposure: &mut Exposure, side: Side, quantity: &str, price: &str) {
+        let one = "1".parse().unwrap();
+        exposure
+            .fill(side, quantity.parse().unwrap(), price.parse().unwrap(), Money::ZERO, one)
+            .unwrap();
+    }
+
+    #[test]
+    fn average_and_realised() {
+        let mut exposure = Exposure::default();
+        fill(&mut exposure, Side::Buy, "2", "100");
+        fill(&mut exposure, Side::Buy, "2", "110");
+        assert_eq!(exposure.average_price.to_string(), "105");
+        fill(&mut exposure, Side::Sell, "1", "115");
+        assert_eq!((exposure.quantity.to_string(), exposure.realized.to_string()), ("3".into(), "10".into()));
+        fill(&mut exposure, Side::Sell, "4", "100");
+        assert_eq!(exposure.quantity.to_string(), "-1");
+        assert_eq!(exposure.average_price.to_string(), "100");
+        assert_eq!(exposure.realized.to_string(), "-5");
+        fill(&mut exposure, Side::Buy, "1", "90");
+        assert_eq!((exposure.average_price, exposure.realized.to_string()), (Price::ZERO, "5".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn position_is_the_sum_of_fills(fills in prop::collection::vec((any::<bool>(), 1_i64..1_000, 1_i64..10_000), 0..40)) {
+            let mut exposure = Exposure::default();
+            let mut sum = 0_i64;
+            for (buy, quantity, price) in fills {
+                let side = if buy { Side::Buy } else { Side::Sell };
+                let quantity = Quantity::from_whole(quantity).unwrap();
+                exposure.fill(side, quantity, Price::from_whole(price).unwrap(), Money::ZERO, Quantity::from_whole(1).unwrap()).unwrap();
+                sum = sum.saturating_add(side.signed(quantity).units());
+                prop_assert_eq!(exposure.quantity.units(), sum);
+                prop_assert_eq!(exposure.quantity.is_zero(), exposure.average_price.is_zero());
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Identifiers: 128 bits, ordered by time, one type for each kind of thing.
+
+use crate::time::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+/// A kind of thing that has an identifier; the prefix is part of the text form.
+pub trait Kind {
+    /// Three letters and an underscore, for example `ord_`.
+    const PREFIX: &'static str;
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $name {}
+        impl Kind for $name {
+            const PREFIX: &'static str = $prefix;
+        }
+    )*};
+}
+
+// A macro because a kind is nothing but a name and its prefix; a function cannot declare a type.
+kinds! {
+    /// An organization, the owner of every row.
+    Org = "org_";
+    /// A trading account at a broker.
+    Account = "acc_";
+    /// A webhook: one door for signals.
+    Webhook = "whk_";
+    /// A strategy: what to do with the signals of one source.
+    Strategy = "str_";
+    /// A signal, as it was received.
+    Signal = "sig_";
+    /// An order, as it was decided.
+    Order = "ord_";
+    /// A fill, as the broker told it.
+    Fill = "fil_";
+    /// A halt (kill switch).
+    Halt = "hlt_";
+    /// An entry of the audit log.
+    Entry = "ent_";
+    /// A finding: something a person should look at.
+    Finding = "fnd_";
+    /// One HTTP request.
+    Request = "req_";
+}
+
+/// The identifier of one thing of kind `K`: 48 bits of milliseconds since 1970 and 80 random bits,
+/// so that identifiers made later sort later.
+pub struct Id<K> {
+    bits: u128,
+    kind: PhantomData<fn() -> K>,
+}
+
+/// Crockford's base 32 in lower case: no `i`, `l`, `o`, `u`.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const TEXT_LENGTH: usize = 26;
+
+impl<K> Id<K> {
+    /// An identifier for something that happens `at`, told apart by ten random bytes.
+    pub fn new(at: Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(at.unix_micros() / 1_000).unwrap_or(0) & 0xffff_ffff_ffff;
+        let mut bytes = [0_u8; 16];
+        for (slot, byte) in bytes.iter_mut().zip(
+            millis.to_be_bytes().into_iter().skip(2).chain(random),
+        ) {
+            *slot = byte;
+        }
+        Self::from_bytes(bytes)
+    }
+
+    /// The identifier whose sixteen bytes these are, most significant first.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self { bits: u128::from_be_bytes(bytes), kind: PhantomData }
+    }
+
+    /// The sixteen bytes, most significant first; they sort as the identifiers do.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.bits.to_be_bytes()
+    }
+
+    /// The 26 characters of the text form without the prefix.
+    pub fn bare_text(self) -> String {
+        let mut text = [b'0'; TEXT_LENGTH];
+        let mut rest = self.bits;
+        for slot in text.iter_mut().rev() {
+            let digit = usize::try_from(rest & 31).unwrap_or(0);
+            *slot = ALPHABET.get(digit).copied().unwrap_or(b'0');
+            rest >>= 5;
+        }
+        text.iter().map(|byte| char::from(*byte)).collect()
+    }
+}
+
+impl<K: Kind> Id<K> {
+    /// Reads the 26 characters that [`Id::bare_text`] writes.
+    pub fn from_bare_text(text: &str) -> Result<Self, IdError> {
+        let wrong = IdError { expected_prefix: K::PREFIX };
+        if text.len() != TEXT_LENGTH {
+            return Err(wrong);
+        }
+        let mut bits = 0_u128;
+        for (place, byte) in text.bytes().enumerate() {
+            let Some(digit) = ALPHABET.iter().position(|letter| *letter == byte) else {
+                return Err(wrong);
+            };
+            if place == 0 && digit > 7 {
+                return Err(wrong);
+            }
+            bits = (bits << 5) | u128::try_from(digit).unwrap_or(0);
+        }
+        Ok(Self { bits, kind: PhantomData })
+    }
+}
+
+/// The text is not an identifier of the kind that was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdError {
+    expected_prefix: &'static str,
+}
+
+impl fmt::Display for IdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected an identifier of the form {}<26 characters>", self.expected_prefix)
+    }
+}
+
+impl std::error::Error for IdError {}
+
+impl<K: Kind> FromStr for Id<K> {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bare =
+            text.strip_prefix(K::PREFIX).ok_or(IdError { expected_prefix: K::PREFIX })?;
+        Self::from_bare_text(bare)
+    }
+}
+
+impl<K: Kind> fmt::Display for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(K::PREFIX)?;
+        f.write_str(&self.bare_text())
+    }
+}
+
+impl<K: Kind> fmt::Debug for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<K: Kind> Serialize for Id<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, K: Kind> Deserialize<'de> for Id<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl<K> Clone for Id<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Id<K> {}
+impl<K> PartialEq for Id<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bits == other.bits
+    }
+}
+impl<K> Eq for Id<K> {}
+impl<K> PartialOrd for Id<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<K> Ord for Id<K> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bits.cmp(&other.bits)
+    }
+}
+impl<K> Hash for Id<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bits.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn text_form_has_the_prefix_of_its_kind() {
+        let id: Id<Order> = Id::new(Timestamp::from_unix_micros(1_790_000_000_000_000), [7; 10]);
+        assert!(id.to_string().starts_with("ord_"));
+        assert!(id.to_string().parse::<Id<Signal>>().is_err());
+    }
+
+    #[test]
+    fn later_sorts_later() {
+        let early: Id<Order> = Id::new(Timestamp::from_unix_micros(1_000_000), [255; 10]);
+        let late: Id<Order> = Id::new(Timestamp::from_unix_micros(1_001_000), [0; 10]);
+        assert!(early < late);
+        assert!(early.to_string() < late.to_string());
+    }
+
+    proptest! {
+        #[test]
+        fn text_round_trips(bytes: [u8; 16]) {
+            let id = Id::<Account>::from_bytes(bytes);
+            prop_assert_eq!(id.to_string().parse::<Id<Account>>(), Ok(id));
+        }
+
+        #[test]
+        fn garbage_is_refused_without_panic(text in ".{0,40}") {
+            let _ = text.parse::<Id<Account>>();
+        }
+    }
+}

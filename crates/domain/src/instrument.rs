@@ -1,0 +1,142 @@
+//! What can be traded on an account, and in which steps.
+
+use crate::money::{Price, Quantity, Round};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The name of an instrument as its broker spells it: 1 to 32 of `A-Z 0-9 . _ : / ! -`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Symbol(Arc<str>);
+
+/// The text is no symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SymbolError;
+
+impl fmt::Display for SymbolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a symbol has 1 to 32 characters of A-Z 0-9 . _ : / ! -")
+    }
+}
+
+impl std::error::Error for SymbolError {}
+
+impl Symbol {
+    /// The symbol's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Symbol {
+    type Err = SymbolError;
+
+    fn from_str(text: &str) -> Result<Self, SymbolError> {
+        let upper = text.to_ascii_uppercase();
+        let fits = (1..=32).contains(&upper.len())
+            && upper.bytes().all(|byte| {
+                byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"._:/!-".contains(&byte)
+            });
+        if fits { Ok(Self(Arc::from(upper))) } else { Err(SymbolError) }
+    }
+}
+
+impl TryFrom<String> for Symbol {
+    type Error = SymbolError;
+
+    fn try_from(text: String) -> Result<Self, SymbolError> {
+        text.parse()
+    }
+}
+
+impl From<Symbol> for String {
+    fn from(symbol: Symbol) -> Self {
+        symbol.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The rules of one instrument at one broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instrument {
+    /// Its name.
+    pub symbol: Symbol,
+    /// Smallest step of a price.
+    pub tick: Price,
+    /// Smallest step of a quantity.
+    pub lot: Quantity,
+    /// Smallest quantity of one order.
+    pub quantity_min: Quantity,
+    /// Money for one point of price and one unit of quantity.
+    pub point_value: Quantity,
+    /// Three-letter currency of prices.
+    pub currency: String,
+}
+
+impl Instrument {
+    /// Rounds the quantity of an entry down to the lot (S7).
+    pub fn entry_quantity(&self, quantity: Quantity) -> Quantity {
+        quantity.to_step(self.lot, Round::Down)
+    }
+
+    /// Rounds the quantity of an exit up to the lot, at most `position`; a remainder below the
+    /// venue's minimum is closed with it (S7).
+    pub fn exit_quantity(&self, wanted: Quantity, position: Quantity) -> Quantity {
+        let rounded = wanted.to_step(self.lot, Round::Up).max(self.quantity_min).min(position);
+        let rest = position.saturating_minus(rounded);
+        if rest.is_positive() && rest < self.quantity_min { position } else { rounded }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instrument(lot: &str, minimum: &str) -> Instrument {
+        Instrument {
+            symbol: "NQ".parse().unwrap(),
+            tick: "0.25".parse().unwrap(),
+            lot: lot.parse().unwrap(),
+            quantity_min: minimum.parse().unwrap(),
+            point_value: "20".parse().unwrap(),
+            currency: "USD".to_owned(),
+        }
+    }
+
+    /// S7: an exit rounds up to the lot, is capped at the position, and takes dust with it.
+    #[test]
+    fn s7_exit_rounding() {
+        let whole = instrument("1", "1");
+        let cases = [("3.5", "7", "4"), ("0.25", "1", "1"), ("9", "7", "7")];
+        for (wanted, position, expected) in cases {
+            let quantity = whole.exit_quantity(wanted.parse().unwrap(), position.parse().unwrap());
+            assert_eq!(quantity.to_string(), expected, "{wanted} of {position}");
+        }
+        let coin = instrument("0.001", "0.01");
+        assert_eq!(
+            coin.exit_quantity("0.095".parse().unwrap(), "0.1".parse().unwrap()).to_string(),
+            "0.1"
+        );
+    }
+
+    #[test]
+    fn symbols_are_bounded_and_upper_case() {
+        assert_eq!("nq1!".parse::<Symbol>().unwrap().as_str(), "NQ1!");
+        for text in ["", "A B", "ü", &"X".repeat(33)] {
+            assert!(text.parse::<Symbol>().is_err(), "{text}");
+        }
+    }
+}

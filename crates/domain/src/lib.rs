@@ -1,0 +1,30 @@
+//! Nouns and rules of Tradewarden.
+//!
+//! Everything here is pure: a rule is a function from values to a value. Nothing in this crate
+//! knows a clock, a random source, a database, a socket, or a status code.
+//!
+//! Invariants
+//! - A value that exists is valid: constructors parse, fields with an invariant are private.
+//! - Money, prices and quantities are fixed point with checked operations; there is no float.
+//! - A business "no" is a [`code::Code`]; it is never an error.
+#![deny(clippy::float_arithmetic, clippy::arithmetic_side_effects)]
+
+pub mod account;
+pub mod admit;
+pub mod check;
+pub mod code;
+pub mod exposure;
+pub mod halt;
+pub mod id;
+pub mod instrument;
+pub mod json;
+pub mod limit;
+pub mod money;
+pub mod order;
+pub mod price;
+pub mod rate;
+pub mod risk;
+pub mod signal;
+pub mod strategy;
+pub mod time;
+pub mod webhook;

@@ -1,0 +1,74 @@
+//! Reference prices: what an order's price is measured against, and how old that may be (S22).
+
+use crate::money::Price;
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// Whether an instrument trades now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Market {
+    /// It trades.
+    Open,
+    /// It does not.
+    Closed,
+    /// Nobody says; counts as closed for entries (S14).
+    Unknown,
+}
+
+/// What is known about an instrument's price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// Best bid and ask, and when they were seen.
+    pub quote: Option<(Price, Price, Timestamp)>,
+    /// Last trade, and when.
+    pub last: Option<(Price, Timestamp)>,
+    /// Whether it trades now.
+    pub market: Market,
+}
+
+impl Reference {
+    /// Nothing is known.
+    pub const NONE: Self = Self { quote: None, last: None, market: Market::Unknown };
+
+    /// A quote may be this old.
+    pub const QUOTE_AGE_MAX: Duration = Duration::from_secs(2);
+    /// A last trade may be this old.
+    pub const LAST_AGE_MAX: Duration = Duration::from_secs(60);
+
+    /// The price to measure against: the middle of a quote at most 2 s old, else a trade at most
+    /// 60 s old, else nothing.
+    pub fn price(&self, now: Timestamp) -> Option<Price> {
+        let fresh = |at: Timestamp, age: Duration| at.plus(age) >= now;
+        let quoted = self.quote.filter(|(bid, ask, at)| {
+            fresh(*at, Self::QUOTE_AGE_MAX) && bid.is_positive() && ask >= bid
+        });
+        if let Some((bid, ask, _)) = quoted {
+            let half = ask.units().checked_sub(bid.units())?.checked_div(2)?;
+            return Some(Price::from_units(bid.units().checked_add(half)?));
+        }
+        let traded = self.last.filter(|(price, at)| fresh(*at, Self::LAST_AGE_MAX) && price.is_positive());
+        traded.map(|(price, _)| price)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S22: quote at most 2 s old, then last trade at most 60 s old, then nothing.
+    #[test]
+    fn s22_ladder() {
+        let now = Timestamp::from_unix_micros(100_000_000);
+        let before = |seconds| now.minus(Duration::from_secs(seconds));
+        let price = |text: &str| text.parse::<Price>().unwrap();
+        let reference = |quote_age, last_age| Reference {
+            quote: Some((price("99"), price("101"), before(quote_age))),
+            last: Some((price("98"), before(last_age))),
+            market: Market::Open,
+        };
+        assert_eq!(reference(2, 0).price(now), Some(price("100")));
+        assert_eq!(reference(3, 60).price(now), Some(price("98")));
+        assert_eq!(reference(3, 61).price(now), None);
+        assert_eq!(Reference::NONE.price(now), None);
+    }
+}

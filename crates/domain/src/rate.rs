@@ -1,0 +1,186 @@
+//! Rate windows, exact: no window of the stated length ever holds more than the stated count.
+
+use crate::time::Timestamp;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// At most so many within any span of the stated length. Keeps the times of the last `count`
+/// admissions, so its size is bounded by the count.
+#[derive(Debug, Clone)]
+pub struct SlidingWindow {
+    count: usize,
+    span: Duration,
+    times: VecDeque<Timestamp>,
+}
+
+impl SlidingWindow {
+    /// At most `count` within any `span`.
+    pub fn new(count: u32, span: Duration) -> Self {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        Self { count, span, times: VecDeque::new() }
+    }
+
+    /// Admits one now, or says how long to wait until one would be admitted.
+    pub fn admit(&mut self, now: Timestamp) -> Result<(), Duration> {
+        let horizon = now.minus(self.span);
+        while self.times.front().is_some_and(|time| *time <= horizon) {
+            self.times.pop_front();
+        }
+        if self.times.len() < self.count {
+            self.times.push_back(now);
+            return Ok(());
+        }
+        let wait = self.times.front().map_or(self.span, |first| first.plus(self.span).since(now));
+        Err(wait)
+    }
+}
+
+/// A steady rate with a burst (generic cell rate algorithm, ITU-T I.371): one number of state.
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    interval: Duration,
+    burst: u32,
+    full_at: Timestamp,
+}
+
+impl Bucket {
+    /// `rate_per_s` a second on average, at most `burst` at once.
+    pub fn new(rate_per_s: u32, burst: u32) -> Self {
+        let interval =
+            Duration::from_secs(1).checked_div(rate_per_s.max(1)).unwrap_or(Duration::from_secs(1));
+        Self { interval, burst: burst.max(1), full_at: Timestamp::default() }
+    }
+
+    /// Admits one now, or says how long to wait until one would be admitted.
+    pub fn admit(&mut self, now: Timestamp) -> Result<(), Duration> {
+        let start = self.full_at.max(now);
+        let tolerance = self.interval.saturating_mul(self.burst.saturating_sub(1));
+        let ahead = start.since(now);
+        if ahead > tolerance {
+            return Err(ahead.saturating_sub(tolerance));
+        }
+        self.full_at = start.plus(self.interval);
+        Ok(())
+    }
+}
+
+/// How many fell into each of the last 61 seconds: the durable counter behind
+/// `max_orders_per_minute`. It counts whole seconds, so it may count up to one second too much and
+/// never too little.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MinuteCounter {
+    seconds: VecDeque<(i64, u32)>,
+}
+
+impl MinuteCounter {
+    const SECONDS: i64 = 60;
+
+    /// From the stored form; what is malformed counts as nothing stored.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut seconds = VecDeque::new();
+        for chunk in bytes.chunks_exact(12) {
+            if let (Some(second), Some(count)) = (chunk.first_chunk::<8>(), chunk.last_chunk::<4>())
+            {
+                seconds.push_back((i64::from_be_bytes(*second), u32::from_be_bytes(*count)));
+            }
+        }
+        Self { seconds }
+    }
+
+    /// The stored form, at most 61 times 12 bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.seconds.len().saturating_mul(12));
+        for (second, count) in &self.seconds {
+            bytes.extend_from_slice(&second.to_be_bytes());
+            bytes.extend_from_slice(&count.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// How many there were in the last minute.
+    pub fn count(&self, now: Timestamp) -> u64 {
+        let horizon = now.unix_seconds().saturating_sub(Self::SECONDS);
+        self.seconds
+            .iter()
+            .filter(|(second, _)| *second >= horizon)
+            .fold(0_u64, |sum, (_, count)| sum.saturating_add(u64::from(*count)))
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, now: Timestamp) {
+        let second = now.unix_seconds();
+        let horizon = second.saturating_sub(Self::SECONDS);
+        while self.seconds.front().is_some_and(|(first, _)| *first < horizon) {
+            self.seconds.pop_front();
+        }
+        match self.seconds.back_mut() {
+            // A clock that steps back counts into the newest second: too much, never too little.
+            Some((last, count)) if *last >= second => *count = count.saturating_add(1),
+            _ => self.seconds.push_back((second, 1)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "tests compute with small numbers")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_unix_micros(1_000_000_000 + micros)
+    }
+
+    #[test]
+    fn ten_pass_the_eleventh_waits() {
+        let mut window = SlidingWindow::new(10, Duration::from_secs(1));
+        for step in 0..10 {
+            assert_eq!(window.admit(at(step * 50_000)), Ok(()));
+        }
+        assert_eq!(window.admit(at(600_000)), Err(Duration::from_millis(400)));
+        assert_eq!(window.admit(at(1_000_000)), Ok(()));
+    }
+
+    #[test]
+    fn a_bucket_holds_its_burst_and_refills() {
+        let mut bucket = Bucket::new(50, 200);
+        for _ in 0..200 {
+            assert_eq!(bucket.admit(at(0)), Ok(()));
+        }
+        assert_eq!(bucket.admit(at(0)), Err(Duration::from_millis(20)));
+        assert_eq!(bucket.admit(at(20_000)), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_holds_more_than_the_count(gaps in prop::collection::vec(0_i64..400_000, 1..80)) {
+            let mut window = SlidingWindow::new(5, Duration::from_secs(1));
+            let (mut time, mut admitted) = (0, Vec::new());
+            for gap in gaps {
+                time += gap;
+                if window.admit(at(time)).is_ok() {
+                    admitted.push(time);
+                }
+            }
+            for (place, start) in admitted.iter().enumerate() {
+                let inside = admitted[place..].iter().filter(|t| **t < start + 1_000_000).count();
+                prop_assert!(inside <= 5);
+            }
+        }
+
+        #[test]
+        fn a_minute_is_never_undercounted(gaps in prop::collection::vec(0_i64..9_000_000, 1..80)) {
+            let mut counter = MinuteCounter::default();
+            let (mut time, mut times) = (0, Vec::new());
+            for gap in gaps {
+                time += gap;
+                let exact = times.iter().filter(|t| **t > time - 60_000_000).count();
+                prop_assert!(counter.count(at(time)) >= u64::try_from(exact).unwrap());
+                counter.add(at(time));
+                times.push(time);
+                prop_assert_eq!(MinuteCounter::from_bytes(&counter.to_bytes()), counter.clone());
+            }
+            prop_assert!(counter.to_bytes().len() <= 61 * 12);
+        }
+    }
+}

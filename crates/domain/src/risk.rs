@@ -1,0 +1,230 @@
+//! Pre-trade risk: a pure function over limits, halts, exposure and the reference price.
+//!
+//! What it lets through is a [`Cleared`], which nothing else can make. What reduces a position is
+//! computed and traced like everything else, but stopped by nothing except a `block` halt (S18).
+
+use crate::check::Trace;
+use crate::code::{Code, Refusal};
+use crate::exposure::Exposure;
+use crate::halt::{self, Halt, HaltSubject};
+use crate::instrument::Instrument;
+use crate::limit::{LimitName, Limits};
+use crate::money::{Money, Price, Quantity};
+use crate::order::{OrderType, Purpose, Side};
+use crate::price::{Market, Reference};
+use crate::strategy::Intent;
+use crate::time::Timestamp;
+
+/// What an order is judged against, all of it read inside the journal transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The halts that are engaged.
+    pub halts: &'a [Halt],
+    /// Whom the order concerns.
+    pub subject: HaltSubject<'a>,
+    /// The tightest limits that apply.
+    pub limits: Limits,
+    /// All strategies' exposure on the order's account and instrument together.
+    pub exposure: Exposure,
+    /// The instrument's rules.
+    pub instrument: &'a Instrument,
+    /// What is known about the price.
+    pub reference: Reference,
+    /// A price that the signal stated: it may refuse, never justify (S22).
+    pub stated_price: Option<Price>,
+    /// Risk-increasing orders of this account in the last 60 seconds.
+    pub orders_last_minute: u64,
+    /// The present instant.
+    pub now: Timestamp,
+}
+
+/// An intent that passed risk, and the version of the limits that let it pass.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cleared {
+    intent: Intent,
+    limits_version: i64,
+}
+
+impl Cleared {
+    /// What may be sent.
+    pub const fn intent(&self) -> &Intent {
+        &self.intent
+    }
+
+    /// The version of the limits that cleared it.
+    pub const fn limits_version(&self) -> i64 {
+        self.limits_version
+    }
+}
+
+/// Judges one intent by every check, in order, and traces all of them. The refusal is that of the
+/// first check that said no.
+pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result<Cleared, Refusal> {
+    let mut first_no: Option<Refusal> = None;
+    let halted = halt(&intent, context);
+    note(trace, &mut first_no, "halt", Enforced::Always, halted);
+    let enforced = match intent.purpose {
+        Purpose::Entry => Enforced::Always,
+        Purpose::Exit => Enforced::Traced,
+    };
+    let checks: [(&'static str, Verdict); 7] = [
+        ("risk.restricted", restricted(context)),
+        ("risk.market_open", market_open(context)),
+        ("risk.max_order_quantity", order_quantity(&intent, context)),
+        ("risk.max_order_notional", order_notional(&intent, context)),
+        ("risk.price_collar", collar(&intent, context)),
+        ("risk.max_position", position(&intent, context)),
+        ("risk.max_orders_per_minute", orders_per_minute(context)),
+    ];
+    for (name, verdict) in checks {
+        note(trace, &mut first_no, name, enforced, verdict);
+    }
+    match first_no {
+        Some(refusal) => Err(refusal),
+        None => Ok(Cleared { intent, limits_version: context.limits.version }),
+    }
+}
+
+/// A passed check with what it compared, or a refusal.
+type Verdict = Result<Option<(String, String)>, Refusal>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Enforced {
+    Always,
+    Traced,
+}
+
+fn note(
+    trace: &mut Trace,
+    first_no: &mut Option<Refusal>,
+    name: &'static str,
+    enforced: Enforced,
+    verdict: Verdict,
+) {
+    match (verdict, enforced) {
+        (Ok(None), _) => trace.pass(name),
+        (Ok(Some((input, limit))), _) => trace.pass_with(name, input, Some(limit)),
+        (Err(refusal), Enforced::Traced) => trace.not_enforced(name, &refusal),
+        (Err(refusal), Enforced::Always) => {
+            trace.fail(name, &refusal);
+            first_no.get_or_insert(refusal);
+        }
+    }
+}
+
+fn halt(intent: &Intent, context: &Context<'_>) -> Verdict {
+    match halt::stopping(context.halts, intent.purpose, &context.subject) {
+        None => Ok(None),
+        Some(halt) => Err(Refusal {
+            code: Code::HaltActive,
+            input: Some(halt.scope.to_string()),
+            limit: Some(halt.mode.to_string()),
+            detail: format!("Halt {} ({}): {}", halt.id, halt.mode, halt.reason),
+        }),
+    }
+}
+
+fn restricted(context: &Context<'_>) -> Verdict {
+    if context.limits.restricted {
+        let symbol = context.subject.symbol;
+        return Err(Refusal::because(Code::RiskRestricted, format!("{symbol} is restricted.")));
+    }
+    Ok(None)
+}
+
+fn market_open(context: &Context<'_>) -> Verdict {
+    match context.reference.market {
+        Market::Open => Ok(None),
+        Market::Closed | Market::Unknown => Err(Refusal::plain(Code::RiskMarketClosed)),
+    }
+}
+
+fn order_quantity(intent: &Intent, context: &Context<'_>) -> Verdict {
+    let limit = required(context.limits.max_order_quantity, LimitName::MaxOrderQuantity)?;
+    let limit = Quantity::from_units(limit);
+    compare(Code::RiskMaxOrderQuantity, intent.quantity, limit)
+}
+
+fn order_notional(intent: &Intent, context: &Context<'_>) -> Verdict {
+    let limit = required(context.limits.max_order_notional, LimitName::MaxOrderNotional)?;
+    let reference = reference_price(context)?;
+    // The worse of what was asked and what the market says: a limit far from the market must not
+    // make an order look small.
+    let price = intent.limit_price.map_or(reference, |limit| limit.max(reference));
+    let value = price
+        .notional(intent.quantity, context.instrument.point_value)
+        .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
+    compare(Code::RiskMaxOrderNotional, value, Money::from_units(limit))
+}
+
+fn collar(intent: &Intent, context: &Context<'_>) -> Verdict {
+    let percent = required(context.limits.price_collar_percent, LimitName::PriceCollarPercent)?;
+    let reference = reference_price(context)?;
+    let limit_price = match intent.order_type {
+        OrderType::Limit | OrderType::StopLimit => intent.limit_price,
+        OrderType::Market | OrderType::Stop => None,
+    };
+    let prices = [limit_price, intent.stop_price, context.stated_price];
+    for price in prices.into_iter().flatten() {
+        let distance = price.saturating_minus(reference).magnitude();
+        // distance / reference <= percent / 100, without a division.
+        let left = i128::from(distance.units()).checked_mul(100 * UNITS_PER_ONE);
+        let right = i128::from(percent).checked_mul(i128::from(reference.units()));
+        let inside = left.zip(right).is_some_and(|(left, right)| left <= right);
+        if !inside {
+            let allowed = Quantity::from_units(percent);
+            return Err(Refusal::over(
+                Code::RiskPriceCollar,
+                price,
+                format_args!("{reference} ± {allowed} %"),
+            ));
+        }
+    }
+    Ok(Some((reference.to_string(), Quantity::from_units(percent).to_string())))
+}
+
+const UNITS_PER_ONE: i128 = 100_000_000;
+
+fn position(intent: &Intent, context: &Context<'_>) -> Verdict {
+    let limit = required(context.limits.max_position, LimitName::MaxPosition)?;
+    let mut after = context.exposure;
+    after.reserve(intent.purpose, intent.side, intent.quantity);
+    let worst = match intent.side {
+        Side::Buy => after.worst_long(),
+        Side::Sell => after.worst_short().negated(),
+    };
+    compare(Code::RiskMaxPosition, worst, Quantity::from_units(limit))
+}
+
+fn orders_per_minute(context: &Context<'_>) -> Verdict {
+    let limit = required(context.limits.max_orders_per_minute, LimitName::MaxOrdersPerMinute)?;
+    let orders = i64::try_from(context.orders_last_minute.saturating_add(1)).unwrap_or(i64::MAX);
+    let orders = Quantity::from_whole(orders).unwrap_or(Quantity::MAX);
+    compare(Code::RiskMaxOrdersPerMinute, orders, Quantity::from_units(limit))
+}
+
+fn required(limit: Option<i64>, name: LimitName) -> Result<i64, Refusal> {
+    limit.ok_or_else(|| Refusal {
+        code: Code::RiskLimitMissing,
+        input: None,
+        limit: Some(name.text().to_owned()),
+        detail: format!("{name} is not set at any level; set it with `tradewarden limit set`."),
+    })
+}
+
+fn reference_price(context: &Context<'_>) -> Result<Price, Refusal> {
+    context
+        .reference
+        .price(context.now)
+        .ok_or_else(|| Refusal::plain(Code::RiskReferenceStale))
+}
+
+fn compare<T: PartialOrd + std::fmt::Display>(code: Code, input: T, limit: T) -> Verdict {
+    if input > limit {
+        return Err(Refusal::over(code, input, limit));
+    }
+    Ok(Some((input.to_string(), limit.to_string())))
+}
+
+#[cfg(test)]
+mod tests;

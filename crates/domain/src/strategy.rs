@@ -1,0 +1,307 @@
+//! Strategies: what to do with a signal, given what is held and what is under way.
+
+use crate::code::{Code, Refusal};
+use crate::exposure::Exposure;
+use crate::id::{self, Id};
+use crate::instrument::{Instrument, Symbol};
+use crate::money::{Price, Quantity, Round};
+use crate::order::{OrderType, Purpose, Side, TimeInForce, words};
+use crate::signal::{Action, QuantityField, Signal};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+words! {
+    /// Whether a strategy trades.
+    StrategyState {
+        /// It does.
+        On = "on",
+        /// It only closes.
+        ExitsOnly = "exits_only",
+        /// It does nothing.
+        Off = "off",
+    }
+
+    /// Where the size of an entry comes from.
+    Sizing {
+        /// The strategy's own quantity.
+        Fixed = "fixed",
+        /// The signal's quantity; without a usable one the signal is refused.
+        Payload = "payload",
+    }
+
+    /// What a signal against the position does (S5).
+    OnOpposite {
+        /// It closes up to the position, never past flat.
+        Close = "close",
+        /// It closes, and once that is confirmed opens the other way.
+        Reverse = "reverse",
+    }
+
+    /// What a signal along the position does.
+    Pyramiding {
+        /// It adds.
+        Allow = "allow",
+        /// It is skipped.
+        Ignore = "ignore",
+    }
+
+    /// Whether a sale while flat opens a short position.
+    ShortSelling {
+        /// It does.
+        Allow = "allow",
+        /// It is skipped.
+        Ignore = "ignore",
+    }
+
+    /// Which symbol is traded.
+    SymbolSource {
+        /// The strategy's.
+        Strategy = "strategy",
+        /// The signal's if it names one, else the strategy's.
+        Payload = "payload",
+    }
+}
+
+/// A strategy: source, instrument, account, size and rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strategy {
+    /// Its identifier.
+    pub id: Id<id::Strategy>,
+    /// The owner.
+    pub org_id: Id<id::Org>,
+    /// What people call it.
+    pub name: String,
+    /// The webhook whose signals it follows.
+    pub webhook_id: Id<id::Webhook>,
+    /// The account on which it trades.
+    pub account_id: Id<id::Account>,
+    /// What it trades.
+    pub symbol: Symbol,
+    /// Whether the signal may name another symbol.
+    pub symbol_source: SymbolSource,
+    /// The size of an entry, where sizing is fixed.
+    pub quantity: Quantity,
+    /// Where the size comes from.
+    pub sizing: Sizing,
+    /// What an opposite signal does.
+    pub on_opposite: OnOpposite,
+    /// What a signal along the position does.
+    pub pyramiding: Pyramiding,
+    /// Whether shorts may be opened.
+    pub short_selling: ShortSelling,
+    /// Seconds within which an entry must have been sent (S12), 1 to 300.
+    pub send_within_s: u32,
+    /// Whether it trades.
+    pub state: StrategyState,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Seconds within which an entry must have been sent, unless the strategy says otherwise.
+pub const SEND_WITHIN_S_DEFAULT: u32 = 10;
+
+/// An order that a strategy wants, before risk has seen it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Which way.
+    pub side: Side,
+    /// How much.
+    pub quantity: Quantity,
+    /// How it is priced.
+    pub order_type: OrderType,
+    /// How long it works.
+    pub time_in_force: TimeInForce,
+    /// The limit price, where the type has one, on the instrument's tick.
+    pub limit_price: Option<Price>,
+    /// The stop price, where the type has one, on the instrument's tick.
+    pub stop_price: Option<Price>,
+}
+
+/// What a strategy makes of a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Orders, in the order of sending. None at all means that canceling the unsent entries was
+    /// all there was to do.
+    Trade(Vec<Intent>),
+    /// Nothing to do, and no error.
+    Skip(Refusal),
+    /// A rule said no.
+    Refuse(Refusal),
+}
+
+impl Strategy {
+    /// The symbol this signal is about.
+    pub fn symbol_for(&self, signal: &Signal) -> Result<Symbol, Refusal> {
+        match (self.symbol_source, signal.ticker_symbol()) {
+            (SymbolSource::Payload, Some(ticker)) => ticker
+                .parse()
+                .map_err(|_| Refusal::because(Code::StrategySymbol, format!("{ticker} is no symbol."))),
+            _ => Ok(self.symbol.clone()),
+        }
+    }
+
+    /// Decides on the projected position (S1). `exposure` is this strategy's on the instrument; for
+    /// an exit, unsent entries have been taken out of it already, and `removed_entries` says
+    /// whether there were any.
+    pub fn decide(
+        &self,
+        signal: &Signal,
+        exposure: &Exposure,
+        instrument: &Instrument,
+        removed_entries: RemovedEntries,
+    ) -> Decision {
+        if self.state == StrategyState::Off {
+            return Decision::Refuse(Refusal::plain(Code::StrategyOff));
+        }
+        if signal.is_exit() {
+            return self.exit(signal, exposure, instrument, removed_entries);
+        }
+        let side = if signal.action == Action::Buy { Side::Buy } else { Side::Sell };
+        let projected = side.signed(exposure.projected());
+        if projected.is_positive() {
+            return match (self.pyramiding, side) {
+                (Pyramiding::Allow, _) => self.enter(signal, side, instrument),
+                (Pyramiding::Ignore, Side::Buy) => {
+                    Decision::Skip(Refusal::plain(Code::StrategyAlreadyLong))
+                }
+                (Pyramiding::Ignore, Side::Sell) => {
+                    Decision::Skip(Refusal::plain(Code::StrategyAlreadyShort))
+                }
+            };
+        }
+        if projected.is_zero() {
+            let opens = side == Side::Buy || self.short_selling == ShortSelling::Allow;
+            if !opens || signal.only_reduces() {
+                return Decision::Skip(Refusal::plain(Code::StrategyFlat));
+            }
+            return self.enter(signal, side, instrument);
+        }
+        self.oppose(signal, side, exposure, instrument)
+    }
+
+    /// A signal against the position: close up to it, then perhaps open the other way (S5).
+    fn oppose(
+        &self,
+        signal: &Signal,
+        side: Side,
+        exposure: &Exposure,
+        instrument: &Instrument,
+    ) -> Decision {
+        let closable = exposure.closable(side);
+        let wanted = match (self.on_opposite, self.sizing, &signal.quantity) {
+            (OnOpposite::Close, Sizing::Payload, QuantityField::Given(quantity)) => *quantity,
+            _ => closable,
+        };
+        let mut intents = Vec::with_capacity(2);
+        let quantity = instrument.exit_quantity(wanted, closable);
+        if closable.is_positive() {
+            intents.push(close(side, quantity));
+        }
+        let may_open = (side == Side::Buy || self.short_selling == ShortSelling::Allow)
+            && !signal.only_reduces();
+        if self.on_opposite == OnOpposite::Reverse && may_open && self.state == StrategyState::On {
+            match self.enter(signal, side, instrument) {
+                Decision::Trade(entry) => intents.extend(entry),
+                no => return no,
+            }
+        }
+        if intents.is_empty() {
+            return Decision::Skip(Refusal::plain(Code::StrategyFlat));
+        }
+        Decision::Trade(intents)
+    }
+
+    fn exit(
+        &self,
+        signal: &Signal,
+        exposure: &Exposure,
+        instrument: &Instrument,
+        removed_entries: RemovedEntries,
+    ) -> Decision {
+        let (of_long, of_short) = (exposure.closable(Side::Sell), exposure.closable(Side::Buy));
+        let side = match signal.action {
+            Action::Exit if of_short > of_long => Side::Buy,
+            Action::Exit | Action::Sell => Side::Sell,
+            Action::Buy => Side::Buy,
+        };
+        let closable = exposure.closable(side);
+        if closable.is_zero() {
+            if removed_entries == RemovedEntries::Some {
+                return Decision::Trade(Vec::new());
+            }
+            let other_side = exposure.closable(side.opposite()).is_positive();
+            let code = if other_side { Code::StrategyWrongSide } else { Code::StrategyFlat };
+            return Decision::Skip(Refusal::plain(code));
+        }
+        let wanted = match (self.sizing, &signal.quantity) {
+            (Sizing::Payload, QuantityField::Given(quantity)) => Some(*quantity),
+            _ => closable.ratio(i64::from(signal.exit_percent()), 100, Round::Up),
+        };
+        let quantity = instrument.exit_quantity(wanted.unwrap_or(closable), closable);
+        Decision::Trade(vec![close(side, quantity)])
+    }
+
+    fn enter(&self, signal: &Signal, side: Side, instrument: &Instrument) -> Decision {
+        if self.state == StrategyState::ExitsOnly {
+            return Decision::Refuse(Refusal::plain(Code::StrategyExitsOnly));
+        }
+        let wanted = match (self.sizing, &signal.quantity) {
+            (Sizing::Fixed, _) => self.quantity,
+            (Sizing::Payload, QuantityField::Given(quantity)) => *quantity,
+            (Sizing::Payload, QuantityField::Absent) => {
+                return unusable("quantity: the strategy sizes by the payload, which has none");
+            }
+            (Sizing::Payload, QuantityField::Unusable(reason)) => {
+                return unusable(&format!("quantity: {reason}"));
+            }
+        };
+        let quantity = instrument.entry_quantity(wanted);
+        if !quantity.is_positive() || quantity < instrument.quantity_min {
+            return unusable(&format!(
+                "quantity: {wanted} is less than the smallest order, {}",
+                instrument.quantity_min.max(instrument.lot)
+            ));
+        }
+        // Limits round to the passive side, stops toward the market (S7).
+        let passive = if side == Side::Buy { Round::Down } else { Round::Up };
+        Decision::Trade(vec![Intent {
+            purpose: Purpose::Entry,
+            side,
+            quantity,
+            order_type: signal.order_type,
+            time_in_force: signal.time_in_force.unwrap_or(TimeInForce::Day),
+            limit_price: signal.limit_price.map(|price| price.to_step(instrument.tick, passive)),
+            stop_price: signal.stop_price.map(|price| price.to_step(instrument.tick, passive)),
+        }])
+    }
+}
+
+/// Whether unsent entries were removed before an exit was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemovedEntries {
+    /// There were some.
+    Some,
+    /// There were none.
+    None,
+}
+
+const fn close(side: Side, quantity: Quantity) -> Intent {
+    Intent {
+        purpose: Purpose::Exit,
+        side,
+        quantity,
+        order_type: OrderType::Market,
+        time_in_force: TimeInForce::Day,
+        limit_price: None,
+        stop_price: None,
+    }
+}
+
+fn unusable(detail: &str) -> Decision {
+    Decision::Refuse(Refusal::because(Code::SizingUnusableQuantity, detail))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,308 @@
+//! Making webhooks, strategies and accounts.
+
+use super::{invalid, to_value};
+use crate::Engine;
+use crate::command::{AccountCreate, Actor, CommandError, StrategyCreate, WebhookCreate};
+use crate::directory::{parse_network, signing_place};
+use crate::reads::{account_view, strategy_view, webhook_view};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use tradewarden_broker::port::BrokerAccount;
+use tradewarden_domain::account::{Account, Activity};
+use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Money;
+use tradewarden_domain::strategy::{
+    OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState,
+    SymbolSource,
+};
+use tradewarden_domain::webhook::{
+    MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES,
+};
+use tradewarden_seal::{PlainToken, TokenKind, standard_webhooks};
+use tradewarden_store::directory::{self as rows, WebhookRow};
+
+const FORMS: [&str; 4] = ["query", "header", "body", "signature"];
+const ALLOW_MAX: usize = 64;
+
+impl Engine {
+    pub(super) async fn create_webhook(
+        &self,
+        org: Id<id::Org>,
+        new: WebhookCreate,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let environment = &self.parts.environment;
+        let name = name(&new.name)?;
+        let allow = allow_list(&new)?;
+        let forms = forms(new.forms)?;
+        let rate_per_s = within("rate_per_s", new.rate_per_s, RATE_PER_S_DEFAULT, 1_000_000)?;
+        let max_age_s = within("max_age_s", new.max_age_s, MAX_AGE_S_DEFAULT, 86_400)?;
+        let now = self.now();
+        let id: Id<id::Webhook> = environment.id(now);
+        let token = environment
+            .with_randomness(|random| PlainToken::generate(TokenKind::WebhookPath, random));
+        let secret = environment
+            .with_randomness(|random| PlainToken::generate(TokenKind::WebhookSecret, random));
+        let signing = forms.contains("signature").then(|| {
+            environment.with_randomness(standard_webhooks::generate_secret)
+        });
+        let mapping = new.mapping.as_ref().map(serde_json::to_string).transpose();
+        let row = WebhookRow {
+            id,
+            org_id: org,
+            name: name.to_owned(),
+            token: token.expose().to_owned(),
+            secret_hash: *secret.hash().as_bytes(),
+            signing_secret: signing.as_ref().map(|plain| self.seal_signing(org, id, plain)).transpose()?,
+            forms: forms.iter().copied().collect::<Vec<_>>().join(","),
+            allow: allow.join(","),
+            dry_run: new.dry_run,
+            rate_per_s,
+            max_age_s,
+            mapping: mapping.map_err(|error| invalid("mapping", &error))?,
+            state: Activity::Active,
+            created_at: now,
+        };
+        let payload = json!({
+            "allow": allow, "dry_run": new.dry_run, "forms": row.forms, "name": name,
+            "rate_per_s": rate_per_s,
+        });
+        self.change(org, id, "webhook.created", actor, payload, async move |tx| {
+            rows::insert_webhook(tx, row.clone()).await
+        })
+        .await?;
+        let directory = self.parts.directory.load_full();
+        let door = directory.doors.get(&id).ok_or(CommandError::NotFound)?;
+        let mut view = webhook_view(&self.parts, door);
+        view.secret = Some(secret.expose().to_owned());
+        view.signing_secret = signing
+            .as_ref()
+            .map(|plain| standard_webhooks::print_secret(plain).expose().to_owned());
+        to_value(&view)
+    }
+
+    fn seal_signing(
+        &self,
+        org: Id<id::Org>,
+        webhook: Id<id::Webhook>,
+        secret: &tradewarden_seal::SecretBytes,
+    ) -> Result<Vec<u8>, CommandError> {
+        let missing = || CommandError::Unavailable {
+            detail: "there is no key to seal the signing secret".to_owned(),
+        };
+        let keys = self.parts.intake_keys.load();
+        let key = keys.get(&org).ok_or_else(missing)?;
+        let (org, webhook) = (org.to_bytes(), webhook.to_bytes());
+        self.parts
+            .environment
+            .with_randomness(|random| {
+                key.seal(&signing_place(&org, &webhook), secret.expose(), random)
+            })
+            .map_err(|_| missing())
+    }
+
+    pub(super) async fn create_strategy(
+        &self,
+        org: Id<id::Org>,
+        new: StrategyCreate,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let strategy = self.strategy_to_be(org, &new)?;
+        let id = strategy.id;
+        let payload = json!({
+            "account_id": strategy.account_id, "name": strategy.name,
+            "on_opposite": strategy.on_opposite, "quantity": strategy.quantity,
+            "sizing": strategy.sizing, "symbol": strategy.symbol,
+            "webhook_id": strategy.webhook_id,
+        });
+        self.change(org, id, "strategy.created", actor, payload, async move |tx| {
+            rows::insert_strategy(tx, &strategy).await
+        })
+        .await?;
+        let directory = self.parts.directory.load_full();
+        let strategy = directory.strategies.get(&id).ok_or(CommandError::NotFound)?;
+        to_value(&strategy_view(strategy))
+    }
+
+    fn strategy_to_be(
+        &self,
+        org: Id<id::Org>,
+        new: &StrategyCreate,
+    ) -> Result<Strategy, CommandError> {
+        let directory = self.parts.directory.load_full();
+        let name = name(&new.name)?;
+        let webhook_id: Id<id::Webhook> =
+            new.webhook.parse().map_err(|error| invalid("webhook", &error))?;
+        let account_id: Id<id::Account> =
+            new.account.parse().map_err(|error| invalid("account", &error))?;
+        directory
+            .doors
+            .get(&webhook_id)
+            .filter(|door| door.webhook.org_id == org)
+            .ok_or(CommandError::NotFound)?;
+        let account = directory
+            .accounts
+            .get(&account_id)
+            .filter(|account| account.org_id == org)
+            .ok_or(CommandError::NotFound)?;
+        let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
+        let instrument = account.instruments.get(&symbol).ok_or_else(|| {
+            invalid("symbol", &format!("{symbol} cannot be traded on account {account_id}"))
+        })?;
+        let sizing = new.sizing.unwrap_or(Sizing::Fixed);
+        let usable = instrument.entry_quantity(new.quantity);
+        if usable != new.quantity || usable < instrument.quantity_min || !usable.is_positive() {
+            return Err(invalid(
+                "quantity",
+                &format!(
+                    "must be a multiple of {} and at least {}",
+                    instrument.lot, instrument.quantity_min
+                ),
+            ));
+        }
+        let on_opposite = new.on_opposite.unwrap_or(OnOpposite::Close);
+        if sizing == Sizing::Payload && on_opposite == OnOpposite::Reverse {
+            return Err(invalid(
+                "on_opposite",
+                &"reverse needs a fixed size: a size from the payload cannot say how much is new",
+            ));
+        }
+        let taken = directory.strategies.values().any(|other| {
+            other.account_id == account_id
+                && other.symbol == symbol
+                && other.state != StrategyState::Off
+        });
+        if taken && !new.shared_position {
+            return Err(CommandError::Refused {
+                code: Code::RiskSharedPosition,
+                detail: format!(
+                    "Another strategy trades {symbol} on {account_id}; say shared_position to let \
+                     both, each closing only what it opened."
+                ),
+            });
+        }
+        let now = self.now();
+        Ok(Strategy {
+            id: self.parts.environment.id(now),
+            org_id: org,
+            name: name.to_owned(),
+            webhook_id,
+            account_id,
+            symbol,
+            symbol_source: new.symbol_source.unwrap_or(SymbolSource::Strategy),
+            quantity: new.quantity,
+            sizing,
+            on_opposite,
+            pyramiding: new.pyramiding.unwrap_or(Pyramiding::Ignore),
+            short_selling: if new.allow_short { ShortSelling::Allow } else { ShortSelling::Ignore },
+            send_within_s: within("send_within_s", new.send_within_s, SEND_WITHIN_S_DEFAULT, 300)?,
+            state: StrategyState::On,
+            created_at: now,
+        })
+    }
+
+    pub(super) async fn create_account(
+        &self,
+        org: Id<id::Org>,
+        new: AccountCreate,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let name = name(&new.name)?.to_owned();
+        let broker = self
+            .parts
+            .brokers
+            .get(&new.broker)
+            .ok_or_else(|| invalid("broker", &"this version has the broker `paper`"))?;
+        let desk = self.parts.desk.as_ref().ok_or(CommandError::NotFound)?;
+        let cash = new.cash.unwrap_or_else(|| Money::from_whole(100_000).unwrap_or(Money::ZERO));
+        if !cash.is_positive() {
+            return Err(invalid("cash", &"must be greater than zero"));
+        }
+        let now = self.now();
+        let id: Id<id::Account> = self.parts.environment.id(now);
+        // The broker's account is named after ours, so that making it twice makes one.
+        let broker_account = id.bare_text();
+        let away = |detail: String| CommandError::Unavailable { detail };
+        desk.open_account(broker_account.clone(), cash, "USD".to_owned()).await.map_err(away)?;
+        let instruments = broker.instruments(BrokerAccount::new(&broker_account)).await;
+        let instruments = instruments.map_err(|unheard| away(unheard.to_string()))?;
+        let account = Account {
+            id,
+            org_id: org,
+            name,
+            broker: new.broker,
+            broker_account,
+            currency: "USD".to_owned(),
+            state: Activity::Active,
+            instruments: instruments
+                .into_iter()
+                .map(|instrument| (instrument.symbol.clone(), instrument))
+                .collect::<BTreeMap<_, _>>(),
+            created_at: now,
+        };
+        let payload = json!({ "broker": account.broker, "cash": cash, "name": account.name });
+        self.change(org, id, "account.created", actor, payload, async move |tx| {
+            rows::insert_account(tx, &account).await
+        })
+        .await?;
+        crate::tasks::refresh_quotes(&self.parts).await;
+        let directory = self.parts.directory.load_full();
+        let account = directory.accounts.get(&id).ok_or(CommandError::NotFound)?;
+        to_value(&account_view(account))
+    }
+}
+
+fn name(text: &str) -> Result<&str, CommandError> {
+    let trimmed = text.trim();
+    let fits = (1..=64).contains(&trimmed.chars().count()) && !trimmed.chars().any(char::is_control);
+    if fits { Ok(trimmed) } else { Err(invalid("name", &"must have 1 to 64 printable characters")) }
+}
+
+fn within(
+    field: &'static str,
+    value: Option<u32>,
+    default: u32,
+    most: u32,
+) -> Result<u32, CommandError> {
+    let value = value.unwrap_or(default);
+    if (1..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(invalid(field, &format!("must be from 1 to {most}")))
+}
+
+fn allow_list(new: &WebhookCreate) -> Result<Vec<String>, CommandError> {
+    let preset: &[&str] = match new.preset.as_deref() {
+        None => &[],
+        Some("tradingview") => &TRADINGVIEW_ADDRESSES,
+        Some(_) => return Err(invalid("preset", &"must be tradingview")),
+    };
+    let mut networks = BTreeSet::new();
+    for text in new.allow.iter().map(String::as_str).chain(preset.iter().copied()) {
+        let network = parse_network(text).map_err(|()| {
+            invalid("allow", &format!("{text:?} is no address and no network in CIDR form"))
+        })?;
+        networks.insert(network.to_string());
+    }
+    if networks.len() > ALLOW_MAX {
+        return Err(invalid("allow", &format!("must have at most {ALLOW_MAX} networks")));
+    }
+    Ok(networks.into_iter().collect())
+}
+
+fn forms(wanted: Option<Vec<String>>) -> Result<BTreeSet<&'static str>, CommandError> {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
+        return Ok(FORMS.into_iter().filter(|form| *form != "signature").collect());
+    };
+    wanted
+        .iter()
+        .map(|text| {
+            FORMS
+                .into_iter()
+                .find(|form| form == text)
+                .ok_or_else(|| invalid("forms", &"must be of query, header, body, signature"))
+        })
+        .collect()
+}

@@ -1,0 +1,471 @@
+//! The durable steps of dispatch: the attempt before the call, the outcome after it, the fills.
+//!
+//! Crash story: a crash before the attempt's commit leaves the order `accepted`, and it is sent
+//! later or expires. A crash after it leaves `sending`, and the broker is asked before anything
+//! else goes out for that account. A crash after the broker's answer and before the outcome's
+//! commit is the same: the answer is asked for again.
+
+use crate::Shared;
+use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tradewarden_broker::port::{BrokerOrderState, Execution, Placement};
+use tradewarden_domain::code::Code;
+use tradewarden_domain::halt::{self, HaltSubject};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::order::{Order, OrderEvent, OrderState, Purpose, Side};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::orders::{self, Fill};
+use tradewarden_store::{Error, Tx, directory as rows};
+
+/// The broker is told not to accept an order later than this after the attempt's commit.
+pub(crate) const ATTEMPT_SPAN: Duration = Duration::from_secs(2);
+
+/// What is to be done with an order after its attempt was journaled.
+#[derive(Debug, Clone)]
+pub(crate) enum Attempt {
+    /// Call the broker now.
+    Send(Box<Order>),
+    /// Not now: something must be resolved first.
+    Hold,
+    /// It has ended.
+    Ended,
+}
+
+/// Journals the attempts of these orders (C11): halts, send-by and, for exits, the position are
+/// looked at again; what may go is `sending` when this commits.
+pub(crate) async fn begin(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    wanted: &[Order],
+    effects: &mut Effects,
+) -> Result<Vec<Attempt>, Error> {
+    let mut scope = Scope::default();
+    for order in wanted {
+        scope.add(order.org_id, order.account_id, &order.symbol);
+        if order.purpose == Purpose::Exit {
+            scope.pairs_with_live_orders.insert((order.account_id, order.symbol.clone()));
+        }
+    }
+    let mut book = Book::load(tx, shared, &scope).await?;
+    let ids: Vec<_> = wanted.iter().map(|order| order.id).collect();
+    let mut attempts = Vec::with_capacity(ids.len());
+    for stored in orders::lock_by_id(tx, &ids).await? {
+        attempts.push(match stored {
+            Some(order) => begin_one(shared, &mut book, order),
+            None => Attempt::Ended,
+        });
+    }
+    book.write(tx, effects).await?;
+    Ok(attempts)
+}
+
+fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
+    if !matches!(order.state, OrderState::Accepted | OrderState::Sending) {
+        return Attempt::Ended;
+    }
+    if let Some(current) = book.changed_order(order.id) {
+        order = current.clone();
+    }
+    if order.cancel_requested {
+        return end(shared, book, order, OrderEvent::Cancel, Code::OrderCanceled);
+    }
+    if order.send_by.is_some_and(|by| by < book.now) {
+        let subject = order.id.to_string();
+        let org = order.org_id;
+        let ended = end(shared, book, order, OrderEvent::Expire, Code::DispatchExpired);
+        let detail = Code::DispatchExpired.meaning().to_owned();
+        book.find(shared, org, Code::DispatchExpired.text(), Severity::Warning, subject, detail);
+        return ended;
+    }
+    let subject = HaltSubject {
+        org: order.org_id,
+        account: order.account_id,
+        strategy: order.strategy_id,
+        webhook: None,
+        symbol: &order.symbol,
+    };
+    if halt::stopping(&book.halts, order.purpose, &subject).is_some() {
+        return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
+    }
+    if order.purpose == Purpose::Exit {
+        match fit_to_position(shared, book, &mut order) {
+            Fit::Go => {}
+            Fit::Wait => return Attempt::Hold,
+            Fit::Flat => {
+                return end(shared, book, order, OrderEvent::Cancel, Code::StrategyFlat);
+            }
+        }
+    }
+    book.advance(&mut order, OrderEvent::Attempt, None);
+    order.attempt_until = Some(book.now.plus(ATTEMPT_SPAN));
+    book.enter(shared, order.org_id, order.id, "order.sending", &order_payload(&order));
+    book.put_order(order.clone());
+    Attempt::Send(Box::new(order))
+}
+
+fn end(
+    shared: &Shared,
+    book: &mut Book,
+    mut order: Order,
+    event: OrderEvent,
+    code: Code,
+) -> Attempt {
+    book.advance(&mut order, event, Some(code));
+    let name = match order.state {
+        OrderState::Expired => "order.expired",
+        _ => "order.canceled",
+    };
+    book.enter(shared, order.org_id, order.id, name, &order_payload(&order));
+    book.put_order(order);
+    Attempt::Ended
+}
+
+enum Fit {
+    Go,
+    Wait,
+    Flat,
+}
+
+/// Shrinks an exit to what there is to close (C6). While entries of the strategy are unresolved,
+/// what is held is closed now and the rest is left to a second exit (S1).
+fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
+    let place = place_of(order);
+    let exposure = book.exposure(&place);
+    let held = match order.side {
+        Side::Sell => exposure.quantity,
+        Side::Buy => exposure.quantity.negated(),
+    };
+    let live = book.live_orders(&place);
+    let under_way = live
+        .iter()
+        .filter(|other| other.id != order.id && other.purpose == Purpose::Exit)
+        .filter(|other| other.side == order.side && other.state != OrderState::Accepted)
+        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
+    let unresolved = live.iter().any(|other| {
+        other.purpose == Purpose::Entry && other.state != OrderState::Accepted
+    });
+    let closable = held.saturating_minus(under_way).max(Quantity::ZERO);
+    if closable >= order.quantity {
+        return Fit::Go;
+    }
+    if closable.is_zero() {
+        return if unresolved { Fit::Wait } else { Fit::Flat };
+    }
+    let rest = order.quantity.saturating_minus(closable);
+    if unresolved {
+        // The exposure stays reserved: the second exit holds what the first gives up.
+        let second = Order {
+            id: shared.environment.id(book.now),
+            quantity: rest,
+            created_at: book.now,
+            ..order.clone()
+        };
+        book.enter(shared, second.org_id, second.id, "order.accepted", &order_payload(&second));
+        book.put_order(second);
+    } else {
+        let (purpose, side) = (order.purpose, order.side);
+        book.change_exposure(&place, |exposure| exposure.release(purpose, side, rest));
+    }
+    order.quantity = closable;
+    Fit::Go
+}
+
+/// What became of a call, or what a later question brought to light.
+#[derive(Debug, Clone)]
+pub(crate) enum Learned {
+    /// The broker's answer to the placement.
+    Placed(Placement),
+    /// The broker says how the order stands.
+    Stands {
+        /// Its state there.
+        state: BrokerOrderState,
+        /// The broker's name for it.
+        broker_order_id: String,
+        /// How much has filled by its account.
+        filled: Quantity,
+    },
+    /// It is proven that the broker never had it and never will.
+    Absent,
+    /// A halt came between the attempt and the call; nothing was sent.
+    NotSentHalted,
+    /// These fills.
+    Fills(Vec<Execution>),
+}
+
+/// Journals what was learned about orders, in this order.
+pub(crate) async fn learn(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    learned: &[(Id<id::Order>, Learned)],
+    cursor: Option<&(Id<id::Account>, String)>,
+    effects: &mut Effects,
+) -> Result<(), Error> {
+    let ids: Vec<_> =
+        learned.iter().map(|(id, _)| *id).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    // Account rows are locked before order rows, so the orders are read twice: once to know their
+    // accounts, then under lock.
+    let mut scope = Scope::default();
+    for order in orders::by_ids(tx, &ids).await?.into_iter().flatten() {
+        scope.add(order.org_id, order.account_id, &order.symbol);
+    }
+    let mut book = Book::load(tx, shared, &scope).await?;
+    let stored = orders::lock_by_id(tx, &ids).await?;
+    let mut current: BTreeMap<_, _> =
+        stored.into_iter().flatten().map(|order| (order.id, order)).collect();
+    let fills = new_fills(tx, &current, learned).await?;
+    let mut rows_of_fills = Vec::new();
+    for (id, what) in learned {
+        let Some(order) = current.get_mut(id) else {
+            tracing::error!(order.id = %id, "the broker speaks of an order that is not stored");
+            continue;
+        };
+        apply(shared, &mut book, order, what, &fills, &mut rows_of_fills);
+        book.put_order(order.clone());
+    }
+    orders::insert_fills(tx, &rows_of_fills).await?;
+    book.write(tx, effects).await?;
+    if let Some((account, cursor)) = cursor {
+        rows::set_fills_cursor(tx, *account, cursor).await?;
+    }
+    Ok(())
+}
+
+/// The fills that are not stored yet, each once, by account and broker's identifier.
+async fn new_fills(
+    tx: &mut Tx<'_>,
+    current: &BTreeMap<Id<id::Order>, Order>,
+    learned: &[(Id<id::Order>, Learned)],
+) -> Result<std::collections::BTreeSet<(Id<id::Account>, String)>, Error> {
+    let mut told = std::collections::BTreeSet::new();
+    for (id, what) in learned {
+        let Some(order) = current.get(id) else { continue };
+        for execution in executions(what) {
+            told.insert((order.account_id, execution.broker_fill_id.clone()));
+        }
+    }
+    let told: Vec<_> = told.into_iter().collect();
+    let known = orders::known_fills(tx, &told).await?;
+    Ok(told.into_iter().zip(known).filter(|(_, known)| !known).map(|(fill, _)| fill).collect())
+}
+
+fn executions(learned: &Learned) -> &[Execution] {
+    match learned {
+        Learned::Placed(Placement::Accepted { fills, .. }) | Learned::Fills(fills) => fills,
+        _ => &[],
+    }
+}
+
+fn apply(
+    shared: &Shared,
+    book: &mut Book,
+    order: &mut Order,
+    learned: &Learned,
+    new: &std::collections::BTreeSet<(Id<id::Account>, String)>,
+    rows: &mut Vec<Fill>,
+) {
+    match learned {
+        Learned::Placed(Placement::Accepted { broker_order_id, fills, state }) => {
+            order.broker_order_id = Some(broker_order_id.clone());
+            if order.state != OrderState::Filled {
+                book.advance(order, OrderEvent::Acknowledge, None);
+            }
+            fold(shared, book, order, fills, new, rows);
+            settle(shared, book, order, *state);
+            enter_state(shared, book, order);
+        }
+        Learned::Placed(Placement::Rejected { code, reason }) => {
+            book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
+            let mut payload = order_payload(order);
+            if let Some(fields) = payload.as_object_mut() {
+                fields.insert("broker_code".to_owned(), json!(code));
+                fields.insert("broker_reason".to_owned(), json!(reason));
+            }
+            book.enter(shared, order.org_id, order.id, "order.rejected", &payload);
+            if order.purpose == Purpose::Exit {
+                let detail = format!("The broker rejected an exit: {code} {reason}");
+                let (org, subject) = (order.org_id, order.id.to_string());
+                book.find(shared, org, "order.exit_rejected", Severity::Critical, subject, detail);
+            }
+        }
+        Learned::Placed(Placement::Unknown { why }) => {
+            if order.state == OrderState::Sending {
+                book.advance(order, OrderEvent::Unheard, None);
+                let mut payload = order_payload(order);
+                if let Some(fields) = payload.as_object_mut() {
+                    fields.insert("why".to_owned(), json!(why));
+                }
+                book.enter(shared, order.org_id, order.id, "order.unknown", &payload);
+            }
+        }
+        // Nothing left; the attempt stays journaled and is made again or expires.
+        Learned::Placed(Placement::NotSent { .. }) => {}
+        Learned::Stands { state, broker_order_id, filled } => {
+            order.broker_order_id = Some(broker_order_id.clone());
+            if matches!(order.state, OrderState::Sending | OrderState::Unknown) {
+                book.advance(order, OrderEvent::Acknowledge, None);
+            }
+            // Ended there with fills that are not here yet: wait for the fills.
+            if *filled <= order.filled_quantity {
+                settle(shared, book, order, *state);
+            }
+            enter_state(shared, book, order);
+        }
+        Learned::Absent => {
+            book.advance(order, OrderEvent::Expire, Some(Code::DispatchNotPlaced));
+            book.enter(shared, order.org_id, order.id, "order.expired", &order_payload(order));
+            let severity = match order.purpose {
+                Purpose::Exit => Severity::Critical,
+                Purpose::Entry => Severity::Warning,
+            };
+            let (org, subject) = (order.org_id, order.id.to_string());
+            let detail = Code::DispatchNotPlaced.meaning().to_owned();
+            book.find(shared, org, Code::DispatchNotPlaced.text(), severity, subject, detail);
+        }
+        Learned::NotSentHalted => {
+            book.advance(order, OrderEvent::Cancel, Some(Code::DispatchHalted));
+            book.enter(shared, order.org_id, order.id, "order.canceled", &order_payload(order));
+        }
+        Learned::Fills(fills) => {
+            fold(shared, book, order, fills, new, rows);
+            enter_state(shared, book, order);
+        }
+    }
+}
+
+fn enter_state(shared: &Shared, book: &mut Book, order: &Order) {
+    let event = match order.state {
+        OrderState::Working => "order.working",
+        OrderState::PartiallyFilled => "order.partially_filled",
+        OrderState::Filled => "order.filled",
+        OrderState::Canceled => "order.canceled",
+        OrderState::Rejected => "order.rejected",
+        OrderState::Expired => "order.expired",
+        OrderState::Accepted | OrderState::Sending | OrderState::Refused | OrderState::Unknown => {
+            return;
+        }
+    };
+    book.enter(shared, order.org_id, order.id, event, &order_payload(order));
+}
+
+/// Ends an order that has ended at the broker.
+fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrderState) {
+    if !order.state.is_live() {
+        return;
+    }
+    match state {
+        BrokerOrderState::Working | BrokerOrderState::PartiallyFilled => {}
+        // Its fills say so themselves; without them it stays live and is asked about again.
+        BrokerOrderState::Filled => {}
+        BrokerOrderState::Canceled => {
+            let code = order.cancel_requested.then_some(Code::OrderCanceled);
+            book.advance(order, OrderEvent::Cancel, code);
+        }
+        BrokerOrderState::Expired => book.advance(order, OrderEvent::Expire, None),
+        BrokerOrderState::Rejected => {
+            book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
+            if order.purpose == Purpose::Exit {
+                let (org, subject) = (order.org_id, order.id.to_string());
+                let detail = "The broker rejected an exit.".to_owned();
+                book.find(shared, org, "order.exit_rejected", Severity::Critical, subject, detail);
+            }
+        }
+    }
+}
+
+/// Folds new fills into the order, the exposure and the rows to write.
+fn fold(
+    shared: &Shared,
+    book: &mut Book,
+    order: &mut Order,
+    fills: &[Execution],
+    new: &std::collections::BTreeSet<(Id<id::Account>, String)>,
+    rows: &mut Vec<Fill>,
+) {
+    for execution in fills {
+        let key = (order.account_id, execution.broker_fill_id.clone());
+        let told_before = rows.iter().any(|row| {
+            row.account_id == key.0 && row.broker_fill_id == key.1
+        });
+        if !new.contains(&key) || told_before {
+            continue;
+        }
+        rows.push(Fill {
+            id: shared.environment.id(book.now),
+            org_id: order.org_id,
+            account_id: order.account_id,
+            broker_fill_id: execution.broker_fill_id.clone(),
+            order_id: order.id,
+            symbol: order.symbol.clone(),
+            side: execution.side,
+            quantity: execution.quantity,
+            price: execution.price,
+            fee: execution.fee,
+            at: execution.at,
+        });
+        fold_one(shared, book, order, execution);
+    }
+}
+
+fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Execution) {
+    let account = crate::book::account(shared, order.account_id);
+    let point_value = account
+        .as_ref()
+        .and_then(|account| account.instruments.get(&order.symbol))
+        .map_or(ONE, |instrument| instrument.point_value);
+    let was_live = order.state.is_live();
+    let released = execution.quantity.min(order.remaining());
+    let filled = order.filled_quantity.saturating_plus(execution.quantity);
+    order.average_price = average(order, execution);
+    order.filled_quantity = filled;
+    let (purpose, side) = (order.purpose, order.side);
+    let mut fits = true;
+    book.change_exposure(&place_of(order), |exposure| {
+        if was_live {
+            exposure.release(purpose, side, released);
+        }
+        let folded =
+            exposure.fill(side, execution.quantity, execution.price, execution.fee, point_value);
+        fits = folded.is_some();
+    });
+    let event =
+        if filled >= order.quantity { OrderEvent::FinalFill } else { OrderEvent::PartialFill };
+    if order.state != OrderState::Filled {
+        book.advance(order, event, None);
+    }
+    let over = filled > order.quantity;
+    if over || !fits {
+        let detail = format!(
+            "Fill {} of {} at {} brings the order to {filled} of {}{}.",
+            execution.broker_fill_id,
+            execution.quantity,
+            execution.price,
+            order.quantity,
+            if fits { "" } else { "; the position is larger than can be counted" }
+        );
+        let (org, subject) = (order.org_id, order.id.to_string());
+        book.find(shared, org, "order.overfilled", Severity::Critical, subject, detail);
+    }
+}
+
+const ONE: Quantity = Quantity::from_units(100_000_000);
+
+/// The average price over what had filled and this fill; the broker's price where it does not fit.
+fn average(order: &Order, execution: &Execution) -> Option<Price> {
+    let before = order.average_price.unwrap_or(Price::ZERO);
+    let old = i128::from(before.units()).checked_mul(i128::from(order.filled_quantity.units()))?;
+    let add = i128::from(execution.price.units()).checked_mul(i128::from(execution.quantity.units()))?;
+    let size = i128::from(order.filled_quantity.units())
+        .checked_add(i128::from(execution.quantity.units()))?;
+    let units = old.checked_add(add)?.checked_div(size)?;
+    i64::try_from(units).ok().map(Price::from_units).or(Some(execution.price))
+}
+
+/// Whether an attempt is so old that halts must be read again before the call (C11).
+pub(crate) fn is_stale(order: &Order, now: Timestamp) -> bool {
+    const FIRST_BYTE: Duration = Duration::from_millis(10);
+    let committed = order.attempt_until.unwrap_or(now).minus(ATTEMPT_SPAN);
+    now > committed.plus(FIRST_BYTE)
+}

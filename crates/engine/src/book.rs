@@ -1,0 +1,329 @@
+//! The state that a transaction judges and changes: loaded at its beginning, under locks, written
+//! back at its end.
+
+use crate::Shared;
+use crate::entry::entry;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tradewarden_domain::account::{Account, Activity};
+use tradewarden_domain::code::Code;
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::halt::Halt;
+use tradewarden_domain::id::{self, Id, Kind};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::limit::LimitBook;
+use tradewarden_domain::order::{Order, OrderEvent, OrderState, after};
+use tradewarden_domain::rate::MinuteCounter;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::audit::{self, Entry};
+use tradewarden_store::directory::{self as rows, Finding};
+use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
+use tradewarden_store::{Error, Lock, Tx, orders};
+
+/// What a transaction changed and others must hear of once it is committed.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) orders: Vec<Order>,
+    pub(crate) entries: u64,
+    pub(crate) directory_changed: bool,
+}
+
+/// An account inside a transaction.
+#[derive(Clone)]
+struct AccountState {
+    activity: Activity,
+    counter: MinuteCounter,
+    counted: bool,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Book {
+    pub(crate) now: Timestamp,
+    pub(crate) halts: Vec<Halt>,
+    pub(crate) limits: BTreeMap<Id<id::Org>, LimitBook>,
+    accounts: BTreeMap<Id<id::Account>, AccountState>,
+    exposures: BTreeMap<Place, Exposure>,
+    changed_places: BTreeSet<Place>,
+    live: BTreeMap<(Id<id::Account>, Symbol), Vec<Order>>,
+    changed_orders: BTreeMap<Id<id::Order>, Order>,
+    entries: Vec<Entry>,
+    findings: Vec<Finding>,
+}
+
+/// What a transaction is about.
+#[derive(Default)]
+pub(crate) struct Scope {
+    pub(crate) accounts: BTreeSet<(Id<id::Org>, Id<id::Account>)>,
+    pub(crate) pairs: BTreeSet<(Id<id::Account>, Symbol)>,
+    pub(crate) pairs_with_live_orders: BTreeSet<(Id<id::Account>, Symbol)>,
+}
+
+impl Scope {
+    /// Adds an order's account and pair.
+    pub(crate) fn add(&mut self, org: Id<id::Org>, account: Id<id::Account>, symbol: &Symbol) {
+        self.accounts.insert((org, account));
+        self.pairs.insert((account, symbol.clone()));
+    }
+}
+
+impl Book {
+    /// Locks and reads: organizations, then accounts, each in the order of their identifiers (C13),
+    /// then halts, limits, exposures.
+    pub(crate) async fn load(
+        tx: &mut Tx<'_>,
+        shared: &Shared,
+        scope: &Scope,
+    ) -> Result<Self, Error> {
+        let now = shared.environment.now();
+        let directory = shared.directory.load();
+        let orgs: Vec<_> =
+            scope.accounts.iter().map(|(org, _)| *org).collect::<BTreeSet<_>>().into_iter().collect();
+        let versions = rows::lock_organizations(tx, &orgs, Lock::Share).await?;
+        let ids: Vec<_> =
+            scope.accounts.iter().map(|(_, id)| *id).collect::<BTreeSet<_>>().into_iter().collect();
+        let locked = rows::lock_accounts(tx, &ids).await?;
+        let known: BTreeMap<_, _> = directory
+            .books
+            .iter()
+            .filter(|(org, _)| orgs.contains(org))
+            .map(|(org, book)| (*org, book.clone()))
+            .collect();
+        let current = orgs.iter().zip(&versions).all(|(org, version)| {
+            known.get(org).is_some_and(|book| book.version() == *version)
+        });
+        let limits = if current {
+            known
+        } else {
+            // Another node has set a limit that this one has not heard of yet.
+            let all = rows::limits_in(tx).await?;
+            let of = |org| LimitBook::of(all.iter().filter(move |limit| limit.org_id == org));
+            orgs.iter().map(|org| (*org, of(*org))).collect()
+        };
+        let pairs: Vec<_> = scope.pairs.iter().cloned().collect();
+        let live_pairs: Vec<_> = scope.pairs_with_live_orders.iter().cloned().collect();
+        let live = orders::live_on_pairs(tx, &live_pairs).await?;
+        Ok(Self {
+            now,
+            halts: rows::halts_in(tx).await?,
+            limits,
+            accounts: ids
+                .into_iter()
+                .zip(locked)
+                .map(|(id, row)| {
+                    let counter = MinuteCounter::from_bytes(&row.orders_minute);
+                    (id, AccountState { activity: row.state, counter, counted: false })
+                })
+                .collect(),
+            exposures: exposures::of_pairs(tx, &pairs).await?.into_iter().collect(),
+            changed_places: BTreeSet::new(),
+            live: live_pairs.into_iter().zip(live).collect(),
+            changed_orders: BTreeMap::new(),
+            entries: Vec::new(),
+            findings: Vec::new(),
+        })
+    }
+
+    /// Writes everything that changed and says what others must hear.
+    pub(crate) async fn write(self, tx: &mut Tx<'_>, effects: &mut Effects) -> Result<(), Error> {
+        let changed = self
+            .changed_places
+            .iter()
+            .filter_map(|place| self.exposures.get(place).map(|exposure| (place, exposure)));
+        exposures::put(tx, changed, self.now).await?;
+        let counters: Vec<_> = self
+            .accounts
+            .iter()
+            .filter(|(_, state)| state.counted)
+            .map(|(id, state)| (*id, state.counter.to_bytes()))
+            .collect();
+        rows::set_orders_minute(tx, counters).await?;
+        let orders: Vec<_> = self.changed_orders.into_values().collect();
+        orders::put(tx, &orders).await?;
+        effects.orders.extend(orders);
+        effects.entries =
+            effects.entries.saturating_add(u64::try_from(self.entries.len()).unwrap_or(0));
+        audit::insert(tx, self.entries).await?;
+        for finding in &self.findings {
+            rows::insert_finding(tx, finding).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the account takes orders.
+    pub(crate) fn is_active(&self, account: Id<id::Account>) -> bool {
+        self.accounts.get(&account).is_some_and(|state| state.activity == Activity::Active)
+    }
+
+    /// Risk-increasing orders of the account in the last 60 seconds.
+    pub(crate) fn orders_last_minute(&self, account: Id<id::Account>) -> u64 {
+        self.accounts.get(&account).map_or(0, |state| state.counter.count(self.now))
+    }
+
+    /// Counts one more risk-increasing order.
+    pub(crate) fn count_order(&mut self, account: Id<id::Account>) {
+        if let Some(state) = self.accounts.get_mut(&account) {
+            state.counter.add(self.now);
+            state.counted = true;
+        }
+    }
+
+    /// One strategy's exposure on a pair.
+    pub(crate) fn exposure(&self, place: &Place) -> Exposure {
+        self.exposures.get(place).copied().unwrap_or_default()
+    }
+
+    /// All strategies' exposure on a pair together.
+    pub(crate) fn pair_exposure(&self, account: Id<id::Account>, symbol: &Symbol) -> Exposure {
+        self.exposures
+            .iter()
+            .filter(|(place, _)| place.account_id == account && place.symbol == *symbol)
+            .fold(Exposure::default(), |sum, (_, exposure)| sum.and(exposure))
+    }
+
+    /// Changes an exposure.
+    pub(crate) fn change_exposure(&mut self, place: &Place, change: impl FnOnce(&mut Exposure)) {
+        let mut exposure = self.exposure(place);
+        change(&mut exposure);
+        self.exposures.insert(place.clone(), exposure);
+        self.changed_places.insert(place.clone());
+    }
+
+    /// The live orders of a strategy on a pair, as this transaction sees them.
+    pub(crate) fn live_orders(&self, place: &Place) -> Vec<Order> {
+        let pair = (place.account_id, place.symbol.clone());
+        let stored = self.live.get(&pair).map_or(&[][..], Vec::as_slice);
+        let unchanged = stored.iter().filter(|order| !self.changed_orders.contains_key(&order.id));
+        unchanged
+            .chain(self.changed_orders.values().filter(|order| order.state.is_live()))
+            .filter(|order| place_of(order) == *place)
+            .cloned()
+            .collect()
+    }
+
+    /// An order that this transaction made or changed.
+    pub(crate) fn changed_order(&self, id: Id<id::Order>) -> Option<&Order> {
+        self.changed_orders.get(&id)
+    }
+
+    /// Puts a new or changed order into the transaction.
+    pub(crate) fn put_order(&mut self, mut order: Order) {
+        order.updated_at = self.now;
+        self.changed_orders.insert(order.id, order);
+    }
+
+    /// Lets something happen to an order; what it no longer may fill leaves the exposure when it
+    /// ends. An event that the transition table does not know leaves the state as it is.
+    pub(crate) fn advance(&mut self, order: &mut Order, event: OrderEvent, code: Option<Code>) {
+        let Some(next) = after(order.state, event) else {
+            tracing::warn!(order.id = %order.id, state = %order.state, ?event, "impossible event");
+            return;
+        };
+        let ends = order.state.is_live() && !next.is_live();
+        order.state = next;
+        if code.is_some() {
+            order.code = code;
+        }
+        if ends && next != OrderState::Filled {
+            let (purpose, side, rest) = (order.purpose, order.side, order.remaining());
+            self.change_exposure(&place_of(order), |exposure| exposure.release(purpose, side, rest));
+        }
+    }
+
+    /// Adds an audit entry.
+    pub(crate) fn enter<K: Kind>(
+        &mut self,
+        shared: &Shared,
+        org: Id<id::Org>,
+        object: Id<K>,
+        event: &'static str,
+        payload: &Value,
+    ) {
+        self.entries.push(entry(&shared.environment, org, object, event, self.now, payload));
+    }
+
+    /// Records something a person should look at, with its audit entry.
+    pub(crate) fn find(
+        &mut self,
+        shared: &Shared,
+        org: Id<id::Org>,
+        code: &'static str,
+        severity: Severity,
+        subject: String,
+        detail: String,
+    ) {
+        let finding = Finding {
+            id: shared.environment.id(self.now),
+            org_id: org,
+            at: self.now,
+            code: code.to_owned(),
+            severity: severity.text().to_owned(),
+            subject,
+            detail,
+        };
+        tracing::warn!(
+            finding.id = %finding.id, code, severity = severity.text(),
+            subject = %finding.subject, detail = %finding.detail, "finding"
+        );
+        let payload = json!({
+            "code": code, "detail": finding.detail, "severity": finding.severity,
+            "subject": finding.subject,
+        });
+        self.enter(shared, org, finding.id, "finding.opened", &payload);
+        self.findings.push(finding);
+    }
+}
+
+/// How urgent a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// To be looked at.
+    Warning,
+    /// To be looked at now.
+    Critical,
+}
+
+impl Severity {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// The exposure row that an order belongs to.
+pub(crate) fn place_of(order: &Order) -> Place {
+    Place {
+        account_id: order.account_id,
+        symbol: order.symbol.clone(),
+        strategy_id: order.strategy_id.unwrap_or(NO_STRATEGY),
+    }
+}
+
+/// An order as an audit payload tells it.
+pub(crate) fn order_payload(order: &Order) -> Value {
+    json!({
+        "account_id": order.account_id,
+        "client_order_id": order.client_order_id(),
+        "code": order.code,
+        "filled_quantity": order.filled_quantity,
+        "id": order.id,
+        "limit_price": order.limit_price,
+        "limits_version": order.limits_version,
+        "purpose": order.purpose,
+        "quantity": order.quantity,
+        "side": order.side,
+        "state": order.state,
+        "stop_price": order.stop_price,
+        "strategy_id": order.strategy_id,
+        "symbol": order.symbol,
+        "type": order.order_type,
+    })
+}
+
+/// The account with this identifier, if it is known.
+pub(crate) fn account(shared: &Shared, id: Id<id::Account>) -> Option<Arc<Account>> {
+    shared.directory.load().accounts.get(&id).cloned()
+}

@@ -1,0 +1,568 @@
+//! Dispatch: orders that are journaled leave for their broker, once each.
+//!
+//! Per (account, instrument): cancel before exit before entry, one exit under way at a time,
+//! entries in their order (S2, S4). What was called and not heard is asked for, never sent again
+//! (C7). The dispatcher owns no durable state: everything it knows it can read again.
+
+use crate::Shared;
+use crate::attempt::{self, Attempt, Learned};
+use crate::book::Severity;
+use crate::journal::{NotWritten, Notice, Urgency};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tradewarden_broker::port::{
+    Broker, BrokerAccount, Cancellation, Lookup, OrderName, PlaceOrder, Placement, ReduceOnly,
+};
+use tradewarden_domain::account::Account;
+use tradewarden_domain::halt::{self, HaltSubject};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::order::{Order, OrderState, Purpose};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::orders;
+
+/// Live orders that are kept in memory; more are read when these have ended.
+const LIVE_MAX: i64 = 50_000;
+/// Orders of one attempt transaction.
+const ATTEMPTS_MAX: usize = 256;
+/// Entries of one pair that may be under way together.
+const ENTRIES_UNDER_WAY_MAX: usize = 16;
+const TICK: Duration = Duration::from_millis(100);
+const RESYNC_EVERY: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// An order that stays unknown so long is told to a person (S24).
+const UNKNOWN_ALERT_AFTER: Duration = Duration::from_secs(10);
+
+type Pair = (Id<id::Account>, Symbol);
+
+/// An order that may still change, and what is being done about it.
+struct Tracked {
+    order: Order,
+    /// A transaction or a call about it is under way.
+    busy: bool,
+    /// Its attempt is journaled, and it is certain that no byte has left.
+    never_left: bool,
+    /// Its attempt was journaled before this process, or another leader, began.
+    recovered: bool,
+    /// Not before this instant.
+    retry_at: Option<Timestamp>,
+    /// How often the broker did not know it after its attempt was void.
+    absences: u32,
+    alerted: bool,
+}
+
+/// What came back from something that was under way.
+enum Done {
+    Attempted(Vec<Order>, Result<Vec<Attempt>, NotWritten>),
+    Called(Id<id::Order>, Placement),
+    Canceled(Id<id::Order>, Cancellation),
+    Found(Id<id::Order>, Lookup),
+    Learned(Vec<Id<id::Order>>, Result<(), NotWritten>),
+    Resynced(Result<Vec<Order>, tradewarden_store::Error>),
+    Told,
+}
+
+/// See the module.
+pub(crate) struct Dispatcher {
+    shared: Arc<Shared>,
+    orders: BTreeMap<Id<id::Order>, Tracked>,
+    pairs: BTreeMap<Pair, BTreeSet<Id<id::Order>>>,
+    dirty: BTreeSet<Pair>,
+    learned: Vec<(Id<id::Order>, Learned)>,
+    learning: bool,
+    attempting: bool,
+    resyncing: bool,
+    resync_at: Timestamp,
+    under_way: JoinSet<Done>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            orders: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            learned: Vec::new(),
+            learning: false,
+            attempting: false,
+            resyncing: false,
+            resync_at: Timestamp::default(),
+            under_way: JoinSet::new(),
+        }
+    }
+
+    /// Runs until the notices end.
+    pub(crate) async fn run(mut self, mut notices: mpsc::UnboundedReceiver<Notice>) {
+        loop {
+            let mut heard = Vec::new();
+            tokio::select! {
+                count = notices.recv_many(&mut heard, 1_024) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                Some(done) = self.under_way.join_next() => self.finish(done),
+                () = tokio::time::sleep(TICK) => self.dirty.extend(self.pairs.keys().cloned()),
+            }
+            for notice in heard {
+                self.hear(notice);
+            }
+            while let Some(done) = self.under_way.try_join_next() {
+                self.finish(done);
+            }
+            self.step();
+        }
+    }
+
+    fn hear(&mut self, notice: Notice) {
+        match notice {
+            Notice::Orders(orders) => {
+                for order in orders {
+                    self.track(order, false);
+                }
+            }
+            Notice::Resync => self.resync_at = Timestamp::default(),
+        }
+    }
+
+    fn track(&mut self, order: Order, recovered: bool) {
+        let pair = (order.account_id, order.symbol.clone());
+        self.dirty.insert(pair.clone());
+        if !order.state.is_live() {
+            self.orders.remove(&order.id);
+            if let Some(ids) = self.pairs.get_mut(&pair) {
+                ids.remove(&order.id);
+                if ids.is_empty() {
+                    self.pairs.remove(&pair);
+                }
+            }
+            return;
+        }
+        self.pairs.entry(pair).or_default().insert(order.id);
+        match self.orders.get_mut(&order.id) {
+            Some(tracked) if tracked.order.updated_at > order.updated_at => {}
+            Some(tracked) => {
+                tracked.recovered &= order.state != OrderState::Working;
+                tracked.order = order;
+            }
+            None => {
+                let lost = matches!(order.state, OrderState::Sending | OrderState::Unknown);
+                self.orders.insert(
+                    order.id,
+                    Tracked {
+                        recovered: recovered && lost,
+                        order,
+                        busy: false,
+                        never_left: false,
+                        retry_at: None,
+                        absences: 0,
+                        alerted: false,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Starts everything that can be started now.
+    fn step(&mut self) {
+        let now = self.shared.environment.now();
+        if !self.shared.is_leader() {
+            return;
+        }
+        if !self.resyncing && self.resync_at <= now {
+            self.resyncing = true;
+            let shared = Arc::clone(&self.shared);
+            self.under_way
+                .spawn(async move { Done::Resynced(orders::live(&shared.store, LIVE_MAX).await) });
+        }
+        self.journal_learned();
+        if !self.attempting {
+            self.start_attempts(now);
+        }
+    }
+
+    /// Journals what was learned, as one transaction at a time.
+    fn journal_learned(&mut self) {
+        if self.learning || self.learned.is_empty() {
+            return;
+        }
+        self.learning = true;
+        let learned = std::mem::take(&mut self.learned);
+        let shared = Arc::clone(&self.shared);
+        self.under_way.spawn(async move {
+            let ids: Vec<_> = learned.iter().map(|(id, _)| *id).collect();
+            let inner = Arc::clone(&shared);
+            let written = shared
+                .journal
+                .write(Urgency::Soon, async move |tx, effects| {
+                    attempt::learn(tx, &inner, &learned, None, effects).await
+                })
+                .await;
+            Done::Learned(ids, written)
+        });
+    }
+
+    fn start_attempts(&mut self, now: Timestamp) {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut wanted = Vec::new();
+        for pair in dirty {
+            if wanted.len() >= ATTEMPTS_MAX {
+                self.dirty.insert(pair);
+                continue;
+            }
+            self.look_at(&pair, now, &mut wanted);
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        for order in &wanted {
+            if let Some(tracked) = self.orders.get_mut(&order.id) {
+                tracked.busy = true;
+            }
+        }
+        self.attempting = true;
+        let shared = Arc::clone(&self.shared);
+        self.under_way.spawn(async move {
+            let (inner, asked) = (Arc::clone(&shared), wanted.clone());
+            let attempts = shared
+                .journal
+                .write(Urgency::Soon, async move |tx, effects| {
+                    attempt::begin(tx, &inner, &asked, effects).await
+                })
+                .await;
+            Done::Attempted(wanted, attempts)
+        });
+    }
+
+    /// Decides what of a pair can be done now: cancels and questions at once, attempts into
+    /// `wanted`.
+    fn look_at(&mut self, pair: &Pair, now: Timestamp, wanted: &mut Vec<Order>) {
+        let Some(ids) = self.pairs.get(pair).cloned() else { return };
+        let account_recovers = self
+            .orders
+            .values()
+            .any(|tracked| tracked.recovered && tracked.order.account_id == pair.0);
+        let (mut exit_live, mut entry_lost, mut entries_under_way) = (false, false, 0_usize);
+        let mut exit_under_way = false;
+        for id in &ids {
+            let Some(tracked) = self.orders.get(id) else { continue };
+            let order = &tracked.order;
+            let is_exit = order.purpose == Purpose::Exit;
+            let waiting = order.state == OrderState::Accepted || tracked.never_left;
+            exit_live |= is_exit;
+            exit_under_way |= is_exit && (tracked.busy || !waiting);
+            if !is_exit {
+                entries_under_way = entries_under_way.saturating_add(usize::from(tracked.busy));
+                entry_lost |= order.state == OrderState::Unknown || tracked.recovered;
+            }
+        }
+        for id in ids {
+            let Some(tracked) = self.orders.get(&id) else { continue };
+            if tracked.busy || tracked.retry_at.is_some_and(|at| at > now) {
+                continue;
+            }
+            let order = tracked.order.clone();
+            let waiting = order.state == OrderState::Accepted || tracked.never_left;
+            if !waiting {
+                self.look_after(order, now);
+                continue;
+            }
+            let overdue = order.send_by.is_some_and(|by| by < now) || order.cancel_requested;
+            let may_go = match order.purpose {
+                Purpose::Exit => !exit_under_way && self.is_open(&order),
+                Purpose::Entry => {
+                    !exit_live
+                        && !entry_lost
+                        && !account_recovers
+                        && entries_under_way < ENTRIES_UNDER_WAY_MAX
+                }
+            };
+            if may_go || overdue {
+                exit_under_way |= order.purpose == Purpose::Exit;
+                entries_under_way = entries_under_way
+                    .saturating_add(usize::from(order.purpose == Purpose::Entry));
+                wanted.push(order);
+            }
+        }
+    }
+
+    /// An order that has left: cancel it if that was asked for, ask for it if it was not heard of.
+    fn look_after(&mut self, order: Order, now: Timestamp) {
+        let Some((broker, account)) = self.broker(&order) else { return };
+        let name = OrderName {
+            account: BrokerAccount::new(&account.broker_account),
+            client_order_id: order.client_order_id(),
+            symbol: order.symbol.clone(),
+            broker_order_id: order.broker_order_id.clone(),
+        };
+        let lost = matches!(order.state, OrderState::Sending | OrderState::Unknown);
+        let Some(tracked) = self.orders.get_mut(&order.id) else { return };
+        if lost {
+            if !tracked.alerted && order.created_at.plus(UNKNOWN_ALERT_AFTER) < now {
+                tracked.alerted = true;
+                let (shared, org, id) = (Arc::clone(&self.shared), order.org_id, order.id);
+                self.under_way.spawn(async move {
+                    let detail = "What became of the order has been unknown for 10 s.".to_owned();
+                    let (code, subject) = ("order.unknown", id.to_string());
+                    shared.tell(org, code, Severity::Critical, subject, detail).await;
+                    Done::Told
+                });
+            }
+            // Before that the broker may still accept it, and "absent" would prove nothing.
+            if order.attempt_until.is_some_and(|until| until >= now) {
+                return;
+            }
+            tracked.busy = true;
+            self.under_way
+                .spawn(async move { Done::Found(order.id, broker.find(name).await) });
+        } else if order.cancel_requested {
+            tracked.busy = true;
+            self.under_way
+                .spawn(async move { Done::Canceled(order.id, broker.cancel(name).await) });
+        } else if order.updated_at.plus(RESYNC_EVERY) < now {
+            // A working order may have ended at the broker by itself.
+            tracked.busy = true;
+            tracked.retry_at = Some(now.plus(RESYNC_EVERY));
+            self.under_way
+                .spawn(async move { Done::Found(order.id, broker.find(name).await) });
+        }
+    }
+
+    fn is_open(&self, order: &Order) -> bool {
+        crate::book::account(&self.shared, order.account_id)
+            .is_some_and(|account| self.shared.market.is_open(&account, &order.symbol))
+    }
+
+    fn broker(&self, order: &Order) -> Option<(Arc<dyn Broker>, Arc<Account>)> {
+        let account = crate::book::account(&self.shared, order.account_id)?;
+        let broker = self.shared.brokers.get(&account.broker)?;
+        Some((Arc::clone(broker), account))
+    }
+
+    fn finish(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let done = match done {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(error = %error, "a dispatch step was lost");
+                self.resync_at = Timestamp::default();
+                return;
+            }
+        };
+        match done {
+            Done::Attempted(wanted, attempts) => self.attempted(&wanted, attempts),
+            Done::Called(id, placement) => self.called(id, placement),
+            Done::Canceled(id, cancellation) => self.canceled(id, &cancellation),
+            Done::Found(id, lookup) => self.found(id, lookup),
+            Done::Learned(ids, written) => {
+                self.learning = false;
+                for id in ids {
+                    self.release(id, None);
+                }
+                if written.is_err() {
+                    self.resync_at = Timestamp::default();
+                }
+            }
+            Done::Resynced(read) => self.resynced(read),
+            Done::Told => {}
+        }
+    }
+
+    fn release(&mut self, id: Id<id::Order>, retry_at: Option<Timestamp>) {
+        if let Some(tracked) = self.orders.get_mut(&id) {
+            tracked.busy = false;
+            tracked.retry_at = retry_at.or(tracked.retry_at);
+            self.dirty.insert((tracked.order.account_id, tracked.order.symbol.clone()));
+        }
+    }
+
+    fn attempted(&mut self, wanted: &[Order], attempts: Result<Vec<Attempt>, NotWritten>) {
+        self.attempting = false;
+        let now = self.shared.environment.now();
+        let attempts = match attempts {
+            Ok(attempts) => attempts,
+            Err(error) => {
+                // Whether the attempts are journaled is not known; nothing was sent.
+                tracing::error!(error = %error.0, "attempts were not journaled");
+                for order in wanted {
+                    if let Some(tracked) = self.orders.get_mut(&order.id) {
+                        tracked.never_left = true;
+                    }
+                    self.release(order.id, Some(now.plus(RETRY_AFTER)));
+                }
+                return;
+            }
+        };
+        for (order, attempt) in wanted.iter().zip(attempts) {
+            match attempt {
+                Attempt::Send(order) => self.call(*order, now),
+                Attempt::Hold => self.release(order.id, Some(now.plus(TICK))),
+                Attempt::Ended => self.release(order.id, None),
+            }
+        }
+    }
+
+    /// Calls the broker, unless a halt has come since the attempt was journaled, or so much time
+    /// has passed that halts must be read again (C11).
+    fn call(&mut self, order: Order, now: Timestamp) {
+        let subject = HaltSubject {
+            org: order.org_id,
+            account: order.account_id,
+            strategy: order.strategy_id,
+            webhook: None,
+            symbol: &order.symbol,
+        };
+        let directory = self.shared.directory.load();
+        if halt::stopping(&directory.halts, order.purpose, &subject).is_some() {
+            self.learned.push((order.id, Learned::NotSentHalted));
+            return;
+        }
+        let target = self.broker(&order);
+        let Some(tracked) = self.orders.get_mut(&order.id) else { return };
+        tracked.order = order.clone();
+        let Some((broker, account)) = target.filter(|_| !attempt::is_stale(&order, now)) else {
+            tracked.never_left = true;
+            self.release(order.id, None);
+            return;
+        };
+        tracked.never_left = false;
+        let id = order.id;
+        let request = PlaceOrder {
+            account: BrokerAccount::new(&account.broker_account),
+            client_order_id: order.client_order_id(),
+            reduce_only: ReduceOnly::from(order.purpose),
+            expires_at: order.attempt_until.unwrap_or(now),
+            symbol: order.symbol,
+            side: order.side,
+            order_type: order.order_type,
+            quantity: order.quantity,
+            limit_price: order.limit_price,
+            stop_price: order.stop_price,
+            time_in_force: order.time_in_force,
+        };
+        self.shared.counters.sent();
+        self.under_way.spawn(async move { Done::Called(id, broker.place(request).await) });
+    }
+
+    fn called(&mut self, id: Id<id::Order>, placement: Placement) {
+        if let Placement::NotSent { why } = &placement {
+            tracing::warn!(order.id = %id, why, "the broker could not be reached");
+            if let Some(tracked) = self.orders.get_mut(&id) {
+                tracked.never_left = true;
+            }
+            let now = self.shared.environment.now();
+            self.release(id, Some(now.plus(RETRY_AFTER)));
+            return;
+        }
+        self.note_seen(id, &placement);
+        self.learned.push((id, Learned::Placed(placement)));
+    }
+
+    /// Fills that come with the answer need not be looked up again when they are polled.
+    fn note_seen(&self, id: Id<id::Order>, placement: &Placement) {
+        if let (Placement::Accepted { fills, .. }, Some(tracked)) = (placement, self.orders.get(&id))
+        {
+            for fill in fills {
+                self.shared.seen.add(tracked.order.account_id, &fill.broker_fill_id);
+            }
+        }
+    }
+
+    fn canceled(&mut self, id: Id<id::Order>, cancellation: &Cancellation) {
+        let now = self.shared.environment.now();
+        if let Some(tracked) = self.orders.get_mut(&id) {
+            // What a cancel really did, the order's own state at the broker tells.
+            tracked.order.updated_at = Timestamp::default();
+            tracked.order.cancel_requested = false;
+        }
+        if let Cancellation::Unknown { why } = cancellation {
+            tracing::warn!(order.id = %id, why, "a cancel was not heard; it is asked for again");
+            self.release(id, Some(now.plus(RETRY_AFTER)));
+            return;
+        }
+        self.release(id, None);
+    }
+
+    fn found(&mut self, id: Id<id::Order>, lookup: Lookup) {
+        let now = self.shared.environment.now();
+        let Some(tracked) = self.orders.get_mut(&id) else { return };
+        match lookup {
+            Lookup::Found(there) => {
+                tracked.recovered = false;
+                let order = &tracked.order;
+                let news = matches!(order.state, OrderState::Sending | OrderState::Unknown)
+                    || !there.state.is_live();
+                if there.filled_quantity > order.filled_quantity {
+                    self.shared.watch_fills(order.account_id);
+                }
+                if news {
+                    let stands = Learned::Stands {
+                        state: there.state,
+                        broker_order_id: there.broker_order_id,
+                        filled: there.filled_quantity,
+                    };
+                    tracked.retry_at = Some(now.plus(RETRY_AFTER));
+                    self.learned.push((id, stands));
+                } else {
+                    self.release(id, Some(now.plus(RESYNC_EVERY)));
+                }
+            }
+            Lookup::Absent if is_lost(&tracked.order) => {
+                tracked.absences = tracked.absences.saturating_add(1);
+                let absences = tracked.absences;
+                let order = tracked.order.clone();
+                if self.proves_absence(&order, absences, now) {
+                    self.learned.push((id, Learned::Absent));
+                } else {
+                    self.release(id, Some(now.plus(RETRY_AFTER)));
+                }
+            }
+            Lookup::Absent => self.release(id, Some(now.plus(RESYNC_EVERY))),
+            Lookup::Unheard { why } => {
+                tracing::warn!(order.id = %id, why, "the broker did not say how an order stands");
+                self.release(id, Some(now.plus(RETRY_AFTER)));
+            }
+        }
+    }
+
+    /// "Not found" proves absence once the attempt is void at the broker and, where its look-ups
+    /// lag, after its settling time and twice.
+    fn proves_absence(&self, order: &Order, absences: u32, now: Timestamp) -> bool {
+        let Some((broker, _)) = self.broker(order) else { return false };
+        let capabilities = broker.capabilities();
+        if capabilities.find_is_authoritative_after_expiry {
+            return true;
+        }
+        let void_at = order.attempt_until.unwrap_or(order.updated_at);
+        absences >= 2 && void_at.plus(capabilities.find_settles_after) < now
+    }
+
+    fn resynced(&mut self, read: Result<Vec<Order>, tradewarden_store::Error>) {
+        self.resyncing = false;
+        let now = self.shared.environment.now();
+        self.resync_at = now.plus(RESYNC_EVERY);
+        match read {
+            Ok(live) => {
+                let first = !self.shared.has_recovered();
+                for order in live {
+                    self.track(order, first);
+                }
+                self.shared.set_recovered();
+            }
+            Err(error) => tracing::error!(error = %error, "live orders could not be read"),
+        }
+        self.shared.set_watched(
+            self.orders
+                .values()
+                .filter(|tracked| tracked.order.state != OrderState::Accepted)
+                .map(|tracked| tracked.order.account_id),
+        );
+    }
+}
+
+const fn is_lost(order: &Order) -> bool {
+    matches!(order.state, OrderState::Sending | OrderState::Unknown)
+}

@@ -1,0 +1,433 @@
+//! Intake: a request becomes an authenticated, admitted signal, or one of the answers in which
+//! nothing was learned. What needs the database is left to the journal.
+
+use crate::Engine;
+use crate::directory::{Budget, Door};
+use crate::journal::{Admission, SignalWork};
+use serde::Serialize;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tradewarden_domain::admit::{Freshness, freshness};
+use tradewarden_domain::check::Trace;
+use tradewarden_domain::code::{Code, Refusal};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::order::UnknownWord;
+use tradewarden_domain::signal::{self, Body, Signal};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::{Digest, HashedToken, SecretString, standard_webhooks};
+
+/// A secret as a request presented it; it cannot be printed.
+pub struct Presented(SecretString);
+
+impl Presented {
+    /// Wraps the secret.
+    pub fn new(secret: String) -> Self {
+        Self(SecretString::new(secret))
+    }
+}
+
+/// The headers of a Standard Webhooks signature.
+pub struct SignatureHeaders {
+    /// `webhook-id`.
+    pub id: String,
+    /// `webhook-timestamp`, seconds since 1970.
+    pub timestamp: String,
+    /// `webhook-signature`, one or more.
+    pub signature: String,
+}
+
+/// A request at a webhook, as it was received: bounded, nothing else.
+pub struct RawSignal {
+    /// The token in the path.
+    pub token: String,
+    /// The secret in the query.
+    pub query_secret: Option<Presented>,
+    /// The secret in the header.
+    pub header_secret: Option<Presented>,
+    /// The signature headers.
+    pub signature: Option<SignatureHeaders>,
+    /// The TLS client certificate, DER.
+    pub client_certificate: Option<Vec<u8>>,
+    /// The sender's address.
+    pub address: IpAddr,
+    /// The request asks for judgement only.
+    pub dry_run: bool,
+    /// The body, at most 64 KiB.
+    pub body: Vec<u8>,
+}
+
+/// What to answer.
+pub enum Received {
+    /// One answer for an unknown token, a missing and a wrong secret.
+    Unauthenticated,
+    /// It is stored; this came of it.
+    Answer(SignalAnswer),
+    /// It could not be made durable; sending it again is safe.
+    Unavailable(Code),
+}
+
+/// What became of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalStatus {
+    /// Journaled; orders go out.
+    Accepted,
+    /// The same as one before.
+    Duplicate,
+    /// Nothing was to be done.
+    Skipped,
+    /// Judged only.
+    DryRun,
+    /// A rule said no.
+    Refused,
+}
+
+impl SignalStatus {
+    /// The word outside.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Skipped => "skipped",
+            Self::DryRun => "dry_run",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl std::str::FromStr for SignalStatus {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        [Self::Accepted, Self::Duplicate, Self::Skipped, Self::DryRun, Self::Refused]
+            .into_iter()
+            .find(|status| status.text() == text)
+            .ok_or(UnknownWord)
+    }
+}
+
+impl Serialize for SignalStatus {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text())
+    }
+}
+
+/// What became of a signal on one account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountResult {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The strategy.
+    pub strategy_id: Id<id::Strategy>,
+    /// What became of it.
+    pub result: SignalStatus,
+    /// Why, unless accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// The last order that came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<Id<id::Order>>,
+    /// All orders that came of it, in the order of sending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub order_ids: Vec<Id<id::Order>>,
+}
+
+/// The answer to a stored signal.
+pub struct SignalAnswer {
+    /// The signal; of a duplicate, the first one.
+    pub signal_id: Id<id::Signal>,
+    /// What became of it.
+    pub status: SignalStatus,
+    /// Why, unless accepted.
+    pub code: Option<Code>,
+    /// The same in a sentence.
+    pub message: String,
+    /// When it was received.
+    pub timestamp: Timestamp,
+    /// What became of it on each account.
+    pub accounts: Vec<AccountResult>,
+    /// The field that is wrong, if one is.
+    pub field: Option<String>,
+    /// What was asked for, if a rule compared.
+    pub input: Option<String>,
+    /// What is allowed, if a rule compared.
+    pub limit: Option<String>,
+    /// Seconds after which a limited request may come again.
+    pub retry_after_s: Option<u64>,
+    /// Tells whether the answer was delivered.
+    pub delivery: Delivery,
+}
+
+/// Bodies whose answer did not reach the sender, newest last (S15): what comes again without an id
+/// within a minute is the same.
+#[derive(Default)]
+pub(crate) struct Undelivered {
+    bodies: Mutex<Vec<(Id<id::Webhook>, [u8; 32], Timestamp)>>,
+}
+
+const UNDELIVERED_MAX: usize = 10_000;
+const UNDELIVERED_SPAN: Duration = Duration::from_secs(60);
+
+impl Undelivered {
+    fn add(&self, webhook: Id<id::Webhook>, body: [u8; 32], at: Timestamp) {
+        let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        let horizon = at.minus(UNDELIVERED_SPAN);
+        bodies.retain(|(_, _, at)| *at >= horizon);
+        if bodies.len() < UNDELIVERED_MAX {
+            bodies.push((webhook, body, at));
+        }
+    }
+
+    fn holds(&self, webhook: Id<id::Webhook>, body: &[u8; 32], now: Timestamp) -> bool {
+        let bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        let horizon = now.minus(UNDELIVERED_SPAN);
+        bodies.iter().any(|(of, hash, at)| *of == webhook && hash == body && *at >= horizon)
+    }
+}
+
+/// Dropping it says that the answer did not reach the sender.
+pub struct Delivery {
+    pending: Option<(Arc<Undelivered>, Id<id::Webhook>, [u8; 32], Timestamp)>,
+}
+
+impl Delivery {
+    /// The answer was written out.
+    pub fn delivered(mut self) {
+        self.pending = None;
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some((undelivered, webhook, body, at)) = self.pending.take() {
+            undelivered.add(webhook, body, at);
+        }
+    }
+}
+
+impl Engine {
+    /// Takes a request in: authenticates, admits, journals. The answer is durable.
+    pub async fn receive(&self, raw: RawSignal) -> Received {
+        let received_at = self.now();
+        let directory = self.parts.directory.load_full();
+        let door = directory.door(&raw.token).cloned();
+        let mapping = door.as_ref().and_then(|door| door.webhook.mapping.as_ref());
+        let mut body = signal::read(&raw.body, mapping);
+        let authenticated = authenticate(door.as_deref(), &raw, &body, received_at);
+        let (Some(door), true) = (door, authenticated) else {
+            self.parts.counters.unauthenticated();
+            return Received::Unauthenticated;
+        };
+        conceal_presented(&mut body, &raw);
+        let mut trace = Trace::new();
+        for name in ["size", "token", "secret"] {
+            trace.pass(name);
+        }
+        trace.skip("client_certificate", "not asked for on this webhook");
+        let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
+        let admitted = admit(&door, &raw, body.signal, received_at, &mut trace);
+        trace.took(micros_between(received_at, self.now()));
+        let admission = match admitted {
+            Ok(signal) => Admission::Admitted(Box::new(signal)),
+            Err(no) => Admission::Refused(no),
+        };
+        let webhook_id = door.webhook.id;
+        let undelivered = &self.parts.undelivered;
+        let work = SignalWork {
+            signal_id: self.parts.environment.id(received_at),
+            received_at,
+            dry_run: raw.dry_run || door.webhook.dry_run || admission.asks_dry_run(),
+            answer_was_lost: undelivered.holds(webhook_id, &body_sha256, received_at),
+            body: body.redacted,
+            body_sha256,
+            door,
+            admission,
+            trace,
+        };
+        let delivery = Delivery {
+            pending: Some((Arc::clone(undelivered), webhook_id, body_sha256, received_at)),
+        };
+        match self.parts.journal.signal(work).await {
+            Err(code) => Received::Unavailable(code),
+            Ok(outcome) => Received::Answer(SignalAnswer {
+                signal_id: outcome.signal_id,
+                status: outcome.status,
+                code: outcome.code,
+                message: outcome.message,
+                timestamp: received_at,
+                accounts: outcome.accounts,
+                field: outcome.field,
+                input: outcome.input,
+                limit: outcome.limit,
+                retry_after_s: outcome.retry_after_s,
+                delivery,
+            }),
+        }
+    }
+}
+
+pub(crate) fn micros_between(earlier: Timestamp, later: Timestamp) -> u64 {
+    u64::try_from(later.since(earlier).as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A signal that may not go on, and what the answer adds to the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotAdmitted {
+    pub(crate) refusal: Refusal,
+    pub(crate) field: Option<String>,
+    pub(crate) retry_after_s: Option<u64>,
+}
+
+impl NotAdmitted {
+    /// The body cannot be read.
+    pub(crate) fn unreadable(error: &signal::FieldError) -> Self {
+        Self {
+            refusal: Refusal::because(error.code, error.to_string()),
+            field: Some(error.field.clone()),
+            retry_after_s: None,
+        }
+    }
+}
+
+impl From<Refusal> for NotAdmitted {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, field: None, retry_after_s: None }
+    }
+}
+
+/// Whether the request proves that it may use the door. The same work is done whether the token
+/// exists or not, and whichever forms are presented: three hashes and three comparisons.
+fn authenticate(door: Option<&Door>, raw: &RawSignal, body: &Body, now: Timestamp) -> bool {
+    let dummy = HashedToken::dummy();
+    let hash = door.map_or(&dummy, |door| &door.secret);
+    let forms = door.map(|door| door.webhook.forms);
+    let presented = [
+        (raw.query_secret.as_ref().map(|secret| secret.0.expose()), forms.is_some_and(|f| f.query)),
+        (raw.header_secret.as_ref().map(|secret| secret.0.expose()), forms.is_some_and(|f| f.header)),
+        (body.secret.as_ref().map(signal::BodySecret::expose), forms.is_some_and(|f| f.body)),
+    ];
+    let (mut proofs, mut failures) = (0_u8, 0_u8);
+    for (secret, form_is_on) in presented {
+        let right = hash.verify(secret.unwrap_or_default().as_bytes());
+        match (secret, right && form_is_on) {
+            (None, _) => {}
+            (Some(_), true) => proofs = proofs.saturating_add(1),
+            (Some(_), false) => failures = failures.saturating_add(1),
+        }
+    }
+    if let Some(headers) = &raw.signature {
+        let secret = door
+            .filter(|door| door.webhook.forms.signature)
+            .and_then(|door| door.signing_secret.as_ref());
+        let signed = secret.is_some_and(|secret| {
+            standard_webhooks::verify(
+                secret,
+                &headers.id,
+                &headers.timestamp,
+                &headers.signature,
+                &raw.body,
+                now.unix_seconds(),
+            )
+            .is_ok()
+        });
+        if signed {
+            proofs = proofs.saturating_add(1);
+        } else {
+            failures = failures.saturating_add(1);
+        }
+    }
+    door.is_some() && proofs > 0 && failures == 0
+}
+
+/// A body that is no document may still hold the secret that another form has proven.
+fn conceal_presented(body: &mut Body, raw: &RawSignal) {
+    if body.secret.is_some() {
+        return;
+    }
+    for presented in [&raw.query_secret, &raw.header_secret].into_iter().flatten() {
+        body.redacted = signal::conceal(&body.redacted, presented.0.expose());
+    }
+}
+
+/// Address, flood cap, readability, budget, freshness: in this order (C1).
+fn admit(
+    door: &Door,
+    raw: &RawSignal,
+    signal: Result<Signal, signal::FieldError>,
+    now: Timestamp,
+    trace: &mut Trace,
+) -> Result<Signal, NotAdmitted> {
+    let address = raw.address.to_canonical();
+    if !door.admits(address) {
+        let refusal = Refusal {
+            code: Code::AddressNotAllowed,
+            input: Some(address.to_string()),
+            limit: None,
+            detail: format!("{address} is not on this webhook's allow-list."),
+        };
+        trace.fail("address", &refusal);
+        return Err(refusal.into());
+    }
+    trace.pass("address");
+    draw(door, Budget::Flood, "flood", Code::LimitFlood, now, trace)?;
+    let signal = signal.map_err(|error| {
+        let no = NotAdmitted::unreadable(&error);
+        trace.fail("parse", &no.refusal);
+        no
+    })?;
+    trace.pass_with("parse", describe(&signal), None);
+    let reduces = signal.is_exit();
+    let budget = if reduces { Budget::Exits } else { Budget::Entries };
+    draw(door, budget, "rate", Code::LimitRate, now, trace)?;
+    match freshness(signal.sent_at, now, door.webhook.max_age_s, reduces) {
+        Freshness::Fresh => trace.pass("freshness"),
+        Freshness::Unstated => trace.skip("freshness", "the signal states no time of sending"),
+        Freshness::Future => {
+            trace.skip("freshness", "the stated time lies more than 10 s in the future");
+        }
+        Freshness::Stale(refusal) => {
+            trace.fail("freshness", &refusal);
+            return Err(refusal.into());
+        }
+    }
+    Ok(signal)
+}
+
+fn draw(
+    door: &Door,
+    budget: Budget,
+    name: &'static str,
+    code: Code,
+    now: Timestamp,
+    trace: &mut Trace,
+) -> Result<(), NotAdmitted> {
+    match door.draw(budget, now) {
+        Ok(()) => {
+            trace.pass(name);
+            Ok(())
+        }
+        Err(wait) => {
+            let refusal = Refusal::plain(code);
+            trace.fail(name, &refusal);
+            let wait_s = wait.as_micros().div_ceil(1_000_000).max(1);
+            Err(NotAdmitted {
+                refusal,
+                field: None,
+                retry_after_s: Some(u64::try_from(wait_s).unwrap_or(1)),
+            })
+        }
+    }
+}
+
+/// What was understood, for the trace.
+fn describe(signal: &Signal) -> String {
+    let mut words = vec![signal.form.to_string(), signal.action.to_string()];
+    if signal.is_exit() {
+        words.push(format!("exit {} %", signal.exit_percent()));
+    }
+    if !signal.unknown_fields.is_empty() {
+        words.push(format!("unknown fields: {}", signal.unknown_fields.join(", ")));
+    }
+    words.extend(signal.notes.iter().cloned());
+    words.join("; ")
+}

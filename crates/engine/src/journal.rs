@@ -1,0 +1,380 @@
+//! The journal: the one task that writes (C12). It takes what is waiting, judges it inside one
+//! transaction, commits with a real sync, and answers all. A batch of one and a batch of hundreds
+//! take the same path; the batch is what makes durable orders fast.
+//!
+//! Crash story: before the commit nothing has happened and nobody was answered; after it everything
+//! is on disk, and an answer that was not heard is asked for again by the sender (signals, by their
+//! keys) or found by reading live orders (dispatch). A failed sync ends the process (C14).
+
+use crate::Shared;
+use crate::book::Effects;
+use crate::directory::Door;
+use crate::intake::{AccountResult, NotAdmitted, SignalStatus};
+use crate::judge;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tradewarden_domain::check::Trace;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::order::Order;
+use tradewarden_domain::signal::Signal;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::{Error, Kind, Location, Tx, Writer};
+
+/// Requests that may wait; one more is told to come again.
+const QUEUE_MAX: usize = 4_096;
+/// Requests of one transaction.
+const BATCH_MAX: usize = 256;
+/// How long work that nobody waits for lets itself be carried along by a signal.
+const RIDE_ALONG: Duration = Duration::from_millis(1);
+const BUSY_RETRIES: usize = 3;
+
+/// A signal on its way into the journal.
+pub(crate) struct SignalWork {
+    pub(crate) signal_id: Id<id::Signal>,
+    pub(crate) received_at: Timestamp,
+    pub(crate) door: Arc<Door>,
+    pub(crate) admission: Admission,
+    pub(crate) dry_run: bool,
+    pub(crate) answer_was_lost: bool,
+    pub(crate) body: Vec<u8>,
+    pub(crate) body_sha256: [u8; 32],
+    pub(crate) trace: Trace,
+}
+
+/// Whether a signal may be judged.
+pub(crate) enum Admission {
+    /// It may.
+    Admitted(Box<Signal>),
+    /// It is only stored.
+    Refused(NotAdmitted),
+}
+
+impl Admission {
+    /// Whether the body itself asks for judgement only.
+    pub(crate) fn asks_dry_run(&self) -> bool {
+        matches!(self, Self::Admitted(signal) if signal.dry_run)
+    }
+}
+
+/// What the journal answers to a signal.
+#[derive(Debug, Clone)]
+pub(crate) struct SignalOutcome {
+    pub(crate) signal_id: Id<id::Signal>,
+    pub(crate) status: SignalStatus,
+    pub(crate) code: Option<Code>,
+    pub(crate) message: String,
+    pub(crate) accounts: Vec<AccountResult>,
+    pub(crate) field: Option<String>,
+    pub(crate) input: Option<String>,
+    pub(crate) limit: Option<String>,
+    pub(crate) retry_after_s: Option<u64>,
+}
+
+/// Whether somebody waits for a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// A person or a halt waits.
+    Now,
+    /// It may wait for a signal to share the sync with.
+    Soon,
+}
+
+/// Why a step did not become durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotWritten(pub(crate) String);
+
+/// A change other than a signal. It may be run more than once; only the last run is committed.
+trait Step: Send {
+    fn run<'a, 'w: 'a>(
+        &'a mut self,
+        tx: &'a mut Tx<'w>,
+        effects: &'a mut Effects,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
+    fn finish(self: Box<Self>, written: Result<(), NotWritten>);
+}
+
+enum Work {
+    Signal(Box<SignalWork>, oneshot::Sender<Result<SignalOutcome, Code>>),
+    Step(Box<dyn Step>, Urgency),
+}
+
+struct StepOf<F, T> {
+    change: F,
+    answer: Option<T>,
+    reply: oneshot::Sender<Result<T, NotWritten>>,
+}
+
+impl<F, T> Step for StepOf<F, T>
+where
+    F: AsyncFnMut(&mut Tx<'_>, &mut Effects) -> Result<T, Error> + Send,
+    T: Send,
+{
+    fn run<'a, 'w: 'a>(
+        &'a mut self,
+        tx: &'a mut Tx<'w>,
+        effects: &'a mut Effects,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>> {
+        Box::pin(async move {
+            self.answer = Some((self.change)(tx, effects).await?);
+            Ok(())
+        })
+    }
+
+    fn finish(self: Box<Self>, written: Result<(), NotWritten>) {
+        let missing = || NotWritten("the step was not run".to_owned());
+        let Self { answer, reply, .. } = *self;
+        // Whoever asked may have gone away.
+        let _gone = reply.send(written.and_then(|()| answer.ok_or_else(missing)));
+    }
+}
+
+/// The way into the journal.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    queue: mpsc::Sender<Work>,
+}
+
+/// The writing end, before it runs.
+pub(crate) struct JournalTask {
+    queue: mpsc::Receiver<Work>,
+}
+
+/// A new journal.
+pub(crate) fn journal() -> (Journal, JournalTask) {
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    (Journal { queue: sender }, JournalTask { queue: receiver })
+}
+
+impl Journal {
+    /// Journals a signal. When this answers, the answer is durable.
+    pub(crate) async fn signal(&self, work: SignalWork) -> Result<SignalOutcome, Code> {
+        let (reply, answer) = oneshot::channel();
+        match self.queue.try_send(Work::Signal(Box::new(work), reply)) {
+            Ok(()) => answer.await.unwrap_or(Err(Code::NotDurable)),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Code::Overloaded),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Code::NotDurable),
+        }
+    }
+
+    /// Makes a change durable and answers what it made.
+    pub(crate) async fn write<T, F>(&self, urgency: Urgency, change: F) -> Result<T, NotWritten>
+    where
+        T: Send + 'static,
+        F: AsyncFnMut(&mut Tx<'_>, &mut Effects) -> Result<T, Error> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let step = StepOf { change, answer: None, reply };
+        let closed = || NotWritten("the journal has stopped".to_owned());
+        self.queue
+            .send(Work::Step(Box::new(step), urgency))
+            .await
+            .map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+/// What happens to a commit. Production always proceeds; the simulation crashes here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFate {
+    /// It is carried out.
+    Proceed,
+    /// The process dies before it.
+    DieBefore,
+    /// It is carried out and the process dies before it hears so.
+    DieAfter,
+}
+
+/// Decides about every commit.
+pub type Fate = Arc<dyn Fn() -> CommitFate + Send + Sync>;
+
+/// Durable data could not be written: the process must end.
+#[derive(Debug)]
+pub struct Fatal(pub(crate) String);
+
+impl std::fmt::Display for Fatal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+impl JournalTask {
+    /// Writes until every [`Journal`] is gone, or durable data cannot be written.
+    pub(crate) async fn run(mut self, location: &Location, shared: &Shared) -> Result<(), Fatal> {
+        let opened = Writer::open(location).await;
+        let mut writer = opened.map_err(|error| Fatal(error.to_string()))?;
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            batch.clear();
+            if self.queue.recv_many(&mut batch, BATCH_MAX).await == 0 {
+                return Ok(());
+            }
+            if batch.iter().all(Work::may_ride_along) {
+                self.wait_for_company(&mut batch).await;
+            }
+            write_batch(&mut writer, shared, std::mem::take(&mut batch)).await?;
+        }
+    }
+
+    /// Lets work that nobody waits for wait a moment for a signal to share the sync with.
+    async fn wait_for_company(&mut self, batch: &mut Vec<Work>) {
+        let company = async {
+            while batch.len() < BATCH_MAX {
+                let Some(work) = self.queue.recv().await else { return };
+                let alone = work.may_ride_along();
+                batch.push(work);
+                if !alone {
+                    return;
+                }
+            }
+        };
+        // Either somebody came or the moment has passed; both are fine.
+        let _passed = tokio::time::timeout(RIDE_ALONG, company).await;
+        while batch.len() < BATCH_MAX {
+            let Ok(work) = self.queue.try_recv() else { return };
+            batch.push(work);
+        }
+    }
+}
+
+impl Work {
+    const fn may_ride_along(&self) -> bool {
+        matches!(self, Self::Step(_, Urgency::Soon))
+    }
+
+    fn fail(self, reason: &str) {
+        match self {
+            Self::Signal(_, reply) => {
+                let _gone = reply.send(Err(Code::NotDurable));
+            }
+            Self::Step(step, _) => step.finish(Err(NotWritten(reason.to_owned()))),
+        }
+    }
+}
+
+/// Writes a batch; if one statement fails, each of its requests alone, so that one bad request
+/// never fails its neighbours (C13).
+async fn write_batch(
+    writer: &mut Writer,
+    shared: &Shared,
+    mut batch: Vec<Work>,
+) -> Result<(), Fatal> {
+    let error = match write_together(writer, shared, &mut batch).await {
+        Ok(answers) => {
+            answer_all(batch, answers);
+            return Ok(());
+        }
+        Err(Failed::Fatal(fatal)) => return Err(fatal),
+        Err(Failed::Error(error)) => error,
+    };
+    if batch.len() == 1 || error.kind() != Kind::Broken && error.kind() != Kind::Exists {
+        tracing::error!(error = %error, requests = batch.len(), "a batch was not written");
+        for work in batch {
+            work.fail("it could not be written to disk");
+        }
+        shared.resync();
+        return Ok(());
+    }
+    tracing::warn!(error = %error, requests = batch.len(), "a batch failed and is written one by one");
+    for work in batch {
+        let mut alone = vec![work];
+        match write_together(writer, shared, &mut alone).await {
+            Ok(answers) => answer_all(alone, answers),
+            Err(Failed::Fatal(fatal)) => return Err(fatal),
+            Err(Failed::Error(error)) => {
+                tracing::error!(error = %error, "a request was not written");
+                for work in alone {
+                    work.fail("it could not be written to disk");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Failed {
+    Error(Error),
+    Fatal(Fatal),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        if error.kind() == Kind::Fatal {
+            Self::Fatal(Fatal(format!("durable data cannot be written: {error}")))
+        } else {
+            Self::Error(error)
+        }
+    }
+}
+
+fn answer_all(batch: Vec<Work>, outcomes: Vec<SignalOutcome>) {
+    let mut outcomes = outcomes.into_iter();
+    for work in batch {
+        match work {
+            Work::Signal(_, reply) => {
+                let _gone = reply.send(outcomes.next().ok_or(Code::NotDurable));
+            }
+            Work::Step(step, _) => step.finish(Ok(())),
+        }
+    }
+}
+
+/// Runs the whole batch in one transaction, again when another writer was in the way.
+async fn write_together(
+    writer: &mut Writer,
+    shared: &Shared,
+    batch: &mut [Work],
+) -> Result<Vec<SignalOutcome>, Failed> {
+    let mut tries = 0_usize;
+    loop {
+        tries = tries.saturating_add(1);
+        match write_once(writer, shared, batch).await {
+            Err(Failed::Error(error)) if tries <= BUSY_RETRIES && error.kind() == Kind::Busy => {
+                tracing::debug!(error = %error, tries, "a batch is written again");
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn write_once(
+    writer: &mut Writer,
+    shared: &Shared,
+    batch: &mut [Work],
+) -> Result<Vec<SignalOutcome>, Failed> {
+    let mut effects = Effects::default();
+    let mut tx = writer.begin().await?;
+    let mut signals = Vec::new();
+    for work in batch.iter_mut() {
+        match work {
+            Work::Signal(signal, _) => signals.push(&**signal),
+            Work::Step(step, _) => step.run(&mut tx, &mut effects).await?,
+        }
+    }
+    let outcomes = judge::judge(&mut tx, shared, &signals, &mut effects).await?;
+    let died = || Failed::Fatal(Fatal("the process died at a commit".to_owned()));
+    match (shared.fate)() {
+        CommitFate::Proceed => tx.commit().await?,
+        CommitFate::DieBefore => return Err(died()),
+        CommitFate::DieAfter => {
+            tx.commit().await?;
+            return Err(died());
+        }
+    }
+    shared.after_commit(effects);
+    Ok(outcomes)
+}
+
+/// What the dispatcher hears after a commit.
+pub(crate) enum Notice {
+    /// These orders are new or changed.
+    Orders(Vec<Order>),
+    /// Something may have been missed: read again.
+    Resync,
+}

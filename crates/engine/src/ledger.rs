@@ -1,0 +1,256 @@
+//! The ledger: entries get their place in a Merkle log, and its head is signed.
+//!
+//! One transaction does it all: entries leave the queue, get positions, tiles grow, the head moves
+//! to a signed checkpoint. A crash before its commit leaves the old head and the queue; a crash
+//! after it leaves the new head. A checkpoint is published only after the commit, and a head that
+//! does not extend the last published one is never signed.
+
+use crate::Shared;
+use crate::journal::Urgency;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tradewarden_seal::merkle::{self, Tile, TileError, Tree};
+use tradewarden_seal::{Checkpoint, Digest, LedgerKey, TlogProof, VerifierKey};
+use tradewarden_store::audit::{self, Placed};
+use tradewarden_store::{Error, Store, Tx};
+
+/// Entries of one sealing.
+const SEAL_MAX: i64 = 4_096;
+
+/// Seals what is queued; says how many entries got their place.
+pub(crate) async fn seal(shared: &Arc<Shared>) -> Result<usize, String> {
+    let inner = Arc::clone(shared);
+    let written = shared
+        .journal
+        .write(Urgency::Soon, async move |tx, _effects| seal_in(tx, &inner).await)
+        .await;
+    match written {
+        Ok(None) => Ok(0),
+        Ok(Some((count, checkpoint))) => {
+            shared.publish(checkpoint);
+            Ok(count)
+        }
+        Err(error) => Err(error.0),
+    }
+}
+
+async fn seal_in(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+) -> Result<Option<(usize, Published)>, Error> {
+    let queued = audit::queued(tx, SEAL_MAX).await?;
+    if queued.is_empty() {
+        return Ok(None);
+    }
+    let head = audit::ledger_in(tx).await?;
+    let head = head.ok_or_else(|| Error::unreadable("the audit log has no head"))?;
+    let published = shared.published.load();
+    if head.size < published.size {
+        return Err(Error::unreadable(format!(
+            "the audit log has {} entries and {} were published: the database was set back",
+            head.size, published.size
+        )));
+    }
+    let hashes: Vec<Digest> = queued.iter().map(|(_, hash)| Digest::from_bytes(*hash)).collect();
+    let mut tiles = KnownTiles::default();
+    let written = loop {
+        match merkle::extend_tiles(head.size, &hashes, &|tile| tiles.read(tile)) {
+            Err(TileError::Missing(tile)) => tiles.fetch(tx, tile).await?,
+            outcome => break outcome.map_err(|error| Error::unreadable(error.to_string()))?,
+        }
+    };
+    for (tile, bytes) in &written {
+        tiles.put(*tile, bytes.clone());
+    }
+    let size = head.size.saturating_add(u64::try_from(hashes.len()).unwrap_or(0));
+    let tree = loop {
+        match Tree::load(size, &|tile| tiles.read(tile)) {
+            Err(TileError::Missing(tile)) => tiles.fetch(tx, tile).await?,
+            outcome => break outcome.map_err(|error| Error::unreadable(error.to_string()))?,
+        }
+    };
+    let checkpoint = Checkpoint { origin: head.origin.clone(), size, root: tree.root() };
+    let note = checkpoint
+        .sign(&shared.ledger_key)
+        .map_err(|error| Error::unreadable(error.to_string()))?;
+    let ids: Vec<_> = queued.iter().map(|(id, _)| *id).collect();
+    audit::append(tx, head.size, &ids).await?;
+    let rows = written.into_iter().map(|(tile, bytes)| (tile.level(), tile.index(), bytes)).collect();
+    audit::put_tiles(tx, rows).await?;
+    audit::advance(tx, head.size, size, &note, shared.environment.now()).await?;
+    Ok(Some((ids.len(), Published { size, note })))
+}
+
+/// The newest published checkpoint.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Published {
+    pub(crate) size: u64,
+    pub(crate) note: String,
+}
+
+/// Tiles that were read or written in this transaction.
+#[derive(Default)]
+struct KnownTiles {
+    tiles: BTreeMap<(u8, u64), Vec<u8>>,
+}
+
+impl KnownTiles {
+    fn read(&self, tile: Tile) -> Option<Vec<u8>> {
+        self.tiles
+            .get(&(tile.level(), tile.index()))
+            .filter(|bytes| bytes.len() >= usize::from(tile.width()).saturating_mul(32))
+            .cloned()
+    }
+
+    fn put(&mut self, tile: Tile, bytes: Vec<u8>) {
+        self.tiles.insert((tile.level(), tile.index()), bytes);
+    }
+
+    async fn fetch(&mut self, tx: &mut Tx<'_>, tile: Tile) -> Result<(), Error> {
+        let stored = audit::tile_in(tx, tile.level(), tile.index()).await?;
+        self.accept(tile, stored)
+    }
+
+    async fn fetch_from(&mut self, store: &Store, tile: Tile) -> Result<(), Error> {
+        let stored = audit::tile(store, tile.level(), tile.index()).await?;
+        self.accept(tile, stored)
+    }
+
+    fn accept(&mut self, tile: Tile, stored: Option<Vec<u8>>) -> Result<(), Error> {
+        let needed = usize::from(tile.width()).saturating_mul(32);
+        match stored {
+            Some(bytes) if bytes.len() >= needed => {
+                self.put(tile, bytes);
+                Ok(())
+            }
+            _ => Err(Error::unreadable(format!("tile {} is missing", tile.path()))),
+        }
+    }
+}
+
+/// Proves that an entry is in the log, under the newest published checkpoint that covers it.
+pub(crate) async fn prove(shared: &Shared, entry: &Placed) -> Result<Option<TlogProof>, Error> {
+    let Some(index) = entry.position else { return Ok(None) };
+    let head = audit::ledger(&shared.store).await?;
+    let Some(head) = head.filter(|head| head.size > index) else { return Ok(None) };
+    let mut tiles = KnownTiles::default();
+    let hashes = loop {
+        match merkle::prove_inclusion(index, head.size, &|tile| tiles.read(tile)) {
+            Err(TileError::Missing(tile)) => tiles.fetch_from(&shared.store, tile).await?,
+            outcome => break outcome.map_err(|error| Error::unreadable(error.to_string()))?,
+        }
+    };
+    Ok(Some(TlogProof { extra: None, index, hashes, checkpoint_note: head.checkpoint }))
+}
+
+/// What a verification of the whole log found.
+#[derive(Debug, serde::Serialize)]
+pub struct Verification {
+    /// Whether everything holds.
+    pub ok: bool,
+    /// The log's name.
+    pub origin: String,
+    /// How many entries the checkpoint covers.
+    pub size: u64,
+    /// The root it states.
+    pub root: String,
+    /// How many entries still wait for their place.
+    pub unsealed: i64,
+    /// What does not hold, in sentences; at most 20.
+    pub problems: Vec<String>,
+}
+
+/// Reads the whole log and checks it: every leaf is the entry that was sealed, every payload is the
+/// one its leaf commits to, the tiles are those of the leaves, and the root is the signed one.
+pub async fn verify(store: &Store, progress: &mut dyn FnMut(u64, u64)) -> Result<Verification, Error> {
+    let head = audit::ledger(store).await?;
+    let head = head.ok_or_else(|| Error::unreadable("there is no audit log yet"))?;
+    let mut verification = Verification {
+        ok: true,
+        origin: head.origin.clone(),
+        size: head.size,
+        root: String::new(),
+        unsealed: audit::count_queued(store).await?,
+        problems: Vec::new(),
+    };
+    let mut problem = |text: String| {
+        if verification.problems.len() < 20 {
+            verification.problems.push(text);
+        }
+    };
+    let key: VerifierKey =
+        head.verifier.parse().map_err(|_| Error::unreadable("the verifier key is unreadable"))?;
+    let mut tree = Tree::new();
+    let mut start = 0_u64;
+    while start < head.size {
+        let end = start.saturating_add(256).min(head.size);
+        let entries = audit::range(store, start, end).await?;
+        let mut hashes = Vec::with_capacity(256);
+        for (expected, entry) in (start..end).zip(&entries) {
+            if entry.position != Some(expected) {
+                problem(format!("entry {expected} is missing"));
+            }
+            let hash = merkle::leaf_hash(entry.leaf.as_bytes());
+            hashes.push(hash);
+            tree.push(hash);
+            if let Some(text) = disagreement(entry) {
+                problem(format!("entry {expected}: {text}"));
+            }
+        }
+        if entries.len() != hashes.len() || u64::try_from(hashes.len()).ok() != end.checked_sub(start)
+        {
+            problem(format!("entries {start} to {end} are not all there"));
+        }
+        let stored = audit::tile(store, 0, start / 256).await?.unwrap_or_default();
+        let computed: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+        if !stored.starts_with(&computed) {
+            problem(format!("the tile of entries {start} to {end} is another one"));
+        }
+        start = end;
+        progress(start, head.size);
+    }
+    match Checkpoint::open(&head.checkpoint, &key) {
+        Err(error) => problem(format!("the checkpoint does not verify: {error}")),
+        Ok(checkpoint) => {
+            if checkpoint.size != head.size || checkpoint.root != tree.root() {
+                problem(format!(
+                    "the checkpoint states {} entries and root {}, the log has {} and {}",
+                    checkpoint.size, checkpoint.root, tree.size(), tree.root()
+                ));
+            }
+        }
+    }
+    verification.root = tree.root().to_string();
+    verification.ok = verification.problems.is_empty();
+    Ok(verification)
+}
+
+/// Whether a stored entry contradicts itself.
+fn disagreement(entry: &Placed) -> Option<&'static str> {
+    let Ok(leaf) = serde_json::from_str::<serde_json::Value>(&entry.leaf) else {
+        return Some("its leaf is unreadable");
+    };
+    let text = |name: &str| leaf.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    if text("id") != entry.id.to_string() {
+        return Some("its leaf names another entry");
+    }
+    let Ok(commitment) = text("commitment").parse::<Digest>() else {
+        return Some("its commitment is unreadable");
+    };
+    if !tradewarden_seal::opens_commitment(&commitment, &entry.salt, entry.payload.as_bytes()) {
+        return Some("its payload is not the one that was sealed");
+    }
+    None
+}
+
+/// Begins the log: a new signing key, sealed, and an empty head.
+pub(crate) fn new_head(origin: &str, key: &LedgerKey, sealed: Vec<u8>) -> Result<audit::Ledger, String> {
+    let checkpoint = Checkpoint { origin: origin.to_owned(), size: 0, root: merkle::EMPTY_ROOT };
+    Ok(audit::Ledger {
+        origin: origin.to_owned(),
+        size: 0,
+        checkpoint: checkpoint.sign(key).map_err(|error| error.to_string())?,
+        verifier: key.verifier().to_string(),
+        signing_key: sealed,
+    })
+}

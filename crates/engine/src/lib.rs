@@ -1,0 +1,226 @@
+//! The pipeline and the background tasks of Tradewarden.
+//!
+//! A signal goes one way: received, authenticated and admitted (`intake`), judged and made durable
+//! (`journal`, `judge`), sent (`dispatch`, `attempt`), filled (`reconcile`), and sealed in the audit
+//! log (`ledger`). People's commands go through `administer`, everything shown through `reads`.
+//!
+//! Never here: SQL text, HTTP, a concrete broker, the wall clock.
+//!
+//! Invariants
+//! - Every write goes through the journal, in a transaction with its audit entries.
+//! - Nothing is answered before it is durable.
+//! - No order is sent without a `Cleared` behind it and a journaled attempt before it; none twice.
+
+pub mod command;
+pub mod intake;
+pub mod ledger;
+pub mod view;
+
+mod administer;
+mod attempt;
+mod book;
+mod directory;
+mod dispatch;
+mod entry;
+mod environment;
+mod journal;
+mod judge;
+mod market;
+mod open;
+mod reads;
+mod reconcile;
+mod tasks;
+
+pub use administer::PaperDesk;
+pub use environment::Environment;
+pub use journal::{CommitFate, Fatal, Fate};
+pub use open::{OpenError, Parts, Settings};
+pub use reads::{Readiness, TilePath};
+pub use tasks::Tasks;
+
+use arc_swap::ArcSwap;
+use directory::Directory;
+use journal::{Journal, Notice};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::{DataKey, HashedToken, LedgerKey};
+use tradewarden_store::Store;
+
+/// The engine: cheap to clone, shared by everything that serves requests.
+#[derive(Clone)]
+pub struct Engine {
+    parts: Arc<Shared>,
+}
+
+impl Engine {
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.parts.environment.now()
+    }
+
+    /// A new identifier for a request.
+    pub fn request_id(&self) -> Id<id::Request> {
+        self.parts.environment.id(self.now())
+    }
+
+    /// The local operator, if this is the operator token.
+    pub fn operator(&self, bearer: &str) -> Option<command::Actor> {
+        let right = self.parts.operator_token.verify(bearer.as_bytes());
+        right.then(command::Actor::operator)
+    }
+
+    /// How many of what there was since the start.
+    pub fn counts(&self) -> Counts {
+        self.parts.counters.counts()
+    }
+}
+
+/// What all parts of the engine share.
+pub(crate) struct Shared {
+    pub(crate) environment: Environment,
+    pub(crate) store: Store,
+    pub(crate) journal: Journal,
+    pub(crate) directory: ArcSwap<Directory>,
+    pub(crate) market: market::Market,
+    pub(crate) brokers: market::Brokers,
+    pub(crate) desk: Option<Arc<dyn PaperDesk>>,
+    pub(crate) intake_keys: ArcSwap<std::collections::BTreeMap<Id<id::Org>, Arc<DataKey>>>,
+    pub(crate) ledger_key: LedgerKey,
+    pub(crate) published: ArcSwap<ledger::Published>,
+    pub(crate) operator_token: HashedToken,
+    pub(crate) settings: Settings,
+    pub(crate) started_at: Timestamp,
+    pub(crate) fate: Fate,
+    pub(crate) counters: Counters,
+    pub(crate) undelivered: Arc<intake::Undelivered>,
+    pub(crate) alerts: judge::Alerts,
+    pub(crate) seen: reconcile::Seen,
+    notices: mpsc::UnboundedSender<Notice>,
+    leader: AtomicBool,
+    recovered: AtomicBool,
+    quoted: AtomicBool,
+    watched: Mutex<BTreeSet<Id<id::Account>>>,
+    reloading: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    /// Tells the dispatcher what a commit changed.
+    pub(crate) fn after_commit(&self, effects: book::Effects) {
+        self.counters.entries(effects.entries);
+        if !effects.orders.is_empty() {
+            // The dispatcher has gone only when the process is ending.
+            let _ending = self.notices.send(Notice::Orders(effects.orders));
+        }
+    }
+
+    /// Tells the dispatcher to read again.
+    pub(crate) fn resync(&self) {
+        let _ending = self.notices.send(Notice::Resync);
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.leader.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_leader(&self, leader: bool) {
+        let was = self.leader.swap(leader, Ordering::AcqRel);
+        if leader && !was {
+            self.recovered.store(false, Ordering::Release);
+            self.resync();
+        }
+    }
+
+    pub(crate) fn has_recovered(&self) -> bool {
+        self.recovered.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_recovered(&self) {
+        self.recovered.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_quotes(&self) -> bool {
+        self.quoted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_quoted(&self) {
+        self.quoted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn watched(&self) -> BTreeSet<Id<id::Account>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn watch_fills(&self, account: Id<id::Account>) {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(account);
+    }
+
+    pub(crate) fn set_watched(&self, accounts: impl Iterator<Item = Id<id::Account>>) {
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = accounts.collect();
+    }
+
+    /// Publishes a checkpoint that is committed.
+    pub(crate) fn publish(&self, published: ledger::Published) {
+        if let Some(path) = &self.settings.checkpoint_file
+            && let Err(error) = std::fs::write(path, published.note.as_bytes())
+        {
+            tracing::warn!(error = %error, "the newest checkpoint was not copied to its file");
+        }
+        self.published.store(Arc::new(published));
+    }
+
+    /// Reads the directory again; what fails keeps the old one.
+    pub(crate) async fn reload(&self) {
+        let _one_at_a_time = self.reloading.lock().await;
+        let before = self.directory.load_full();
+        let keys = self.intake_keys.load_full();
+        match Directory::load(&self.store, &keys, &before).await {
+            Ok(directory) => self.directory.store(Arc::new(directory)),
+            Err(error) => tracing::error!(error = %error, "the directory could not be read"),
+        }
+    }
+}
+
+/// Counters since the start.
+#[derive(Default)]
+pub(crate) struct Counters {
+    unauthenticated: AtomicU64,
+    sent: AtomicU64,
+    entries: AtomicU64,
+}
+
+/// What the counters said.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Counts {
+    /// Requests at webhooks that could not be authenticated.
+    pub unauthenticated: u64,
+    /// Orders sent to brokers.
+    pub orders_sent: u64,
+    /// Audit entries written.
+    pub audit_entries: u64,
+}
+
+impl Counters {
+    pub(crate) fn unauthenticated(&self) {
+        self.unauthenticated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn entries(&self, count: u64) {
+        self.entries.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            unauthenticated: self.unauthenticated.load(Ordering::Relaxed),
+            orders_sent: self.sent.load(Ordering::Relaxed),
+            audit_entries: self.entries.load(Ordering::Relaxed),
+        }
+    }
+}

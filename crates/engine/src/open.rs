@@ -1,0 +1,243 @@
+//! Opening: from parts to a running engine. What is not there yet is made.
+
+use crate::directory::Directory;
+use crate::environment::Environment;
+use crate::intake::Undelivered;
+use crate::journal::{CommitFate, Fate, journal};
+use crate::ledger::Published;
+use crate::market::{Brokers, Market};
+use crate::tasks::Tasks;
+use crate::{Counters, Engine, PaperDesk, Shared, judge, ledger, reconcile};
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::time::Clock;
+use tradewarden_seal::{
+    DataKey, HashedToken, Keyring, LedgerKey, Place, Purpose, Randomness, WrappedKey,
+};
+use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate};
+
+/// What an engine is made of.
+pub struct Parts {
+    /// Where the data is.
+    pub location: Location,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random source.
+    pub randomness: Box<dyn Randomness>,
+    /// What opens sealed values.
+    pub keyring: Arc<Keyring>,
+    /// The brokers, by kind.
+    pub brokers: Brokers,
+    /// The paper broker's back office, if there is one.
+    pub desk: Option<Arc<dyn PaperDesk>>,
+    /// Settings.
+    pub settings: Settings,
+    /// The operator token's hash.
+    pub operator_token: HashedToken,
+}
+
+/// What the engine needs to know of its surroundings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address under which the gateway is reached, without a slash at the end.
+    pub public_origin: String,
+    /// The audit log's name in its checkpoints.
+    pub log_origin: String,
+    /// Where a copy of the newest checkpoint is kept, outside the database.
+    pub checkpoint_file: Option<PathBuf>,
+    /// This node's name, the same after every restart.
+    pub node: String,
+}
+
+/// Why an engine does not open.
+#[derive(Debug)]
+pub struct OpenError(String);
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<tradewarden_store::Error> for OpenError {
+    fn from(error: tradewarden_store::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Engine {
+    /// Opens the database, brings its schema up to date, makes the organization, its keys and the
+    /// audit log if they are not there, and loads everything.
+    pub async fn create(parts: Parts) -> Result<(Self, Tasks), OpenError> {
+        Self::create_with_fate(parts, Arc::new(|| CommitFate::Proceed)).await
+    }
+
+    /// The same, with somebody who decides about every commit: for simulations.
+    pub async fn create_with_fate(parts: Parts, fate: Fate) -> Result<(Self, Tasks), OpenError> {
+        let environment = Environment::new(parts.clock, parts.randomness);
+        let ledger_key = {
+            let mut writer = Writer::open(&parts.location).await?;
+            migrate::migrate(&mut writer).await?;
+            let store = Store::open(parts.location.clone()).await?;
+            found(&mut writer, &store, &environment, &parts.keyring, &parts.settings).await?
+        };
+        let store = Store::open(parts.location.clone()).await?;
+        let (journal, journal_task) = journal();
+        let (notices, heard) = mpsc::unbounded_channel();
+        let keys = intake_keys(&store, &parts.keyring).await?;
+        let directory = Directory::load(&store, &keys, &Directory::default()).await?;
+        let head = audit::ledger(&store).await?;
+        let head = head.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
+        refuse_older_log(&parts.settings, &ledger_key, head.size)?;
+        let shared = Arc::new(Shared {
+            started_at: environment.now(),
+            published: ArcSwap::from_pointee(Published { size: head.size, note: head.checkpoint }),
+            environment,
+            store,
+            journal,
+            directory: ArcSwap::from_pointee(directory),
+            market: Market::default(),
+            brokers: parts.brokers,
+            desk: parts.desk,
+            intake_keys: ArcSwap::from_pointee(keys),
+            ledger_key,
+            operator_token: parts.operator_token,
+            settings: parts.settings,
+            fate,
+            counters: Counters::default(),
+            undelivered: Arc::new(Undelivered::default()),
+            alerts: judge::Alerts::default(),
+            seen: reconcile::Seen::default(),
+            notices,
+            leader: AtomicBool::new(false),
+            recovered: AtomicBool::new(false),
+            quoted: AtomicBool::new(false),
+            watched: Mutex::new(BTreeSet::new()),
+            reloading: tokio::sync::Mutex::new(()),
+        });
+        let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);
+        Ok((Self { parts: shared }, tasks))
+    }
+}
+
+/// The audit log's own keys belong to no organization.
+const INSTALLATION: Id<id::Org> = Id::from_bytes([0; 16]);
+const LEDGER_PLACE: Place<'static> = Place {
+    tenant: &[0; 16],
+    table: "ledger",
+    column: "signing_key",
+    row: b"main",
+    schema_version: 1,
+};
+
+/// Makes what a new installation needs; all of it in one transaction. Answers the ledger's key.
+async fn found(
+    writer: &mut Writer,
+    store: &Store,
+    environment: &Environment,
+    keyring: &Keyring,
+    settings: &Settings,
+) -> Result<LedgerKey, OpenError> {
+    let unsealed = |what: &str| OpenError(format!("{what} does not open with this key file"));
+    if let Some(head) = audit::ledger(store).await? {
+        let wrapped = keys::find(store, INSTALLATION, Purpose::Ledger.name()).await?;
+        let wrapped = wrapped.ok_or_else(|| unsealed("the audit log's key"))?;
+        let key = keyring
+            .open_data_key(
+                &INSTALLATION.to_bytes(),
+                Purpose::Ledger,
+                &WrappedKey::from_stored(wrapped),
+            )
+            .map_err(|error| OpenError(error.to_string()))?;
+        let seed = key
+            .open(&LEDGER_PLACE, &head.signing_key)
+            .map_err(|_| unsealed("the audit log's signing key"))?;
+        return LedgerKey::from_seed(&head.origin, seed)
+            .map_err(|error| OpenError(error.to_string()));
+    }
+    let failed = |error: &dyn fmt::Display| OpenError(error.to_string());
+    let now = environment.now();
+    let new_key = |org: Id<id::Org>, purpose| {
+        environment
+            .with_randomness(|random| keyring.new_data_key(&org.to_bytes(), purpose, random))
+            .map_err(|error| failed(&error))
+    };
+    let wrapped = new_key(INSTALLATION, Purpose::Ledger)?;
+    let key = keyring
+        .open_data_key(&INSTALLATION.to_bytes(), Purpose::Ledger, &wrapped)
+        .map_err(|error| failed(&error))?;
+    let ledger_key = environment
+        .with_randomness(|random| LedgerKey::generate(&settings.log_origin, random))
+        .map_err(|error| failed(&error))?;
+    let sealed = environment
+        .with_randomness(|random| key.seal(&LEDGER_PLACE, ledger_key.seed().expose(), random))
+        .map_err(|error| failed(&error))?;
+    let head = ledger::new_head(&settings.log_origin, &ledger_key, sealed).map_err(OpenError)?;
+    let org: Id<id::Org> = environment.id(now);
+    let intake = new_key(org, Purpose::Intake)?;
+    let mut tx = writer.begin().await?;
+    let ledger_purpose = Purpose::Ledger.name();
+    keys::insert(&mut tx, INSTALLATION, ledger_purpose, wrapped.as_bytes().to_vec(), now).await?;
+    rows::insert_organization(&mut tx, org, "main", now).await?;
+    keys::insert(&mut tx, org, Purpose::Intake.name(), intake.as_bytes().to_vec(), now).await?;
+    audit::create_ledger(&mut tx, &head, now).await?;
+    let payload = serde_json::json!({ "name": "main", "origin": settings.log_origin });
+    let entry =
+        crate::entry::entry(environment, org, org, "organization.created", now, &payload);
+    audit::insert(&mut tx, vec![entry]).await?;
+    tx.commit().await?;
+    Ok(ledger_key)
+}
+
+async fn intake_keys(
+    store: &Store,
+    keyring: &Keyring,
+) -> Result<BTreeMap<Id<id::Org>, Arc<DataKey>>, OpenError> {
+    let mut opened = BTreeMap::new();
+    for organization in rows::organizations(store).await? {
+        let wrapped = keys::find(store, organization.id, Purpose::Intake.name()).await?;
+        let Some(wrapped) = wrapped else { continue };
+        let key = keyring
+            .open_data_key(
+                &organization.id.to_bytes(),
+                Purpose::Intake,
+                &WrappedKey::from_stored(wrapped),
+            )
+            .map_err(|error| OpenError(error.to_string()))?;
+        opened.insert(organization.id, Arc::new(key));
+    }
+    Ok(opened)
+}
+
+/// The copy of the newest checkpoint must not be ahead of the database: else the database was set
+/// back, and going on would sign a second history.
+fn refuse_older_log(
+    settings: &Settings,
+    key: &LedgerKey,
+    size: u64,
+) -> Result<(), OpenError> {
+    let Some(path) = &settings.checkpoint_file else { return Ok(()) };
+    let Ok(note) = std::fs::read_to_string(path) else { return Ok(()) };
+    match tradewarden_seal::Checkpoint::open(&note, key.verifier()) {
+        Ok(copy) if copy.size > size => Err(OpenError(format!(
+            "the database has {size} audit entries, but {} were published ({}): the database was \
+             set back. Restore the newer database, or move the file away to begin a new log on \
+             purpose",
+            copy.size,
+            path.display()
+        ))),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(error = %error, "the copy of the newest checkpoint is unreadable");
+            Ok(())
+        }
+    }
+}

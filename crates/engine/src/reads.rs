@@ -1,0 +1,450 @@
+//! Reads: everything that is shown, from reading connections that never wait for the journal.
+
+use crate::command::{CommandError, Paging};
+use crate::directory::Door;
+use crate::view::{
+    AccountView, FindingView, HaltView, LimitView, OrderView, Page, PositionView, ProofView,
+    SignalView, StrategyPosition, StrategyView, WebhookView,
+};
+use crate::{Engine, Shared, ledger};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use tradewarden_domain::account::Account;
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::halt::Halt;
+use tradewarden_domain::id::{self, Id, Kind};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::limit::Limit;
+use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::strategy::{ShortSelling, Strategy};
+use tradewarden_seal::merkle::{TileAddress, parse_tile_path};
+use tradewarden_seal::{Digest, base64_encode};
+use tradewarden_store::audit::{self, Placed};
+use tradewarden_store::exposures::{self, NO_STRATEGY};
+use tradewarden_store::signals::StoredSignal;
+use tradewarden_store::{Error, directory as rows, orders, signals};
+
+/// Whether requests can be served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// They can.
+    pub ready: bool,
+    /// Why not, in sentences.
+    pub reasons: Vec<String>,
+}
+
+/// What a path below `/audit/tile/` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TilePath {
+    /// Hashes.
+    Hashes {
+        /// The level, 0 for leaves.
+        level: u8,
+        /// The tile's number on its level.
+        number: u64,
+        /// How many hashes, 1 to 256.
+        width: u16,
+    },
+    /// Entries.
+    Entries {
+        /// The bundle's number.
+        number: u64,
+        /// How many entries, 1 to 256.
+        width: u16,
+    },
+}
+
+const ITEMS_DEFAULT: u32 = 50;
+const ITEMS_MAX: u32 = 200;
+const PROVABLE_MAX: i64 = 16;
+
+pub(crate) fn away(error: &Error) -> CommandError {
+    tracing::error!(error = %error, "a read failed");
+    CommandError::Unavailable { detail: "the database does not answer".to_owned() }
+}
+
+impl Engine {
+    /// Whether requests can be served.
+    pub fn readiness(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        if !self.parts.has_quotes() {
+            reasons.push("no prices have been heard yet".to_owned());
+        }
+        if self.parts.is_leader() && !self.parts.has_recovered() {
+            reasons.push("live orders have not been read yet".to_owned());
+        }
+        Readiness { ready: reasons.is_empty(), reasons }
+    }
+
+    /// The newest signed checkpoint of the audit log.
+    pub async fn checkpoint(&self) -> Result<String, CommandError> {
+        let head = audit::ledger(&self.parts.store).await.map_err(|error| away(&error))?;
+        head.map(|head| head.checkpoint).ok_or(CommandError::NotFound)
+    }
+
+    /// The first `width` hashes of a tile, if the published log has as many.
+    pub async fn tile(
+        &self,
+        level: u8,
+        number: u64,
+        width: u16,
+    ) -> Result<Option<Vec<u8>>, CommandError> {
+        let bytes = usize::from(width).saturating_mul(32);
+        let stored = audit::tile(&self.parts.store, level, number).await;
+        let stored = stored.map_err(|error| away(&error))?;
+        Ok(stored.and_then(|hashes| hashes.get(..bytes).map(<[u8]>::to_vec)))
+    }
+
+    /// The first `width` entries of a bundle, each with its length in two bytes before it.
+    pub async fn entries(
+        &self,
+        number: u64,
+        width: u16,
+    ) -> Result<Option<Vec<u8>>, CommandError> {
+        let Some(start) = number.checked_mul(256) else { return Ok(None) };
+        let end = start.saturating_add(u64::from(width));
+        let entries = audit::range(&self.parts.store, start, end).await;
+        let entries = entries.map_err(|error| away(&error))?;
+        if entries.len() != usize::from(width) {
+            return Ok(None);
+        }
+        let mut bundle = Vec::new();
+        for entry in entries {
+            let length = u16::try_from(entry.leaf.len())
+                .map_err(|_| CommandError::Unavailable { detail: "an entry is too long".to_owned() })?;
+            bundle.extend_from_slice(&length.to_be_bytes());
+            bundle.extend_from_slice(entry.leaf.as_bytes());
+        }
+        Ok(Some(bundle))
+    }
+
+    /// What a path below `/audit/tile/` names, if it names anything.
+    pub fn parse_tile_path(path: &str) -> Option<TilePath> {
+        match parse_tile_path(&format!("tile/{path}")).or_else(|_| parse_tile_path(path)).ok()? {
+            TileAddress::Hashes(tile) => Some(TilePath::Hashes {
+                level: tile.level(),
+                number: tile.index(),
+                width: tile.width(),
+            }),
+            TileAddress::Entries(tile) => {
+                Some(TilePath::Entries { number: tile.index(), width: tile.width() })
+            }
+        }
+    }
+
+    pub(crate) async fn signal_page(
+        &self,
+        org: Id<id::Org>,
+        paging: &Paging,
+    ) -> Result<Page<SignalView>, CommandError> {
+        let (before, count) = window(paging)?;
+        let stored = signals::page(&self.parts.store, org, before, count.saturating_add(1)).await;
+        let (stored, next) = cut(stored.map_err(|error| away(&error))?, count, |row| row.id);
+        let mut items = Vec::with_capacity(stored.len());
+        for row in stored {
+            items.push(signal_view(&self.parts, row).await?);
+        }
+        Ok(Page { items, next })
+    }
+
+    pub(crate) async fn signal(
+        &self,
+        org: Id<id::Org>,
+        id: Id<id::Signal>,
+    ) -> Result<SignalView, CommandError> {
+        let stored = signals::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
+        let stored = stored.filter(|row| row.org_id == org).ok_or(CommandError::NotFound)?;
+        signal_view(&self.parts, stored).await
+    }
+
+    pub(crate) async fn order_page(
+        &self,
+        org: Id<id::Org>,
+        paging: &Paging,
+    ) -> Result<Page<OrderView>, CommandError> {
+        let (before, count) = window(paging)?;
+        let stored = orders::page(&self.parts.store, org, before, count.saturating_add(1)).await;
+        let (stored, next) = cut(stored.map_err(|error| away(&error))?, count, |row| row.id);
+        Ok(Page { items: stored.into_iter().map(OrderView::from).collect(), next })
+    }
+
+    pub(crate) async fn order(
+        &self,
+        org: Id<id::Org>,
+        id: Id<id::Order>,
+    ) -> Result<OrderView, CommandError> {
+        let stored = orders::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
+        stored
+            .filter(|order| order.org_id == org)
+            .map(OrderView::from)
+            .ok_or(CommandError::NotFound)
+    }
+
+    pub(crate) async fn positions(
+        &self,
+        org: Id<id::Org>,
+    ) -> Result<Page<PositionView>, CommandError> {
+        let directory = self.parts.directory.load_full();
+        let mut items = Vec::new();
+        for account in directory.accounts.values().filter(|account| account.org_id == org) {
+            let rows = exposures::of_account(&self.parts.store, account.id).await;
+            let mut by_symbol: BTreeMap<Symbol, Vec<(Id<id::Strategy>, Exposure)>> = BTreeMap::new();
+            for (place, exposure) in rows.map_err(|error| away(&error))? {
+                by_symbol.entry(place.symbol).or_default().push((place.strategy_id, exposure));
+            }
+            items.extend(
+                by_symbol.into_iter().map(|(symbol, parts)| position(account.id, symbol, &parts)),
+            );
+        }
+        Ok(Page { items, next: None })
+    }
+
+    pub(crate) async fn finding_page(
+        &self,
+        org: Id<id::Org>,
+        paging: &Paging,
+    ) -> Result<Page<FindingView>, CommandError> {
+        let (_, count) = window::<id::Finding>(paging)?;
+        let rows = rows::findings(&self.parts.store, org, count).await;
+        let items = rows.map_err(|error| away(&error))?.into_iter().map(|row| FindingView {
+            id: row.id,
+            at: row.at,
+            code: row.code,
+            severity: row.severity,
+            subject: row.subject,
+            detail: row.detail,
+        });
+        Ok(Page { items: items.collect(), next: None })
+    }
+
+    /// Proves the entry with this identifier, or the one that made the thing with it: an order is
+    /// proven by the entry of its signal.
+    pub(crate) async fn prove(
+        &self,
+        org: Id<id::Org>,
+        text: &str,
+    ) -> Result<ProofView, CommandError> {
+        let entry = self.provable(text).await?;
+        let entry = entry.filter(|entry| entry.org_id == org).ok_or(CommandError::NotFound)?;
+        let proof = ledger::prove(&self.parts, &entry).await.map_err(|error| away(&error))?;
+        let proof = proof.ok_or_else(|| CommandError::Unavailable {
+            detail: "the entry has no place in the log yet: ask again in a second".to_owned(),
+        })?;
+        Ok(ProofView {
+            entry_id: entry.id,
+            index: proof.index,
+            proof: proof.to_string(),
+            leaf: entry.leaf,
+            payload: entry.payload,
+            salt: base64_encode(&entry.salt),
+            verifier_key: self.parts.ledger_key.verifier().to_string(),
+        })
+    }
+
+    async fn provable(&self, text: &str) -> Result<Option<Placed>, CommandError> {
+        let store = &self.parts.store;
+        if let Ok(id) = text.parse::<Id<id::Entry>>() {
+            return audit::entry(store, id).await.map_err(|error| away(&error));
+        }
+        let mut object = any_id(text).ok_or(CommandError::Invalid {
+            field: "id",
+            detail: format!("{text:?} is no identifier of anything that the audit log is about"),
+        })?;
+        if let Ok(id) = text.parse::<Id<id::Order>>() {
+            let order = orders::find(store, id).await.map_err(|error| away(&error))?;
+            let signal = order.and_then(|order| order.signal_id);
+            object = signal.map_or(object, Id::to_bytes);
+        }
+        let entries = audit::of_object(store, object, PROVABLE_MAX).await;
+        Ok(entries.map_err(|error| away(&error))?.into_iter().next())
+    }
+}
+
+/// The bytes of an identifier of any kind that entries are about.
+fn any_id(text: &str) -> Option<[u8; 16]> {
+    fn of<K: Kind>(text: &str) -> Option<[u8; 16]> {
+        text.parse::<Id<K>>().ok().map(Id::to_bytes)
+    }
+    of::<id::Order>(text)
+        .or_else(|| of::<id::Signal>(text))
+        .or_else(|| of::<id::Webhook>(text))
+        .or_else(|| of::<id::Strategy>(text))
+        .or_else(|| of::<id::Account>(text))
+        .or_else(|| of::<id::Halt>(text))
+        .or_else(|| of::<id::Finding>(text))
+        .or_else(|| of::<id::Org>(text))
+}
+
+/// The identifier before which a page begins, and how many it may hold.
+fn window<K: Kind>(paging: &Paging) -> Result<(Id<K>, u32), CommandError> {
+    let count = paging.limit.unwrap_or(ITEMS_DEFAULT);
+    if !(1..=ITEMS_MAX).contains(&count) {
+        return Err(CommandError::Invalid {
+            field: "limit",
+            detail: format!("must be from 1 to {ITEMS_MAX}"),
+        });
+    }
+    let before = match &paging.cursor {
+        None => Id::from_bytes([255; 16]),
+        Some(cursor) => Id::from_bare_text(cursor).map_err(|_| CommandError::Invalid {
+            field: "cursor",
+            detail: "is not the `next` of a page".to_owned(),
+        })?,
+    };
+    Ok((before, count))
+}
+
+/// Cuts the one row too many off, which only told that there is a next page.
+fn cut<T, K>(mut rows: Vec<T>, count: u32, id: impl Fn(&T) -> Id<K>) -> (Vec<T>, Option<String>) {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let more = rows.len() > count;
+    rows.truncate(count);
+    let next = rows.last().filter(|_| more).map(|row| id(row).bare_text());
+    (rows, next)
+}
+
+async fn signal_view(shared: &Shared, row: StoredSignal) -> Result<SignalView, CommandError> {
+    let broken = |_| CommandError::Unavailable { detail: "a stored signal is unreadable".to_owned() };
+    let mut views = Vec::new();
+    for id in order_ids(&row.accounts) {
+        if let Some(order) =
+            orders::find(&shared.store, id).await.map_err(|error| away(&error))?
+        {
+            views.push(OrderView::from(order));
+        }
+    }
+    Ok(SignalView {
+        id: row.id,
+        received_at: row.received_at,
+        source: row.webhook_id,
+        status: row.status,
+        code: row.code,
+        message: row.message,
+        body_sha256: Digest::from_bytes(row.body_sha256).to_string(),
+        checks: RawValue::from_string(row.checks).map_err(broken)?,
+        accounts: RawValue::from_string(row.accounts).map_err(broken)?,
+        orders: views,
+    })
+}
+
+/// The orders that a stored signal's results name.
+fn order_ids(accounts: &str) -> Vec<Id<id::Order>> {
+    #[derive(serde::Deserialize)]
+    struct Result {
+        #[serde(default)]
+        order_ids: Vec<Id<id::Order>>,
+    }
+    let results: Vec<Result> = serde_json::from_str(accounts).unwrap_or_default();
+    results.into_iter().flat_map(|result| result.order_ids).collect()
+}
+
+fn position(
+    account_id: Id<id::Account>,
+    symbol: Symbol,
+    parts: &[(Id<id::Strategy>, Exposure)],
+) -> PositionView {
+    let sum = parts.iter().fold(Exposure::default(), |sum, (_, part)| sum.and(part));
+    let holders: Vec<_> = parts.iter().filter(|(_, part)| !part.quantity.is_zero()).collect();
+    let average_price = match holders.as_slice() {
+        [(_, one)] => Some(one.average_price),
+        _ => None,
+    };
+    PositionView {
+        account_id,
+        symbol,
+        quantity: sum.quantity,
+        average_price,
+        projected_quantity: sum.projected(),
+        realized_pnl: sum.realized.minus(sum.fees).unwrap_or(Money::ZERO),
+        strategies: parts
+            .iter()
+            .map(|(strategy, part)| StrategyPosition {
+                strategy_id: (*strategy != NO_STRATEGY).then_some(*strategy),
+                quantity: part.quantity,
+                average_price: (!part.quantity.is_zero()).then_some(part.average_price),
+                working_entry_buy: part.entry_buy,
+                working_entry_sell: part.entry_sell,
+                working_exit_buy: part.exit_buy,
+                working_exit_sell: part.exit_sell,
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn account_view(account: &Account) -> AccountView {
+    AccountView {
+        id: account.id,
+        name: account.name.clone(),
+        broker: account.broker.clone(),
+        currency: account.currency.clone(),
+        state: account.state.to_string(),
+        instruments: account.instruments.keys().cloned().collect(),
+        created_at: account.created_at,
+    }
+}
+
+pub(crate) fn webhook_view(shared: &Shared, door: &Door) -> WebhookView {
+    let webhook = &door.webhook;
+    let forms = [
+        (webhook.forms.query, "query"),
+        (webhook.forms.header, "header"),
+        (webhook.forms.body, "body"),
+        (webhook.forms.signature, "signature"),
+    ];
+    WebhookView {
+        id: webhook.id,
+        name: webhook.name.clone(),
+        url: format!("{}/api/v1/webhooks/{}", shared.settings.public_origin, webhook.token),
+        token: webhook.token.clone(),
+        secret: None,
+        signing_secret: None,
+        forms: forms.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect(),
+        allow: webhook.allow.clone(),
+        dry_run: webhook.dry_run,
+        rate_per_s: webhook.rate_per_s,
+        max_age_s: webhook.max_age_s,
+        state: webhook.state.to_string(),
+        created_at: webhook.created_at,
+    }
+}
+
+pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
+    StrategyView {
+        id: strategy.id,
+        name: strategy.name.clone(),
+        webhook_id: strategy.webhook_id,
+        account_id: strategy.account_id,
+        symbol: strategy.symbol.clone(),
+        symbol_source: strategy.symbol_source.to_string(),
+        quantity: strategy.quantity,
+        sizing: strategy.sizing.to_string(),
+        on_opposite: strategy.on_opposite.to_string(),
+        pyramiding: strategy.pyramiding.to_string(),
+        allow_short: strategy.short_selling == ShortSelling::Allow,
+        send_within_s: strategy.send_within_s,
+        state: strategy.state.to_string(),
+        created_at: strategy.created_at,
+    }
+}
+
+pub(crate) fn limit_view(limit: &Limit) -> LimitView {
+    LimitView {
+        scope: limit.scope.to_string(),
+        name: limit.name.to_string(),
+        value: Quantity::from_units(limit.value),
+        version: limit.version,
+        updated_at: limit.updated_at,
+    }
+}
+
+pub(crate) fn halt_view(halt: &Halt) -> HaltView {
+    HaltView {
+        id: halt.id,
+        scope: halt.scope.to_string(),
+        mode: halt.mode.to_string(),
+        reason: halt.reason.clone(),
+        engaged_by: halt.engaged_by.clone(),
+        engaged_at: halt.engaged_at,
+    }
+}

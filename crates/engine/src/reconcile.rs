@@ -1,0 +1,282 @@
+//! Reconcile: fills are read from the broker and folded in, each once; positions are compared.
+
+use crate::Shared;
+use crate::attempt::{self, Learned};
+use crate::book::{Book, Scope, Severity};
+use crate::journal::Urgency;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tradewarden_broker::port::{Broker, BrokerAccount, Execution};
+use tradewarden_domain::account::{Account, Activity};
+use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::{directory as rows, exposures};
+
+/// Fills of one page.
+const PAGE: usize = 500;
+/// Fills whose identifiers are remembered, so that they need not be looked up.
+const SEEN_MAX: usize = 200_000;
+/// Accounts without live orders are asked so often.
+const IDLE_EVERY: Duration = Duration::from_secs(5);
+/// Two readings of a difference must be this far apart (S3).
+const MISMATCH_AFTER: Duration = Duration::from_secs(5);
+
+/// Fills that are known to be folded in, or about to be.
+#[derive(Default)]
+pub(crate) struct Seen {
+    inner: Mutex<(HashSet<(Id<id::Account>, String)>, VecDeque<(Id<id::Account>, String)>)>,
+}
+
+impl Seen {
+    pub(crate) fn add(&self, account: Id<id::Account>, fill: &str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (account, fill.to_owned());
+        if inner.0.insert(key.clone()) {
+            inner.1.push_back(key);
+            if inner.1.len() > SEEN_MAX
+                && let Some(oldest) = inner.1.pop_front()
+            {
+                inner.0.remove(&oldest);
+            }
+        }
+    }
+
+    fn holds(&self, account: Id<id::Account>, fill: &str) -> bool {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.0.contains(&(account, fill.to_owned()))
+    }
+}
+
+/// See the module.
+pub(crate) struct Reconciler {
+    shared: Arc<Shared>,
+    cursors: BTreeMap<Id<id::Account>, Option<String>>,
+    idle_at: Timestamp,
+    differences: BTreeMap<(Id<id::Account>, Symbol), (Quantity, Timestamp)>,
+}
+
+impl Reconciler {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            cursors: BTreeMap::new(),
+            idle_at: Timestamp::default(),
+            differences: BTreeMap::new(),
+        }
+    }
+
+    /// One round: fills of the accounts where something is live, and now and then of all.
+    pub(crate) async fn round(&mut self) {
+        let now = self.shared.environment.now();
+        let all = self.idle_at <= now;
+        if all {
+            self.idle_at = now.plus(IDLE_EVERY);
+        }
+        let watched = self.shared.watched();
+        let accounts: Vec<Arc<Account>> = self
+            .shared
+            .directory
+            .load()
+            .accounts
+            .values()
+            .filter(|account| account.state == Activity::Active)
+            .filter(|account| all || watched.contains(&account.id))
+            .cloned()
+            .collect();
+        for account in accounts {
+            let Some(broker) = self.shared.brokers.get(&account.broker).cloned() else { continue };
+            self.read_fills(&account, broker.as_ref()).await;
+            if all {
+                self.compare(&account, broker.as_ref()).await;
+            }
+        }
+    }
+
+    async fn read_fills(&mut self, account: &Account, broker: &dyn Broker) {
+        let name = BrokerAccount::new(&account.broker_account);
+        loop {
+            let Some(cursor) = self.cursor(account.id).await else { return };
+            let page = match broker.fills_since(name.clone(), cursor.clone(), PAGE).await {
+                Ok(page) => page,
+                Err(unheard) => {
+                    tracing::debug!(account.id = %account.id, why = %unheard, "no fills heard");
+                    return;
+                }
+            };
+            let full = page.items.len() >= PAGE;
+            if page.next_cursor == cursor {
+                return;
+            }
+            if !self.learn(account, page.items, page.next_cursor).await || !full {
+                return;
+            }
+        }
+    }
+
+    /// Where the reading of an account's fills stands.
+    async fn cursor(&mut self, account: Id<id::Account>) -> Option<Option<String>> {
+        if let Some(cursor) = self.cursors.get(&account) {
+            return Some(cursor.clone());
+        }
+        let stored = rows::fills_cursor(&self.shared.store, account).await.ok()?;
+        self.cursors.insert(account, stored.clone());
+        Some(stored)
+    }
+
+    async fn learn(
+        &mut self,
+        account: &Account,
+        fills: Vec<Execution>,
+        next: Option<String>,
+    ) -> bool {
+        let mut by_order: BTreeMap<Id<id::Order>, Vec<Execution>> = BTreeMap::new();
+        let mut foreign = Vec::new();
+        for fill in fills {
+            if self.shared.seen.holds(account.id, &fill.broker_fill_id) {
+                continue;
+            }
+            match Id::from_bare_text(&fill.client_order_id) {
+                Ok(id) => by_order.entry(id).or_default().push(fill),
+                Err(_) => foreign.push(fill),
+            }
+        }
+        for fill in foreign {
+            self.tell_foreign(account, &fill).await;
+        }
+        let nothing_new = by_order.is_empty();
+        if nothing_new {
+            // The cursor is only a place to begin reading: losing it costs a second look.
+            self.cursors.insert(account.id, next);
+            return true;
+        }
+        let told: Vec<String> =
+            by_order.values().flatten().map(|fill| fill.broker_fill_id.clone()).collect();
+        let learned: Vec<_> =
+            by_order.into_iter().map(|(id, fills)| (id, Learned::Fills(fills))).collect();
+        let cursor = next.clone().map(|next| (account.id, next));
+        let shared = Arc::clone(&self.shared);
+        let written = self
+            .shared
+            .journal
+            .write(Urgency::Soon, async move |tx, effects| {
+                attempt::learn(tx, &shared, &learned, cursor.as_ref(), effects).await
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::error!(account.id = %account.id, error = %error.0, "fills were not journaled");
+            return false;
+        }
+        for fill in told {
+            self.shared.seen.add(account.id, &fill);
+        }
+        self.cursors.insert(account.id, next);
+        true
+    }
+
+    async fn tell_foreign(&self, account: &Account, fill: &Execution) {
+        let detail = format!(
+            "The broker reports a fill that is not ours: {} {} {} at {}.",
+            fill.side, fill.quantity, fill.symbol, fill.price
+        );
+        let subject = format!("{} {}", account.id, fill.symbol);
+        self.shared
+            .tell(account.org_id, "position.foreign", Severity::Critical, subject, detail)
+            .await;
+        self.shared.seen.add(account.id, &fill.broker_fill_id);
+    }
+
+    /// Compares positions with the broker's; a difference that lasts sets the pair to reduce-only
+    /// and tells a person (S3).
+    async fn compare(&mut self, account: &Account, broker: &dyn Broker) {
+        let name = BrokerAccount::new(&account.broker_account);
+        let Ok(theirs) = broker.positions(name).await else { return };
+        let Ok(ours) = exposures::of_account(&self.shared.store, account.id).await else { return };
+        let mut differences: BTreeMap<Symbol, i64> = BTreeMap::new();
+        for position in theirs {
+            let slot = differences.entry(position.symbol).or_default();
+            *slot = slot.saturating_add(position.quantity.units());
+        }
+        let mut moving = HashSet::new();
+        for (place, exposure) in ours {
+            let slot = differences.entry(place.symbol.clone()).or_default();
+            *slot = slot.saturating_sub(exposure.quantity.units());
+            let live = [exposure.entry_buy, exposure.entry_sell, exposure.exit_buy, exposure.exit_sell];
+            if live.iter().any(|quantity| !quantity.is_zero()) {
+                moving.insert(place.symbol);
+            }
+        }
+        let now = self.shared.environment.now();
+        for (symbol, units) in differences {
+            let key = (account.id, symbol.clone());
+            let difference = Quantity::from_units(units);
+            if difference.is_zero() || moving.contains(&symbol) {
+                self.differences.remove(&key);
+                continue;
+            }
+            match self.differences.get(&key) {
+                Some((before, since)) if *before == difference => {
+                    if since.plus(MISMATCH_AFTER) <= now {
+                        self.mismatch(account, &symbol, difference).await;
+                    }
+                }
+                _ => {
+                    self.differences.insert(key, (difference, now));
+                }
+            }
+        }
+    }
+
+    async fn mismatch(&self, account: &Account, symbol: &Symbol, difference: Quantity) {
+        let scope = HaltScope::Pair(account.id, symbol.clone());
+        let halted = self.shared.directory.load().halts.iter().any(|halt| halt.scope == scope);
+        if halted {
+            return;
+        }
+        let detail = format!(
+            "The broker's position in {symbol} differs from ours by {difference} at two readings; \
+             the pair is reduce-only until a person resumes it."
+        );
+        let shared = Arc::clone(&self.shared);
+        let (org, subject) = (account.org_id, format!("{} {symbol}", account.id));
+        let written = self
+            .shared
+            .journal
+            .write(Urgency::Now, async move |tx, effects| {
+                let mut book = Book::load(tx, &shared, &Scope::default()).await?;
+                let halt = Halt {
+                    id: shared.environment.id(book.now),
+                    org_id: Some(org),
+                    scope: scope.clone(),
+                    mode: HaltMode::ReduceOnly,
+                    reason: detail.clone(),
+                    engaged_by: "reconcile".to_owned(),
+                    engaged_at: book.now,
+                };
+                rows::insert_halt(tx, &halt).await?;
+                book.find(
+                    &shared,
+                    org,
+                    "position.mismatch",
+                    Severity::Critical,
+                    subject.clone(),
+                    detail.clone(),
+                );
+                let payload = serde_json::json!({
+                    "engaged_by": halt.engaged_by, "mode": halt.mode, "reason": halt.reason,
+                    "scope": halt.scope.to_string(),
+                });
+                book.enter(&shared, org, halt.id, "halt.engaged", &payload);
+                effects.directory_changed = true;
+                book.write(tx, effects).await
+            })
+            .await;
+        match written {
+            Ok(()) => self.shared.reload().await,
+            Err(error) => tracing::error!(error = %error.0, "a mismatch was not journaled"),
+        }
+    }
+}

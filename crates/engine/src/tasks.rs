@@ -1,0 +1,197 @@
+//! The background tasks: started in one place, named, ended in order.
+
+use crate::dispatch::Dispatcher;
+use crate::journal::{Fatal, JournalTask, Notice, Urgency};
+use crate::reconcile::Reconciler;
+use crate::{Shared, ledger, market};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tradewarden_store::{Location, leases, signals};
+
+const QUOTES_EVERY: Duration = Duration::from_millis(500);
+const FILLS_EVERY: Duration = Duration::from_millis(100);
+const SEAL_EVERY: Duration = Duration::from_millis(150);
+const RELOAD_EVERY: Duration = Duration::from_secs(1);
+const LEASE_EVERY: Duration = Duration::from_secs(2);
+const LEASE_SPAN: Duration = Duration::from_secs(8);
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+const KEYS_KEPT: Duration = Duration::from_secs(25 * 3_600);
+
+/// Everything that runs beside the requests.
+pub struct Tasks {
+    shared: Arc<Shared>,
+    journal: JournalTask,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    location: Location,
+}
+
+impl Tasks {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        journal: JournalTask,
+        notices: mpsc::UnboundedReceiver<Notice>,
+        location: Location,
+    ) -> Self {
+        Self { shared, journal, notices, location }
+    }
+
+    /// Runs everything until `shutdown`, then seals what is left. An error means that durable data
+    /// could not be written: the process must end (C14).
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
+        let ended = journal_thread(self.journal, self.location, Arc::clone(&self.shared))?;
+        run_beside(&self.shared, self.notices, shutdown, ended).await
+    }
+
+    /// The same with the journal on this thread: for simulations. Must run inside a `LocalSet`.
+    pub async fn run_local(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
+        let (report, ended) = oneshot::channel();
+        let (shared, location, journal) = (Arc::clone(&self.shared), self.location, self.journal);
+        let _journal = tokio::task::spawn_local(async move {
+            let _gone = report.send(journal.run(&location, &shared).await);
+        });
+        run_beside(&self.shared, self.notices, shutdown, ended).await
+    }
+
+    /// Runs only the journal until `shutdown`: for commands while no server runs.
+    pub async fn run_quiet(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
+        let ended = journal_thread(self.journal, self.location, Arc::clone(&self.shared))?;
+        refresh_quotes(&self.shared).await;
+        tokio::select! {
+            ended = ended => ended.unwrap_or(Ok(())),
+            () = shutdown => seal_all(&self.shared).await,
+        }
+    }
+}
+
+/// The journal has a thread of its own: SQLite's writes and syncs block it, and nothing else.
+fn journal_thread(
+    journal: JournalTask,
+    location: Location,
+    shared: Arc<Shared>,
+) -> Result<oneshot::Receiver<Result<(), Fatal>>, Fatal> {
+    let (report, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fatal(format!("the journal's thread did not start: {error}")))?;
+    std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || {
+            let outcome = runtime.block_on(journal.run(&location, &shared));
+            let _gone = report.send(outcome);
+        })
+        .map_err(|error| Fatal(format!("the journal's thread did not start: {error}")))?;
+    Ok(ended)
+}
+
+async fn run_beside(
+    shared: &Arc<Shared>,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    shutdown: impl Future<Output = ()>,
+    ended: oneshot::Receiver<Result<(), Fatal>>,
+) -> Result<(), Fatal> {
+    lead(shared).await;
+    refresh_quotes(shared).await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Dispatcher::new(Arc::clone(shared)).run(notices));
+    tasks.spawn(reconcile(Arc::clone(shared)));
+    tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| refresh_quotes(shared).await));
+    tasks.spawn(every(Arc::clone(shared), SEAL_EVERY, async |shared| seal(shared).await));
+    tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| shared.reload().await));
+    tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
+    tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
+    tokio::select! {
+        ended = ended => return ended.unwrap_or(Ok(())),
+        () = shutdown => {}
+    }
+    tasks.shutdown().await;
+    seal_all(shared).await
+}
+
+async fn every(shared: Arc<Shared>, span: Duration, work: impl AsyncFn(&Arc<Shared>)) {
+    loop {
+        tokio::time::sleep(span).await;
+        work(&shared).await;
+    }
+}
+
+async fn reconcile(shared: Arc<Shared>) {
+    let mut reconciler = Reconciler::new(Arc::clone(&shared));
+    loop {
+        tokio::time::sleep(FILLS_EVERY).await;
+        if shared.is_leader() {
+            reconciler.round().await;
+        }
+    }
+}
+
+/// Quotes of everything that a strategy trades or may be told to trade.
+pub(crate) async fn refresh_quotes(shared: &Arc<Shared>) {
+    let directory = shared.directory.load_full();
+    let symbols: BTreeSet<_> =
+        directory.accounts.values().flat_map(|account| account.instruments.keys().cloned()).collect();
+    let wanted = market::wanted(directory.accounts.values(), &symbols);
+    shared.market.refresh(&shared.brokers, wanted).await;
+    shared.set_quoted();
+}
+
+async fn seal(shared: &Arc<Shared>) {
+    if !shared.is_leader() {
+        return;
+    }
+    loop {
+        match ledger::seal(shared).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(error, "the audit log was not sealed");
+                return;
+            }
+        }
+    }
+}
+
+async fn seal_all(shared: &Arc<Shared>) -> Result<(), Fatal> {
+    lead(shared).await;
+    seal(shared).await;
+    Ok(())
+}
+
+/// Takes or keeps the lease of the one node that sends and seals. SQLite has one node: its data
+/// directory is locked.
+async fn lead(shared: &Arc<Shared>) {
+    if matches!(shared.store.location(), Location::Sqlite(_)) {
+        shared.set_leader(true);
+        return;
+    }
+    let now = shared.environment.now();
+    let node = shared.settings.node.clone();
+    let lease = shared
+        .journal
+        .write(Urgency::Now, async move |tx, _effects| {
+            leases::acquire(tx, "leader", &node, now, now.plus(LEASE_SPAN)).await
+        })
+        .await;
+    match lease {
+        Ok(lease) => shared.set_leader(lease.is_some()),
+        Err(error) => {
+            tracing::error!(error = %error.0, "the lease could not be renewed");
+            shared.set_leader(false);
+        }
+    }
+}
+
+async fn purge(shared: &Arc<Shared>) {
+    let horizon = shared.environment.now().minus(KEYS_KEPT);
+    let purged = shared
+        .journal
+        .write(Urgency::Soon, async move |tx, _effects| signals::purge_keys(tx, horizon).await)
+        .await;
+    if let Err(error) = purged {
+        tracing::error!(error = %error.0, "old duplicate keys were not removed");
+    }
+}

@@ -1,0 +1,321 @@
+//! What is shown outside: the shapes of `contract.md` C26, for the API and the command line alike.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side, TimeInForce};
+use tradewarden_domain::time::Timestamp;
+
+/// A list, and where the next page begins.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    /// The things, newest first.
+    pub items: Vec<T>,
+    /// Give it as `cursor` to read on; `null` at the end.
+    pub next: Option<String>,
+}
+
+/// A signal with its decision trace and the orders that came of it.
+#[derive(Debug, Serialize)]
+pub struct SignalView {
+    /// Its identifier.
+    pub id: Id<id::Signal>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// The webhook it came through.
+    pub source: Id<id::Webhook>,
+    /// `accepted`, `skipped`, `dry_run` or `refused`.
+    pub status: String,
+    /// Why, unless accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The same in a sentence.
+    pub message: String,
+    /// The hash of the body as it is stored, without the secret.
+    pub body_sha256: String,
+    /// Every check, in order.
+    pub checks: Box<RawValue>,
+    /// What became of it on each account.
+    pub accounts: Box<RawValue>,
+    /// The orders that came of it.
+    pub orders: Vec<OrderView>,
+}
+
+/// An order.
+#[derive(Debug, Serialize)]
+pub struct OrderView {
+    /// Its identifier.
+    pub id: Id<id::Order>,
+    /// The signal it came of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal_id: Option<Id<id::Signal>>,
+    /// Its account.
+    pub account_id: Id<id::Account>,
+    /// Its strategy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy_id: Option<Id<id::Strategy>>,
+    /// What it trades.
+    pub symbol: Symbol,
+    /// Which way.
+    pub side: Side,
+    /// How it is priced.
+    #[serde(rename = "type")]
+    pub order_type: OrderType,
+    /// How long it works.
+    pub time_in_force: TimeInForce,
+    /// How much.
+    pub quantity: Quantity,
+    /// How much has filled.
+    pub filled_quantity: Quantity,
+    /// Average price of the fills.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_price: Option<Price>,
+    /// The limit price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_price: Option<Price>,
+    /// The stop price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_price: Option<Price>,
+    /// Where it is in its life.
+    pub state: OrderState,
+    /// Whether it can only reduce a position.
+    pub reduce_only: bool,
+    /// Why it ended as it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// The identifier the broker was given.
+    pub client_order_id: String,
+    /// The identifier the broker gave.
+    pub broker_order_id: Option<String>,
+    /// When it was journaled.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// The version of the limits that cleared it.
+    pub limits_version: i64,
+}
+
+impl From<Order> for OrderView {
+    fn from(order: Order) -> Self {
+        Self {
+            client_order_id: order.client_order_id(),
+            id: order.id,
+            signal_id: order.signal_id,
+            account_id: order.account_id,
+            strategy_id: order.strategy_id,
+            symbol: order.symbol,
+            side: order.side,
+            order_type: order.order_type,
+            time_in_force: order.time_in_force,
+            quantity: order.quantity,
+            filled_quantity: order.filled_quantity,
+            average_price: order.average_price,
+            limit_price: order.limit_price,
+            stop_price: order.stop_price,
+            state: order.state,
+            reduce_only: order.purpose == Purpose::Exit,
+            code: order.code,
+            broker_order_id: order.broker_order_id,
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+            limits_version: order.limits_version,
+        }
+    }
+}
+
+/// What an account holds of an instrument, all strategies together.
+#[derive(Debug, Serialize)]
+pub struct PositionView {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The instrument.
+    pub symbol: Symbol,
+    /// Filled position; negative is short.
+    pub quantity: Quantity,
+    /// Average price; absent when flat or when strategies hold both sides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_price: Option<Price>,
+    /// The position when everything live has filled.
+    pub projected_quantity: Quantity,
+    /// Realised profit or loss, fees taken off.
+    pub realized_pnl: Money,
+    /// The same by strategy.
+    pub strategies: Vec<StrategyPosition>,
+}
+
+/// A strategy's part of a position.
+#[derive(Debug, Serialize)]
+pub struct StrategyPosition {
+    /// The strategy; absent for orders of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy_id: Option<Id<id::Strategy>>,
+    /// Filled position.
+    pub quantity: Quantity,
+    /// Average price; absent when flat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_price: Option<Price>,
+    /// What live entries may still add, by side.
+    pub working_entry_buy: Quantity,
+    /// See `working_entry_buy`.
+    pub working_entry_sell: Quantity,
+    /// What live exits may still take away, by side.
+    pub working_exit_buy: Quantity,
+    /// See `working_exit_buy`.
+    pub working_exit_sell: Quantity,
+}
+
+/// An account.
+#[derive(Debug, Serialize)]
+pub struct AccountView {
+    /// Its identifier.
+    pub id: Id<id::Account>,
+    /// What people call it.
+    pub name: String,
+    /// The broker's kind.
+    pub broker: String,
+    /// Currency of its cash.
+    pub currency: String,
+    /// `active` or `disabled`.
+    pub state: String,
+    /// Symbols that can be traded.
+    pub instruments: Vec<Symbol>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A webhook, without its secret.
+#[derive(Debug, Serialize)]
+pub struct WebhookView {
+    /// Its identifier.
+    pub id: Id<id::Webhook>,
+    /// What people call it.
+    pub name: String,
+    /// The token in its path.
+    pub token: String,
+    /// Its address, without the secret.
+    pub url: String,
+    /// The secret: only in the answer that creates it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// The Standard Webhooks signing secret: only in the answer that creates it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_secret: Option<String>,
+    /// The forms of credential it takes.
+    pub forms: Vec<&'static str>,
+    /// Addresses it takes; empty means any.
+    pub allow: Vec<String>,
+    /// Signals are judged, never traded.
+    pub dry_run: bool,
+    /// Risk-increasing signals a second.
+    pub rate_per_s: u32,
+    /// Age in seconds up to which an entry is fresh.
+    pub max_age_s: u32,
+    /// `active` or `disabled`.
+    pub state: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A strategy.
+#[derive(Debug, Serialize)]
+pub struct StrategyView {
+    /// Its identifier.
+    pub id: Id<id::Strategy>,
+    /// What people call it.
+    pub name: String,
+    /// The webhook it follows.
+    pub webhook_id: Id<id::Webhook>,
+    /// The account it trades on.
+    pub account_id: Id<id::Account>,
+    /// What it trades.
+    pub symbol: Symbol,
+    /// `strategy` or `payload`.
+    pub symbol_source: String,
+    /// The size of an entry.
+    pub quantity: Quantity,
+    /// `fixed` or `payload`.
+    pub sizing: String,
+    /// `close` or `reverse`.
+    pub on_opposite: String,
+    /// `allow` or `ignore`.
+    pub pyramiding: String,
+    /// Whether a sale while flat opens a short.
+    pub allow_short: bool,
+    /// Seconds within which an entry must have been sent.
+    pub send_within_s: u32,
+    /// `on`, `exits_only` or `off`.
+    pub state: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A limit.
+#[derive(Debug, Serialize)]
+pub struct LimitView {
+    /// Where it applies.
+    pub scope: String,
+    /// What it bounds.
+    pub name: String,
+    /// The bound.
+    pub value: Quantity,
+    /// The version that set it.
+    pub version: i64,
+    /// When it was set.
+    pub updated_at: Timestamp,
+}
+
+/// A halt.
+#[derive(Debug, Serialize)]
+pub struct HaltView {
+    /// Its identifier.
+    pub id: Id<id::Halt>,
+    /// What it covers.
+    pub scope: String,
+    /// `reduce_only` or `block`.
+    pub mode: String,
+    /// Why.
+    pub reason: String,
+    /// Who or what engaged it.
+    pub engaged_by: String,
+    /// When.
+    pub engaged_at: Timestamp,
+}
+
+/// A finding.
+#[derive(Debug, Serialize)]
+pub struct FindingView {
+    /// Its identifier.
+    pub id: Id<id::Finding>,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub code: String,
+    /// `info`, `warning` or `critical`.
+    pub severity: String,
+    /// What it is about.
+    pub subject: String,
+    /// In words and numbers.
+    pub detail: String,
+}
+
+/// An inclusion proof of one audit entry (C2SP tlog-proof), with what it proves.
+#[derive(Debug, Serialize)]
+pub struct ProofView {
+    /// The entry.
+    pub entry_id: Id<id::Entry>,
+    /// Its place in the log.
+    pub index: u64,
+    /// The entry's public part: what the log commits to.
+    pub leaf: String,
+    /// The owner's part.
+    pub payload: String,
+    /// What opens the commitment: base64.
+    pub salt: String,
+    /// The proof in the form of C2SP tlog-proof.
+    pub proof: String,
+    /// The key that verifies the checkpoint.
+    pub verifier_key: String,
+}

@@ -1,0 +1,96 @@
+//! Whatever is read from outside: no input panics, and what is taken is printed as it was read.
+
+use proptest::prelude::*;
+use tradewarden_seal::{
+    Checkpoint, DataKeyId, Digest, FileKeySource, Keyring, LedgerKey, LocalAuthority, Place,
+    Purpose, SecretString, SystemRandomness, TlogProof, TokenKind, VerifierKey, WrappedKey,
+    base64_decode, base64_encode, base64url_decode, base64url_encode, hex_decode, hex_encode,
+    merkle::{TileAddress, parse_tile_path},
+    open_note, standard_webhooks,
+};
+
+const VERIFIER: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+
+proptest! {
+    #[test]
+    fn any_text(text in "(?s).{0,200}") {
+        if let Ok(bytes) = hex_decode(&text) {
+            prop_assert_eq!(hex_encode(&bytes), text.as_str());
+        }
+        if let Ok(bytes) = base64_decode(&text) {
+            prop_assert_eq!(base64_encode(&bytes), text.as_str());
+        }
+        if let Ok(bytes) = base64url_decode(&text) {
+            prop_assert_eq!(base64url_encode(&bytes), text.as_str());
+        }
+        let key: VerifierKey = VERIFIER.parse().unwrap();
+        prop_assert!(text.parse::<Digest>().is_err());
+        prop_assert!(text.parse::<VerifierKey>().is_err());
+        prop_assert!(text.parse::<TlogProof>().is_err());
+        prop_assert!(open_note(&text, &key).is_err());
+        prop_assert!(Checkpoint::open(&text, &key).is_err());
+        prop_assert!(parse_tile_path(&text).is_err());
+        prop_assert!(standard_webhooks::parse_secret(&text).is_err());
+        prop_assert_eq!(TokenKind::recognise(&text), None);
+        prop_assert!(LocalAuthority::from_pem(&text, &SecretString::new(text.clone())).is_err());
+    }
+
+    #[test]
+    fn text_that_is_almost_a_proof(
+        extra in "(extra [A-Za-z0-9+/=]{0,9}\n)?",
+        index in "[0-9x]{0,21}",
+        hashes in "([A-Za-z0-9+/]{43}=\n){0,3}",
+        note in "(?s).{0,50}",
+    ) {
+        let text = format!("c2sp.org/tlog-proof@v1\n{extra}index {index}\n{hashes}\n{note}");
+        if let Ok(proof) = text.parse::<TlogProof>() {
+            prop_assert_eq!(proof.to_string(), text);
+            prop_assert!(proof.verify(b"", &VERIFIER.parse().unwrap()).is_err());
+        }
+    }
+
+    #[test]
+    fn text_that_is_almost_a_note(text in "[a\n]{0,9}\n\n(— [a+ ]{0,9} [A-Za-z0-9+/=]{0,9}\n){0,3}") {
+        prop_assert!(open_note(&text, &VERIFIER.parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn text_that_is_almost_a_tile(path in "tile/(entries|[0-9]{1,2})/(x[0-9]{3}/){0,7}[0-9]{3}(\\.p/[0-9]{0,3})?") {
+        match parse_tile_path(&path) {
+            Ok(TileAddress::Hashes(tile)) => prop_assert_eq!(tile.path(), path),
+            Ok(TileAddress::Entries(tile)) => prop_assert_eq!(tile.entries_path(), path),
+            Err(_) => (),
+        }
+    }
+
+    #[test]
+    fn any_bytes(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), magic in 0..3) {
+        match magic {
+            1 => drop(bytes.splice(..0, *b"TW1\x01")),
+            2 => drop(bytes.splice(..0, *b"TWK1\x01")),
+            _ => (),
+        }
+        let ring = Keyring::new(FileKeySource::from_randomness(&mut SystemRandomness::new()));
+        let wrapped = ring.new_data_key(b"org_1", Purpose::Intake, &mut SystemRandomness::new()).unwrap();
+        let key = ring.open_data_key(b"org_1", Purpose::Intake, &wrapped).unwrap();
+        let place = Place { tenant: b"org_1", table: "t", column: "c", row: b"r", schema_version: 1 };
+        prop_assert!(key.open(&place, &bytes).is_err());
+        prop_assert_ne!(DataKeyId::of_record(&bytes), Some(key.id()));
+        let other = WrappedKey::from_stored(bytes);
+        prop_assert!(ring.open_data_key(b"org_1", Purpose::Intake, &other).is_err());
+    }
+
+    #[test]
+    fn any_headers(id in ".{0,20}", timestamp in "[0-9+ -]{0,21}", signatures in "(v1,?[A-Za-z0-9+/=]{0,9} ?){0,4}", now: i64) {
+        let secret = standard_webhooks::generate_secret(&mut SystemRandomness::new());
+        prop_assert!(standard_webhooks::verify(&secret, &id, &timestamp, &signatures, b"", now).is_err());
+    }
+
+    #[test]
+    fn any_seed(seed: [u8; 32]) {
+        let key = LedgerKey::from_seed("log", seed.to_vec().into()).unwrap();
+        let checkpoint = Checkpoint { origin: "log".to_owned(), size: 1, root: Digest::sha256(&seed) };
+        let note = checkpoint.sign(&key).unwrap();
+        prop_assert_eq!(Checkpoint::open(&note, key.verifier()), Ok(checkpoint));
+    }
+}

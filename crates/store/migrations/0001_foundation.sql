@@ -1,0 +1,247 @@
+-- The foundation. Words in braces are put in by dialect.rs; everything else is the same text on
+-- SQLite and PostgreSQL. Integers are BIGINT: times in microseconds, money in units of 10^-8.
+
+CREATE TABLE meta (
+    name {text} NOT NULL PRIMARY KEY,
+    value {text} NOT NULL
+){strict};
+
+CREATE TABLE organizations (
+    id {bytes} NOT NULL PRIMARY KEY,
+    name {text} NOT NULL,
+    limits_version {int} NOT NULL,
+    created_at {int} NOT NULL
+){strict};
+
+CREATE TABLE accounts (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    name {text} NOT NULL,
+    broker {text} NOT NULL,
+    broker_account {text} NOT NULL,
+    currency {text} NOT NULL,
+    state {text} NOT NULL,
+    orders_minute {bytes} NOT NULL,
+    fills_cursor {text},
+    created_at {int} NOT NULL
+){strict};
+
+CREATE TABLE instruments (
+    account_id {bytes} NOT NULL REFERENCES accounts (id),
+    symbol {text} NOT NULL,
+    tick {int} NOT NULL,
+    lot {int} NOT NULL,
+    quantity_min {int} NOT NULL,
+    point_value {int} NOT NULL,
+    currency {text} NOT NULL,
+    PRIMARY KEY (account_id, symbol)
+){strict};
+
+CREATE TABLE webhooks (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    name {text} NOT NULL,
+    token {text} NOT NULL UNIQUE,
+    secret_hash {bytes} NOT NULL,
+    signing_secret {bytes},
+    forms {text} NOT NULL,
+    allow {text} NOT NULL,
+    dry_run {int} NOT NULL,
+    rate_per_s {int} NOT NULL,
+    max_age_s {int} NOT NULL,
+    mapping {text},
+    state {text} NOT NULL,
+    created_at {int} NOT NULL
+){strict};
+
+CREATE TABLE strategies (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    name {text} NOT NULL,
+    webhook_id {bytes} NOT NULL REFERENCES webhooks (id),
+    account_id {bytes} NOT NULL REFERENCES accounts (id),
+    symbol {text} NOT NULL,
+    symbol_source {text} NOT NULL,
+    quantity {int} NOT NULL,
+    sizing {text} NOT NULL,
+    on_opposite {text} NOT NULL,
+    pyramiding {text} NOT NULL,
+    short_selling {text} NOT NULL,
+    send_within_s {int} NOT NULL,
+    state {text} NOT NULL,
+    created_at {int} NOT NULL
+){strict};
+
+CREATE TABLE limits (
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    scope {text} NOT NULL,
+    name {text} NOT NULL,
+    value {int} NOT NULL,
+    version {int} NOT NULL,
+    updated_at {int} NOT NULL,
+    PRIMARY KEY (org_id, scope, name)
+){strict};
+
+CREATE TABLE halts (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes},
+    scope {text} NOT NULL,
+    mode {text} NOT NULL,
+    reason {text} NOT NULL,
+    engaged_by {text} NOT NULL,
+    engaged_at {int} NOT NULL,
+    resumed_by {text},
+    resumed_at {int}
+){strict};
+
+CREATE TABLE data_keys (
+    org_id {bytes} NOT NULL,
+    purpose {text} NOT NULL,
+    wrapped {bytes} NOT NULL,
+    created_at {int} NOT NULL,
+    PRIMARY KEY (org_id, purpose)
+){strict};
+
+CREATE TABLE signals (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL,
+    webhook_id {bytes} NOT NULL,
+    received_at {int} NOT NULL,
+    status {text} NOT NULL,
+    code {text},
+    message {text} NOT NULL,
+    body_sha256 {bytes} NOT NULL,
+    checks {text} NOT NULL,
+    accounts {text} NOT NULL
+){clustered};
+
+CREATE TABLE bodies (
+    sha256 {bytes} NOT NULL PRIMARY KEY,
+    body {bytes} NOT NULL
+){clustered};
+
+CREATE TABLE signal_keys (
+    webhook_id {bytes} NOT NULL,
+    dedup_key {bytes} NOT NULL,
+    signal_id {bytes} NOT NULL,
+    body_sha256 {bytes} NOT NULL,
+    at {int} NOT NULL,
+    PRIMARY KEY (webhook_id, dedup_key)
+){clustered};
+
+CREATE TABLE orders (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL,
+    signal_id {bytes},
+    account_id {bytes} NOT NULL,
+    strategy_id {bytes},
+    symbol {text} NOT NULL,
+    side {text} NOT NULL,
+    order_type {text} NOT NULL,
+    time_in_force {text} NOT NULL,
+    quantity {int} NOT NULL,
+    limit_price {int},
+    stop_price {int},
+    purpose {text} NOT NULL,
+    state {text} NOT NULL,
+    live {int} NOT NULL,
+    code {text},
+    filled_quantity {int} NOT NULL,
+    average_price {int},
+    broker_order_id {text},
+    cancel_requested {int} NOT NULL,
+    send_by {int},
+    attempt_until {int},
+    limits_version {int} NOT NULL,
+    created_at {int} NOT NULL,
+    updated_at {int} NOT NULL
+){clustered};
+
+CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;
+
+CREATE TABLE fills (
+    account_id {bytes} NOT NULL,
+    broker_fill_id {text} NOT NULL,
+    id {bytes} NOT NULL,
+    org_id {bytes} NOT NULL,
+    order_id {bytes} NOT NULL,
+    symbol {text} NOT NULL,
+    side {text} NOT NULL,
+    quantity {int} NOT NULL,
+    price {int} NOT NULL,
+    fee {int} NOT NULL,
+    at {int} NOT NULL,
+    PRIMARY KEY (account_id, broker_fill_id)
+){clustered};
+
+CREATE TABLE exposures (
+    account_id {bytes} NOT NULL,
+    symbol {text} NOT NULL,
+    strategy_id {bytes} NOT NULL,
+    quantity {int} NOT NULL,
+    average_price {int} NOT NULL,
+    realized {int} NOT NULL,
+    fees {int} NOT NULL,
+    entry_buy {int} NOT NULL,
+    entry_sell {int} NOT NULL,
+    exit_buy {int} NOT NULL,
+    exit_sell {int} NOT NULL,
+    entry_sent_at {int},
+    updated_at {int} NOT NULL,
+    PRIMARY KEY (account_id, symbol, strategy_id)
+){clustered};
+
+CREATE TABLE findings (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL,
+    at {int} NOT NULL,
+    code {text} NOT NULL,
+    severity {text} NOT NULL,
+    subject {text} NOT NULL,
+    detail {text} NOT NULL
+){clustered};
+
+CREATE TABLE audit_entries (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL,
+    object_id {bytes} NOT NULL,
+    leaf {text} NOT NULL,
+    payload {text} NOT NULL,
+    salt {bytes} NOT NULL
+){clustered};
+
+CREATE INDEX audit_entries_object ON audit_entries (object_id);
+
+CREATE TABLE audit_queue (
+    entry_id {bytes} NOT NULL PRIMARY KEY,
+    leaf_hash {bytes} NOT NULL
+){clustered};
+
+CREATE TABLE audit_log (
+    position {int} NOT NULL PRIMARY KEY,
+    entry_id {bytes} NOT NULL UNIQUE
+){strict};
+
+CREATE TABLE audit_tiles (
+    level {int} NOT NULL,
+    number {int} NOT NULL,
+    hashes {bytes} NOT NULL,
+    PRIMARY KEY (level, number)
+){clustered};
+
+CREATE TABLE ledger (
+    name {text} NOT NULL PRIMARY KEY,
+    origin {text} NOT NULL,
+    size {int} NOT NULL,
+    checkpoint {text} NOT NULL,
+    verifier {text} NOT NULL,
+    signing_key {bytes} NOT NULL,
+    updated_at {int} NOT NULL
+){strict};
+
+CREATE TABLE leases (
+    name {text} NOT NULL PRIMARY KEY,
+    holder {text} NOT NULL,
+    fence {int} NOT NULL,
+    until {int} NOT NULL
+){strict};

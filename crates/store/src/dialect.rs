@@ -1,0 +1,362 @@
+//! The only place where the two databases differ.
+//!
+//! SQLite: one writer connection that blocks its own thread, `BEGIN IMMEDIATE`, WAL with
+//! `synchronous=FULL`; row locks are nothing, because the writer owns the file. Readers are a few
+//! more connections on blocking threads. PostgreSQL: `READ COMMITTED` with row locks in one fixed
+//! order; statements of one kind are pipelined.
+
+use crate::value::{Row, Value};
+use crate::{Error, postgres, sqlite};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where the data is.
+#[derive(Clone)]
+pub enum Location {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A `postgres://` address; it may hold a password, so it is never printed.
+    Postgres(String),
+}
+
+impl Location {
+    /// The driver's name, for people.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
+impl std::fmt::Debug for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// Which lock a look-up takes on the rows it finds, where the database has row locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Others may lock them for sharing, nobody may change them.
+    Share,
+    /// Nobody else may lock or change them.
+    Update,
+}
+
+/// An insert of many rows of one shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Insert {
+    /// The text up to `VALUES`, beginning with a comment that names the function.
+    pub into: &'static str,
+    /// How many columns a row has.
+    pub columns: usize,
+    /// What follows the rows, for example `ON CONFLICT`.
+    pub tail: &'static str,
+}
+
+impl Insert {
+    /// The text for so many rows.
+    pub fn text(&self, rows: usize) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::with_capacity(self.into.len().saturating_add(rows * 16));
+        text.push_str(self.into);
+        text.push_str(" VALUES ");
+        let mut parameter = 0_usize;
+        for row in 0..rows {
+            text.push_str(if row == 0 { "(" } else { ", (" });
+            for column in 0..self.columns {
+                parameter = parameter.saturating_add(1);
+                let comma = if column == 0 { "" } else { ", " };
+                // Writing to a String cannot fail.
+                let _written = write!(text, "{comma}${parameter}");
+            }
+            text.push(')');
+        }
+        text.push(' ');
+        text.push_str(self.tail);
+        text
+    }
+}
+
+/// Readers of a database.
+#[derive(Clone)]
+pub struct Store {
+    location: Location,
+    readers: Readers,
+}
+
+#[derive(Clone)]
+enum Readers {
+    Sqlite(Arc<sqlite::Readers>),
+    Postgres(Arc<postgres::Readers>),
+}
+
+impl Store {
+    /// Opens the database for reading; it must have been migrated.
+    pub async fn open(location: Location) -> Result<Self, Error> {
+        let readers = match &location {
+            Location::Sqlite(path) => Readers::Sqlite(Arc::new(sqlite::Readers::open(path)?)),
+            Location::Postgres(url) => {
+                Readers::Postgres(Arc::new(postgres::Readers::open(url).await?))
+            }
+        };
+        Ok(Self { location, readers })
+    }
+
+    /// Where the data is.
+    pub const fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Runs a look-up on a reader, which never waits for the writer.
+    pub async fn query(
+        &self,
+        sql: &'static str,
+        parameters: Vec<Value>,
+    ) -> Result<Vec<Row>, Error> {
+        match &self.readers {
+            Readers::Sqlite(readers) => readers.query(sql, parameters).await,
+            Readers::Postgres(readers) => readers.query(sql, &parameters).await,
+        }
+    }
+
+    /// Runs a look-up of at most one row.
+    pub async fn query_one(
+        &self,
+        sql: &'static str,
+        parameters: Vec<Value>,
+    ) -> Result<Option<Row>, Error> {
+        Ok(self.query(sql, parameters).await?.into_iter().next())
+    }
+
+    /// Writes a consistent copy of an SQLite database to `target`, which must not exist.
+    pub async fn backup(&self, target: PathBuf) -> Result<(), Error> {
+        match &self.readers {
+            Readers::Sqlite(readers) => readers.backup(target).await,
+            Readers::Postgres(_) => Err(Error::broken(
+                "a PostgreSQL database is backed up with its own tools: \
+                 pg_dump --format=custom --file=FILE DATABASE",
+            )),
+        }
+    }
+}
+
+/// The connection that writes. It blocks the thread it is used on (SQLite) and belongs to one task.
+pub struct Writer {
+    driver: Driver,
+}
+
+enum Driver {
+    Sqlite(Box<sqlite::Connection>),
+    Postgres(Box<postgres::Connection>),
+}
+
+impl Writer {
+    /// Opens the connection. For PostgreSQL it must be used on the runtime that opened it.
+    pub async fn open(location: &Location) -> Result<Self, Error> {
+        let driver = match location {
+            Location::Sqlite(path) => {
+                Driver::Sqlite(Box::new(sqlite::Connection::open_writer(path)?))
+            }
+            Location::Postgres(url) => {
+                Driver::Postgres(Box::new(postgres::Connection::open(url).await?))
+            }
+        };
+        Ok(Self { driver })
+    }
+
+    /// Begins a transaction. Dropping it without commit rolls it back before the next begins.
+    pub async fn begin(&mut self) -> Result<Tx<'_>, Error> {
+        match &mut self.driver {
+            Driver::Sqlite(connection) => connection.begin()?,
+            Driver::Postgres(connection) => connection.begin().await?,
+        }
+        Ok(Tx { driver: &mut self.driver })
+    }
+
+    /// Runs statements that are not part of a transaction, for migrations.
+    pub(crate) async fn run_script(&mut self, script: &str) -> Result<(), Error> {
+        match &mut self.driver {
+            Driver::Sqlite(connection) => connection.run_script(script),
+            Driver::Postgres(connection) => connection.run_script(script).await,
+        }
+    }
+
+    /// Puts this database's words into a migration.
+    pub(crate) fn words(&self, migration: &str) -> String {
+        let words: [(&str, &str); 5] = match &self.driver {
+            Driver::Sqlite(_) => [
+                ("{int}", "INTEGER"),
+                ("{text}", "TEXT"),
+                ("{bytes}", "BLOB"),
+                ("{strict}", " STRICT"),
+                ("{clustered}", " STRICT, WITHOUT ROWID"),
+            ],
+            Driver::Postgres(_) => [
+                ("{int}", "BIGINT"),
+                ("{text}", "TEXT"),
+                ("{bytes}", "BYTEA"),
+                ("{strict}", ""),
+                ("{clustered}", ""),
+            ],
+        };
+        words.iter().fold(migration.to_owned(), |text, (word, name)| text.replace(word, name))
+    }
+
+    /// Takes a database-wide lock for migrations, where other programs may migrate too.
+    pub(crate) async fn lock_for_migration(&mut self) -> Result<(), Error> {
+        match &mut self.driver {
+            Driver::Sqlite(_) => Ok(()),
+            Driver::Postgres(connection) => {
+                connection.run_script("SELECT pg_advisory_lock(7316574)").await
+            }
+        }
+    }
+
+    /// Whether a table of this name exists.
+    pub(crate) async fn has_table(&mut self, name: &'static str) -> Result<bool, Error> {
+        let sql = match &self.driver {
+            Driver::Sqlite(_) => {
+                "-- dialect::has_table\n\
+                 SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1"
+            }
+            Driver::Postgres(_) => {
+                "-- dialect::has_table\n\
+                 SELECT table_name::text FROM information_schema.tables \
+                 WHERE table_schema = current_schema() AND table_name = $1"
+            }
+        };
+        let mut tx = self.begin().await?;
+        let rows = tx.query(sql, &[Value::Word(name)]).await?;
+        tx.commit().await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Prepares a statement without running it, to see that this database takes it.
+    pub async fn check(&mut self, sql: &str) -> Result<(), Error> {
+        match &mut self.driver {
+            Driver::Sqlite(connection) => connection.check(sql),
+            Driver::Postgres(connection) => connection.check(sql).await,
+        }
+    }
+}
+
+/// An open transaction.
+pub struct Tx<'w> {
+    driver: &'w mut Driver,
+}
+
+impl Tx<'_> {
+    /// Runs a change and says how many rows it hit.
+    pub async fn execute(&mut self, sql: &'static str, parameters: &[Value]) -> Result<u64, Error> {
+        match self.driver {
+            Driver::Sqlite(connection) => connection.execute(sql, parameters),
+            Driver::Postgres(connection) => connection.execute(sql, parameters).await,
+        }
+    }
+
+    /// Runs a change that must hit exactly one row.
+    pub async fn execute_one(
+        &mut self,
+        sql: &'static str,
+        parameters: &[Value],
+    ) -> Result<(), Error> {
+        match self.execute(sql, parameters).await? {
+            1 => Ok(()),
+            hit => Err(Error::broken(format!("{} hit {hit} rows instead of one", name_of(sql)))),
+        }
+    }
+
+    /// Runs a look-up.
+    pub async fn query(
+        &mut self,
+        sql: &'static str,
+        parameters: &[Value],
+    ) -> Result<Vec<Row>, Error> {
+        match self.driver {
+            Driver::Sqlite(connection) => connection.query(sql, parameters),
+            Driver::Postgres(connection) => connection.query(sql, parameters).await,
+        }
+    }
+
+    /// Runs one look-up for each set of parameters; the answers come in the same order.
+    pub async fn query_each(
+        &mut self,
+        sql: &'static str,
+        sets: &[Vec<Value>],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        match self.driver {
+            Driver::Sqlite(connection) => {
+                sets.iter().map(|parameters| connection.query(sql, parameters)).collect()
+            }
+            Driver::Postgres(connection) => connection.query_each(sql, sets, None).await,
+        }
+    }
+
+    /// Like [`Tx::query_each`], and locks what it finds. The sets must be sorted, so that all
+    /// transactions lock in one order.
+    pub async fn lock_each(
+        &mut self,
+        sql: &'static str,
+        sets: &[Vec<Value>],
+        lock: Lock,
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        match self.driver {
+            Driver::Sqlite(connection) => {
+                sets.iter().map(|parameters| connection.query(sql, parameters)).collect()
+            }
+            Driver::Postgres(connection) => connection.query_each(sql, sets, Some(lock)).await,
+        }
+    }
+
+    /// Runs one change for each set of parameters and says how many rows were hit in all.
+    pub async fn execute_each(
+        &mut self,
+        sql: &'static str,
+        sets: &[Vec<Value>],
+    ) -> Result<u64, Error> {
+        match self.driver {
+            Driver::Sqlite(connection) => {
+                let mut hit = 0_u64;
+                for parameters in sets {
+                    hit = hit.saturating_add(connection.execute(sql, parameters)?);
+                }
+                Ok(hit)
+            }
+            Driver::Postgres(connection) => connection.execute_each(sql, sets).await,
+        }
+    }
+
+    /// Inserts rows; `values` holds them one after the other.
+    pub async fn insert(&mut self, insert: &Insert, values: &[Value]) -> Result<Vec<Row>, Error> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.driver {
+            Driver::Sqlite(connection) => connection.insert(insert, values),
+            Driver::Postgres(connection) => connection.insert(insert, values).await,
+        }
+    }
+
+    /// Makes everything durable. When this fails with [`crate::Kind::Gone`], nobody knows whether
+    /// it happened.
+    pub async fn commit(self) -> Result<(), Error> {
+        match self.driver {
+            Driver::Sqlite(connection) => connection.commit(),
+            Driver::Postgres(connection) => connection.commit().await,
+        }
+    }
+
+    /// Undoes everything.
+    pub async fn rollback(self) -> Result<(), Error> {
+        match self.driver {
+            Driver::Sqlite(connection) => connection.rollback(),
+            Driver::Postgres(connection) => connection.rollback().await,
+        }
+    }
+}
+
+pub(crate) fn name_of(sql: &str) -> &str {
+    sql.lines().next().unwrap_or(sql).trim_start_matches("-- ")
+}

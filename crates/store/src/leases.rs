@@ -1,0 +1,53 @@
+//! Leases: who may do what only one node may do, and a number that grows with every holder.
+
+use crate::dialect::{Lock, Tx};
+use crate::value::Value;
+use crate::Error;
+use tradewarden_domain::time::Timestamp;
+
+const FIND: &str = "-- leases::find\nSELECT holder, fence, until FROM leases WHERE name = $1";
+const CREATE: &str = "-- leases::create\n\
+    INSERT INTO leases (name, holder, fence, until) VALUES ($1, $2, 1, $3) \
+    ON CONFLICT (name) DO NOTHING";
+const TAKE: &str = "-- leases::take\n\
+    UPDATE leases SET holder = $2, fence = $3, until = $4 WHERE name = $1 AND fence = $5";
+
+pub(crate) const STATEMENTS: &[&str] = &[FIND, CREATE, TAKE];
+
+/// A lease that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Grows with every change of holder.
+    pub fence: i64,
+    /// Up to when it is held.
+    pub until: Timestamp,
+}
+
+/// Takes or renews the lease for `holder`; `None` while somebody else holds it.
+pub async fn acquire(
+    tx: &mut Tx<'_>,
+    name: &'static str,
+    holder: &str,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Lease>, Error> {
+    tx.execute(CREATE, &[Value::Word(name), holder.into(), until.into()]).await?;
+    let found = tx.lock_each(FIND, &[vec![Value::Word(name)]], Lock::Update).await?;
+    let mut row = found
+        .into_iter()
+        .flatten()
+        .next()
+        .ok_or_else(|| Error::broken("a lease row vanished"))?;
+    let (held_by, fence, held_until) = (row.text()?, row.int()?, row.time()?);
+    let mine = held_by == holder;
+    if !mine && held_until >= now {
+        return Ok(None);
+    }
+    let next = if mine { fence } else { fence.saturating_add(1) };
+    tx.execute_one(
+        TAKE,
+        &[Value::Word(name), holder.into(), next.into(), until.into(), fence.into()],
+    )
+    .await?;
+    Ok(Some(Lease { fence: next, until }))
+}

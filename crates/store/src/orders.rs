@@ -1,0 +1,262 @@
+//! Orders and fills. Orders are their own outbox: a live order is work to be done.
+
+use crate::dialect::{Insert, Lock, Store, Tx};
+use crate::value::{Row, Value};
+use crate::Error;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::order::{Order, Side};
+use tradewarden_domain::time::Timestamp;
+
+macro_rules! columns {
+    () => {
+        "id, org_id, signal_id, account_id, strategy_id, symbol, side, order_type, time_in_force, \
+         quantity, limit_price, stop_price, purpose, state, live, code, filled_quantity, \
+         average_price, broker_order_id, cancel_requested, send_by, attempt_until, \
+         limits_version, created_at, updated_at"
+    };
+}
+
+const PUT: Insert = Insert {
+    into: concat!("-- orders::put\nINSERT INTO orders (", columns!(), ")"),
+    columns: 25,
+    tail: "ON CONFLICT (id) DO UPDATE SET quantity = excluded.quantity, state = excluded.state, \
+           live = excluded.live, code = excluded.code, \
+           filled_quantity = excluded.filled_quantity, average_price = excluded.average_price, \
+           broker_order_id = excluded.broker_order_id, \
+           cancel_requested = excluded.cancel_requested, attempt_until = excluded.attempt_until, \
+           updated_at = excluded.updated_at",
+};
+const BY_ID: &str = concat!("-- orders::by_id\nSELECT ", columns!(), " FROM orders WHERE id = $1");
+const LIVE_ON_PAIR: &str = concat!(
+    "-- orders::live_on_pair\nSELECT ",
+    columns!(),
+    " FROM orders WHERE live = 1 AND account_id = $1 AND symbol = $2 ORDER BY id"
+);
+const LIVE: &str = concat!(
+    "-- orders::live\nSELECT ",
+    columns!(),
+    " FROM orders WHERE live = 1 ORDER BY account_id, symbol, id LIMIT $1"
+);
+const PAGE: &str = concat!(
+    "-- orders::page\nSELECT ",
+    columns!(),
+    " FROM orders WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+);
+const INSERT_FILL: Insert = Insert {
+    into: "-- orders::insert_fills\nINSERT INTO fills (account_id, broker_fill_id, id, org_id, \
+           order_id, symbol, side, quantity, price, fee, at)",
+    columns: 11,
+    tail: "ON CONFLICT (account_id, broker_fill_id) DO NOTHING RETURNING broker_fill_id",
+};
+const FILL_EXISTS: &str = "-- orders::fill_exists\n\
+    SELECT broker_fill_id FROM fills WHERE account_id = $1 AND broker_fill_id = $2";
+const FILLS_OF_ACCOUNT: &str = "-- orders::fills_of_account\n\
+    SELECT symbol, side, quantity FROM fills WHERE account_id = $1 ORDER BY broker_fill_id";
+
+pub(crate) const STATEMENTS: &[&str] =
+    &[BY_ID, LIVE_ON_PAIR, LIVE, PAGE, FILL_EXISTS, FILLS_OF_ACCOUNT];
+pub(crate) const INSERTS: &[&Insert] = &[&PUT, &INSERT_FILL];
+
+/// A fill as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// Our identifier.
+    pub id: Id<id::Fill>,
+    /// The owner.
+    pub org_id: Id<id::Org>,
+    /// Where it happened.
+    pub account_id: Id<id::Account>,
+    /// The broker's identifier, unique on the account.
+    pub broker_fill_id: String,
+    /// The order that filled.
+    pub order_id: Id<id::Order>,
+    /// What was traded.
+    pub symbol: Symbol,
+    /// Which way.
+    pub side: Side,
+    /// How much.
+    pub quantity: Quantity,
+    /// At which price.
+    pub price: Price,
+    /// For which fee, in the account's currency.
+    pub fee: Money,
+    /// When, by the broker's clock.
+    pub at: Timestamp,
+}
+
+/// Writes orders as they stand now, new or changed.
+pub async fn put(tx: &mut Tx<'_>, orders: &[Order]) -> Result<(), Error> {
+    let mut values = Vec::with_capacity(orders.len().saturating_mul(PUT.columns));
+    for order in orders {
+        values.extend(encode(order));
+    }
+    tx.insert(&PUT, &values).await.map(|_| ())
+}
+
+/// The orders with these identifiers, locked, in the same order.
+pub async fn lock_by_id(
+    tx: &mut Tx<'_>,
+    ids: &[Id<id::Order>],
+) -> Result<Vec<Option<Order>>, Error> {
+    let sets: Vec<_> = ids.iter().map(|id| vec![Value::from(*id)]).collect();
+    let found = tx.lock_each(BY_ID, &sets, Lock::Update).await?;
+    found.into_iter().map(|rows| rows.into_iter().next().map(decode).transpose()).collect()
+}
+
+/// The same without a lock.
+pub async fn by_ids(
+    tx: &mut Tx<'_>,
+    ids: &[Id<id::Order>],
+) -> Result<Vec<Option<Order>>, Error> {
+    let sets: Vec<_> = ids.iter().map(|id| vec![Value::from(*id)]).collect();
+    let found = tx.query_each(BY_ID, &sets).await?;
+    found.into_iter().map(|rows| rows.into_iter().next().map(decode).transpose()).collect()
+}
+
+/// The live orders on each of these (account, instrument) pairs, oldest first.
+pub async fn live_on_pairs(
+    tx: &mut Tx<'_>,
+    pairs: &[(Id<id::Account>, Symbol)],
+) -> Result<Vec<Vec<Order>>, Error> {
+    let sets: Vec<_> = pairs
+        .iter()
+        .map(|(account, symbol)| vec![Value::from(*account), Value::from(symbol.as_str())])
+        .collect();
+    let found = tx.query_each(LIVE_ON_PAIR, &sets).await?;
+    found.into_iter().map(|rows| rows.into_iter().map(decode).collect()).collect()
+}
+
+/// At most `count` live orders, by pair and age.
+pub async fn live(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
+    let rows = store.query(LIVE, vec![Value::Int(count)]).await?;
+    rows.into_iter().map(decode).collect()
+}
+
+/// The order with this identifier.
+pub async fn find(store: &Store, id: Id<id::Order>) -> Result<Option<Order>, Error> {
+    store.query_one(BY_ID, vec![Value::from(id)]).await?.map(decode).transpose()
+}
+
+/// At most `count` orders of an organization that are older than `before`, newest first.
+pub async fn page(
+    store: &Store,
+    org: Id<id::Org>,
+    before: Id<id::Order>,
+    count: u32,
+) -> Result<Vec<Order>, Error> {
+    let parameters = vec![Value::from(org), Value::from(before), Value::from(count)];
+    store.query(PAGE, parameters).await?.into_iter().map(decode).collect()
+}
+
+/// Writes fills that are new and says which they were, by the broker's identifiers.
+pub async fn insert_fills(tx: &mut Tx<'_>, fills: &[Fill]) -> Result<Vec<String>, Error> {
+    let mut values = Vec::with_capacity(fills.len().saturating_mul(INSERT_FILL.columns));
+    for fill in fills {
+        values.extend([
+            fill.account_id.into(),
+            fill.broker_fill_id.as_str().into(),
+            fill.id.into(),
+            fill.org_id.into(),
+            fill.order_id.into(),
+            fill.symbol.as_str().into(),
+            Value::Word(fill.side.text()),
+            fill.quantity.units().into(),
+            fill.price.units().into(),
+            fill.fee.units().into(),
+            fill.at.into(),
+        ]);
+    }
+    let rows = tx.insert(&INSERT_FILL, &values).await?;
+    rows.into_iter().map(|mut row| row.text()).collect()
+}
+
+/// Which of these fills are stored already: one answer for each, in the same order.
+pub async fn known_fills(
+    tx: &mut Tx<'_>,
+    fills: &[(Id<id::Account>, String)],
+) -> Result<Vec<bool>, Error> {
+    let sets: Vec<_> = fills
+        .iter()
+        .map(|(account, fill)| vec![Value::from(*account), Value::from(fill.as_str())])
+        .collect();
+    let found = tx.query_each(FILL_EXISTS, &sets).await?;
+    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+}
+
+/// Symbol, side and quantity of every fill of an account, for checks against positions.
+pub async fn fills_of_account(
+    store: &Store,
+    account: Id<id::Account>,
+) -> Result<Vec<(Symbol, Side, Quantity)>, Error> {
+    let rows = store.query(FILLS_OF_ACCOUNT, vec![Value::from(account)]).await?;
+    rows.into_iter()
+        .map(|mut row| Ok((row.word()?, row.word()?, Quantity::from_units(row.int()?))))
+        .collect()
+}
+
+fn encode(order: &Order) -> [Value; 25] {
+    [
+        order.id.into(),
+        order.org_id.into(),
+        order.signal_id.into(),
+        order.account_id.into(),
+        order.strategy_id.into(),
+        order.symbol.as_str().into(),
+        Value::Word(order.side.text()),
+        Value::Word(order.order_type.text()),
+        Value::Word(order.time_in_force.text()),
+        order.quantity.units().into(),
+        order.limit_price.map(Price::units).into(),
+        order.stop_price.map(Price::units).into(),
+        Value::Word(order.purpose.text()),
+        Value::Word(order.state.text()),
+        Value::Int(i64::from(order.state.is_live())),
+        order.code.map_or(Value::Null, |code| Value::Word(code.text())),
+        order.filled_quantity.units().into(),
+        order.average_price.map(Price::units).into(),
+        order.broker_order_id.as_deref().into(),
+        Value::Int(i64::from(order.cancel_requested)),
+        order.send_by.into(),
+        order.attempt_until.into(),
+        order.limits_version.into(),
+        order.created_at.into(),
+        order.updated_at.into(),
+    ]
+}
+
+fn decode(mut row: Row) -> Result<Order, Error> {
+    let price = |units: Option<i64>| units.map(Price::from_units);
+    Ok(Order {
+        id: row.id()?,
+        org_id: row.id()?,
+        signal_id: row.id_or_null()?,
+        account_id: row.id()?,
+        strategy_id: row.id_or_null()?,
+        symbol: row.word()?,
+        side: row.word()?,
+        order_type: row.word()?,
+        time_in_force: row.word()?,
+        quantity: Quantity::from_units(row.int()?),
+        limit_price: price(row.int_or_null()?),
+        stop_price: price(row.int_or_null()?),
+        purpose: row.word()?,
+        state: {
+            let state = row.word()?;
+            let _live = row.int()?;
+            state
+        },
+        code: row.text_or_null()?.and_then(|text| Code::from_text(&text)),
+        filled_quantity: Quantity::from_units(row.int()?),
+        average_price: price(row.int_or_null()?),
+        broker_order_id: row.text_or_null()?,
+        cancel_requested: row.int()? != 0,
+        send_by: row.time_or_null()?,
+        attempt_until: row.time_or_null()?,
+        limits_version: row.int()?,
+        created_at: row.time()?,
+        updated_at: row.time()?,
+    })
+}

@@ -1,0 +1,235 @@
+//! Signals, their bodies, and the keys by which a second sending is known.
+
+use crate::dialect::{Insert, Store, Tx};
+use crate::value::{Row, Value};
+use crate::Error;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::time::Timestamp;
+
+macro_rules! columns {
+    () => {
+        "id, org_id, webhook_id, received_at, status, code, message, body_sha256, checks, accounts"
+    };
+}
+
+const INSERT: Insert = Insert {
+    into: concat!("-- signals::insert\nINSERT INTO signals (", columns!(), ")"),
+    columns: 10,
+    tail: "",
+};
+const INSERT_BODY: Insert = Insert {
+    into: "-- signals::insert_bodies\nINSERT INTO bodies (sha256, body)",
+    columns: 2,
+    tail: "ON CONFLICT (sha256) DO NOTHING",
+};
+const CLAIM_KEY: Insert = Insert {
+    into: "-- signals::claim_keys\n\
+           INSERT INTO signal_keys (webhook_id, dedup_key, signal_id, body_sha256, at)",
+    columns: 5,
+    tail: "ON CONFLICT (webhook_id, dedup_key) DO NOTHING RETURNING webhook_id, dedup_key",
+};
+const KEY: &str = "-- signals::key\n\
+    SELECT signal_id, body_sha256, at FROM signal_keys WHERE webhook_id = $1 AND dedup_key = $2";
+const TAKE_KEY_OVER: &str = "-- signals::take_key_over\n\
+    UPDATE signal_keys SET signal_id = $3, body_sha256 = $4, at = $5 \
+    WHERE webhook_id = $1 AND dedup_key = $2 AND signal_id = $6";
+const PURGE_KEYS: &str = "-- signals::purge_keys\nDELETE FROM signal_keys WHERE at < $1";
+const BY_ID: &str =
+    concat!("-- signals::by_id\nSELECT ", columns!(), " FROM signals WHERE id = $1");
+const PAGE: &str = concat!(
+    "-- signals::page\nSELECT ",
+    columns!(),
+    " FROM signals WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+);
+const BODY: &str = "-- signals::body\nSELECT body FROM bodies WHERE sha256 = $1";
+
+pub(crate) const STATEMENTS: &[&str] = &[KEY, TAKE_KEY_OVER, PURGE_KEYS, BY_ID, PAGE, BODY];
+pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &INSERT_BODY, &CLAIM_KEY];
+
+/// A signal as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSignal {
+    /// Its identifier.
+    pub id: Id<id::Signal>,
+    /// The owner.
+    pub org_id: Id<id::Org>,
+    /// The webhook it came through.
+    pub webhook_id: Id<id::Webhook>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// What became of it: `accepted`, `skipped`, `dry_run` or `refused`.
+    pub status: String,
+    /// Why, unless accepted.
+    pub code: Option<String>,
+    /// A sentence for people.
+    pub message: String,
+    /// The hash that names its body.
+    pub body_sha256: [u8; 32],
+    /// The decision trace, as JSON.
+    pub checks: String,
+    /// What became of it on each account, as JSON.
+    pub accounts: String,
+}
+
+/// What makes two signals the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The webhook they came through.
+    pub webhook_id: Id<id::Webhook>,
+    /// The hash of their id, or of their body.
+    pub dedup_key: [u8; 32],
+}
+
+/// A key with the signal that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The key.
+    pub key: Key,
+    /// The signal.
+    pub signal_id: Id<id::Signal>,
+    /// Its body.
+    pub body_sha256: [u8; 32],
+    /// When it was received.
+    pub at: Timestamp,
+}
+
+/// Writes signals and the bodies that are not there yet.
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    signals: Vec<StoredSignal>,
+    bodies: Vec<([u8; 32], Vec<u8>)>,
+) -> Result<(), Error> {
+    let mut values = Vec::with_capacity(signals.len().saturating_mul(INSERT.columns));
+    for signal in signals {
+        values.extend([
+            signal.id.into(),
+            signal.org_id.into(),
+            signal.webhook_id.into(),
+            signal.received_at.into(),
+            signal.status.into(),
+            signal.code.into(),
+            signal.message.into(),
+            signal.body_sha256.into(),
+            signal.checks.into(),
+            signal.accounts.into(),
+        ]);
+    }
+    tx.insert(&INSERT, &values).await?;
+    let mut values = Vec::with_capacity(bodies.len().saturating_mul(2));
+    for (hash, body) in bodies {
+        values.extend([Value::Hash(hash), Value::Bytes(body)]);
+    }
+    tx.insert(&INSERT_BODY, &values).await.map(|_| ())
+}
+
+/// Claims keys and says which of them were free. The claims must be sorted by key, so that two
+/// nodes wait for each other in one order, and hold no key twice.
+pub async fn claim(tx: &mut Tx<'_>, claims: &[Claim]) -> Result<Vec<Key>, Error> {
+    let mut values = Vec::with_capacity(claims.len().saturating_mul(CLAIM_KEY.columns));
+    for claim in claims {
+        values.extend([
+            claim.key.webhook_id.into(),
+            claim.key.dedup_key.into(),
+            claim.signal_id.into(),
+            claim.body_sha256.into(),
+            claim.at.into(),
+        ]);
+    }
+    let rows = tx.insert(&CLAIM_KEY, &values).await?;
+    rows.into_iter()
+        .map(|mut row| Ok(Key { webhook_id: row.id()?, dedup_key: row.hash()? }))
+        .collect()
+}
+
+/// Who holds these keys.
+pub async fn holders(tx: &mut Tx<'_>, keys: &[Key]) -> Result<Vec<Claim>, Error> {
+    let sets: Vec<_> = keys
+        .iter()
+        .map(|key| vec![key.webhook_id.into(), Value::Hash(key.dedup_key)])
+        .collect();
+    let found = tx.query_each(KEY, &sets).await?;
+    let mut claims = Vec::with_capacity(keys.len());
+    for (key, rows) in keys.iter().zip(found) {
+        for mut row in rows {
+            claims.push(Claim {
+                key: key.clone(),
+                signal_id: row.id()?,
+                body_sha256: row.hash()?,
+                at: row.time()?,
+            });
+        }
+    }
+    Ok(claims)
+}
+
+/// Takes an expired key over from the signal that held it.
+pub async fn take_over(
+    tx: &mut Tx<'_>,
+    claim: &Claim,
+    from: Id<id::Signal>,
+) -> Result<(), Error> {
+    tx.execute_one(
+        TAKE_KEY_OVER,
+        &[
+            claim.key.webhook_id.into(),
+            claim.key.dedup_key.into(),
+            claim.signal_id.into(),
+            claim.body_sha256.into(),
+            claim.at.into(),
+            from.into(),
+        ],
+    )
+    .await
+}
+
+/// Forgets keys that were claimed before `horizon`.
+pub async fn purge_keys(tx: &mut Tx<'_>, horizon: Timestamp) -> Result<u64, Error> {
+    tx.execute(PURGE_KEYS, &[horizon.into()]).await
+}
+
+/// The signals with these identifiers, inside a transaction, in the same order.
+pub async fn by_ids(
+    tx: &mut Tx<'_>,
+    ids: &[Id<id::Signal>],
+) -> Result<Vec<Option<StoredSignal>>, Error> {
+    let sets: Vec<_> = ids.iter().map(|id| vec![Value::from(*id)]).collect();
+    let found = tx.query_each(BY_ID, &sets).await?;
+    found.into_iter().map(|rows| rows.into_iter().next().map(decode).transpose()).collect()
+}
+
+/// The signal with this identifier.
+pub async fn find(store: &Store, id: Id<id::Signal>) -> Result<Option<StoredSignal>, Error> {
+    store.query_one(BY_ID, vec![Value::from(id)]).await?.map(decode).transpose()
+}
+
+/// At most `count` signals of an organization that are older than `before`, newest first.
+pub async fn page(
+    store: &Store,
+    org: Id<id::Org>,
+    before: Id<id::Signal>,
+    count: u32,
+) -> Result<Vec<StoredSignal>, Error> {
+    let parameters = vec![Value::from(org), Value::from(before), Value::from(count)];
+    store.query(PAGE, parameters).await?.into_iter().map(decode).collect()
+}
+
+/// The body with this hash, without the secret it may have carried.
+pub async fn body(store: &Store, sha256: [u8; 32]) -> Result<Option<Vec<u8>>, Error> {
+    let row = store.query_one(BODY, vec![Value::Hash(sha256)]).await?;
+    row.map(|mut row| row.bytes()).transpose()
+}
+
+fn decode(mut row: Row) -> Result<StoredSignal, Error> {
+    Ok(StoredSignal {
+        id: row.id()?,
+        org_id: row.id()?,
+        webhook_id: row.id()?,
+        received_at: row.time()?,
+        status: row.text()?,
+        code: row.text_or_null()?,
+        message: row.text()?,
+        body_sha256: row.hash()?,
+        checks: row.text()?,
+        accounts: row.text()?,
+    })
+}

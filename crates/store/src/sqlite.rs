@@ -1,0 +1,227 @@
+//! The SQLite driver.
+
+use crate::dialect::{Insert, name_of};
+use crate::value::{Row, Value};
+use crate::{Error, Kind};
+use rusqlite::types::{ToSqlOutput, Value as Stored, ValueRef};
+use rusqlite::{ErrorCode, OpenFlags, ToSql};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const STATEMENTS_CACHED: usize = 256;
+const READERS: usize = 4;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The write-ahead log is folded into the database file every so many pages of 4 KiB.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+pub(crate) struct Connection {
+    inner: rusqlite::Connection,
+    insert_texts: HashMap<&'static str, String>,
+    open: bool,
+}
+
+impl Connection {
+    pub(crate) fn open_writer(path: &Path) -> Result<Self, Error> {
+        let inner = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let pragma = |name: &str, value: &str| {
+            inner.pragma_update(None, name, value).map_err(|error| from_sqlite(name, &error))
+        };
+        pragma("journal_mode", "WAL")?;
+        pragma("synchronous", "FULL")?;
+        pragma("foreign_keys", "ON")?;
+        pragma("temp_store", "MEMORY")?;
+        inner
+            .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+            .and_then(|()| inner.pragma_update(None, "cache_size", -65_536_i64))
+            .map_err(|error| from_sqlite("pragma", &error))?;
+        Ok(Self { inner, insert_texts: HashMap::new(), open: false })
+    }
+
+    pub(crate) fn begin(&mut self) -> Result<(), Error> {
+        if self.open {
+            self.rollback()?;
+        }
+        self.run("BEGIN IMMEDIATE")?;
+        self.open = true;
+        Ok(())
+    }
+
+    pub(crate) fn commit(&mut self) -> Result<(), Error> {
+        self.run("COMMIT")?;
+        self.open = false;
+        Ok(())
+    }
+
+    pub(crate) fn rollback(&mut self) -> Result<(), Error> {
+        self.open = false;
+        if self.inner.is_autocommit() {
+            // SQLite has rolled back by itself, as it does when the disk is full.
+            return Ok(());
+        }
+        self.run("ROLLBACK")
+    }
+
+    fn run(&self, sql: &'static str) -> Result<(), Error> {
+        let mut statement =
+            self.inner.prepare_cached(sql).map_err(|error| from_sqlite(sql, &error))?;
+        statement.raw_execute().map_err(|error| from_sqlite(sql, &error))?;
+        Ok(())
+    }
+
+    pub(crate) fn run_script(&self, script: &str) -> Result<(), Error> {
+        self.inner.execute_batch(script).map_err(|error| from_sqlite("script", &error))
+    }
+
+    pub(crate) fn check(&self, sql: &str) -> Result<(), Error> {
+        self.inner.prepare(sql).map(|_| ()).map_err(|error| from_sqlite(name_of(sql), &error))
+    }
+
+    pub(crate) fn execute(&self, sql: &str, parameters: &[Value]) -> Result<u64, Error> {
+        let failed = |error: rusqlite::Error| from_sqlite(name_of(sql), &error);
+        let mut statement = self.inner.prepare_cached(sql).map_err(failed)?;
+        let hit = statement.execute(rusqlite::params_from_iter(parameters)).map_err(failed)?;
+        Ok(u64::try_from(hit).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error> {
+        query(&self.inner, sql, parameters)
+    }
+
+    pub(crate) fn insert(&mut self, insert: &Insert, values: &[Value]) -> Result<Vec<Row>, Error> {
+        let text = self.insert_texts.entry(insert.into).or_insert_with(|| insert.text(1));
+        let mut rows = Vec::new();
+        for row in values.chunks(insert.columns) {
+            rows.append(&mut query(&self.inner, text, row)?);
+        }
+        Ok(rows)
+    }
+}
+
+/// Reading connections, each used by one blocking thread at a time.
+pub(crate) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<rusqlite::Connection>>,
+    permits: Arc<tokio::sync::Semaphore>,
+}
+
+impl Readers {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        if !path.exists() {
+            return Err(Error::broken(format!("there is no database at {}", path.display())));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            idle: Mutex::new(Vec::new()),
+            permits: Arc::new(tokio::sync::Semaphore::new(READERS)),
+        })
+    }
+
+    pub(crate) async fn query(
+        self: &Arc<Self>,
+        sql: &'static str,
+        parameters: Vec<Value>,
+    ) -> Result<Vec<Row>, Error> {
+        self.on_a_reader(move |connection| query(connection, sql, &parameters)).await
+    }
+
+    pub(crate) async fn backup(self: &Arc<Self>, target: PathBuf) -> Result<(), Error> {
+        self.on_a_reader(move |connection| {
+            let path = target.to_str().ok_or_else(|| Error::broken("the path is not UTF-8"))?;
+            connection
+                .execute("VACUUM INTO $1", [path])
+                .map(|_| ())
+                .map_err(|error| from_sqlite("backup", &error))
+        })
+        .await
+    }
+
+    async fn on_a_reader<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::new(Kind::Gone, "the readers are closed"))?;
+        let readers = Arc::clone(self);
+        let answer = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let taken = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = match taken {
+                Some(connection) => connection,
+                None => open(&readers.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            };
+            let answer = work(&connection);
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            answer
+        });
+        answer.await.map_err(|_| Error::new(Kind::Gone, "a reader stopped"))?
+    }
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<rusqlite::Connection, Error> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(path, flags)
+        .map_err(|error| from_sqlite("open", &error))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| from_sqlite("open", &error))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    Ok(connection)
+}
+
+fn query(
+    connection: &rusqlite::Connection,
+    sql: &str,
+    parameters: &[Value],
+) -> Result<Vec<Row>, Error> {
+    let failed = |error: rusqlite::Error| from_sqlite(name_of(sql), &error);
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let columns = statement.column_count();
+    let mut rows = statement.query(rusqlite::params_from_iter(parameters)).map_err(failed)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            values.push(match row.get::<_, Stored>(column).map_err(failed)? {
+                Stored::Null => Value::Null,
+                Stored::Integer(number) => Value::Int(number),
+                Stored::Text(text) => Value::Text(text),
+                Stored::Blob(bytes) => Value::Bytes(bytes),
+                Stored::Real(_) => return Err(Error::broken("a column holds a float")),
+            });
+        }
+        found.push(Row::new(values));
+    }
+    Ok(found)
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Word(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+            Self::Id(bytes) => ValueRef::Blob(bytes),
+            Self::Hash(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn from_sqlite(what: &str, error: &rusqlite::Error) -> Error {
+    let kind = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Kind::Busy,
+        Some(ErrorCode::ConstraintViolation) => Kind::Exists,
+        Some(ErrorCode::DiskFull) => Kind::Full,
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::FileLockingProtocolFailed,
+        ) => Kind::Fatal,
+        _ => Kind::Broken,
+    };
+    Error::new(kind, format!("{what}: {error}"))
+}

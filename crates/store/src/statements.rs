@@ -1,0 +1,26 @@
+//! Every statement of this crate, so that a test can prepare each on both databases.
+
+use crate::{audit, directory, exposures, keys, leases, migrate, orders, signals};
+
+/// The text of every statement; an insert appears for one row and for several.
+pub fn all() -> Vec<String> {
+    let fixed = [
+        audit::STATEMENTS,
+        directory::STATEMENTS,
+        exposures::STATEMENTS,
+        keys::STATEMENTS,
+        leases::STATEMENTS,
+        migrate::STATEMENTS,
+        orders::STATEMENTS,
+        signals::STATEMENTS,
+    ];
+    let inserts =
+        [audit::INSERTS, directory::INSERTS, exposures::INSERTS, orders::INSERTS, signals::INSERTS];
+    let mut texts: Vec<String> =
+        fixed.iter().flat_map(|part| part.iter().map(|text| (*text).to_owned())).collect();
+    for insert in inserts.iter().flat_map(|part| part.iter()) {
+        texts.push(insert.text(1));
+        texts.push(insert.text(3));
+    }
+    texts
+}

@@ -1,0 +1,406 @@
+//! Certificates: the files that are configured, or those of the local CA, made and renewed here.
+//!
+//! Two authorities live in `DATA/tls`, each for one purpose: `ca.pem` for the public listener, so
+//! that a client can trust this gateway alone, and `internal-ca.pem` for the internal one, whose
+//! clients need a certificate too. A certificate is made anew when less than a third of its life is
+//! left, when the names changed, or when it is not the one that was noted.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::certificate::{DAY_S, DEFAULT_ISSUED_DAYS, MAX_PEM_BYTES};
+use tradewarden_seal::{
+    CertificateError, Digest, IssuedCertificate, LocalAuthority, Randomness, SecretString,
+};
+use tradewarden_web::tls::{Certificates, ClientCertificates, Tls};
+
+use crate::config::{CertificateFiles, Config};
+use crate::data::Data;
+use crate::files;
+use crate::outcome::Failure;
+
+/// A client whose clock is behind takes a new certificate as well.
+const BACKDATE_S: i64 = 3_600;
+/// Largest PEM file, in bytes.
+const PEM_BYTES_MAX: u64 = 65_536;
+const _: () = assert!(MAX_PEM_BYTES == 65_536);
+/// The names by which a client on this machine reaches us (C21).
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// Where the certificates come from, and what of them is in use.
+pub(crate) struct TlsFiles {
+    tls: PathBuf,
+    source: Source,
+    hooks_host: Option<String>,
+    internal_names: BTreeSet<String>,
+    public: Certificates,
+    internal: Certificates,
+}
+
+enum Source {
+    /// The owner's own files.
+    Files(CertificateFiles),
+    /// The local CA, for these names.
+    LocalAuthority(BTreeSet<String>),
+}
+
+impl TlsFiles {
+    /// Makes what is missing or about to end, and loads it.
+    pub(crate) fn prepare(
+        config: &Config,
+        data: &Data,
+        now: Timestamp,
+        randomness: &mut dyn Randomness,
+    ) -> Result<Self, Failure> {
+        let source = match &config.tls {
+            Some(files) => Source::Files(files.clone()),
+            None => Source::LocalAuthority(public_names(config)),
+        };
+        let internal_names = local_names()
+            .chain(routable(config.internal_listen).map(|address| address.to_string()))
+            .collect();
+        let material = Material { tls: data.tls(), now };
+        let public = material.public(&source, randomness)?;
+        let internal = material.internal(&internal_names, randomness)?;
+        Ok(Self {
+            tls: data.tls(),
+            source,
+            hooks_host: config.hooks_host.clone(),
+            internal_names,
+            public: loaded(&public)?,
+            internal: loaded(&internal)?,
+        })
+    }
+
+    /// Reads the files again, and renews what the local CA issued if it is time. What cannot be
+    /// used leaves the old in use.
+    pub(crate) fn reload(
+        &self,
+        now: Timestamp,
+        randomness: &mut dyn Randomness,
+    ) -> Result<(), Failure> {
+        let material = Material { tls: self.tls.clone(), now };
+        let public = material.public(&self.source, randomness)?;
+        replace(&self.public, &public)?;
+        let internal = material.internal(&self.internal_names, randomness)?;
+        replace(&self.internal, &internal)
+    }
+
+    /// TLS of the public listener.
+    pub(crate) fn public(&self) -> Result<Tls, Failure> {
+        let tls = Tls::new(&self.public, &ClientCertificates::None).map_err(unusable)?;
+        match &self.hooks_host {
+            None => Ok(tls),
+            Some(name) => tls
+                .with_second_host(name, &self.public, &ClientCertificates::Requested)
+                .map_err(unusable),
+        }
+    }
+
+    /// TLS of the internal listener: no client without a certificate of its private CA.
+    pub(crate) fn internal(&self) -> Result<Tls, Failure> {
+        let ca = files::read_text(&self.tls.join("internal-ca.pem"), PEM_BYTES_MAX)?;
+        let required = ClientCertificates::Required { ca_pem: ca.into_bytes() };
+        Tls::new(&self.internal, &required).map_err(unusable)
+    }
+
+    /// The certificate to trust for the public listener; absent where the files are the owner's.
+    pub(crate) fn ca_file(&self) -> Option<PathBuf> {
+        match self.source {
+            Source::Files(_) => None,
+            Source::LocalAuthority(_) => Some(self.tls.join("ca.pem")),
+        }
+    }
+}
+
+/// What a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Use {
+    Server,
+    Client,
+}
+
+/// What was noted beside a certificate when it was issued.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    usage: Use,
+    names: BTreeSet<String>,
+    not_before_unix_s: i64,
+    not_after_unix_s: i64,
+    /// Of the certificate's PEM, in hex: the note of another certificate says nothing.
+    sha256: String,
+}
+
+impl Note {
+    /// Whether a certificate with this note does for these names until the next look.
+    fn does(&self, usage: Use, names: &BTreeSet<String>, chain: &str, now: Timestamp) -> bool {
+        let life = self.not_after_unix_s.saturating_sub(self.not_before_unix_s);
+        let left = self.not_after_unix_s.saturating_sub(now.unix_seconds());
+        self.usage == usage
+            && self.names == *names
+            && self.sha256 == Digest::sha256(chain.as_bytes()).to_string()
+            && left.saturating_mul(3) >= life
+    }
+}
+
+/// A chain and its key as they go into TLS.
+struct Pair {
+    chain: String,
+    key: SecretString,
+}
+
+/// The directory of certificates at one instant.
+struct Material {
+    tls: PathBuf,
+    now: Timestamp,
+}
+
+impl Material {
+    fn public(&self, source: &Source, randomness: &mut dyn Randomness) -> Result<Pair, Failure> {
+        match source {
+            Source::Files(paths) => Ok(Pair {
+                chain: files::read_text(&paths.certificate_file, PEM_BYTES_MAX)?,
+                key: SecretString::new(files::read_secret(&paths.key_file, PEM_BYTES_MAX)?),
+            }),
+            Source::LocalAuthority(names) => {
+                let authority = self.authority("ca", "Tradewarden local CA", randomness)?;
+                self.issued(&authority, "server", Use::Server, names, randomness)
+            }
+        }
+    }
+
+    fn internal(
+        &self,
+        names: &BTreeSet<String>,
+        randomness: &mut dyn Randomness,
+    ) -> Result<Pair, Failure> {
+        let authority = self.authority("internal-ca", "Tradewarden internal CA", randomness)?;
+        let client = BTreeSet::from(["tradewarden internal client".to_owned()]);
+        self.issued(&authority, "internal-client", Use::Client, &client, randomness)?;
+        self.issued(&authority, "internal-server", Use::Server, names, randomness)
+    }
+
+    /// The authority of this name, made on first use. It is kept for its ten years: clients trust
+    /// its certificate.
+    fn authority(
+        &self,
+        name: &str,
+        common_name: &str,
+        randomness: &mut dyn Randomness,
+    ) -> Result<LocalAuthority, Failure> {
+        let (certificate, key) = self.paths(name);
+        if certificate.exists() {
+            let pem = files::read_text(&certificate, PEM_BYTES_MAX)?;
+            let key = SecretString::new(files::read_secret(&key, PEM_BYTES_MAX)?);
+            return LocalAuthority::from_pem(&pem, &key).map_err(|error| {
+                Failure::no(format!(
+                    "{}: {error}; put its backup back, or move {} away to make a new CA that \
+                     clients must be told to trust",
+                    certificate.display(),
+                    self.tls.display()
+                ))
+            });
+        }
+        let authority = LocalAuthority::create(common_name, self.now.unix_seconds(), randomness)
+            .map_err(|error| refused(&error))?;
+        // The key first: a crash between leaves a key without a certificate, which is made again.
+        files::write_private(&key, authority.key_pem().expose())?;
+        files::write_private(&certificate, authority.certificate_pem())?;
+        Ok(authority)
+    }
+
+    /// The certificate of this name, made when there is none that does.
+    fn issued(
+        &self,
+        authority: &LocalAuthority,
+        name: &str,
+        usage: Use,
+        names: &BTreeSet<String>,
+        randomness: &mut dyn Randomness,
+    ) -> Result<Pair, Failure> {
+        let (certificate, key) = self.paths(name);
+        let note = self.tls.join(format!("{name}.json"));
+        if let Some(chain) = files::read_text_if_there(&certificate, PEM_BYTES_MAX)?
+            && let Some(noted) = files::read_text_if_there(&note, PEM_BYTES_MAX)?
+            && let Ok(noted) = serde_json::from_str::<Note>(&noted)
+            && noted.does(usage, names, &chain, self.now)
+            && key.exists()
+        {
+            return Ok(Pair { chain, key: SecretString::new(files::read_secret(&key, PEM_BYTES_MAX)?) });
+        }
+        let not_before = self.now.unix_seconds().saturating_sub(BACKDATE_S).max(0);
+        let not_after = not_before.saturating_add(DEFAULT_ISSUED_DAYS * DAY_S);
+        let listed: Vec<String> = names.iter().cloned().collect();
+        let made = match usage {
+            Use::Server => authority.issue_server(&listed, not_before, not_after, randomness),
+            Use::Client => authority.issue_client(&listed.join(" "), not_before, not_after, randomness),
+        };
+        let IssuedCertificate { chain_pem, key_pem } = made.map_err(|error| refused(&error))?;
+        let noted = Note {
+            usage,
+            names: names.clone(),
+            not_before_unix_s: not_before,
+            not_after_unix_s: not_after,
+            sha256: Digest::sha256(chain_pem.as_bytes()).to_string(),
+        };
+        let noted = serde_json::to_string(&noted)
+            .map_err(|error| Failure::unavailable(format!("cannot note a certificate: {error}")))?;
+        // The note last: a crash before it leaves a pair without one, which is made again.
+        files::write_private(&key, key_pem.expose())?;
+        files::write_private(&certificate, &chain_pem)?;
+        files::write_private(&note, &noted)?;
+        Ok(Pair { chain: chain_pem, key: key_pem })
+    }
+
+    fn paths(&self, name: &str) -> (PathBuf, PathBuf) {
+        (self.tls.join(format!("{name}.pem")), self.tls.join(format!("{name}.key")))
+    }
+}
+
+fn public_names(config: &Config) -> BTreeSet<String> {
+    let origin = config.public_origin.as_deref().and_then(|origin| origin.strip_prefix("https://"));
+    let origin_host = origin.and_then(|host| {
+        // A bracketed v6 address has colons of its own.
+        match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next(),
+            None => host.split(':').next(),
+        }
+    });
+    local_names()
+        .chain(routable(config.listen).map(|address| address.to_string()))
+        .chain(config.host_names.iter().cloned())
+        .chain(config.hooks_host.iter().cloned())
+        .chain(origin_host.map(str::to_owned))
+        .collect()
+}
+
+fn local_names() -> impl Iterator<Item = String> {
+    LOCAL_NAMES.into_iter().map(str::to_owned)
+}
+
+/// An address that a client can name.
+fn routable(address: std::net::SocketAddr) -> Option<std::net::IpAddr> {
+    Some(address.ip()).filter(|address| !address.is_unspecified())
+}
+
+fn loaded(pair: &Pair) -> Result<Certificates, Failure> {
+    Certificates::from_pem(pair.chain.as_bytes(), pair.key.expose().as_bytes()).map_err(unusable)
+}
+
+fn replace(certificates: &Certificates, pair: &Pair) -> Result<(), Failure> {
+    certificates.replace(pair.chain.as_bytes(), pair.key.expose().as_bytes()).map_err(unusable)
+}
+
+fn unusable(error: impl std::fmt::Display) -> Failure {
+    Failure::no(format!("the certificate cannot be used: {error}"))
+}
+
+fn refused(error: &CertificateError) -> Failure {
+    Failure::no(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::scratch::Scratch;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::time::Duration;
+    use tradewarden_domain::time::Clock;
+    use tradewarden_seal::SystemRandomness;
+
+    struct Case {
+        scratch: Scratch,
+        config: Config,
+        now: Timestamp,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let scratch = Scratch::new();
+            let config = Config { data: scratch.path().join("data"), ..Config::default() };
+            Data::at(&config).create().unwrap();
+            Self { scratch, config, now: SystemClock.now() }
+        }
+
+        fn prepare(&self) -> TlsFiles {
+            let data = Data::at(&self.config);
+            let mut randomness = SystemRandomness::new();
+            TlsFiles::prepare(&self.config, &data, self.now, &mut randomness).unwrap()
+        }
+
+        fn read(&self, name: &str) -> String {
+            fs::read_to_string(self.config.data.join("tls").join(name)).unwrap()
+        }
+    }
+
+    #[test]
+    fn everything_is_made_once_and_closed_to_others() {
+        let mut case = Case::new();
+        let first = case.prepare();
+        first.public().unwrap();
+        first.internal().unwrap();
+        let tls = case.config.data.join("tls");
+        assert_eq!(first.ca_file(), Some(tls.join("ca.pem")));
+        for name in ["ca", "server", "internal-ca", "internal-server", "internal-client"] {
+            let key = fs::metadata(tls.join(format!("{name}.key"))).unwrap();
+            assert_eq!(key.mode() & 0o7777, 0o600, "{name}");
+        }
+        case.now = case.now.plus(Duration::from_hours(24 * 100));
+        assert_eq!(case.prepare().public.leaf_der(), first.public.leaf_der());
+    }
+
+    #[test]
+    fn with_a_third_of_its_life_left_a_certificate_is_renewed_and_the_ca_stays() {
+        let mut case = Case::new();
+        let first = case.prepare();
+        let authority = case.read("ca.pem");
+        case.now = case.now.plus(Duration::from_hours(24 * 140));
+        let later = case.prepare();
+        assert_ne!(later.public.leaf_der(), first.public.leaf_der());
+        assert_ne!(later.internal.leaf_der(), first.internal.leaf_der());
+        assert_eq!(case.read("ca.pem"), authority);
+        // A gateway that kept running takes the renewed one at its next look.
+        first.reload(case.now, &mut SystemRandomness::new()).unwrap();
+        assert_eq!(later.public.leaf_der(), first.public.leaf_der());
+    }
+
+    #[test]
+    fn another_name_or_another_file_makes_a_new_certificate() {
+        let mut case = Case::new();
+        let first = case.prepare();
+        case.config.host_names = vec!["trade.internal".to_owned()];
+        let named = case.prepare();
+        assert_ne!(named.public.leaf_der(), first.public.leaf_der());
+        let tls = case.config.data.join("tls");
+        fs::write(tls.join("server.pem"), case.read("ca.pem")).unwrap();
+        let repaired = case.prepare();
+        assert_ne!(repaired.public.leaf_der(), named.public.leaf_der());
+    }
+
+    #[test]
+    fn files_of_the_owner_are_used_and_read_again() {
+        let mut case = Case::new();
+        case.prepare();
+        let copy = |from: &str, to: &str| case.scratch.file(to, &case.read(from), 0o600);
+        let files = CertificateFiles {
+            certificate_file: copy("server.pem", "c.pem"),
+            key_file: copy("server.key", "k.pem"),
+        };
+        case.config.tls = Some(files);
+        case.config.hooks_host = Some("hooks.example.com".to_owned());
+        let own = case.prepare();
+        assert_eq!(own.ca_file(), None);
+        own.public().unwrap();
+        let before = own.public.leaf_der();
+        fs::write(case.scratch.path().join("c.pem"), case.read("internal-server.pem")).unwrap();
+        // The key does not belong to it: the old stays.
+        assert!(own.reload(case.now, &mut SystemRandomness::new()).is_err());
+        assert_eq!(own.public.leaf_der(), before);
+    }
+}

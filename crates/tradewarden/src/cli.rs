@@ -1,0 +1,438 @@
+//! The command line (C25 to C27): what can be typed, and nothing of what it does.
+
+mod reference;
+mod request;
+mod word;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tradewarden_domain::halt::HaltMode;
+use tradewarden_domain::limit::LimitName;
+use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
+
+pub(crate) use self::reference::reference;
+pub(crate) use self::request::{Asking, Shape};
+use self::word::word;
+
+/// A security-first gateway for automated trading.
+///
+/// Exit codes: 0 yes or done, 1 the answer is no, 2 wrong usage, 3 not found or not allowed, 4
+/// unavailable. Commands work whether the gateway runs or not.
+#[derive(Debug, Parser)]
+#[command(name = "tradewarden", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The data directory [default: tradewarden-data; for demo tradewarden-demo]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run the gateway
+    Serve(Listen),
+    /// Run a gateway with paper money and everything set up, and print what to try
+    Demo(Listen),
+    /// Make the data directory with keys, certificates and database, and stop
+    Init,
+    /// Check, print or explain the configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Doors for signals
+    #[command(subcommand)]
+    Webhook(WebhookVerb),
+    /// What to do with a webhook's signals
+    #[command(subcommand)]
+    Strategy(StrategyVerb),
+    /// Broker accounts
+    #[command(subcommand)]
+    Account(AccountVerb),
+    /// Bounds for orders
+    #[command(subcommand)]
+    Limit(LimitVerb),
+    /// The kill switch
+    #[command(subcommand)]
+    Halt(HaltVerb),
+    /// Signals with their decision traces
+    #[command(subcommand)]
+    Signal(SignalVerb),
+    /// Orders
+    #[command(subcommand)]
+    Order(OrderVerb),
+    /// Positions
+    #[command(subcommand)]
+    Position(PositionVerb),
+    /// What was found to be odd
+    #[command(subcommand)]
+    Finding(FindingVerb),
+    /// The audit log and its proofs
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// The database
+    #[command(subcommand)]
+    Db(DbVerb),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Run the paper broker as a process of its own
+    #[command(hide = true)]
+    PaperBroker,
+    /// Print the reference of the command line
+    #[command(hide = true)]
+    CliReference,
+}
+
+/// Where to listen.
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    /// The public listener's address; port 0 takes any free port
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The internal listener's address; port 0 takes any free port
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) internal_listen: Option<SocketAddr>,
+}
+
+/// `config ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Say whether a start would be refused, and why
+    Check,
+    /// Print the effective values, without secrets
+    Print,
+    /// Print every key with its type, default and meaning, as Markdown
+    Reference,
+}
+
+/// Names one thing.
+#[derive(Debug, Args)]
+pub(crate) struct ById {
+    /// Its identifier
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+/// A page of a long list, newest first.
+#[derive(Debug, Args)]
+pub(crate) struct Page {
+    /// The `next` of the page before
+    #[arg(long, value_name = "NEXT")]
+    pub(crate) cursor: Option<String>,
+    /// At most so many, 1 to 200
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) limit: Option<u32>,
+}
+
+/// `webhook ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookVerb {
+    /// Make a webhook; its secret is printed once
+    Create(WebhookCreate),
+    /// List webhooks
+    List,
+    /// Show a webhook
+    Show(ById),
+    /// Switch a webhook off
+    Disable(ById),
+}
+
+/// `webhook create`
+#[derive(Debug, Args)]
+pub(crate) struct WebhookCreate {
+    /// What people call it
+    #[arg(long, value_name = "N")]
+    pub(crate) name: String,
+    /// Take signals only from this address or network; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow: Vec<String>,
+    /// Take signals from a sender's known addresses
+    #[arg(long, value_parser = ["tradingview"])]
+    pub(crate) preset: Option<String>,
+    /// Judge signals, never trade
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Entries a second [default: 10]
+    #[arg(long, value_name = "N")]
+    pub(crate) rate_per_s: Option<u32>,
+    /// Seconds for which an entry is fresh [default: 90]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_age_s: Option<u32>,
+    /// A form of credential that it takes; may be repeated [default: query, header, body]
+    #[arg(long = "form", value_name = "F", value_parser = ["query", "header", "body", "signature"])]
+    pub(crate) forms: Vec<String>,
+    /// A JSON file that says where the sender's own JSON holds our fields
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: Option<PathBuf>,
+}
+
+/// `strategy ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum StrategyVerb {
+    /// Make a strategy
+    Create(StrategyCreate),
+    /// List strategies
+    List,
+    /// Show a strategy
+    Show(ById),
+    /// Switch a strategy off; while it holds a position it still takes exits
+    Disable(ById),
+}
+
+/// `strategy create`
+#[derive(Debug, Args)]
+pub(crate) struct StrategyCreate {
+    /// What people call it
+    #[arg(long, value_name = "N")]
+    pub(crate) name: String,
+    /// The webhook it follows
+    #[arg(long, value_name = "ID")]
+    pub(crate) webhook: String,
+    /// The account it trades on
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: String,
+    /// What it trades
+    #[arg(long, value_name = "S")]
+    pub(crate) symbol: String,
+    /// The size of an entry
+    #[arg(long, value_name = "Q")]
+    pub(crate) quantity: Quantity,
+    /// Where the size comes from [default: fixed]
+    #[arg(long, value_name = "MODE", value_parser = word(Sizing::ALL, Sizing::text))]
+    pub(crate) sizing: Option<Sizing>,
+    /// What an opposite signal does [default: close]
+    #[arg(long, value_parser = word(OnOpposite::ALL, OnOpposite::text))]
+    pub(crate) on_opposite: Option<OnOpposite>,
+    /// What a signal along the position does [default: ignore]
+    #[arg(long, value_parser = word(Pyramiding::ALL, Pyramiding::text))]
+    pub(crate) pyramiding: Option<Pyramiding>,
+    /// Let a sale while flat open a short position
+    #[arg(long)]
+    pub(crate) allow_short: bool,
+    /// Let the signal name another symbol
+    #[arg(long)]
+    pub(crate) payload_symbol: bool,
+    /// Seconds within which an entry must have been sent [default: 10]
+    #[arg(long, value_name = "N")]
+    pub(crate) send_within_s: Option<u32>,
+}
+
+/// `account ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountVerb {
+    /// Make an account
+    Create(AccountCreate),
+    /// List accounts
+    List,
+    /// Show an account
+    Show(ById),
+    /// Switch an account off
+    Disable(ById),
+    /// Set a paper instrument's price, or let it move by itself again
+    Price(AccountPrice),
+}
+
+/// `account create`
+#[derive(Debug, Args)]
+pub(crate) struct AccountCreate {
+    /// The broker
+    #[arg(long, value_parser = ["paper"])]
+    pub(crate) broker: String,
+    /// What people call it
+    #[arg(long, value_name = "N")]
+    pub(crate) name: String,
+    /// Virtual cash of a paper account
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) cash: Option<Money>,
+}
+
+/// `account price`
+#[derive(Debug, Args)]
+pub(crate) struct AccountPrice {
+    /// The instrument
+    pub(crate) symbol: String,
+    /// Its price, or the word `synthetic`
+    pub(crate) price: PaperPrice,
+    /// Whether it trades
+    #[arg(long, value_parser = ["open", "closed"])]
+    pub(crate) market: Option<String>,
+}
+
+/// A price that is set, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PaperPrice {
+    /// It moves by itself.
+    Synthetic,
+    /// It is this.
+    Fixed(Price),
+}
+
+impl std::str::FromStr for PaperPrice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "synthetic" => Ok(Self::Synthetic),
+            price => price.parse().map(Self::Fixed).map_err(|error| {
+                format!("{error}; write a price like 230.50, or the word synthetic")
+            }),
+        }
+    }
+}
+
+/// `limit ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum LimitVerb {
+    /// Set a limit
+    Set(LimitSet),
+    /// List limits
+    List,
+}
+
+/// `limit set`
+#[derive(Debug, Args)]
+pub(crate) struct LimitSet {
+    /// org, account:ID, strategy:ID or instrument:SYMBOL
+    #[arg(long)]
+    pub(crate) scope: String,
+    /// What it bounds
+    #[arg(long, value_parser = word(LimitName::ALL, LimitName::text))]
+    pub(crate) name: LimitName,
+    /// The bound
+    #[arg(long, value_name = "V")]
+    pub(crate) value: Quantity,
+}
+
+/// `halt ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum HaltVerb {
+    /// Stop trading
+    Engage(HaltEngage),
+    /// End a halt
+    Resume(ById),
+    /// List the halts that are engaged
+    Status,
+}
+
+/// `halt engage`
+#[derive(Debug, Args)]
+pub(crate) struct HaltEngage {
+    /// global, org:ID, account:ID, strategy:ID, webhook:ID or instrument:SYMBOL [default: the
+    /// organization]
+    #[arg(long)]
+    pub(crate) scope: Option<String>,
+    /// How far it goes [default: block]
+    #[arg(long, value_parser = word(HaltMode::ALL, HaltMode::text))]
+    pub(crate) mode: Option<HaltMode>,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+/// `signal ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum SignalVerb {
+    /// List signals
+    List(Page),
+    /// Show a signal with every check that was made
+    Show(ById),
+    /// Judge a stored signal by today's rules, without an order
+    Replay(ById),
+}
+
+/// `order ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrderVerb {
+    /// List orders
+    List(Page),
+    /// Show an order
+    Show(ById),
+}
+
+/// `position ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum PositionVerb {
+    /// List positions
+    List,
+}
+
+/// `finding ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum FindingVerb {
+    /// List findings
+    List(Page),
+}
+
+/// `audit ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Verify the whole log, or a bundle or proof from elsewhere
+    Verify(AuditVerify),
+    /// Prove that an entry, or the entry about an object, is in the log (C2SP tlog-proof)
+    Prove(AuditProve),
+    /// Write the log as a bundle that can be verified without us
+    Export(Out),
+}
+
+/// `audit verify`
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerify {
+    /// A bundle of `audit export`, or a proof of `audit prove`
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) offline: Option<PathBuf>,
+    /// The verifier key that you trust; without it, a bundle's own key is used and named
+    #[arg(long, value_name = "VKEY", requires = "offline")]
+    pub(crate) key: Option<String>,
+}
+
+/// `audit prove`
+#[derive(Debug, Args)]
+pub(crate) struct AuditProve {
+    /// An entry, or the signal, order, halt or other object it is about
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Write the proof to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Where to write.
+#[derive(Debug, Args)]
+pub(crate) struct Out {
+    /// The file to make
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// `db ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbVerb {
+    /// Bring the database's schema up to this version
+    Migrate,
+    /// Write a consistent copy of the SQLite database, also while the gateway runs
+    Backup(Out),
+}
+
+#[cfg(test)]
+mod tests;

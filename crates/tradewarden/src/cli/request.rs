@@ -1,0 +1,242 @@
+//! From what was typed to what the engine is asked, and how its answer is shown.
+
+use tradewarden_domain::signal::Mapping;
+use tradewarden_domain::strategy::SymbolSource;
+use tradewarden_engine::command::{self, Command};
+
+use super::{
+    AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, Page, PaperPrice, PositionVerb,
+    SignalVerb, StrategyVerb, Verb, WebhookCreate, WebhookVerb,
+};
+use crate::files;
+use crate::outcome::Failure;
+
+/// Largest mapping file, in bytes.
+const MAPPING_BYTES_MAX: u64 = 64 * 1024;
+
+/// The columns of a list: a heading and the name of the field under it.
+pub(crate) type Columns = &'static [(&'static str, &'static str)];
+
+/// How an answer looks to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One object, field by field.
+    One,
+    /// A table.
+    List(Columns),
+}
+
+/// A command for the engine, and the shape of its answer.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) command: Command,
+    pub(crate) shape: Shape,
+}
+
+const WEBHOOKS: Columns =
+    &[("ID", "id"), ("NAME", "name"), ("STATE", "state"), ("DRY RUN", "dry_run"), ("URL", "url")];
+const STRATEGIES: Columns = &[
+    ("ID", "id"),
+    ("NAME", "name"),
+    ("STATE", "state"),
+    ("SYMBOL", "symbol"),
+    ("QUANTITY", "quantity"),
+    ("ACCOUNT", "account_id"),
+];
+const ACCOUNTS: Columns = &[
+    ("ID", "id"),
+    ("NAME", "name"),
+    ("BROKER", "broker"),
+    ("CURRENCY", "currency"),
+    ("STATE", "state"),
+];
+const LIMITS: Columns = &[("SCOPE", "scope"), ("NAME", "name"), ("VALUE", "value"), ("VERSION", "version")];
+const HALTS: Columns = &[
+    ("ID", "id"),
+    ("SCOPE", "scope"),
+    ("MODE", "mode"),
+    ("ENGAGED AT", "engaged_at"),
+    ("BY", "engaged_by"),
+    ("REASON", "reason"),
+];
+const SIGNALS: Columns = &[
+    ("ID", "id"),
+    ("RECEIVED AT", "received_at"),
+    ("STATUS", "status"),
+    ("CODE", "code"),
+    ("MESSAGE", "message"),
+];
+const ORDERS: Columns = &[
+    ("ID", "id"),
+    ("CREATED AT", "created_at"),
+    ("SYMBOL", "symbol"),
+    ("SIDE", "side"),
+    ("QUANTITY", "quantity"),
+    ("FILLED", "filled_quantity"),
+    ("AVERAGE", "average_price"),
+    ("STATE", "state"),
+    ("CODE", "code"),
+];
+const POSITIONS: Columns = &[
+    ("ACCOUNT", "account_id"),
+    ("SYMBOL", "symbol"),
+    ("QUANTITY", "quantity"),
+    ("AVERAGE", "average_price"),
+    ("PROJECTED", "projected_quantity"),
+    ("REALIZED", "realized_pnl"),
+];
+const FINDINGS: Columns = &[
+    ("ID", "id"),
+    ("AT", "at"),
+    ("SEVERITY", "severity"),
+    ("CODE", "code"),
+    ("SUBJECT", "subject"),
+    ("DETAIL", "detail"),
+];
+
+impl Asking {
+    /// What the engine is asked; `None` for what is done without it.
+    pub(crate) fn of(verb: Verb) -> Result<Option<Self>, Failure> {
+        Ok(Some(match verb {
+            Verb::Webhook(verb) => webhook(verb)?,
+            Verb::Strategy(verb) => strategy(verb),
+            Verb::Account(verb) => account(verb),
+            Verb::Limit(verb) => limit(verb),
+            Verb::Halt(verb) => halt(verb),
+            Verb::Signal(verb) => match verb {
+                SignalVerb::List(page) => list(Command::SignalList(page.into()), SIGNALS),
+                SignalVerb::Show(id) => one(Command::SignalShow(id.into())),
+                SignalVerb::Replay(id) => one(Command::SignalReplay(id.into())),
+            },
+            Verb::Order(verb) => match verb {
+                OrderVerb::List(page) => list(Command::OrderList(page.into()), ORDERS),
+                OrderVerb::Show(id) => one(Command::OrderShow(id.into())),
+            },
+            Verb::Position(PositionVerb::List) => list(Command::PositionList, POSITIONS),
+            Verb::Finding(FindingVerb::List(page)) => {
+                list(Command::FindingList(page.into()), FINDINGS)
+            }
+            Verb::Serve(_)
+            | Verb::Demo(_)
+            | Verb::Init
+            | Verb::Config(_)
+            | Verb::Audit(_)
+            | Verb::Db(_)
+            | Verb::Completions { .. }
+            | Verb::PaperBroker
+            | Verb::CliReference => return Ok(None),
+        }))
+    }
+}
+
+fn webhook(verb: WebhookVerb) -> Result<Asking, Failure> {
+    Ok(match verb {
+        WebhookVerb::Create(create) => one(Command::WebhookCreate(webhook_create(create)?)),
+        WebhookVerb::List => list(Command::WebhookList, WEBHOOKS),
+        WebhookVerb::Show(id) => one(Command::WebhookShow(id.into())),
+        WebhookVerb::Disable(id) => one(Command::WebhookDisable(id.into())),
+    })
+}
+
+fn webhook_create(create: WebhookCreate) -> Result<command::WebhookCreate, Failure> {
+    let mapping = create.mapping.map(|path| {
+        let text = files::read_text(&path, MAPPING_BYTES_MAX)?;
+        serde_json::from_str::<Mapping>(&text)
+            .map_err(|error| Failure::usage(format!("the mapping {}: {error}", path.display())))
+    });
+    Ok(command::WebhookCreate {
+        name: create.name,
+        allow: create.allow,
+        preset: create.preset,
+        dry_run: create.dry_run,
+        rate_per_s: create.rate_per_s,
+        max_age_s: create.max_age_s,
+        forms: Some(create.forms).filter(|forms| !forms.is_empty()),
+        mapping: mapping.transpose()?,
+    })
+}
+
+fn strategy(verb: StrategyVerb) -> Asking {
+    match verb {
+        StrategyVerb::Create(create) => one(Command::StrategyCreate(command::StrategyCreate {
+            name: create.name,
+            webhook: create.webhook,
+            account: create.account,
+            symbol: create.symbol,
+            quantity: create.quantity,
+            sizing: create.sizing,
+            on_opposite: create.on_opposite,
+            pyramiding: create.pyramiding,
+            allow_short: create.allow_short,
+            symbol_source: create.payload_symbol.then_some(SymbolSource::Payload),
+            send_within_s: create.send_within_s,
+        })),
+        StrategyVerb::List => list(Command::StrategyList, STRATEGIES),
+        StrategyVerb::Show(id) => one(Command::StrategyShow(id.into())),
+        StrategyVerb::Disable(id) => one(Command::StrategyDisable(id.into())),
+    }
+}
+
+fn account(verb: AccountVerb) -> Asking {
+    match verb {
+        AccountVerb::Create(create) => one(Command::AccountCreate(command::AccountCreate {
+            broker: create.broker,
+            name: create.name,
+            cash: create.cash,
+        })),
+        AccountVerb::List => list(Command::AccountList, ACCOUNTS),
+        AccountVerb::Show(id) => one(Command::AccountShow(id.into())),
+        AccountVerb::Disable(id) => one(Command::AccountDisable(id.into())),
+        AccountVerb::Price(price) => one(Command::PaperPrice(command::PaperPrice {
+            symbol: price.symbol,
+            price: match price.price {
+                PaperPrice::Synthetic => None,
+                PaperPrice::Fixed(price) => Some(price),
+            },
+            market: price.market,
+        })),
+    }
+}
+
+fn limit(verb: LimitVerb) -> Asking {
+    match verb {
+        LimitVerb::Set(set) => one(Command::LimitSet(command::LimitSet {
+            scope: set.scope,
+            name: set.name,
+            value: set.value,
+        })),
+        LimitVerb::List => list(Command::LimitList, LIMITS),
+    }
+}
+
+fn halt(verb: HaltVerb) -> Asking {
+    match verb {
+        HaltVerb::Engage(engage) => one(Command::HaltEngage(command::HaltEngage {
+            scope: engage.scope,
+            mode: engage.mode,
+            reason: engage.reason,
+        })),
+        HaltVerb::Resume(id) => one(Command::HaltResume(id.into())),
+        HaltVerb::Status => list(Command::HaltStatus, HALTS),
+    }
+}
+
+fn one(command: Command) -> Asking {
+    Asking { command, shape: Shape::One }
+}
+
+fn list(command: Command, columns: Columns) -> Asking {
+    Asking { command, shape: Shape::List(columns) }
+}
+
+impl From<ById> for command::ById {
+    fn from(id: ById) -> Self {
+        Self { id: id.id }
+    }
+}
+
+impl From<Page> for command::Paging {
+    fn from(page: Page) -> Self {
+        Self { cursor: page.cursor, limit: page.limit }
+    }
+}

@@ -1,0 +1,120 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use tradewarden_engine::command::Command;
+
+use super::*;
+use crate::scratch::Scratch;
+
+fn asked(line: &str) -> Command {
+    let cli = Cli::try_parse_from(format!("tradewarden {line}").split_whitespace()).unwrap();
+    Asking::of(cli.verb).unwrap().unwrap().command
+}
+
+fn refused(line: &str) -> ErrorKind {
+    Cli::try_parse_from(format!("tradewarden {line}").split_whitespace()).unwrap_err().kind()
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_reference_page_is_current() {
+    let page = include_str!("../../../../docs/reference/cli.md");
+    assert!(
+        page == reference(),
+        "run `cargo run --package tradewarden -- cli-reference > docs/reference/cli.md`"
+    );
+}
+
+#[test]
+fn global_options_stand_before_and_after_the_command() {
+    for line in ["--data d --json order list", "order list --data d --json", "order --json list --data d"] {
+        let words = format!("tradewarden {line}");
+        let cli = Cli::try_parse_from(words.split_whitespace()).unwrap();
+        assert_eq!(cli.global.data, Some(PathBuf::from("d")));
+        assert!(cli.global.json);
+    }
+}
+
+/// Every line of C27, with the request it becomes.
+#[test]
+fn what_is_typed_becomes_the_request() {
+    let cases = [
+        (
+            "webhook create --name w --allow 10.0.0.0/8 --allow ::1 --preset tradingview --dry-run \
+             --rate-per-s 5 --max-age-s 60 --form header --form body",
+            r#"{"command":"webhook-create","name":"w","allow":["10.0.0.0/8","::1"],"preset":"tradingview","dry_run":true,"rate_per_s":5,"max_age_s":60,"forms":["header","body"],"mapping":null}"#,
+        ),
+        (
+            "strategy create --name s --webhook w --account a --symbol AAPL --quantity 10 \
+             --sizing payload --on-opposite reverse --pyramiding allow --allow-short \
+             --payload-symbol --send-within-s 7",
+            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7}"#,
+        ),
+        (
+            "account create --broker paper --name p --cash 100000",
+            r#"{"command":"account-create","broker":"paper","name":"p","cash":"100000"}"#,
+        ),
+        (
+            "account price AAPL 230.5 --market closed",
+            r#"{"command":"paper-price","symbol":"AAPL","price":"230.5","market":"closed"}"#,
+        ),
+        (
+            "account price AAPL synthetic",
+            r#"{"command":"paper-price","symbol":"AAPL","price":null,"market":null}"#,
+        ),
+        (
+            "limit set --scope org --name max_position --value 100",
+            r#"{"command":"limit-set","scope":"org","name":"max_position","value":"100"}"#,
+        ),
+        (
+            "halt engage --scope global --mode reduce_only --reason why",
+            r#"{"command":"halt-engage","scope":"global","mode":"reduce_only","reason":"why"}"#,
+        ),
+        ("halt resume hlt_1", r#"{"command":"halt-resume","id":"hlt_1"}"#),
+        ("halt status", r#"{"command":"halt-status"}"#),
+        ("signal list --limit 3 --cursor c", r#"{"command":"signal-list","cursor":"c","limit":3}"#),
+        ("signal replay sig_1", r#"{"command":"signal-replay","id":"sig_1"}"#),
+        ("order show ord_1", r#"{"command":"order-show","id":"ord_1"}"#),
+        ("position list", r#"{"command":"position-list"}"#),
+        ("finding list", r#"{"command":"finding-list","cursor":null,"limit":null}"#),
+    ];
+    for (line, json) in cases {
+        assert_eq!(serde_json::to_string(&asked(line)).unwrap(), json, "{line}");
+    }
+}
+
+#[test]
+fn a_mapping_is_read_from_its_file() {
+    let scratch = Scratch::new();
+    let path = scratch.file("m.json", r#"{"action":"order.side"}"#, 0o644);
+    let Command::WebhookCreate(create) =
+        asked(&format!("webhook create --name w --mapping {}", path.display()))
+    else {
+        panic!("another command");
+    };
+    assert!(create.mapping.is_some());
+    let wrong = scratch.file("wrong.json", "{}", 0o644);
+    let line = format!("tradewarden webhook create --name w --mapping {}", wrong.display());
+    let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+    assert_eq!(Asking::of(cli.verb).unwrap_err().exit, crate::outcome::Exit::Usage);
+}
+
+#[test]
+fn wrong_words_are_refused_as_usage() {
+    for line in [
+        "strategy create --name s --webhook w --account a --symbol S --quantity 1 --sizing percent",
+        "limit set --scope org --name max_everything --value 1",
+        "webhook create --name w --form cookie",
+        "account create --broker alpaca --name p",
+        "halt engage --mode flatten",
+    ] {
+        assert_eq!(refused(line), ErrorKind::InvalidValue, "{line}");
+    }
+    assert_eq!(refused("account price AAPL much"), ErrorKind::ValueValidation);
+    assert_eq!(refused("order list --limit 201"), ErrorKind::ValueValidation);
+    assert_eq!(refused("audit verify --key k"), ErrorKind::MissingRequiredArgument);
+    assert_eq!(refused("withdraw"), ErrorKind::InvalidSubcommand);
+}

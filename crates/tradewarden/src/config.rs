@@ -1,0 +1,215 @@
+//! Configuration: one TOML file under the command line's options, over defaults that are safe.
+//!
+//! Order of precedence: command line, file, default. Paths in the file count from the directory of
+//! the file. Nothing else is read from the environment than what `database = "env:NAME"` names, and
+//! only here. A start that would be insecure is refused with a sentence that says what to do.
+
+mod check;
+mod database;
+mod file;
+mod keys;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tradewarden_web::peer::TrustedProxies;
+
+pub(crate) use self::database::Database;
+pub(crate) use self::keys::{print, reference};
+use crate::outcome::Failure;
+
+/// Where `serve` keeps its data unless told otherwise.
+pub(crate) const DATA_DEFAULT: &str = "tradewarden-data";
+
+/// What the command line says itself; each field that is set wins over the file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overrides {
+    /// `--config`.
+    pub(crate) config: Option<PathBuf>,
+    /// `--data`.
+    pub(crate) data: Option<PathBuf>,
+    /// `--listen`.
+    pub(crate) listen: Option<SocketAddr>,
+    /// `--internal-listen`.
+    pub(crate) internal_listen: Option<SocketAddr>,
+}
+
+/// The effective configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// The public listener's address.
+    pub(crate) listen: SocketAddr,
+    /// The internal listener's address.
+    pub(crate) internal_listen: SocketAddr,
+    /// `https://HOST[:PORT]` as clients write it; from the listener's address if absent.
+    pub(crate) public_origin: Option<String>,
+    /// Where orders, signals and the audit log are.
+    pub(crate) database: Database,
+    /// The name of the audit log, for its first start.
+    pub(crate) log_origin: Option<String>,
+    /// Certificate files; without them the local CA is used.
+    pub(crate) tls: Option<CertificateFiles>,
+    /// Further names for the local CA's certificate.
+    pub(crate) host_names: Vec<String>,
+    /// The second host name, for webhooks, where a client certificate is asked for (C5).
+    pub(crate) hooks_host: Option<String>,
+    /// The proxies whose word about their clients is taken, as written.
+    pub(crate) trusted_proxies: Vec<String>,
+    /// Whether connections begin with a PROXY header.
+    pub(crate) proxy_protocol: bool,
+    /// Whether browsers are told to preload HSTS.
+    pub(crate) hsts_preload: bool,
+    /// The paper broker.
+    pub(crate) paper: Paper,
+    /// The form of the logs.
+    pub(crate) log: LogFormat,
+    /// How much is logged.
+    pub(crate) log_level: LogLevel,
+    /// The public listener's limits.
+    pub(crate) listener: Limits,
+}
+
+/// A certificate chain and its key, as files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CertificateFiles {
+    /// The chain in PEM, the server's own certificate first.
+    pub(crate) certificate_file: PathBuf,
+    /// Its private key in PEM.
+    pub(crate) key_file: PathBuf,
+}
+
+/// The paper broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Paper {
+    /// Where it runs.
+    pub(crate) mode: PaperMode,
+    /// Where its synthetic prices come from.
+    pub(crate) seed: u64,
+}
+
+/// Limits of the public listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Connections at one time.
+    pub(crate) connections_max: usize,
+    /// Connections at one time from one v4 address or v6 /64.
+    pub(crate) connections_per_address_max: usize,
+    /// How long the head of a request may take.
+    pub(crate) header_timeout_ms: u64,
+    /// How long requests under way may go on after a stop.
+    pub(crate) drain_ms: u64,
+}
+
+/// Where the paper broker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PaperMode {
+    /// On a thread of the gateway.
+    InProcess,
+    /// In a process of its own, behind `DATA/paper.sock`.
+    Socket,
+}
+
+/// The form of the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogLevel {
+    /// What needs a person.
+    Error,
+    /// And what may soon.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And why.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from(DATA_DEFAULT),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443),
+            internal_listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8444),
+            public_origin: None,
+            database: Database::Sqlite,
+            log_origin: None,
+            tls: None,
+            host_names: Vec::new(),
+            hooks_host: None,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            hsts_preload: false,
+            paper: Paper { mode: PaperMode::InProcess, seed: 1 },
+            log: LogFormat::Text,
+            log_level: LogLevel::Info,
+            listener: Limits {
+                connections_max: 4_096,
+                connections_per_address_max: 256,
+                header_timeout_ms: 10_000,
+                drain_ms: 10_000,
+            },
+        }
+    }
+}
+
+impl Config {
+    /// The configuration for these options, read and checked. `data_default` is the data directory
+    /// if neither the command line nor the file names one.
+    pub(crate) fn load(overrides: &Overrides, data_default: &str) -> Result<Self, Failure> {
+        let mut config = Self { data: PathBuf::from(data_default), ..Self::default() };
+        if let Some(path) = &overrides.config {
+            file::apply(path, &mut config)?;
+        }
+        if let Some(data) = &overrides.data {
+            config.data.clone_from(data);
+        }
+        config.listen = overrides.listen.unwrap_or(config.listen);
+        config.internal_listen = overrides.internal_listen.unwrap_or(config.internal_listen);
+        check::values(&config)?;
+        Ok(config)
+    }
+
+    /// Refuses a start that would be insecure. Looks at files, makes none.
+    pub(crate) fn refuse_insecure_start(&self) -> Result<(), Failure> {
+        check::start(self)
+    }
+
+    /// The trusted proxies; every network in the list was read before.
+    pub(crate) fn trusted_proxies(&self) -> Result<TrustedProxies, Failure> {
+        TrustedProxies::parse(&self.trusted_proxies).map_err(|error| Failure::no(error.to_string()))
+    }
+
+    /// The origin that clients write, once it is known where the public listener is bound.
+    pub(crate) fn origin_at(&self, bound: SocketAddr) -> String {
+        match &self.public_origin {
+            Some(origin) => origin.clone(),
+            None if bound.port() == 443 => format!("https://{}", host_of(bound)),
+            None => format!("https://{bound}"),
+        }
+    }
+}
+
+fn host_of(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

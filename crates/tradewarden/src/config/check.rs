@@ -1,0 +1,148 @@
+//! What a configuration may not say, and what a start may not find: each refusal names the way out.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::Config;
+use crate::files;
+use crate::outcome::Failure;
+
+/// Most names that go into the local certificate besides the fixed ones.
+const HOST_NAMES_MAX: usize = 32;
+
+/// What can be judged from the values alone.
+pub(super) fn values(config: &Config) -> Result<(), Failure> {
+    config.trusted_proxies()?;
+    if config.proxy_protocol && config.trusted_proxies.is_empty() {
+        return refuse(
+            "proxy_protocol is on, but trusted_proxies is empty, so no connection would be let \
+             in: list the addresses of your proxies, or switch proxy_protocol off",
+        );
+    }
+    if let Some(origin) = &config.public_origin
+        && !is_origin(origin)
+    {
+        return refuse(&format!(
+            "public_origin is {origin:?}; write it as https://HOST or https://HOST:PORT, in lower \
+             case and without a path, as clients write it"
+        ));
+    }
+    for name in config.host_names.iter().chain(&config.hooks_host) {
+        if !is_host_name(name) {
+            return refuse(&format!(
+                "{name:?} in host_names or hooks_host is not a host name or address; write \
+                 for example trade.example.com"
+            ));
+        }
+    }
+    if config.host_names.len() > HOST_NAMES_MAX {
+        return refuse(&format!("host_names has more than {HOST_NAMES_MAX} names; shorten it"));
+    }
+    if let Some(origin) = &config.log_origin
+        && (origin.is_empty() || origin.len() > 200 || !origin.bytes().all(is_plain))
+    {
+        return refuse(
+            "log_origin is 1 to 200 printable ASCII characters without spaces and plus signs, for \
+             example trade.example.com/audit",
+        );
+    }
+    limits(config)
+}
+
+/// What a start needs besides, from the files that are there.
+pub(super) fn start(config: &Config) -> Result<(), Failure> {
+    public_bind(config)?;
+    if let Some(tls) = &config.tls {
+        readable(&tls.certificate_file, "certificate_file")?;
+        let metadata = readable(&tls.key_file, "key_file")?;
+        files::closed_to_others(&tls.key_file, metadata.mode())?;
+    }
+    if let Ok(metadata) = fs::metadata(&config.data) {
+        if !metadata.is_dir() {
+            let data = config.data.display();
+            return refuse(&format!("the data directory {data} is a file; name a directory"));
+        }
+        files::closed_to_others(&config.data, metadata.mode())?;
+    }
+    // Looked up for its refusals only; the address is not kept.
+    config.database.location(config.data.join("tradewarden.db")).map(|_| ())
+}
+
+/// Other machines must be able to check whom they talk to, by a certificate they trust.
+fn public_bind(config: &Config) -> Result<(), Failure> {
+    let listen = config.listen;
+    if listen.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    if config.tls.is_none() {
+        return refuse(&format!(
+            "refusing to listen on {listen}: other machines reach it, and there is only the local \
+             CA's certificate, which they do not trust; set certificate_file and key_file under \
+             [tls], or listen on 127.0.0.1"
+        ));
+    }
+    if config.public_origin.is_none() {
+        return refuse(&format!(
+            "refusing to listen on {listen} without public_origin: set it to the address that \
+             clients write, for example https://trade.example.com"
+        ));
+    }
+    Ok(())
+}
+
+fn limits(config: &Config) -> Result<(), Failure> {
+    let limits = &config.listener;
+    let widened = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    for (name, value, least, most) in [
+        ("connections_max", widened(limits.connections_max), 1, 1_000_000),
+        (
+            "connections_per_address_max",
+            widened(limits.connections_per_address_max),
+            1,
+            1_000_000,
+        ),
+        ("header_timeout_ms", limits.header_timeout_ms, 1, 3_600_000),
+        ("drain_ms", limits.drain_ms, 0, 3_600_000),
+    ] {
+        if !(least..=most).contains(&value) {
+            return refuse(&format!(
+                "{name} under [listener] is {value}; it must be between {least} and {most}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn readable(path: &Path, key: &str) -> Result<fs::Metadata, Failure> {
+    let opened = fs::File::open(path).and_then(|file| file.metadata());
+    opened.map_err(|cause| {
+        let path = path.display();
+        Failure::no(format!("{key} {path} cannot be read: {cause}; correct the path under [tls]"))
+    })
+}
+
+fn is_origin(text: &str) -> bool {
+    let Some(host) = text.strip_prefix("https://") else { return false };
+    let plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
+    };
+    !host.is_empty() && host.bytes().all(plain) && !host.starts_with(':')
+}
+
+fn is_host_name(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
+        || ((1..=253).contains(&text.len())
+            && text.split('.').all(|label| {
+                (1..=63).contains(&label.len())
+                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            }))
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'+'
+}
+
+fn refuse(sentence: &str) -> Result<(), Failure> {
+    Err(Failure::no(sentence))
+}

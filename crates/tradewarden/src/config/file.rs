@@ -1,0 +1,131 @@
+//! The configuration file as it is written.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode};
+use crate::files;
+use crate::outcome::Failure;
+
+/// Largest configuration file, in bytes.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+/// Every key, each absent unless written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    internal_listen: Option<SocketAddr>,
+    public_origin: Option<String>,
+    database: Option<String>,
+    log_origin: Option<String>,
+    host_names: Option<Vec<String>>,
+    hooks_host: Option<String>,
+    trusted_proxies: Option<Vec<String>>,
+    proxy_protocol: Option<bool>,
+    hsts_preload: Option<bool>,
+    log: Option<LogFormat>,
+    log_level: Option<LogLevel>,
+    tls: Option<Tls>,
+    paper: Paper,
+    listener: Listener,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Paper {
+    mode: Option<PaperMode>,
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Listener {
+    connections_max: Option<usize>,
+    connections_per_address_max: Option<usize>,
+    header_timeout_ms: Option<u64>,
+    drain_ms: Option<u64>,
+}
+
+/// Reads the file at `path` over what the configuration holds already.
+pub(super) fn apply(path: &Path, config: &mut Config) -> Result<(), Failure> {
+    let text = files::read_text(path, BYTES_MAX)?;
+    let file: File = toml::from_str(&text).map_err(|error| unreadable(path, &error))?;
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    file.apply(&directory, config)?;
+    if config.database.has_inline_password() {
+        let metadata = std::fs::metadata(path)
+            .map_err(|cause| files::failed("look at", path, &cause))?;
+        files::closed_to_others(path, metadata.mode()).map_err(|failure| {
+            Failure::no(format!(
+                "{failure}; or move the database's address to a file of its own and write \
+                 database = \"file:PATH\""
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+/// The parser's sentence without the lines of the file, which may hold a secret.
+fn unreadable(path: &Path, error: &toml::de::Error) -> Failure {
+    let path = path.display();
+    let message = error.message().trim_end_matches('.');
+    Failure::no(format!(
+        "the configuration {path} cannot be used: {message}; `tradewarden config reference` lists \
+         every key"
+    ))
+}
+
+impl File {
+    fn apply(self, directory: &Path, config: &mut Config) -> Result<(), Failure> {
+        if let Some(database) = self.database {
+            config.database = Database::parse(&database, directory)?;
+        }
+        if let Some(data) = self.data {
+            config.data = directory.join(data);
+        }
+        set(&mut config.listen, self.listen);
+        set(&mut config.internal_listen, self.internal_listen);
+        set(&mut config.host_names, self.host_names);
+        set(&mut config.trusted_proxies, self.trusted_proxies);
+        set(&mut config.proxy_protocol, self.proxy_protocol);
+        set(&mut config.hsts_preload, self.hsts_preload);
+        set(&mut config.log, self.log);
+        set(&mut config.log_level, self.log_level);
+        set(&mut config.paper.mode, self.paper.mode);
+        set(&mut config.paper.seed, self.paper.seed);
+        let limits = &mut config.listener;
+        set(&mut limits.connections_max, self.listener.connections_max);
+        set(
+            &mut limits.connections_per_address_max,
+            self.listener.connections_per_address_max,
+        );
+        set(&mut limits.header_timeout_ms, self.listener.header_timeout_ms);
+        set(&mut limits.drain_ms, self.listener.drain_ms);
+        config.public_origin = self.public_origin;
+        config.log_origin = self.log_origin;
+        config.hooks_host = self.hooks_host;
+        config.tls = self.tls.map(|tls| CertificateFiles {
+            certificate_file: directory.join(tls.certificate_file),
+            key_file: directory.join(tls.key_file),
+        });
+        Ok(())
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}

@@ -1,0 +1,282 @@
+//! The table of keys: what `config print` and `config reference` are made from. A test holds it
+//! against the keys that the file takes.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{Config, LogFormat, LogLevel, PaperMode};
+
+/// One key.
+pub(super) struct Key {
+    /// Its table, empty at the top.
+    pub(super) section: &'static str,
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What its value is.
+    kind: &'static str,
+    /// What it means, in a sentence or two.
+    meaning: &'static str,
+    /// Its value as TOML; `None` while it is not set.
+    shown: fn(&Config) -> Option<String>,
+}
+
+/// Every key, in the order in which it is printed: those without a table first.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        section: "",
+        name: "data",
+        kind: "path",
+        meaning: "The data directory: database, keys, certificates, sockets. Made with mode 0700; \
+                  one that others can use is refused. `demo` uses `tradewarden-demo` if nothing \
+                  is said.",
+        shown: |config| path(&config.data),
+    },
+    Key {
+        section: "",
+        name: "listen",
+        kind: "address:port",
+        meaning: "The public listener. Port 0 takes any free port. An address that other machines \
+                  reach needs certificate files and `public_origin`.",
+        shown: |config| text(config.listen),
+    },
+    Key {
+        section: "",
+        name: "internal_listen",
+        kind: "address:port",
+        meaning: "The internal listener: `/livez`, `/readyz`, `/metrics`. It takes only clients \
+                  with a certificate of the private CA in `DATA/tls`.",
+        shown: |config| text(config.internal_listen),
+    },
+    Key {
+        section: "",
+        name: "public_origin",
+        kind: "https://HOST[:PORT]",
+        meaning: "What clients write before the path. If not set: the listener's address.",
+        shown: |config| config.public_origin.as_ref().and_then(text),
+    },
+    Key {
+        section: "",
+        name: "database",
+        kind: "sqlite, postgres://..., file:PATH or env:NAME",
+        meaning: "`sqlite` is the file `DATA/tradewarden.db`. A PostgreSQL address may hold a \
+                  password: then the configuration must be closed to others, or the address \
+                  stands in a file of its own or in an environment variable.",
+        shown: |config| text(&config.database),
+    },
+    Key {
+        section: "",
+        name: "log_origin",
+        kind: "text",
+        meaning: "The name of the audit log, for example `trade.example.com/audit`. It counts at \
+                  the very first start and cannot change later. If not set: a random name.",
+        shown: |config| config.log_origin.as_ref().and_then(text),
+    },
+    Key {
+        section: "",
+        name: "host_names",
+        kind: "list of names and addresses",
+        meaning: "More names for the local CA's certificate, besides localhost, 127.0.0.1 and \
+                  ::1. Without effect when certificate files are set.",
+        shown: |config| list(&config.host_names),
+    },
+    Key {
+        section: "",
+        name: "hooks_host",
+        kind: "host name",
+        meaning: "A second host name on the public listener, for webhooks: only there senders are \
+                  asked for a TLS client certificate. The certificate must cover this name too.",
+        shown: |config| config.hooks_host.as_ref().and_then(text),
+    },
+    Key {
+        section: "",
+        name: "trusted_proxies",
+        kind: "list of addresses and networks",
+        meaning: "Proxies whose `X-Forwarded-For` and `Forwarded` are believed. A network that \
+                  covers every address is refused.",
+        shown: |config| list(&config.trusted_proxies),
+    },
+    Key {
+        section: "",
+        name: "proxy_protocol",
+        kind: "true or false",
+        meaning: "Every public connection must come from a trusted proxy and begin with a PROXY \
+                  header, version 1 or 2.",
+        shown: |config| Some(config.proxy_protocol.to_string()),
+    },
+    Key {
+        section: "",
+        name: "hsts_preload",
+        kind: "true or false",
+        meaning: "Adds `includeSubDomains` and `preload` to Strict-Transport-Security. Only for a \
+                  host name all of whose subdomains speak TLS.",
+        shown: |config| Some(config.hsts_preload.to_string()),
+    },
+    Key {
+        section: "",
+        name: "log",
+        kind: "text or json",
+        meaning: "The form of the logs on standard error.",
+        shown: |config| text(word_of_log(config.log)),
+    },
+    Key {
+        section: "",
+        name: "log_level",
+        kind: "error, warn, info, debug or trace",
+        meaning: "How much is logged.",
+        shown: |config| text(word_of_level(config.log_level)),
+    },
+    Key {
+        section: "tls",
+        name: "certificate_file",
+        kind: "path",
+        meaning: "The certificate chain in PEM, the server's own first; read again on SIGHUP. If \
+                  not set: a certificate of the local CA in `DATA/tls`, made and renewed by \
+                  itself.",
+        shown: |config| config.tls.as_ref().and_then(|tls| path(&tls.certificate_file)),
+    },
+    Key {
+        section: "tls",
+        name: "key_file",
+        kind: "path",
+        meaning: "The private key of the certificate, in PEM. One that others can read is \
+                  refused.",
+        shown: |config| config.tls.as_ref().and_then(|tls| path(&tls.key_file)),
+    },
+    Key {
+        section: "paper",
+        name: "mode",
+        kind: "in_process or socket",
+        meaning: "Where the paper broker runs: on a thread of the gateway, or in a process of its \
+                  own behind `DATA/paper.sock`.",
+        shown: |config| text(word_of_paper(config.paper.mode)),
+    },
+    Key {
+        section: "paper",
+        name: "seed",
+        kind: "whole number",
+        meaning: "Synthetic prices are a function of this number, the symbol and the time.",
+        shown: |config| Some(config.paper.seed.to_string()),
+    },
+    Key {
+        section: "listener",
+        name: "connections_max",
+        kind: "1 to 1,000,000",
+        meaning: "Connections of the public listener at one time.",
+        shown: |config| Some(config.listener.connections_max.to_string()),
+    },
+    Key {
+        section: "listener",
+        name: "connections_per_address_max",
+        kind: "1 to 1,000,000",
+        meaning: "The same from one IPv4 address or one IPv6 /64.",
+        shown: |config| Some(config.listener.connections_per_address_max.to_string()),
+    },
+    Key {
+        section: "listener",
+        name: "header_timeout_ms",
+        kind: "1 to 3,600,000",
+        meaning: "How long the handshake and the head of a request may take, in milliseconds.",
+        shown: |config| Some(config.listener.header_timeout_ms.to_string()),
+    },
+    Key {
+        section: "listener",
+        name: "drain_ms",
+        kind: "0 to 3,600,000",
+        meaning: "How long requests under way may go on after a stop, in milliseconds.",
+        shown: |config| Some(config.listener.drain_ms.to_string()),
+    },
+];
+
+/// The effective values as a file that could be read back, without secrets.
+pub(crate) fn print(config: &Config) -> String {
+    let mut printed = String::new();
+    let mut section = "";
+    for key in KEYS {
+        let Some(value) = (key.shown)(config) else { continue };
+        if key.section != section {
+            section = key.section;
+            written(writeln!(printed, "\n[{section}]"));
+        }
+        written(writeln!(printed, "{} = {value}", key.name));
+    }
+    printed
+}
+
+/// The page of the reference: every key with its type, default and meaning.
+pub(crate) fn reference() -> String {
+    let defaults = Config::default();
+    let mut page = String::from(HEAD);
+    let mut section = None;
+    for key in KEYS {
+        if section != Some(key.section) {
+            section = Some(key.section);
+            let title =
+                if key.section.is_empty() { "At the top".to_owned() } else { format!("`[{}]`", key.section) };
+            written(write!(page, "\n## {title}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"));
+        }
+        let default = (key.shown)(&defaults).map_or("not set".to_owned(), |text| format!("`{text}`"));
+        written(writeln!(page, "| `{}` | {} | {default} | {} |", key.name, key.kind, key.meaning));
+    }
+    page.push_str(TAIL);
+    page
+}
+
+const HEAD: &str = "# Configuration
+
+This page is written by `cargo xtask reference` (`tradewarden config reference`).
+
+One TOML file, named by `--config FILE`. Without it every key has its default. The command line wins
+over the file, the file over the defaults. An unknown key stops the start. Paths in the file count
+from the file's directory. `tradewarden config check` says whether a start would be refused and why,
+`tradewarden config print` shows the effective values without secrets.
+";
+
+const TAIL: &str = "
+## Starts that are refused
+
+- `listen` on an address that other machines reach without certificate files or `public_origin`.
+- A private key, a key file in the data directory, a configuration with a database password, or the
+  data directory itself that others can use.
+- A trusted proxy that covers every address; `proxy_protocol` without trusted proxies.
+- A second gateway on the same data directory.
+";
+
+fn text(value: impl ToString) -> Option<String> {
+    Some(toml::Value::String(value.to_string()).to_string())
+}
+
+fn path(value: &Path) -> Option<String> {
+    text(value.display())
+}
+
+fn list(values: &[String]) -> Option<String> {
+    let values = values.iter().cloned().map(toml::Value::String).collect();
+    Some(toml::Value::Array(values).to_string())
+}
+
+const fn word_of_log(log: LogFormat) -> &'static str {
+    match log {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    }
+}
+
+const fn word_of_level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
+}
+
+const fn word_of_paper(mode: PaperMode) -> &'static str {
+    match mode {
+        PaperMode::InProcess => "in_process",
+        PaperMode::Socket => "socket",
+    }
+}
+
+/// Writing to a String cannot fail.
+fn written(_result: std::fmt::Result) {}

@@ -1,0 +1,165 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::keys::KEYS;
+use super::*;
+use crate::outcome::Exit;
+use crate::scratch::Scratch;
+
+fn load(scratch: &Scratch, text: &str, mode: u32) -> Result<Config, Failure> {
+    let config = Some(scratch.file("tradewarden.toml", text, mode));
+    let config = Config::load(&Overrides { config, ..Overrides::default() }, DATA_DEFAULT)?;
+    config.refuse_insecure_start()?;
+    Ok(config)
+}
+
+/// The text of a start that is refused, and words that the reason must have.
+const REFUSED: &[(&str, &str)] = &[
+    ("listne = \"127.0.0.1:1\"", "unknown field `listne`"),
+    ("[paper]\nsede = 1", "unknown field `sede`"),
+    ("listen = \"everywhere\"", "invalid socket address"),
+    ("listen = \"0.0.0.0:8443\"", "set certificate_file and key_file"),
+    ("listen = \"[::]:8443\"", "or listen on 127.0.0.1"),
+    ("trusted_proxies = [\"0.0.0.0/0\"]", "covers every address"),
+    ("trusted_proxies = [\"::/0\"]", "covers every address"),
+    ("trusted_proxies = [\"proxy\"]", "neither an address nor a network"),
+    ("proxy_protocol = true", "list the addresses of your proxies"),
+    ("public_origin = \"http://a.example\"", "write it as https://HOST"),
+    ("public_origin = \"https://a.example/\"", "without a path"),
+    ("hooks_host = \"a b\"", "is not a host name"),
+    ("host_names = [\"\"]", "is not a host name"),
+    ("log_origin = \"two words\"", "log_origin is 1 to 200"),
+    ("database = \"mysql://a\"", "use one of these"),
+    ("database = \"env:TRADEWARDEN_TEST_NOT_SET\"", "is not set"),
+    ("database = \"file:none\"", "cannot read"),
+    ("log = \"xml\"", "unknown variant `xml`"),
+    ("[listener]\nconnections_max = 0", "must be between 1 and"),
+    ("[listener]\ndrain_ms = 9999999999", "must be between 0 and"),
+    ("[tls]\ncertificate_file = \"none\"\nkey_file = \"none\"", "correct the path under [tls]"),
+    ("[tls]\ncertificate_file = \"none\"", "missing field `key_file`"),
+    ("data = \"tradewarden.toml\"", "is a file; name a directory"),
+];
+
+#[test]
+fn each_refusal_says_why() {
+    let scratch = Scratch::new();
+    for (text, words) in REFUSED {
+        let refused = load(&scratch, text, 0o600).unwrap_err();
+        assert!(refused.sentence.contains(words), "{text}: {refused}");
+        assert!(matches!(refused.exit, Exit::No | Exit::NotFound), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn secrets_that_others_can_read_are_refused() {
+    let scratch = Scratch::new();
+    let inline = "database = \"postgres://user:marked@host/db\"";
+    let refused = load(&scratch, inline, 0o640).unwrap_err();
+    assert!(refused.sentence.contains("database = \"file:PATH\""), "{refused}");
+    assert!(!refused.sentence.contains("marked"), "{refused}");
+    load(&scratch, inline, 0o600).unwrap();
+    // Without a password there is nothing to hide.
+    load(&scratch, "database = \"postgres://user@host/db\"", 0o644).unwrap();
+    load(&scratch, "database = \"postgres://host/db?password=x\"", 0o644).unwrap_err();
+
+    scratch.file("address", "postgres://user:marked@host/db\n", 0o644);
+    load(&scratch, "database = \"file:address\"", 0o600).unwrap_err();
+    scratch.file("address", "postgres://user:marked@host/db\n", 0o600);
+    load(&scratch, "database = \"file:address\"", 0o644).unwrap();
+
+    scratch.file("cert.pem", "", 0o644);
+    let tls = "[tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"";
+    scratch.file("key.pem", "", 0o644);
+    assert!(load(&scratch, tls, 0o600).unwrap_err().sentence.contains("chmod go-rwx"));
+    scratch.file("key.pem", "", 0o600);
+    load(&scratch, tls, 0o600).unwrap();
+}
+
+#[test]
+fn a_data_directory_that_others_can_use_is_refused() {
+    let scratch = Scratch::new();
+    let data = scratch.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(load(&scratch, "data = \"data\"", 0o600).is_err());
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(load(&scratch, "data = \"data\"", 0o600).unwrap().data, data);
+}
+
+#[test]
+fn a_public_bind_needs_certificate_files_and_its_name() {
+    let scratch = Scratch::new();
+    scratch.file("cert.pem", "", 0o644);
+    scratch.file("key.pem", "", 0o600);
+    let text = |top: &str| {
+        format!("listen = \"0.0.0.0:443\"\n{top}\n[tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"")
+    };
+    assert!(load(&scratch, &text(""), 0o600).unwrap_err().sentence.contains("public_origin"));
+    let origin = "https://trade.example.com";
+    let config = load(&scratch, &text(&format!("public_origin = \"{origin}\"")), 0o600).unwrap();
+    assert_eq!(config.origin_at(config.listen), origin);
+}
+
+#[test]
+fn the_command_line_wins_over_the_file_and_the_file_over_the_defaults() {
+    let scratch = Scratch::new();
+    let text = "listen = \"127.0.0.1:1\"\ninternal_listen = \"127.0.0.1:2\"";
+    let overrides = Overrides {
+        config: Some(scratch.file("c.toml", text, 0o600)),
+        listen: Some("127.0.0.1:9".parse().unwrap()),
+        ..Overrides::default()
+    };
+    let config = Config::load(&overrides, "demo").unwrap();
+    assert_eq!(config.listen.port(), 9);
+    assert_eq!(config.internal_listen.port(), 2);
+    assert_eq!(config.data, PathBuf::from("demo"));
+    assert_eq!(config.origin_at(config.listen), "https://127.0.0.1:9");
+    assert_eq!(config.origin_at("[::1]:443".parse().unwrap()), "https://[::1]");
+}
+
+#[test]
+fn what_is_printed_can_be_read_back_and_shows_no_secret() {
+    let scratch = Scratch::new();
+    let database = Database::parse("postgres://user:marked@host/db", scratch.path()).unwrap();
+    let config = Config {
+        public_origin: Some("https://a.example".to_owned()),
+        log_origin: Some("a.example/audit".to_owned()),
+        hooks_host: Some("hooks.a.example".to_owned()),
+        tls: Some(CertificateFiles { certificate_file: "c".into(), key_file: "k".into() }),
+        trusted_proxies: vec!["10.0.0.1".to_owned()],
+        database,
+        ..Config::default()
+    };
+    let printed = print(&config);
+    assert!(!printed.contains("marked") && !format!("{config:?}").contains("marked"), "{printed}");
+    toml::from_str::<file::File>(&printed).unwrap();
+    for key in KEYS {
+        assert!(printed.contains(&format!("\n{} = ", key.name)) || key.name == "data", "{}", key.name);
+    }
+}
+
+/// The parser itself says which keys there are.
+#[test]
+fn the_table_of_keys_is_what_the_file_takes() {
+    let mut taken = BTreeSet::new();
+    for section in ["", "tls", "paper", "listener"] {
+        let text = if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
+        let message = toml::from_str::<file::File>(&text).unwrap_err().message().to_owned();
+        let (_, list) = message.split_once("expected ").unwrap();
+        for name in list.split('`').skip(1).step_by(2) {
+            taken.insert((section, name.to_owned()));
+        }
+    }
+    for section in ["tls", "paper", "listener"] {
+        assert!(taken.remove(&("", section.to_owned())), "{section}");
+    }
+    let listed: BTreeSet<_> = KEYS.iter().map(|key| (key.section, key.name.to_owned())).collect();
+    assert_eq!(listed, taken);
+}
+
+#[test]
+fn the_reference_page_is_current() {
+    let page = include_str!("../../../../docs/reference/configuration.md");
+    assert!(page == reference(), "run `cargo xtask reference`");
+}

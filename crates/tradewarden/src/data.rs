@@ -1,0 +1,292 @@
+//! The data directory: its lock, its secrets, and where everything in it is.
+//!
+//! ```text
+//! lock              held by the one process that writes
+//! control.sock      the running gateway's ear for the command line
+//! tradewarden.db    SQLite, unless the database is elsewhere
+//! kek               the key that wraps all keys; back it up apart from the database
+//! operator-token    the bearer token of the local operator (C24)
+//! checkpoint        the newest checkpoint of the audit log, outside the database
+//! log-origin        the name of the audit log
+//! node              this node's name among several on one database
+//! paper/            the paper broker's own journal
+//! tls/              the local CAs and what they issued
+//! ```
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use tradewarden_seal::{
+    FileKeySource, HashedToken, Keyring, PlainToken, Randomness, TokenKind, hex_encode,
+};
+
+use crate::config::Config;
+use crate::files;
+use crate::outcome::Failure;
+
+/// Longest token file, in bytes.
+const TOKEN_BYTES_MAX: u64 = 256;
+
+/// A data directory, locked or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Data {
+    root: PathBuf,
+}
+
+/// The right to write: nobody else has it while this exists.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _held: File,
+}
+
+/// What locking found.
+pub(crate) enum Locking {
+    /// We have it.
+    Held(Lock),
+    /// Another process has it.
+    Taken,
+}
+
+impl Data {
+    /// The directory of this configuration, which need not exist.
+    pub(crate) fn at(config: &Config) -> Self {
+        Self { root: config.data.clone() }
+    }
+
+    /// Makes the directory, closed to others, if it is not there.
+    pub(crate) fn create(&self) -> Result<(), Failure> {
+        files::private_directory(&self.root)?;
+        files::private_directory(&self.tls())
+    }
+
+    /// Whether there is one.
+    pub(crate) fn exists(&self) -> bool {
+        self.root.is_dir()
+    }
+
+    /// The directory itself, in full, so that it means the same from everywhere.
+    pub(crate) fn root(&self) -> PathBuf {
+        std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone())
+    }
+
+    /// The lock's file.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The control socket.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
+    /// The paper broker's socket.
+    pub(crate) fn paper_socket(&self) -> PathBuf {
+        self.root.join("paper.sock")
+    }
+
+    /// The paper broker's directory.
+    pub(crate) fn paper(&self) -> PathBuf {
+        self.root.join("paper")
+    }
+
+    /// SQLite's file.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("tradewarden.db")
+    }
+
+    /// The newest checkpoint.
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoint")
+    }
+
+    /// The operator's token.
+    pub(crate) fn operator_token(&self) -> PathBuf {
+        self.root.join("operator-token")
+    }
+
+    /// What the demo remembers, with the webhook's secret.
+    pub(crate) fn demo(&self) -> PathBuf {
+        self.root.join("demo.json")
+    }
+
+    /// Certificates and their keys.
+    pub(crate) fn tls(&self) -> PathBuf {
+        self.root.join("tls")
+    }
+
+    /// Takes the right to write, if nobody has it.
+    pub(crate) fn lock(&self) -> Result<Locking, Failure> {
+        let path = self.lock_file();
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.map_err(|cause| files::failed("open", &path, &cause))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Locking::Held(Lock { _held: file })),
+            Err(TryLockError::WouldBlock) => Ok(Locking::Taken),
+            Err(TryLockError::Error(cause)) => Err(files::failed("lock", &path, &cause)),
+        }
+    }
+
+    /// The same for a gateway, for which a taken lock is the end.
+    pub(crate) fn lock_for_gateway(&self) -> Result<Lock, Failure> {
+        match self.lock()? {
+            Locking::Held(lock) => Ok(lock),
+            Locking::Taken => Err(self.in_use()),
+        }
+    }
+
+    /// What is said when somebody else has the lock.
+    pub(crate) fn in_use(&self) -> Failure {
+        Failure::unavailable(format!(
+            "another gateway uses the data directory {}: stop it first, or name another directory \
+             with --data",
+            self.root.display()
+        ))
+    }
+
+    /// The keys, with a wrapping key that is made on first use.
+    pub(crate) fn keyring(&self, randomness: &mut dyn Randomness) -> Result<Keyring, Failure> {
+        let path = self.root.join("kek");
+        let source = if path.exists() {
+            FileKeySource::open(&path)
+        } else if self.database().exists() {
+            return Err(Failure::no(format!(
+                "the key file {} is missing, but there is a database sealed with it: put the \
+                 key's backup back",
+                path.display()
+            )));
+        } else {
+            FileKeySource::create(&path, randomness)
+        };
+        source.map(Keyring::new).map_err(|error| Failure::no(error.to_string()))
+    }
+
+    /// The hash of the operator's token, which is made on first use.
+    pub(crate) fn hashed_operator_token(
+        &self,
+        randomness: &mut dyn Randomness,
+    ) -> Result<HashedToken, Failure> {
+        let path = self.operator_token();
+        if !path.exists() {
+            let token = PlainToken::generate(TokenKind::Operator, randomness);
+            files::write_private(&path, &format!("{}\n", token.expose()))?;
+            return Ok(token.hash());
+        }
+        let text = files::read_secret(&path, TOKEN_BYTES_MAX)?;
+        let text = text.trim_end();
+        if TokenKind::recognise(text) != Some(TokenKind::Operator) {
+            return Err(Failure::no(format!(
+                "{} holds no operator token or was cut; delete it, and the next start makes a \
+                 new one",
+                path.display()
+            )));
+        }
+        Ok(HashedToken::of(text.as_bytes()))
+    }
+
+    /// The name of the audit log: as configured, else a random one that is kept, because a log that
+    /// changed its name would be another log.
+    pub(crate) fn log_origin(
+        &self,
+        config: &Config,
+        randomness: &mut dyn Randomness,
+    ) -> Result<String, Failure> {
+        self.kept("log-origin", || match &config.log_origin {
+            Some(origin) => origin.clone(),
+            None => format!("localhost/tradewarden-{}", random_word(randomness)),
+        })
+    }
+
+    /// This node's name among those on one database, the same after every restart.
+    pub(crate) fn node(&self, randomness: &mut dyn Randomness) -> Result<String, Failure> {
+        self.kept("node", || format!("node-{}", random_word(randomness)))
+    }
+
+    /// The line in the file of this name, which is made on first use.
+    fn kept(&self, name: &str, make: impl FnOnce() -> String) -> Result<String, Failure> {
+        let path = self.root.join(name);
+        if let Some(kept) = files::read_text_if_there(&path, TOKEN_BYTES_MAX)? {
+            return Ok(kept.trim_end().to_owned());
+        }
+        let made = make();
+        files::write_private(&path, &format!("{made}\n"))?;
+        Ok(made)
+    }
+}
+
+fn random_word(randomness: &mut dyn Randomness) -> String {
+    let mut bytes = [0; 8];
+    randomness.fill(&mut bytes);
+    hex_encode(&bytes)
+}
+
+impl AsRef<Path> for Data {
+    fn as_ref(&self) -> &Path {
+        &self.root
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Exit;
+    use crate::scratch::Scratch;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use tradewarden_seal::SystemRandomness;
+
+    fn data(scratch: &Scratch) -> (Config, Data) {
+        let config = Config { data: scratch.path().join("data"), ..Config::default() };
+        let data = Data::at(&config);
+        data.create().unwrap();
+        (config, data)
+    }
+
+    #[test]
+    fn a_second_gateway_does_not_start() {
+        let scratch = Scratch::new();
+        let (_, data) = data(&scratch);
+        let lock = data.lock_for_gateway().unwrap();
+        let refused = data.lock_for_gateway().unwrap_err();
+        assert_eq!(refused.exit, Exit::Unavailable);
+        assert!(refused.sentence.starts_with("another gateway uses"), "{refused}");
+        drop(lock);
+        data.lock_for_gateway().unwrap();
+    }
+
+    #[test]
+    fn secrets_are_made_once_and_closed_to_others() {
+        let scratch = Scratch::new();
+        let (config, data) = data(&scratch);
+        let mut randomness = SystemRandomness::new();
+        let first = data.hashed_operator_token(&mut randomness).unwrap();
+        let again = data.hashed_operator_token(&mut randomness).unwrap();
+        assert_eq!(first.as_bytes(), again.as_bytes());
+        let origin = data.log_origin(&config, &mut randomness).unwrap();
+        assert_eq!(data.log_origin(&config, &mut randomness).unwrap(), origin);
+        data.keyring(&mut randomness).unwrap();
+        data.keyring(&mut randomness).unwrap();
+        for entry in fs::read_dir(&data).unwrap() {
+            let metadata = entry.unwrap().metadata().unwrap();
+            assert_eq!(metadata.mode() & 0o077, 0);
+        }
+    }
+
+    #[test]
+    fn a_lost_key_is_not_replaced_by_a_new_one() {
+        let scratch = Scratch::new();
+        let (_, data) = data(&scratch);
+        fs::write(data.database(), "").unwrap();
+        let refused = data.keyring(&mut SystemRandomness::new()).unwrap_err();
+        assert!(refused.sentence.contains("put the key's backup back"), "{refused}");
+    }
+
+    #[test]
+    fn a_token_that_was_cut_or_opened_to_others_is_refused() {
+        let scratch = Scratch::new();
+        let (_, data) = data(&scratch);
+        files::write_private(&data.operator_token(), "two_cut").unwrap();
+        assert_eq!(data.hashed_operator_token(&mut SystemRandomness::new()).unwrap_err().exit, Exit::No);
+    }
+}

@@ -1,0 +1,66 @@
+//! `tradewarden db`: the schema, and a copy that can be put back.
+
+use std::path::Path;
+
+use serde_json::json;
+use tradewarden_store::{Location, Store, Writer, migrate};
+
+use crate::cli::{DbVerb, Shape};
+use crate::commands::show;
+use crate::config::Config;
+use crate::data::Data;
+use crate::outcome::{Exit, Failure};
+
+/// Does what was asked.
+pub(crate) async fn run(config: &Config, verb: DbVerb, json: bool) -> Result<Exit, Failure> {
+    match verb {
+        DbVerb::Migrate => migrate_schema(config, json).await,
+        DbVerb::Backup(asked) => backup(config, &asked.out, json).await,
+    }
+}
+
+async fn migrate_schema(config: &Config, json: bool) -> Result<Exit, Failure> {
+    let data = Data::at(config);
+    config.refuse_insecure_start()?;
+    data.create()?;
+    let lock = data.lock_for_gateway()?;
+    let location = config.database.location(data.database())?;
+    let mut writer = Writer::open(&location).await?;
+    let from = migrate::migrate(&mut writer).await?;
+    drop(lock);
+    show(&json!({ "from": from, "to": migrate::VERSION_NOW }), Shape::One, json)?;
+    Ok(Exit::Done)
+}
+
+/// SQLite copies itself while others write; what was committed before is in the copy.
+async fn backup(config: &Config, out: &Path, json: bool) -> Result<Exit, Failure> {
+    let data = Data::at(config);
+    let location = config.database.location(data.database())?;
+    if matches!(location, Location::Postgres(_)) {
+        return Err(Failure::usage(
+            "a PostgreSQL database is backed up with its own tools: pg_dump --format=custom \
+             --file=FILE DATABASE",
+        ));
+    }
+    if !data.database().exists() {
+        return Err(Failure::not_found(format!(
+            "there is no database {}: --data names the data directory",
+            data.database().display()
+        )));
+    }
+    // Made first and closed to others; SQLite writes its copy into the empty file.
+    drop(crate::files::create_private(out)?);
+    let store = Store::open(location).await?;
+    if let Err(error) = store.backup(out.to_owned()).await {
+        let _what_is_there_is_no_backup = std::fs::remove_file(out);
+        return Err(error.into());
+    }
+    crate::files::make_private(out)?;
+    let bytes = std::fs::metadata(out).map(|metadata| metadata.len()).unwrap_or_default();
+    crate::output::note(&format!(
+        "keep {} apart from this copy: without that key its sealed values cannot be opened",
+        data.root().join("kek").display()
+    ));
+    show(&json!({ "file": out, "bytes": bytes }), Shape::One, json)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,300 @@
+//! `tradewarden serve`: the gateway with its doors, from the start to the last sealed entry.
+//!
+//! Everything that runs is started here and joined here. The stop goes against the flow: first the
+//! doors close and what is under way is answered, then the engine finishes the journal and seals,
+//! then the paper broker ends, and last the lock is given back.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tradewarden_domain::time::Clock;
+use tradewarden_engine::Engine;
+use tradewarden_seal::SystemRandomness;
+use tradewarden_store::{Store, directory};
+use tradewarden_web::listen::{Listener, ListenerOptions, ProxyProtocol, Transport};
+use tradewarden_web::service::{Exposure, NamedListener, Site, SiteOptions};
+use tradewarden_web::tls::Tls;
+
+use crate::certificates::TlsFiles;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::control::Control;
+use crate::data::Data;
+use crate::gateway::{self, Gateway};
+use crate::outcome::Failure;
+use crate::{output, signals};
+
+/// How often certificate files are looked at without being told.
+const CERTIFICATE_LOOK: Duration = Duration::from_hours(6);
+
+/// What a gateway says about itself when it is ready; the keys are those of the product page.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Announcement {
+    pub(crate) base_url: String,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) console_url: String,
+    pub(crate) internal_url: String,
+    pub(crate) org_id: Option<String>,
+    /// Comes with people (C24).
+    pub(crate) owner: Option<()>,
+    pub(crate) account_id: Option<String>,
+    pub(crate) strategy_id: Option<String>,
+    pub(crate) webhook: Option<AnnouncedWebhook>,
+    /// Come with keys (C24).
+    pub(crate) api_keys: Option<()>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) pid: u32,
+}
+
+/// The demo's webhook; the only place where a secret is announced.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AnnouncedWebhook {
+    pub(crate) id: String,
+    pub(crate) token: String,
+    pub(crate) secret: String,
+    pub(crate) url: String,
+}
+
+/// Runs until it is asked to stop, and says on standard output with `json` that it is ready.
+pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
+    run_with(config, async |_engine, announcement| {
+        if json {
+            print_announcement(&announcement)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Prints the one JSON object of a gateway that is ready.
+pub(crate) fn print_announcement(announcement: &Announcement) -> Result<(), Failure> {
+    let text = serde_json::to_string(announcement)
+        .map_err(|error| Failure::unavailable(format!("cannot be written as JSON: {error}")))?;
+    output::print(&text)
+}
+
+/// Runs until it is asked to stop; `when_ready` is called once everything serves.
+pub(crate) async fn run_with(
+    config: &Config,
+    when_ready: impl AsyncFnOnce(Engine, Announcement) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    config.refuse_insecure_start()?;
+    let data = Data::at(config);
+    data.create()?;
+    let lock = data.lock_for_gateway()?;
+    let stop = signals::stop()?;
+    let doors = Doors::open(config, &data).await?;
+    let origin = config.origin_at(doors.public.local_addr());
+    let Gateway { engine, tasks, mut paper } =
+        Gateway::open(config, &data, origin.clone(), &lock).await?;
+    let announcement = doors.announcement(config, &data, origin).await?;
+
+    let (stop_engine, engine_stop) = oneshot::channel();
+    let mut running = JoinSet::new();
+    running.spawn(tasks.run(async move { drop::<Result<(), _>>(engine_stop.await) }));
+    let (mut doors, tls) = doors.serve(config, &data, &engine)?;
+    let ready = {
+        let engine = engine.clone();
+        async {
+            tracing::info!(
+                base_url = announcement.base_url, internal_url = announcement.internal_url,
+                data_dir = %announcement.data_dir.display(), database = %config.database,
+                "the gateway is ready"
+            );
+            when_ready(engine, announcement).await?;
+            keep_certificates(tls).await
+        }
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = stop => Ok(()),
+        ended = running.join_next() => Err(gateway::ended_early(ended)),
+        failure = paper.failed() => Err(failure),
+        failure = doors.failed() => Err(failure),
+        ended = ready => ended,
+    };
+
+    tracing::info!("the gateway stops");
+    doors.close().await;
+    // An error means that the engine has ended already, and why is in the outcome.
+    let _ended_already = stop_engine.send(());
+    let ended = running.join_next().await;
+    drop(engine);
+    paper.stop().await;
+    drop(lock);
+    match (outcome, ended) {
+        (Ok(()), Some(Ok(Err(fatal)))) => Err(gateway::fatal_failure(&fatal)),
+        (Ok(()), Some(Err(error))) => Err(gateway::ended_early(Some(Err(error)))),
+        (outcome, _) => {
+            tracing::info!("the gateway has stopped");
+            outcome
+        }
+    }
+}
+
+/// Bound listeners, not serving yet.
+struct Doors {
+    public: Listener,
+    internal: Listener,
+    tls: TlsFiles,
+}
+
+impl Doors {
+    async fn open(config: &Config, data: &Data) -> Result<Self, Failure> {
+        let mut randomness = SystemRandomness::new();
+        let tls = TlsFiles::prepare(config, data, SystemClock.now(), &mut randomness)?;
+        let public = public_options(config, tls.public()?)?;
+        let public = Listener::bind(config.listen, public).await.map_err(unbound)?;
+        let internal = internal_options(config, tls.internal()?);
+        let internal = Listener::bind(config.internal_listen, internal).await.map_err(unbound)?;
+        Ok(Self { public, internal, tls })
+    }
+
+    async fn announcement(
+        &self,
+        config: &Config,
+        data: &Data,
+        origin: String,
+    ) -> Result<Announcement, Failure> {
+        let store = Store::open(config.database.location(data.database())?).await?;
+        let organizations = directory::organizations(&store).await?;
+        let console_url = match &config.public_origin {
+            Some(origin) => origin.clone(),
+            None => format!("https://localhost:{}", self.public.local_addr().port()),
+        };
+        Ok(Announcement {
+            base_url: origin,
+            ca_file: self.tls.ca_file().map(|path| std::path::absolute(&path).unwrap_or(path)),
+            console_url,
+            internal_url: format!("https://{}", self.internal.local_addr()),
+            org_id: organizations.first().map(|organization| organization.id.to_string()),
+            owner: None,
+            account_id: None,
+            strategy_id: None,
+            webhook: None,
+            api_keys: None,
+            data_dir: data.root(),
+            pid: std::process::id(),
+        })
+    }
+}
+
+impl Doors {
+    /// Serves at every door, the control socket included.
+    fn serve(
+        self,
+        config: &Config,
+        data: &Data,
+        engine: &Engine,
+    ) -> Result<(Serving, TlsFiles), Failure> {
+        let Self { public, internal, tls } = self;
+        let control = Control::bind(data)?;
+        let options = SiteOptions {
+            hsts_preload: config.hsts_preload,
+            trusted_proxies: config.trusted_proxies()?,
+            listeners: vec![
+                NamedListener { name: "public", counters: public.counters() },
+                NamedListener { name: "internal", counters: internal.counters() },
+            ],
+            ..SiteOptions::default()
+        };
+        let site = Site::new(engine.clone(), options);
+        let (stop, _) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for (listener, exposure) in [(public, Exposure::Public), (internal, Exposure::Internal)] {
+            let site = site.clone();
+            let stopped = stopped(&stop);
+            tasks.spawn(async move {
+                let serving =
+                    listener.serve(move |peer| site.service(peer, exposure), stopped).await;
+                if serving.cut_connections > 0 {
+                    tracing::warn!(cut = serving.cut_connections, "connections were cut");
+                }
+            });
+        }
+        tasks.spawn(control.serve(engine.clone(), stopped(&stop)));
+        Ok((Serving { tasks, stop }, tls))
+    }
+}
+
+fn stopped(stop: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut stop = stop.subscribe();
+    async move {
+        // A sender that is gone means the same.
+        let _either_way = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+/// What serves, and the string to pull.
+struct Serving {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Serving {
+    /// Ends when a door has closed by itself, which only a defect can do.
+    async fn failed(&mut self) -> Failure {
+        let ended = self.tasks.join_next().await;
+        let cause = match ended {
+            Some(Err(error)) => error.to_string(),
+            _ => "it closed by itself".to_owned(),
+        };
+        Failure::unavailable(format!("stopped because a listener failed ({cause}); please report this"))
+    }
+
+    /// Stops accepting and waits until what was under way is answered or cut.
+    async fn close(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Renews and reloads certificates: on SIGHUP and every few hours.
+async fn keep_certificates(tls: TlsFiles) -> Result<(), Failure> {
+    let mut asked = signals::reload()?;
+    let mut beat = interval(CERTIFICATE_LOOK);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat.reset();
+    loop {
+        tokio::select! {
+            _ = asked.recv() => tracing::info!("asked to reload the certificates"),
+            _ = beat.tick() => {}
+        }
+        match tls.reload(SystemClock.now(), &mut SystemRandomness::new()) {
+            Ok(()) => tracing::info!("the certificates were read"),
+            Err(failure) => tracing::error!(%failure, "the old certificates stay in use"),
+        }
+    }
+}
+
+fn public_options(config: &Config, tls: Tls) -> Result<ListenerOptions, Failure> {
+    let mut options = ListenerOptions::new(Transport::Tls(tls));
+    if config.proxy_protocol {
+        options.proxy_protocol = ProxyProtocol::Required { from: config.trusted_proxies()? };
+    }
+    let limits = &config.listener;
+    options.connections_max = limits.connections_max;
+    options.connections_per_address_max = limits.connections_per_address_max;
+    options.handshake_timeout_ms = limits.header_timeout_ms;
+    options.header_read_timeout_ms = limits.header_timeout_ms;
+    options.drain_ms = limits.drain_ms;
+    Ok(options)
+}
+
+/// The internal listener has few clients, all of them ours.
+fn internal_options(config: &Config, tls: Tls) -> ListenerOptions {
+    let mut options = ListenerOptions::new(Transport::Tls(tls));
+    options.connections_max = 256;
+    options.drain_ms = config.listener.drain_ms.min(1_000);
+    options
+}
+
+fn unbound(error: impl std::fmt::Display) -> Failure {
+    Failure::unavailable(format!(
+        "{error}; stop what listens there, or choose another address (port 0 takes any free one)"
+    ))
+}

@@ -1,0 +1,343 @@
+//! How a row of the table answers a request: permission first, then what it takes, then its
+//! handler.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
+use tradewarden_domain::code::Code;
+use tradewarden_engine::command::{Actor, ById, CommandError, Paging};
+use tradewarden_engine::{Engine, TilePath};
+
+use crate::body::AnswerBody;
+use crate::hook;
+use crate::listen::read_body;
+use crate::problem::Problem;
+use crate::query::{Query, Value};
+use crate::route::{Handler, Permission, Route, Takes};
+use crate::service::{APPLICATION_JSON, BODY_BYTES_MAX, Exchange, OCTET_STREAM, TEXT_PLAIN};
+
+/// The largest page.
+pub(crate) const PAGE_MAX: u32 = 200;
+/// Hashes in a tile that will never change.
+const TILE_WIDTH: u16 = 256;
+/// A full tile of hashes never changes and is for everyone.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// What a request gives to the making of a command.
+pub(crate) struct Input<'a> {
+    id: &'a str,
+    query: Query<'a>,
+    body: Bytes,
+}
+
+/// Answers a request to a route.
+pub(crate) async fn answer(
+    route: &'static Route,
+    exchange: Exchange,
+    id: String,
+    request: Request<axum::body::Body>,
+) -> Response<AnswerBody> {
+    let request_id = exchange.request_id;
+    match carried_out(route, &exchange, &id, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.answer(request_id),
+    }
+}
+
+async fn carried_out(
+    route: &'static Route,
+    exchange: &Exchange,
+    id: &str,
+    request: Request<axum::body::Body>,
+) -> Result<Response<AnswerBody>, Problem> {
+    let engine = exchange.site.engine();
+    let actor = permitted(route.permission, engine, request.headers())?;
+    match route.handler {
+        Handler::Signal => Ok(hook::receive(exchange, request).await),
+        Handler::Page(make) => {
+            let page = make(&exchange.site);
+            Ok(written(page.status, page.content_type, page.body))
+        }
+        Handler::Checkpoint => {
+            Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?))
+        }
+        Handler::Tile => tile(engine, request.uri().path(), actor.as_ref()).await,
+        Handler::Command(make) => {
+            let actor = actor.ok_or_else(Problem::no_operator)?;
+            let (head, body) = request.into_parts();
+            let query = query_of(route.takes, head.uri.query())?;
+            let body = match route.takes {
+                Takes::Body(_) | Takes::OptionalBody(_) => {
+                    let limit_ms = exchange.site.options().body_timeout_ms;
+                    read_body(body, BODY_BYTES_MAX, limit_ms).await?
+                }
+                Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
+            };
+            let body = match route.takes {
+                Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
+                _ => body,
+            };
+            let command = make(&Input { id, query, body })?;
+            let value = match engine.execute(command, &actor).await {
+                Ok(value) => value,
+                // A path that names nothing that could exist is a path that does not exist.
+                Err(CommandError::Invalid { field: "id", .. }) if route.parameter().is_some() => {
+                    return Err(Problem::of(Code::RequestNotFound));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let body = serde_json::to_vec(&value).unwrap_or_default();
+            Ok(written(route.gives.status, APPLICATION_JSON, body))
+        }
+    }
+}
+
+/// Who calls, if the route has to know; the problem, if the caller may not.
+fn permitted(
+    permission: Permission,
+    engine: &Engine,
+    headers: &HeaderMap,
+) -> Result<Option<Actor>, Problem> {
+    match permission {
+        // Internal-only routes are not on the public listener's router at all.
+        Permission::Public | Permission::InternalOnly | Permission::Credential => Ok(None),
+        Permission::Operator => bearer(headers)
+            .and_then(|token| engine.operator(token))
+            .map(Some)
+            .ok_or_else(Problem::no_operator),
+    }
+}
+
+/// The token of the one `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+async fn tile(
+    engine: &Engine,
+    path: &str,
+    actor: Option<&Actor>,
+) -> Result<Response<AnswerBody>, Problem> {
+    let missing = || Problem::of(Code::RequestNotFound);
+    let path = path.strip_prefix("/audit/").and_then(Engine::parse_tile_path);
+    match (path.ok_or_else(missing)?, actor) {
+        (TilePath::Hashes { level, number, width }, _) => {
+            let hashes = engine.tile(level, number, width).await?.ok_or_else(missing)?;
+            let mut response = written(StatusCode::OK, OCTET_STREAM, hashes);
+            if width == TILE_WIDTH {
+                response.headers_mut().insert(CACHE_CONTROL, FOR_EVER);
+            }
+            Ok(response)
+        }
+        (TilePath::Entries { number, width }, Some(_)) => {
+            let entries = engine.entries(number, width).await?.ok_or_else(missing)?;
+            Ok(written(StatusCode::OK, OCTET_STREAM, entries))
+        }
+        (TilePath::Entries { .. }, None) => Err(Problem::no_operator()),
+    }
+}
+
+fn written(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Reads the query; a parameter that the route does not take is named.
+fn query_of(takes: Takes, text: Option<&str>) -> Result<Query<'_>, Problem> {
+    let query = Query::parse(text)
+        .map_err(|_| Problem::field("query", "The query is not percent-encoded UTF-8."))?;
+    let unknown = query.names().find(|name| !takes.query().contains(name)).map(shortened);
+    match unknown {
+        Some(name) => Err(Problem::field(name, "There is no such parameter.")),
+        None => Ok(query),
+    }
+}
+
+impl Input<'_> {
+    /// What the path names.
+    pub(crate) fn id(&self) -> ById {
+        ById { id: self.id.to_owned() }
+    }
+
+    /// Which page is asked for.
+    pub(crate) fn paging(&self) -> Result<Paging, Problem> {
+        let limit = match self.once("limit")? {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .ok()
+                    .filter(|limit| (1..=PAGE_MAX).contains(limit))
+                    .ok_or_else(|| Problem::field("limit", "A whole number from 1 to 200."))?,
+            ),
+        };
+        Ok(Paging { cursor: self.once("cursor")?.map(str::to_owned), limit })
+    }
+
+    fn once(&self, name: &'static str) -> Result<Option<&str>, Problem> {
+        match self.query.value(name) {
+            Value::Absent => Ok(None),
+            Value::Once(text) => Ok(Some(text)),
+            Value::Repeated => Err(Problem::field(name, "The parameter is there twice.")),
+        }
+    }
+
+    /// The body as a command's fields; the problem names the field that is wrong.
+    pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        // The derived readers would take an array of values in order, too.
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::because(
+                Code::RequestMalformed,
+                Cow::Borrowed("The body must be a JSON object."),
+            ));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| wrong_field::<T>(&self.body, &error))
+    }
+}
+
+/// Finds the field that `error` is about: a member that alone is refused for itself, or the name
+/// that the error itself has in backticks.
+fn wrong_field<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Problem {
+    let Ok(members) = serde_json::from_slice::<Map<String, Json>>(body) else {
+        return Problem::because(
+            Code::RequestMalformed,
+            Cow::Owned(format!(
+                "The body is not JSON, from line {}, column {} on.",
+                error.line(),
+                error.column()
+            )),
+        );
+    };
+    for (name, value) in members {
+        let alone = Json::Object(Map::from_iter([(name.clone(), value)]));
+        let Err(error) = serde_json::from_value::<T>(alone) else { continue };
+        let text = error.to_string();
+        if !text.starts_with(MISSING) {
+            return Problem::field(shortened(&name), reason(&text));
+        }
+    }
+    let text = error.to_string();
+    match text.split('`').nth(1) {
+        Some(name) => Problem::field(shortened(name), reason(&text)),
+        None => Problem::because(Code::RequestMalformed, Cow::Owned(reason(&text))),
+    }
+}
+
+const MISSING: &str = "missing field `";
+
+/// The reader's reason without the caller's own value in it.
+fn reason(text: &str) -> String {
+    if text.starts_with("unknown field") {
+        return "There is no such field.".to_owned();
+    }
+    if text.starts_with(MISSING) {
+        return "The field is required.".to_owned();
+    }
+    if text.starts_with("duplicate field") {
+        return "The field is there twice.".to_owned();
+    }
+    let reason = text.split_once(", expected ").map(|(_, expected)| expected);
+    let reason = reason.map_or_else(|| text.to_owned(), |expected| format!("Expected {expected}"));
+    match reason.split_once(" at line ") {
+        Some((reason, _)) => format!("{reason}."),
+        None => format!("{reason}."),
+    }
+}
+
+/// A caller's name for something, bounded for the answer.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tradewarden_engine::command::{AccountCreate, HaltEngage, LimitSet, WebhookCreate};
+
+    fn input(query: Option<&'static str>, body: &'static str) -> Input<'static> {
+        Input { id: "x", query: Query::parse(query).unwrap(), body: Bytes::from_static(body.as_bytes()) }
+    }
+
+    fn field(problem: &Problem) -> &str {
+        problem.named_field().unwrap_or_default()
+    }
+
+    fn field_of<T: DeserializeOwned>(body: &'static str) -> (String, String) {
+        let problem = input(None, body).body::<T>().err().unwrap();
+        assert_eq!(problem.code, Code::RequestMalformed);
+        (field(&problem).to_owned(), problem.detail.into_owned())
+    }
+
+    #[test]
+    fn the_wrong_field_is_named() {
+        for (body, field, detail) in [
+            (r#"{"name":"a","secret":"x"}"#, "secret", "There is no such field."),
+            (r#"{"allow":[]}"#, "name", "The field is required."),
+            (r#"{"name":"a","name":"b"}"#, "name", "The field is there twice."),
+            (r#"{"name":"a","rate_per_s":"fast"}"#, "rate_per_s", "Expected u32."),
+            (r#"{"name":"a","dry_run":1}"#, "dry_run", "Expected a boolean."),
+            (r#"["a"]"#, "", "The body must be a JSON object."),
+            ("", "", "The body must be a JSON object."),
+            (r#"{"name":"a""#, "", "The body is not JSON, from line 1, column 11 on."),
+        ] {
+            let found = field_of::<WebhookCreate>(body);
+            assert_eq!(found, (field.to_owned(), detail.to_owned()), "{body}");
+        }
+        assert_eq!(field_of::<AccountCreate>(r#"{"broker":"paper","name":"a","cash":"much"}"#).0, "cash");
+        assert_eq!(field_of::<HaltEngage>(r#"{"mode":"flatten"}"#).0, "mode");
+        assert_eq!(
+            field_of::<LimitSet>(r#"{"scope":"org","name":"max_luck","value":"1"}"#).0,
+            "name"
+        );
+    }
+
+    #[test]
+    fn a_whole_body_is_taken() {
+        let webhook: WebhookCreate = input(None, " {\"name\":\"a\"} ").body().unwrap();
+        assert_eq!((webhook.name.as_str(), webhook.dry_run), ("a", false));
+    }
+
+    #[test]
+    fn pages_are_bounded() {
+        let paging = input(Some("limit=200&cursor=abc"), "").paging().unwrap();
+        assert_eq!((paging.limit, paging.cursor.as_deref()), (Some(200), Some("abc")));
+        assert!(input(None, "").paging().unwrap().limit.is_none());
+        for query in ["limit=0", "limit=201", "limit=", "limit=-1", "limit=1&limit=2", "limit=1e2"] {
+            let problem = input(Some(query), "").paging().unwrap_err();
+            assert_eq!(field(&problem), "limit", "{query}");
+        }
+        let problem = query_of(Takes::Paging, Some("page=2")).unwrap_err();
+        assert_eq!(field(&problem), "page");
+    }
+
+    #[test]
+    fn one_bearer_token_is_read() {
+        let headers = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        assert_eq!(bearer(&headers(&["Bearer two_x"])), Some("two_x"));
+        assert_eq!(bearer(&headers(&["bearer  two_x"])), Some("two_x"));
+        assert_eq!(bearer(&headers(&["Basic two_x"])), None);
+        assert_eq!(bearer(&headers(&["Bearer"])), None);
+        assert_eq!(bearer(&headers(&["Bearer a", "Bearer b"])), None);
+        assert_eq!(bearer(&headers(&[])), None);
+    }
+}

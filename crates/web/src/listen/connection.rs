@@ -1,0 +1,284 @@
+//! The life of one connection: PROXY header, handshake, requests, end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::rt::Executor;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::activity::{Activity, Verdict, Watch, Watched, WatchedStream};
+use super::options::{ListenerOptions, ProxyProtocol, Transport};
+use super::seats::Seat;
+use super::{Admission, House, proxy_protocol};
+use crate::peer::Peer;
+use crate::tls::{ALPN_H2, Tls};
+
+/// What one HTTP/2 stream may send before the service has taken it, in bytes.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// What all streams of one HTTP/2 connection may send before it is taken, in bytes.
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// What is kept of the answers on one HTTP/2 stream until the peer takes it, in bytes.
+const STREAM_SEND_BYTES: usize = 64 * 1024;
+
+/// Serves one connection until either side ends it, a limit does, or `stop` resolves (whether a
+/// word was sent or the sender dropped): then requests under way are finished and none is taken.
+pub(super) async fn run<F, S, B>(
+    house: Arc<House<F>>,
+    socket: TcpStream,
+    address: SocketAddr,
+    admission: Admission,
+    mut stop: oneshot::Receiver<()>,
+) where
+    F: Fn(Peer) -> S + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let limit = Duration::from_millis(house.options.handshake_timeout_ms);
+    let opened = tokio::select! {
+        biased;
+        _ = &mut stop => return,
+        opened = timeout(limit, open(&house, socket, address, admission)) => opened,
+    };
+    let Opened { stream, peer, seat: _seat } = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(NotOpened::NoSeat)) => return house.counters.refused_by_address(),
+        Ok(Err(NotOpened::Handshake(cause))) => {
+            tracing::debug!(%address, %cause, "no handshake");
+            return house.counters.handshake_failed();
+        }
+        Err(_elapsed) => return house.counters.timed_out(),
+    };
+    let _open = house.counters.opened();
+    let service = (house.make_service)(peer);
+    match stream {
+        Stream::Tls(stream) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+            let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
+            serve(&house, *stream, protocol, service, stop).await;
+        }
+        Stream::Plain(stream) => serve(&house, stream, Protocol::Told, service, stop).await,
+    }
+}
+
+/// A connection on which HTTP may begin.
+struct Opened {
+    stream: Stream,
+    peer: Peer,
+    seat: Seat,
+}
+
+enum Stream {
+    Tls(Box<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+}
+
+enum NotOpened {
+    NoSeat,
+    Handshake(io::Error),
+}
+
+impl From<io::Error> for NotOpened {
+    fn from(cause: io::Error) -> Self {
+        Self::Handshake(cause)
+    }
+}
+
+async fn open<F>(
+    house: &House<F>,
+    mut socket: TcpStream,
+    address: SocketAddr,
+    admission: Admission,
+) -> Result<Opened, NotOpened> {
+    socket.set_nodelay(true)?;
+    let announced = match &house.options.proxy_protocol {
+        ProxyProtocol::Off => None,
+        ProxyProtocol::Required { .. } => proxy_protocol::read(&mut socket).await?,
+    };
+    let peer = Peer::plain(announced.unwrap_or(address));
+    let seat = match admission {
+        Admission::Seated(seat) => seat,
+        Admission::SeatedWhenAnnounced => {
+            house.seats.take(peer.address).ok_or(NotOpened::NoSeat)?
+        }
+    };
+    match &house.options.transport {
+        Transport::PlainLoopbackOnly => Ok(Opened { stream: Stream::Plain(socket), peer, seat }),
+        Transport::Tls(tls) => {
+            let stream = handshake(tls, socket).await?;
+            let client_certificate = stream
+                .get_ref()
+                .1
+                .peer_certificates()
+                .and_then(|chain| chain.first())
+                .map(|certificate| certificate.to_vec());
+            let peer = Peer { client_certificate, tls: true, ..peer };
+            Ok(Opened { stream: Stream::Tls(Box::new(stream)), peer, seat })
+        }
+    }
+}
+
+/// Reads the client's first message, and only then decides by the host name in it what to offer.
+async fn handshake(tls: &Tls, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let config = tls.config_for(start.client_hello().server_name());
+    start.into_stream(config).await
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
+    /// What the peer's first bytes say; only where no handshake settled it.
+    Told,
+}
+
+async fn serve<F, T, S, B>(
+    house: &House<F>,
+    stream: T,
+    protocol: Protocol,
+    service: S,
+    mut stop: oneshot::Receiver<()>,
+) where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let House { options, counters, .. } = house;
+    let activity = Arc::new(Activity::default());
+    let mut watch = Watch::new(
+        Arc::clone(&activity),
+        Duration::from_millis(options.header_read_timeout_ms),
+        Duration::from_millis(options.idle_timeout_ms),
+        Instant::now(),
+    );
+    let mut ticks = interval_at(Instant::now() + watch.tick(), watch.tick());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+    let streams = StreamTasks::default();
+    let _ended_with_the_connection = EndStreams(streams.clone());
+    let http = http(options, protocol, streams);
+    let connection = http.serve_connection(
+        TokioIo::new(WatchedStream { stream, activity: Arc::clone(&activity) }),
+        Watched { service, activity, header_count_max: options.header_count_max },
+    );
+    let mut connection = pin!(connection);
+    let mut closing = Closing::No;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(cause) = ended {
+                    tracing::debug!(cause, "a connection broke");
+                }
+                return;
+            }
+            _ = &mut stop, if !matches!(closing, Closing::Stopped) => {
+                closing = Closing::Stopped;
+                connection.as_mut().graceful_shutdown();
+            }
+            now = ticks.tick() => match (watch.judge(now), &closing) {
+                (Verdict::Stay, _) => {}
+                (Verdict::HeadersTooSlow, _) => return counters.timed_out(),
+                (Verdict::Idle, Closing::No) => {
+                    counters.closed_idle();
+                    closing = Closing::Idle;
+                    connection.as_mut().graceful_shutdown();
+                }
+                // One tick was its time to say goodbye.
+                (Verdict::Idle, Closing::Idle | Closing::Stopped) => return,
+            },
+        }
+    }
+}
+
+/// Whether a connection was told to come to its end, and why.
+enum Closing {
+    No,
+    Idle,
+    Stopped,
+}
+
+fn http(
+    options: &ListenerOptions,
+    protocol: Protocol,
+    streams: StreamTasks,
+) -> auto::Builder<StreamTasks> {
+    let mut http = auto::Builder::new(streams);
+    http.http1()
+        .timer(TokioTimer::new())
+        // The watch does this, without a timer for each request.
+        .header_read_timeout(None)
+        .max_buf_size(usize::try_from(options.header_bytes_max).unwrap_or(usize::MAX))
+        .max_headers(options.header_count_max);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(options.streams_per_connection_max)
+        .max_header_list_size(options.header_bytes_max)
+        .max_pending_accept_reset_streams(options.pending_reset_streams_max)
+        .max_local_error_reset_streams(options.error_reset_streams_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(STREAM_SEND_BYTES)
+        .keep_alive_interval(Duration::from_millis(options.ping_interval_ms))
+        .keep_alive_timeout(Duration::from_millis(options.ping_timeout_ms));
+    match protocol {
+        Protocol::Http1 => http.http1_only(),
+        Protocol::Http2 => http.http2_only(),
+        Protocol::Told => http,
+    }
+}
+
+/// The tasks that hyper starts for the streams of one HTTP/2 connection.
+#[derive(Clone, Default)]
+struct StreamTasks {
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl<T> Executor<T> for StreamTasks
+where
+    T: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: T) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(ended) = tasks.try_join_next() {
+            if let Err(cause) = ended
+                && cause.is_panic()
+            {
+                tracing::error!(%cause, "a stream ended in a panic");
+            }
+        }
+        tasks.spawn(stream);
+    }
+}
+
+/// Ends the streams when their connection ends, in whatever way it does.
+struct EndStreams(StreamTasks);
+
+impl Drop for EndStreams {
+    fn drop(&mut self) {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}

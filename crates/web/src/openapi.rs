@@ -1,0 +1,195 @@
+//! The `OpenAPI` 3.1 document, made from the table of routes.
+
+use hyper::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use crate::api::PAGE_MAX;
+use crate::problem::{PROBLEM_JSON, status_of};
+use crate::route::{Permission, ROUTES, Route, Shape, Takes};
+use crate::schema::{self, reference};
+
+const JSON: &str = "application/json";
+
+/// The document.
+pub(crate) fn document() -> Value {
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for route in ROUTES {
+        let method = route.method.as_str().to_ascii_lowercase();
+        paths.entry(written_path(route)).or_default().insert(method, operation(route));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tradewarden",
+            "description": "A security-first trading gateway. Amounts are decimal strings, times \
+                            are RFC 3339 in UTC, identifiers have a prefix that says of what. \
+                            Errors are problems (RFC 9457) with a code from a closed list.",
+            "version": "v1",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schema::all(),
+            "securitySchemes": {
+                "operator": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The token in the file `operator-token` of the data directory.",
+                },
+                "webhookQuery": {
+                    "type": "apiKey", "in": "query", "name": "secret",
+                    "description": "The webhook's secret.",
+                },
+                "webhookHeader": {
+                    "type": "apiKey", "in": "header", "name": "X-Webhook-Secret",
+                    "description": "The webhook's secret.",
+                },
+                "webhookSignature": {
+                    "type": "apiKey", "in": "header", "name": "webhook-signature",
+                    "description": "Standard Webhooks 1.0.0, with `webhook-id` and \
+                                    `webhook-timestamp`.",
+                },
+            },
+        },
+    })
+}
+
+/// The path as `OpenAPI` writes it: the rest of a path is a parameter like others.
+fn written_path(route: &Route) -> String {
+    route.path.replace("{*", "{")
+}
+
+fn operation(route: &Route) -> Value {
+    let mut operation = json!({
+        "operationId": operation_id(route),
+        "summary": route.summary,
+        "parameters": parameters(route),
+        "security": security(route.permission),
+        "responses": responses(route),
+    });
+    let body = match route.takes {
+        Takes::Nothing | Takes::Paging => None,
+        Takes::Body(name) => Some(json!({
+            "required": true, "content": {JSON: {"schema": {"$ref": reference(name)}}},
+        })),
+        Takes::OptionalBody(name) => Some(json!({
+            "required": false, "content": {JSON: {"schema": {"$ref": reference(name)}}},
+        })),
+        Takes::Signal => Some(json!({
+            "required": true,
+            "description": "Read by its content, whatever its content type: Tradewarden's own form, \
+                            TradersPost's, or the sender's own by the webhook's mapping. The \
+                            member `secret` may hold the webhook's secret.",
+            "content": {JSON: {"schema": {"type": "object"}}, "text/plain": {}},
+        })),
+    };
+    if let (Some(body), Some(members)) = (body, operation.as_object_mut()) {
+        members.insert("requestBody".to_owned(), body);
+    }
+    operation
+}
+
+/// For example `get_api_v1_orders_id`: unique, because method and path are.
+fn operation_id(route: &Route) -> String {
+    let mut id = route.method.as_str().to_ascii_lowercase();
+    for word in route.path.split(|letter: char| !letter.is_ascii_alphanumeric()) {
+        if !word.is_empty() {
+            id.push('_');
+            id.push_str(word);
+        }
+    }
+    id
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let in_path = route.path.split('{').skip(1).filter_map(|rest| {
+        let name = rest.split('}').next()?.trim_start_matches('*');
+        Some(json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+    });
+    let in_query = route.takes.query().iter().filter_map(|name| {
+        let (schema, about) = match *name {
+            "limit" => (
+                json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": 50}),
+                "At most so many.",
+            ),
+            "cursor" => (json!({"type": "string"}), "The `next` of the page before."),
+            "dry_run" => (json!({"type": "boolean"}), "Judge the signal, trade nothing."),
+            // The secret is a security scheme.
+            _ => return None,
+        };
+        Some(json!({
+            "name": name, "in": "query", "required": false, "description": about, "schema": schema,
+        }))
+    });
+    in_path.chain(in_query).collect()
+}
+
+/// Any one of the list is enough.
+fn security(permission: Permission) -> Value {
+    match permission {
+        Permission::Public | Permission::InternalOnly => json!([]),
+        Permission::Operator => json!([{"operator": []}]),
+        Permission::Credential => json!([
+            {"webhookQuery": []}, {"webhookHeader": []}, {"webhookSignature": []},
+            // In the body, which a security scheme cannot say.
+            {},
+        ]),
+    }
+}
+
+fn responses(route: &Route) -> Map<String, Value> {
+    let mut responses = Map::new();
+    let content = content(route.gives.shape);
+    if matches!(route.takes, Takes::Signal) {
+        responses.insert(
+            StatusCode::OK.as_str().to_owned(),
+            json!({"description": "A duplicate, skipped, or a dry run.", "content": content}),
+        );
+    }
+    if route.gives.shape == Shape::One("Readiness") {
+        responses.insert(
+            StatusCode::SERVICE_UNAVAILABLE.as_str().to_owned(),
+            json!({"description": "Not ready.", "content": content}),
+        );
+    }
+    let description = match route.gives.status {
+        StatusCode::ACCEPTED => "Journaled durably; orders go out.",
+        StatusCode::CREATED => "Done, durably.",
+        _ => "Yes.",
+    };
+    responses.insert(
+        route.gives.status.as_str().to_owned(),
+        json!({"description": description, "content": content}),
+    );
+    let mut problems: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for code in route.codes() {
+        let status = status_of(code);
+        problems.entry(status.as_str().to_owned()).or_default().push(code.text());
+    }
+    for (status, codes) in problems {
+        responses.insert(status, problem(&format!("`{}`", codes.join("`, `"))));
+    }
+    if matches!(route.permission, Permission::Operator) && route.method != Method::GET {
+        responses.insert("default".to_owned(), problem("Another rule said no; `code` names it."));
+    }
+    responses
+}
+
+fn problem(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": reference("Problem")}}},
+    })
+}
+
+fn content(shape: Shape) -> Value {
+    match shape {
+        Shape::One(name) => json!({JSON: {"schema": {"$ref": reference(name)}}}),
+        Shape::PageOf(name) => json!({JSON: {"schema": schema::page_of(name)}}),
+        Shape::Other(content_type) => json!({content_type: {}}),
+    }
+}
+
+#[cfg(test)]
+mod tests;

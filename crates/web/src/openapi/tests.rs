@@ -1,0 +1,120 @@
+//! The document against the table, against itself, and against the copy in `docs/`.
+
+use super::*;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Every value in the document, with the names that lead to it.
+fn walk(value: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
+    visit(path, value);
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                walk(member, &format!("{path}/{name}"), visit);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| walk(item, path, visit)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_route_is_in_the_document_and_nothing_else_is() {
+    let document = document();
+    let mut written = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            assert!(operation["responses"].as_object().is_some_and(|all| !all.is_empty()));
+            assert!(operation["security"].is_array());
+            written.insert((method.to_ascii_uppercase(), path.clone()));
+        }
+    }
+    let table: BTreeSet<_> =
+        ROUTES.iter().map(|route| (route.method.to_string(), written_path(route))).collect();
+    assert_eq!(written, table);
+    assert_eq!(table.len(), ROUTES.len());
+}
+
+#[test]
+fn every_reference_resolves_and_every_schema_is_used() {
+    let document = document();
+    let mut used = BTreeSet::new();
+    walk(&document, "", &mut |path, value| {
+        if path.ends_with("/$ref") {
+            let pointer = value.as_str().unwrap().trim_start_matches('#');
+            assert!(document.pointer(pointer).is_some(), "{pointer} does not resolve");
+            used.insert(pointer.rsplit('/').next().unwrap().to_owned());
+        }
+    });
+    let schemas: BTreeSet<_> =
+        document["components"]["schemas"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(used, schemas);
+}
+
+#[test]
+fn names_are_unique_and_permissions_are_stated() {
+    let ids: BTreeSet<_> = ROUTES.iter().map(operation_id).collect();
+    assert_eq!(ids.len(), ROUTES.len());
+    let document = document();
+    let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+    for route in ROUTES {
+        let operation = operation(route);
+        let security = operation["security"].as_array().unwrap();
+        for scheme in security.iter().flat_map(|one| one.as_object().unwrap().keys()) {
+            assert!(schemes.contains_key(scheme), "{scheme}");
+        }
+        let is_open = matches!(route.permission, Permission::Public | Permission::InternalOnly);
+        assert_eq!(security.is_empty(), is_open, "{}", route.path);
+        let has_401 = operation["responses"].get("401").is_some();
+        assert_eq!(has_401, !is_open, "{}", route.path);
+        let in_path = route.path.matches('{').count();
+        let parameters = operation["parameters"].as_array().unwrap();
+        assert_eq!(parameters.iter().filter(|one| one["in"] == "path").count(), in_path);
+    }
+}
+
+#[test]
+fn the_reference_in_docs_is_up_to_date() {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap();
+    text.push('\n');
+    assert_written("openapi.json", &text);
+    assert_written("api.md", &table_of_routes());
+}
+
+fn table_of_routes() -> String {
+    let mut text = String::from(
+        "# API\n\nGenerated from the table of routes in `crates/web/src/route.rs`; the shapes are in \
+         [openapi.json](openapi.json).\n`Operator` is `Authorization: Bearer` with the token in \
+         `operator-token` of the data directory. Any other path is 404\n`request.not_found`, any \
+         other method 405 `request.method`.\n\n\
+         | method | path | who | what | answer | problems |\n|---|---|---|---|---|---|\n",
+    );
+    for route in ROUTES {
+        let who = match route.permission {
+            Permission::Public => "anyone",
+            Permission::Credential => "the webhook's sender",
+            Permission::Operator => "operator",
+            Permission::InternalOnly => "internal listener",
+        };
+        let codes: Vec<_> = route.codes().iter().map(|code| format!("`{code}`")).collect();
+        let (method, path) = (&route.method, route.path);
+        let (what, status) = (route.summary, route.gives.status.as_u16());
+        let codes = codes.join(", ");
+        writeln!(text, "| {method} | `{path}` | {who} | {what} | {status} | {codes} |").unwrap();
+    }
+    text
+}
+
+/// Compares a generated file with the one in `docs/reference`, and writes it anew if they differ.
+fn assert_written(name: &str, text: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    let file = folder.join(name);
+    // A checkout may have other line ends.
+    let found = std::fs::read_to_string(&file).unwrap_or_default().replace("\r\n", "\n");
+    if found != text {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&file, text).unwrap();
+        panic!("docs/reference/{name} was out of date and has been written anew: commit it");
+    }
+}

@@ -1,0 +1,460 @@
+//! Every route there is: one table. The router and the `OpenAPI` document are both made from it.
+
+use hyper::{Method, StatusCode};
+use tradewarden_domain::code::{Class, Code};
+use tradewarden_engine::command::Command;
+
+use crate::api::Input;
+use crate::page::{self, Page};
+use crate::problem::{Problem, status_of};
+use crate::service::Site;
+
+/// Who may call a route. There is no route without one, and none is assumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Anyone.
+    Public,
+    /// Whoever shows the credential of the webhook named in the path; the engine judges it.
+    Credential,
+    /// The holder of the operator's token.
+    Operator,
+    /// Anyone, but on the internal listener only: on the public one the route does not exist.
+    InternalOnly,
+}
+
+/// One row: a method on a path.
+#[derive(Debug)]
+pub struct Route {
+    /// The method. `HEAD` comes with `GET`.
+    pub method: Method,
+    /// The path, with its parameters in braces; `{*name}` takes the rest of it.
+    pub path: &'static str,
+    /// Who may call it.
+    pub permission: Permission,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    pub(crate) takes: Takes,
+    pub(crate) gives: Gives,
+    pub(crate) handler: Handler,
+}
+
+/// What a request carries beyond its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Nothing,
+    /// `limit` and `cursor` in the query.
+    Paging,
+    /// A JSON object of this schema.
+    Body(&'static str),
+    /// The same, and no body means an empty object.
+    OptionalBody(&'static str),
+    /// A sender's own body and credentials.
+    Signal,
+}
+
+/// What the answer is if nothing is wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gives {
+    pub(crate) status: StatusCode,
+    pub(crate) shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A JSON object of this schema.
+    One(&'static str),
+    /// A page of such objects.
+    PageOf(&'static str),
+    /// Something else than one of our objects, by its content type.
+    Other(&'static str),
+}
+
+/// What makes the answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Handler {
+    /// The webhook intake.
+    Signal,
+    /// The engine, by a command.
+    Command(fn(&Input<'_>) -> Result<Command, Problem>),
+    /// This crate itself, at once.
+    Page(fn(&Site) -> Page),
+    /// The newest checkpoint of the audit log.
+    Checkpoint,
+    /// A tile of the audit log, or the entries behind one.
+    Tile,
+}
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Signal => "Signal",
+            Self::Command(_) => "Command",
+            Self::Page(_) => "Page",
+            Self::Checkpoint => "Checkpoint",
+            Self::Tile => "Tile",
+        })
+    }
+}
+
+impl Gives {
+    const fn one(schema: &'static str) -> Self {
+        Self { status: StatusCode::OK, shape: Shape::One(schema) }
+    }
+
+    const fn created(schema: &'static str) -> Self {
+        Self { status: StatusCode::CREATED, shape: Shape::One(schema) }
+    }
+
+    const fn page_of(schema: &'static str) -> Self {
+        Self { status: StatusCode::OK, shape: Shape::PageOf(schema) }
+    }
+
+    const fn other(content_type: &'static str) -> Self {
+        Self { status: StatusCode::OK, shape: Shape::Other(content_type) }
+    }
+}
+
+impl Takes {
+    /// The parameters that may stand in the query.
+    pub(crate) const fn query(self) -> &'static [&'static str] {
+        match self {
+            Self::Paging => &["limit", "cursor"],
+            Self::Signal => &["secret", "dry_run"],
+            Self::Nothing | Self::Body(_) | Self::OptionalBody(_) => &[],
+        }
+    }
+}
+
+impl Route {
+    /// The last parameter in the path, if it has one.
+    pub(crate) fn parameter(&self) -> Option<&'static str> {
+        let (_, rest) = self.path.split_once('{')?;
+        rest.split('}').next().map(|name| name.trim_start_matches('*'))
+    }
+
+    /// Whether the listener that `exposure` names has this route.
+    pub(crate) fn is_on(&self, exposure: crate::service::Exposure) -> bool {
+        self.permission != Permission::InternalOnly
+            || exposure == crate::service::Exposure::Internal
+    }
+
+    /// Every code with which it may answer a problem, sorted by status.
+    pub(crate) fn codes(&self) -> Vec<Code> {
+        let mut codes: Vec<Code> =
+            Code::ALL.iter().copied().filter(|code| self.may_answer(*code)).collect();
+        codes.sort_by_key(|code| status_of(*code));
+        codes
+    }
+
+    fn may_answer(&self, code: Code) -> bool {
+        let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
+        let asks_engine = !matches!(self.handler, Handler::Page(_));
+        match (self.takes, code) {
+            (Takes::Signal, Code::RequestMalformed) => true,
+            (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
+            (Takes::Signal, _) => !matches!(code.class(), Class::Skip | Class::Order),
+            (_, Code::Unauthenticated) => self.permission == Permission::Operator,
+            (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
+            (takes, Code::RequestMalformed) => takes_body || takes == Takes::Paging,
+            (_, Code::RequestNotFound) => {
+                takes_body || self.parameter().is_some() || matches!(self.handler, Handler::Checkpoint)
+            }
+            (_, Code::NotDurable) => asks_engine,
+            _ => false,
+        }
+    }
+}
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+
+use Handler::{Checkpoint, Signal, Tile};
+use Permission::{Credential, InternalOnly, Operator, Public};
+
+const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
+    Handler::Command(make)
+}
+
+/// The table.
+pub const ROUTES: &[Route] = &[
+    Route {
+        method: POST,
+        path: "/api/v1/webhooks/{id}",
+        permission: Credential,
+        summary: "Takes a signal. The id is the webhook's token.",
+        takes: Takes::Signal,
+        gives: Gives { status: StatusCode::ACCEPTED, shape: Shape::One("SignalAnswer") },
+        handler: Signal,
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/webhooks",
+        permission: Operator,
+        summary: "Lists webhooks.",
+        takes: Takes::Nothing,
+        gives: Gives::page_of("Webhook"),
+        handler: command(|_| Ok(Command::WebhookList)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/webhooks",
+        permission: Operator,
+        summary: "Makes a webhook; the answer holds its secrets, once.",
+        takes: Takes::Body("WebhookCreate"),
+        gives: Gives::created("Webhook"),
+        handler: command(|input| input.body().map(Command::WebhookCreate)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/webhooks/{id}",
+        permission: Operator,
+        summary: "Shows a webhook.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Webhook"),
+        handler: command(|input| Ok(Command::WebhookShow(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/signals",
+        permission: Operator,
+        summary: "Lists signals with their decision traces, newest first.",
+        takes: Takes::Paging,
+        gives: Gives::page_of("Signal"),
+        handler: command(|input| input.paging().map(Command::SignalList)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/signals/{id}",
+        permission: Operator,
+        summary: "Shows a signal with its decision trace and its orders.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Signal"),
+        handler: command(|input| Ok(Command::SignalShow(input.id()))),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/signals/{id}/replay",
+        permission: Operator,
+        summary: "Judges a stored signal by today's rules, without an order.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Signal"),
+        handler: command(|input| Ok(Command::SignalReplay(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/orders",
+        permission: Operator,
+        summary: "Lists orders, newest first.",
+        takes: Takes::Paging,
+        gives: Gives::page_of("Order"),
+        handler: command(|input| input.paging().map(Command::OrderList)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/orders/{id}",
+        permission: Operator,
+        summary: "Shows an order.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Order"),
+        handler: command(|input| Ok(Command::OrderShow(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/positions",
+        permission: Operator,
+        summary: "Lists positions.",
+        takes: Takes::Nothing,
+        gives: Gives::page_of("Position"),
+        handler: command(|_| Ok(Command::PositionList)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/accounts",
+        permission: Operator,
+        summary: "Lists accounts.",
+        takes: Takes::Nothing,
+        gives: Gives::page_of("Account"),
+        handler: command(|_| Ok(Command::AccountList)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/accounts",
+        permission: Operator,
+        summary: "Makes an account.",
+        takes: Takes::Body("AccountCreate"),
+        gives: Gives::created("Account"),
+        handler: command(|input| input.body().map(Command::AccountCreate)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/accounts/{id}",
+        permission: Operator,
+        summary: "Shows an account.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Account"),
+        handler: command(|input| Ok(Command::AccountShow(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/strategies",
+        permission: Operator,
+        summary: "Lists strategies.",
+        takes: Takes::Nothing,
+        gives: Gives::page_of("Strategy"),
+        handler: command(|_| Ok(Command::StrategyList)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/strategies",
+        permission: Operator,
+        summary: "Makes a strategy.",
+        takes: Takes::Body("StrategyCreate"),
+        gives: Gives::created("Strategy"),
+        handler: command(|input| input.body().map(Command::StrategyCreate)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/strategies/{id}",
+        permission: Operator,
+        summary: "Shows a strategy.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Strategy"),
+        handler: command(|input| Ok(Command::StrategyShow(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/limits",
+        permission: Operator,
+        summary: "Lists limits.",
+        takes: Takes::Nothing,
+        gives: Gives::page_of("Limit"),
+        handler: command(|_| Ok(Command::LimitList)),
+    },
+    Route {
+        method: PUT,
+        path: "/api/v1/limits",
+        permission: Operator,
+        summary: "Sets a limit: makes a new version of the limits.",
+        takes: Takes::Body("LimitSet"),
+        gives: Gives::created("Limit"),
+        handler: command(|input| input.body().map(Command::LimitSet)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/halts",
+        permission: Operator,
+        summary: "Lists the halts that are engaged.",
+        takes: Takes::Nothing,
+        gives: Gives::page_of("Halt"),
+        handler: command(|_| Ok(Command::HaltStatus)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/halts",
+        permission: Operator,
+        summary: "Engages a halt; without a body, one that blocks the whole organization.",
+        takes: Takes::OptionalBody("HaltEngage"),
+        gives: Gives::created("Halt"),
+        handler: command(|input| input.body().map(Command::HaltEngage)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/halts/{id}/resume",
+        permission: Operator,
+        summary: "Ends a halt.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Halt"),
+        handler: command(|input| Ok(Command::HaltResume(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/findings",
+        permission: Operator,
+        summary: "Lists findings, newest first.",
+        takes: Takes::Paging,
+        gives: Gives::page_of("Finding"),
+        handler: command(|input| input.paging().map(Command::FindingList)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/audit/proof/{id}",
+        permission: Operator,
+        summary: "Proves that an entry, or the entry about an object, is in the audit log.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Proof"),
+        handler: command(|input| Ok(Command::AuditProve(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/time",
+        permission: Public,
+        summary: "Tells the time.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Time"),
+        handler: Handler::Page(page::time),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/openapi.json",
+        permission: Public,
+        summary: "This document.",
+        takes: Takes::Nothing,
+        gives: Gives::one("OpenApi"),
+        handler: Handler::Page(page::openapi),
+    },
+    Route {
+        method: GET,
+        path: "/livez",
+        permission: Public,
+        summary: "Whether the process serves.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Liveness"),
+        handler: Handler::Page(page::livez),
+    },
+    Route {
+        method: GET,
+        path: "/readyz",
+        permission: Public,
+        summary: "Whether signals can be taken, and if not (503), why.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Readiness"),
+        handler: Handler::Page(page::readyz),
+    },
+    Route {
+        method: GET,
+        path: "/metrics",
+        permission: InternalOnly,
+        summary: "Counters for Prometheus; on the internal listener only.",
+        takes: Takes::Nothing,
+        gives: Gives::other(crate::metrics::EXPOSITION),
+        handler: Handler::Page(page::metrics),
+    },
+    Route {
+        method: GET,
+        path: "/audit/checkpoint",
+        permission: Public,
+        summary: "The newest signed checkpoint of the audit log (C2SP tlog-checkpoint).",
+        takes: Takes::Nothing,
+        gives: Gives::other(crate::service::TEXT_PLAIN),
+        handler: Checkpoint,
+    },
+    Route {
+        method: GET,
+        path: "/audit/tile/entries/{*path}",
+        permission: Operator,
+        summary: "A bundle of entries of the audit log (C2SP tlog-tiles).",
+        takes: Takes::Nothing,
+        gives: Gives::other(crate::service::OCTET_STREAM),
+        handler: Tile,
+    },
+    Route {
+        method: GET,
+        path: "/audit/tile/{level}/{*path}",
+        permission: Public,
+        summary: "A tile of hashes of the audit log (C2SP tlog-tiles).",
+        takes: Takes::Nothing,
+        gives: Gives::other(crate::service::OCTET_STREAM),
+        handler: Tile,
+    },
+];

@@ -1,0 +1,168 @@
+//! The shapes of what is sent and taken, for the `OpenAPI` document: one table, by hand, because
+//! the engine that owns the types knows no HTTP. Tests hold it against the types themselves.
+
+use serde_json::{Map, Value, json};
+use tradewarden_domain::code::Code;
+use tradewarden_domain::halt::HaltMode;
+use tradewarden_domain::limit::LimitName;
+use tradewarden_domain::order::{OrderState, OrderType, Side, TimeInForce};
+use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
+
+use Kind::{
+    Amount, Any, Count, Flag, Id, Instant, List, Named, NullableText, OneOf, Range, Text, Texts,
+};
+
+/// One object.
+struct Schema {
+    name: &'static str,
+    about: &'static str,
+    /// Whether another member is an error (what we take) or may come one day (what we send).
+    closed: bool,
+    fields: &'static [Field],
+}
+
+/// One member.
+struct Field {
+    name: &'static str,
+    kind: Kind,
+    required: bool,
+    about: &'static str,
+}
+
+enum Kind {
+    Text,
+    NullableText,
+    Texts,
+    Flag,
+    /// A decimal number as text.
+    Amount,
+    Instant,
+    /// A whole number that is not negative.
+    Count,
+    /// A whole number within bounds.
+    Range(u32, u32),
+    /// An identifier with this prefix.
+    Id(&'static str),
+    /// One of these words.
+    OneOf(fn() -> Vec<&'static str>),
+    /// Another schema of this table.
+    Named(&'static str),
+    /// A list of another schema.
+    List(&'static str),
+    /// A JSON object of the caller's making.
+    Any,
+}
+
+const fn must(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field { name, kind, required: true, about }
+}
+
+const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field { name, kind, required: false, about }
+}
+
+/// All schemas, by name.
+pub(crate) fn all() -> Map<String, Value> {
+    let mut schemas: Map<String, Value> =
+        SCHEMAS.iter().map(|schema| (schema.name.to_owned(), object(schema))).collect();
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.text()).collect();
+    schemas.insert(
+        "Code".to_owned(),
+        json!({"type": "string", "description": "A stable reason.", "enum": codes}),
+    );
+    schemas.insert(
+        "OpenApi".to_owned(),
+        json!({"type": "object", "description": "An OpenAPI 3.1 document."}),
+    );
+    schemas
+}
+
+fn object(schema: &Schema) -> Value {
+    let properties: Map<String, Value> =
+        schema.fields.iter().map(|field| (field.name.to_owned(), property(field))).collect();
+    let required: Vec<_> =
+        schema.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    let mut object = json!({
+        "type": "object",
+        "description": schema.about,
+        "properties": properties,
+    });
+    if let Some(members) = object.as_object_mut() {
+        if !required.is_empty() {
+            members.insert("required".to_owned(), json!(required));
+        }
+        if schema.closed {
+            members.insert("additionalProperties".to_owned(), json!(false));
+        }
+    }
+    object
+}
+
+fn property(field: &Field) -> Value {
+    let mut property = match field.kind {
+        Text => json!({"type": "string"}),
+        NullableText => json!({"type": ["string", "null"]}),
+        Texts => json!({"type": "array", "items": {"type": "string"}}),
+        Flag => json!({"type": "boolean"}),
+        Amount => json!({"type": "string", "pattern": AMOUNT_PATTERN}),
+        Instant => json!({"type": "string", "format": "date-time"}),
+        Count => json!({"type": "integer", "format": "int64", "minimum": 0}),
+        Range(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Id(prefix) => json!({"type": "string", "pattern": format!("^{prefix}{ID_PATTERN}$")}),
+        OneOf(words) => json!({"type": "string", "enum": words()}),
+        Named(name) => json!({"$ref": reference(name)}),
+        List(name) => json!({"type": "array", "items": {"$ref": reference(name)}}),
+        Any => json!({"type": "object"}),
+    };
+    if let Some(members) = property.as_object_mut() {
+        members.insert("description".to_owned(), json!(field.about));
+    }
+    property
+}
+
+/// Where a schema is found in the document.
+pub(crate) fn reference(name: &str) -> String {
+    format!("#/components/schemas/{name}")
+}
+
+/// A page of such objects.
+pub(crate) fn page_of(name: &str) -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "items": {"type": "array", "items": {"$ref": reference(name)}},
+            "next": {
+                "type": ["string", "null"],
+                "description": "Give it as `cursor` to read on; null at the end.",
+            },
+        },
+        "required": ["items", "next"],
+    })
+}
+
+const AMOUNT_PATTERN: &str = "^-?[0-9]{1,11}(\\.[0-9]{1,8})?$";
+const ID_PATTERN: &str = "[0-7][0-9a-hjkmnp-tv-z]{25}";
+
+fn texts<T: Copy>(all: &[T], text: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|word| text(*word)).collect()
+}
+
+const SIDE: Kind = OneOf(|| texts(Side::ALL, Side::text));
+const ORDER_TYPE: Kind = OneOf(|| texts(OrderType::ALL, OrderType::text));
+const TIME_IN_FORCE: Kind = OneOf(|| texts(TimeInForce::ALL, TimeInForce::text));
+const ORDER_STATE: Kind = OneOf(|| texts(OrderState::ALL, OrderState::text));
+const SIZING: Kind = OneOf(|| texts(Sizing::ALL, Sizing::text));
+const ON_OPPOSITE: Kind = OneOf(|| texts(OnOpposite::ALL, OnOpposite::text));
+const PYRAMIDING: Kind = OneOf(|| texts(Pyramiding::ALL, Pyramiding::text));
+const SYMBOL_SOURCE: Kind = OneOf(|| texts(SymbolSource::ALL, SymbolSource::text));
+const HALT_MODE: Kind = OneOf(|| texts(HaltMode::ALL, HaltMode::text));
+const LIMIT_NAME: Kind = OneOf(|| texts(LimitName::ALL, LimitName::text));
+const ANSWERED: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run"]);
+const OUTCOME: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run", "refused"]);
+const ACTIVITY: Kind = OneOf(|| vec!["active", "disabled"]);
+
+mod table;
+use table::SCHEMAS;
+
+#[cfg(test)]
+mod tests;

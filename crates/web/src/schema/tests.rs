@@ -1,0 +1,295 @@
+//! The table against the types it describes: each with everything in it, and with nothing that may
+//! be absent.
+
+use super::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+use tradewarden_domain::check::{Check, Outcome};
+use tradewarden_domain::id;
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_engine::command::{
+    AccountCreate, HaltEngage, LimitSet, StrategyCreate, WebhookCreate,
+};
+use tradewarden_engine::intake::{AccountResult, SignalStatus};
+use tradewarden_engine::view::{
+    AccountView, FindingView, HaltView, LimitView, OrderView, Page, PositionView, ProofView,
+    SignalView, StrategyPosition, StrategyView, WebhookView,
+};
+
+fn names(value: &Value) -> BTreeSet<String> {
+    value.as_object().unwrap().keys().cloned().collect()
+}
+
+/// The properties of a schema: all, and those that must be there.
+fn properties(name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let schema = all().remove(name).unwrap();
+    let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let required = required.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    (names(&schema["properties"]), required)
+}
+
+fn assert_sent(name: &str, full: &impl Serialize, bare: &impl Serialize) {
+    let (every, required) = properties(name);
+    assert_eq!(names(&serde_json::to_value(full).unwrap()), every, "{name}, full");
+    assert_eq!(names(&serde_json::to_value(bare).unwrap()), required, "{name}, bare");
+}
+
+/// A full sample is taken and written again with every property; without any one of the required
+/// members it is not taken.
+fn assert_taken<T: DeserializeOwned + Serialize>(name: &str, sample: &Value) {
+    let (every, required) = properties(name);
+    assert_eq!(names(sample), every, "{name}, sample");
+    let taken: T = serde_json::from_value(sample.clone()).unwrap();
+    assert_eq!(names(&serde_json::to_value(&taken).unwrap()), every, "{name}, taken");
+    for member in names(sample) {
+        let mut without = sample.clone();
+        without.as_object_mut().unwrap().remove(&member);
+        let refused = serde_json::from_value::<T>(without).is_err();
+        assert_eq!(refused, required.contains(&member), "{name} without {member}");
+    }
+}
+
+fn id<K>() -> id::Id<K> {
+    id::Id::from_bytes([1; 16])
+}
+
+fn symbol() -> Symbol {
+    "ES".parse().unwrap()
+}
+
+const ONE: Quantity = Quantity::from_units(100_000_000);
+const PRICE: Price = Price::from_units(100_000_000);
+const AT: Timestamp = Timestamp::from_unix_micros(1);
+
+fn text() -> String {
+    "x".to_owned()
+}
+
+fn empty_list() -> Box<RawValue> {
+    RawValue::from_string("[]".to_owned()).unwrap()
+}
+
+fn order(code: Option<Code>, is_full: bool) -> OrderView {
+    OrderView {
+        id: id(),
+        signal_id: is_full.then(id),
+        account_id: id(),
+        strategy_id: is_full.then(id),
+        symbol: symbol(),
+        side: Side::Buy,
+        order_type: OrderType::Market,
+        time_in_force: TimeInForce::Day,
+        quantity: ONE,
+        filled_quantity: ONE,
+        average_price: is_full.then_some(PRICE),
+        limit_price: is_full.then_some(PRICE),
+        stop_price: is_full.then_some(PRICE),
+        state: OrderState::Filled,
+        reduce_only: false,
+        code,
+        client_order_id: text(),
+        broker_order_id: is_full.then(text),
+        created_at: AT,
+        updated_at: AT,
+        limits_version: 1,
+    }
+}
+
+#[test]
+fn signals_and_orders() {
+    let signal = |code| SignalView {
+        id: id(),
+        received_at: AT,
+        source: id(),
+        status: text(),
+        code,
+        message: text(),
+        body_sha256: text(),
+        checks: empty_list(),
+        accounts: empty_list(),
+        orders: Vec::new(),
+    };
+    assert_sent("Signal", &signal(Some(text())), &signal(None));
+    assert_sent("Order", &order(Some(Code::HaltActive), true), &order(None, false));
+    let check = |code: Option<Code>| Check {
+        name: "halt",
+        result: Outcome::Pass,
+        code,
+        input: code.map(|_| text()),
+        limit: code.map(|_| text()),
+        took_us: 1,
+    };
+    assert_sent("Check", &check(Some(Code::HaltActive)), &check(None));
+    let result = |code: Option<Code>| AccountResult {
+        account_id: id(),
+        strategy_id: id(),
+        result: SignalStatus::Refused,
+        code,
+        order_id: code.map(|_| id()),
+        order_ids: code.map(|_| id()).into_iter().collect(),
+    };
+    assert_sent("AccountResult", &result(Some(Code::HaltActive)), &result(None));
+}
+
+#[test]
+fn positions_and_accounts() {
+    let position = |average_price| PositionView {
+        account_id: id(),
+        symbol: symbol(),
+        quantity: ONE,
+        average_price,
+        projected_quantity: ONE,
+        realized_pnl: Money::ZERO,
+        strategies: Vec::new(),
+    };
+    assert_sent("Position", &position(Some(PRICE)), &position(None));
+    let part = |average_price: Option<Price>| StrategyPosition {
+        strategy_id: average_price.map(|_| id()),
+        quantity: ONE,
+        average_price,
+        working_entry_buy: ONE,
+        working_entry_sell: ONE,
+        working_exit_buy: ONE,
+        working_exit_sell: ONE,
+    };
+    assert_sent("StrategyPosition", &part(Some(PRICE)), &part(None));
+    let account = AccountView {
+        id: id(),
+        name: text(),
+        broker: text(),
+        currency: text(),
+        state: text(),
+        instruments: vec![symbol()],
+        created_at: AT,
+    };
+    assert_sent("Account", &account, &account);
+}
+
+#[test]
+fn webhooks_and_strategies() {
+    let webhook = |secret: Option<String>| WebhookView {
+        id: id(),
+        name: text(),
+        token: text(),
+        url: text(),
+        signing_secret: secret.clone(),
+        secret,
+        forms: vec!["query"],
+        allow: Vec::new(),
+        dry_run: false,
+        rate_per_s: 10,
+        max_age_s: 90,
+        state: text(),
+        created_at: AT,
+    };
+    assert_sent("Webhook", &webhook(Some(text())), &webhook(None));
+    let strategy = StrategyView {
+        id: id(),
+        name: text(),
+        webhook_id: id(),
+        account_id: id(),
+        symbol: symbol(),
+        symbol_source: text(),
+        quantity: ONE,
+        sizing: text(),
+        on_opposite: text(),
+        pyramiding: text(),
+        allow_short: false,
+        send_within_s: 10,
+        state: text(),
+        created_at: AT,
+    };
+    assert_sent("Strategy", &strategy, &strategy);
+}
+
+#[test]
+fn limits_halts_findings_and_proofs() {
+    let limit = LimitView { scope: text(), name: text(), value: ONE, version: 1, updated_at: AT };
+    assert_sent("Limit", &limit, &limit);
+    let halt = HaltView {
+        id: id(),
+        scope: text(),
+        mode: text(),
+        reason: text(),
+        engaged_by: text(),
+        engaged_at: AT,
+    };
+    assert_sent("Halt", &halt, &halt);
+    let finding = FindingView {
+        id: id(),
+        at: AT,
+        code: text(),
+        severity: text(),
+        subject: text(),
+        detail: text(),
+    };
+    assert_sent("Finding", &finding, &finding);
+    let proof = ProofView {
+        entry_id: id(),
+        index: 1,
+        leaf: text(),
+        payload: text(),
+        salt: text(),
+        proof: text(),
+        verifier_key: text(),
+    };
+    assert_sent("Proof", &proof, &proof);
+}
+
+#[test]
+fn pages_and_what_the_site_says_itself() {
+    let page: Page<OrderView> = Page { items: Vec::new(), next: None };
+    let schema = page_of("Order");
+    assert_eq!(names(&serde_json::to_value(&page).unwrap()), names(&schema["properties"]));
+    let time = crate::page::Time::from(AT);
+    assert_sent("Time", &time, &time);
+    assert_sent("Liveness", &crate::page::ALIVE, &crate::page::ALIVE);
+    let readiness = tradewarden_engine::Readiness { ready: true, reasons: Vec::new() };
+    assert_sent("Readiness", &readiness, &readiness);
+}
+
+#[test]
+fn what_is_taken() {
+    assert_taken::<WebhookCreate>(
+        "WebhookCreate",
+        &json!({
+            "name": "a", "allow": [], "preset": "tradingview", "dry_run": true, "rate_per_s": 1,
+            "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
+        }),
+    );
+    assert_taken::<StrategyCreate>(
+        "StrategyCreate",
+        &json!({
+            "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
+            "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
+            "symbol_source": "strategy", "send_within_s": 1,
+        }),
+    );
+    assert_taken::<AccountCreate>(
+        "AccountCreate",
+        &json!({"broker": "paper", "name": "a", "cash": "100000"}),
+    );
+    assert_taken::<LimitSet>(
+        "LimitSet",
+        &json!({"scope": "org", "name": "max_position", "value": "1"}),
+    );
+    assert_taken::<HaltEngage>(
+        "HaltEngage",
+        &json!({"scope": "global", "mode": "block", "reason": "test"}),
+    );
+}
+
+#[test]
+fn the_patterns_are_those_of_the_types() {
+    // No regex engine is at hand: the parts are checked one by one.
+    let id = id::Id::<id::Order>::from_bytes([0xff; 16]).to_string();
+    let bare = id.strip_prefix("ord_").unwrap();
+    let letters = "0123456789abcdefghjkmnpqrstvwxyz";
+    assert_eq!((bare.len(), &bare[..1]), (26, "7"));
+    assert!(bare.chars().all(|letter| letters.contains(letter)));
+    assert_eq!(Quantity::MAX.to_string().split_once('.').map(|(whole, _)| whole.len()), Some(11));
+}
