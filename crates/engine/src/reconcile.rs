@@ -18,6 +18,8 @@ use tradewarden_store::{directory as rows, exposures};
 
 /// Fills of one page.
 const PAGE: usize = 500;
+/// Pages of one account in one round, so that one account cannot keep the others waiting.
+const PAGES_OF_ROUND_MAX: usize = 100;
 /// Fills whose identifiers are remembered, so that they need not be looked up.
 const SEEN_MAX: usize = 200_000;
 /// Accounts without live orders are asked so often.
@@ -98,7 +100,7 @@ impl Reconciler {
 
     async fn read_fills(&mut self, account: &Account, broker: &dyn Broker) {
         let name = BrokerAccount::new(&account.broker_account);
-        loop {
+        for _ in 0..PAGES_OF_ROUND_MAX {
             let Some(cursor) = self.cursor(account.id).await else { return };
             let page = match broker.fills_since(name.clone(), cursor.clone(), PAGE).await {
                 Ok(page) => page,
@@ -107,11 +109,10 @@ impl Reconciler {
                     return;
                 }
             };
-            let full = page.items.len() >= PAGE;
-            if page.next_cursor == cursor {
+            if page.items.is_empty() || page.next_cursor == cursor {
                 return;
             }
-            if !self.learn(account, page.items, page.next_cursor).await || !full {
+            if !self.learn(account, page.items, page.next_cursor).await {
                 return;
             }
         }

@@ -18,8 +18,26 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 
 pub(crate) struct Connection {
     inner: rusqlite::Connection,
+    texts: Texts,
     insert_texts: HashMap<&'static str, String>,
     open: bool,
+}
+
+/// Statements in SQLite's spelling, by the address of the common text. To SQLite `$1` is a name,
+/// numbered where it first stands; `?1` is the number.
+#[derive(Default)]
+struct Texts {
+    spelled: HashMap<usize, String>,
+}
+
+impl Texts {
+    fn spell(&mut self, sql: &'static str) -> &str {
+        self.spelled.entry(sql.as_ptr().addr()).or_insert_with(|| numbered(sql))
+    }
+}
+
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
 }
 
 impl Connection {
@@ -36,7 +54,12 @@ impl Connection {
             .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
             .and_then(|()| inner.pragma_update(None, "cache_size", -65_536_i64))
             .map_err(|error| from_sqlite("pragma", &error))?;
-        Ok(Self { inner, insert_texts: HashMap::new(), open: false })
+        Ok(Self {
+            inner,
+            texts: Texts::default(),
+            insert_texts: HashMap::new(),
+            open: false,
+        })
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), Error> {
@@ -75,22 +98,30 @@ impl Connection {
     }
 
     pub(crate) fn check(&self, sql: &str) -> Result<(), Error> {
-        self.inner.prepare(sql).map(|_| ()).map_err(|error| from_sqlite(name_of(sql), &error))
+        self.inner.prepare(&numbered(sql)).map(|_| ()).map_err(|error| from_sqlite(name_of(sql), &error))
     }
 
-    pub(crate) fn execute(&self, sql: &str, parameters: &[Value]) -> Result<u64, Error> {
+    pub(crate) fn execute(
+        &mut self,
+        sql: &'static str,
+        parameters: &[Value],
+    ) -> Result<u64, Error> {
         let failed = |error: rusqlite::Error| from_sqlite(name_of(sql), &error);
-        let mut statement = self.inner.prepare_cached(sql).map_err(failed)?;
+        let mut statement = self.inner.prepare_cached(self.texts.spell(sql)).map_err(failed)?;
         let hit = statement.execute(rusqlite::params_from_iter(parameters)).map_err(failed)?;
         Ok(u64::try_from(hit).unwrap_or(u64::MAX))
     }
 
-    pub(crate) fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Error> {
-        query(&self.inner, sql, parameters)
+    pub(crate) fn query(
+        &mut self,
+        sql: &'static str,
+        parameters: &[Value],
+    ) -> Result<Vec<Row>, Error> {
+        query(&self.inner, self.texts.spell(sql), parameters)
     }
 
     pub(crate) fn insert(&mut self, insert: &Insert, values: &[Value]) -> Result<Vec<Row>, Error> {
-        let text = self.insert_texts.entry(insert.into).or_insert_with(|| insert.text(1));
+        let text = self.insert_texts.entry(insert.into).or_insert_with(|| numbered(&insert.text(1)));
         let mut rows = Vec::new();
         for row in values.chunks(insert.columns) {
             rows.append(&mut query(&self.inner, text, row)?);
@@ -102,7 +133,7 @@ impl Connection {
 /// Reading connections, each used by one blocking thread at a time.
 pub(crate) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<rusqlite::Connection>>,
+    idle: Mutex<Vec<(rusqlite::Connection, Texts)>>,
     permits: Arc<tokio::sync::Semaphore>,
 }
 
@@ -123,14 +154,15 @@ impl Readers {
         sql: &'static str,
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, Error> {
-        self.on_a_reader(move |connection| query(connection, sql, &parameters)).await
+        self.on_a_reader(move |connection, texts| query(connection, texts.spell(sql), &parameters))
+            .await
     }
 
     pub(crate) async fn backup(self: &Arc<Self>, target: PathBuf) -> Result<(), Error> {
-        self.on_a_reader(move |connection| {
+        self.on_a_reader(move |connection, _texts| {
             let path = target.to_str().ok_or_else(|| Error::broken("the path is not UTF-8"))?;
             connection
-                .execute("VACUUM INTO $1", [path])
+                .execute("VACUUM INTO ?1", [path])
                 .map(|_| ())
                 .map_err(|error| from_sqlite("backup", &error))
         })
@@ -139,7 +171,7 @@ impl Readers {
 
     async fn on_a_reader<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&rusqlite::Connection) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&rusqlite::Connection, &mut Texts) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
@@ -149,12 +181,15 @@ impl Readers {
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let taken = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match taken {
-                Some(connection) => connection,
-                None => open(&readers.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            let (connection, mut texts) = match taken {
+                Some(reader) => reader,
+                None => {
+                    (open(&readers.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?, Texts::default())
+                }
             };
-            let answer = work(&connection);
-            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            let answer = work(&connection, &mut texts);
+            let mut idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push((connection, texts));
             answer
         });
         answer.await.map_err(|_| Error::new(Kind::Gone, "a reader stopped"))?

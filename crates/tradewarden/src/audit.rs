@@ -13,7 +13,7 @@ use tradewarden_seal::{Checkpoint, TlogProof, VerifierKey, base64_encode};
 use tradewarden_store::{Store, audit};
 
 use self::bundle::{Entry, Header};
-use crate::cli::{AuditProve, AuditVerify, AuditVerb, Shape};
+use crate::cli::{AuditProve, AuditVerb, AuditVerify, Shape};
 use crate::commands::{self, show};
 use crate::config::Config;
 use crate::data::Data;
@@ -79,7 +79,9 @@ async fn contradiction(data: &Data, store: &Store) -> Result<Option<String>, Fai
     };
     let outside = match Checkpoint::open(&note, &key) {
         Ok(checkpoint) => checkpoint,
-        Err(error) => return Ok(Some(format!("the checkpoint in {path} does not verify: {error}"))),
+        Err(error) => {
+            return Ok(Some(format!("the checkpoint in {path} does not verify: {error}")));
+        }
     };
     if outside.size > head.size {
         return Ok(Some(format!(
@@ -136,11 +138,8 @@ async fn export(config: &Config, path: &Path, json: bool) -> Result<Exit, Failur
     let head = audit::ledger(&store).await?.ok_or_else(no_log)?;
     let failed = |cause| files::failed("write", path, &cause);
     let mut file = BufWriter::new(files::create_private(path)?);
-    let header = Header {
-        origin: head.origin,
-        verifier_key: head.verifier,
-        checkpoint: head.checkpoint,
-    };
+    let header =
+        Header { origin: head.origin, verifier_key: head.verifier, checkpoint: head.checkpoint };
     bundle::write_line(&mut file, &header).map_err(failed)?;
     let mut next = 0;
     while next < head.size {
@@ -199,7 +198,8 @@ struct Lines<R> {
 
 impl Lines<BufReader<std::fs::File>> {
     fn open(path: &Path, bytes_max: u64) -> Result<Self, Failure> {
-        let file = std::fs::File::open(path).map_err(|cause| files::failed("read", path, &cause))?;
+        let file =
+            std::fs::File::open(path).map_err(|cause| files::failed("read", path, &cause))?;
         Ok(Self { reader: BufReader::new(file), bytes_max })
     }
 }

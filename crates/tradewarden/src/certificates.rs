@@ -230,14 +230,19 @@ impl Material {
             && noted.does(usage, names, &chain, self.now)
             && key.exists()
         {
-            return Ok(Pair { chain, key: SecretString::new(files::read_secret(&key, PEM_BYTES_MAX)?) });
+            return Ok(Pair {
+                chain,
+                key: SecretString::new(files::read_secret(&key, PEM_BYTES_MAX)?),
+            });
         }
         let not_before = self.now.unix_seconds().saturating_sub(BACKDATE_S).max(0);
         let not_after = not_before.saturating_add(DEFAULT_ISSUED_DAYS * DAY_S);
         let listed: Vec<String> = names.iter().cloned().collect();
         let made = match usage {
             Use::Server => authority.issue_server(&listed, not_before, not_after, randomness),
-            Use::Client => authority.issue_client(&listed.join(" "), not_before, not_after, randomness),
+            Use::Client => {
+                authority.issue_client(&listed.join(" "), not_before, not_after, randomness)
+            }
         };
         let IssuedCertificate { chain_pem, key_pem } = made.map_err(|error| refused(&error))?;
         let noted = Note {

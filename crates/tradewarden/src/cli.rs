@@ -236,6 +236,9 @@ pub(crate) struct StrategyCreate {
     /// Seconds within which an entry must have been sent [default: 10]
     #[arg(long, value_name = "N")]
     pub(crate) send_within_s: Option<u32>,
+    /// Let another strategy trade the same instrument on the same account
+    #[arg(long)]
+    pub(crate) shared_position: bool,
 }
 
 /// `account ...`

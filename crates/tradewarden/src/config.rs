@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tradewarden_web::peer::TrustedProxies;
 
 pub(crate) use self::database::Database;
-pub(crate) use self::keys::{print, reference};
+pub(crate) use self::keys::{print, print_json, reference};
 use crate::outcome::Failure;
 
 /// Where `serve` keeps its data unless told otherwise.
@@ -137,6 +137,16 @@ pub(crate) enum LogLevel {
     Debug,
     /// And everything.
     Trace,
+}
+
+impl LogLevel {
+    /// The level for the demo, whose walk should not drown: what is usual is left out.
+    pub(crate) const fn at_most_for_demo(self) -> Self {
+        match self {
+            Self::Info => Self::Warn,
+            other => other,
+        }
+    }
 }
 
 impl Default for Config {

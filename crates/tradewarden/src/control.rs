@@ -147,7 +147,8 @@ async fn request(stream: &mut UnixStream) -> Result<Command, Failure> {
         return Err(Failure::not_found("only the user who runs the gateway may ask it"));
     }
     let line = timeout(LINE_TIMEOUT, read_line(stream, REQUEST_BYTES_MAX)).await;
-    let line = line.unwrap_or_else(|_| Err(Failure::usage("the request did not arrive in time")))?;
+    let line =
+        line.unwrap_or_else(|_| Err(Failure::usage("the request did not arrive in time")))?;
     let request: Request = serde_json::from_slice(&line).map_err(|error| {
         Failure::usage(format!("the gateway does not understand the request: {error}"))
     })?;

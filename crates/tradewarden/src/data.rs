@@ -287,6 +287,9 @@ mod tests {
         let scratch = Scratch::new();
         let (_, data) = data(&scratch);
         files::write_private(&data.operator_token(), "two_cut").unwrap();
-        assert_eq!(data.hashed_operator_token(&mut SystemRandomness::new()).unwrap_err().exit, Exit::No);
+        assert_eq!(
+            data.hashed_operator_token(&mut SystemRandomness::new()).unwrap_err().exit,
+            Exit::No
+        );
     }
 }

@@ -1,2 +1,41 @@
-//! placeholder
-fn main() {}
+//! Tradewarden, a security-first gateway for automated trading: the program.
+//!
+//! It reads the command line and the configuration, wires the rooms together, and runs them. It
+//! decides nothing about a signal, an order or a limit.
+//!
+//! Invariants
+//! - One process writes to a data directory at a time; the lock says which.
+//! - The wall clock is read in `clock`, the environment in `config`, and nothing is printed outside
+//!   `output`.
+//! - Tasks are started and joined in `serve`, `gateway` and `paper`.
+//! - A start that would be insecure does not happen; the sentence says what to do.
+
+mod audit;
+mod certificates;
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod control;
+mod data;
+mod db;
+mod demo;
+mod files;
+mod gateway;
+mod logs;
+mod outcome;
+mod output;
+mod paper;
+mod program;
+#[cfg(test)]
+mod scratch;
+mod serve;
+mod signals;
+mod socket_place;
+mod table;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    program::run().into()
+}

@@ -89,10 +89,12 @@ impl From<CommandError> for Failure {
                 "there is nothing with this identifier; the matching `list` command shows what \
                  there is",
             ),
-            CommandError::Refused { code, detail } => Self::no(format!("refused: {detail} ({code})")),
-            CommandError::Unavailable { detail } => {
-                Self::unavailable(format!("{detail}; nothing was changed that was not confirmed, try again"))
+            CommandError::Refused { code, detail } => {
+                Self::no(format!("refused: {detail} ({code})"))
             }
+            CommandError::Unavailable { detail } => Self::unavailable(format!(
+                "{detail}; nothing was changed that was not confirmed, try again"
+            )),
         }
     }
 }
@@ -123,7 +125,10 @@ mod tests {
                 CommandError::Refused { code: Code::HaltActive, detail: "halted".to_owned() },
                 Exit::No,
             ),
-            (CommandError::Unavailable { detail: "the disk is full".to_owned() }, Exit::Unavailable),
+            (
+                CommandError::Unavailable { detail: "the disk is full".to_owned() },
+                Exit::Unavailable,
+            ),
         ];
         for (error, exit) in cases {
             let failure = Failure::from(error);

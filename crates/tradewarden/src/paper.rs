@@ -11,11 +11,11 @@ use tradewarden_broker::paper::{
     self, PaperAdmin, PaperBroker, PaperError, PaperLink, PaperSettings, PaperSocket, PaperTask,
     PaperTicker, PriceSource, ServeLimits,
 };
-use tradewarden_broker::port::{BrokerAccount, MarketState};
+use tradewarden_broker::port::{Answer, BrokerAccount, MarketState};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::time::Clock;
-use tradewarden_engine::{BoxFuture, PaperDesk};
+use tradewarden_engine::PaperDesk;
 
 use crate::config::{Config, PaperMode};
 use crate::data::Data;
@@ -104,7 +104,7 @@ impl PaperDesk for Desk {
         broker_account: String,
         cash: Money,
         currency: String,
-    ) -> BoxFuture<'_, Result<(), String>> {
+    ) -> Answer<'_, Result<(), String>> {
         Box::pin(async move {
             let account = BrokerAccount::new(&broker_account);
             let opened = self.0.open_account(account, cash, &currency).await;
@@ -117,7 +117,7 @@ impl PaperDesk for Desk {
         symbol: Symbol,
         price: Option<Price>,
         market_open: bool,
-    ) -> BoxFuture<'_, Result<(), String>> {
+    ) -> Answer<'_, Result<(), String>> {
         Box::pin(async move {
             let source = price.map_or(PriceSource::Synthetic, PriceSource::Fixed);
             let market = if market_open { MarketState::Open } else { MarketState::Closed };

@@ -4,9 +4,14 @@
 //! doors close and what is under way is answered, then the engine finishes the journal and seals,
 //! then the paper broker ends, and last the lock is given back.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -14,9 +19,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tradewarden_domain::time::Clock;
 use tradewarden_engine::Engine;
 use tradewarden_seal::SystemRandomness;
-use tradewarden_store::{Store, directory};
 use tradewarden_web::listen::{Listener, ListenerOptions, ProxyProtocol, Transport};
-use tradewarden_web::service::{Exposure, NamedListener, Site, SiteOptions};
+use tradewarden_web::peer::Peer;
+use tradewarden_web::service::{AnswerBody, Exposure, NamedListener, Site, SiteOptions};
 use tradewarden_web::tls::Tls;
 
 use crate::certificates::TlsFiles;
@@ -91,7 +96,7 @@ pub(crate) async fn run_with(
     let origin = config.origin_at(doors.public.local_addr());
     let Gateway { engine, tasks, mut paper } =
         Gateway::open(config, &data, origin.clone(), &lock).await?;
-    let announcement = doors.announcement(config, &data, origin).await?;
+    let announcement = doors.announcement(config, &data, &engine, origin);
 
     let (stop_engine, engine_stop) = oneshot::channel();
     let mut running = JoinSet::new();
@@ -154,24 +159,23 @@ impl Doors {
         Ok(Self { public, internal, tls })
     }
 
-    async fn announcement(
+    fn announcement(
         &self,
         config: &Config,
         data: &Data,
+        engine: &Engine,
         origin: String,
-    ) -> Result<Announcement, Failure> {
-        let store = Store::open(config.database.location(data.database())?).await?;
-        let organizations = directory::organizations(&store).await?;
+    ) -> Announcement {
         let console_url = match &config.public_origin {
             Some(origin) => origin.clone(),
             None => format!("https://localhost:{}", self.public.local_addr().port()),
         };
-        Ok(Announcement {
+        Announcement {
             base_url: origin,
             ca_file: self.tls.ca_file().map(|path| std::path::absolute(&path).unwrap_or(path)),
             console_url,
             internal_url: format!("https://{}", self.internal.local_addr()),
-            org_id: organizations.first().map(|organization| organization.id.to_string()),
+            org_id: engine.org_id().map(|id| id.to_string()),
             owner: None,
             account_id: None,
             strategy_id: None,
@@ -179,7 +183,7 @@ impl Doors {
             api_keys: None,
             data_dir: data.root(),
             pid: std::process::id(),
-        })
+        }
     }
 }
 
@@ -209,8 +213,8 @@ impl Doors {
             let site = site.clone();
             let stopped = stopped(&stop);
             tasks.spawn(async move {
-                let serving =
-                    listener.serve(move |peer| site.service(peer, exposure), stopped).await;
+                let answering = move |peer| answering(&site, peer, exposure);
+                let serving = listener.serve(answering, stopped).await;
                 if serving.cut_connections > 0 {
                     tracing::warn!(cut = serving.cut_connections, "connections were cut");
                 }
@@ -219,6 +223,25 @@ impl Doors {
         tasks.spawn(control.serve(engine.clone(), stopped(&stop)));
         Ok((Serving { tasks, stop }, tls))
     }
+}
+
+/// What answers the requests of one connection.
+fn answering(
+    site: &Site,
+    peer: Peer,
+    exposure: Exposure,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<AnswerBody>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Send
++ use<> {
+    let (site, peer) = (site.clone(), Arc::new(peer));
+    service_fn(move |request| {
+        let (site, peer) = (site.clone(), Arc::clone(&peer));
+        async move { Ok(site.answer(exposure, peer, request).await) }
+    })
 }
 
 fn stopped(stop: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
@@ -243,7 +266,9 @@ impl Serving {
             Some(Err(error)) => error.to_string(),
             _ => "it closed by itself".to_owned(),
         };
-        Failure::unavailable(format!("stopped because a listener failed ({cause}); please report this"))
+        Failure::unavailable(format!(
+            "stopped because a listener failed ({cause}); please report this"
+        ))
     }
 
     /// Stops accepting and waits until what was under way is answered or cut.

@@ -23,5 +23,6 @@ pub(crate) fn reload() -> Result<Signal, Failure> {
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|cause| Failure::unavailable(format!("cannot listen for signals: {cause}")))
+    signal(kind)
+        .map_err(|cause| Failure::unavailable(format!("cannot listen for signals: {cause}")))
 }

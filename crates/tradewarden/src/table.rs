@@ -57,7 +57,9 @@ fn columns_of(items: &[Value]) -> Vec<(&str, &str)> {
 fn table(items: &[Value], columns: &[(&str, &str)]) -> String {
     let rows: Vec<Vec<String>> = items
         .iter()
-        .map(|item| columns.iter().map(|(_, field)| item.get(field).map(cell).unwrap_or_default()).collect())
+        .map(|item| {
+            columns.iter().map(|(_, field)| item.get(field).map(cell).unwrap_or_default()).collect()
+        })
         .collect();
     let head: Vec<String> = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
     let widths: Vec<usize> = (0..columns.len())
@@ -101,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_list_is_a_table_with_its_next_page() {
-        let answer = json!({"items": [{"id": "a", "n": 1}, {"id": "bcd", "code": null}], "next": "x"});
+        let answer =
+            json!({"items": [{"id": "a", "n": 1}, {"id": "bcd", "code": null}], "next": "x"});
         let text = render(&answer, Shape::List(&[("ID", "id"), ("N", "n"), ("CODE", "code")]));
         assert_eq!(text, "ID   N  CODE\na    1\nbcd     -\n\nmore: --cursor x\n");
         let none = json!({"items": [], "next": null});
@@ -113,8 +116,13 @@ mod tests {
         let answer = json!({"id": "a", "allow": [], "checks": [{"name": "size", "result": "pass"}],
             "forms": ["query", "body"], "dry_run": false});
         let text = render(&answer, Shape::One);
-        for line in ["id       a\n", "allow    -\n", "forms    query, body\n", "dry_run  false\n",
-            "\nchecks\nname  result\nsize  pass\n"] {
+        for line in [
+            "id       a\n",
+            "allow    -\n",
+            "forms    query, body\n",
+            "dry_run  false\n",
+            "\nchecks\nname  result\nsize  pass\n",
+        ] {
             assert!(text.contains(line), "{line:?} in {text}");
         }
     }

@@ -62,9 +62,7 @@ async fn carried_out(
             let page = make(&exchange.site);
             Ok(written(page.status, page.content_type, page.body))
         }
-        Handler::Checkpoint => {
-            Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?))
-        }
+        Handler::Checkpoint => Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?)),
         Handler::Tile => tile(engine, request.uri().path(), actor.as_ref()).await,
         Handler::Command(make) => {
             let actor = actor.ok_or_else(Problem::no_operator)?;
@@ -269,7 +267,11 @@ mod tests {
     use tradewarden_engine::command::{AccountCreate, HaltEngage, LimitSet, WebhookCreate};
 
     fn input(query: Option<&'static str>, body: &'static str) -> Input<'static> {
-        Input { id: "x", query: Query::parse(query).unwrap(), body: Bytes::from_static(body.as_bytes()) }
+        Input {
+            id: "x",
+            query: Query::parse(query).unwrap(),
+            body: Bytes::from_static(body.as_bytes()),
+        }
     }
 
     fn field(problem: &Problem) -> &str {
@@ -297,7 +299,10 @@ mod tests {
             let found = field_of::<WebhookCreate>(body);
             assert_eq!(found, (field.to_owned(), detail.to_owned()), "{body}");
         }
-        assert_eq!(field_of::<AccountCreate>(r#"{"broker":"paper","name":"a","cash":"much"}"#).0, "cash");
+        assert_eq!(
+            field_of::<AccountCreate>(r#"{"broker":"paper","name":"a","cash":"much"}"#).0,
+            "cash"
+        );
         assert_eq!(field_of::<HaltEngage>(r#"{"mode":"flatten"}"#).0, "mode");
         assert_eq!(
             field_of::<LimitSet>(r#"{"scope":"org","name":"max_luck","value":"1"}"#).0,
@@ -316,7 +321,8 @@ mod tests {
         let paging = input(Some("limit=200&cursor=abc"), "").paging().unwrap();
         assert_eq!((paging.limit, paging.cursor.as_deref()), (Some(200), Some("abc")));
         assert!(input(None, "").paging().unwrap().limit.is_none());
-        for query in ["limit=0", "limit=201", "limit=", "limit=-1", "limit=1&limit=2", "limit=1e2"] {
+        for query in ["limit=0", "limit=201", "limit=", "limit=-1", "limit=1&limit=2", "limit=1e2"]
+        {
             let problem = input(Some(query), "").paging().unwrap_err();
             assert_eq!(field(&problem), "limit", "{query}");
         }

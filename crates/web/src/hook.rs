@@ -63,7 +63,8 @@ where
 }
 
 fn raw_signal(exchange: &Exchange, head: &Parts, body: Bytes) -> RawSignal {
-    let address = exchange.site.options().trusted_proxies.client_address(&exchange.peer, &head.headers);
+    let address =
+        exchange.site.options().trusted_proxies.client_address(&exchange.peer, &head.headers);
     let Claim { token, query_secret, header_secret, signature, dry_run } =
         Claim::of(head).unwrap_or_default();
     RawSignal {
@@ -88,17 +89,20 @@ struct Claim {
     dry_run: bool,
 }
 
+/// The head of a request says two things at once, or something that is no text.
+#[derive(Debug)]
+struct Contradiction;
+
 impl Claim {
-    /// `None` if it contradicts itself.
-    fn of(head: &Parts) -> Option<Self> {
-        let query = Query::parse(head.uri.query()).ok()?;
+    fn of(head: &Parts) -> Result<Self, Contradiction> {
+        let query = Query::parse(head.uri.query()).map_err(|_| Contradiction)?;
         let query_secret = match query.value("secret") {
             Value::Absent => None,
             Value::Once(secret) => Some(secret.to_owned()),
-            Value::Repeated => return None,
+            Value::Repeated => return Err(Contradiction),
         };
-        Some(Self {
-            token: token(head.uri.path())?.to_owned(),
+        Ok(Self {
+            token: token(head.uri.path()).unwrap_or_default().to_owned(),
             query_secret,
             header_secret: header(&head.headers, &SECRET)?.map(str::to_owned),
             signature: signature(&head.headers)?,
@@ -109,25 +113,24 @@ impl Claim {
 }
 
 /// The three headers of Standard Webhooks; a signature without its id or time is a wrong one.
-fn signature(headers: &HeaderMap) -> Option<Option<SignatureHeaders>> {
+fn signature(headers: &HeaderMap) -> Result<Option<SignatureHeaders>, Contradiction> {
     let Some(signature) = header(headers, &SIGNATURE)? else {
-        return Some(None);
+        return Ok(None);
     };
-    let text = |name| Some(header(headers, name)?.unwrap_or_default().to_owned());
-    Some(Some(SignatureHeaders {
-        id: text(&SIGNED_ID)?,
-        timestamp: text(&SIGNED_TIMESTAMP)?,
+    Ok(Some(SignatureHeaders {
+        id: header(headers, &SIGNED_ID)?.unwrap_or_default().to_owned(),
+        timestamp: header(headers, &SIGNED_TIMESTAMP)?.unwrap_or_default().to_owned(),
         signature: signature.to_owned(),
     }))
 }
 
-/// A header that may come once; `None` if it came more often or is no text.
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
+/// A header that may come once.
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Contradiction> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (None, _) => Some(None),
-        (Some(value), None) => value.to_str().ok().map(Some),
-        (Some(_), Some(_)) => None,
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Contradiction),
+        (Some(_), Some(_)) => Err(Contradiction),
     }
 }
 
@@ -193,7 +196,7 @@ fn refused(answer: SignalAnswer, request_id: Id<id::Request>) -> Response<Answer
 mod tests {
     use super::*;
 
-    fn claim(uri: &str, headers: &[(&str, &str)]) -> Option<Claim> {
+    fn claim(uri: &str, headers: &[(&str, &str)]) -> Result<Claim, Contradiction> {
         let mut request = Request::post(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -244,13 +247,13 @@ mod tests {
     #[test]
     fn what_contradicts_itself_claims_nothing() {
         let path = "/api/v1/webhooks/t";
-        assert!(claim(&format!("{path}?secret=a&secret=a"), &[]).is_none());
-        assert!(claim(&format!("{path}?secret=a&secr%65t=b"), &[]).is_none());
-        assert!(claim(&format!("{path}?secret=%zz"), &[]).is_none());
-        assert!(claim(path, &[("x-webhook-secret", "a"), ("x-webhook-secret", "a")]).is_none());
-        assert!(claim(path, &[("x-webhook-secret", "\u{e9}")]).is_none());
+        assert!(claim(&format!("{path}?secret=a&secret=a"), &[]).is_err());
+        assert!(claim(&format!("{path}?secret=a&secr%65t=b"), &[]).is_err());
+        assert!(claim(&format!("{path}?secret=%zz"), &[]).is_err());
+        assert!(claim(path, &[("x-webhook-secret", "a"), ("x-webhook-secret", "a")]).is_err());
+        assert!(claim(path, &[("x-webhook-secret", "\u{e9}")]).is_err());
         let twice = [("webhook-signature", "v1,a"), ("webhook-id", "a"), ("webhook-id", "b")];
-        assert!(claim(path, &twice).is_none());
+        assert!(claim(path, &twice).is_err());
         assert!(claim(path, &[("webhook-id", "a")]).unwrap().signature.is_none());
     }
 

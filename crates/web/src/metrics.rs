@@ -87,7 +87,11 @@ impl Counters {
         text.lines("tradewarden_connections_open", "listener", open);
         for (name, about, total) in LISTENER_TOTALS {
             text.family(name, about, "counter");
-            text.lines(name, "listener", counts.iter().map(|(name, counts)| (*name, total(counts))));
+            text.lines(
+                name,
+                "listener",
+                counts.iter().map(|(name, counts)| (*name, total(counts))),
+            );
         }
         text.0
     }
@@ -111,11 +115,9 @@ const LISTENER_TOTALS: [(&str, &str, Total); 6] = [
         "Connections closed because their address had too many.",
         |counts| counts.refused_by_address,
     ),
-    (
-        "tradewarden_handshakes_failed_total",
-        "Connections that ended before HTTP.",
-        |counts| counts.handshake_failed,
-    ),
+    ("tradewarden_handshakes_failed_total", "Connections that ended before HTTP.", |counts| {
+        counts.handshake_failed
+    }),
     (
         "tradewarden_connections_timed_out_total",
         "Connections whose handshake or headers took too long.",

@@ -52,8 +52,7 @@ pub(crate) fn livez(_site: &Site) -> Page {
 
 pub(crate) fn readyz(site: &Site) -> Page {
     let readiness = site.engine().readiness();
-    let status =
-        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Page::json(status, &readiness)
 }
 

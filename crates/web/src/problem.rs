@@ -300,9 +300,8 @@ mod tests {
 
     #[test]
     fn a_server_error_says_nothing_but_its_code() {
-        let talkative =
-            Problem::because(Code::NotDurable, Cow::Borrowed("disk /dev/sda1 is full"))
-                .with(everything());
+        let talkative = Problem::because(Code::NotDurable, Cow::Borrowed("disk /dev/sda1 is full"))
+            .with(everything());
         let (status, headers, body) = parts(talkative);
         assert_eq!(status, 503);
         assert_eq!(headers["retry-after"], "5");
@@ -320,8 +319,7 @@ mod tests {
 
     #[test]
     fn what_a_rule_compared_is_shown() {
-        let (status, _, body) =
-            parts(Problem::of(Code::RiskMaxOrderQuantity).with(everything()));
+        let (status, _, body) = parts(Problem::of(Code::RiskMaxOrderQuantity).with(everything()));
         assert_eq!(status, 422);
         assert_eq!((&body["input"], &body["limit"]), (&json!("9"), &json!("5")));
         assert_eq!(body["field"], "quantity");
@@ -331,14 +329,12 @@ mod tests {
     #[test]
     fn a_problem_is_what_the_document_says() {
         let schema = crate::schema::all().remove("Problem").unwrap();
-        let names = |value: &Value| -> Vec<String> {
-            value.as_object().unwrap().keys().cloned().collect()
-        };
+        let names =
+            |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
         let full = parts(Problem::of(Code::HaltActive).with(everything())).2;
         assert_eq!(names(&full), names(&schema["properties"]));
         let bare = parts(Problem::of(Code::HaltActive)).2;
-        let mut required: Vec<String> =
-            serde_json::from_value(schema["required"].clone()).unwrap();
+        let mut required: Vec<String> = serde_json::from_value(schema["required"].clone()).unwrap();
         required.sort();
         assert_eq!(names(&bare), required);
     }

@@ -157,7 +157,9 @@ impl Route {
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
             (takes, Code::RequestMalformed) => takes_body || takes == Takes::Paging,
             (_, Code::RequestNotFound) => {
-                takes_body || self.parameter().is_some() || matches!(self.handler, Handler::Checkpoint)
+                takes_body
+                    || self.parameter().is_some()
+                    || matches!(self.handler, Handler::Checkpoint)
             }
             (_, Code::NotDurable) => asks_engine,
             _ => false,

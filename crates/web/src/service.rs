@@ -45,8 +45,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 /// Nothing of an answer may run, load or be framed.
-const NOTHING: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// Two years (B12); see [`SiteOptions::hsts_preload`].
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000");
 const HSTS_PRELOAD: HeaderValue =

@@ -44,7 +44,7 @@ fn client(path: PathBuf) -> (PaperBroker, PaperAdmin, JoinSet<()>) {
     let link = PaperLink::Socket(socket);
     let mut tasks = JoinSet::new();
     tasks.spawn(driver.run());
-    let broker = PaperBroker::new(link.clone()).with_deadline(Duration::from_millis(500));
+    let broker = PaperBroker::new(link.clone()).with_deadline(Duration::from_secs(1));
     (broker, PaperAdmin::new(link), tasks)
 }
 
@@ -81,7 +81,7 @@ async fn a_lost_connection_makes_all_under_way_unknown() {
     let server = serve(scratch.path(), &path, ServeLimits::default());
     open_account(&server.running.desk).await;
     let (broker, admin, _driver) = client(path);
-    admin.inject(Injection::next_place(Fault::DelayAnswer(400))).await.unwrap();
+    admin.inject(Injection::next_place(Fault::DelayAnswer(10_000))).await.unwrap();
     admin.inject(Injection::next_place(Fault::Disconnect)).await.unwrap();
     let (slow, cut) = tokio::join!(broker.place(buy("slow")), async {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -50,7 +50,8 @@ const ACCOUNTS: Columns = &[
     ("CURRENCY", "currency"),
     ("STATE", "state"),
 ];
-const LIMITS: Columns = &[("SCOPE", "scope"), ("NAME", "name"), ("VALUE", "value"), ("VERSION", "version")];
+const LIMITS: Columns =
+    &[("SCOPE", "scope"), ("NAME", "name"), ("VALUE", "value"), ("VERSION", "version")];
 const HALTS: Columns = &[
     ("ID", "id"),
     ("SCOPE", "scope"),
@@ -170,6 +171,7 @@ fn strategy(verb: StrategyVerb) -> Asking {
             allow_short: create.allow_short,
             symbol_source: create.payload_symbol.then_some(SymbolSource::Payload),
             send_within_s: create.send_within_s,
+            shared_position: create.shared_position,
         })),
         StrategyVerb::List => list(Command::StrategyList, STRATEGIES),
         StrategyVerb::Show(id) => one(Command::StrategyShow(id.into())),

@@ -30,7 +30,9 @@ fn the_reference_page_is_current() {
 
 #[test]
 fn global_options_stand_before_and_after_the_command() {
-    for line in ["--data d --json order list", "order list --data d --json", "order --json list --data d"] {
+    for line in
+        ["--data d --json order list", "order list --data d --json", "order --json list --data d"]
+    {
         let words = format!("tradewarden {line}");
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap();
         assert_eq!(cli.global.data, Some(PathBuf::from("d")));
@@ -50,8 +52,8 @@ fn what_is_typed_becomes_the_request() {
         (
             "strategy create --name s --webhook w --account a --symbol AAPL --quantity 10 \
              --sizing payload --on-opposite reverse --pyramiding allow --allow-short \
-             --payload-symbol --send-within-s 7",
-            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7}"#,
+             --payload-symbol --send-within-s 7 --shared-position",
+            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"shared_position":true}"#,
         ),
         (
             "account create --broker paper --name p --cash 100000",

@@ -96,12 +96,7 @@ fn limits(config: &Config) -> Result<(), Failure> {
     let widened = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     for (name, value, least, most) in [
         ("connections_max", widened(limits.connections_max), 1, 1_000_000),
-        (
-            "connections_per_address_max",
-            widened(limits.connections_per_address_max),
-            1,
-            1_000_000,
-        ),
+        ("connections_per_address_max", widened(limits.connections_per_address_max), 1, 1_000_000),
         ("header_timeout_ms", limits.header_timeout_ms, 1, 3_600_000),
         ("drain_ms", limits.drain_ms, 0, 3_600_000),
     ] {
@@ -125,7 +120,9 @@ fn readable(path: &Path, key: &str) -> Result<fs::Metadata, Failure> {
 fn is_origin(text: &str) -> bool {
     let Some(host) = text.strip_prefix("https://") else { return false };
     let plain = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
+        byte.is_ascii_lowercase()
+            || byte.is_ascii_digit()
+            || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
     };
     !host.is_empty() && host.bytes().all(plain) && !host.starts_with(':')
 }

@@ -65,8 +65,8 @@ pub(super) fn apply(path: &Path, config: &mut Config) -> Result<(), Failure> {
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     file.apply(&directory, config)?;
     if config.database.has_inline_password() {
-        let metadata = std::fs::metadata(path)
-            .map_err(|cause| files::failed("look at", path, &cause))?;
+        let metadata =
+            std::fs::metadata(path).map_err(|cause| files::failed("look at", path, &cause))?;
         files::closed_to_others(path, metadata.mode()).map_err(|failure| {
             Failure::no(format!(
                 "{failure}; or move the database's address to a file of its own and write \
@@ -107,10 +107,7 @@ impl File {
         set(&mut config.paper.seed, self.paper.seed);
         let limits = &mut config.listener;
         set(&mut limits.connections_max, self.listener.connections_max);
-        set(
-            &mut limits.connections_per_address_max,
-            self.listener.connections_per_address_max,
-        );
+        set(&mut limits.connections_per_address_max, self.listener.connections_per_address_max);
         set(&mut limits.header_timeout_ms, self.listener.header_timeout_ms);
         set(&mut limits.drain_ms, self.listener.drain_ms);
         config.public_origin = self.public_origin;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{Config, LogFormat, LogLevel, PaperMode};
+use crate::outcome::Failure;
 
 /// One key.
 pub(super) struct Key {
@@ -202,6 +203,15 @@ pub(crate) fn print(config: &Config) -> String {
     printed
 }
 
+/// The same as one JSON object.
+pub(crate) fn print_json(config: &Config) -> Result<String, Failure> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        Failure::unavailable(format!("the configuration cannot be shown: {cause}"))
+    };
+    let table: toml::Table = toml::from_str(&print(config)).map_err(|error| failed(&error))?;
+    serde_json::to_string(&table).map_err(|error| failed(&error))
+}
+
 /// The page of the reference: every key with its type, default and meaning.
 pub(crate) fn reference() -> String {
     let defaults = Config::default();
@@ -210,11 +220,18 @@ pub(crate) fn reference() -> String {
     for key in KEYS {
         if section != Some(key.section) {
             section = Some(key.section);
-            let title =
-                if key.section.is_empty() { "At the top".to_owned() } else { format!("`[{}]`", key.section) };
-            written(write!(page, "\n## {title}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"));
+            let title = if key.section.is_empty() {
+                "At the top".to_owned()
+            } else {
+                format!("`[{}]`", key.section)
+            };
+            written(write!(
+                page,
+                "\n## {title}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
+            ));
         }
-        let default = (key.shown)(&defaults).map_or("not set".to_owned(), |text| format!("`{text}`"));
+        let default =
+            (key.shown)(&defaults).map_or("not set".to_owned(), |text| format!("`{text}`"));
         written(writeln!(page, "| `{}` | {} | {default} | {} |", key.name, key.kind, key.meaning));
     }
     page.push_str(TAIL);

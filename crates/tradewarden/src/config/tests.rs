@@ -93,7 +93,9 @@ fn a_public_bind_needs_certificate_files_and_its_name() {
     scratch.file("cert.pem", "", 0o644);
     scratch.file("key.pem", "", 0o600);
     let text = |top: &str| {
-        format!("listen = \"0.0.0.0:443\"\n{top}\n[tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"")
+        format!(
+            "listen = \"0.0.0.0:443\"\n{top}\n[tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\""
+        )
     };
     assert!(load(&scratch, &text(""), 0o600).unwrap_err().sentence.contains("public_origin"));
     let origin = "https://trade.example.com";
@@ -135,7 +137,11 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
     assert!(!printed.contains("marked") && !format!("{config:?}").contains("marked"), "{printed}");
     toml::from_str::<file::File>(&printed).unwrap();
     for key in KEYS {
-        assert!(printed.contains(&format!("\n{} = ", key.name)) || key.name == "data", "{}", key.name);
+        assert!(
+            printed.contains(&format!("\n{} = ", key.name)) || key.name == "data",
+            "{}",
+            key.name
+        );
     }
 }
 
@@ -144,7 +150,8 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
 fn the_table_of_keys_is_what_the_file_takes() {
     let mut taken = BTreeSet::new();
     for section in ["", "tls", "paper", "listener"] {
-        let text = if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
+        let text =
+            if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
         let message = toml::from_str::<file::File>(&text).unwrap_err().message().to_owned();
         let (_, list) = message.split_once("expected ").unwrap();
         for name in list.split('`').skip(1).step_by(2) {

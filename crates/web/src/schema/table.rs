@@ -262,10 +262,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
         name: "Readiness",
         about: "Whether signals can be taken.",
         closed: false,
-        fields: &[
-            must("ready", Flag, "They can."),
-            must("reasons", Texts, "What is in the way."),
-        ],
+        fields: &[must("ready", Flag, "They can."), must("reasons", Texts, "What is in the way.")],
     },
     Schema {
         name: "WebhookCreate",
@@ -276,9 +273,17 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("allow", Texts, "Addresses in CIDR form; none means any."),
             may("preset", OneOf(|| vec!["tradingview"]), "Adds TradingView's addresses."),
             may("dry_run", Flag, "Signals are judged, never traded."),
-            may("rate_per_s", Range(1, 1_000_000), "Risk-increasing signals a second; 10 if absent."),
+            may(
+                "rate_per_s",
+                Range(1, 1_000_000),
+                "Risk-increasing signals a second; 10 if absent.",
+            ),
             may("max_age_s", Range(1, 86_400), "Age in seconds of a fresh entry; 90 if absent."),
-            may("forms", Texts, "`query`, `header`, `body`, `signature`; the first three if absent."),
+            may(
+                "forms",
+                Texts,
+                "`query`, `header`, `body`, `signature`; the first three if absent.",
+            ),
             may("mapping", Any, "How to read the sender's own JSON."),
         ],
     },

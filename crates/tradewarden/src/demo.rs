@@ -1,0 +1,182 @@
+//! `tradewarden demo`: a gateway with paper money and everything set up, and a walk to try it.
+//!
+//! The second start finds what the first one made. Because a webhook's secret is shown only once,
+//! the demo keeps it in `DATA/demo.json`, closed to others: fit for paper money, and for nothing
+//! else.
+
+mod walk;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tradewarden_domain::limit::LimitName;
+use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::strategy::OnOpposite;
+use tradewarden_engine::Engine;
+use tradewarden_engine::command::{
+    AccountCreate, Actor, ById, Command, LimitSet, StrategyCreate, WebhookCreate,
+};
+
+use crate::config::Config;
+use crate::data::Data;
+use crate::outcome::{Exit, Failure};
+use crate::serve::{self, AnnouncedWebhook, Announcement};
+use crate::{files, output};
+
+/// Where the demo keeps its data unless told otherwise.
+pub(crate) const DATA_DEFAULT: &str = "tradewarden-demo";
+
+/// Largest `demo.json`, in bytes.
+const KEPT_BYTES_MAX: u64 = 64 * 1024;
+const CASH: i64 = 100_000;
+const SYMBOL: &str = "AAPL";
+const QUANTITY: i64 = 10;
+/// Limits of the organization: every required one, wide enough for the walk.
+const LIMITS: [(LimitName, i64); 5] = [
+    (LimitName::MaxOrderQuantity, 100),
+    (LimitName::MaxOrderNotional, 50_000),
+    (LimitName::MaxPosition, 200),
+    (LimitName::PriceCollarPercent, 5),
+    (LimitName::MaxOrdersPerMinute, 60),
+];
+
+/// What the demo made and needs again.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    account_id: String,
+    strategy_id: String,
+    webhook_id: String,
+    webhook_token: String,
+    webhook_secret: String,
+}
+
+/// Runs until it is asked to stop.
+pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
+    let data = Data::at(config);
+    serve::run_with(config, async |engine, announcement| {
+        let kept = prepare(&engine, &data).await?;
+        let announcement = announced(announcement, kept);
+        if json {
+            serve::print_announcement(&announcement)
+        } else {
+            output::print(&walk::text(&announcement, &program()))
+        }
+    })
+    .await
+}
+
+/// What is there from an earlier start, else new.
+async fn prepare(engine: &Engine, data: &Data) -> Result<Kept, Failure> {
+    let path = data.demo();
+    if path.exists() {
+        let text = files::read_secret(&path, KEPT_BYTES_MAX)?;
+        if let Ok(kept) = serde_json::from_str::<Kept>(&text)
+            && is_there(engine, &kept).await?
+        {
+            return Ok(kept);
+        }
+    }
+    let kept = make(engine).await?;
+    // Last: a crash before leaves a set without its secret, and the next start makes another.
+    let text = serde_json::to_string(&kept)
+        .map_err(|error| Failure::unavailable(format!("cannot be written as JSON: {error}")))?;
+    files::write_private(&path, &text)?;
+    Ok(kept)
+}
+
+/// Whether the database still has what was kept.
+async fn is_there(engine: &Engine, kept: &Kept) -> Result<bool, Failure> {
+    for command in [
+        Command::AccountShow(ById { id: kept.account_id.clone() }),
+        Command::StrategyShow(ById { id: kept.strategy_id.clone() }),
+        Command::WebhookShow(ById { id: kept.webhook_id.clone() }),
+    ] {
+        match ask(engine, command).await {
+            Ok(_) => {}
+            Err(failure) if failure.exit == Exit::NotFound => return Ok(false),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(true)
+}
+
+async fn make(engine: &Engine) -> Result<Kept, Failure> {
+    for (name, whole) in LIMITS {
+        let value = whole_quantity(whole)?;
+        ask(engine, Command::LimitSet(LimitSet { scope: "org".to_owned(), name, value })).await?;
+    }
+    let account = AccountCreate {
+        broker: "paper".to_owned(),
+        name: "PAPER demo".to_owned(),
+        cash: Money::from_whole(CASH),
+    };
+    let account = ask(engine, Command::AccountCreate(account)).await?;
+    let webhook = WebhookCreate {
+        name: "demo".to_owned(),
+        allow: Vec::new(),
+        preset: None,
+        dry_run: false,
+        rate_per_s: None,
+        max_age_s: None,
+        forms: None,
+        mapping: None,
+    };
+    let webhook = ask(engine, Command::WebhookCreate(webhook)).await?;
+    let (account_id, webhook_id) = (text(&account, "id")?, text(&webhook, "id")?);
+    let strategy = StrategyCreate {
+        name: "demo".to_owned(),
+        webhook: webhook_id.clone(),
+        account: account_id.clone(),
+        symbol: SYMBOL.to_owned(),
+        quantity: whole_quantity(QUANTITY)?,
+        sizing: None,
+        on_opposite: Some(OnOpposite::Close),
+        pyramiding: None,
+        allow_short: false,
+        symbol_source: None,
+        send_within_s: None,
+        shared_position: false,
+    };
+    let strategy = ask(engine, Command::StrategyCreate(strategy)).await?;
+    Ok(Kept {
+        account_id,
+        strategy_id: text(&strategy, "id")?,
+        webhook_id,
+        webhook_token: text(&webhook, "token")?,
+        webhook_secret: text(&webhook, "secret")?,
+    })
+}
+
+async fn ask(engine: &Engine, command: Command) -> Result<Value, Failure> {
+    Ok(engine.execute(command, &Actor::operator()).await?)
+}
+
+/// The announcement with what is the demo's own.
+fn announced(announcement: Announcement, kept: Kept) -> Announcement {
+    // The port may be another one than when the webhook was made.
+    let url = format!("{}/api/v1/webhooks/{}", announcement.base_url, kept.webhook_token);
+    Announcement {
+        account_id: Some(kept.account_id),
+        strategy_id: Some(kept.strategy_id),
+        webhook: Some(AnnouncedWebhook {
+            id: kept.webhook_id,
+            token: kept.webhook_token,
+            secret: kept.webhook_secret,
+            url,
+        }),
+        ..announcement
+    }
+}
+
+/// This program as a shell finds it.
+fn program() -> String {
+    std::env::current_exe().map_or("tradewarden".to_owned(), |path| path.display().to_string())
+}
+
+fn text(answer: &Value, name: &str) -> Result<String, Failure> {
+    let found = answer.get(name).and_then(Value::as_str).map(str::to_owned);
+    found.ok_or_else(|| Failure::unavailable(format!("the engine's answer has no {name}")))
+}
+
+fn whole_quantity(whole: i64) -> Result<Quantity, Failure> {
+    Quantity::from_whole(whole).ok_or_else(|| Failure::unavailable("a quantity is too large"))
+}

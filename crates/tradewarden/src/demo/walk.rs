@@ -1,0 +1,200 @@
+//! The printed walk: commands to paste, each with the answer to expect (S24).
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::serve::Announcement;
+
+/// The walk for this demo; `program` is how a shell starts us.
+pub(super) fn text(demo: &Announcement, program: &str) -> String {
+    let Some(webhook) = &demo.webhook else { return String::new() };
+    let ca = demo.ca_file.as_deref();
+    let own = format!("{} --data {}", quoted(program), quoted_path(&demo.data_dir));
+    let send = |action: &str, comment: &str, name: &str| {
+        let trust = ca.map(|ca| format!("--cacert {} ", quoted_path(ca))).unwrap_or_default();
+        format!(
+            "curl -sS {trust}-H 'X-Webhook-Secret: {}' -d '{{\"action\":\"{action}\",\"comment\":\"{comment}\",\
+             \"id\":\"'$RUN'-{name}\"}}' {}; echo",
+            webhook.secret,
+            quoted(&webhook.url)
+        )
+    };
+    let entry = send("BUY", "ENTRY", "entry");
+    let refused = send("BUY", "ENTRY", "halted");
+    let half = send("EXIT", "EXIT_50", "half");
+    let last = send("EXIT", "EXIT_FINAL", "final");
+    let mut page = String::new();
+    // Writing to a String cannot fail.
+    let _written = write!(
+        page,
+        "
+  PAPER - this gateway trades with paper money only. Nothing here reaches a real broker.
+
+  address    {base}
+  console    {console} (pages come with a later version)
+  internal   {internal} (metrics; client certificate {data}/tls/internal-client.pem)
+  data       {data}
+  account    {account}, 100,000 USD of paper money
+  strategy   {strategy}, 10 AAPL on each entry
+  webhook    {webhook_id}
+{trust}
+  The webhook's secret is in the commands below and is kept in {data}/demo.json, so that the
+  next start can print it again. A real webhook's secret is shown once.
+
+Open another shell there and paste one line after the other:
+
+  RUN=demo-$(date +%s)
+
+1  An entry. Expect {{\"status\":\"accepted\",...}}: 10 AAPL are bought.
+  {entry}
+
+2  The same again. Expect {{\"status\":\"duplicate\",...}} with the same signal_id: nothing is bought twice.
+  {entry}
+
+3  Half of it out. Expect \"accepted\": 5 are sold.
+  {half}
+
+4  The rest. Expect \"accepted\": 5 are sold, the position is flat.
+  {last}
+
+5  Stop everything. Expect the halt with mode \"block\".
+  {own} halt engage --reason 'trying the stop button'
+
+6  An entry while halted. Expect status 422 in the body, with \"code\":\"halt.active\".
+  {refused}
+
+7  Go on. Expect the halt that ended.
+  {own} halt resume $({own} halt status --json | grep -o 'hlt_[0-9A-Za-z]*' | head -n 1)
+
+What became of it:
+  {own} order list
+  {own} position list
+  {own} signal list
+  {own} signal show $({own} signal list --limit 1 --json | grep -o 'sig_[0-9A-Za-z]*' | head -n 1)
+  {own} audit prove $({own} order list --json | grep -o 'ord_[0-9A-Za-z]*' | head -n 1)
+  {own} audit verify
+
+The same by API, with the operator's token:
+  curl -sS {cacert}-H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/orders; echo
+
+Stop the demo with Ctrl-C.
+",
+        base = demo.base_url,
+        console = demo.console_url,
+        internal = demo.internal_url,
+        data = demo.data_dir.display(),
+        account = demo.account_id.as_deref().unwrap_or_default(),
+        strategy = demo.strategy_id.as_deref().unwrap_or_default(),
+        webhook_id = webhook.id,
+        trust = trust(ca),
+        cacert = ca.map(|ca| format!("--cacert {} ", quoted_path(ca))).unwrap_or_default(),
+        token = quoted_path(&demo.data_dir.join("operator-token")),
+    );
+    page
+}
+
+/// How to trust the demo's certificate.
+fn trust(ca: Option<&Path>) -> String {
+    let Some(ca) = ca else { return String::new() };
+    format!(
+        "  trust      {}
+             curl takes it by --cacert, as below. For a browser import it as an authority for
+             web sites, and remove it again when you are done: only this demo's CA signs with it.
+",
+        ca.display()
+    )
+}
+
+fn quoted_path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+/// One word for a POSIX shell.
+fn quoted(text: &str) -> String {
+    let plain = |character: char| {
+        character.is_ascii_alphanumeric() || matches!(character, '/' | '.' | '-' | '_' | ':' | '=')
+    };
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::AnnouncedWebhook;
+
+    fn demo(data_dir: &str) -> Announcement {
+        Announcement {
+            base_url: "https://127.0.0.1:8443".to_owned(),
+            ca_file: Some(Path::new(data_dir).join("tls/ca.pem")),
+            console_url: "https://localhost:8443".to_owned(),
+            internal_url: "https://127.0.0.1:8444".to_owned(),
+            org_id: Some("org_1".to_owned()),
+            owner: None,
+            account_id: Some("acc_1".to_owned()),
+            strategy_id: Some("str_1".to_owned()),
+            webhook: Some(AnnouncedWebhook {
+                id: "whk_1".to_owned(),
+                token: "twh_1".to_owned(),
+                secret: "tww_1".to_owned(),
+                url: "https://127.0.0.1:8443/api/v1/webhooks/twh_1".to_owned(),
+            }),
+            api_keys: None,
+            data_dir: data_dir.into(),
+            pid: 1,
+        }
+    }
+
+    #[test]
+    fn the_walk_says_paper_and_has_every_step() {
+        let text = text(&demo("/d"), "/bin/tradewarden");
+        assert!(text.contains("PAPER"));
+        for step in [
+            "\"comment\":\"ENTRY\"",
+            "EXIT_50",
+            "EXIT_FINAL",
+            "halt engage",
+            "halt resume",
+            "audit prove",
+            "audit verify",
+            "--cacert /d/tls/ca.pem",
+            "duplicate",
+            "halt.active",
+        ] {
+            assert!(text.contains(step), "{step}");
+        }
+    }
+
+    #[test]
+    fn paths_with_spaces_and_quotes_stay_one_word() {
+        assert_eq!(quoted("/a-b_c.d"), "/a-b_c.d");
+        assert_eq!(quoted("/a b"), "'/a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert!(text(&demo("/my data"), "p").contains("--cacert '/my data/tls/ca.pem'"));
+    }
+
+    #[test]
+    fn the_announcement_has_the_keys_of_the_product_page() {
+        let json = serde_json::to_value(demo("/d")).unwrap();
+        let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut wanted = [
+            "base_url",
+            "ca_file",
+            "console_url",
+            "internal_url",
+            "org_id",
+            "owner",
+            "account_id",
+            "strategy_id",
+            "webhook",
+            "api_keys",
+            "data_dir",
+            "pid",
+        ];
+        wanted.sort_unstable();
+        assert_eq!(keys, wanted);
+        assert!(json["owner"].is_null() && json["api_keys"].is_null());
+    }
+}

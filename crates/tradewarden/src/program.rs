@@ -1,0 +1,143 @@
+//! The program: from the command line to an exit code.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::cli::{self, Asking, Cli, ConfigVerb, Global, Shape, Verb};
+use crate::clock::SystemClock;
+use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
+use crate::outcome::{Exit, Failure};
+use crate::{audit, commands, config, db, demo, gateway, logs, output, paper, serve};
+
+/// How long threads of the runtime may take to end after the work is done.
+const RUNTIME_END: Duration = Duration::from_secs(2);
+
+/// Does what the command line says.
+pub(crate) fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version are no errors, though clap hands them over as such.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _nobody_reads_it = error.print();
+            return exit;
+        }
+    };
+    match act(cli) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output::complain(&failure);
+            failure.exit
+        }
+    }
+}
+
+fn act(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { global, verb } = cli;
+    match verb {
+        Verb::Completions { shell } => completions(shell),
+        Verb::CliReference => done(output::print(&cli::reference())),
+        Verb::Config(ConfigVerb::Reference) => done(output::print(&config::reference())),
+        Verb::Config(verb) => configuration(&global, &verb),
+        Verb::Serve(listen) => {
+            let config = load(&global, Some(&listen), DATA_DEFAULT)?;
+            logs::begin(config.log, config.log_level);
+            on_runtime(serve::run(&config, global.json))
+        }
+        Verb::Demo(listen) => {
+            let config = load(&global, Some(&listen), demo::DATA_DEFAULT)?;
+            // The walk is what people should see; what goes wrong still shows.
+            logs::begin(config.log, config.log_level.at_most_for_demo());
+            on_runtime(demo::run(&config, global.json))
+        }
+        verb => {
+            let config = load(&global, None, DATA_DEFAULT)?;
+            logs::begin(LogFormat::Text, LogLevel::Warn);
+            runtime(one_command(&config, verb, global.json))
+        }
+    }
+}
+
+/// A command that ends by itself.
+async fn one_command(config: &Config, verb: Verb, json: bool) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Init => init(config, json).await,
+        Verb::Audit(verb) => audit::run(config, verb, json).await,
+        Verb::Db(verb) => db::run(config, verb, json).await,
+        Verb::PaperBroker => done(paper::serve(config, Arc::new(SystemClock)).await),
+        verb => match Asking::of(verb)? {
+            Some(Asking { command, shape }) => commands::run(config, command, shape, json).await,
+            None => Err(Failure::usage("there is no such command; see --help")),
+        },
+    }
+}
+
+async fn init(config: &Config, json: bool) -> Result<Exit, Failure> {
+    let data = gateway::init(config).await?;
+    let made = json!({
+        "data_dir": data.root(),
+        "ca_file": config.tls.is_none().then(|| data.root().join("tls").join("ca.pem")),
+        "operator_token_file": data.root().join("operator-token"),
+        "key_file": data.root().join("kek"),
+    });
+    output::note("back the key file up apart from the database: without it nothing sealed opens");
+    done(commands::show(&made, Shape::One, json))
+}
+
+fn configuration(global: &Global, verb: &ConfigVerb) -> Result<Exit, Failure> {
+    let config = load(global, None, DATA_DEFAULT)?;
+    match verb {
+        ConfigVerb::Check => {
+            config.refuse_insecure_start()?;
+            let fine = json!({ "ok": true });
+            if global.json {
+                done(output::print(&fine.to_string()))
+            } else {
+                done(output::print("the configuration is fine"))
+            }
+        }
+        ConfigVerb::Print if global.json => done(output::print(&config::print_json(&config)?)),
+        ConfigVerb::Print => done(output::print(&config::print(&config))),
+        ConfigVerb::Reference => done(output::print(&config::reference())),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tradewarden", &mut script);
+    done(output::print(&String::from_utf8_lossy(&script)))
+}
+
+fn load(
+    global: &Global,
+    listen: Option<&cli::Listen>,
+    data_default: &str,
+) -> Result<Config, Failure> {
+    let overrides = Overrides {
+        config: global.config.clone(),
+        data: global.data.clone(),
+        listen: listen.and_then(|listen| listen.listen),
+        internal_listen: listen.and_then(|listen| listen.internal_listen),
+    };
+    Config::load(&overrides, data_default)
+}
+
+fn on_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<Exit, Failure> {
+    runtime(async { done(work.await) })
+}
+
+fn runtime(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = Runtime::new()
+        .map_err(|cause| Failure::unavailable(format!("cannot start the runtime: {cause}")))?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(RUNTIME_END);
+    outcome
+}
+
+fn done(outcome: Result<(), Failure>) -> Result<Exit, Failure> {
+    outcome.map(|()| Exit::Done)
+}
