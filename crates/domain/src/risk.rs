@@ -148,9 +148,10 @@ fn order_quantity(intent: &Intent, context: &Context<'_>) -> Verdict {
 fn order_notional(intent: &Intent, context: &Context<'_>) -> Verdict {
     let limit = required(context.limits.max_order_notional, LimitName::MaxOrderNotional)?;
     let reference = reference_price(context)?;
-    // The worse of what was asked and what the market says: a limit far from the market must not
-    // make an order look small.
-    let price = intent.limit_price.map_or(reference, |limit| limit.max(reference));
+    // The worst of what was asked and what the market says: a limit far from the market must not
+    // make an order look small, and a stop above it fills no lower than where it is triggered.
+    let asked = [intent.limit_price, intent.stop_price].into_iter().flatten();
+    let price = asked.fold(reference, Price::max);
     let value = price
         .notional(intent.quantity, context.instrument.point_value)
         .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
@@ -187,19 +188,28 @@ const UNITS_PER_ONE: i128 = 100_000_000;
 
 fn position(intent: &Intent, context: &Context<'_>) -> Verdict {
     let limit = required(context.limits.max_position, LimitName::MaxPosition)?;
-    let mut after = context.exposure;
-    after.reserve(intent.purpose, intent.side, intent.quantity);
-    let worst = match intent.side {
-        Side::Buy => after.worst_long(),
-        Side::Sell => after.worst_short().negated(),
+    let held = &context.exposure;
+    let (entering, leaving) = match intent.side {
+        Side::Buy => (held.entry_buy, held.exit_buy),
+        Side::Sell => (held.entry_sell, held.exit_sell),
     };
+    // Checked, unlike `Exposure::worst_long`: a sum that stays at the end of the range would pass a
+    // limit that stands there.
+    let worst = intent
+        .side
+        .signed(held.quantity)
+        .plus(entering)
+        .and_then(|worst| worst.plus(leaving)?.plus(intent.quantity))
+        .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
     compare(Code::RiskMaxPosition, worst, Quantity::from_units(limit))
 }
 
 fn orders_per_minute(context: &Context<'_>) -> Verdict {
     let limit = required(context.limits.max_orders_per_minute, LimitName::MaxOrdersPerMinute)?;
-    let orders = i64::try_from(context.orders_last_minute.saturating_add(1)).unwrap_or(i64::MAX);
-    let orders = Quantity::from_whole(orders).unwrap_or(Quantity::MAX);
+    let orders = context.orders_last_minute.checked_add(1).and_then(|orders| orders.try_into().ok());
+    let orders = orders
+        .and_then(Quantity::from_whole)
+        .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
     compare(Code::RiskMaxOrdersPerMinute, orders, Quantity::from_units(limit))
 }
 

@@ -161,6 +161,9 @@ impl Strategy {
         let side = if signal.action == Action::Buy { Side::Buy } else { Side::Sell };
         let projected = side.signed(exposure.projected());
         if projected.is_positive() {
+            if signal.only_reduces() {
+                return Decision::Skip(Refusal::plain(Code::StrategyWrongSide));
+            }
             return match (self.pyramiding, side) {
                 (Pyramiding::Allow, _) => self.enter(signal, side, instrument),
                 (Pyramiding::Ignore, Side::Buy) => {
@@ -204,7 +207,9 @@ impl Strategy {
         if self.on_opposite == OnOpposite::Reverse && may_open && self.state == StrategyState::On {
             match self.enter(signal, side, instrument) {
                 Decision::Trade(entry) => intents.extend(entry),
-                no => return no,
+                no if intents.is_empty() => return no,
+                // A refused entry stays flat: the close goes out all the same (S5).
+                Decision::Skip(_) | Decision::Refuse(_) => {}
             }
         }
         if intents.is_empty() {
@@ -228,7 +233,13 @@ impl Strategy {
         };
         let closable = exposure.closable(side);
         if closable.is_zero() {
-            if removed_entries == RemovedEntries::Some {
+            // While an entry may still fill, nothing is called flat (S1): canceling it is under way.
+            let entry_live = match signal.action {
+                Action::Exit => exposure.has_live_entry(),
+                Action::Sell => exposure.entry_buy.is_positive(),
+                Action::Buy => exposure.entry_sell.is_positive(),
+            };
+            if removed_entries == RemovedEntries::Some || entry_live {
                 return Decision::Trade(Vec::new());
             }
             let other_side = exposure.closable(side.opposite()).is_positive();

@@ -146,6 +146,7 @@ impl Engine {
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
                 write(tx).await?;
                 let mut book = Book::load(tx, &shared, &Scope::default()).await?;
+                effects.halts = Some(book.halts.clone());
                 book.enter(&shared, org, object, event, &payload);
                 book.write(tx, effects).await
             })

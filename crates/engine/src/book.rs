@@ -26,7 +26,8 @@ use tradewarden_store::{Error, Lock, Tx, orders};
 pub(crate) struct Effects {
     pub(crate) orders: Vec<Order>,
     pub(crate) entries: u64,
-    pub(crate) directory_changed: bool,
+    /// The halts that are engaged from now on, if that changed.
+    pub(crate) halts: Option<Vec<Halt>>,
 }
 
 /// An account inside a transaction.
@@ -176,9 +177,13 @@ impl Book {
 
     /// All strategies' exposure on a pair together.
     pub(crate) fn pair_exposure(&self, account: Id<id::Account>, symbol: &Symbol) -> Exposure {
+        let place = |strategy: u8| Place {
+            account_id: account,
+            symbol: symbol.clone(),
+            strategy_id: Id::from_bytes([strategy; 16]),
+        };
         self.exposures
-            .iter()
-            .filter(|(place, _)| place.account_id == account && place.symbol == *symbol)
+            .range(place(0)..=place(255))
             .fold(Exposure::default(), |sum, (_, exposure)| sum.and(exposure))
     }
 

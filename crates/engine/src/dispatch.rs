@@ -17,12 +17,12 @@ use tradewarden_broker::port::{
     Broker, BrokerAccount, Cancellation, Lookup, OrderName, PlaceOrder, Placement, ReduceOnly,
 };
 use tradewarden_domain::account::Account;
-use tradewarden_domain::halt::{self, HaltSubject};
+use tradewarden_domain::halt::{self, Halt, HaltSubject};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::{Order, OrderState, Purpose};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::orders;
+use tradewarden_store::{directory as rows, orders};
 
 /// Live orders that are kept in memory; more are read when these have ended.
 const LIVE_MAX: i64 = 50_000;
@@ -56,7 +56,7 @@ struct Tracked {
 
 /// What came back from something that was under way.
 enum Done {
-    Attempted(Vec<Order>, Result<Vec<Attempt>, NotWritten>),
+    Attempted(Vec<Order>, Result<(Vec<Attempt>, Arc<Vec<Halt>>), NotWritten>),
     Called(Id<id::Order>, Placement),
     Canceled(Id<id::Order>, Cancellation),
     Found(Id<id::Order>, Lookup),
@@ -208,13 +208,20 @@ impl Dispatcher {
 
     fn start_attempts(&mut self, now: Timestamp) {
         let dirty = std::mem::take(&mut self.dirty);
+        // Nothing new goes out for an account while an attempt from before the start is open.
+        let recovering: BTreeSet<_> = self
+            .orders
+            .values()
+            .filter(|tracked| tracked.recovered)
+            .map(|tracked| tracked.order.account_id)
+            .collect();
         let mut wanted = Vec::new();
         for pair in dirty {
             if wanted.len() >= ATTEMPTS_MAX {
                 self.dirty.insert(pair);
                 continue;
             }
-            self.look_at(&pair, now, &mut wanted);
+            self.look_at(&pair, &recovering, now, &mut wanted);
         }
         if wanted.is_empty() {
             return;
@@ -234,18 +241,25 @@ impl Dispatcher {
                     attempt::begin(tx, &inner, &asked, effects).await
                 })
                 .await;
+            let attempts = match attempts {
+                Ok(attempts) => halts_now(&shared, &attempts).await.map(|halts| (attempts, halts)),
+                Err(error) => Err(error),
+            };
             Done::Attempted(wanted, attempts)
         });
     }
 
     /// Decides what of a pair can be done now: cancels and questions at once, attempts into
     /// `wanted`.
-    fn look_at(&mut self, pair: &Pair, now: Timestamp, wanted: &mut Vec<Order>) {
+    fn look_at(
+        &mut self,
+        pair: &Pair,
+        recovering: &BTreeSet<Id<id::Account>>,
+        now: Timestamp,
+        wanted: &mut Vec<Order>,
+    ) {
         let Some(ids) = self.pairs.get(pair).cloned() else { return };
-        let account_recovers = self
-            .orders
-            .values()
-            .any(|tracked| tracked.recovered && tracked.order.account_id == pair.0);
+        let account_recovers = recovering.contains(&pair.0);
         let (mut exit_live, mut entry_lost, mut entries_under_way) = (false, false, 0_usize);
         let mut exit_under_way = false;
         for id in &ids {
@@ -379,11 +393,15 @@ impl Dispatcher {
         }
     }
 
-    fn attempted(&mut self, wanted: &[Order], attempts: Result<Vec<Attempt>, NotWritten>) {
+    fn attempted(
+        &mut self,
+        wanted: &[Order],
+        attempts: Result<(Vec<Attempt>, Arc<Vec<Halt>>), NotWritten>,
+    ) {
         self.attempting = false;
         let now = self.shared.environment.now();
-        let attempts = match attempts {
-            Ok(attempts) => attempts,
+        let (attempts, halts) = match attempts {
+            Ok(made) => made,
             Err(error) => {
                 // Whether the attempts are journaled is not known; nothing was sent.
                 tracing::error!(error = %error.0, "attempts were not journaled");
@@ -398,16 +416,15 @@ impl Dispatcher {
         };
         for (order, attempt) in wanted.iter().zip(attempts) {
             match attempt {
-                Attempt::Send(order) => self.call(*order, now),
+                Attempt::Send(order) => self.call(*order, &halts, now),
                 Attempt::Hold => self.release(order.id, Some(now.plus(TICK))),
                 Attempt::Ended => self.release(order.id, None),
             }
         }
     }
 
-    /// Calls the broker, unless a halt has come since the attempt was journaled, or so much time
-    /// has passed that halts must be read again (C11).
-    fn call(&mut self, order: Order, now: Timestamp) {
+    /// Calls the broker, unless a halt has come since the attempt was journaled (C11).
+    fn call(&mut self, order: Order, halts: &[Halt], now: Timestamp) {
         let subject = HaltSubject {
             org: order.org_id,
             account: order.account_id,
@@ -415,17 +432,16 @@ impl Dispatcher {
             webhook: None,
             symbol: &order.symbol,
         };
-        let directory = self.shared.directory.load();
-        if halt::stopping(&directory.halts, order.purpose, &subject).is_some() {
+        if halt::stopping(halts, order.purpose, &subject).is_some() {
             self.learned.push((order.id, Learned::NotSentHalted));
             return;
         }
         let target = self.broker(&order);
         let Some(tracked) = self.orders.get_mut(&order.id) else { return };
         tracked.order = order.clone();
-        let Some((broker, account)) = target.filter(|_| !attempt::is_stale(&order, now)) else {
+        let Some((broker, account)) = target else {
             tracked.never_left = true;
-            self.release(order.id, None);
+            self.release(order.id, Some(now.plus(RETRY_AFTER)));
             return;
         };
         tracked.never_left = false;
@@ -561,6 +577,24 @@ impl Dispatcher {
                 .map(|tracked| tracked.order.account_id),
         );
     }
+}
+
+/// The halts to heed before the calls: those of memory, which this node's own halts enter at their
+/// commit; or, when more than 10 ms have passed since the attempts' commit, those of the database,
+/// so that no first byte leaves later than that after a halt (C11).
+async fn halts_now(
+    shared: &Shared,
+    attempts: &[Attempt],
+) -> Result<Arc<Vec<Halt>>, NotWritten> {
+    let now = shared.environment.now();
+    let stale = attempts.iter().any(|attempt| {
+        matches!(attempt, Attempt::Send(order) if attempt::is_stale(order, now))
+    });
+    if !stale {
+        return Ok(shared.halts.load_full());
+    }
+    let read = rows::halts(&shared.store).await;
+    read.map(Arc::new).map_err(|error| NotWritten(error.to_string()))
 }
 
 const fn is_lost(order: &Order) -> bool {

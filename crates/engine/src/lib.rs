@@ -45,6 +45,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
+use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{DataKey, HashedToken, LedgerKey};
@@ -85,6 +86,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) directory: ArcSwap<Directory>,
+    pub(crate) halts: ArcSwap<Vec<Halt>>,
     pub(crate) market: market::Market,
     pub(crate) brokers: market::Brokers,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,
@@ -111,6 +113,9 @@ impl Shared {
     /// Tells the dispatcher what a commit changed.
     pub(crate) fn after_commit(&self, effects: book::Effects) {
         self.counters.entries(effects.entries);
+        if let Some(halts) = effects.halts {
+            self.halts.store(Arc::new(halts));
+        }
         if !effects.orders.is_empty() {
             // The dispatcher has gone only when the process is ending.
             let _ending = self.notices.send(Notice::Orders(effects.orders));
@@ -178,7 +183,10 @@ impl Shared {
         let before = self.directory.load_full();
         let keys = self.intake_keys.load_full();
         match Directory::load(&self.store, &keys, &before).await {
-            Ok(directory) => self.directory.store(Arc::new(directory)),
+            Ok(directory) => {
+                self.halts.store(Arc::new(directory.halts.clone()));
+                self.directory.store(Arc::new(directory));
+            }
             Err(error) => tracing::error!(error = %error, "the directory could not be read"),
         }
     }

@@ -103,6 +103,7 @@ impl Engine {
             environment,
             store,
             journal,
+            halts: ArcSwap::from_pointee(directory.halts.clone()),
             directory: ArcSwap::from_pointee(directory),
             market: Market::default(),
             brokers: parts.brokers,

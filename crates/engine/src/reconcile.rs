@@ -271,7 +271,7 @@ impl Reconciler {
                     "scope": halt.scope.to_string(),
                 });
                 book.enter(&shared, org, halt.id, "halt.engaged", &payload);
-                effects.directory_changed = true;
+                effects.halts = Some(rows::halts_in(tx).await?);
                 book.write(tx, effects).await
             })
             .await;

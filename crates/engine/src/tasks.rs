@@ -59,6 +59,7 @@ impl Tasks {
     /// Runs only the journal until `shutdown`: for commands while no server runs.
     pub async fn run_quiet(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
         let ended = journal_thread(self.journal, self.location, Arc::clone(&self.shared))?;
+        lead(&self.shared).await;
         refresh_quotes(&self.shared).await;
         tokio::select! {
             ended = ended => ended.unwrap_or(Ok(())),

@@ -1,3 +1,12 @@
-//! placeholder
+//! Test-only: a whole engine in a test, with time, chance, disk and broker in the test's hand.
+//!
+//! What it never is: part of a build that ships. Nothing here is random or late by itself: what
+//! happens follows from a seed and from what the test asks for.
 
+pub mod broker;
+pub mod clock;
+pub mod engine;
+pub mod life;
 pub mod postgres;
+pub mod process;
+pub mod randomness;

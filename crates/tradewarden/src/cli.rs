@@ -91,6 +91,9 @@ pub(crate) enum Verb {
     /// The database
     #[command(subcommand)]
     Db(DbVerb),
+    /// Measure this machine
+    #[command(subcommand)]
+    Bench(BenchVerb),
     /// Print a shell's completions
     Completions {
         /// The shell
@@ -113,6 +116,33 @@ pub(crate) struct Listen {
     /// The internal listener's address; port 0 takes any free port
     #[arg(long, value_name = "ADDR")]
     pub(crate) internal_listen: Option<SocketAddr>,
+}
+
+/// `bench ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchVerb {
+    /// Drive a gateway of its own with signals, beside a bare echo and the disk's own sync
+    ///
+    /// The data directory [default: tradewarden-bench] must not exist; it is made, and removed at
+    /// the end. The load generator runs in the same process, on the same cores.
+    Intake(Load),
+}
+
+/// How much load for how long.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Load {
+    /// Connections, all kept alive
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) connections: u16,
+    /// Seconds of each measurement
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=600))]
+    pub(crate) seconds: u16,
+    /// How often echo and intake are measured in turn
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50))]
+    pub(crate) rounds: u16,
+    /// Accounts, each with a webhook and a strategy
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) accounts: u16,
 }
 
 /// `config ...`

@@ -75,12 +75,13 @@ mod tests {
     use super::*;
     use crate::scratch::Scratch;
     use serde_json::json;
+    use tradewarden_engine::command::Paging;
 
     #[tokio::test]
     async fn without_a_data_directory_nothing_is_made() {
         let scratch = Scratch::new();
         let config = Config { data: scratch.path().join("none"), ..Config::default() };
-        let failure = carry_out(&config, Command::OrderList(Default::default())).await.unwrap_err();
+        let failure = carry_out(&config, Command::OrderList(Paging::default())).await.unwrap_err();
         assert_eq!(failure.exit, Exit::NotFound);
         assert!(!config.data.exists());
     }

@@ -28,7 +28,7 @@ const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How long a peer may take to say its request or to take its answer.
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a caller waits for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Conversations at one time; one more waits to be accepted.
 const CONVERSATIONS_MAX: usize = 16;
 /// Raised when requests or answers change their meaning.

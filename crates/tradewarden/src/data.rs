@@ -9,7 +9,8 @@
 //! checkpoint        the newest checkpoint of the audit log, outside the database
 //! log-origin        the name of the audit log
 //! node              this node's name among several on one database
-//! paper/            the paper broker's own journal
+//! paper/            the paper broker's own journal; paper.sock if it is a process of its own
+//! demo.json         what `demo` made, with its webhook's secret
 //! tls/              the local CAs and what they issued
 //! ```
 
@@ -209,9 +210,9 @@ impl Data {
         if let Some(kept) = files::read_text_if_there(&path, TOKEN_BYTES_MAX)? {
             return Ok(kept.trim_end().to_owned());
         }
-        let made = make();
-        files::write_private(&path, &format!("{made}\n"))?;
-        Ok(made)
+        let line = make();
+        files::write_private(&path, &format!("{line}\n"))?;
+        Ok(line)
     }
 }
 

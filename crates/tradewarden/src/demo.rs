@@ -19,7 +19,7 @@ use tradewarden_engine::command::{
 use crate::config::Config;
 use crate::data::Data;
 use crate::outcome::{Exit, Failure};
-use crate::serve::{self, AnnouncedWebhook, Announcement};
+use crate::serve::{self, AnnouncedWebhook, Announcement, Then};
 use crate::{files, output};
 
 /// Where the demo keeps its data unless told otherwise.
@@ -56,10 +56,11 @@ pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
         let kept = prepare(&engine, &data).await?;
         let announcement = announced(announcement, kept);
         if json {
-            serve::print_announcement(&announcement)
+            serve::print_announcement(&announcement)?;
         } else {
-            output::print(&walk::text(&announcement, &program()))
+            output::print(&walk::text(&announcement, &program()))?;
         }
+        Ok(Then::Serve)
     })
     .await
 }

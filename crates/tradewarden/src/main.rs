@@ -11,6 +11,7 @@
 //! - A start that would be insecure does not happen; the sentence says what to do.
 
 mod audit;
+mod bench;
 mod certificates;
 mod cli;
 mod clock;

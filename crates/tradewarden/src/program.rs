@@ -11,7 +11,7 @@ use crate::cli::{self, Asking, Cli, ConfigVerb, Global, Shape, Verb};
 use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
 use crate::outcome::{Exit, Failure};
-use crate::{audit, commands, config, db, demo, gateway, logs, output, paper, serve};
+use crate::{audit, bench, commands, config, db, demo, gateway, logs, output, paper, serve};
 
 /// How long threads of the runtime may take to end after the work is done.
 const RUNTIME_END: Duration = Duration::from_secs(2);
@@ -53,6 +53,11 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
             // The walk is what people should see; what goes wrong still shows.
             logs::begin(config.log, config.log_level.at_most_for_demo());
             on_runtime(demo::run(&config, global.json))
+        }
+        Verb::Bench(cli::BenchVerb::Intake(load_options)) => {
+            let config = load(&global, None, bench::DATA_DEFAULT)?;
+            logs::begin(LogFormat::Text, LogLevel::Error);
+            on_runtime(bench::intake(config, load_options, global.json))
         }
         verb => {
             let config = load(&global, None, DATA_DEFAULT)?;

@@ -70,9 +70,18 @@ pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
         if json {
             print_announcement(&announcement)?;
         }
-        Ok(())
+        Ok(Then::Serve)
     })
     .await
+}
+
+/// What comes after a gateway is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It serves until it is asked to stop.
+    Serve,
+    /// It stops.
+    Stop,
 }
 
 /// Prints the one JSON object of a gateway that is ready.
@@ -85,7 +94,7 @@ pub(crate) fn print_announcement(announcement: &Announcement) -> Result<(), Fail
 /// Runs until it is asked to stop; `when_ready` is called once everything serves.
 pub(crate) async fn run_with(
     config: &Config,
-    when_ready: impl AsyncFnOnce(Engine, Announcement) -> Result<(), Failure>,
+    when_ready: impl AsyncFnOnce(Engine, Announcement) -> Result<Then, Failure>,
 ) -> Result<(), Failure> {
     config.refuse_insecure_start()?;
     let data = Data::at(config);
@@ -110,8 +119,10 @@ pub(crate) async fn run_with(
                 data_dir = %announcement.data_dir.display(), database = %config.database,
                 "the gateway is ready"
             );
-            when_ready(engine, announcement).await?;
-            keep_certificates(tls).await
+            match when_ready(engine, announcement).await? {
+                Then::Serve => keep_certificates(tls).await,
+                Then::Stop => Ok(()),
+            }
         }
     };
     let outcome = tokio::select! {
@@ -296,7 +307,7 @@ async fn keep_certificates(tls: TlsFiles) -> Result<(), Failure> {
     }
 }
 
-fn public_options(config: &Config, tls: Tls) -> Result<ListenerOptions, Failure> {
+pub(crate) fn public_options(config: &Config, tls: Tls) -> Result<ListenerOptions, Failure> {
     let mut options = ListenerOptions::new(Transport::Tls(tls));
     if config.proxy_protocol {
         options.proxy_protocol = ProxyProtocol::Required { from: config.trusted_proxies()? };

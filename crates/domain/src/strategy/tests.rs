@@ -1,0 +1,549 @@
+//! What strategies decide: tables that name the rule they hold, and properties over random books.
+
+use super::Strategy;
+use super::*;
+use crate::signal::read;
+use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
+use std::fmt::{Debug, Write as _};
+
+fn units(text: &str) -> Quantity {
+    text.parse().unwrap()
+}
+
+/// `"SELL comment=EXIT_50 quantity=3"` as a signal.
+fn signal(words: &str) -> Signal {
+    let mut words = words.split(' ');
+    let action = words.next().unwrap();
+    let mut body = format!(r#"{{"action":"{action}""#);
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap();
+        write!(body, r#","{name}":"{value}""#).unwrap();
+    }
+    body.push('}');
+    read(body.as_bytes(), None).signal.unwrap_or_else(|error| panic!("{body}: {error}"))
+}
+
+fn strategy() -> Strategy {
+    Strategy {
+        id: Id::from_bytes([1; 16]),
+        org_id: Id::from_bytes([2; 16]),
+        name: "test".to_owned(),
+        webhook_id: Id::from_bytes([3; 16]),
+        account_id: Id::from_bytes([4; 16]),
+        symbol: "NQ".parse().unwrap(),
+        symbol_source: SymbolSource::Strategy,
+        quantity: units("2"),
+        sizing: Sizing::Fixed,
+        on_opposite: OnOpposite::Close,
+        pyramiding: Pyramiding::Ignore,
+        short_selling: ShortSelling::Allow,
+        send_within_s: SEND_WITHIN_S_DEFAULT,
+        state: StrategyState::On,
+        created_at: Timestamp::default(),
+    }
+}
+
+fn reversing() -> Strategy {
+    Strategy { on_opposite: OnOpposite::Reverse, ..strategy() }
+}
+
+fn by_payload(of: Strategy) -> Strategy {
+    Strategy { sizing: Sizing::Payload, ..of }
+}
+
+fn instrument(lot: &str, minimum: &str) -> Instrument {
+    Instrument {
+        symbol: "NQ".parse().unwrap(),
+        tick: "0.25".parse().unwrap(),
+        lot: units(lot),
+        quantity_min: units(minimum),
+        point_value: units("20"),
+        currency: "USD".to_owned(),
+    }
+}
+
+/// `"5"`, `"-3"`, `"5 entry_buy=2 exit_sell=1"`.
+fn book(words: &str) -> Exposure {
+    let mut words = words.split(' ');
+    let mut exposure =
+        Exposure { quantity: units(words.next().unwrap()), ..Exposure::default() };
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap();
+        let slot = match name {
+            "entry_buy" => &mut exposure.entry_buy,
+            "entry_sell" => &mut exposure.entry_sell,
+            "exit_buy" => &mut exposure.exit_buy,
+            "exit_sell" => &mut exposure.exit_sell,
+            other => panic!("{other}"),
+        };
+        *slot = units(value);
+    }
+    exposure
+}
+
+/// A decision in words: `exit sell 4, entry sell 2`, `nothing`, `skip strategy.flat`.
+fn say(decision: &Decision) -> String {
+    match decision {
+        Decision::Skip(refusal) => format!("skip {}", refusal.code),
+        Decision::Refuse(refusal) => format!("refuse {}", refusal.code),
+        Decision::Trade(intents) if intents.is_empty() => "nothing".to_owned(),
+        Decision::Trade(intents) => intents
+            .iter()
+            .map(|intent| format!("{} {} {}", intent.purpose, intent.side, intent.quantity))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+fn decide(strategy: &Strategy, position: &str, words: &str) -> String {
+    let whole = instrument("1", "1");
+    say(&strategy.decide(&signal(words), &book(position), &whole, RemovedEntries::None))
+}
+
+fn holds(strategy: &Strategy, table: &[(&str, &str, &str)]) {
+    for (position, words, expected) in table {
+        assert_eq!(decide(strategy, position, words), *expected, "{words} at {position}");
+    }
+}
+
+/// S1: the position is fills plus what is live, queued or unknown; "flat" is said only when no
+/// entry is live.
+#[test]
+fn s1_the_projected_position_decides() {
+    holds(
+        &strategy(),
+        &[
+            ("0", "BUY", "entry buy 2"),
+            ("0", "SELL", "entry sell 2"),
+            ("0 entry_buy=3", "BUY", "skip strategy.already_long"),
+            ("0 entry_sell=3", "SELL", "skip strategy.already_short"),
+            ("0 entry_sell=3", "BUY", "exit buy 3"),
+            ("0 entry_buy=3", "SELL", "exit sell 3"),
+            ("0 entry_buy=3", "EXIT", "exit sell 3"),
+            ("5 entry_buy=3", "EXIT", "exit sell 8"),
+            ("5 exit_sell=2", "EXIT", "exit sell 3"),
+            ("5 exit_sell=5", "BUY", "entry buy 2"),
+            ("5 exit_sell=5", "SELL", "entry sell 2"),
+            ("-5 exit_buy=5", "SELL", "entry sell 2"),
+            ("0", "EXIT", "skip strategy.flat"),
+            ("5 exit_sell=5", "EXIT", "skip strategy.flat"),
+            // The entry may yet fill: the exit is taken, and all of it is under way already.
+            ("0 entry_buy=3 exit_sell=3", "EXIT", "nothing"),
+            ("0 entry_sell=3 exit_buy=3", "EXIT", "nothing"),
+            ("0 entry_buy=3 exit_sell=3", "SELL comment=EXIT_FINAL", "nothing"),
+            ("0 entry_sell=3 exit_buy=3", "BUY comment=EXIT_FINAL", "nothing"),
+            ("0 entry_buy=3 exit_sell=3", "BUY comment=EXIT_FINAL", "skip strategy.flat"),
+        ],
+    );
+}
+
+/// S2: an exit removes unsent entries; where that was all there was to do, it is no skip.
+#[test]
+fn s2_removing_entries_is_something_done() {
+    let whole = instrument("1", "1");
+    for (position, words, removed, expected) in [
+        ("0", "EXIT", RemovedEntries::Some, "nothing"),
+        ("0", "EXIT", RemovedEntries::None, "skip strategy.flat"),
+        ("0", "SELL comment=EXIT_50", RemovedEntries::Some, "nothing"),
+        ("4", "EXIT", RemovedEntries::Some, "exit sell 4"),
+        ("4", "EXIT comment=EXIT_50", RemovedEntries::Some, "exit sell 2"),
+        ("-4", "EXIT", RemovedEntries::Some, "exit buy 4"),
+    ] {
+        let decision = strategy().decide(&signal(words), &book(position), &whole, removed);
+        assert_eq!(say(&decision), expected, "{words} at {position}, {removed:?}");
+    }
+}
+
+/// S5: symmetric, up to the position and never past flat.
+#[test]
+fn s5_an_opposite_signal_closes() {
+    holds(
+        &strategy(),
+        &[
+            ("-3", "BUY", "exit buy 3"),
+            ("3", "SELL", "exit sell 3"),
+            ("-3 exit_buy=1", "BUY", "exit buy 2"),
+            ("3 exit_sell=1", "SELL", "exit sell 2"),
+            ("-3", "BUY quantity=1", "exit buy 3"),
+        ],
+    );
+    holds(
+        &by_payload(strategy()),
+        &[
+            ("-3", "BUY quantity=2", "exit buy 2"),
+            ("3", "SELL quantity=2", "exit sell 2"),
+            ("-3", "BUY quantity=9", "exit buy 3"),
+            ("3", "SELL quantity=9", "exit sell 3"),
+            ("-3", "BUY", "exit buy 3"),
+            ("3", "SELL quantity=many", "exit sell 3"),
+        ],
+    );
+}
+
+/// S5: a reversal closes and opens; where the entry is refused, it stays flat.
+#[test]
+fn s5_reverse() {
+    holds(
+        &reversing(),
+        &[
+            ("-3", "BUY", "exit buy 3, entry buy 2"),
+            ("3", "SELL", "exit sell 3, entry sell 2"),
+            ("3 entry_buy=1", "SELL", "exit sell 4, entry sell 2"),
+        ],
+    );
+    holds(
+        &by_payload(reversing()),
+        &[
+            ("-3", "BUY quantity=5", "exit buy 3, entry buy 5"),
+            ("3", "SELL quantity=1", "exit sell 3, entry sell 1"),
+            ("-3", "BUY", "exit buy 3"),
+            ("3", "SELL quantity=many", "exit sell 3"),
+            ("3", "SELL quantity=0.4", "exit sell 3"),
+        ],
+    );
+    let no_shorts = Strategy { short_selling: ShortSelling::Ignore, ..reversing() };
+    holds(
+        &no_shorts,
+        &[("3", "SELL", "exit sell 3"), ("-3", "BUY", "exit buy 3, entry buy 2")],
+    );
+    let exits_only = Strategy { state: StrategyState::ExitsOnly, ..reversing() };
+    holds(&exits_only, &[("3", "SELL", "exit sell 3"), ("-3", "BUY", "exit buy 3")]);
+}
+
+/// S6: an exit with a side closes that side only; free text means nothing.
+#[test]
+fn s6_exits_with_a_side() {
+    holds(
+        &strategy(),
+        &[
+            ("5", "SELL comment=EXIT_FINAL", "exit sell 5"),
+            ("5", "BUY comment=EXIT_FINAL", "skip strategy.wrong_side"),
+            ("5", "BUY comment=EXIT_50", "skip strategy.wrong_side"),
+            ("5", "EXIT", "exit sell 5"),
+            ("-5", "BUY comment=EXIT_FINAL", "exit buy 5"),
+            ("-5", "SELL comment=EXIT_FINAL", "skip strategy.wrong_side"),
+            ("-5", "SELL comment=EXIT_50", "skip strategy.wrong_side"),
+            ("-5", "EXIT", "exit buy 5"),
+            ("0", "SELL comment=EXIT_FINAL", "skip strategy.flat"),
+            ("0", "BUY comment=breakout", "entry buy 2"),
+            ("5", "SELL comment=breakout", "exit sell 5"),
+        ],
+    );
+    // A reversal is an answer to an entry, not to an exit of the other side.
+    holds(&reversing(), &[("5", "BUY comment=EXIT_50", "skip strategy.wrong_side")]);
+}
+
+/// S7: exits round up to the lot, are capped at the position and take dust with them.
+#[test]
+fn s7_exit_quantities() {
+    holds(
+        &strategy(),
+        &[
+            ("7", "EXIT comment=EXIT_50", "exit sell 4"),
+            ("-7", "EXIT comment=EXIT_50", "exit buy 4"),
+            ("7", "SELL comment=EXIT_25", "exit sell 2"),
+            ("7", "SELL comment=EXIT_1", "exit sell 1"),
+            ("7", "SELL comment=EXIT_99", "exit sell 7"),
+            ("1", "SELL comment=EXIT_25", "exit sell 1"),
+            ("7 exit_sell=3", "EXIT comment=EXIT_50", "exit sell 2"),
+            ("7", "EXIT comment=EXIT_FINAL", "exit sell 7"),
+        ],
+    );
+    let coin = instrument("0.001", "0.01");
+    for (position, words, expected) in [
+        ("0.1", "EXIT comment=EXIT_50", "exit sell 0.05"),
+        ("0.1", "EXIT comment=EXIT_95", "exit sell 0.1"),
+        ("0.1", "EXIT comment=EXIT_1", "exit sell 0.01"),
+        ("0.015", "EXIT comment=EXIT_50", "exit sell 0.015"),
+        ("0.004", "EXIT comment=EXIT_50", "exit sell 0.004"),
+        // What is left of a partial fill may be finer than the lot; all of it goes.
+        ("0.0105", "EXIT", "exit sell 0.0105"),
+        ("-0.0333", "EXIT comment=EXIT_33", "exit buy 0.011"),
+    ] {
+        let none = RemovedEntries::None;
+        let decision = strategy().decide(&signal(words), &book(position), &coin, none);
+        assert_eq!(say(&decision), expected, "{words} at {position}");
+    }
+}
+
+/// S7: entries round down, and nothing is refused.
+#[test]
+fn s7_entry_quantities() {
+    holds(
+        &by_payload(strategy()),
+        &[
+            ("0", "BUY quantity=2", "entry buy 2"),
+            ("0", "BUY quantity=2.9", "entry buy 2"),
+            ("0", "BUY quantity=0.9", "refuse sizing.unusable_quantity"),
+            ("0", "BUY quantity=many", "refuse sizing.unusable_quantity"),
+            ("0", "BUY quantity=-1", "refuse sizing.unusable_quantity"),
+            ("0", "BUY quantity=0", "refuse sizing.unusable_quantity"),
+            ("0", "BUY", "refuse sizing.unusable_quantity"),
+        ],
+    );
+    holds(&strategy(), &[("0", "BUY quantity=9", "entry buy 2")]);
+    let coin = instrument("0.001", "0.01");
+    let small = by_payload(strategy()).decide(
+        &signal("BUY quantity=0.009"),
+        &book("0"),
+        &coin,
+        RemovedEntries::None,
+    );
+    assert_eq!(say(&small), "refuse sizing.unusable_quantity");
+}
+
+/// S7: limits round to the passive side, stops toward the market; exits are at the market.
+#[test]
+fn s7_entry_prices() {
+    let whole = instrument("1", "1");
+    for (words, limit, stop) in [
+        ("BUY order_type=limit limit_price=100.3", Some("100.25"), None),
+        ("SELL order_type=limit limit_price=100.3", Some("100.5"), None),
+        ("BUY order_type=limit limit_price=100.5", Some("100.5"), None),
+        ("BUY order_type=stop stop_price=100.3", None, Some("100.25")),
+        ("SELL order_type=stop stop_price=99.8", None, Some("100")),
+        ("SELL order_type=stop_limit stop_price=99.8 limit_price=99.6", Some("99.75"), Some("100")),
+    ] {
+        let decision =
+            strategy().decide(&signal(words), &book("0"), &whole, RemovedEntries::None);
+        let Decision::Trade(intents) = decision else { panic!("{words}: {decision:?}") };
+        let price = |text: Option<&str>| text.map(|text| text.parse::<Price>().unwrap());
+        assert_eq!(intents.len(), 1, "{words}");
+        assert_eq!(intents[0].limit_price, price(limit), "{words}");
+        assert_eq!(intents[0].stop_price, price(stop), "{words}");
+    }
+    let resting = signal("SELL order_type=limit limit_price=100.3");
+    let close = strategy().decide(&resting, &book("2"), &whole, RemovedEntries::None);
+    assert_eq!(close, Decision::Trade(vec![super::close(Side::Sell, units("2"))]));
+}
+
+/// Without `allow_short` a sale never opens.
+#[test]
+fn short_selling() {
+    let no_shorts = Strategy { short_selling: ShortSelling::Ignore, ..strategy() };
+    holds(
+        &no_shorts,
+        &[
+            ("0", "SELL", "skip strategy.flat"),
+            ("0", "BUY", "entry buy 2"),
+            ("5 exit_sell=5", "SELL", "skip strategy.flat"),
+            ("3", "SELL", "exit sell 3"),
+        ],
+    );
+}
+
+#[test]
+fn pyramiding() {
+    let adding = Strategy { pyramiding: Pyramiding::Allow, ..strategy() };
+    holds(
+        &adding,
+        &[
+            ("3", "BUY", "entry buy 2"),
+            ("-3", "SELL", "entry sell 2"),
+            ("0 entry_buy=3", "BUY", "entry buy 2"),
+        ],
+    );
+    holds(
+        &strategy(),
+        &[
+            ("3", "BUY", "skip strategy.already_long"),
+            ("-3", "SELL", "skip strategy.already_short"),
+        ],
+    );
+}
+
+#[test]
+fn switched_off_or_down() {
+    let off = Strategy { state: StrategyState::Off, ..strategy() };
+    let closing = Strategy { state: StrategyState::ExitsOnly, ..strategy() };
+    let adding = Strategy { pyramiding: Pyramiding::Allow, ..closing.clone() };
+    for words in ["BUY", "SELL", "EXIT", "SELL comment=EXIT_50"] {
+        holds(&off, &[("0", words, "refuse strategy.off"), ("3", words, "refuse strategy.off")]);
+    }
+    holds(
+        &closing,
+        &[
+            ("0", "BUY", "refuse strategy.exits_only"),
+            ("0", "SELL", "refuse strategy.exits_only"),
+            ("3", "BUY", "skip strategy.already_long"),
+            ("3", "SELL", "exit sell 3"),
+            ("-3", "BUY", "exit buy 3"),
+            ("3", "EXIT comment=EXIT_50", "exit sell 2"),
+        ],
+    );
+    holds(&adding, &[("3", "BUY", "refuse strategy.exits_only")]);
+}
+
+/// A signal whose own words say that the position is smaller after it never opens or adds.
+#[test]
+fn what_only_reduces_never_opens() {
+    let loose =
+        Strategy { pyramiding: Pyramiding::Allow, ..by_payload(reversing()) };
+    holds(
+        &loose,
+        &[
+            ("0", "SELL quantity=1 market_position=flat", "skip strategy.flat"),
+            ("0", "BUY quantity=1 market_position=short", "skip strategy.flat"),
+            ("3", "SELL quantity=1 market_position=flat", "exit sell 3"),
+            ("3", "SELL quantity=1 market_position=short", "exit sell 3, entry sell 1"),
+            ("-3", "BUY quantity=1 market_position=flat", "exit buy 3"),
+            // Against the words, the position is on the signal's own side already.
+            ("3", "BUY quantity=1 market_position=flat", "skip strategy.wrong_side"),
+            ("-3", "SELL quantity=1 market_position=long", "skip strategy.wrong_side"),
+        ],
+    );
+}
+
+#[test]
+fn the_symbol_is_the_signals_only_where_allowed() {
+    let open = Strategy { symbol_source: SymbolSource::Payload, ..strategy() };
+    let named = signal("BUY ticker=CME_MINI:es1!");
+    assert_eq!(open.symbol_for(&named).unwrap().as_str(), "ES1!");
+    assert_eq!(open.symbol_for(&signal("BUY")).unwrap().as_str(), "NQ");
+    assert_eq!(strategy().symbol_for(&named).unwrap().as_str(), "NQ");
+}
+
+fn any_word<T: Copy + Debug + 'static>(
+    all: &'static [T],
+) -> impl proptest::strategy::Strategy<Value = T> {
+    prop::sample::select(all)
+}
+
+prop_compose! {
+    fn any_strategy()(
+        quantity in 1_i64..20,
+        sizing in any_word(Sizing::ALL),
+        on_opposite in any_word(OnOpposite::ALL),
+        pyramiding in any_word(Pyramiding::ALL),
+        short_selling in any_word(ShortSelling::ALL),
+        state in any_word(StrategyState::ALL),
+    ) -> Strategy {
+        let quantity = Quantity::from_whole(quantity).unwrap();
+        Strategy { quantity, sizing, on_opposite, pyramiding, short_selling, state, ..strategy() }
+    }
+}
+
+prop_compose! {
+    fn any_signal()(
+        action in any_word(&["BUY", "SELL", "EXIT"]),
+        comment in prop::option::of(1_u32..=100),
+        quantity in prop::option::of(1_i64..4_000),
+        after in any_word(&["", "long", "short", "flat"]),
+    ) -> Signal {
+        let mut words = action.to_owned();
+        if let Some(percent) = comment {
+            write!(words, " comment=EXIT_{percent}").unwrap();
+        }
+        if let Some(hundredths) = quantity {
+            let quantity = Quantity::from_units(hundredths.saturating_mul(1_000_000));
+            write!(words, " quantity={quantity}").unwrap();
+        }
+        if !after.is_empty() {
+            write!(words, " market_position={after}").unwrap();
+        }
+        signal(&words)
+    }
+}
+
+prop_compose! {
+    fn any_instrument()(lot in any_word(&["1", "0.1", "0.001"]), lots in 1_i64..30) -> Instrument {
+        let minimum = Quantity::from_units(units(lot).units().saturating_mul(lots));
+        Instrument { quantity_min: minimum, ..instrument(lot, lot) }
+    }
+}
+
+/// Counts of lots.
+fn any_lots() -> impl proptest::strategy::Strategy<Value = [i64; 5]> {
+    let live = prop_oneof![2 => Just(0_i64), 1 => 0_i64..60];
+    (-100_i64..100, live.clone(), live.clone(), live.clone(), live)
+        .prop_map(|(held, a, b, c, d)| [held, a, b, c, d])
+}
+
+fn in_lots(counts: [i64; 5], lot: Quantity) -> Exposure {
+    let [quantity, entry_buy, entry_sell, exit_buy, exit_sell] =
+        counts.map(|count| Quantity::from_units(lot.units().saturating_mul(count)));
+    Exposure { quantity, entry_buy, entry_sell, exit_buy, exit_sell, ..Exposure::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_decision_goes_past_flat(
+        strategy in any_strategy(),
+        signal in any_signal(),
+        instrument in any_instrument(),
+        lots in any_lots(),
+        removed in any_word(&[RemovedEntries::Some, RemovedEntries::None]),
+    ) {
+        let exposure = in_lots(lots, instrument.lot);
+        let Decision::Trade(intents) = strategy.decide(&signal, &exposure, &instrument, removed)
+        else {
+            return Ok(());
+        };
+        prop_assert!(strategy.state != StrategyState::Off);
+        let entries = intents.iter().filter(|intent| intent.purpose == Purpose::Entry).count();
+        let exits = intents.iter().filter(|intent| intent.purpose == Purpose::Exit).count();
+        prop_assert!(entries <= 1 && exits <= 1, "{intents:?}");
+        if signal.only_reduces() || strategy.state == StrategyState::ExitsOnly {
+            prop_assert_eq!(entries, 0, "{:?}", intents);
+        }
+        for intent in &intents {
+            prop_assert!(intent.quantity.is_positive());
+            prop_assert_eq!(intent.quantity.units().rem_euclid(instrument.lot.units()), 0);
+            let projected = intent.side.signed(exposure.projected());
+            match intent.purpose {
+                Purpose::Exit => prop_assert!(intent.quantity <= exposure.closable(intent.side)),
+                // An entry is on flat or along the position, unless it is a reversal's.
+                Purpose::Entry => {
+                    let reversal = strategy.on_opposite == OnOpposite::Reverse
+                        && projected < Quantity::ZERO;
+                    prop_assert!(projected >= Quantity::ZERO || reversal);
+                    prop_assert!(intent.quantity >= instrument.quantity_min);
+                    let opens_short = intent.side == Side::Sell && !(projected.is_positive());
+                    prop_assert!(!opens_short || strategy.short_selling == ShortSelling::Allow);
+                }
+            }
+        }
+    }
+
+    /// An exit leaves less than the minimum only by leaving nothing.
+    #[test]
+    fn exits_leave_no_dust(
+        signal in any_signal(),
+        instrument in any_instrument(),
+        lots in any_lots(),
+    ) {
+        let exposure = in_lots(lots, instrument.lot);
+        let decision = strategy().decide(&signal, &exposure, &instrument, RemovedEntries::None);
+        if let Decision::Trade(intents) = decision {
+            for intent in intents.iter().filter(|intent| intent.purpose == Purpose::Exit) {
+                let rest = exposure.closable(intent.side).saturating_minus(intent.quantity);
+                prop_assert!(rest.is_zero() || rest >= instrument.quantity_min);
+            }
+        }
+    }
+
+    /// Whatever the numbers are, there is a decision.
+    #[test]
+    fn decide_is_total(
+        strategy in any_strategy(),
+        own in any::<i64>(),
+        signal in any_signal(),
+        numbers in any::<[i64; 5]>(),
+        rules in any::<[i64; 3]>(),
+        removed in any_word(&[RemovedEntries::Some, RemovedEntries::None]),
+    ) {
+        let [lot, quantity_min, tick] = rules;
+        let instrument = Instrument {
+            lot: Quantity::from_units(lot),
+            quantity_min: Quantity::from_units(quantity_min),
+            tick: Price::from_units(tick),
+            ..instrument("1", "1")
+        };
+        let strategy = Strategy { quantity: Quantity::from_units(own), ..strategy };
+        let exposure = in_lots(numbers, Quantity::from_units(1));
+        let _decision = strategy.decide(&signal, &exposure, &instrument, removed);
+    }
+}

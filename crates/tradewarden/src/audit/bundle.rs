@@ -57,7 +57,8 @@ struct Proof {
     leaf: String,
     payload: String,
     salt: String,
-    proof: String,
+    #[serde(rename = "proof")]
+    path: String,
     verifier_key: String,
 }
 
@@ -168,7 +169,7 @@ fn verify_shown_proof(shown: &Proof, trusted: Option<&VerifierKey>) -> Result<Va
     let mut problems = Problems::default();
     let key = problems.key(&shown.verifier_key, trusted.cloned());
     let proof: TlogProof =
-        shown.proof.parse().map_err(|error| Failure::usage(format!("{error}")))?;
+        shown.path.parse().map_err(|error| Failure::usage(format!("{error}")))?;
     if let Some(problem) = disagreement(&shown.leaf, &shown.payload, &shown.salt) {
         problems.add(problem.to_owned());
     }

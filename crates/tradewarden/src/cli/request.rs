@@ -123,6 +123,7 @@ impl Asking {
             | Verb::Config(_)
             | Verb::Audit(_)
             | Verb::Db(_)
+            | Verb::Bench(_)
             | Verb::Completions { .. }
             | Verb::PaperBroker
             | Verb::CliReference => return Ok(None),

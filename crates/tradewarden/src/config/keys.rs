@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "The data directory: database, keys, certificates, sockets. Made with mode 0700; \
                   one that others can use is refused. `demo` uses `tradewarden-demo` if nothing \
                   is said.",
-        shown: |config| path(&config.data),
+        shown: |config| Some(path(&config.data)),
     },
     Key {
         section: "",
@@ -38,7 +38,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: "address:port",
         meaning: "The public listener. Port 0 takes any free port. An address that other machines \
                   reach needs certificate files and `public_origin`.",
-        shown: |config| text(config.listen),
+        shown: |config| Some(text(&config.listen)),
     },
     Key {
         section: "",
@@ -46,14 +46,14 @@ pub(super) const KEYS: &[Key] = &[
         kind: "address:port",
         meaning: "The internal listener: `/livez`, `/readyz`, `/metrics`. It takes only clients \
                   with a certificate of the private CA in `DATA/tls`.",
-        shown: |config| text(config.internal_listen),
+        shown: |config| Some(text(&config.internal_listen)),
     },
     Key {
         section: "",
         name: "public_origin",
         kind: "https://HOST[:PORT]",
         meaning: "What clients write before the path. If not set: the listener's address.",
-        shown: |config| config.public_origin.as_ref().and_then(text),
+        shown: |config| config.public_origin.as_ref().map(text),
     },
     Key {
         section: "",
@@ -62,7 +62,7 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "`sqlite` is the file `DATA/tradewarden.db`. A PostgreSQL address may hold a \
                   password: then the configuration must be closed to others, or the address \
                   stands in a file of its own or in an environment variable.",
-        shown: |config| text(&config.database),
+        shown: |config| Some(text(&config.database)),
     },
     Key {
         section: "",
@@ -70,7 +70,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: "text",
         meaning: "The name of the audit log, for example `trade.example.com/audit`. It counts at \
                   the very first start and cannot change later. If not set: a random name.",
-        shown: |config| config.log_origin.as_ref().and_then(text),
+        shown: |config| config.log_origin.as_ref().map(text),
     },
     Key {
         section: "",
@@ -78,7 +78,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: "list of names and addresses",
         meaning: "More names for the local CA's certificate, besides localhost, 127.0.0.1 and \
                   ::1. Without effect when certificate files are set.",
-        shown: |config| list(&config.host_names),
+        shown: |config| Some(list(&config.host_names)),
     },
     Key {
         section: "",
@@ -86,7 +86,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: "host name",
         meaning: "A second host name on the public listener, for webhooks: only there senders are \
                   asked for a TLS client certificate. The certificate must cover this name too.",
-        shown: |config| config.hooks_host.as_ref().and_then(text),
+        shown: |config| config.hooks_host.as_ref().map(text),
     },
     Key {
         section: "",
@@ -94,7 +94,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: "list of addresses and networks",
         meaning: "Proxies whose `X-Forwarded-For` and `Forwarded` are believed. A network that \
                   covers every address is refused.",
-        shown: |config| list(&config.trusted_proxies),
+        shown: |config| Some(list(&config.trusted_proxies)),
     },
     Key {
         section: "",
@@ -117,14 +117,14 @@ pub(super) const KEYS: &[Key] = &[
         name: "log",
         kind: "text or json",
         meaning: "The form of the logs on standard error.",
-        shown: |config| text(word_of_log(config.log)),
+        shown: |config| Some(text(&word_of_log(config.log))),
     },
     Key {
         section: "",
         name: "log_level",
         kind: "error, warn, info, debug or trace",
         meaning: "How much is logged.",
-        shown: |config| text(word_of_level(config.log_level)),
+        shown: |config| Some(text(&word_of_level(config.log_level))),
     },
     Key {
         section: "tls",
@@ -133,7 +133,7 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "The certificate chain in PEM, the server's own first; read again on SIGHUP. If \
                   not set: a certificate of the local CA in `DATA/tls`, made and renewed by \
                   itself.",
-        shown: |config| config.tls.as_ref().and_then(|tls| path(&tls.certificate_file)),
+        shown: |config| config.tls.as_ref().map(|tls| path(&tls.certificate_file)),
     },
     Key {
         section: "tls",
@@ -141,7 +141,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: "path",
         meaning: "The private key of the certificate, in PEM. One that others can read is \
                   refused.",
-        shown: |config| config.tls.as_ref().and_then(|tls| path(&tls.key_file)),
+        shown: |config| config.tls.as_ref().map(|tls| path(&tls.key_file)),
     },
     Key {
         section: "paper",
@@ -149,7 +149,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: "in_process or socket",
         meaning: "Where the paper broker runs: on a thread of the gateway, or in a process of its \
                   own behind `DATA/paper.sock`.",
-        shown: |config| text(word_of_paper(config.paper.mode)),
+        shown: |config| Some(text(&word_of_paper(config.paper.mode))),
     },
     Key {
         section: "paper",
@@ -258,17 +258,17 @@ const TAIL: &str = "
 - A second gateway on the same data directory.
 ";
 
-fn text(value: impl ToString) -> Option<String> {
-    Some(toml::Value::String(value.to_string()).to_string())
+fn text(value: &impl ToString) -> String {
+    toml::Value::String(value.to_string()).to_string()
 }
 
-fn path(value: &Path) -> Option<String> {
-    text(value.display())
+fn path(value: &Path) -> String {
+    text(&value.display())
 }
 
-fn list(values: &[String]) -> Option<String> {
+fn list(values: &[String]) -> String {
     let values = values.iter().cloned().map(toml::Value::String).collect();
-    Some(toml::Value::Array(values).to_string())
+    toml::Value::Array(values).to_string()
 }
 
 const fn word_of_log(log: LogFormat) -> &'static str {

@@ -302,6 +302,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("pyramiding", PYRAMIDING, "What a signal along the position does."),
             may("allow_short", Flag, "Whether a sale while flat opens a short."),
             may("symbol_source", SYMBOL_SOURCE, "Whether a signal may name another symbol."),
+            may(
+                "shared_position",
+                Flag,
+                "Another strategy may trade the same on the same account.",
+            ),
             may("send_within_s", Range(1, 300), "Seconds in which an entry must go; 10 if absent."),
         ],
     },

@@ -266,7 +266,7 @@ fn what_is_taken() {
         &json!({
             "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
             "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
-            "symbol_source": "strategy", "send_within_s": 1,
+            "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
         }),
     );
     assert_taken::<AccountCreate>(

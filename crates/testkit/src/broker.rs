@@ -1,0 +1,754 @@
+//! A broker in the test's hand: it does exactly what the script says, at simulated times, and goes
+//! on while the gateway is dead.
+//!
+//! By default it is the least helpful venue that the port allows: it takes a client order id twice,
+//! ignores `reduce_only`, and counts what it was sent.
+
+mod world;
+
+pub use world::Holding;
+
+use crate::clock::SimClock;
+use crate::life::{CallFate, Death, Life};
+use crate::randomness::SplitMix64;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tradewarden_broker::port::{
+    AccountState, AllCanceled, Answer, Broker, BrokerAccount, BrokerOrder, BrokerPosition,
+    Cancellation, Capabilities, Capability, ClientOrderIds, Environment, Execution, Introspection,
+    Lookup, MarketState, OrderName, Page, PlaceOrder, Placement, Quote, ReplaceOrder, Replacement,
+    Unheard, YesNo,
+};
+use tradewarden_domain::instrument::{Instrument, Symbol};
+use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::order::{OrderType, TimeInForce};
+use tradewarden_domain::time::{Clock, Timestamp};
+use tradewarden_engine::PaperDesk;
+use world::World;
+
+/// A call of the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// `place`.
+    Place,
+    /// `cancel`.
+    Cancel,
+    /// `cancel_all`.
+    CancelAll,
+    /// `replace`.
+    Replace,
+    /// `find`.
+    Find,
+    /// `open_orders`.
+    OpenOrders,
+    /// `fills_since`.
+    FillsSince,
+    /// `positions`.
+    Positions,
+    /// `account`.
+    Account,
+    /// `instruments`.
+    Instruments,
+    /// `quote`.
+    Quote,
+    /// `introspect`.
+    Introspect,
+    /// The paper desk.
+    Desk,
+}
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing reaches the broker, and nobody can know: `Unknown` or `Unheard`.
+    LostBefore,
+    /// It is done; the answer is lost.
+    LostAfter,
+    /// A placement: no answer is heard, and it reaches the broker so much later. The venue drops it
+    /// if that is after its expiry.
+    Late(Duration),
+    /// A placement: its fills come twice with the answer, and again by `fills_since`.
+    ToldTwice,
+    /// Asked too often, or the line is down, for so long: placements are `NotSent`, the rest is not
+    /// heard.
+    Away(Duration),
+}
+
+/// How an order fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FillPlan {
+    /// At once, as far as its price is there.
+    AtOnce,
+    /// So much later.
+    After(Duration),
+    /// Half at once, the rest so much later.
+    InTwo(Duration),
+    /// Not until [`ScriptedBroker::let_all_fill`].
+    Rests,
+    /// The broker says no.
+    Rejected,
+}
+
+/// When a fill comes by `fills_since`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// With the answer, if it is early enough, and at once.
+    Once,
+    /// Not with the answer; at once, and again so much later.
+    Twice(Duration),
+    /// Not with the answer; so much later, and so perhaps after later fills.
+    Late(Duration),
+}
+
+/// What becomes of an order at the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderPlan {
+    /// How it fills.
+    pub fill: FillPlan,
+    /// How its fills are told.
+    pub report: Report,
+    /// After a cancel was confirmed, half of the rest fills nevertheless.
+    pub crosses: bool,
+}
+
+impl Default for OrderPlan {
+    fn default() -> Self {
+        Self { fill: FillPlan::AtOnce, report: Report::Once, crosses: false }
+    }
+}
+
+impl From<FillPlan> for OrderPlan {
+    fn from(fill: FillPlan) -> Self {
+        Self { fill, ..Self::default() }
+    }
+}
+
+/// What the venue offers.
+#[derive(Debug, Clone, Copy)]
+pub struct Venue {
+    /// See [`Capabilities::reduce_only`].
+    pub reduce_only: Capability,
+    /// See [`Capabilities::place_expiry`].
+    pub place_expiry: Capability,
+    /// See [`Capabilities::find_is_authoritative_after_expiry`].
+    pub find_is_authoritative_after_expiry: bool,
+    /// What the venue says of how far its look-ups lag.
+    pub find_settles_after: Duration,
+    /// How far they lag.
+    pub find_lag: Duration,
+    /// Each way.
+    pub latency: Duration,
+}
+
+impl Default for Venue {
+    fn default() -> Self {
+        Self {
+            reduce_only: Capability::Emulated,
+            place_expiry: Capability::Native,
+            find_is_authoritative_after_expiry: true,
+            find_settles_after: Duration::ZERO,
+            find_lag: Duration::ZERO,
+            latency: Duration::from_millis(1),
+        }
+    }
+}
+
+impl Venue {
+    fn expires_natively(&self) -> bool {
+        self.place_expiry == Capability::Native
+    }
+
+    fn reduces_natively(&self) -> bool {
+        self.reduce_only == Capability::Native
+    }
+}
+
+/// Faults and plans drawn from a seed, in so many of a thousand cases.
+#[derive(Debug, Clone, Copy)]
+pub struct Chaos {
+    /// Placements and cancels that go wrong.
+    pub orders: u64,
+    /// Reading calls that go wrong.
+    pub reads: u64,
+    /// Orders that do not simply fill.
+    pub plans: u64,
+}
+
+/// A placement of which a byte left.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Its name.
+    pub client_order_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// In which life of the gateway.
+    pub life: u64,
+    /// As it was asked for.
+    pub order: PlaceOrder,
+    /// How many orders came of this name.
+    pub orders: u32,
+}
+
+/// A call as it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// In which life of the gateway.
+    pub life: u64,
+    /// Its number in that life, from 1.
+    pub number: u64,
+    /// Which.
+    pub call: Call,
+    /// About which order, if any.
+    pub client_order_id: Option<String>,
+}
+
+const NEVER_HEARD: Duration = Duration::from_millis(300);
+
+/// See the module. A clone speaks for the same life of the gateway.
+#[derive(Clone)]
+pub struct ScriptedBroker {
+    world: Arc<Mutex<World>>,
+    clock: SimClock,
+    capabilities: Arc<Capabilities>,
+    life: Arc<Life>,
+}
+
+impl ScriptedBroker {
+    /// A venue with ES, BTCUSD and AAPL, all open.
+    ///
+    /// # Panics
+    ///
+    /// Never: its numbers are right.
+    #[must_use]
+    pub fn new(clock: SimClock, venue: Venue) -> Self {
+        let mut world = World::new(venue);
+        for (symbol, tick, lot, point_value, price) in [
+            ("ES", "0.25", "1", "50", "5000"),
+            ("BTCUSD", "0.01", "0.0001", "1", "60000"),
+            ("AAPL", "0.01", "1", "1", "200"),
+        ] {
+            let symbol: Symbol = symbol.parse().unwrap();
+            let lot: Quantity = lot.parse().unwrap();
+            let instrument = Instrument {
+                symbol: symbol.clone(),
+                tick: tick.parse().unwrap(),
+                lot,
+                quantity_min: lot,
+                point_value: point_value.parse().unwrap(),
+                currency: "USD".to_owned(),
+            };
+            world.instruments.insert(symbol.clone(), instrument);
+            world.prices.insert(symbol, (price.parse().unwrap(), MarketState::Open));
+        }
+        let capabilities = Capabilities {
+            broker: "paper",
+            environment: Environment::Paper,
+            place: Capability::Native,
+            cancel: Capability::Native,
+            cancel_all: Capability::Native,
+            replace: Capability::Native,
+            find: Capability::Native,
+            open_orders: Capability::Native,
+            fills_since: Capability::Native,
+            positions: Capability::Native,
+            account: Capability::Native,
+            instruments: Capability::Native,
+            quote: Capability::Native,
+            introspect: Capability::Native,
+            reduce_only: venue.reduce_only,
+            place_expiry: venue.place_expiry,
+            find_is_authoritative_after_expiry: venue.find_is_authoritative_after_expiry,
+            find_settles_after: venue.find_settles_after,
+            client_order_id_max: 64,
+            client_order_ids: ClientOrderIds::NotChecked,
+            place_is_serial: false,
+            order_types: OrderType::ALL,
+            times_in_force: TimeInForce::ALL,
+        };
+        let life = Arc::new(Life::new(0, Death::Never));
+        Self {
+            world: Arc::new(Mutex::new(world)),
+            clock,
+            capabilities: Arc::new(capabilities),
+            life,
+        }
+    }
+
+    /// The same broker, as another life of the gateway speaks to it.
+    #[must_use]
+    pub fn for_life(&self, life: Arc<Life>) -> Self {
+        Self { life, ..self.clone() }
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.catch_up(self.clock.now());
+        world
+    }
+
+    /// The next calls of this kind meet these faults, in order.
+    pub fn next_faults(&self, call: Call, faults: &[Fault]) {
+        self.world().faults.entry(call).or_default().extend(faults);
+    }
+
+    /// The next placements meet these plans, in order.
+    pub fn next_plans(&self, plans: &[OrderPlan]) {
+        self.world().plans.extend(plans);
+    }
+
+    /// What becomes of orders for which nothing else is said.
+    pub fn usual_plan(&self, plan: impl Into<OrderPlan>) {
+        self.world().plan = plan.into();
+    }
+
+    /// Draws faults and plans from a seed; `None` ends that.
+    pub fn chaos(&self, chaos: Option<Chaos>, seed: u64) {
+        let mut world = self.world();
+        (world.chaos, world.random) = (chaos, SplitMix64::new(seed));
+        if chaos.is_none() {
+            world.faults.clear();
+            world.plans.clear();
+            world.away_until = Timestamp::default();
+        }
+    }
+
+    /// What rests fills now.
+    pub fn let_all_fill(&self) {
+        let now = self.clock.now();
+        self.world().let_all_fill(now);
+    }
+
+    /// Sets a price and opens or closes the market.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such instrument.
+    pub fn set_market(&self, symbol: &str, price: Option<Price>, market: MarketState) {
+        let now = self.clock.now();
+        self.world().set_price(&symbol.parse().unwrap(), price, market, now).unwrap();
+    }
+
+    /// Another hand changes a position.
+    ///
+    /// # Panics
+    ///
+    /// When the symbol is none.
+    pub fn move_by_hand(&self, account: &str, symbol: &str, by: Quantity) {
+        let mut world = self.world();
+        let account = world.accounts.entry(account.to_owned()).or_default();
+        let holding = account.holdings.entry(symbol.parse().unwrap()).or_default();
+        holding.hand = holding.hand.saturating_add(by.units());
+    }
+
+    /// What an account holds.
+    pub fn holding(&self, account: &str, symbol: &Symbol) -> Holding {
+        self.world().holding(account, symbol)
+    }
+
+    /// Placements that left the gateway, oldest first.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.world().sent.clone()
+    }
+
+    /// Calls that were made, oldest first.
+    pub fn records(&self) -> Vec<Record> {
+        self.world().records.clone()
+    }
+
+    /// Names that were sent more than once or became more than one order.
+    pub fn doubled(&self) -> BTreeSet<String> {
+        self.world().doubled()
+    }
+
+    /// Exits that increased or flipped what the gateway holds.
+    pub fn violations(&self) -> Vec<String> {
+        self.world().violations.clone()
+    }
+
+    /// How much filled after its cancel was confirmed.
+    pub fn crossed(&self, account: &str, symbol: &Symbol) -> i64 {
+        let key = (account.to_owned(), symbol.clone());
+        self.world().crossed.get(&key).copied().unwrap_or(0)
+    }
+
+    /// All orders as the broker has them.
+    pub fn orders(&self) -> Vec<BrokerOrder> {
+        self.world().orders.iter().map(|order| order.view.clone()).collect()
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub fn is_quiet(&self) -> bool {
+        self.world().is_quiet()
+    }
+
+    /// A call begins: it may be the gateway's last, and it may meet a fault. Never returns for a
+    /// gateway that is dead.
+    async fn enter(&self, call: Call, client_order_id: Option<&str>) -> Entered {
+        if self.life.has_ended() {
+            return pending().await;
+        }
+        let fate = self.life.call();
+        let entered = {
+            let mut world = self.world();
+            world.records.push(Record {
+                at: self.clock.now(),
+                life: self.life.number,
+                number: self.life.calls(),
+                call,
+                client_order_id: client_order_id.map(str::to_owned),
+            });
+            let fault = world.fault(call, self.clock.now());
+            Entered { dies: fate == CallFate::DoneUnheard, fault, there: world.travel() }
+        };
+        if fate == CallFate::NotDone {
+            return pending().await;
+        }
+        entered
+    }
+
+    /// The answer comes back, if anybody still lives to hear it.
+    async fn leave<T>(&self, entered: &Entered, answer: T) -> T {
+        if entered.dies {
+            self.life.end();
+        }
+        tokio::time::sleep(entered.there).await;
+        if self.life.has_ended() {
+            return pending().await;
+        }
+        answer
+    }
+
+    async fn read<T>(
+        &self,
+        call: Call,
+        look: impl FnOnce(&World, Timestamp) -> Result<T, Unheard>,
+    ) -> Result<T, Unheard> {
+        let entered = self.enter(call, None).await;
+        let unheard = || Err(Unheard { why: "scripted".to_owned() });
+        if entered.fault.is_some() {
+            tokio::time::sleep(NEVER_HEARD).await;
+            return self.leave(&entered, unheard()).await;
+        }
+        tokio::time::sleep(entered.there).await;
+        let found = look(&self.world(), self.clock.now());
+        self.leave(&entered, found).await
+    }
+}
+
+/// A call on its way.
+struct Entered {
+    dies: bool,
+    fault: Option<Fault>,
+    there: Duration,
+}
+
+impl World {
+    fn fault(&mut self, call: Call, now: Timestamp) -> Option<Fault> {
+        let scripted = self.faults.get_mut(&call).and_then(std::collections::VecDeque::pop_front);
+        let fault = scripted.or_else(|| self.drawn_fault(call));
+        if let Some(Fault::Away(span)) = fault {
+            self.away_until = now.plus(span);
+        }
+        let away = self.away_until > now && !matches!(call, Call::Desk | Call::Instruments);
+        if away { Some(Fault::Away(Duration::ZERO)) } else { fault }
+    }
+
+    fn drawn_fault(&mut self, call: Call) -> Option<Fault> {
+        let chaos = self.chaos?;
+        let chance = match call {
+            Call::Place | Call::Cancel => chaos.orders,
+            Call::Find | Call::FillsSince | Call::Positions | Call::Quote => chaos.reads,
+            _ => 0,
+        };
+        if !self.random.per_mille(chance) {
+            return None;
+        }
+        let millis = |random: &mut SplitMix64, most| Duration::from_millis(random.below(most));
+        Some(match (call, self.random.below(7)) {
+            (Call::Place, 0) => Fault::Late(millis(&mut self.random, 2_400)),
+            (Call::Place, 1) => Fault::ToldTwice,
+            (_, 0..=2) => Fault::LostAfter,
+            (_, 6) => Fault::Away(millis(&mut self.random, 1_500)),
+            _ => Fault::LostBefore,
+        })
+    }
+
+    fn next_plan(&mut self) -> OrderPlan {
+        if let Some(plan) = self.plans.pop_front() {
+            return plan;
+        }
+        let Some(chaos) = self.chaos.filter(|chaos| self.random.per_mille(chaos.plans)) else {
+            return self.plan;
+        };
+        let _chance = chaos;
+        let span = Duration::from_millis(self.random.below(900));
+        let fill = match self.random.below(10) {
+            0..=2 => FillPlan::AtOnce,
+            3..=4 => FillPlan::After(span),
+            5..=7 => FillPlan::InTwo(span),
+            8 => FillPlan::Rests,
+            _ => FillPlan::Rejected,
+        };
+        let report = match self.random.below(5) {
+            0 => Report::Twice(span),
+            1..=2 => Report::Late(span),
+            _ => Report::Once,
+        };
+        OrderPlan { fill, report, crosses: self.random.per_mille(400) }
+    }
+
+    fn travel(&mut self) -> Duration {
+        let jitter = if self.chaos.is_some() { self.random.below(6_000) } else { 0 };
+        self.venue.latency + Duration::from_micros(jitter)
+    }
+}
+
+impl Broker for ScriptedBroker {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn place(&self, order: PlaceOrder) -> Answer<'_, Placement> {
+        Box::pin(async move {
+            let entered = self.enter(Call::Place, Some(&order.client_order_id)).await;
+            if let Some(Fault::Away(_)) = entered.fault {
+                let why = "the line is down or asked too often".to_owned();
+                return self.leave(&entered, Placement::NotSent { why }).await;
+            }
+            let (now, expires_at) = (self.clock.now(), order.expires_at);
+            let ticket = {
+                let mut world = self.world();
+                world.sent.push(Sent {
+                    client_order_id: order.client_order_id.clone(),
+                    at: now,
+                    life: self.life.number,
+                    order: order.clone(),
+                    orders: 0,
+                });
+                let plan = world.next_plan();
+                let arrives = match entered.fault {
+                    Some(Fault::Late(span)) => Some(now.plus(span)),
+                    Some(Fault::LostBefore) => None,
+                    _ => Some(now.plus(entered.there)),
+                };
+                // A venue without expiry takes it whenever it comes; the engine has to live with
+                // what its look-ups say, so it does not come after they settled.
+                let latest = match world.venue.expires_natively() {
+                    true => Timestamp::from_unix_micros(i64::MAX),
+                    false => expires_at.plus(world.venue.find_settles_after / 2).max(now),
+                };
+                arrives.map(|at| world.send(order, plan, at.min(latest)))
+            };
+            let lost = matches!(
+                entered.fault,
+                Some(Fault::LostBefore | Fault::LostAfter | Fault::Late(_))
+            );
+            if entered.dies {
+                self.life.end();
+            }
+            let wait = if lost { NEVER_HEARD } else { entered.there };
+            tokio::time::sleep(wait).await;
+            let answer = match ticket.filter(|_| !lost) {
+                Some(ticket) => {
+                    self.world().answer(ticket, entered.fault == Some(Fault::ToldTwice))
+                }
+                None => Placement::Unknown { why: "scripted".to_owned() },
+            };
+            self.leave(&entered, answer).await
+        })
+    }
+
+    fn cancel(&self, order: OrderName) -> Answer<'_, Cancellation> {
+        Box::pin(async move {
+            let entered = self.enter(Call::Cancel, Some(&order.client_order_id)).await;
+            let unknown = Cancellation::Unknown { why: "scripted".to_owned() };
+            if matches!(entered.fault, Some(Fault::LostBefore | Fault::Away(_))) {
+                tokio::time::sleep(NEVER_HEARD).await;
+                return self.leave(&entered, unknown).await;
+            }
+            tokio::time::sleep(entered.there).await;
+            let now = self.clock.now();
+            let done = self.world().cancel(&order.client_order_id, now);
+            let answer = if entered.fault.is_some() { unknown } else { done };
+            self.leave(&entered, answer).await
+        })
+    }
+
+    fn cancel_all(
+        &self,
+        account: BrokerAccount,
+        symbol: Option<Symbol>,
+    ) -> Answer<'_, AllCanceled> {
+        Box::pin(async move {
+            let entered = self.enter(Call::CancelAll, None).await;
+            tokio::time::sleep(entered.there).await;
+            let now = self.clock.now();
+            let count = {
+                let mut world = self.world();
+                let live: Vec<String> = world
+                    .orders
+                    .iter()
+                    .filter(|order| order.view.state.is_live() && order.asked.account == account)
+                    .filter(|order| symbol.as_ref().is_none_or(|s| *s == order.view.symbol))
+                    .map(|order| order.view.client_order_id.clone())
+                    .collect();
+                for name in &live {
+                    world.cancel(name, now);
+                }
+                u64::try_from(live.len()).unwrap_or(0)
+            };
+            self.leave(&entered, AllCanceled::Done { count }).await
+        })
+    }
+
+    fn replace(&self, change: ReplaceOrder) -> Answer<'_, Replacement> {
+        Box::pin(async move {
+            let name = change.order.client_order_id.clone();
+            let entered = self.enter(Call::Replace, Some(&name)).await;
+            tokio::time::sleep(entered.there).await;
+            let now = self.clock.now();
+            let answer = self.world().replace(&change, now);
+            self.leave(&entered, answer).await
+        })
+    }
+
+    fn find(&self, order: OrderName) -> Answer<'_, Lookup> {
+        Box::pin(async move {
+            let entered = self.enter(Call::Find, Some(&order.client_order_id)).await;
+            if entered.fault.is_some() {
+                tokio::time::sleep(NEVER_HEARD).await;
+                let why = "scripted".to_owned();
+                return self.leave(&entered, Lookup::Unheard { why }).await;
+            }
+            tokio::time::sleep(entered.there).await;
+            let found = self.world().look_up(&order.client_order_id, self.clock.now());
+            self.leave(&entered, found.map_or(Lookup::Absent, Lookup::Found)).await
+        })
+    }
+
+    fn open_orders(&self, account: BrokerAccount) -> Answer<'_, Result<Vec<BrokerOrder>, Unheard>> {
+        Box::pin(self.read(Call::OpenOrders, move |world, _| {
+            let own = world.orders.iter().filter(|order| order.asked.account == account);
+            Ok(own.filter(|o| o.view.state.is_live()).map(|o| o.view.clone()).collect())
+        }))
+    }
+
+    fn fills_since(
+        &self,
+        account: BrokerAccount,
+        cursor: Option<String>,
+        limit: usize,
+    ) -> Answer<'_, Result<Page<Execution>, Unheard>> {
+        Box::pin(self.read(Call::FillsSince, move |world, _| {
+            let told = world.accounts.get(account.as_str()).map_or(&[][..], |a| &a.told);
+            let start: usize = match &cursor {
+                None => 0,
+                Some(text) => text
+                    .parse()
+                    .map_err(|_| Unheard { why: "the cursor is none of ours".to_owned() })?,
+            };
+            let items: Vec<_> = told.iter().skip(start).take(limit).cloned().collect();
+            let next_cursor =
+                if items.is_empty() { cursor } else { Some((start + items.len()).to_string()) };
+            Ok(Page { items, next_cursor })
+        }))
+    }
+
+    fn positions(
+        &self,
+        account: BrokerAccount,
+    ) -> Answer<'_, Result<Vec<BrokerPosition>, Unheard>> {
+        Box::pin(self.read(Call::Positions, move |world, _| {
+            let none = BTreeMap::new();
+            let held = world.accounts.get(account.as_str()).map_or(&none, |a| &a.holdings);
+            Ok(held
+                .iter()
+                .map(|(symbol, holding)| (symbol, holding.ours + holding.hand))
+                .filter(|(_, units)| *units != 0)
+                .map(|(symbol, units)| BrokerPosition {
+                    symbol: symbol.clone(),
+                    quantity: Quantity::from_units(units),
+                    average_price: None,
+                })
+                .collect())
+        }))
+    }
+
+    fn account(&self, account: BrokerAccount) -> Answer<'_, Result<AccountState, Unheard>> {
+        Box::pin(self.read(Call::Account, move |world, now| {
+            let found = world.accounts.get(account.as_str());
+            let found = found.ok_or_else(|| Unheard { why: "no such account".to_owned() })?;
+            let currency = found.currency.clone();
+            Ok(AccountState { cash: found.cash, equity: found.cash, currency, at: now })
+        }))
+    }
+
+    fn instruments(&self, _: BrokerAccount) -> Answer<'_, Result<Vec<Instrument>, Unheard>> {
+        Box::pin(self.read(Call::Instruments, |world, _| {
+            Ok(world.instruments.values().cloned().collect())
+        }))
+    }
+
+    fn quote(&self, _: BrokerAccount, symbol: Symbol) -> Answer<'_, Result<Quote, Unheard>> {
+        Box::pin(self.read(Call::Quote, move |world, now| {
+            let known = world.prices.get(&symbol);
+            let (price, market) = known.ok_or_else(|| Unheard { why: "unknown".to_owned() })?;
+            Ok(Quote {
+                symbol,
+                bid: *price,
+                ask: *price,
+                last: Some(*price),
+                at: now,
+                market: *market,
+            })
+        }))
+    }
+
+    fn introspect(&self) -> Answer<'_, Result<Introspection, Unheard>> {
+        Box::pin(self.read(Call::Introspect, |_, _| {
+            Ok(Introspection {
+                can_withdraw: YesNo::No,
+                can_trade: YesNo::Yes,
+                is_address_bound: YesNo::Yes,
+                expires_at: None,
+                environment: Environment::Paper,
+            })
+        }))
+    }
+}
+
+impl PaperDesk for ScriptedBroker {
+    fn open_account(
+        &self,
+        broker_account: String,
+        cash: Money,
+        currency: String,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move {
+            let entered = self.enter(Call::Desk, None).await;
+            let account = world::Account { cash, currency, ..world::Account::default() };
+            self.world().accounts.entry(broker_account).or_insert(account);
+            self.leave(&entered, Ok(())).await
+        })
+    }
+
+    fn set_price(
+        &self,
+        symbol: Symbol,
+        price: Option<Price>,
+        market_open: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move {
+            let entered = self.enter(Call::Desk, None).await;
+            let market = if market_open { MarketState::Open } else { MarketState::Closed };
+            let now = self.clock.now();
+            let set = self.world().set_price(&symbol, price, market, now);
+            self.leave(&entered, set).await
+        })
+    }
+}

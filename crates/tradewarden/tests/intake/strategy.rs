@@ -1,0 +1,160 @@
+//! What a strategy makes of a signal, from outside: sizes, sides, switches (S5 to S7).
+
+use serde_json::{Value, json};
+use tradewarden_testkit::process::TestDir;
+
+use crate::door::{Door, demo};
+use crate::stage::{another_door, another_webhook, follow, orders, refused, said, settled};
+
+fn trades(orders: &[Value]) -> Vec<(&str, &str)> {
+    orders
+        .iter()
+        .map(|order| (order["side"].as_str().unwrap(), order["quantity"].as_str().unwrap()))
+        .collect()
+}
+
+/// A payload's size is used only if the strategy says so, and must be usable.
+#[tokio::test]
+async fn a_quantity_that_cannot_be_used() {
+    let dir = TestDir::new("strategy-quantity");
+    let (gateway, mut fixed) = demo(&dir, "").await;
+    let program = gateway.program();
+    let mut door = another_door(&gateway, &[], &["--sizing", "payload"]).await;
+    for quantity in [
+        json!(null), json!(""), json!("many"), json!(0), json!(-3), json!("-3"), json!("0.5"),
+        json!("1e400"), json!("NaN"), json!("Infinity"), json!("1000000000000000000000000000000"),
+        json!("1,5"),
+    ] {
+        let body = json!({"action": "BUY", "quantity": quantity, "id": quantity.to_string()});
+        let answer = door.send(body.to_string()).await;
+        let body = refused(&answer, 422, "sizing.unusable_quantity");
+        assert!(body["detail"].as_str().unwrap().contains("quantity"), "{body}");
+    }
+    for quantity in [json!([1]), json!({"n": 1}), json!(true)] {
+        let body = json!({"action": "BUY", "quantity": quantity, "id": quantity.to_string()});
+        let body = refused(&door.send(body.to_string()).await, 400, "signal.field");
+        assert_eq!(body["field"], "quantity");
+    }
+    assert_eq!(orders(program).await.len(), 0);
+
+    // Entries round down to the lot.
+    let body = json!({"action": "BUY", "quantity": "3.9"});
+    said(&door.send(body.to_string()).await, 202, "accepted");
+    // A strategy of a fixed size does not look at it.
+    let body = json!({"action": "BUY", "quantity": "many"});
+    said(&fixed.send(body.to_string()).await, 202, "accepted");
+    assert_eq!(trades(&settled(program).await), [("buy", "3"), ("buy", "10")]);
+}
+
+/// S7: an exit is of the current position, rounded up: 7 at 50 % are 4, then 2 of 3, then the rest.
+#[tokio::test]
+async fn exits_round_up_and_never_pass_flat() {
+    let dir = TestDir::new("strategy-exits");
+    let (gateway, _) = demo(&dir, "").await;
+    let program = gateway.program();
+    let mut door = another_door(&gateway, &[], &["--sizing", "payload"]).await;
+    said(&door.send(r#"{"action":"BUY","quantity":7}"#).await, 202, "accepted");
+    settled(program).await;
+    for comment in ["EXIT_50", "exit_half", "EXIT_ALL"] {
+        let body = json!({"action": "EXIT", "comment": comment});
+        said(&door.send(body.to_string()).await, 202, "accepted");
+        settled(program).await;
+    }
+    let all = settled(program).await;
+    assert_eq!(trades(&all), [("buy", "7"), ("sell", "4"), ("sell", "2"), ("sell", "1")]);
+    let body = said(&door.send(r#"{"action":"EXIT","comment":"EXIT_100"}"#).await, 200, "skipped");
+    assert_eq!(body["code"], "strategy.flat");
+}
+
+/// Skips are no errors, and each says why.
+#[tokio::test]
+async fn what_is_skipped_and_why() {
+    let dir = TestDir::new("strategy-skips");
+    let (gateway, mut door) = demo(&dir, "").await;
+    let program = gateway.program();
+    for (body, code) in [
+        (r#"{"action":"SELL"}"#, "strategy.flat"),
+        (r#"{"action":"close"}"#, "strategy.flat"),
+        (r#"{"action":"BUY","comment":"EXIT_50"}"#, "strategy.flat"),
+    ] {
+        assert_eq!(said(&door.send(body).await, 200, "skipped")["code"], code, "{body}");
+    }
+    said(&door.send(r#"{"action":"BUY"}"#).await, 202, "accepted");
+    settled(program).await;
+    for (body, code) in [
+        (r#"{"action":"LONG"}"#, "strategy.already_long"),
+        (r#"{"action":"BUY","comment":"EXIT_50"}"#, "strategy.wrong_side"),
+    ] {
+        assert_eq!(said(&door.send(body).await, 200, "skipped")["code"], code, "{body}");
+    }
+    // S6: words that mean nothing are traced and ignored; S5: the opposite closes, to flat.
+    said(&door.send(r#"{"action":"SHORT","comment":"to the moon"}"#).await, 202, "accepted");
+    assert_eq!(trades(&settled(program).await), [("buy", "10"), ("sell", "10")]);
+}
+
+/// S5: reverse closes first and then opens the other way.
+#[tokio::test]
+async fn a_reversal_is_two_orders() {
+    let dir = TestDir::new("strategy-reverse");
+    let (gateway, _) = demo(&dir, "").await;
+    let options = ["--on-opposite", "reverse", "--allow-short"];
+    let mut door = another_door(&gateway, &[], &options).await;
+    let program = gateway.program();
+    said(&door.send(r#"{"action":"BUY"}"#).await, 202, "accepted");
+    settled(program).await;
+    let body = said(&door.send(r#"{"action":"SELL"}"#).await, 202, "accepted");
+    let ids = body["accounts"][0]["order_ids"].as_array().unwrap();
+    assert_eq!(ids.len(), 2, "{body}");
+    let all = settled(program).await;
+    assert_eq!(trades(&all), [("buy", "10"), ("sell", "10"), ("sell", "10")]);
+    let reduces: Vec<_> = all.iter().map(|one| one["reduce_only"].as_bool().unwrap()).collect();
+    assert_eq!(reduces, [false, true, false]);
+}
+
+/// S18: a strategy with a position becomes exits-only first; one without is off. An account that
+/// is off takes nothing.
+#[tokio::test]
+async fn strategies_and_accounts_that_are_off() {
+    let dir = TestDir::new("strategy-off");
+    let (gateway, mut door) = demo(&dir, "").await;
+    let program = gateway.program();
+    let strategy = gateway.ready()["strategy_id"].as_str().unwrap();
+    said(&door.send(r#"{"action":"BUY"}"#).await, 202, "accepted");
+    settled(program).await;
+    let shown = program.json(&["strategy", "disable", strategy]).await;
+    assert_eq!(shown["state"], "exits_only");
+    // Along the position there is nothing to do; out of it there is.
+    said(&door.send(r#"{"action":"BUY","id":"2"}"#).await, 200, "skipped");
+    said(&door.send(r#"{"action":"EXIT"}"#).await, 202, "accepted");
+    settled(program).await;
+    refused(&door.send(r#"{"action":"BUY","id":"3"}"#).await, 422, "strategy.exits_only");
+    let shown = program.json(&["strategy", "disable", strategy]).await;
+    assert_eq!(shown["state"], "off");
+    refused(&door.send(r#"{"action":"BUY","id":"4"}"#).await, 422, "strategy.off");
+    assert_eq!(orders(program).await.len(), 2);
+
+    let webhook = another_webhook(&gateway, &[]).await;
+    let made = follow(&gateway, webhook["id"].as_str().unwrap(), &[]).await;
+    let account = made["account_id"].as_str().unwrap();
+    program.json(&["account", "disable", account]).await;
+    let mut door = Door::of(&gateway, &webhook);
+    refused(&door.send(r#"{"action":"BUY"}"#).await, 422, "account.off");
+    assert_eq!(orders(program).await.len(), 2);
+}
+
+/// The symbol is the strategy's, unless the strategy allows the payload's.
+#[tokio::test]
+async fn the_symbol_is_the_strategys() {
+    let dir = TestDir::new("strategy-symbol");
+    let (gateway, mut door) = demo(&dir, "").await;
+    let program = gateway.program();
+    said(&door.send(r#"{"action":"BUY","ticker":"NASDAQ:MSFT"}"#).await, 202, "accepted");
+    let mut free = another_door(&gateway, &[], &["--payload-symbol"]).await;
+    said(&free.send(r#"{"action":"BUY","ticker":"NASDAQ:MSFT"}"#).await, 202, "accepted");
+    let symbols: Vec<_> = settled(program).await.iter().map(|one| one["symbol"].clone()).collect();
+    assert_eq!(symbols, ["AAPL", "MSFT"]);
+    let strange = r#"{"action":"BUY","ticker":"XYZZY"}"#;
+    refused(&free.send(strange).await, 422, "risk.unknown_instrument");
+    let bad = r#"{"action":"BUY","ticker":"A B;C"}"#;
+    refused(&free.send(bad).await, 422, "strategy.symbol");
+}

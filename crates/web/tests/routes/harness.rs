@@ -1,0 +1,198 @@
+//! A site on an engine of its own, with a clock that a test turns.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tradewarden_domain::time::{Clock, Timestamp};
+use tradewarden_engine::{Engine, Parts, Settings};
+use tradewarden_seal::{FileKeySource, Keyring, PlainToken, SystemRandomness, TokenKind};
+use tradewarden_store::Location;
+use tradewarden_web::peer::Peer;
+use tradewarden_web::service::{AnswerBody, Exposure, Site, SiteOptions};
+
+/// What the caller shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Anonymous,
+    WrongToken,
+    Operator,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Checks that it is a whole problem with this status and code, and gives its body.
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
+        let body = self.json();
+        assert_eq!((self.status.as_u16(), body["code"].as_str()), (status, Some(code)), "{body}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(body["status"], status);
+        assert_eq!(body["type"], format!("urn:tradewarden:problem:{code}"));
+        assert_eq!(body["request_id"], self.headers["x-request-id"].to_str().unwrap());
+        body
+    }
+}
+
+/// A gateway without its sockets.
+pub(crate) struct House {
+    pub(crate) site: Site,
+    pub(crate) token: String,
+    pub(crate) clock: Arc<TestClock>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinSet<()>,
+    folder: PathBuf,
+}
+
+/// Stands until a test turns it.
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl TestClock {
+    pub(crate) fn turn(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(SiteOptions::default()).await
+    }
+
+    pub(crate) async fn open_with(options: SiteOptions) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::SeqCst);
+        let folder =
+            std::env::temp_dir().join(format!("tradewarden-web-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut randomness = SystemRandomness::new();
+        let token = PlainToken::generate(TokenKind::Operator, &mut randomness);
+        let clock = Arc::new(TestClock(AtomicI64::new(1_795_312_984_500_000)));
+        let clock_of_engine: Arc<dyn Clock> = clock.clone();
+        let keyring = Keyring::new(FileKeySource::from_randomness(&mut randomness));
+        let (engine, tasks) = Engine::create(Parts {
+            location: Location::Sqlite(folder.join("test.db")),
+            clock: clock_of_engine,
+            randomness: Box::new(randomness),
+            keyring: Arc::new(keyring),
+            brokers: BTreeMap::new(),
+            desk: None,
+            settings: Settings {
+                public_origin: "https://gateway.test".to_owned(),
+                log_origin: "gateway.test/log".to_owned(),
+                checkpoint_file: None,
+                node: "test".to_owned(),
+            },
+            operator_token: token.hash(),
+        })
+        .await
+        .unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            tasks.run(stopped).await.unwrap();
+        });
+        let token = token.expose().to_owned();
+        Self { site: Site::new(engine, options), token, clock, stop: Some(stop), running, folder }
+    }
+
+    /// Ends what runs; what is left is removed.
+    pub(crate) async fn close(mut self) {
+        drop(self.stop.take());
+        while let Some(ended) = self.running.join_next().await {
+            ended.unwrap();
+        }
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+
+    /// The answer with its body not yet taken.
+    pub(crate) async fn answer<B>(
+        &self,
+        exposure: Exposure,
+        request: Request<B>,
+    ) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let address: SocketAddr = "192.0.2.7:40000".parse().unwrap();
+        self.site.clone().answer(exposure, Arc::new(Peer::plain(address)), request).await
+    }
+
+    pub(crate) async fn ask<B>(&self, exposure: Exposure, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        let (head, body) = self.answer(exposure, request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// A request of the public listener.
+    pub(crate) async fn call(
+        &self,
+        caller: Caller,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Answer {
+        self.ask(Exposure::Public, self.request(caller, method, path, body)).await
+    }
+
+    pub(crate) fn request(
+        &self,
+        caller: Caller,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Request<Full<Bytes>> {
+        let request = Request::builder().method(method).uri(path);
+        let request = match caller {
+            Caller::Anonymous => request,
+            Caller::WrongToken => request.header("authorization", "Bearer two_wrong"),
+            Caller::Operator => request.header("authorization", format!("Bearer {}", self.token)),
+        };
+        request.body(Full::from(body.to_owned())).unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Caller::Operator, Method::GET, path, "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.call(Caller::Operator, Method::POST, path, body).await
+    }
+
+    /// A new webhook: what the answer that makes it says.
+    pub(crate) async fn webhook(&self) -> Value {
+        let answer = self.post("/api/v1/webhooks", r#"{"name":"test"}"#).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()
+    }
+}
