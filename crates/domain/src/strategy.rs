@@ -143,8 +143,8 @@ impl Strategy {
     }
 
     /// Decides on the projected position (S1). `exposure` is this strategy's on the instrument; for
-    /// an exit, unsent entries have been taken out of it already, and `removed_entries` says
-    /// whether there were any.
+    /// an exit, and for a signal against the position, unsent entries that stand against it have
+    /// been taken out of it already, and `removed_entries` says whether there were any.
     pub fn decide(
         &self,
         signal: &Signal,
@@ -175,6 +175,10 @@ impl Strategy {
             };
         }
         if projected.is_zero() {
+            // It took back unsent entries of the other side; under `close` that was all (S5).
+            if removed_entries == RemovedEntries::Some && self.on_opposite == OnOpposite::Close {
+                return Decision::Trade(Vec::new());
+            }
             let opens = side == Side::Buy || self.short_selling == ShortSelling::Allow;
             if !opens || signal.only_reduces() {
                 return Decision::Skip(Refusal::plain(Code::StrategyFlat));

@@ -6,7 +6,7 @@
 //! commit is the same: the answer is asked for again.
 
 use crate::Shared;
-use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of};
+use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,8 +52,16 @@ pub(crate) async fn begin(
     let mut book = Book::load(tx, shared, &scope).await?;
     let ids: Vec<_> = wanted.iter().map(|order| order.id).collect();
     let mut attempts = Vec::with_capacity(ids.len());
-    for stored in orders::lock_by_id(tx, &ids).await? {
+    for (asked, stored) in wanted.iter().zip(orders::lock_by_id(tx, &ids).await?) {
         attempts.push(match stored {
+            // Another attempt than the one that is known not to have left: it may have left.
+            Some(order)
+                if order.state == OrderState::Sending
+                    && (asked.state, asked.attempt_until)
+                        != (OrderState::Sending, order.attempt_until) =>
+            {
+                Attempt::Hold
+            }
             Some(order) => begin_one(shared, &mut book, order),
             None => Attempt::Ended,
         });
@@ -84,20 +92,27 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         org: order.org_id,
         account: order.account_id,
         strategy: order.strategy_id,
-        webhook: None,
+        webhook: webhook_of(shared, &order),
         symbol: &order.symbol,
     };
     if halt::stopping(&book.halts, order.purpose, &subject).is_some() {
         return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
     }
-    if order.purpose == Purpose::Exit {
-        match fit_to_position(shared, book, &mut order) {
+    match order.purpose {
+        // The entry of a reversal opens only from flat (S5).
+        Purpose::Entry => {
+            let held = book.exposure(&place_of(&order)).quantity;
+            if order.side.opposite().signed(held).is_positive() {
+                return Attempt::Hold;
+            }
+        }
+        Purpose::Exit => match fit_to_position(shared, book, &mut order) {
             Fit::Go => {}
             Fit::Wait => return Attempt::Hold,
             Fit::Flat => {
                 return end(shared, book, order, OrderEvent::Cancel, Code::StrategyFlat);
             }
-        }
+        },
     }
     book.advance(&mut order, OrderEvent::Attempt, None);
     order.attempt_until = Some(book.now.plus(ATTEMPT_SPAN));
@@ -147,7 +162,14 @@ fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
     let unresolved = live.iter().any(|other| {
         other.purpose == Purpose::Entry && other.state != OrderState::Accepted
     });
-    let closable = held.saturating_minus(under_way).max(Quantity::ZERO);
+    // An entry on the exit's own side may have filled already, and taken what the journal holds.
+    let taken = live
+        .iter()
+        .filter(|other| other.purpose == Purpose::Entry && other.side == order.side)
+        .filter(|other| other.state != OrderState::Accepted)
+        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
+    let closable =
+        held.saturating_minus(under_way).saturating_minus(taken).max(Quantity::ZERO);
     if closable >= order.quantity {
         return Fit::Go;
     }
@@ -160,6 +182,8 @@ fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
         let second = Order {
             id: shared.environment.id(book.now),
             quantity: rest,
+            state: OrderState::Accepted,
+            attempt_until: None,
             created_at: book.now,
             ..order.clone()
         };
@@ -272,7 +296,7 @@ fn apply(
             if order.state != OrderState::Filled {
                 book.advance(order, OrderEvent::Acknowledge, None);
             }
-            fold(shared, book, order, fills, new, rows);
+            let _any_new = fold(shared, book, order, fills, new, rows);
             settle(shared, book, order, *state);
             enter_state(shared, book, order);
         }
@@ -310,9 +334,16 @@ fn apply(
             // Ended there with fills that are not here yet: wait for the fills.
             if *filled <= order.filled_quantity {
                 settle(shared, book, order, *state);
+                // All that the venue worked has filled: it had shrunk the order (S4).
+                let shrunk = *state == BrokerOrderState::Filled && filled.is_positive();
+                if shrunk && order.state.is_live() {
+                    book.advance(order, OrderEvent::Cancel, None);
+                }
             }
             enter_state(shared, book, order);
         }
+        // It was heard of after the question.
+        Learned::Absent if !matches!(order.state, OrderState::Sending | OrderState::Unknown) => {}
         Learned::Absent => {
             book.advance(order, OrderEvent::Expire, Some(Code::DispatchNotPlaced));
             book.enter(shared, order.org_id, order.id, "order.expired", &order_payload(order));
@@ -329,8 +360,10 @@ fn apply(
             book.enter(shared, order.org_id, order.id, "order.canceled", &order_payload(order));
         }
         Learned::Fills(fills) => {
-            fold(shared, book, order, fills, new, rows);
-            enter_state(shared, book, order);
+            // After a restart fills are read again that are known: nothing happened then.
+            if fold(shared, book, order, fills, new, rows) {
+                enter_state(shared, book, order);
+            }
         }
     }
 }
@@ -375,7 +408,7 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
     }
 }
 
-/// Folds new fills into the order, the exposure and the rows to write.
+/// Folds new fills into the order, the exposure and the rows to write. Whether there were any.
 fn fold(
     shared: &Shared,
     book: &mut Book,
@@ -383,7 +416,8 @@ fn fold(
     fills: &[Execution],
     new: &std::collections::BTreeSet<(Id<id::Account>, String)>,
     rows: &mut Vec<Fill>,
-) {
+) -> bool {
+    let known = rows.len();
     for execution in fills {
         let key = (order.account_id, execution.broker_fill_id.clone());
         let told_before = rows.iter().any(|row| {
@@ -405,8 +439,11 @@ fn fold(
             fee: execution.fee,
             at: execution.at,
         });
+        // An order whose answer was not heard learns its name at the broker here.
+        order.broker_order_id.get_or_insert_with(|| execution.broker_order_id.clone());
         fold_one(shared, book, order, execution);
     }
+    rows.len() > known
 }
 
 fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Execution) {

@@ -13,7 +13,7 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
-use tradewarden_domain::order::{Order, OrderEvent, OrderState, after};
+use tradewarden_domain::order::{Order, OrderEvent, OrderState, Side, after};
 use tradewarden_domain::rate::MinuteCounter;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::audit::{self, Entry};
@@ -59,6 +59,8 @@ pub(crate) struct Scope {
     pub(crate) accounts: BTreeSet<(Id<id::Org>, Id<id::Account>)>,
     pub(crate) pairs: BTreeSet<(Id<id::Account>, Symbol)>,
     pub(crate) pairs_with_live_orders: BTreeSet<(Id<id::Account>, Symbol)>,
+    /// Pairs whose live orders matter only if there are entries on this side among them.
+    pub(crate) pairs_with_live_entries: BTreeSet<(Id<id::Account>, Symbol, Side)>,
 }
 
 impl Scope {
@@ -66,6 +68,24 @@ impl Scope {
     pub(crate) fn add(&mut self, org: Id<id::Org>, account: Id<id::Account>, symbol: &Symbol) {
         self.accounts.insert((org, account));
         self.pairs.insert((account, symbol.clone()));
+    }
+
+    /// The pairs whose live orders are to be read, sorted.
+    fn live_pairs(&self, exposures: &BTreeMap<Place, Exposure>) -> Vec<(Id<id::Account>, Symbol)> {
+        let mut pairs = self.pairs_with_live_orders.clone();
+        for (account, symbol, side) in &self.pairs_with_live_entries {
+            let entering = exposures.iter().any(|(place, exposure)| {
+                let slot = match side {
+                    Side::Buy => exposure.entry_buy,
+                    Side::Sell => exposure.entry_sell,
+                };
+                place.account_id == *account && place.symbol == *symbol && slot.is_positive()
+            });
+            if entering {
+                pairs.insert((*account, symbol.clone()));
+            }
+        }
+        pairs.into_iter().collect()
     }
 }
 
@@ -103,7 +123,9 @@ impl Book {
             orgs.iter().map(|org| (*org, of(*org))).collect()
         };
         let pairs: Vec<_> = scope.pairs.iter().cloned().collect();
-        let live_pairs: Vec<_> = scope.pairs_with_live_orders.iter().cloned().collect();
+        let exposures: BTreeMap<_, _> =
+            exposures::of_pairs(tx, &pairs).await?.into_iter().collect();
+        let live_pairs = scope.live_pairs(&exposures);
         let live = orders::live_on_pairs(tx, &live_pairs).await?;
         Ok(Self {
             now,
@@ -117,7 +139,7 @@ impl Book {
                     (id, AccountState { activity: row.state, counter, counted: false })
                 })
                 .collect(),
-            exposures: exposures::of_pairs(tx, &pairs).await?.into_iter().collect(),
+            exposures,
             changed_places: BTreeSet::new(),
             live: live_pairs.into_iter().zip(live).collect(),
             changed_orders: BTreeMap::new(),
@@ -331,4 +353,11 @@ pub(crate) fn order_payload(order: &Order) -> Value {
 /// The account with this identifier, if it is known.
 pub(crate) fn account(shared: &Shared, id: Id<id::Account>) -> Option<Arc<Account>> {
     shared.directory.load().accounts.get(&id).cloned()
+}
+
+/// The webhook that an order's signal came through, as far as its strategy is known: a halt of it
+/// covers the order too.
+pub(crate) fn webhook_of(shared: &Shared, order: &Order) -> Option<Id<id::Webhook>> {
+    let directory = shared.directory.load();
+    directory.strategies.get(&order.strategy_id?).map(|strategy| strategy.webhook_id)
 }

@@ -59,8 +59,10 @@ enum Done {
     Attempted(Vec<Order>, Result<(Vec<Attempt>, Arc<Vec<Halt>>), NotWritten>),
     Called(Id<id::Order>, Placement),
     Canceled(Id<id::Order>, Cancellation),
-    Found(Id<id::Order>, Lookup),
-    Learned(Vec<Id<id::Order>>, Result<(), NotWritten>),
+    /// What was found, and when it was asked for.
+    Found(Id<id::Order>, Timestamp, Lookup),
+    /// The fills among what was learned are told with it.
+    Learned(Vec<Id<id::Order>>, Vec<(Id<id::Account>, String)>, Result<(), NotWritten>),
     Resynced(Result<Vec<Order>, tradewarden_store::Error>),
     Told,
 }
@@ -130,18 +132,12 @@ impl Dispatcher {
     }
 
     fn track(&mut self, order: Order, recovered: bool) {
-        let pair = (order.account_id, order.symbol.clone());
-        self.dirty.insert(pair.clone());
         if !order.state.is_live() {
-            self.orders.remove(&order.id);
-            if let Some(ids) = self.pairs.get_mut(&pair) {
-                ids.remove(&order.id);
-                if ids.is_empty() {
-                    self.pairs.remove(&pair);
-                }
-            }
+            self.forget(&order);
             return;
         }
+        let pair = (order.account_id, order.symbol.clone());
+        self.dirty.insert(pair.clone());
         self.pairs.entry(pair).or_default().insert(order.id);
         match self.orders.get_mut(&order.id) {
             Some(tracked) if tracked.order.updated_at > order.updated_at => {}
@@ -167,6 +163,18 @@ impl Dispatcher {
         }
     }
 
+    fn forget(&mut self, order: &Order) {
+        let pair = (order.account_id, order.symbol.clone());
+        self.orders.remove(&order.id);
+        if let Some(ids) = self.pairs.get_mut(&pair) {
+            ids.remove(&order.id);
+            if ids.is_empty() {
+                self.pairs.remove(&pair);
+            }
+        }
+        self.dirty.insert(pair);
+    }
+
     /// Starts everything that can be started now.
     fn step(&mut self) {
         let now = self.shared.environment.now();
@@ -180,7 +188,8 @@ impl Dispatcher {
                 .spawn(async move { Done::Resynced(orders::live(&shared.store, LIVE_MAX).await) });
         }
         self.journal_learned();
-        if !self.attempting {
+        // What is in doubt is not known before the first reading, and comes before anything new.
+        if !self.attempting && self.shared.has_recovered() {
             self.start_attempts(now);
         }
     }
@@ -192,6 +201,7 @@ impl Dispatcher {
         }
         self.learning = true;
         let learned = std::mem::take(&mut self.learned);
+        let told = self.told(&learned);
         let shared = Arc::clone(&self.shared);
         self.under_way.spawn(async move {
             let ids: Vec<_> = learned.iter().map(|(id, _)| *id).collect();
@@ -202,7 +212,7 @@ impl Dispatcher {
                     attempt::learn(tx, &inner, &learned, None, effects).await
                 })
                 .await;
-            Done::Learned(ids, written)
+            Done::Learned(ids, told, written)
         });
     }
 
@@ -332,7 +342,7 @@ impl Dispatcher {
             }
             tracked.busy = true;
             self.under_way
-                .spawn(async move { Done::Found(order.id, broker.find(name).await) });
+                .spawn(async move { Done::Found(order.id, now, broker.find(name).await) });
         } else if order.cancel_requested {
             tracked.busy = true;
             self.under_way
@@ -342,7 +352,7 @@ impl Dispatcher {
             tracked.busy = true;
             tracked.retry_at = Some(now.plus(RESYNC_EVERY));
             self.under_way
-                .spawn(async move { Done::Found(order.id, broker.find(name).await) });
+                .spawn(async move { Done::Found(order.id, now, broker.find(name).await) });
         }
     }
 
@@ -370,14 +380,20 @@ impl Dispatcher {
             Done::Attempted(wanted, attempts) => self.attempted(&wanted, attempts),
             Done::Called(id, placement) => self.called(id, placement),
             Done::Canceled(id, cancellation) => self.canceled(id, &cancellation),
-            Done::Found(id, lookup) => self.found(id, lookup),
-            Done::Learned(ids, written) => {
+            Done::Found(id, asked_at, lookup) => self.found(id, asked_at, lookup),
+            Done::Learned(ids, told, written) => {
                 self.learning = false;
                 for id in ids {
                     self.release(id, None);
                 }
-                if written.is_err() {
-                    self.resync_at = Timestamp::default();
+                match written {
+                    // They need not be looked up again when they are polled.
+                    Ok(()) => {
+                        for (account, fill) in told {
+                            self.shared.seen.add(account, &fill);
+                        }
+                    }
+                    Err(_) => self.resync_at = Timestamp::default(),
                 }
             }
             Done::Resynced(read) => self.resynced(read),
@@ -418,7 +434,8 @@ impl Dispatcher {
             match attempt {
                 Attempt::Send(order) => self.call(*order, &halts, now),
                 Attempt::Hold => self.release(order.id, Some(now.plus(TICK))),
-                Attempt::Ended => self.release(order.id, None),
+                // It is not to be sent, whatever was believed; if it lives, the next reading says so.
+                Attempt::Ended => self.forget(order),
             }
         }
     }
@@ -429,7 +446,7 @@ impl Dispatcher {
             org: order.org_id,
             account: order.account_id,
             strategy: order.strategy_id,
-            webhook: None,
+            webhook: crate::book::webhook_of(&self.shared, &order),
             symbol: &order.symbol,
         };
         if halt::stopping(halts, order.purpose, &subject).is_some() {
@@ -473,18 +490,21 @@ impl Dispatcher {
             self.release(id, Some(now.plus(RETRY_AFTER)));
             return;
         }
-        self.note_seen(id, &placement);
         self.learned.push((id, Learned::Placed(placement)));
     }
 
-    /// Fills that come with the answer need not be looked up again when they are polled.
-    fn note_seen(&self, id: Id<id::Order>, placement: &Placement) {
-        if let (Placement::Accepted { fills, .. }, Some(tracked)) = (placement, self.orders.get(&id))
-        {
-            for fill in fills {
-                self.shared.seen.add(tracked.order.account_id, &fill.broker_fill_id);
+    /// The fills that came with answers.
+    fn told(&self, learned: &[(Id<id::Order>, Learned)]) -> Vec<(Id<id::Account>, String)> {
+        let mut told = Vec::new();
+        for (id, what) in learned {
+            if let Learned::Placed(Placement::Accepted { fills, .. }) = what
+                && let Some(tracked) = self.orders.get(id)
+            {
+                let account = tracked.order.account_id;
+                told.extend(fills.iter().map(|fill| (account, fill.broker_fill_id.clone())));
             }
         }
+        told
     }
 
     fn canceled(&mut self, id: Id<id::Order>, cancellation: &Cancellation) {
@@ -502,7 +522,7 @@ impl Dispatcher {
         self.release(id, None);
     }
 
-    fn found(&mut self, id: Id<id::Order>, lookup: Lookup) {
+    fn found(&mut self, id: Id<id::Order>, asked_at: Timestamp, lookup: Lookup) {
         let now = self.shared.environment.now();
         let Some(tracked) = self.orders.get_mut(&id) else { return };
         match lookup {
@@ -530,7 +550,7 @@ impl Dispatcher {
                 tracked.absences = tracked.absences.saturating_add(1);
                 let absences = tracked.absences;
                 let order = tracked.order.clone();
-                if self.proves_absence(&order, absences, now) {
+                if self.proves_absence(&order, absences, asked_at) {
                     self.learned.push((id, Learned::Absent));
                 } else {
                     self.release(id, Some(now.plus(RETRY_AFTER)));
@@ -544,16 +564,14 @@ impl Dispatcher {
         }
     }
 
-    /// "Not found" proves absence once the attempt is void at the broker and, where its look-ups
-    /// lag, after its settling time and twice.
-    fn proves_absence(&self, order: &Order, absences: u32, now: Timestamp) -> bool {
+    /// "Not found" proves absence if it was asked for once the attempt was void at the broker and
+    /// its look-ups had settled; where it proves less, twice.
+    fn proves_absence(&self, order: &Order, absences: u32, asked_at: Timestamp) -> bool {
         let Some((broker, _)) = self.broker(order) else { return false };
         let capabilities = broker.capabilities();
-        if capabilities.find_is_authoritative_after_expiry {
-            return true;
-        }
         let void_at = order.attempt_until.unwrap_or(order.updated_at);
-        absences >= 2 && void_at.plus(capabilities.find_settles_after) < now
+        let settled = void_at.plus(capabilities.find_settles_after) < asked_at;
+        settled && (capabilities.find_is_authoritative_after_expiry || absences >= 2)
     }
 
     fn resynced(&mut self, read: Result<Vec<Order>, tradewarden_store::Error>) {

@@ -101,6 +101,8 @@ trait Step: Send {
 enum Work {
     Signal(Box<SignalWork>, oneshot::Sender<Result<SignalOutcome, Code>>),
     Step(Box<dyn Step>, Urgency),
+    /// Nothing after this is written.
+    Stop,
 }
 
 struct StepOf<F, T> {
@@ -161,6 +163,12 @@ impl Journal {
         }
     }
 
+    /// Ends the journal once everything before this is written.
+    pub(crate) async fn stop(&self) {
+        // An error means that it has ended already.
+        let _ended_already = self.queue.send(Work::Stop).await;
+    }
+
     /// Makes a change durable and answers what it made.
     pub(crate) async fn write<T, F>(&self, urgency: Urgency, change: F) -> Result<T, NotWritten>
     where
@@ -205,7 +213,7 @@ impl std::fmt::Display for Fatal {
 impl std::error::Error for Fatal {}
 
 impl JournalTask {
-    /// Writes until every [`Journal`] is gone, or durable data cannot be written.
+    /// Writes until it is told to stop, or durable data cannot be written.
     pub(crate) async fn run(mut self, location: &Location, shared: &Shared) -> Result<(), Fatal> {
         let opened = Writer::open(location).await;
         let mut writer = opened.map_err(|error| Fatal(error.to_string()))?;
@@ -218,7 +226,14 @@ impl JournalTask {
             if batch.iter().all(Work::may_ride_along) {
                 self.wait_for_company(&mut batch).await;
             }
+            let stop = batch.iter().position(|work| matches!(work, Work::Stop));
+            if let Some(place) = stop {
+                batch.truncate(place);
+            }
             write_batch(&mut writer, shared, std::mem::take(&mut batch)).await?;
+            if stop.is_some() {
+                return Ok(());
+            }
         }
     }
 
@@ -254,6 +269,7 @@ impl Work {
                 let _gone = reply.send(Err(Code::NotDurable));
             }
             Self::Step(step, _) => step.finish(Err(NotWritten(reason.to_owned()))),
+            Self::Stop => {}
         }
     }
 }
@@ -265,6 +281,9 @@ async fn write_batch(
     shared: &Shared,
     mut batch: Vec<Work>,
 ) -> Result<(), Fatal> {
+    if batch.is_empty() {
+        return Ok(());
+    }
     let error = match write_together(writer, shared, &mut batch).await {
         Ok(answers) => {
             answer_all(batch, answers);
@@ -321,6 +340,7 @@ fn answer_all(batch: Vec<Work>, outcomes: Vec<SignalOutcome>) {
                 let _gone = reply.send(outcomes.next().ok_or(Code::NotDurable));
             }
             Work::Step(step, _) => step.finish(Ok(())),
+            Work::Stop => {}
         }
     }
 }
@@ -355,6 +375,7 @@ async fn write_once(
         match work {
             Work::Signal(signal, _) => signals.push(&**signal),
             Work::Step(step, _) => step.run(&mut tx, &mut effects).await?,
+            Work::Stop => {}
         }
     }
     let outcomes = judge::judge(&mut tx, shared, &signals, &mut effects).await?;

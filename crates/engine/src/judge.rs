@@ -16,9 +16,10 @@ use tradewarden_domain::halt::HaltSubject;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
-use tradewarden_domain::order::{Order, OrderEvent, OrderState, Purpose};
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::order::{Order, OrderEvent, OrderState, Purpose, Side};
 use tradewarden_domain::risk::{self, Cleared};
-use tradewarden_domain::signal::{QuantityField, Signal};
+use tradewarden_domain::signal::{Action, QuantityField, Signal};
 use tradewarden_domain::strategy::{Decision, RemovedEntries, Strategy};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::Digest;
@@ -98,8 +99,19 @@ fn scope(shared: &Shared, works: &[&SignalWork]) -> Scope {
         for strategy in directory.followers(work.door.webhook.id) {
             let Ok(symbol) = strategy.symbol_for(signal) else { continue };
             scope.add(strategy.org_id, strategy.account_id, &symbol);
-            if signal.is_exit() {
-                scope.pairs_with_live_orders.insert((strategy.account_id, symbol));
+            // An exit takes back unsent entries, and so does what is against them.
+            match signal.action {
+                _ if signal.is_exit() => {
+                    scope.pairs_with_live_orders.insert((strategy.account_id, symbol));
+                }
+                Action::Buy | Action::Exit => {
+                    let pair = (strategy.account_id, symbol, Side::Sell);
+                    scope.pairs_with_live_entries.insert(pair);
+                }
+                Action::Sell => {
+                    let pair = (strategy.account_id, symbol, Side::Buy);
+                    scope.pairs_with_live_entries.insert(pair);
+                }
             }
         }
     }
@@ -381,11 +393,12 @@ fn follow(
     {
         return no(trace, "order_of_time", refusal);
     }
-    // An exit removes the unsent entries of its strategy (S2). If it then is skipped or refused,
-    // nothing of that may stay, so it is done on a copy.
-    let mut after = book.clone_for_exit(signal.is_exit());
+    // An exit removes the unsent entries of its strategy (S2), and so does a signal against them
+    // (S5). If it then is skipped or refused, nothing of that may stay, so it is done on a copy.
+    let closes = closes(signal, &before);
+    let mut after = book.clone_for_exit(!closes.is_empty());
     let removed = match &mut after {
-        Some(copy) => remove_entries(shared, copy, &place),
+        Some(copy) => remove_entries(shared, copy, &place, closes),
         None => RemovedEntries::None,
     };
     let judged = after.as_mut().unwrap_or(book);
@@ -456,11 +469,31 @@ fn out_of_order(signal: &Signal, entry_sent_at: Option<Timestamp>) -> Option<Ref
         .then(|| Refusal::over(Code::SignalOutOfOrder, sent_at, entry_sent_at))
 }
 
+/// The sides on which entries stand against the signal: those that it takes back.
+fn closes(signal: &Signal, exposure: &Exposure) -> &'static [Side] {
+    let side = match signal.action {
+        Action::Exit => return &[Side::Buy, Side::Sell],
+        Action::Buy => Side::Buy,
+        Action::Sell => Side::Sell,
+    };
+    let opposes = side.opposite().signed(exposure.projected()).is_positive();
+    match side {
+        Side::Buy if signal.is_exit() || opposes => &[Side::Sell],
+        Side::Sell if signal.is_exit() || opposes => &[Side::Buy],
+        Side::Buy | Side::Sell => &[],
+    }
+}
+
 /// Ends the strategy's unsent entries on the pair and asks for the others to be canceled.
-fn remove_entries(shared: &Shared, book: &mut Book, place: &Place) -> RemovedEntries {
+fn remove_entries(
+    shared: &Shared,
+    book: &mut Book,
+    place: &Place,
+    sides: &[Side],
+) -> RemovedEntries {
     let mut removed = RemovedEntries::None;
     for mut order in book.live_orders(place) {
-        if order.purpose != Purpose::Entry {
+        if order.purpose != Purpose::Entry || !sides.contains(&order.side) {
             continue;
         }
         if order.state == OrderState::Accepted {

@@ -38,7 +38,7 @@ async fn seal_in(
     tx: &mut Tx<'_>,
     shared: &Shared,
 ) -> Result<Option<(usize, Published)>, Error> {
-    let queued = audit::queued(tx, SEAL_MAX).await?;
+    let queued = audit::drain(tx, SEAL_MAX).await?;
     if queued.is_empty() {
         return Ok(None);
     }

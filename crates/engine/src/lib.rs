@@ -167,10 +167,10 @@ impl Shared {
         *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = accounts.collect();
     }
 
-    /// Publishes a checkpoint that is committed.
+    /// Publishes a checkpoint that is committed, and keeps a copy outside the database.
     pub(crate) fn publish(&self, published: ledger::Published) {
         if let Some(path) = &self.settings.checkpoint_file
-            && let Err(error) = std::fs::write(path, published.note.as_bytes())
+            && let Err(error) = replace_file(path, published.note.as_bytes())
         {
             tracing::warn!(error = %error, "the newest checkpoint was not copied to its file");
         }
@@ -190,6 +190,21 @@ impl Shared {
             Err(error) => tracing::error!(error = %error, "the directory could not be read"),
         }
     }
+}
+
+/// Puts a file in the place of another as a whole, readable by its owner only.
+fn replace_file(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let next = path.with_extension("next");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&next)?;
+    file.write_all(bytes)?;
+    std::fs::rename(&next, path)
 }
 
 /// Counters since the start.

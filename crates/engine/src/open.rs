@@ -230,8 +230,7 @@ fn refuse_older_log(
     match tradewarden_seal::Checkpoint::open(&note, key.verifier()) {
         Ok(copy) if copy.size > size => Err(OpenError(format!(
             "the database has {size} audit entries, but {} were published ({}): the database was \
-             set back. Restore the newer database, or move the file away to begin a new log on \
-             purpose",
+             set back. Going on would sign a second history: restore the newer database",
             copy.size,
             path.display()
         ))),

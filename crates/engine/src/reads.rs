@@ -205,9 +205,10 @@ impl Engine {
         org: Id<id::Org>,
         paging: &Paging,
     ) -> Result<Page<FindingView>, CommandError> {
-        let (_, count) = window::<id::Finding>(paging)?;
-        let rows = rows::findings(&self.parts.store, org, count).await;
-        let items = rows.map_err(|error| away(&error))?.into_iter().map(|row| FindingView {
+        let (before, count) = window(paging)?;
+        let rows = rows::findings(&self.parts.store, org, before, count.saturating_add(1)).await;
+        let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
+        let items = rows.into_iter().map(|row| FindingView {
             id: row.id,
             at: row.at,
             code: row.code,
@@ -215,7 +216,7 @@ impl Engine {
             subject: row.subject,
             detail: row.detail,
         });
-        Ok(Page { items: items.collect(), next: None })
+        Ok(Page { items: items.collect(), next })
     }
 
     /// Proves the entry with this identifier, or the one that made the thing with it: an order is

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tradewarden_broker::port::{Broker, BrokerAccount, Execution};
-use tradewarden_domain::account::{Account, Activity};
+use tradewarden_domain::account::Account;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -27,10 +27,13 @@ const IDLE_EVERY: Duration = Duration::from_secs(5);
 /// Two readings of a difference must be this far apart (S3).
 const MISMATCH_AFTER: Duration = Duration::from_secs(5);
 
-/// Fills that are known to be folded in, or about to be.
+/// A fill, by its account and the broker's identifier.
+type FillName = (Id<id::Account>, String);
+
+/// Fills that are known to be folded in.
 #[derive(Default)]
 pub(crate) struct Seen {
-    inner: Mutex<(HashSet<(Id<id::Account>, String)>, VecDeque<(Id<id::Account>, String)>)>,
+    inner: Mutex<(HashSet<FillName>, VecDeque<FillName>)>,
 }
 
 impl Seen {
@@ -85,7 +88,6 @@ impl Reconciler {
             .load()
             .accounts
             .values()
-            .filter(|account| account.state == Activity::Active)
             .filter(|account| all || watched.contains(&account.id))
             .cloned()
             .collect();

@@ -58,13 +58,14 @@ impl Tasks {
 
     /// Runs only the journal until `shutdown`: for commands while no server runs.
     pub async fn run_quiet(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
-        let ended = journal_thread(self.journal, self.location, Arc::clone(&self.shared))?;
+        let mut ended = journal_thread(self.journal, self.location, Arc::clone(&self.shared))?;
         lead(&self.shared).await;
         refresh_quotes(&self.shared).await;
         tokio::select! {
-            ended = ended => ended.unwrap_or(Ok(())),
-            () = shutdown => seal_all(&self.shared).await,
+            ended = &mut ended => return ended.unwrap_or(Ok(())),
+            () = shutdown => {}
         }
+        finish(&self.shared, ended).await
     }
 }
 
@@ -93,7 +94,7 @@ async fn run_beside(
     shared: &Arc<Shared>,
     notices: mpsc::UnboundedReceiver<Notice>,
     shutdown: impl Future<Output = ()>,
-    ended: oneshot::Receiver<Result<(), Fatal>>,
+    mut ended: oneshot::Receiver<Result<(), Fatal>>,
 ) -> Result<(), Fatal> {
     lead(shared).await;
     refresh_quotes(shared).await;
@@ -106,11 +107,11 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
     tokio::select! {
-        ended = ended => return ended.unwrap_or(Ok(())),
+        ended = &mut ended => return ended.unwrap_or(Ok(())),
         () = shutdown => {}
     }
     tasks.shutdown().await;
-    seal_all(shared).await
+    finish(shared, ended).await
 }
 
 async fn every(shared: Arc<Shared>, span: Duration, work: impl AsyncFn(&Arc<Shared>)) {
@@ -156,10 +157,14 @@ async fn seal(shared: &Arc<Shared>) {
     }
 }
 
-async fn seal_all(shared: &Arc<Shared>) -> Result<(), Fatal> {
-    lead(shared).await;
+/// Seals what is left, and lets the journal close the database.
+async fn finish(
+    shared: &Arc<Shared>,
+    ended: oneshot::Receiver<Result<(), Fatal>>,
+) -> Result<(), Fatal> {
     seal(shared).await;
-    Ok(())
+    shared.journal.stop().await;
+    ended.await.unwrap_or(Ok(()))
 }
 
 /// Takes or keeps the lease of the one node that sends and seals. SQLite has one node: its data

@@ -17,9 +17,9 @@ const ENQUEUE: Insert = Insert {
     columns: 2,
     tail: "",
 };
-const QUEUED: &str = "-- audit::queued\n\
-    SELECT entry_id, leaf_hash FROM audit_queue ORDER BY entry_id LIMIT $1";
-const DEQUEUE: &str = "-- audit::dequeue\nDELETE FROM audit_queue WHERE entry_id = $1";
+const DRAIN: &str = "-- audit::drain\n\
+    DELETE FROM audit_queue WHERE entry_id IN \
+    (SELECT entry_id FROM audit_queue ORDER BY entry_id LIMIT $1) RETURNING entry_id, leaf_hash";
 const APPEND: Insert = Insert {
     into: "-- audit::append\nINSERT INTO audit_log (position, entry_id)",
     columns: 2,
@@ -57,7 +57,7 @@ const COUNT_ENTRIES: &str =
     "-- audit::count_entries\nSELECT CAST(COUNT(*) AS BIGINT) FROM audit_entries";
 
 pub(crate) const STATEMENTS: &[&str] = &[
-    QUEUED, DEQUEUE, TILE, LEDGER, CREATE_LEDGER, ADVANCE, RANGE, OF_OBJECT, ENTRY, COUNT_QUEUED,
+    DRAIN, TILE, LEDGER, CREATE_LEDGER, ADVANCE, RANGE, OF_OBJECT, ENTRY, COUNT_QUEUED,
     COUNT_ENTRIES,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &ENQUEUE, &APPEND, &PUT_TILE];
@@ -134,34 +134,32 @@ pub async fn insert(tx: &mut Tx<'_>, entries: Vec<Entry>) -> Result<(), Error> {
     tx.insert(&ENQUEUE, &queue).await.map(|_| ())
 }
 
-/// At most `count` queued entries with their leaf hashes.
-pub async fn queued(
+/// Takes at most `count` entries from the queue, oldest first, with their leaf hashes. What a
+/// transaction takes and does not commit stays queued.
+pub async fn drain(
     tx: &mut Tx<'_>,
     count: i64,
 ) -> Result<Vec<(Id<id::Entry>, [u8; 32])>, Error> {
-    let rows = tx.query(QUEUED, &[Value::Int(count)]).await?;
-    rows.into_iter().map(|mut row| Ok((row.id()?, row.hash()?))).collect()
+    let rows = tx.query(DRAIN, &[Value::Int(count)]).await?;
+    let mut drained = rows
+        .into_iter()
+        .map(|mut row| Ok((row.id()?, row.hash()?)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    drained.sort_unstable();
+    Ok(drained)
 }
 
-/// Gives queued entries their places, beginning with `start`, and takes them from the queue.
+/// Gives drained entries their places, beginning with `start`.
 pub async fn append(
     tx: &mut Tx<'_>,
     start: u64,
     entries: &[Id<id::Entry>],
 ) -> Result<(), Error> {
     let mut values = Vec::with_capacity(entries.len().saturating_mul(2));
-    let mut sets = Vec::with_capacity(entries.len());
     for (position, entry) in (start..).zip(entries) {
         values.extend([Value::Int(to_int(position)?), Value::from(*entry)]);
-        sets.push(vec![Value::from(*entry)]);
     }
-    tx.insert(&APPEND, &values).await?;
-    let removed = tx.execute_each(DEQUEUE, &sets).await?;
-    if removed == u64::try_from(entries.len()).unwrap_or(u64::MAX) {
-        Ok(())
-    } else {
-        Err(Error::broken("an entry left the queue twice"))
-    }
+    tx.insert(&APPEND, &values).await.map(|_| ())
 }
 
 /// Writes tiles, new or grown.

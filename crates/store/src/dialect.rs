@@ -224,7 +224,7 @@ impl Writer {
             Driver::Postgres(_) => {
                 "-- dialect::has_table\n\
                  SELECT table_name::text FROM information_schema.tables \
-                 WHERE table_schema = current_schema() AND table_name = $1"
+                 WHERE table_schema = current_schema() AND table_name = $1::text"
             }
         };
         let mut tx = self.begin().await?;

@@ -87,7 +87,7 @@ const INSERT_FINDING: &str = "-- directory::insert_finding\n\
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const FINDINGS: &str = "-- directory::findings\n\
     SELECT id, org_id, at, code, severity, subject, detail FROM findings \
-    WHERE org_id = $1 ORDER BY id DESC LIMIT $2";
+    WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
 
 pub(crate) const STATEMENTS: &[&str] = &[
     ORGS, INSERT_ORG, LOCK_ORG, SET_LIMITS_VERSION, ACCOUNTS, INSERT_ACCOUNT, SET_ACCOUNT_STATE,
@@ -538,13 +538,14 @@ pub async fn insert_finding(tx: &mut Tx<'_>, finding: &Finding) -> Result<(), Er
     .await
 }
 
-/// At most `count` findings of an organization, newest first.
+/// At most `count` findings of an organization, newest first, before the identifier.
 pub async fn findings(
     store: &Store,
     org: Id<id::Org>,
+    before: Id<id::Finding>,
     count: u32,
 ) -> Result<Vec<Finding>, Error> {
-    let rows = store.query(FINDINGS, vec![org.into(), count.into()]).await?;
+    let rows = store.query(FINDINGS, vec![org.into(), before.into(), count.into()]).await?;
     rows.into_iter()
         .map(|mut row| {
             Ok(Finding {

@@ -3,6 +3,7 @@
 use crate::dialect::{Insert, name_of};
 use crate::value::{Row, Value};
 use crate::{Error, Kind};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value as Stored, ValueRef};
 use rusqlite::{ErrorCode, OpenFlags, ToSql};
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ fn numbered(sql: &str) -> String {
 
 impl Connection {
     pub(crate) fn open_writer(path: &Path) -> Result<Self, Error> {
+        create_private(path)?;
         let inner = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         let pragma = |name: &str, value: &str| {
             inner.pragma_update(None, name, value).map_err(|error| from_sqlite(name, &error))
@@ -196,12 +198,31 @@ impl Readers {
     }
 }
 
+/// The file is its owner's alone; SQLite gives its companions the same permissions.
+fn create_private(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let created = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    created.map(|_| ()).map_err(|cause| {
+        Error::broken(format!("{} cannot be opened for writing: {cause}", path.display()))
+    })
+}
+
 fn open(path: &Path, flags: OpenFlags) -> Result<rusqlite::Connection, Error> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags)
         .map_err(|error| from_sqlite("open", &error))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| from_sqlite("open", &error))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // Without it SQLite prepares a statement again for every new value that stands beside a
+    // partial index.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(|error| from_sqlite("open", &error))?;
     Ok(connection)
 }
 

@@ -75,6 +75,8 @@ pub enum Fault {
     /// Asked too often, or the line is down, for so long: placements are `NotSent`, the rest is not
     /// heard.
     Away(Duration),
+    /// Asked too often, this once: a placement is `NotSent`, the rest is not heard.
+    Throttled,
 }
 
 /// How an order fills.
@@ -474,6 +476,7 @@ impl World {
             (Call::Place, 1) => Fault::ToldTwice,
             (_, 0..=2) => Fault::LostAfter,
             (_, 6) => Fault::Away(millis(&mut self.random, 1_500)),
+            (_, 5) => Fault::Throttled,
             _ => Fault::LostBefore,
         })
     }
@@ -516,7 +519,7 @@ impl Broker for ScriptedBroker {
     fn place(&self, order: PlaceOrder) -> Answer<'_, Placement> {
         Box::pin(async move {
             let entered = self.enter(Call::Place, Some(&order.client_order_id)).await;
-            if let Some(Fault::Away(_)) = entered.fault {
+            if let Some(Fault::Away(_) | Fault::Throttled) = entered.fault {
                 let why = "the line is down or asked too often".to_owned();
                 return self.leave(&entered, Placement::NotSent { why }).await;
             }
@@ -567,7 +570,8 @@ impl Broker for ScriptedBroker {
         Box::pin(async move {
             let entered = self.enter(Call::Cancel, Some(&order.client_order_id)).await;
             let unknown = Cancellation::Unknown { why: "scripted".to_owned() };
-            if matches!(entered.fault, Some(Fault::LostBefore | Fault::Away(_))) {
+            let not_done = [Fault::LostBefore, Fault::Throttled];
+            if entered.fault.is_some_and(|f| not_done.contains(&f) || matches!(f, Fault::Away(_))) {
                 tokio::time::sleep(NEVER_HEARD).await;
                 return self.leave(&entered, unknown).await;
             }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -228,8 +228,9 @@ impl Harness {
         assert!(self.running.is_none(), "it runs already");
         self.life = Arc::new(Life::new(self.life.number + 1, death));
         let (life, clock, takes) = (Arc::clone(&self.life), self.clock.clone(), self.commit_takes);
+        let log = self.write_ahead_log();
         let fate = Arc::new(move || {
-            let fate = life.commit();
+            let fate = life.commit(length_of(&log));
             if fate != CommitFate::DieBefore {
                 clock.advance(takes);
             }
@@ -569,7 +570,7 @@ impl Harness {
     /// All findings, newest first.
     pub async fn findings(&self) -> Vec<Finding> {
         let org = self.org().await;
-        self.look(directory::findings(self.store(), org, 100_000)).await
+        self.look(directory::findings(self.store(), org, Id::from_bytes([255; 16]), 100_000)).await
     }
 
     /// Whether a finding with this code was opened.
@@ -617,10 +618,13 @@ impl Harness {
         rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
     }
 
-    /// How long SQLite's write-ahead log is, to see whether a commit wrote anything.
-    pub fn written(&self) -> u64 {
-        let file = self.directory.join("tradewarden.db-wal");
-        std::fs::metadata(file).map_or(0, |metadata| metadata.len())
+    fn write_ahead_log(&self) -> PathBuf {
+        self.directory.join("tradewarden.db-wal")
+    }
+
+    /// The commits of this life that wrote something, by number from 1. Only for SQLite.
+    pub fn commits_that_wrote(&self) -> Vec<u64> {
+        self.life.commits_that_wrote(length_of(&self.write_ahead_log()))
     }
 
     /// The present instant.
@@ -757,6 +761,10 @@ pub fn signal(action: &str, id: &str) -> Value {
 #[track_caller]
 fn text(object: &Value, name: &str) -> String {
     object.get(name).and_then(Value::as_str).expect("a text member").to_owned()
+}
+
+fn length_of(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
 
 fn new_directory() -> PathBuf {

@@ -2,6 +2,7 @@
 //! test says so. After its end nothing it does leaves it any more.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 use tradewarden_engine::CommitFate;
 
@@ -30,6 +31,8 @@ pub struct Life {
     bell: Notify,
     commits: AtomicU64,
     calls: AtomicU64,
+    /// How long the write-ahead log was at each commit, before it was carried out.
+    written: Mutex<Vec<u64>>,
 }
 
 /// What becomes of a call.
@@ -51,6 +54,7 @@ impl Life {
             bell: Notify::new(),
             commits: AtomicU64::new(0),
             calls: AtomicU64::new(0),
+            written: Mutex::new(Vec::new()),
         }
     }
 
@@ -78,17 +82,26 @@ impl Life {
         self.commits.load(Ordering::SeqCst)
     }
 
+    /// The commits that wrote something, by number; the log is `now` so long.
+    pub fn commits_that_wrote(&self, now: u64) -> Vec<u64> {
+        let mut lengths = self.written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        lengths.push(now);
+        let wrote = |(number, pair): (u64, &[u64])| (pair[0] != pair[1]).then_some(number);
+        (1..).zip(lengths.windows(2)).filter_map(wrote).collect()
+    }
+
     /// Calls of the broker so far.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
     }
 
     /// Counts a commit and says what becomes of it.
-    pub(crate) fn commit(&self) -> CommitFate {
+    pub(crate) fn commit(&self, written: u64) -> CommitFate {
         if self.has_ended() {
             return CommitFate::DieBefore;
         }
         let number = self.commits.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(written);
         let fate = match self.death {
             Death::BeforeCommit(last) if last == number => CommitFate::DieBefore,
             Death::AfterCommit(last) if last == number => CommitFate::DieAfter,

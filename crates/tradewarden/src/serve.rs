@@ -36,6 +36,9 @@ use crate::{output, signals};
 /// How often certificate files are looked at without being told.
 const CERTIFICATE_LOOK: Duration = Duration::from_hours(6);
 
+/// How long the public door waits for the first prices.
+const FIRST_PRICES: Duration = Duration::from_secs(5);
+
 /// What a gateway says about itself when it is ready; the keys are those of the product page.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Announcement {
@@ -114,6 +117,7 @@ pub(crate) async fn run_with(
     let ready = {
         let engine = engine.clone();
         async {
+            first_prices(&engine).await;
             tracing::info!(
                 base_url = announcement.base_url, internal_url = announcement.internal_url,
                 data_dir = %announcement.data_dir.display(), database = %config.database,
@@ -223,7 +227,11 @@ impl Doors {
         for (listener, exposure) in [(public, Exposure::Public), (internal, Exposure::Internal)] {
             let site = site.clone();
             let stopped = stopped(&stop);
+            let engine = engine.clone();
             tasks.spawn(async move {
+                if exposure == Exposure::Public {
+                    first_prices(&engine).await;
+                }
                 let answering = move |peer| answering(&site, peer, exposure);
                 let serving = listener.serve(answering, stopped).await;
                 if serving.cut_connections > 0 {
@@ -233,6 +241,20 @@ impl Doors {
         }
         tasks.spawn(control.serve(engine.clone(), stopped(&stop)));
         Ok((Serving { tasks, stop }, tls))
+    }
+}
+
+/// Waits until the engine can judge a signal: one that came before the first prices would be refused
+/// as if its market were closed, and its sender would not send it again. A broker that does not
+/// answer holds nobody up for ever: exits are taken without a price.
+async fn first_prices(engine: &Engine) {
+    let heard = async {
+        while !engine.readiness().ready {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    if tokio::time::timeout(FIRST_PRICES, heard).await.is_err() {
+        tracing::warn!(reasons = ?engine.readiness().reasons, "serving although not all is ready");
     }
 }
 

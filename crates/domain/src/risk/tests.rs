@@ -599,8 +599,12 @@ fn worst(exposure: &Exposure, intent: &Intent) -> i128 {
     let wide = |quantity: Quantity| i128::from(quantity.units());
     let own = wide(intent.quantity);
     match intent.side {
-        Side::Buy => wide(exposure.quantity) + wide(exposure.entry_buy) + wide(exposure.exit_buy) + own,
-        Side::Sell => wide(exposure.entry_sell) + wide(exposure.exit_sell) + own - wide(exposure.quantity),
+        Side::Buy => {
+            wide(exposure.quantity) + wide(exposure.entry_buy) + wide(exposure.exit_buy) + own
+        }
+        Side::Sell => {
+            wide(exposure.entry_sell) + wide(exposure.exit_sell) + own - wide(exposure.quantity)
+        }
     }
 }
 

@@ -66,8 +66,7 @@ fn instrument(lot: &str, minimum: &str) -> Instrument {
 /// `"5"`, `"-3"`, `"5 entry_buy=2 exit_sell=1"`.
 fn book(words: &str) -> Exposure {
     let mut words = words.split(' ');
-    let mut exposure =
-        Exposure { quantity: units(words.next().unwrap()), ..Exposure::default() };
+    let mut exposure = Exposure { quantity: units(words.next().unwrap()), ..Exposure::default() };
     for word in words {
         let (name, value) = word.split_once('=').unwrap();
         let slot = match name {
@@ -203,10 +202,7 @@ fn s5_reverse() {
         ],
     );
     let no_shorts = Strategy { short_selling: ShortSelling::Ignore, ..reversing() };
-    holds(
-        &no_shorts,
-        &[("3", "SELL", "exit sell 3"), ("-3", "BUY", "exit buy 3, entry buy 2")],
-    );
+    holds(&no_shorts, &[("3", "SELL", "exit sell 3"), ("-3", "BUY", "exit buy 3, entry buy 2")]);
     let exits_only = Strategy { state: StrategyState::ExitsOnly, ..reversing() };
     holds(&exits_only, &[("3", "SELL", "exit sell 3"), ("-3", "BUY", "exit buy 3")]);
 }
@@ -305,8 +301,7 @@ fn s7_entry_prices() {
         ("SELL order_type=stop stop_price=99.8", None, Some("100")),
         ("SELL order_type=stop_limit stop_price=99.8 limit_price=99.6", Some("99.75"), Some("100")),
     ] {
-        let decision =
-            strategy().decide(&signal(words), &book("0"), &whole, RemovedEntries::None);
+        let decision = strategy().decide(&signal(words), &book("0"), &whole, RemovedEntries::None);
         let Decision::Trade(intents) = decision else { panic!("{words}: {decision:?}") };
         let price = |text: Option<&str>| text.map(|text| text.parse::<Price>().unwrap());
         assert_eq!(intents.len(), 1, "{words}");
@@ -378,8 +373,7 @@ fn switched_off_or_down() {
 /// A signal whose own words say that the position is smaller after it never opens or adds.
 #[test]
 fn what_only_reduces_never_opens() {
-    let loose =
-        Strategy { pyramiding: Pyramiding::Allow, ..by_payload(reversing()) };
+    let loose = Strategy { pyramiding: Pyramiding::Allow, ..by_payload(reversing()) };
     holds(
         &loose,
         &[

@@ -93,8 +93,8 @@ impl Callers {
 async fn one_401_for_unknown_token_missing_secret_and_wrong_secret() {
     let dir = TestDir::new("intake-401");
     let (_gateway, mut door) = demo(&dir, "").await;
-    let unknown = "/api/v1/webhooks/twh_00000000000000000000_000000".to_owned();
-    assert_eq!(unknown.len(), door.path.len());
+    let (place, token) = door.path.split_once("twh_").unwrap();
+    let unknown = format!("{place}twh_{}", "0".repeat(token.len()));
 
     let plain = |answer: &Answer| {
         let mut body = problem(answer, 401, "auth.failed");

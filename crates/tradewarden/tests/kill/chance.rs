@@ -35,15 +35,6 @@ impl Chance {
         usize::try_from(self.next() % count).unwrap()
     }
 
-    /// True once in `count` times.
-    pub(crate) fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    pub(crate) fn pick<'a, T>(&mut self, things: &'a [T]) -> &'a T {
-        &things[self.below(things.len())]
-    }
-
     /// A time from `low` to `high` milliseconds, to the microsecond.
     pub(crate) fn millis(&mut self, low: u64, high: u64) -> Duration {
         let span = (high - low) * 1_000;

@@ -14,17 +14,16 @@ use crate::stage::{Door, text};
 const SENDERS: usize = 6;
 /// How often the checkpoint is read meanwhile.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(20);
-/// What a signal says: action and comment.
-const WORDS: [(&str, &str); 8] = [
-    ("BUY", "ENTRY"),
-    ("BUY", "ENTRY"),
-    ("BUY", "ENTRY"),
-    ("SELL", "ENTRY"),
-    ("SELL", "ENTRY"),
-    ("EXIT", "EXIT_50"),
-    ("EXIT", "EXIT_25"),
-    ("EXIT", "EXIT_ALL"),
-];
+/// What a signal says. Mostly entries: whatever is against them ends those that were not sent yet.
+fn words(chance: &mut Chance) -> (&'static str, &'static str) {
+    match chance.below(32) {
+        0 => ("EXIT", "EXIT_ALL"),
+        1 => ("EXIT", "EXIT_50"),
+        2 => ("EXIT", "EXIT_25"),
+        3..=5 => ("SELL", "ENTRY"),
+        _ => ("BUY", "ENTRY"),
+    }
+}
 
 /// A signal that was sent at least once.
 #[derive(Debug, Clone)]
@@ -143,9 +142,8 @@ impl Sender {
         for number in 0_u32.. {
             let id = format!("{name}-{number}");
             let door = chance.below(self.doors.len());
-            let (action, comment) = chance.pick(&WORDS);
-            let body =
-                format!(r#"{{"action":"{action}","comment":"{comment}","id":"{id}"}}"#);
+            let (action, comment) = words(&mut chance);
+            let body = format!(r#"{{"action":"{action}","comment":"{comment}","id":"{id}"}}"#);
             self.diary.begin(&id, door, &body);
             let answered = match chance.below(10) {
                 0 => self.post_twice(&id, door, &body).await,

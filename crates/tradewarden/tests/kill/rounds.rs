@@ -27,13 +27,8 @@ enum Moment {
 }
 
 impl Moment {
-    const ORDER: [Self; 5] = [
-        Self::Dispatching,
-        Self::Recovering,
-        Self::Dispatching,
-        Self::Starting,
-        Self::Recovering,
-    ];
+    const ORDER: [Self; 5] =
+        [Self::Dispatching, Self::Recovering, Self::Dispatching, Self::Starting, Self::Recovering];
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,7 +43,8 @@ async fn nothing_is_lost_or_doubled_on_postgresql() {
     database.drop_database().await;
 }
 
-/// So many rounds, or fewer when the time is over; the environment asks for more, without end.
+/// So many rounds, or fewer when the time is over; who asks for a number gets it.
+#[expect(clippy::print_stdout, reason = "how much was played belongs to the result")]
 async fn kill_again_and_again(name: &str, database: &str, rounds: usize, span: Duration) {
     let wanted: Option<usize> = from_environment("TRADEWARDEN_KILL_ROUNDS");
     let seed = from_environment("TRADEWARDEN_KILL_SEED").unwrap_or_else(Chance::new_seed);
@@ -70,13 +66,7 @@ async fn kill_again_and_again(name: &str, database: &str, rounds: usize, span: D
     println!("{name}: proven after {:?}", begun.elapsed());
 }
 
-async fn round(
-    stage: &Stage,
-    diary: &Arc<Diary>,
-    name: &str,
-    moment: Moment,
-    chance: &mut Chance,
-) {
+async fn round(stage: &Stage, diary: &Arc<Diary>, name: &str, moment: Moment, chance: &mut Chance) {
     // These sleeps wait for nothing: they are the random moment.
     if moment == Moment::Starting {
         let args = ["serve", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"];

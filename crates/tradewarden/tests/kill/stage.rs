@@ -79,10 +79,9 @@ impl Stage {
                 let id = text(&webhook, "id");
                 let mut args = vec!["strategy", "create", "--name", symbol, "--webhook", &id];
                 args.extend(["--account", account, "--symbol", symbol, "--quantity", "10"]);
-                // Some entries may wait long and are sent after a restart, some expire meanwhile.
-                let send_within_s = if place == 0 { "300" } else { "10" };
+                let send_within_s = send_within_s(number, place);
                 args.extend(["--pyramiding", "allow", "--send-within-s", send_within_s]);
-                if number % 2 == 0 {
+                if Self::sells_short(number) {
                     args.push("--allow-short");
                 }
                 program.json(&args).await;
@@ -96,11 +95,26 @@ impl Stage {
         Self { doors, accounts, exchange, program, _paper: paper, dir }
     }
 
+    /// Whether a sale while flat opens a position.
+    pub(crate) fn sells_short(door: usize) -> bool {
+        door.is_multiple_of(2)
+    }
+
     /// The operator of a running gateway.
     pub(crate) fn operator(&self, gateway: &Gateway) -> Operator {
         let path = self.program.data().join("operator-token");
         let token = std::fs::read_to_string(path).unwrap();
         Operator { client: gateway.client(), bearer: format!("Bearer {}", token.trim_end()) }
+    }
+}
+
+/// Some entries may wait long and are sent after a restart, some expire meanwhile. Where positions of
+/// both signs are opened, one may have come up that an entry would be against: it waits for nothing.
+fn send_within_s(door: usize, place: usize) -> &'static str {
+    match place {
+        _ if Stage::sells_short(door) => "5",
+        0 => "300",
+        _ => "10",
     }
 }
 

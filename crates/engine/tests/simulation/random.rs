@@ -1,0 +1,391 @@
+//! Workloads drawn from a seed.
+
+use crate::witness::{Deep, HeardHalt, Witness};
+use serde_json::{Value, json};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+use tradewarden_broker::port::{Capability, MarketState};
+use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
+use tradewarden_domain::time::Clock as _;
+use tradewarden_engine::command::{ById, Command, CommandError};
+use tradewarden_testkit::broker::{Chaos, Venue};
+use tradewarden_testkit::engine::{
+    Harness, Heard, Hook, halt_engage, limit_set, raw, simulate, strategy,
+};
+use tradewarden_testkit::randomness::SplitMix64;
+
+/// Found something once, or are simply the first ones.
+const SEEDS: [u64; 24] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24];
+const STEPS: usize = 60;
+/// No seed is begun after so long.
+const TIME: Duration = Duration::from_secs(45);
+
+/// `TRADEWARDEN_SEED=42 cargo nextest run -p tradewarden-engine seeds` replays one.
+#[test]
+fn seeds_of_the_list() {
+    if let Some(seed) = asked_for() {
+        return run(seed);
+    }
+    let begun = now();
+    for seed in SEEDS {
+        if begun.elapsed() > TIME {
+            println!("out of time before seed {seed}");
+            return;
+        }
+        run(seed);
+    }
+}
+
+/// A seed that nobody has tried; it is printed, so that it can be tried again.
+#[test]
+fn a_new_seed() {
+    if asked_for().is_some() {
+        return;
+    }
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let seed = u64::try_from(since.as_nanos() % 1_000_000_007).unwrap();
+    println!("TRADEWARDEN_SEED={seed}");
+    run(seed);
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the test says which seed")]
+fn asked_for() -> Option<u64> {
+    std::env::var("TRADEWARDEN_SEED").ok().map(|text| text.parse().expect("a seed is a number"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "bounds what the test costs, not what it does")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn run(seed: u64) {
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        simulate(async || {
+            let mut market = SplitMix64::new(seed ^ 0xfeed);
+            let h = Harness::sqlite(seed, venue(&mut market)).await;
+            let mut world = World::new(h, seed).await;
+            for step in 0..STEPS {
+                let did = world.step().await;
+                world.trail.push(format!("{step} {} {did}", world.h.clock.now()));
+                world.check(if step % 12 == 11 { Deep::Yes } else { Deep::No }).await;
+            }
+            world.calm_down().await;
+            world.h.finish().await;
+        });
+    }));
+    if let Err(cause) = outcome {
+        println!("the simulation failed; replay it with TRADEWARDEN_SEED={seed}");
+        std::panic::resume_unwind(cause);
+    }
+}
+
+fn venue(random: &mut SplitMix64) -> Venue {
+    match random.below(4) {
+        0 => Venue {
+            find_is_authoritative_after_expiry: false,
+            find_settles_after: Duration::from_millis(700),
+            find_lag: Duration::from_millis(300),
+            ..Venue::default()
+        },
+        1 => Venue {
+            place_expiry: Capability::Absent,
+            find_is_authoritative_after_expiry: false,
+            find_settles_after: Duration::from_millis(900),
+            find_lag: Duration::from_millis(300),
+            ..Venue::default()
+        },
+        _ => Venue::default(),
+    }
+}
+
+/// A gateway with its surroundings, and what happened to it.
+pub(crate) struct World {
+    pub(crate) h: Harness,
+    pub(crate) witness: Witness,
+    pub(crate) trail: Trail,
+    random: SplitMix64,
+    hooks: Vec<Hook>,
+    bodies: Vec<(usize, Value)>,
+    strategies: Vec<String>,
+    next: u64,
+}
+
+/// What happened, told when a check fails.
+#[derive(Default)]
+pub(crate) struct Trail(Vec<String>);
+
+impl Trail {
+    pub(crate) fn push(&mut self, line: String) {
+        self.0.push(line);
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        if std::thread::panicking() || asked_for().is_some() {
+            println!("{}", self.0.join("\n"));
+        }
+    }
+}
+
+impl World {
+    pub(crate) async fn new(h: Harness, seed: u64) -> Self {
+        h.ready().await;
+        let first = h.account("first").await;
+        let second = h.account("second").await;
+        let hooks = vec![h.webhook("es and aapl", 10).await, h.webhook("coin", 10).await];
+        let mut es = strategy("es", &hooks[0], &first, "ES", "2");
+        es.pyramiding = Some(Pyramiding::Allow);
+        let mut aapl = strategy("aapl", &hooks[0], &second, "AAPL", "3");
+        aapl.sizing = Some(Sizing::Payload);
+        aapl.allow_short = true;
+        let mut coin = strategy("coin", &hooks[1], &first, "BTCUSD", "0.0003");
+        coin.on_opposite = Some(OnOpposite::Reverse);
+        coin.allow_short = true;
+        let mut strategies = Vec::new();
+        for new in [es, aapl, coin] {
+            strategies.push(h.strategy(new).await);
+        }
+        h.sane_limits().await;
+        let mut witness = Witness::default();
+        witness.accounts = vec![first, second];
+        witness.max_position = 20 * 100_000_000;
+        let random = SplitMix64::new(seed);
+        Self { h, witness, trail: Trail::default(), random, hooks, bodies: Vec::new(), strategies, next: 0 }
+    }
+
+    pub(crate) async fn check(&mut self, deep: Deep) {
+        self.witness.check(&self.h, deep).await;
+    }
+
+    /// Does something, and says what.
+    pub(crate) async fn step(&mut self) -> String {
+        let did = match self.random.below(100) {
+            0..=34 => self.signals(1).await,
+            35..=42 => {
+                let count = self.random.below(4) + 2;
+                self.signals(count).await
+            }
+            43..=44 => self.signals(14).await,
+            45..=52 => self.again().await,
+            53..=54 => self.forged().await,
+            55..=59 => self.halt().await,
+            60..=65 => self.resume().await,
+            66..=67 => self.limit().await,
+            68..=70 => self.move_price(),
+            71..=72 => self.open_or_close(),
+            73..=78 => self.faults(),
+            79..=83 => self.restart().await,
+            84 => self.switch_off().await,
+            85 => self.by_hand(),
+            _ => "waits".to_owned(),
+        };
+        let span = Duration::from_millis(self.random.below(*[5, 60, 600, 3_000].get(
+            usize::try_from(self.random.clone().below(4)).unwrap(),
+        ).unwrap()));
+        self.h.elapse(span).await;
+        format!("{did}; then {span:?}")
+    }
+
+    fn body(&mut self) -> Value {
+        let action = *self.random.pick(&["BUY", "BUY", "BUY", "SELL", "SELL", "EXIT"]);
+        let mut body = json!({ "action": action });
+        if self.random.per_mille(250) {
+            let comments = ["EXIT_50", "EXIT_FINAL", "EXIT_33", "EXIT_ALL", "ENTRY", "hello"];
+            body["comment"] = json!(self.random.pick(&comments));
+        }
+        if self.random.per_mille(800) {
+            body["quantity"] = json!(self.random.below(5) + 1);
+        }
+        if self.random.per_mille(700) {
+            self.next += 1;
+            body["id"] = json!(format!("s{}", self.next));
+        }
+        if self.random.per_mille(200) {
+            let away = Duration::from_millis(self.random.below(5_000));
+            body["timenow"] = json!(self.h.clock.now().minus(away).to_string());
+        }
+        if self.random.per_mille(100) {
+            let price = if self.random.per_mille(500) { "199" } else { "201" };
+            body["limit_price"] = json!(price);
+            body["order_type"] = json!("limit");
+        }
+        body
+    }
+
+    async fn signals(&mut self, count: u64) -> String {
+        let mut sent = Vec::new();
+        for _ in 0..count {
+            let hook = usize::from(self.random.per_mille(400));
+            sent.push((hook, self.body()));
+        }
+        let requests = sent.iter().map(|(hook, body)| raw(&self.hooks[*hook], body)).collect();
+        let answers = self.h.send_together(requests).await;
+        let mut words = Vec::new();
+        for ((hook, body), answer) in sent.into_iter().zip(answers) {
+            words.push(self.heard(hook, &body, answer));
+            self.bodies.push((hook, body));
+        }
+        words.join(" | ")
+    }
+
+    fn heard(&mut self, hook: usize, body: &Value, answer: Heard) -> String {
+        match answer {
+            Heard::Answer(reply) => {
+                // Without an id the same body is another signal after a while.
+                let name = body.get("id").map(|id| format!("{hook} {id} {body}"));
+                let full_exit = body["action"] == "EXIT";
+                self.witness.heard(name.filter(|_| !full_exit), &reply);
+                format!("{hook} {body} -> {} {:?}", reply.status.text(), reply.code)
+            }
+            Heard::Unavailable(code) => format!("{hook} {body} -> 503 {code}"),
+            Heard::Unauthenticated => panic!("{body} was not authenticated"),
+            Heard::Silence => panic!("nothing killed the gateway"),
+        }
+    }
+
+    async fn again(&mut self) -> String {
+        if self.bodies.is_empty() {
+            return "nothing to repeat".to_owned();
+        }
+        let (hook, mut body) = self.random.pick(&self.bodies).clone();
+        let other = self.random.per_mille(200);
+        if other {
+            body["price"] = json!("200");
+        }
+        let answer = self.h.send(&self.hooks[hook], &body).await;
+        if other {
+            return format!("again, changed: {body}");
+        }
+        format!("again: {}", self.heard(hook, &body, answer))
+    }
+
+    async fn forged(&mut self) -> String {
+        let before = self.h.signals().await.len();
+        let body = self.body();
+        let forged = Hook { secret: "wrong".to_owned(), ..self.hooks[0].clone() };
+        assert_eq!(self.h.send(&forged, &body).await, Heard::Unauthenticated);
+        assert_eq!(self.h.signals().await.len(), before);
+        "forged".to_owned()
+    }
+
+    pub(crate) async fn command(&mut self, command: Command) -> Result<Value, CommandError> {
+        self.h.try_command(command).await.expect("nothing killed the gateway")
+    }
+
+    async fn halt(&mut self) -> String {
+        let scopes = [
+            "global".to_owned(),
+            format!("org:{}", self.h.org().await),
+            format!("account:{}", self.witness.accounts[0]),
+            format!("strategy:{}", self.strategies[0]),
+            "instrument:AAPL".to_owned(),
+            format!("pair:{}/BTCUSD", self.witness.accounts[0]),
+        ];
+        let scope = self.random.pick(&scopes).clone();
+        let mode = *self.random.pick(&["block", "reduce_only", "reduce_only"]);
+        let made = self.command(halt_engage(Some(&scope), mode)).await.unwrap();
+        let heard = HeardHalt {
+            scope: scope.parse().unwrap(),
+            mode: mode.parse().unwrap(),
+            from: self.h.clock.now(),
+            until: None,
+        };
+        self.witness.halts.insert(made["id"].as_str().unwrap().to_owned(), heard);
+        format!("halt {scope} {mode}")
+    }
+
+    async fn resume(&mut self) -> String {
+        let engaged = self.command(Command::HaltStatus).await.unwrap();
+        let items = engaged["items"].as_array().unwrap();
+        if items.is_empty() {
+            return "nothing to resume".to_owned();
+        }
+        let id = self.random.pick(items)["id"].as_str().unwrap().to_owned();
+        self.resume_one(&id).await;
+        format!("resume {id}")
+    }
+
+    async fn resume_one(&mut self, id: &str) {
+        if let Some(halt) = self.witness.halts.get_mut(id) {
+            halt.until = Some(self.h.clock.now());
+        }
+        self.command(Command::HaltResume(ById { id: id.to_owned() })).await.unwrap();
+    }
+
+    async fn limit(&mut self) -> String {
+        let value = *self.random.pick(&[3, 6, 12, 20]);
+        // Until the next look both the old and the new one may have been applied.
+        self.witness.max_position = self.witness.max_position.max(value * 100_000_000);
+        let text = value.to_string();
+        self.command(limit_set("org", "max_position", &text)).await.unwrap();
+        self.check(Deep::No).await;
+        self.witness.max_position = value * 100_000_000;
+        format!("max_position {text}")
+    }
+
+    fn move_price(&mut self) -> String {
+        let price = *self.random.pick(&["198.5", "199.5", "200", "200.5", "201.5"]);
+        self.h.broker.set_market("AAPL", Some(price.parse().unwrap()), MarketState::Open);
+        format!("AAPL at {price}")
+    }
+
+    fn open_or_close(&mut self) -> String {
+        let market = *self.random.pick(&[MarketState::Open, MarketState::Open, MarketState::Closed]);
+        let symbol = *self.random.pick(&["ES", "AAPL"]);
+        self.h.broker.set_market(symbol, None, market);
+        format!("{symbol} {market:?}")
+    }
+
+    fn faults(&mut self) -> String {
+        let chaos = Chaos {
+            orders: *self.random.pick(&[0, 100, 400]),
+            reads: *self.random.pick(&[0, 50, 300]),
+            plans: *self.random.pick(&[0, 500, 900]),
+        };
+        let seed = self.random.next();
+        let quiet = self.random.per_mille(300);
+        self.h.broker.chaos((!quiet).then_some(chaos), seed);
+        format!("{chaos:?}, unless calm: {quiet}")
+    }
+
+    async fn restart(&mut self) -> String {
+        if self.random.per_mille(300) {
+            self.h.stop().await;
+        }
+        self.h.restart().await;
+        "restart".to_owned()
+    }
+
+    async fn switch_off(&mut self) -> String {
+        let id = self.random.pick(&self.strategies).clone();
+        let made = self.command(Command::StrategyDisable(ById { id })).await.unwrap();
+        format!("{} is {}", made["name"], made["state"])
+    }
+
+    fn by_hand(&mut self) -> String {
+        let account = Harness::broker_account(&self.witness.accounts[1]).to_owned();
+        self.h.broker.move_by_hand(&account, "ES", "1".parse().unwrap());
+        "another hand buys an ES on the second account".to_owned()
+    }
+
+    /// Ends all trouble and expects that everything comes to rest and agrees.
+    pub(crate) async fn calm_down(&mut self) {
+        self.h.broker.chaos(None, 0);
+        for symbol in ["ES", "AAPL", "BTCUSD"] {
+            self.h.broker.set_market(symbol, None, MarketState::Open);
+        }
+        let engaged = self.command(Command::HaltStatus).await.unwrap();
+        for halt in engaged["items"].as_array().unwrap().clone() {
+            self.resume_one(halt["id"].as_str().unwrap()).await;
+        }
+        self.trail.push("calm".to_owned());
+        // Entries that still wait expire by themselves; what rests at the broker is filled.
+        self.h.elapse(Duration::from_secs(15)).await;
+        self.h.broker.let_all_fill();
+        self.h.quiet().await;
+        self.check(Deep::Yes).await;
+        self.witness.check_quiet(&self.h).await;
+    }
+}

@@ -1,0 +1,315 @@
+//! What must hold after every step, whatever happened.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::halt::{HaltMode, HaltScope};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::order::{Order, OrderState, Purpose};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_engine::intake::SignalStatus;
+use tradewarden_store::audit::Placed;
+use tradewarden_testkit::engine::{Harness, Reply};
+
+/// A halt as the operator knows it: in force from the answer that engaged it to the request that
+/// ended it.
+#[derive(Debug, Clone)]
+pub(crate) struct HeardHalt {
+    pub(crate) scope: HaltScope,
+    pub(crate) mode: HaltMode,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Everything that was seen so far, and what follows from it.
+#[derive(Default)]
+pub(crate) struct Witness {
+    pub(crate) accounts: Vec<String>,
+    pub(crate) halts: BTreeMap<String, HeardHalt>,
+    /// The largest position that was allowed since the last look, in units of 10^-8.
+    pub(crate) max_position: i64,
+    /// First answers by what names the signal.
+    answers: BTreeMap<String, Reply>,
+    accepted: BTreeSet<Id<id::Signal>>,
+    states: BTreeMap<Id<id::Order>, OrderState>,
+    worst: BTreeMap<(String, Symbol), i64>,
+    log_size: u64,
+    sealed: BTreeMap<u64, Id<id::Entry>>,
+    sent_seen: usize,
+}
+
+/// C11: the first byte of an attempt that was journaled before a halt leaves within 10 ms.
+const FIRST_BYTE: Duration = Duration::from_millis(10);
+
+impl Witness {
+    /// A signal was answered; what it says must agree with what was said before.
+    pub(crate) fn heard(&mut self, name: Option<String>, reply: &Reply) {
+        if reply.status == SignalStatus::Accepted {
+            self.accepted.insert(reply.signal_id);
+        }
+        let Some(name) = name else { return };
+        let admitted = !matches!(
+            reply.code,
+            Some(Code::LimitRate | Code::LimitFlood | Code::SignalStale | Code::DuplicateIdConflict)
+        );
+        if !admitted {
+            return;
+        }
+        match self.answers.get(&name) {
+            None => {
+                self.answers.insert(name, reply.clone());
+            }
+            Some(first) => {
+                assert_eq!(first.signal_id, reply.signal_id, "{name}: another signal");
+                assert_eq!(first.code, reply.code, "{name}: another reason");
+                let same = match first.status {
+                    SignalStatus::Refused => SignalStatus::Refused,
+                    _ => SignalStatus::Duplicate,
+                };
+                assert!(
+                    reply.status == same || reply.status == first.status,
+                    "{name}: {first:?} became {reply:?}"
+                );
+            }
+        }
+    }
+
+    /// Checks everything; `deep` reads the whole audit log too.
+    pub(crate) async fn check(&mut self, h: &Harness, deep: Deep) {
+        let doubled = h.broker.doubled();
+        assert!(doubled.is_empty(), "sent twice: {doubled:?}");
+        let violations = h.broker.violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+        let orders = h.orders().await;
+        self.check_attempts(h, &orders).await;
+        self.check_states(&orders);
+        self.check_exposure(h, &orders).await;
+        for finding in h.findings().await {
+            assert_ne!(finding.code, "order.overfilled", "{finding:?}");
+        }
+        let size = h.log_size().await;
+        assert!(size >= self.log_size, "the log shrank from {} to {size}", self.log_size);
+        self.log_size = size;
+        if deep == Deep::Yes {
+            self.check_log(h, &orders).await;
+        }
+    }
+
+    /// Nothing leaves without its journaled attempt, and nothing that a halt covers.
+    async fn check_attempts(&mut self, h: &Harness, orders: &[Order]) {
+        let sent = h.broker.sent();
+        for one in &sent[self.sent_seen..] {
+            let order = orders.iter().find(|order| order.client_order_id() == one.client_order_id);
+            let order = order.unwrap_or_else(|| panic!("{one:?} is not journaled"));
+            assert_ne!(order.state, OrderState::Accepted, "{one:?} has no attempt");
+            let attempts = at_of(&h.entries(order.id.to_bytes()).await, "order.sending");
+            assert!(
+                attempts.iter().any(|at| *at <= one.at),
+                "{one:?} was sent before its attempt {attempts:?}"
+            );
+            assert_eq!(one.order.quantity, order.quantity, "{one:?}");
+            for halt in self.halts.values().filter(|halt| halt.covers(order)) {
+                let heeded = |at: &Timestamp| {
+                    *at <= halt.from || halt.until.is_some_and(|until| *at >= until)
+                };
+                assert!(attempts.iter().all(heeded), "{order:?} was attempted during {halt:?}");
+                let left_in_time = one.at <= halt.from.plus(FIRST_BYTE)
+                    || halt.until.is_some_and(|until| one.at >= until);
+                assert!(left_in_time, "{one:?} left during {halt:?}");
+            }
+        }
+        self.sent_seen = sent.len();
+    }
+
+    /// What has ended stays ended, but for late fills.
+    fn check_states(&mut self, orders: &[Order]) {
+        for order in orders {
+            let before = self.states.insert(order.id, order.state);
+            let stays = match before {
+                None => true,
+                Some(before) if before == order.state || before.is_live() => true,
+                Some(OrderState::Canceled | OrderState::Expired | OrderState::Rejected) => {
+                    order.state == OrderState::Filled
+                }
+                Some(_) => false,
+            };
+            assert!(stays, "{before:?} became {}: {order:?}", order.state);
+            assert!(order.filled_quantity <= order.quantity, "{order:?}");
+        }
+        let gone = self.states.keys().find(|id| !orders.iter().any(|order| order.id == **id));
+        assert_eq!(gone, None, "an order vanished");
+    }
+
+    /// Exposure is what live orders come to, positions are what fills come to, and neither grows
+    /// beyond the limit.
+    async fn check_exposure(&mut self, h: &Harness, orders: &[Order]) {
+        for account in &self.accounts {
+            let fills = h.fills(account).await;
+            let mut positions: BTreeMap<Symbol, i64> = BTreeMap::new();
+            let mut worst: BTreeMap<Symbol, i64> = BTreeMap::new();
+            for (place, exposure) in h.exposures(account).await {
+                *positions.entry(place.symbol.clone()).or_default() += exposure.quantity.units();
+                let most = exposure.worst_long().units().max(-exposure.worst_short().units());
+                *worst.entry(place.symbol.clone()).or_default() += most;
+                let live = |purpose, side| -> i64 {
+                    orders
+                        .iter()
+                        .filter(|o| o.state.is_live() && o.purpose == purpose && o.side == side)
+                        .filter(|o| o.strategy_id == Some(place.strategy_id))
+                        .filter(|o| o.account_id == place.account_id && o.symbol == place.symbol)
+                        .map(|o| o.remaining().units())
+                        .sum()
+                };
+                use tradewarden_domain::order::Side::{Buy, Sell};
+                let reserved = [
+                    (Purpose::Entry, Buy, exposure.entry_buy),
+                    (Purpose::Entry, Sell, exposure.entry_sell),
+                    (Purpose::Exit, Buy, exposure.exit_buy),
+                    (Purpose::Exit, Sell, exposure.exit_sell),
+                ];
+                for (purpose, side, slot) in reserved {
+                    assert_eq!(
+                        slot.units(),
+                        live(purpose, side),
+                        "{purpose} {side} of {place:?} is not what its live orders come to"
+                    );
+                }
+            }
+            let nonzero = |sums: &BTreeMap<Symbol, i64>| -> BTreeMap<Symbol, i64> {
+                sums.iter().filter(|(_, sum)| **sum != 0).map(|(s, sum)| (s.clone(), *sum)).collect()
+            };
+            assert_eq!(nonzero(&positions), nonzero(&fills), "positions and fills of {account}");
+            for (symbol, worst) in worst {
+                let crossed = h.broker.crossed(Harness::broker_account(account), &symbol);
+                let before = self.worst.insert((account.clone(), symbol.clone()), worst);
+                let allowed = (self.max_position + crossed).max(before.unwrap_or(0));
+                assert!(worst <= allowed, "{symbol} on {account}: {worst} of {allowed}");
+            }
+        }
+    }
+
+    /// The log verifies and keeps what it had; accepted signals and all orders have their entries.
+    async fn check_log(&mut self, h: &Harness, orders: &[Order]) {
+        let verification = h.verify().await;
+        assert!(verification.ok, "{verification:#?}");
+        for entry in h.log(0).await {
+            let place = entry.position.expect("sealed");
+            let before = self.sealed.insert(place, entry.id);
+            assert!(before.is_none_or(|id| id == entry.id), "entry {place} became another");
+        }
+        let signals = h.signals().await;
+        for id in &self.accepted {
+            assert!(signals.iter().any(|s| s.id == *id), "signal {id} was answered and is lost");
+        }
+        for signal in &signals {
+            let event = format!("signal.{}", signal.status);
+            let entries = h.entries(signal.id.to_bytes()).await;
+            assert_eq!(at_of(&entries, &event).len(), 1, "{signal:?}");
+            let results: Value = serde_json::from_str(&signal.accounts).unwrap();
+            for named in named_orders(&results) {
+                assert!(orders.iter().any(|order| order.id == named), "{named} of {signal:?}");
+            }
+        }
+        for order in orders {
+            let entries = h.entries(order.id.to_bytes()).await;
+            let told = entries.iter().max_by_key(|entry| (at(entry), rank(entry)));
+            let state = match told {
+                Some(entry) => payload(entry)["state"].as_str().unwrap().to_owned(),
+                None => {
+                    let signal = order.signal_id.expect("an order of a signal").to_bytes();
+                    let entries = h.entries(signal).await;
+                    let named = entries.iter().flat_map(|entry| {
+                        payload(entry)["orders"].as_array().cloned().unwrap_or_default()
+                    });
+                    let own = named.into_iter().find(|o| o["id"] == order.id.to_string());
+                    own.unwrap_or_else(|| panic!("{order:?} has no entry"))["state"]
+                        .as_str()
+                        .unwrap()
+                        .to_owned()
+                }
+            };
+            let states: Vec<_> =
+                entries.iter().filter_map(|e| payload(e)["state"].as_str().map(str::to_owned)).collect();
+            assert!(
+                state == order.state.text() || states.contains(&order.state.text().to_owned()),
+                "{order:?} was last told as {state}: {states:?}"
+            );
+        }
+    }
+
+    /// Once nothing is under way: the broker holds what the gateway believes.
+    pub(crate) async fn check_quiet(&self, h: &Harness) {
+        for account in &self.accounts {
+            for (symbol, units) in h.fills(account).await {
+                let theirs = h.broker.holding(Harness::broker_account(account), &symbol).ours;
+                assert_eq!(units, theirs, "{symbol} on {account}: {:#?}", h.orders().await);
+            }
+            let own = h.broker.orders();
+            for there in own {
+                let ours = h.orders().await;
+                let ours = ours.iter().find(|o| o.client_order_id() == there.client_order_id);
+                let ours = ours.expect("no order of ours is unknown to us");
+                assert_eq!(ours.filled_quantity, there.filled_quantity, "{ours:?} {there:?}");
+            }
+        }
+    }
+}
+
+/// Whether the audit log is read too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deep {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+impl HeardHalt {
+    fn covers(&self, order: &Order) -> bool {
+        let stops = self.mode == HaltMode::Block || order.purpose == Purpose::Entry;
+        let about = match &self.scope {
+            HaltScope::Global | HaltScope::Org(_) | HaltScope::Webhook(_) => true,
+            HaltScope::Account(account) => *account == order.account_id,
+            HaltScope::Strategy(strategy) => Some(*strategy) == order.strategy_id,
+            HaltScope::Instrument(symbol) => *symbol == order.symbol,
+            HaltScope::Pair(account, symbol) => {
+                *account == order.account_id && *symbol == order.symbol
+            }
+        };
+        stops && about
+    }
+}
+
+fn payload(entry: &Placed) -> Value {
+    serde_json::from_str(&entry.payload).unwrap()
+}
+
+fn leaf(entry: &Placed) -> Value {
+    serde_json::from_str(&entry.leaf).unwrap()
+}
+
+fn at(entry: &Placed) -> String {
+    leaf(entry)["at"].as_str().unwrap().to_owned()
+}
+
+/// Entries of one instant are told apart by how late in an order's life they come.
+fn rank(entry: &Placed) -> usize {
+    let state = payload(entry)["state"].as_str().unwrap_or_default().to_owned();
+    OrderState::ALL.iter().position(|known| known.text() == state).unwrap_or(0)
+}
+
+fn at_of(entries: &[Placed], event: &str) -> Vec<Timestamp> {
+    entries
+        .iter()
+        .filter(|entry| leaf(entry)["event"] == event)
+        .map(|entry| at(entry).parse().unwrap())
+        .collect()
+}
+
+fn named_orders(results: &Value) -> Vec<Id<id::Order>> {
+    let results = results.as_array().cloned().unwrap_or_default();
+    let ids = results.iter().flat_map(|r| r["order_ids"].as_array().cloned().unwrap_or_default());
+    ids.map(|id| id.as_str().unwrap().parse().unwrap()).collect()
+}

@@ -1,0 +1,280 @@
+//! What the gateway knows by heart.
+
+use crate::backend::{Backend, at, id};
+use tradewarden_domain::account::{Account, Activity};
+use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
+use tradewarden_domain::instrument::Instrument;
+use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
+use tradewarden_domain::strategy::{
+    OnOpposite, Pyramiding, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
+};
+use tradewarden_store::directory::{self, Finding, LockedAccount, Organization, WebhookRow};
+use tradewarden_store::{Kind, Lock, Store, Writer, keys};
+
+async fn founded(backend: &Backend) -> (Writer, Store) {
+    let (mut writer, store) = backend.migrated().await;
+    let mut tx = writer.begin().await.unwrap();
+    directory::insert_organization(&mut tx, id(1), "ours", at(1)).await.unwrap();
+    directory::insert_organization(&mut tx, id(2), "theirs", at(2)).await.unwrap();
+    tx.commit().await.unwrap();
+    (writer, store)
+}
+
+pub(crate) fn account() -> Account {
+    let instrument = |symbol: &str| Instrument {
+        symbol: symbol.parse().unwrap(),
+        tick: "0.25".parse().unwrap(),
+        lot: "1".parse().unwrap(),
+        quantity_min: "1".parse().unwrap(),
+        point_value: "20".parse().unwrap(),
+        currency: "USD".to_owned(),
+    };
+    Account {
+        id: id(10),
+        org_id: id(1),
+        name: "main".to_owned(),
+        broker: "paper".to_owned(),
+        broker_account: "P-1".to_owned(),
+        currency: "USD".to_owned(),
+        state: Activity::Active,
+        instruments: ["NQ", "ES"]
+            .map(instrument)
+            .map(|instrument| (instrument.symbol.clone(), instrument))
+            .into(),
+        created_at: at(3),
+    }
+}
+
+pub(crate) async fn accounts_and_their_instruments(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let orgs = directory::organizations(&store).await.unwrap();
+    let org = |number, name: &str| Organization {
+        id: id(number),
+        name: name.to_owned(),
+        limits_version: 0,
+        created_at: at(i64::try_from(number).unwrap()),
+    };
+    assert_eq!(orgs, [org(1, "ours"), org(2, "theirs")]);
+
+    let bare = Account { id: id(11), instruments: [].into(), ..account() };
+    let mut tx = writer.begin().await.unwrap();
+    directory::insert_account(&mut tx, &account()).await.unwrap();
+    directory::insert_account(&mut tx, &bare).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(directory::accounts(&store).await.unwrap(), [account(), bare.clone()]);
+
+    let mut tx = writer.begin().await.unwrap();
+    directory::set_account_state(&mut tx, id(11), Activity::Disabled).await.unwrap();
+    directory::set_orders_minute(&mut tx, vec![(id(10), vec![1, 2]), (id(11), vec![3])])
+        .await
+        .unwrap();
+    directory::set_fills_cursor(&mut tx, id(10), "cursor").await.unwrap();
+    let locked = directory::lock_accounts(&mut tx, &[id(10), id(11)]).await.unwrap();
+    let expected = [
+        LockedAccount {
+            state: Activity::Active,
+            orders_minute: vec![1, 2],
+            fills_cursor: Some("cursor".to_owned()),
+        },
+        LockedAccount { state: Activity::Disabled, orders_minute: vec![3], fills_cursor: None },
+    ];
+    assert_eq!(locked, expected);
+    let vanished = directory::lock_accounts(&mut tx, &[id(10), id(404)]).await.unwrap_err();
+    assert_eq!(vanished.kind(), Kind::Broken);
+    tx.commit().await.unwrap();
+    assert_eq!(directory::fills_cursor(&store, id(10)).await.unwrap().as_deref(), Some("cursor"));
+    assert_eq!(directory::fills_cursor(&store, id(11)).await.unwrap(), None);
+    directory::fills_cursor(&store, id(404)).await.unwrap_err();
+}
+
+pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let webhook = WebhookRow {
+        id: id(20),
+        org_id: id(1),
+        name: "alerts".to_owned(),
+        token: "token".to_owned(),
+        secret_hash: [5; 32],
+        signing_secret: Some(vec![1, 2, 3]),
+        forms: "query,header".to_owned(),
+        allow: "192.0.2.0/24".to_owned(),
+        dry_run: true,
+        rate_per_s: u32::MAX,
+        max_age_s: 90,
+        mapping: Some("{}".to_owned()),
+        state: Activity::Active,
+        created_at: at(4),
+    };
+    let bare = WebhookRow {
+        id: id(21),
+        token: "another".to_owned(),
+        signing_secret: None,
+        mapping: None,
+        dry_run: false,
+        ..webhook.clone()
+    };
+    let strategy = Strategy {
+        id: id(30),
+        org_id: id(1),
+        name: "follow".to_owned(),
+        webhook_id: id(20),
+        account_id: id(10),
+        symbol: "NQ".parse().unwrap(),
+        symbol_source: SymbolSource::Payload,
+        quantity: "2".parse().unwrap(),
+        sizing: Sizing::Payload,
+        on_opposite: OnOpposite::Reverse,
+        pyramiding: Pyramiding::Allow,
+        short_selling: ShortSelling::Ignore,
+        send_within_s: 10,
+        state: StrategyState::On,
+        created_at: at(5),
+    };
+    let mut tx = writer.begin().await.unwrap();
+    directory::insert_account(&mut tx, &account()).await.unwrap();
+    directory::insert_webhook(&mut tx, webhook.clone()).await.unwrap();
+    directory::insert_webhook(&mut tx, bare.clone()).await.unwrap();
+    directory::insert_strategy(&mut tx, &strategy).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(directory::webhooks(&store).await.unwrap(), [webhook.clone(), bare.clone()]);
+    assert_eq!(directory::strategies(&store).await.unwrap(), std::slice::from_ref(&strategy));
+
+    let mut tx = writer.begin().await.unwrap();
+    let same_token = WebhookRow { id: id(22), ..bare };
+    let error = directory::insert_webhook(&mut tx, same_token).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Exists, "a token names one webhook");
+    assert!(!error.to_string().contains("another"), "no token in an error: {error}");
+    drop(tx);
+
+    for state in StrategyState::ALL {
+        let mut tx = writer.begin().await.unwrap();
+        directory::set_strategy_state(&mut tx, id(30), *state).await.unwrap();
+        directory::set_webhook_state(&mut tx, id(20), Activity::Disabled).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(directory::strategies(&store).await.unwrap()[0].state, *state);
+        assert_eq!(directory::webhooks(&store).await.unwrap()[0].state, Activity::Disabled);
+    }
+    let mut tx = writer.begin().await.unwrap();
+    directory::set_strategy_state(&mut tx, id(404), StrategyState::On).await.unwrap_err();
+    directory::set_webhook_state(&mut tx, id(404), Activity::Active).await.unwrap_err();
+}
+
+pub(crate) async fn limits_have_the_version_of_their_organization(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let limit = |scope, name, value, version| Limit {
+        org_id: id(1),
+        scope,
+        name,
+        value,
+        version,
+        updated_at: at(version),
+    };
+    let scopes = [
+        LimitScope::Account(id(10)),
+        LimitScope::Instrument("NQ".parse().unwrap()),
+        LimitScope::Org,
+        LimitScope::Strategy(id(30)),
+    ];
+    let mut expected = Vec::new();
+    let mut version = 0;
+    let mut tx = writer.begin().await.unwrap();
+    for scope in &scopes {
+        let mut names = LimitName::ALL.to_vec();
+        names.sort_by_key(|name| name.text());
+        for name in names {
+            for value in [i64::MAX, 0] {
+                version += 1;
+                let limit = limit(scope.clone(), name, value, version);
+                directory::put_limit(&mut tx, &limit).await.unwrap();
+                expected.push(limit);
+            }
+            // The second took the place of the first.
+            let replaced = expected.len() - 2;
+            expected.remove(replaced);
+        }
+    }
+    let found = directory::limits_in(&mut tx).await.unwrap();
+    let versions = directory::lock_organizations(&mut tx, &[id(1), id(2)], Lock::Update).await;
+    assert_eq!(versions.unwrap(), [version, 0]);
+    tx.commit().await.unwrap();
+    let sorted = |mut limits: Vec<Limit>| {
+        limits.sort_by_key(|limit| limit.version);
+        limits
+    };
+    assert_eq!(sorted(found), expected);
+    assert_eq!(sorted(directory::limits(&store).await.unwrap()), expected);
+
+    let mut tx = writer.begin().await.unwrap();
+    let nobodys = Limit { org_id: id(404), ..expected[0].clone() };
+    directory::put_limit(&mut tx, &nobodys).await.unwrap_err();
+    drop(tx);
+    let mut tx = writer.begin().await.unwrap();
+    let vanished = directory::lock_organizations(&mut tx, &[id(404)], Lock::Share).await;
+    assert_eq!(vanished.unwrap_err().kind(), Kind::Broken);
+}
+
+pub(crate) async fn a_halt_is_resumed_once(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let halt = |number, org_id, scope, mode| Halt {
+        id: id(number),
+        org_id,
+        scope,
+        mode,
+        reason: "because".to_owned(),
+        engaged_by: "operator".to_owned(),
+        engaged_at: at(1),
+    };
+    let halts = [
+        halt(1, None, HaltScope::Global, HaltMode::Block),
+        halt(2, Some(id(1)), HaltScope::Org(id(1)), HaltMode::ReduceOnly),
+        halt(3, Some(id(1)), HaltScope::Pair(id(10), "NQ".parse().unwrap()), HaltMode::Block),
+    ];
+    let mut tx = writer.begin().await.unwrap();
+    for halt in &halts {
+        directory::insert_halt(&mut tx, halt).await.unwrap();
+    }
+    assert_eq!(directory::halts_in(&mut tx).await.unwrap(), halts);
+    tx.commit().await.unwrap();
+
+    let mut tx = writer.begin().await.unwrap();
+    assert!(directory::resume(&mut tx, id(2), "owner", at(2)).await.unwrap());
+    assert!(!directory::resume(&mut tx, id(2), "somebody", at(3)).await.unwrap());
+    assert!(!directory::resume(&mut tx, id(404), "somebody", at(3)).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(directory::halts(&store).await.unwrap(), [halts[0].clone(), halts[2].clone()]);
+    let by = "SELECT resumed_by, resumed_at FROM halts WHERE resumed_at IS NOT NULL";
+    let mut row = store.query_one(by, Vec::new()).await.unwrap().unwrap();
+    assert_eq!((row.text().unwrap().as_str(), row.time().unwrap()), ("owner", at(2)));
+}
+
+pub(crate) async fn findings_are_newest_first(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let finding = |number, org| Finding {
+        id: id(number),
+        org_id: id(org),
+        at: at(1),
+        code: "position.dust".to_owned(),
+        severity: "warning".to_owned(),
+        subject: "acc".to_owned(),
+        detail: "0.001".to_owned(),
+    };
+    let mut tx = writer.begin().await.unwrap();
+    for (number, org) in [(1, 1), (2, 2), (3, 1), (4, 1)] {
+        directory::insert_finding(&mut tx, &finding(number, org)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let newest = directory::findings(&store, id(1), tradewarden_domain::id::Id::from_bytes([255; 16]), 2);
+    let newest = newest.await.unwrap();
+    assert_eq!(newest, [finding(4, 1), finding(3, 1)]);
+}
+
+pub(crate) async fn data_keys_are_written_once(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let mut tx = writer.begin().await.unwrap();
+    keys::insert(&mut tx, id(1), "intake", vec![1; 60], at(0)).await.unwrap();
+    keys::insert(&mut tx, id(1), "broker", vec![2; 60], at(0)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(keys::find(&store, id(1), "intake").await.unwrap(), Some(vec![1; 60]));
+    assert_eq!(keys::find(&store, id(1), "broker").await.unwrap(), Some(vec![2; 60]));
+    assert_eq!(keys::find(&store, id(2), "intake").await.unwrap(), None);
+}

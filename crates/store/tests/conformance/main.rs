@@ -1,0 +1,101 @@
+//! One suite, run on both databases: what the store promises must not depend on which it is.
+//!
+//! A test that stands in the list below is written once, against a [`backend::Backend`]. What only
+//! one database can show (two writers in one transaction's time, pragmas, lost connections) stands
+//! in `sqlite` and `postgres`.
+
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod backend;
+#[cfg(test)]
+mod cancel;
+#[cfg(test)]
+mod directory;
+#[cfg(test)]
+mod fake_server;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod leases;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod rows;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod sqlite;
+#[cfg(test)]
+mod transactions;
+#[cfg(test)]
+mod values;
+
+#[cfg(test)]
+macro_rules! on_both {
+    ($($module:ident::$test:ident,)*) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                let backend = crate::backend::Backend::sqlite();
+                crate::$module::$test(&backend).await;
+                backend.remove().await;
+            })*
+        }
+
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                let backend = crate::backend::Backend::postgres().await;
+                crate::$module::$test(&backend).await;
+                backend.remove().await;
+            })*
+        }
+    };
+}
+
+// A macro because a test needs a name of its own on each database.
+#[cfg(test)]
+on_both! {
+    schema::an_empty_database_is_migrated_once,
+    schema::a_newer_schema_is_refused,
+    schema::every_statement_is_understood,
+    schema::a_wrong_statement_is_seen,
+    transactions::what_is_rolled_back_is_gone,
+    transactions::what_is_dropped_is_gone,
+    transactions::a_dropped_writer_leaves_nothing,
+    transactions::what_is_committed_outlives_its_connections,
+    transactions::a_failed_statement_fails_the_commit,
+    transactions::the_kinds_of_failure_are_the_same,
+    transactions::readers_see_only_what_is_committed,
+    cancel::a_future_dropped_midway_leaves_all_or_nothing,
+    keys::a_key_is_claimed_once,
+    keys::an_expired_key_changes_hands,
+    keys::old_keys_are_forgotten,
+    orders::an_order_comes_back_as_it_was_put,
+    orders::a_changed_order_keeps_what_never_changes,
+    orders::only_live_orders_are_work,
+    orders::pages_go_back_in_time,
+    orders::a_fill_counts_once,
+    rows::any_number_of_rows_is_the_same_rows,
+    rows::returned_rows_are_those_that_were_written,
+    rows::half_a_row_is_refused,
+    values::extreme_numbers_come_back,
+    values::large_texts_and_bytes_come_back,
+    values::every_letter_but_nul_comes_back,
+    values::nul_in_a_text_is_refused_and_nothing_else_happens,
+    values::what_cannot_be_read_is_an_error,
+    audit::entries_wait_for_their_places,
+    audit::the_head_moves_only_from_where_it_is,
+    audit::a_place_is_given_once,
+    audit::tiles_grow,
+    leases::a_lease_has_one_holder,
+    directory::accounts_and_their_instruments,
+    directory::webhooks_and_strategies,
+    directory::limits_have_the_version_of_their_organization,
+    directory::a_halt_is_resumed_once,
+    directory::findings_are_newest_first,
+    directory::data_keys_are_written_once,
+}

@@ -1,0 +1,212 @@
+//! Orders and fills.
+
+use crate::backend::{Backend, at, id};
+use tradewarden_domain::code::Code;
+use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side, TimeInForce};
+use tradewarden_store::orders::{self, Fill};
+
+/// Everything is set.
+pub(crate) fn full_order(number: u64) -> Order {
+    Order {
+        id: id(number),
+        org_id: id(1),
+        signal_id: Some(id(500)),
+        account_id: id(2),
+        strategy_id: Some(id(3)),
+        symbol: "CME:NQ1!".parse().unwrap(),
+        side: Side::Sell,
+        order_type: OrderType::StopLimit,
+        time_in_force: TimeInForce::Gtc,
+        quantity: "12.5".parse().unwrap(),
+        limit_price: Some("-0.25".parse().unwrap()),
+        stop_price: Some("17000.25".parse().unwrap()),
+        purpose: Purpose::Exit,
+        state: OrderState::Working,
+        code: Some(Code::BrokerRejected),
+        filled_quantity: "0.5".parse().unwrap(),
+        average_price: Some("16999".parse().unwrap()),
+        broker_order_id: Some("broker-1".to_owned()),
+        cancel_requested: true,
+        send_by: Some(at(10)),
+        attempt_until: Some(at(20)),
+        limits_version: 7,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+/// Nothing is set that may be absent.
+fn bare_order(number: u64) -> Order {
+    Order {
+        signal_id: None,
+        strategy_id: None,
+        limit_price: None,
+        stop_price: None,
+        code: None,
+        average_price: None,
+        broker_order_id: None,
+        cancel_requested: false,
+        send_by: None,
+        attempt_until: None,
+        ..full_order(number)
+    }
+}
+
+pub(crate) async fn an_order_comes_back_as_it_was_put(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let (full, bare) = (full_order(10), bare_order(11));
+    let mut tx = writer.begin().await.unwrap();
+    orders::put(&mut tx, &[full.clone(), bare.clone()]).await.unwrap();
+    let found = orders::by_ids(&mut tx, &[id(11), id(404), id(10)]).await.unwrap();
+    assert_eq!(found, [Some(bare.clone()), None, Some(full.clone())]);
+    let locked = orders::lock_by_id(&mut tx, &[id(10), id(404)]).await.unwrap();
+    assert_eq!(locked, [Some(full.clone()), None]);
+    tx.commit().await.unwrap();
+    assert_eq!(orders::find(&store, id(10)).await.unwrap(), Some(full));
+    assert_eq!(orders::find(&store, id(11)).await.unwrap(), Some(bare));
+    assert_eq!(orders::find(&store, id(404)).await.unwrap(), None);
+    // All words there are.
+    let mut tx = writer.begin().await.unwrap();
+    let states: Vec<_> = (100..)
+        .zip(OrderState::ALL)
+        .map(|(number, state)| Order { state: *state, ..bare_order(number) })
+        .collect();
+    let codes: Vec<_> = (200..)
+        .zip(Code::ALL)
+        .map(|(number, code)| Order { code: Some(*code), ..bare_order(number) })
+        .collect();
+    for batch in [states, codes] {
+        orders::put(&mut tx, &batch).await.unwrap();
+        let ids: Vec<_> = batch.iter().map(|order| order.id).collect();
+        let found = orders::by_ids(&mut tx, &ids).await.unwrap();
+        assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), batch);
+    }
+}
+
+/// An upsert moves what moves in an order's life; whose it is and what was asked stays.
+pub(crate) async fn a_changed_order_keeps_what_never_changes(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let old = bare_order(10);
+    let mut tx = writer.begin().await.unwrap();
+    orders::put(&mut tx, std::slice::from_ref(&old)).await.unwrap();
+    let moved = Order {
+        quantity: "1".parse().unwrap(),
+        state: OrderState::Canceled,
+        code: Some(Code::OrderCanceled),
+        filled_quantity: "1".parse().unwrap(),
+        average_price: Some("5".parse().unwrap()),
+        broker_order_id: Some("broker-9".to_owned()),
+        cancel_requested: true,
+        attempt_until: Some(at(30)),
+        updated_at: at(40),
+        ..old.clone()
+    };
+    let other_owner = Order {
+        org_id: id(66),
+        account_id: id(67),
+        side: Side::Buy,
+        purpose: Purpose::Entry,
+        limits_version: 99,
+        created_at: at(99),
+        ..moved.clone()
+    };
+    orders::put(&mut tx, &[other_owner]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(orders::find(&store, id(10)).await.unwrap(), Some(moved));
+}
+
+pub(crate) async fn only_live_orders_are_work(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let mut all: Vec<Order> = (10..)
+        .zip(OrderState::ALL)
+        .map(|(number, state)| Order { state: *state, ..bare_order(number) })
+        .collect();
+    let (symbol, other): (_, tradewarden_domain::instrument::Symbol) =
+        (all[0].symbol.clone(), "ES".parse().unwrap());
+    all.push(Order { symbol: other.clone(), ..bare_order(50) });
+    all.push(Order { account_id: id(9), ..bare_order(5) });
+    let mut tx = writer.begin().await.unwrap();
+    orders::put(&mut tx, &all).await.unwrap();
+    let pairs = [(id(9), symbol.clone()), (id(2), symbol.clone()), (id(2), other), (id(7), symbol)];
+    let found = orders::live_on_pairs(&mut tx, &pairs).await.unwrap();
+    let live = |order: &&Order| order.state.is_live();
+    let here: Vec<_> = all[..OrderState::ALL.len()].iter().filter(live).cloned().collect();
+    assert_eq!(found.len(), 4);
+    assert_eq!(found[0], all[all.len() - 1..]);
+    assert_eq!(found[1], here);
+    assert_eq!(found[2], all[all.len() - 2..all.len() - 1]);
+    assert!(found[3].is_empty());
+    tx.commit().await.unwrap();
+
+    let alive = all.iter().filter(live).count();
+    assert_eq!(orders::live(&store, 1_000).await.unwrap().len(), alive);
+    assert_eq!(orders::live(&store, 2).await.unwrap().len(), 2);
+
+    // An order that ends leaves the index; a late fill does not bring it back.
+    let mut tx = writer.begin().await.unwrap();
+    let ended: Vec<_> =
+        all.iter().map(|order| Order { state: OrderState::Filled, ..order.clone() }).collect();
+    orders::put(&mut tx, &ended).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(orders::live(&store, 1_000).await.unwrap().is_empty());
+}
+
+pub(crate) async fn pages_go_back_in_time(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let mut tx = writer.begin().await.unwrap();
+    let mine: Vec<_> = (10..17).map(bare_order).collect();
+    let theirs: Vec<_> =
+        (100..103).map(|number| Order { org_id: id(8), ..bare_order(number) }).collect();
+    orders::put(&mut tx, &mine).await.unwrap();
+    orders::put(&mut tx, &theirs).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut seen = Vec::new();
+    let mut before = tradewarden_domain::id::Id::from_bytes([255; 16]);
+    loop {
+        let page = orders::page(&store, id(1), before, 3).await.unwrap();
+        assert!(page.len() <= 3);
+        let Some(last) = page.last() else { break };
+        before = last.id;
+        seen.extend(page);
+    }
+    seen.reverse();
+    assert_eq!(seen, mine);
+}
+
+fn fill(number: u64, broker_fill_id: &str) -> Fill {
+    Fill {
+        id: id(number),
+        org_id: id(1),
+        account_id: id(2),
+        broker_fill_id: broker_fill_id.to_owned(),
+        order_id: id(10),
+        symbol: "NQ".parse().unwrap(),
+        side: Side::Buy,
+        quantity: Quantity::from_units(i64::MAX),
+        price: Price::from_units(i64::MIN),
+        fee: Money::from_units(-1),
+        at: at(3),
+    }
+}
+
+pub(crate) async fn a_fill_counts_once(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let mut tx = writer.begin().await.unwrap();
+    let first = [fill(1, "f1"), fill(2, "f2"), fill(3, "f1")];
+    assert_eq!(orders::insert_fills(&mut tx, &first).await.unwrap(), ["f1", "f2"]);
+    tx.commit().await.unwrap();
+    let mut tx = writer.begin().await.unwrap();
+    // The broker's number is unique on the account, not beyond.
+    let elsewhere = Fill { account_id: id(9), ..fill(5, "f1") };
+    let second = [fill(4, "f2"), elsewhere, fill(6, "f3")];
+    assert_eq!(orders::insert_fills(&mut tx, &second).await.unwrap(), ["f1", "f3"]);
+    let asked =
+        [(id(2), "f2".to_owned()), (id(9), "f2".to_owned()), (id(9), "f1".to_owned())];
+    assert_eq!(orders::known_fills(&mut tx, &asked).await.unwrap(), [true, false, true]);
+    tx.commit().await.unwrap();
+    let stored = orders::fills_of_account(&store, id(2)).await.unwrap();
+    let one = ("NQ".parse().unwrap(), Side::Buy, Quantity::MAX);
+    assert_eq!(stored, vec![one; 3]);
+    assert_eq!(orders::fills_of_account(&store, id(404)).await.unwrap(), []);
+}

@@ -1,0 +1,20 @@
+//! The API over HTTPS with the real program: every route, every kind of caller, every header.
+
+#[cfg(test)]
+#[path = "api/callers.rs"]
+mod callers;
+#[cfg(test)]
+#[path = "intake/door.rs"]
+mod door;
+#[cfg(test)]
+#[path = "api/headers.rs"]
+mod headers;
+#[cfg(test)]
+#[path = "api/internal.rs"]
+mod internal;
+#[cfg(test)]
+#[path = "api/operator.rs"]
+mod operator;
+#[cfg(test)]
+#[path = "api/pages.rs"]
+mod pages;

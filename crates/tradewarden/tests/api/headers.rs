@@ -1,0 +1,79 @@
+//! What every answer has, whoever made it.
+
+use std::collections::BTreeSet;
+
+use hyper::Method;
+use tradewarden_testkit::process::{Answer, TestDir};
+
+use crate::door::demo;
+use crate::operator::{Operator, operations};
+
+fn dressed(answer: &Answer, about: &str) {
+    for (name, value) in [
+        ("strict-transport-security", "max-age=63072000"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        assert_eq!(answer.headers[name], value, "{about}: {:?}", answer.headers);
+    }
+    assert_eq!(answer.headers["cache-control"], "no-store", "{about}");
+    let id = answer.headers["x-request-id"].to_str().unwrap();
+    assert!(id.starts_with("req_") && id.len() == 30, "{about}: {id}");
+    for name in ["server", "x-powered-by", "set-cookie", "access-control-allow-origin", "via"] {
+        assert!(!answer.headers.contains_key(name), "{about}: {name}");
+    }
+}
+
+/// HSTS (B12, in the demo without subdomains and preload: C21), nosniff, no-store, CSP and the
+/// request's identifier: on every answer of every route, errors included.
+#[tokio::test]
+async fn every_answer_is_dressed() {
+    let dir = TestDir::new("api-headers");
+    let (gateway, mut door) = demo(&dir, "").await;
+    let Operator { mut client, bearer } = Operator::of(&gateway);
+    for (body, status) in [
+        (r#"{"action":"BUY"}"#, 202),
+        (r#"{"action":"BUY"}"#, 200),
+        (r#"{"action":"HOLD"}"#, 400),
+    ] {
+        let answer = door.send(body).await;
+        assert_eq!(answer.status, status);
+        dressed(&answer, body);
+    }
+    let mut seen = BTreeSet::new();
+    for operation in operations(&mut client).await {
+        let path = operation.at("x");
+        for headers in [&[][..], &[("authorization", bearer.as_str())]] {
+            for method in [operation.method.as_str(), "DELETE", "OPTIONS", "HEAD"] {
+                let method: Method = method.parse().unwrap();
+                let about = format!("{method} {path}");
+                let answer = client.send(method, &path, headers, "").await.unwrap();
+                dressed(&answer, &about);
+                assert!(seen.insert(answer.headers["x-request-id"].clone()), "an id twice");
+            }
+        }
+    }
+    // Some of the routes above have engaged halts.
+    let answer = door.send(r#"{"action":"SELL","id":"1"}"#).await;
+    assert_eq!(answer.status, 422);
+    dressed(&answer, "422");
+    dressed(&client.get("/nowhere", &[]).await.unwrap(), "404");
+    // What cannot be served is dressed as well.
+    let large = vec![("content-length", "9999999")];
+    let answer = client.send(Method::POST, &door.path, &large, "").await;
+    if let Ok(answer) = answer {
+        assert_eq!(answer.status, 413);
+        dressed(&answer, "413");
+    }
+}
+
+/// Only asked for, because it cannot be taken back for years.
+#[tokio::test]
+async fn preload_is_a_choice() {
+    let dir = TestDir::new("api-preload");
+    let (gateway, _) = demo(&dir, "hsts_preload = true\n").await;
+    let answer = gateway.client().get("/livez", &[]).await.unwrap();
+    let wanted = "max-age=63072000; includeSubDomains; preload";
+    assert_eq!(answer.headers["strict-transport-security"], wanted);
+}

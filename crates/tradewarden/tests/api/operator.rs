@@ -1,0 +1,85 @@
+//! The operator's client, and the document that says what there is to call.
+
+use serde_json::Value;
+use tradewarden_testkit::process::{Answer, Client, Gateway};
+
+/// A client that shows the operator's token (C24).
+pub(crate) struct Operator {
+    /// Shows nothing by itself.
+    pub(crate) client: Client,
+    /// `Bearer ...`.
+    pub(crate) bearer: String,
+}
+
+impl Operator {
+    /// The operator of a gateway that runs.
+    pub(crate) fn of(gateway: &Gateway) -> Self {
+        let file = gateway.program().data().join("operator-token");
+        let token = std::fs::read_to_string(file).unwrap();
+        Self { client: gateway.client(), bearer: format!("Bearer {}", token.trim()) }
+    }
+
+    /// `GET path`.
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.client.get(path, &[("authorization", &self.bearer)]).await.unwrap()
+    }
+
+    /// `POST path`.
+    pub(crate) async fn post(&mut self, path: &str, body: &Value) -> Answer {
+        let headers = [("authorization", self.bearer.as_str())];
+        self.client.post(path, &headers, body.to_string()).await.unwrap()
+    }
+}
+
+/// A method on a path, as the document has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    /// In upper case.
+    pub(crate) method: String,
+    /// With its parameters in braces.
+    pub(crate) path: String,
+    /// What the document says about it.
+    pub(crate) about: Value,
+}
+
+impl Operation {
+    /// The path with every parameter replaced.
+    pub(crate) fn at(&self, parameter: &str) -> String {
+        let mut path = String::new();
+        let mut rest = self.path.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            let (_, after) = after.split_once('}').unwrap();
+            path.push_str(before);
+            path.push_str(parameter);
+            rest = after;
+        }
+        path + rest
+    }
+
+    /// Whether the document says that the operator's token is needed.
+    pub(crate) fn is_operators(&self) -> bool {
+        self.about["security"][0].get("operator").is_some()
+    }
+
+    /// Whether it is the intake, which has credentials of its own.
+    pub(crate) fn is_intake(&self) -> bool {
+        self.about["security"][0].get("webhookQuery").is_some()
+    }
+}
+
+/// Every operation of the document that the gateway serves.
+pub(crate) async fn operations(client: &mut Client) -> Vec<Operation> {
+    let answer = client.get("/api/v1/openapi.json", &[]).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let document = answer.json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{document}");
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, about) in methods.as_object().unwrap() {
+            let (method, path) = (method.to_ascii_uppercase(), path.clone());
+            operations.push(Operation { method, path, about: about.clone() });
+        }
+    }
+    assert!(operations.len() > 25, "{operations:?}");
+    operations
+}

@@ -1,0 +1,29 @@
+//! A gateway that has traded, so that there is something to prove.
+
+use serde_json::{Value, json};
+use tradewarden_testkit::process::{Gateway, TestDir, until};
+
+use crate::door::{Door, demo};
+
+/// A demo with one filled order, everything sealed, and the order's identifier.
+pub(crate) async fn traded(dir: &TestDir) -> (Gateway, Door, String) {
+    let (gateway, mut door) = demo(dir, "").await;
+    let body = json!({"action": "BUY", "comment": "marked-payload", "id": "first"}).to_string();
+    assert_eq!(door.send(body).await.status, 202);
+    let program = gateway.program();
+    let mut order = Value::Null;
+    until("the order has filled", async || {
+        order = program.json(&["order", "list"]).await["items"][0].clone();
+        order["state"] == "filled"
+    })
+    .await;
+    let id = order["id"].as_str().unwrap().to_owned();
+    assert_eq!(program.run(&["audit", "prove", &id]).await.code, Some(0));
+    (gateway, door, id)
+}
+
+/// `Bearer ...` of the operator.
+pub(crate) fn bearer(dir: &TestDir) -> String {
+    let token = std::fs::read_to_string(dir.data().join("operator-token")).unwrap();
+    format!("Bearer {}", token.trim())
+}
