@@ -173,23 +173,16 @@ fn breaches(metadata: &Value) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     for (package, name) in packages.iter().zip(&members) {
         let Some(room) = ROOMS.iter().find(|room| room.name == *name) else {
-            found.push(format!(
-                "{name} has no row in the table of xtask/src/edges.rs: add one"
-            ));
+            found.push(format!("{name} has no row in the table of xtask/src/edges.rs: add one"));
             continue;
         };
         for dependency in list(package, "dependencies")? {
             let other = text(dependency, "name")?;
             // `kind` is null for a normal dependency.
-            let kind = dependency
-                .get("kind")
-                .and_then(Value::as_str)
-                .unwrap_or("normal");
+            let kind = dependency.get("kind").and_then(Value::as_str).unwrap_or("normal");
             if !room.admits(other, kind, members.contains(&other)) {
                 let rule = room.rule;
-                found.push(format!(
-                    "{name} must not have {other} as {kind} dependency: {rule}"
-                ));
+                found.push(format!("{name} must not have {other} as {kind} dependency: {rule}"));
             }
         }
     }
@@ -209,19 +202,10 @@ fn unexplained(metadata: &Value, page: &str) -> Result<Vec<String>, String> {
     for package in packages {
         used.extend(names(list(package, "dependencies")?)?);
     }
-    let first_cell = |line: &'_ str| {
-        line.strip_prefix("| ")?
-            .split(" |")
-            .next()
-            .map(str::to_owned)
-    };
+    let first_cell = |line: &'_ str| line.strip_prefix("| ")?.split(" |").next().map(str::to_owned);
     let explained: BTreeSet<String> = page.lines().filter_map(first_cell).collect();
-    let missing = used
-        .iter()
-        .filter(|name| !members.contains(name) && !explained.contains(**name));
-    let stale = explained
-        .iter()
-        .filter(|name| *name != "crate" && !used.contains(name.as_str()));
+    let missing = used.iter().filter(|name| !members.contains(name) && !explained.contains(**name));
+    let stale = explained.iter().filter(|name| *name != "crate" && !used.contains(name.as_str()));
     let missing = missing.map(|name| format!("{name} has no line in {REASONS}: what is it for?"));
     let stale = stale.map(|name| format!("{REASONS} has a line for {name}, which nobody uses"));
     Ok(missing.chain(stale).collect())
@@ -246,9 +230,7 @@ impl Room {
     }
 
     fn is_above(&self, other: &str) -> bool {
-        ROOMS
-            .iter()
-            .any(|room| room.name == other && room.floor < self.floor)
+        ROOMS.iter().any(|room| room.name == other && room.floor < self.floor)
     }
 }
 
@@ -258,9 +240,7 @@ fn names(values: &[Value]) -> Result<Vec<&str>, String> {
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a [Value], String> {
     let found = value.get(key).and_then(Value::as_array);
-    found
-        .map(Vec::as_slice)
-        .ok_or_else(|| format!("cargo metadata has no list `{key}`"))
+    found.map(Vec::as_slice).ok_or_else(|| format!("cargo metadata has no list `{key}`"))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str, String> {
@@ -276,10 +256,7 @@ mod tests {
 
     #[test]
     fn the_workspace_keeps_its_edges() {
-        assert_eq!(
-            breaches(&metadata().unwrap()).unwrap(),
-            Vec::<String>::new()
-        );
+        assert_eq!(breaches(&metadata().unwrap()).unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -294,16 +271,8 @@ mod tests {
         let page = "| crate | what for |\n|---|---|\n| sled | keys |\n";
         let found = unexplained(&metadata, page).unwrap();
         assert_eq!(found.len(), 2);
-        assert!(
-            found
-                .iter()
-                .any(|sentence| sentence.starts_with("rusqlite has no line"))
-        );
-        assert!(
-            found
-                .iter()
-                .any(|sentence| sentence.contains("a line for sled"))
-        );
+        assert!(found.iter().any(|sentence| sentence.starts_with("rusqlite has no line")));
+        assert!(found.iter().any(|sentence| sentence.contains("a line for sled")));
     }
 
     /// A workspace of every room, in which one crate has one dependency.
@@ -320,9 +289,7 @@ mod tests {
     }
 
     fn refused(name: &str, dependency: &str) -> bool {
-        !breaches(&workspace(name, dependency, &Value::Null))
-            .unwrap()
-            .is_empty()
+        !breaches(&workspace(name, dependency, &Value::Null)).unwrap().is_empty()
     }
 
     #[test]
@@ -362,10 +329,7 @@ mod tests {
             ("xtask", ENGINE),
         ];
         for (name, dependency) in forbidden {
-            assert!(
-                refused(name, dependency),
-                "{name} -> {dependency} was let through"
-            );
+            assert!(refused(name, dependency), "{name} -> {dependency} was let through");
         }
     }
 
@@ -385,10 +349,7 @@ mod tests {
             (SEAL, "rcgen"),
         ];
         for (name, dependency) in intended {
-            assert!(
-                !refused(name, dependency),
-                "{name} -> {dependency} was refused"
-            );
+            assert!(!refused(name, dependency), "{name} -> {dependency} was refused");
         }
     }
 
@@ -396,21 +357,9 @@ mod tests {
     fn a_test_may_reach_down_but_not_up() {
         let dev = json!("dev");
         assert!(breaches(&workspace(WEB, STORE, &dev)).unwrap().is_empty());
-        assert!(
-            breaches(&workspace(ENGINE, TESTKIT, &dev))
-                .unwrap()
-                .is_empty()
-        );
-        assert!(
-            breaches(&workspace(SEAL, "tokio", &dev))
-                .unwrap()
-                .is_empty()
-        );
-        assert!(
-            !breaches(&workspace(STORE, BROKER, &dev))
-                .unwrap()
-                .is_empty()
-        );
+        assert!(breaches(&workspace(ENGINE, TESTKIT, &dev)).unwrap().is_empty());
+        assert!(breaches(&workspace(SEAL, "tokio", &dev)).unwrap().is_empty());
+        assert!(!breaches(&workspace(STORE, BROKER, &dev)).unwrap().is_empty());
         assert!(!breaches(&workspace(ENGINE, WEB, &dev)).unwrap().is_empty());
     }
 
@@ -429,12 +378,6 @@ mod tests {
     #[test]
     fn a_crate_without_a_row_is_refused() {
         let metadata = json!({ "packages": [{ "name": "newcomer", "dependencies": [] }] });
-        assert!(
-            breaches(&metadata)
-                .unwrap()
-                .first()
-                .unwrap()
-                .starts_with("newcomer has no row")
-        );
+        assert!(breaches(&metadata).unwrap().first().unwrap().starts_with("newcomer has no row"));
     }
 }

@@ -9,14 +9,8 @@ use crate::process;
 const WITHOUT_SQL: &[&str] = &["engine", "web"];
 
 /// Words that begin a statement. Upper case only, as our SQL is written: prose stays free.
-const SQL: &[&str] = &[
-    "SELECT ",
-    "INSERT INTO",
-    "UPDATE ",
-    "DELETE FROM",
-    "CREATE TABLE",
-    "ALTER TABLE",
-];
+const SQL: &[&str] =
+    &["SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM", "CREATE TABLE", "ALTER TABLE"];
 
 /// Macros that mean "later". In pieces, so that this file does not break its own rule.
 const UNFINISHED: &[&str] = &[concat!("todo", "!("), concat!("unimplemented", "!(")];
@@ -29,18 +23,10 @@ pub(crate) fn breaches() -> Result<Vec<String>, String> {
     let crates = process::root().join("crates");
     let mut found = Vec::new();
     for room in entries(&crates)? {
-        let name = room
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = room.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for file in sources(&room.join("src"))? {
             let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-            let shown = file
-                .strip_prefix(process::root())
-                .unwrap_or(&file)
-                .display()
-                .to_string();
+            let shown = file.strip_prefix(process::root()).unwrap_or(&file).display().to_string();
             found.extend(judge(&name, &shown, &text));
         }
     }
@@ -59,17 +45,12 @@ fn judge(room: &str, file: &str, text: &str) -> Vec<String> {
         }
         let word = SQL.iter().find(|word| line.contains(**word));
         if let Some(word) = word.filter(|_| WITHOUT_SQL.contains(&room)) {
-            found.push(format!(
-                "{file}:{number}: `{}` in {room}: SQL lives in store",
-                word.trim()
-            ));
+            found.push(format!("{file}:{number}: `{}` in {room}: SQL lives in store", word.trim()));
         }
     }
     let lines = text.lines().count();
     if lines > LONGEST {
-        found.push(format!(
-            "{file}: {lines} lines, more than {LONGEST}: split it by noun"
-        ));
+        found.push(format!("{file}: {lines} lines, more than {LONGEST}: split it by noun"));
     }
     found
 }
@@ -93,9 +74,7 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>, String> {
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |cause: std::io::Error| format!("{}: {cause}", directory.display());
     let listed = fs::read_dir(directory).map_err(failed)?;
-    listed
-        .map(|entry| entry.map(|entry| entry.path()).map_err(failed))
-        .collect()
+    listed.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
 }
 
 #[cfg(test)]
@@ -115,14 +94,7 @@ mod tests {
             ["journal.rs:1: `SELECT` in engine: SQL lives in store"]
         );
         assert!(judge("store", "orders.rs", text).is_empty());
-        assert!(
-            judge(
-                "engine",
-                "journal.rs",
-                "// UPDATE of the cache comes later\n"
-            )
-            .is_empty()
-        );
+        assert!(judge("engine", "journal.rs", "// UPDATE of the cache comes later\n").is_empty());
     }
 
     #[test]

@@ -14,10 +14,7 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     }
     let targets = match target {
         Some(one) => vec![one.to_owned()],
-        None => process::read(cargo_fuzz().arg("list"))?
-            .lines()
-            .map(str::to_owned)
-            .collect(),
+        None => process::read(cargo_fuzz().arg("list"))?.lines().map(str::to_owned).collect(),
     };
     for target in targets {
         let limit = format!("-max_total_time={seconds}");
@@ -28,9 +25,7 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
 
 fn cargo_fuzz() -> Command {
     let mut command = process::cargo();
-    command
-        .current_dir(process::root().join("fuzz"))
-        .arg("fuzz");
+    command.current_dir(process::root().join("fuzz")).arg("fuzz");
     command
 }
 
@@ -57,10 +52,7 @@ mod tests {
     fn target_and_seconds_are_optional() {
         assert_eq!(parse(&[]), Ok((None, 60)));
         assert_eq!(parse(&["payload"]), Ok((Some("payload"), 60)));
-        assert_eq!(
-            parse(&["payload", "--seconds", "5"]),
-            Ok((Some("payload"), 5))
-        );
+        assert_eq!(parse(&["payload", "--seconds", "5"]), Ok((Some("payload"), 5)));
         assert_eq!(parse(&["--seconds", "5"]), Ok((None, 5)));
         assert!(parse(&["payload", "--seconds", "soon"]).is_err());
         assert!(parse(&["--forever"]).is_err());

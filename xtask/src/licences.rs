@@ -19,10 +19,8 @@ pub(crate) fn run() -> Outcome {
     }
     let rules = Rules::read()?;
     let packages = compiled()?;
-    let mut found: Vec<String> = packages
-        .iter()
-        .filter_map(|package| rules.objection(package))
-        .collect();
+    let mut found: Vec<String> =
+        packages.iter().filter_map(|package| rules.objection(package)).collect();
     found.extend(foreign_sources(&table("Cargo.lock")?)?);
     if found.is_empty() {
         let crates = packages.len();
@@ -49,23 +47,12 @@ impl Package {
         let version = words.next()?.trim_start_matches('v').to_owned();
         // A package seen before is marked `(*)` at the end of the line.
         let licence = licence.trim_end_matches("(*)").trim().to_owned();
-        Some(Self {
-            name,
-            version,
-            licence,
-        })
+        Some(Self { name, version, licence })
     }
 }
 
 fn compiled() -> Result<BTreeSet<Package>, String> {
-    let ask = [
-        "tree",
-        "--workspace",
-        "--edges",
-        "normal,build,dev",
-        "--prefix",
-        "none",
-    ];
+    let ask = ["tree", "--workspace", "--edges", "normal,build,dev", "--prefix", "none"];
     let format = ["--format", "{p}|{l}"];
     let answer = process::read(process::cargo().args(ask).args(format).arg("--offline"))
         .or_else(|_| process::read(process::cargo().args(ask).args(format)))?;
@@ -93,10 +80,7 @@ impl Rules {
 
     fn parse(table: &Table) -> Option<Self> {
         let licences = table.get("licenses")?;
-        let mut rules = Self {
-            allowed: texts(licences.get("allow")?)?,
-            ..Self::default()
-        };
+        let mut rules = Self { allowed: texts(licences.get("allow")?)?, ..Self::default() };
         for exception in licences.get("exceptions")?.as_array()? {
             let name = exception.get("crate")?.as_str()?;
             for licence in texts(exception.get("allow")?)? {
@@ -105,46 +89,32 @@ impl Rules {
         }
         for ban in table.get("bans")?.get("deny")?.as_array()? {
             let name = ban.get("crate")?.as_str()?.to_owned();
-            rules
-                .banned
-                .push((name, ban.get("reason")?.as_str()?.to_owned()));
+            rules.banned.push((name, ban.get("reason")?.as_str()?.to_owned()));
         }
         Some(rules)
     }
 
     fn objection(&self, package: &Package) -> Option<String> {
-        let Package {
-            name,
-            version,
-            licence,
-        } = package;
+        let Package { name, version, licence } = package;
         if let Some((_, reason)) = self.banned.iter().find(|(banned, _)| banned == name) {
             return Some(format!("{name} {version} is banned: {reason}"));
         }
         if permits(licence, &|one| self.allows(name, one)) {
             return None;
         }
-        Some(format!(
-            "{name} {version}: licence `{licence}` is not on the list of deny.toml"
-        ))
+        Some(format!("{name} {version}: licence `{licence}` is not on the list of deny.toml"))
     }
 
     fn allows(&self, name: &str, licence: &str) -> bool {
         self.allowed.iter().any(|allowed| allowed == licence)
-            || self
-                .exceptions
-                .iter()
-                .any(|(to, allowed)| to == name && allowed == licence)
+            || self.exceptions.iter().any(|(to, allowed)| to == name && allowed == licence)
     }
 }
 
 /// Whether an SPDX expression can be met with allowed licences only. The old form with a slash
 /// means OR. What is not an expression is not permitted.
 fn permits(expression: &str, allows: &dyn Fn(&str) -> bool) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     matches!(any_of(&words, allows), Some((true, [])))
 }
@@ -192,10 +162,7 @@ fn foreign_sources(lock: &Table) -> Result<Vec<String>, String> {
     let foreign = packages.iter().filter_map(|package| {
         let source = package.get("source")?.as_str()?;
         let public = source.starts_with("registry+") && source.ends_with("/crates.io-index");
-        let name = package
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or("a package");
+        let name = package.get("name").and_then(Value::as_str).unwrap_or("a package");
         (!public).then(|| format!("{name} comes from {source}: only crates.io is allowed"))
     });
     Ok(foreign.collect())
@@ -208,11 +175,7 @@ fn table(file: &str) -> Result<Table, String> {
 }
 
 fn texts(value: &Value) -> Option<Vec<String>> {
-    value
-        .as_array()?
-        .iter()
-        .map(|text| text.as_str().map(str::to_owned))
-        .collect()
+    value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -266,14 +229,9 @@ mod tests {
 
     #[test]
     fn a_banned_or_unlicensed_crate_is_named_with_the_reason() {
-        assert_eq!(
-            objection("ring v0.17.14|ISC").unwrap(),
-            "ring 0.17.14 is banned: one provider"
-        );
+        assert_eq!(objection("ring v0.17.14|ISC").unwrap(), "ring 0.17.14 is banned: one provider");
         assert!(
-            objection("lib v1.0.0 (proc-macro)| (*)")
-                .unwrap()
-                .contains("lib 1.0.0: licence ``")
+            objection("lib v1.0.0 (proc-macro)| (*)").unwrap().contains("lib 1.0.0: licence ``")
         );
         assert_eq!(objection("lib v1.0.0|MIT (*)"), None);
     }

@@ -3,11 +3,7 @@
 //! It depends on no crate of the product, so that a product that does not compile still has its
 //! tools. It never skips a check because something is missing: it says what to install and fails.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line tool prints"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
 mod edges;
 mod files;
@@ -63,9 +59,6 @@ fn run(arguments: &[&str]) -> Outcome {
             print!("{USAGE}");
             Ok(())
         }
-        other => Err(format!(
-            "`{}` is no command here\n\n{USAGE}",
-            other.join(" ")
-        )),
+        other => Err(format!("`{}` is no command here\n\n{USAGE}", other.join(" "))),
     }
 }

@@ -41,23 +41,11 @@ impl Instance {
         let directory = directory(&account)?;
         // From here on the directory is removed however this function ends.
         let guardian = guardian(&account, &programs, &directory)?;
-        let mut instance = Self {
-            url: String::new(),
-            guardian,
-        };
+        let mut instance = Self { url: String::new(), guardian };
 
         let data = directory.join("data");
         let mut initdb = account.command(&programs.join("initdb"), &directory);
-        initdb.args([
-            "--no-sync",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-U",
-            "postgres",
-        ]);
+        initdb.args(["--no-sync", "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres"]);
         process::read(initdb.arg("-D").arg(&data))
             .map_err(|cause| format!("PostgreSQL could not be set up: {cause}"))?;
         let port = start_server(&account, &programs, &directory)?;
@@ -86,8 +74,7 @@ pub(crate) fn serve() -> Outcome {
     println!("running until Ctrl-C or end of input");
     let mut ignored = Vec::new();
     let read = std::io::stdin().read_to_end(&mut ignored);
-    read.map(|_| ())
-        .map_err(|cause| format!("standard input: {cause}"))
+    read.map(|_| ()).map_err(|cause| format!("standard input: {cause}"))
 }
 
 /// Who the server runs as. PostgreSQL refuses to run as root.
@@ -102,14 +89,9 @@ impl Account {
             return Ok(Self::Ours);
         }
         // The package makes `postgres`; a server installed by hand may not have it.
-        let name = ["postgres", "nobody"]
-            .into_iter()
-            .find(|name| id(&["-u", name]).is_ok());
+        let name = ["postgres", "nobody"].into_iter().find(|name| id(&["-u", name]).is_ok());
         let name = name.ok_or("PostgreSQL refuses to run as root: add a user `postgres`")?;
-        Ok(Self::Other {
-            user: id(&["-u", name])?,
-            group: id(&["-g", name])?,
-        })
+        Ok(Self::Other { user: id(&["-u", name])?, group: id(&["-g", name])? })
     }
 
     fn is_root(&self) -> bool {
@@ -118,10 +100,7 @@ impl Account {
 
     fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
-        command
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .env("LC_ALL", "C");
+        command.current_dir(directory).stdin(Stdio::null()).env("LC_ALL", "C");
         if let Self::Other { user, group } = self {
             command.uid(*user).gid(*group);
         }
@@ -131,10 +110,7 @@ impl Account {
 
 fn id(arguments: &[&str]) -> Result<u32, String> {
     let answer = process::read(Command::new("id").args(arguments))?;
-    answer
-        .trim()
-        .parse()
-        .map_err(|_| format!("`id` answered `{}`", answer.trim()))
+    answer.trim().parse().map_err(|_| format!("`id` answered `{}`", answer.trim()))
 }
 
 /// The directory with PostgreSQL's programs, installing the package where we may.
@@ -147,10 +123,8 @@ fn programs(root: bool) -> Result<PathBuf, String> {
     if !root || !process::answers(Command::new("apt-get").arg("--version")) {
         return Err(missing.to_owned());
     }
-    for arguments in [
-        &["update"][..],
-        &["install", "-y", "--no-install-recommends", "postgresql"],
-    ] {
+    for arguments in [&["update"][..], &["install", "-y", "--no-install-recommends", "postgresql"]]
+    {
         let mut apt = Command::new("apt-get");
         process::run(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
             .map_err(|cause| format!("{missing} ({cause})"))?;
@@ -162,21 +136,13 @@ fn programs(root: bool) -> Result<PathBuf, String> {
 fn find_programs() -> Option<PathBuf> {
     let path = process::variable("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).collect::<Vec<_>>();
-    on_path
-        .into_iter()
-        .chain(debian_directories())
-        .find(|directory| {
-            ["initdb", "pg_ctl", "postgres"]
-                .iter()
-                .all(|name| directory.join(name).is_file())
-        })
+    on_path.into_iter().chain(debian_directories()).find(|directory| {
+        ["initdb", "pg_ctl", "postgres"].iter().all(|name| directory.join(name).is_file())
+    })
 }
 
 fn debian_directories() -> Vec<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versions: Vec<(u32, PathBuf)> = versions
         .filter_map(|entry| {
             let version = entry.file_name().to_str()?.parse().ok()?;
@@ -184,10 +150,7 @@ fn debian_directories() -> Vec<PathBuf> {
         })
         .collect();
     versions.sort_by(|one, other| other.cmp(one));
-    versions
-        .into_iter()
-        .map(|(_, directory)| directory)
-        .collect()
+    versions.into_iter().map(|(_, directory)| directory).collect()
 }
 
 /// A new directory that the server's account owns and nobody else reads. Not below a root's own
@@ -195,20 +158,13 @@ fn debian_directories() -> Vec<PathBuf> {
 fn directory(account: &Account) -> Result<PathBuf, String> {
     let own = std::env::temp_dir();
     let short = own.as_os_str().len() <= 60;
-    let base = if short && !account.is_root() {
-        own
-    } else {
-        PathBuf::from("/tmp")
-    };
+    let base = if short && !account.is_root() { own } else { PathBuf::from("/tmp") };
     let failed =
         |cause: std::io::Error| format!("a temporary directory in {}: {cause}", base.display());
     // The process id is ours alone now; one left over from an earlier process is not ours to use.
     let mut counter = 0;
     let path = loop {
-        let path = base.join(format!(
-            "tradewarden-postgres-{}-{counter}",
-            std::process::id()
-        ));
+        let path = base.join(format!("tradewarden-postgres-{}-{counter}", std::process::id()));
         match fs::create_dir(&path) {
             Ok(()) => break path,
             Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => counter += 1,
@@ -224,15 +180,10 @@ fn directory(account: &Account) -> Result<PathBuf, String> {
 
 fn guardian(account: &Account, programs: &Path, directory: &Path) -> Result<Child, String> {
     let mut command = account.command(Path::new("/bin/sh"), directory);
-    command
-        .args(["-c", GUARDIAN, "guardian"])
-        .arg(programs)
-        .arg(directory);
+    command.args(["-c", GUARDIAN, "guardian"]).arg(programs).arg(directory);
     // A group of its own: Ctrl-C in the terminal reaches us, and through the pipe the guardian.
     command.stdin(Stdio::piped()).process_group(0);
-    command
-        .spawn()
-        .map_err(|cause| format!("the guardian of PostgreSQL: {cause}"))
+    command.spawn().map_err(|cause| format!("the guardian of PostgreSQL: {cause}"))
 }
 
 /// Starts the server on a free port and waits until it answers; returns the port.
@@ -245,11 +196,7 @@ fn start_server(account: &Account, programs: &Path, directory: &Path) -> Result<
             .map_err(|cause| format!("{}: {cause}", settings.display()))?;
         let log = directory.join("log");
         let mut start = account.command(&programs.join("pg_ctl"), directory);
-        start
-            .arg("-D")
-            .arg(directory.join("data"))
-            .arg("-l")
-            .arg(&log);
+        start.arg("-D").arg(directory.join("data")).arg("-l").arg(&log);
         match process::read(start.args(["-w", "-t", "60", "start"])) {
             Ok(_) => return Ok(port),
             Err(cause) => {
@@ -276,9 +223,7 @@ fn configuration(directory: &Path, port: u16) -> String {
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind(("127.0.0.1", 0));
     let address = listener.and_then(|listener| listener.local_addr());
-    address
-        .map(|address| address.port())
-        .map_err(|cause| format!("no free port: {cause}"))
+    address.map(|address| address.port()).map_err(|cause| format!("no free port: {cause}"))
 }
 
 #[cfg(test)]

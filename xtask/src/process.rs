@@ -35,9 +35,7 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 #[expect(clippy::disallowed_methods, reason = "tooling, not the product")]
 fn inherited_from_cargo() -> Vec<OsString> {
     let told = |name: &str| {
-        ["CARGO_PKG_", "CARGO_MANIFEST_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
     };
     std::env::vars_os()
         .map(|(name, _)| name)
@@ -48,40 +46,24 @@ fn inherited_from_cargo() -> Vec<OsString> {
 /// Run to the end with our own output; anything but success is an error that names the command.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     println!("$ {}", shown(command));
-    let status = command
-        .status()
-        .map_err(|cause| not_started(command, &cause))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{}` failed ({status})", shown(command)))
-    }
+    let status = command.status().map_err(|cause| not_started(command, &cause))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", shown(command))) }
 }
 
 /// Run to the end and return what it wrote to standard output.
 pub(crate) fn read(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .output()
-        .map_err(|cause| not_started(command, &cause))?;
+    let output = command.output().map_err(|cause| not_started(command, &cause))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!(
-            "`{}` failed ({}): {}",
-            shown(command),
-            output.status,
-            said.trim()
-        ))
+        Err(format!("`{}` failed ({}): {}", shown(command), output.status, said.trim()))
     }
 }
 
 /// Whether the program is there and answers.
 pub(crate) fn answers(command: &mut Command) -> bool {
-    let quiet = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
@@ -91,8 +73,5 @@ fn not_started(command: &Command, cause: &std::io::Error) -> String {
 
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }

@@ -5,8 +5,10 @@ use std::fs;
 use crate::{Outcome, process};
 
 /// Arguments of `tradewarden`, and the page that holds what it prints for them.
-const REFERENCES: &[(&[&str], &str)] =
-    &[(&["config", "reference"], "docs/reference/configuration.md")];
+const REFERENCES: &[(&[&str], &str)] = &[
+    (&["config", "reference"], "docs/reference/configuration.md"),
+    (&["cli-reference"], "docs/reference/cli.md"),
+];
 
 pub(crate) fn write() -> Outcome {
     for (arguments, page) in REFERENCES {
@@ -32,10 +34,7 @@ pub(crate) fn check() -> Outcome {
     if stale.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "out of date: {}; run `cargo xtask reference`",
-        stale.join(", ")
-    ))
+    Err(format!("out of date: {}; run `cargo xtask reference`", stale.join(", ")))
 }
 
 fn printed(arguments: &[&str]) -> Result<String, String> {

@@ -14,9 +14,7 @@ type Step = fn(&Selection) -> Outcome;
 /// The steps in order: the cheap ones first.
 const STEPS: &[(&str, Step)] = &[
     ("tools", |_| tools::check()),
-    ("format", |_| {
-        process::run(process::cargo().args(["fmt", "--all", "--check"]))
-    }),
+    ("format", |_| process::run(process::cargo().args(["fmt", "--all", "--check"]))),
     ("edges", |_| edges::run()),
     ("licences", |_| licences::run()),
     ("clippy", |_| clippy()),
@@ -84,27 +82,12 @@ fn summarise(done: &[(&str, Duration, Outcome)]) -> Outcome {
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         println!("{name:<10} {:>7.1} s  {word}", time.as_secs_f64());
     }
-    let failed: Vec<_> = done
-        .iter()
-        .filter(|(_, _, o)| o.is_err())
-        .map(|(n, _, _)| *n)
-        .collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("failed: {}", failed.join(", ")))
-    }
+    let failed: Vec<_> = done.iter().filter(|(_, _, o)| o.is_err()).map(|(n, _, _)| *n).collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
 fn clippy() -> Outcome {
-    let arguments = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     process::run(process::cargo().args(arguments))
 }
 
@@ -122,17 +105,12 @@ fn test_command(filter: Option<&str>, nextest: bool) -> Command {
         command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
         command.args(filter.map(|expression| ["-E", expression]).iter().flatten());
     } else {
-        command
-            .args(["test", "--workspace", "--no-fail-fast"])
-            .args(filter);
+        command.args(["test", "--workspace", "--no-fail-fast"]).args(filter);
     }
     command
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tooling: it times its own steps for a person"
-)]
+#[expect(clippy::disallowed_methods, reason = "tooling: it times its own steps for a person")]
 fn now() -> Instant {
     Instant::now()
 }
@@ -155,11 +133,7 @@ mod tests {
 
     #[test]
     fn an_unknown_step_or_option_is_refused() {
-        assert!(
-            Selection::parse(&["--only", "nothing"])
-                .unwrap_err()
-                .contains("clippy")
-        );
+        assert!(Selection::parse(&["--only", "nothing"]).unwrap_err().contains("clippy"));
         assert!(Selection::parse(&["--quick"]).is_err());
         assert!(Selection::parse(&["--only"]).is_err());
     }

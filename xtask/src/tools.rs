@@ -12,21 +12,9 @@ const NEEDED: &[(&str, &[&str], &str)] = &[
         &["--version"],
         "install a C compiler (Debian: build-essential): SQLite and AWS-LC are C",
     ),
-    (
-        "rustc",
-        &["--version"],
-        "install Rust with rustup; rust-toolchain.toml names the version",
-    ),
-    (
-        "cargo",
-        &["fmt", "--version"],
-        "run `rustup component add rustfmt`",
-    ),
-    (
-        "cargo",
-        &["clippy", "--version"],
-        "run `rustup component add clippy`",
-    ),
+    ("rustc", &["--version"], "install Rust with rustup; rust-toolchain.toml names the version"),
+    ("cargo", &["fmt", "--version"], "run `rustup component add rustfmt`"),
+    ("cargo", &["clippy", "--version"], "run `rustup component add clippy`"),
 ];
 
 /// Fails with every missing program at once. The optional ones only change how a step is done.
@@ -39,27 +27,9 @@ pub(crate) fn check() -> Outcome {
         })
         .map(|(_, _, remedy)| *remedy)
         .collect();
-    println!(
-        "cargo-nextest: {}",
-        if has_nextest() {
-            "yes"
-        } else {
-            "no, using cargo test"
-        }
-    );
-    println!(
-        "cargo-deny: {}",
-        if has_deny() {
-            "yes"
-        } else {
-            "no, using our own check"
-        }
-    );
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(missing.join("; "))
-    }
+    println!("cargo-nextest: {}", if has_nextest() { "yes" } else { "no, using cargo test" });
+    println!("cargo-deny: {}", if has_deny() { "yes" } else { "no, using our own check" });
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
 }
 
 pub(crate) fn has_nextest() -> bool {

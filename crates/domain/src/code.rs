@@ -78,7 +78,7 @@ codes! {
     SignalMalformed = "signal.malformed", Malformed, "The body is no JSON object that can be read.";
     SignalUnknownAction = "signal.unknown_action", Malformed, "The action is none of BUY, SELL, EXIT.";
     SignalField = "signal.field", Malformed, "A field has a value that is not allowed.";
-    SignalExitSize = "signal.exit_size", Malformed, "EXIT_n needs a whole number from 1 to 100.";
+    SignalExitSize = "signal.exit_size", Malformed, "`EXIT_n` needs a whole number from 1 to 100.";
     SignalStale = "signal.stale", Refused, "The signal was sent too long ago for an entry.";
     SignalOutOfOrder = "signal.out_of_order", Refused, "The exit is older than an entry that was accepted after it.";
     DuplicateIdConflict = "duplicate.id_conflict", Refused, "The same id came with another body.";

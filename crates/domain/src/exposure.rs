@@ -29,13 +29,10 @@ pub struct Exposure {
 }
 
 impl Exposure {
-    /// The position when everything live has filled (S1).
+    /// The position when everything live has filled (S1). An exit takes away at most what there
+    /// is of its side: it may be larger for a while, when its entry came to less than expected.
     pub fn projected(&self) -> Quantity {
-        self.quantity
-            .saturating_plus(self.entry_buy)
-            .saturating_plus(self.exit_buy)
-            .saturating_minus(self.entry_sell)
-            .saturating_minus(self.exit_sell)
+        self.closable(Side::Sell).saturating_minus(self.closable(Side::Buy))
     }
 
     /// The largest long position that live orders can lead to.
@@ -116,14 +113,14 @@ impl Exposure {
     ) -> Option<()> {
         let signed = side.signed(quantity);
         let after = self.quantity.plus(signed)?;
-        let same_way = self.quantity.is_zero()
-            || (self.quantity.is_positive() == signed.is_positive());
+        let same_way =
+            self.quantity.is_zero() || (self.quantity.is_positive() == signed.is_positive());
         let (average, realized) = if same_way {
             let cost = self.average_price.units_times(self.quantity.magnitude())?;
             let added = price.units_times(quantity)?;
             let total = cost.checked_add(added)?;
-            let size = i128::from(after.magnitude().units());
-            let average = total.checked_div(size).and_then(|units| i64::try_from(units).ok())?;
+            let holding = i128::from(after.magnitude().units());
+            let average = total.checked_div(holding).and_then(|units| i64::try_from(units).ok())?;
             (Price::from_units(average), self.realized)
         } else {
             let closed = quantity.min(self.quantity.magnitude());
@@ -174,13 +171,19 @@ mod tests {
         fill(&mut exposure, Side::Buy, "2", "110");
         assert_eq!(exposure.average_price.to_string(), "105");
         fill(&mut exposure, Side::Sell, "1", "115");
-        assert_eq!((exposure.quantity.to_string(), exposure.realized.to_string()), ("3".into(), "10".into()));
+        assert_eq!(
+            (exposure.quantity.to_string(), exposure.realized.to_string()),
+            ("3".into(), "10".into())
+        );
         fill(&mut exposure, Side::Sell, "4", "100");
         assert_eq!(exposure.quantity.to_string(), "-1");
         assert_eq!(exposure.average_price.to_string(), "100");
         assert_eq!(exposure.realized.to_string(), "-5");
         fill(&mut exposure, Side::Buy, "1", "90");
-        assert_eq!((exposure.average_price, exposure.realized.to_string()), (Price::ZERO, "5".into()));
+        assert_eq!(
+            (exposure.average_price, exposure.realized.to_string()),
+            (Price::ZERO, "5".into())
+        );
     }
 
     proptest! {

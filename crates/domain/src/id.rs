@@ -67,9 +67,9 @@ impl<K> Id<K> {
     pub fn new(at: Timestamp, random: [u8; 10]) -> Self {
         let millis = u64::try_from(at.unix_micros() / 1_000).unwrap_or(0) & 0xffff_ffff_ffff;
         let mut bytes = [0_u8; 16];
-        for (slot, byte) in bytes.iter_mut().zip(
-            millis.to_be_bytes().into_iter().skip(2).chain(random),
-        ) {
+        for (slot, byte) in
+            bytes.iter_mut().zip(millis.to_be_bytes().into_iter().skip(2).chain(random))
+        {
             *slot = byte;
         }
         Self::from_bytes(bytes)
@@ -137,8 +137,7 @@ impl<K: Kind> FromStr for Id<K> {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let bare =
-            text.strip_prefix(K::PREFIX).ok_or(IdError { expected_prefix: K::PREFIX })?;
+        let bare = text.strip_prefix(K::PREFIX).ok_or(IdError { expected_prefix: K::PREFIX })?;
         Self::from_bare_text(bare)
     }
 }
@@ -226,7 +225,7 @@ mod tests {
 
         #[test]
         fn garbage_is_refused_without_panic(text in ".{0,40}") {
-            let _ = text.parse::<Id<Account>>();
+            let _parsed = text.parse::<Id<Account>>();
         }
     }
 }

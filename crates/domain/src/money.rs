@@ -323,9 +323,16 @@ mod tests {
 
     #[test]
     fn reads_and_prints() {
-        for (text, printed) in [("1", "1"), ("1.50", "1.5"), ("-0.00000001", "-0.00000001"),
-            ("1e3", "1000"), ("2.5E-1", "0.25"), ("0.000000010", "0.00000001"), ("-0", "0"),
-            ("92233720368.54775807", "92233720368.54775807")] {
+        for (text, printed) in [
+            ("1", "1"),
+            ("1.50", "1.5"),
+            ("-0.00000001", "-0.00000001"),
+            ("1e3", "1000"),
+            ("2.5E-1", "0.25"),
+            ("0.000000010", "0.00000001"),
+            ("-0", "0"),
+            ("92233720368.54775807", "92233720368.54775807"),
+        ] {
             assert_eq!(quantity(text).to_string(), printed, "{text}");
         }
     }
@@ -333,11 +340,24 @@ mod tests {
     #[test]
     fn refuses_what_is_no_number() {
         use NumberError::{Malformed, TooFine, TooLarge};
-        for (text, error) in [("", Malformed), ("NaN", Malformed), ("Infinity", Malformed),
-            ("1,5", Malformed), (".5", Malformed), ("5.", Malformed), ("+1", Malformed),
-            ("1e", Malformed), ("0x10", Malformed), ("1 ", Malformed), ("0.000000001", TooFine),
-            ("1e-9", TooFine), ("1e30", TooLarge), ("92233720369", TooLarge),
-            ("1e99999999999999999999", TooLarge), ("1e-400", TooFine)] {
+        for (text, error) in [
+            ("", Malformed),
+            ("NaN", Malformed),
+            ("Infinity", Malformed),
+            ("1,5", Malformed),
+            (".5", Malformed),
+            ("5.", Malformed),
+            ("+1", Malformed),
+            ("1e", Malformed),
+            ("0x10", Malformed),
+            ("1 ", Malformed),
+            ("0.000000001", TooFine),
+            ("1e-9", TooFine),
+            ("1e30", TooLarge),
+            ("92233720369", TooLarge),
+            ("1e99999999999999999999", TooLarge),
+            ("1e-400", TooFine),
+        ] {
             assert_eq!(text.parse::<Quantity>(), Err(error), "{text}");
         }
     }
@@ -379,7 +399,7 @@ mod tests {
 
         #[test]
         fn garbage_is_refused_without_panic(text in ".{0,70}") {
-            let _ = text.parse::<Price>();
+            let _parsed = text.parse::<Price>();
         }
     }
 }

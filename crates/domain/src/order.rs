@@ -205,10 +205,9 @@ pub const fn after(state: OrderState, event: OrderEvent) -> Option<OrderState> {
         (S::PartiallyFilled, E::Acknowledge) => Some(S::PartiallyFilled),
         (S::Sending | S::Unknown | S::Working, E::Reject) => Some(S::Rejected),
         (S::Sending | S::Unknown, E::Unheard) => Some(S::Unknown),
-        (
-            S::Sending | S::Unknown | S::Working | S::PartiallyFilled,
-            E::PartialFill,
-        ) => Some(S::PartiallyFilled),
+        (S::Sending | S::Unknown | S::Working | S::PartiallyFilled, E::PartialFill) => {
+            Some(S::PartiallyFilled)
+        }
         (S::Canceled, E::PartialFill) => Some(S::Canceled),
         (S::Expired, E::PartialFill) => Some(S::Expired),
         (
@@ -221,14 +220,12 @@ pub const fn after(state: OrderState, event: OrderEvent) -> Option<OrderState> {
             | S::Rejected,
             E::FinalFill,
         ) => Some(S::Filled),
-        (
-            S::Accepted | S::Sending | S::Unknown | S::Working | S::PartiallyFilled,
-            E::Cancel,
-        ) => Some(S::Canceled),
-        (
-            S::Accepted | S::Sending | S::Unknown | S::Working | S::PartiallyFilled,
-            E::Expire,
-        ) => Some(S::Expired),
+        (S::Accepted | S::Sending | S::Unknown | S::Working | S::PartiallyFilled, E::Cancel) => {
+            Some(S::Canceled)
+        }
+        (S::Accepted | S::Sending | S::Unknown | S::Working | S::PartiallyFilled, E::Expire) => {
+            Some(S::Expired)
+        }
         (
             S::Accepted | S::Filled | S::Refused,
             E::Acknowledge | E::Reject | E::Unheard | E::PartialFill | E::FinalFill,
@@ -314,6 +311,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     /// The whole table, so that a change to it is seen as a whole.
     #[test]
@@ -322,7 +320,7 @@ mod tests {
         for state in OrderState::ALL {
             for event in OrderEvent::ALL {
                 if let Some(next) = after(*state, *event) {
-                    table.push_str(&format!("{state} {event:?} {next}\n"));
+                    writeln!(table, "{state} {event:?} {next}").unwrap();
                 }
             }
         }

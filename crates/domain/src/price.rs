@@ -33,7 +33,7 @@ impl Reference {
     /// A quote may be this old.
     pub const QUOTE_AGE_MAX: Duration = Duration::from_secs(2);
     /// A last trade may be this old.
-    pub const LAST_AGE_MAX: Duration = Duration::from_secs(60);
+    pub const LAST_AGE_MAX: Duration = Duration::from_mins(1);
 
     /// The price to measure against: the middle of a quote at most 2 s old, else a trade at most
     /// 60 s old, else nothing.
@@ -46,7 +46,8 @@ impl Reference {
             let half = ask.units().checked_sub(bid.units())?.checked_div(2)?;
             return Some(Price::from_units(bid.units().checked_add(half)?));
         }
-        let traded = self.last.filter(|(price, at)| fresh(*at, Self::LAST_AGE_MAX) && price.is_positive());
+        let traded =
+            self.last.filter(|(price, at)| fresh(*at, Self::LAST_AGE_MAX) && price.is_positive());
         traded.map(|(price, _)| price)
     }
 }

@@ -206,7 +206,8 @@ fn position(intent: &Intent, context: &Context<'_>) -> Verdict {
 
 fn orders_per_minute(context: &Context<'_>) -> Verdict {
     let limit = required(context.limits.max_orders_per_minute, LimitName::MaxOrdersPerMinute)?;
-    let orders = context.orders_last_minute.checked_add(1).and_then(|orders| orders.try_into().ok());
+    let orders =
+        context.orders_last_minute.checked_add(1).and_then(|orders| orders.try_into().ok());
     let orders = orders
         .and_then(Quantity::from_whole)
         .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
@@ -223,10 +224,7 @@ fn required(limit: Option<i64>, name: LimitName) -> Result<i64, Refusal> {
 }
 
 fn reference_price(context: &Context<'_>) -> Result<Price, Refusal> {
-    context
-        .reference
-        .price(context.now)
-        .ok_or_else(|| Refusal::plain(Code::RiskReferenceStale))
+    context.reference.price(context.now).ok_or_else(|| Refusal::plain(Code::RiskReferenceStale))
 }
 
 fn compare<T: PartialOrd + std::fmt::Display>(code: Code, input: T, limit: T) -> Verdict {

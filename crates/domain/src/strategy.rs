@@ -135,9 +135,9 @@ impl Strategy {
     /// The symbol this signal is about.
     pub fn symbol_for(&self, signal: &Signal) -> Result<Symbol, Refusal> {
         match (self.symbol_source, signal.ticker_symbol()) {
-            (SymbolSource::Payload, Some(ticker)) => ticker
-                .parse()
-                .map_err(|_| Refusal::because(Code::StrategySymbol, format!("{ticker} is no symbol."))),
+            (SymbolSource::Payload, Some(ticker)) => ticker.parse().map_err(|_| {
+                Refusal::because(Code::StrategySymbol, format!("{ticker} is no symbol."))
+            }),
             _ => Ok(self.symbol.clone()),
         }
     }
@@ -155,8 +155,24 @@ impl Strategy {
         if self.state == StrategyState::Off {
             return Decision::Refuse(Refusal::plain(Code::StrategyOff));
         }
+        match self.answer(signal, exposure, instrument, removed_entries) {
+            // A skip or refusal would leave in place what was taken back (S2, S5).
+            Decision::Skip(_) | Decision::Refuse(_) if removed_entries == RemovedEntries::Some => {
+                Decision::Trade(Vec::new())
+            }
+            decision => decision,
+        }
+    }
+
+    fn answer(
+        &self,
+        signal: &Signal,
+        exposure: &Exposure,
+        instrument: &Instrument,
+        removed_entries: RemovedEntries,
+    ) -> Decision {
         if signal.is_exit() {
-            return self.exit(signal, exposure, instrument, removed_entries);
+            return self.exit(signal, exposure, instrument);
         }
         let side = if signal.action == Action::Buy { Side::Buy } else { Side::Sell };
         let projected = side.signed(exposure.projected());
@@ -222,13 +238,7 @@ impl Strategy {
         Decision::Trade(intents)
     }
 
-    fn exit(
-        &self,
-        signal: &Signal,
-        exposure: &Exposure,
-        instrument: &Instrument,
-        removed_entries: RemovedEntries,
-    ) -> Decision {
+    fn exit(&self, signal: &Signal, exposure: &Exposure, instrument: &Instrument) -> Decision {
         let (of_long, of_short) = (exposure.closable(Side::Sell), exposure.closable(Side::Buy));
         let side = match signal.action {
             Action::Exit if of_short > of_long => Side::Buy,
@@ -243,7 +253,7 @@ impl Strategy {
                 Action::Sell => exposure.entry_buy.is_positive(),
                 Action::Buy => exposure.entry_sell.is_positive(),
             };
-            if removed_entries == RemovedEntries::Some || entry_live {
+            if entry_live {
                 return Decision::Trade(Vec::new());
             }
             let other_side = exposure.closable(side.opposite()).is_positive();

@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 /// Which forms of credential a webhook takes (C4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four forms, each on or off")]
 pub struct CredentialForms {
     /// `?secret=` in the query.
     pub query: bool,

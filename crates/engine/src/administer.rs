@@ -53,15 +53,21 @@ impl From<NotWritten> for CommandError {
 impl Engine {
     /// Carries a command out; the answer is the API's object.
     pub async fn execute(&self, command: Command, actor: &Actor) -> Result<Value, CommandError> {
+        // One command's future is as large as the largest; callers need not carry it inline.
+        Box::pin(self.carry_out(command, actor)).await
+    }
+
+    async fn carry_out(&self, command: Command, actor: &Actor) -> Result<Value, CommandError> {
         let org = self.org()?;
         let shared = &self.parts;
         let directory = shared.directory.load_full();
         match command {
             Command::WebhookCreate(new) => self.create_webhook(org, new, actor).await,
-            Command::WebhookList => list(
-                directory.doors.values().filter(|door| door.webhook.org_id == org),
-                |door| webhook_view(shared, door),
-            ),
+            Command::WebhookList => {
+                list(directory.doors.values().filter(|door| door.webhook.org_id == org), |door| {
+                    webhook_view(shared, door)
+                })
+            }
             Command::WebhookShow(ById { id }) => {
                 let id = parse_id(&id)?;
                 let door = directory.doors.get(&id).filter(|door| door.webhook.org_id == org);
@@ -102,9 +108,7 @@ impl Engine {
                 list(directory.halts.iter().filter(own), halt_view)
             }
             Command::SignalList(paging) => to_value(&self.signal_page(org, &paging).await?),
-            Command::SignalShow(ById { id }) => {
-                to_value(&self.signal(org, parse_id(&id)?).await?)
-            }
+            Command::SignalShow(ById { id }) => to_value(&self.signal(org, parse_id(&id)?).await?),
             Command::SignalReplay(ById { id }) => {
                 to_value(&self.replay(org, parse_id(&id)?).await?)
             }
@@ -193,8 +197,7 @@ impl Engine {
         let held = exposures::of_account(&self.parts.store, strategy.account_id).await;
         let held = held.map_err(|error| away(&error))?;
         let open = held.iter().any(|(place, exposure)| {
-            place.strategy_id == id
-                && (!exposure.quantity.is_zero() || exposure.has_live_entry())
+            place.strategy_id == id && (!exposure.quantity.is_zero() || exposure.has_live_entry())
         });
         let state = if open { StrategyState::ExitsOnly } else { StrategyState::Off };
         let payload = json!({ "state": state });
@@ -229,8 +232,7 @@ impl Engine {
 
     async fn set_paper_price(&self, price: PaperPrice) -> Result<Value, CommandError> {
         let desk = self.parts.desk.as_ref().ok_or(CommandError::NotFound)?;
-        let symbol: Symbol =
-            price.symbol.parse().map_err(|error| invalid("symbol", &error))?;
+        let symbol: Symbol = price.symbol.parse().map_err(|error| invalid("symbol", &error))?;
         let market_open = match price.market.as_deref() {
             None | Some("open") => true,
             Some("closed") => false,
@@ -293,9 +295,10 @@ impl Engine {
         })
         .await?;
         let directory = self.parts.directory.load_full();
-        let found = directory.limits.iter().find(|limit| {
-            limit.org_id == org && limit.scope == scope && limit.name == new.name
-        });
+        let found = directory
+            .limits
+            .iter()
+            .find(|limit| limit.org_id == org && limit.scope == scope && limit.name == new.name);
         one(found.map(limit_view))
     }
 

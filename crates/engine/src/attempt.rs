@@ -159,17 +159,16 @@ fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
         .filter(|other| other.id != order.id && other.purpose == Purpose::Exit)
         .filter(|other| other.side == order.side && other.state != OrderState::Accepted)
         .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
-    let unresolved = live.iter().any(|other| {
-        other.purpose == Purpose::Entry && other.state != OrderState::Accepted
-    });
+    let unresolved = live
+        .iter()
+        .any(|other| other.purpose == Purpose::Entry && other.state != OrderState::Accepted);
     // An entry on the exit's own side may have filled already, and taken what the journal holds.
     let taken = live
         .iter()
         .filter(|other| other.purpose == Purpose::Entry && other.side == order.side)
         .filter(|other| other.state != OrderState::Accepted)
         .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
-    let closable =
-        held.saturating_minus(under_way).saturating_minus(taken).max(Quantity::ZERO);
+    let closable = held.saturating_minus(under_way).saturating_minus(taken).max(Quantity::ZERO);
     if closable >= order.quantity {
         return Fit::Go;
     }
@@ -227,8 +226,12 @@ pub(crate) async fn learn(
     cursor: Option<&(Id<id::Account>, String)>,
     effects: &mut Effects,
 ) -> Result<(), Error> {
-    let ids: Vec<_> =
-        learned.iter().map(|(id, _)| *id).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    let ids: Vec<_> = learned
+        .iter()
+        .map(|(id, _)| *id)
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
     // Account rows are locked before order rows, so the orders are read twice: once to know their
     // accounts, then under lock.
     let mut scope = Scope::default();
@@ -389,9 +392,10 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
         return;
     }
     match state {
-        BrokerOrderState::Working | BrokerOrderState::PartiallyFilled => {}
-        // Its fills say so themselves; without them it stays live and is asked about again.
-        BrokerOrderState::Filled => {}
+        // Of a filled one its fills say so; without them it stays live and is asked about again.
+        BrokerOrderState::Working
+        | BrokerOrderState::PartiallyFilled
+        | BrokerOrderState::Filled => {}
         BrokerOrderState::Canceled => {
             let code = order.cancel_requested.then_some(Code::OrderCanceled);
             book.advance(order, OrderEvent::Cancel, code);
@@ -420,9 +424,8 @@ fn fold(
     let known = rows.len();
     for execution in fills {
         let key = (order.account_id, execution.broker_fill_id.clone());
-        let told_before = rows.iter().any(|row| {
-            row.account_id == key.0 && row.broker_fill_id == key.1
-        });
+        let told_before =
+            rows.iter().any(|row| row.account_id == key.0 && row.broker_fill_id == key.1);
         if !new.contains(&key) || told_before {
             continue;
         }
@@ -493,7 +496,8 @@ const ONE: Quantity = Quantity::from_units(100_000_000);
 fn average(order: &Order, execution: &Execution) -> Option<Price> {
     let before = order.average_price.unwrap_or(Price::ZERO);
     let old = i128::from(before.units()).checked_mul(i128::from(order.filled_quantity.units()))?;
-    let add = i128::from(execution.price.units()).checked_mul(i128::from(execution.quantity.units()))?;
+    let add =
+        i128::from(execution.price.units()).checked_mul(i128::from(execution.quantity.units()))?;
     let size = i128::from(order.filled_quantity.units())
         .checked_add(i128::from(execution.quantity.units()))?;
     let units = old.checked_add(add)?.checked_div(size)?;

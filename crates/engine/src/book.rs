@@ -99,8 +99,13 @@ impl Book {
     ) -> Result<Self, Error> {
         let now = shared.environment.now();
         let directory = shared.directory.load();
-        let orgs: Vec<_> =
-            scope.accounts.iter().map(|(org, _)| *org).collect::<BTreeSet<_>>().into_iter().collect();
+        let orgs: Vec<_> = scope
+            .accounts
+            .iter()
+            .map(|(org, _)| *org)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         let versions = rows::lock_organizations(tx, &orgs, Lock::Share).await?;
         let ids: Vec<_> =
             scope.accounts.iter().map(|(_, id)| *id).collect::<BTreeSet<_>>().into_iter().collect();
@@ -111,9 +116,10 @@ impl Book {
             .filter(|(org, _)| orgs.contains(org))
             .map(|(org, book)| (*org, book.clone()))
             .collect();
-        let current = orgs.iter().zip(&versions).all(|(org, version)| {
-            known.get(org).is_some_and(|book| book.version() == *version)
-        });
+        let current = orgs
+            .iter()
+            .zip(&versions)
+            .all(|(org, version)| known.get(org).is_some_and(|book| book.version() == *version));
         let limits = if current {
             known
         } else {
@@ -254,7 +260,9 @@ impl Book {
         }
         if ends && next != OrderState::Filled {
             let (purpose, side, rest) = (order.purpose, order.side, order.remaining());
-            self.change_exposure(&place_of(order), |exposure| exposure.release(purpose, side, rest));
+            self.change_exposure(&place_of(order), |exposure| {
+                exposure.release(purpose, side, rest);
+            });
         }
     }
 

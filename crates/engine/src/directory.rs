@@ -195,7 +195,12 @@ fn door(row: WebhookRow, key: Option<&DataKey>, before: &Directory) -> Result<Do
                 body: has("body"),
                 signature: has("signature"),
             },
-            allow: row.allow.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+            allow: row
+                .allow
+                .split(',')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect(),
             dry_run: row.dry_run,
             rate_per_s: row.rate_per_s,
             max_age_s: row.max_age_s,
@@ -208,11 +213,15 @@ fn door(row: WebhookRow, key: Option<&DataKey>, before: &Directory) -> Result<Do
     })
 }
 
+/// The text is neither an address nor a network.
+#[derive(Debug)]
+pub(crate) struct NotANetwork;
+
 /// Reads an address or a network in CIDR form, v4 or v6.
-pub(crate) fn parse_network(text: &str) -> Result<IpNet, ()> {
+pub(crate) fn parse_network(text: &str) -> Result<IpNet, NotANetwork> {
     let text = text.trim();
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map(|net| net.trunc())
-        .map_err(|_| ())
+        .map_err(|_| NotANetwork)
 }

@@ -4,9 +4,10 @@
 //! entries in their order (S2, S4). What was called and not heard is asked for, never sent again
 //! (C7). The dispatcher owns no durable state: everything it knows it can read again.
 
+mod doubt;
+
 use crate::Shared;
 use crate::attempt::{self, Attempt, Learned};
-use crate::book::Severity;
 use crate::journal::{NotWritten, Notice, Urgency};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tradewarden_broker::port::{
-    Broker, BrokerAccount, Cancellation, Lookup, OrderName, PlaceOrder, Placement, ReduceOnly,
+    Broker, BrokerAccount, Cancellation, Lookup, PlaceOrder, Placement, ReduceOnly,
 };
 use tradewarden_domain::account::Account;
 use tradewarden_domain::halt::{self, Halt, HaltSubject};
@@ -39,6 +40,7 @@ const UNKNOWN_ALERT_AFTER: Duration = Duration::from_secs(10);
 type Pair = (Id<id::Account>, Symbol);
 
 /// An order that may still change, and what is being done about it.
+#[expect(clippy::struct_excessive_bools, reason = "what is known of an order is independent")]
 struct Tracked {
     order: Order,
     /// A transaction or a call about it is under way.
@@ -143,6 +145,10 @@ impl Dispatcher {
             Some(tracked) if tracked.order.updated_at > order.updated_at => {}
             Some(tracked) => {
                 tracked.recovered &= order.state != OrderState::Working;
+                if order.cancel_requested && !tracked.order.cancel_requested {
+                    // A cancel comes before everything else and waits for no question (S2).
+                    tracked.retry_at = None;
+                }
                 tracked.order = order;
             }
             None => {
@@ -292,7 +298,7 @@ impl Dispatcher {
             let order = tracked.order.clone();
             let waiting = order.state == OrderState::Accepted || tracked.never_left;
             if !waiting {
-                self.look_after(order, now);
+                self.look_after(&order, now);
                 continue;
             }
             let overdue = order.send_by.is_some_and(|by| by < now) || order.cancel_requested;
@@ -307,52 +313,10 @@ impl Dispatcher {
             };
             if may_go || overdue {
                 exit_under_way |= order.purpose == Purpose::Exit;
-                entries_under_way = entries_under_way
-                    .saturating_add(usize::from(order.purpose == Purpose::Entry));
+                entries_under_way =
+                    entries_under_way.saturating_add(usize::from(order.purpose == Purpose::Entry));
                 wanted.push(order);
             }
-        }
-    }
-
-    /// An order that has left: cancel it if that was asked for, ask for it if it was not heard of.
-    fn look_after(&mut self, order: Order, now: Timestamp) {
-        let Some((broker, account)) = self.broker(&order) else { return };
-        let name = OrderName {
-            account: BrokerAccount::new(&account.broker_account),
-            client_order_id: order.client_order_id(),
-            symbol: order.symbol.clone(),
-            broker_order_id: order.broker_order_id.clone(),
-        };
-        let lost = matches!(order.state, OrderState::Sending | OrderState::Unknown);
-        let Some(tracked) = self.orders.get_mut(&order.id) else { return };
-        if lost {
-            if !tracked.alerted && order.created_at.plus(UNKNOWN_ALERT_AFTER) < now {
-                tracked.alerted = true;
-                let (shared, org, id) = (Arc::clone(&self.shared), order.org_id, order.id);
-                self.under_way.spawn(async move {
-                    let detail = "What became of the order has been unknown for 10 s.".to_owned();
-                    let (code, subject) = ("order.unknown", id.to_string());
-                    shared.tell(org, code, Severity::Critical, subject, detail).await;
-                    Done::Told
-                });
-            }
-            // Before that the broker may still accept it, and "absent" would prove nothing.
-            if order.attempt_until.is_some_and(|until| until >= now) {
-                return;
-            }
-            tracked.busy = true;
-            self.under_way
-                .spawn(async move { Done::Found(order.id, now, broker.find(name).await) });
-        } else if order.cancel_requested {
-            tracked.busy = true;
-            self.under_way
-                .spawn(async move { Done::Canceled(order.id, broker.cancel(name).await) });
-        } else if order.updated_at.plus(RESYNC_EVERY) < now {
-            // A working order may have ended at the broker by itself.
-            tracked.busy = true;
-            tracked.retry_at = Some(now.plus(RESYNC_EVERY));
-            self.under_way
-                .spawn(async move { Done::Found(order.id, now, broker.find(name).await) });
         }
     }
 
@@ -507,73 +471,6 @@ impl Dispatcher {
         told
     }
 
-    fn canceled(&mut self, id: Id<id::Order>, cancellation: &Cancellation) {
-        let now = self.shared.environment.now();
-        if let Some(tracked) = self.orders.get_mut(&id) {
-            // What a cancel really did, the order's own state at the broker tells.
-            tracked.order.updated_at = Timestamp::default();
-            tracked.order.cancel_requested = false;
-        }
-        if let Cancellation::Unknown { why } = cancellation {
-            tracing::warn!(order.id = %id, why, "a cancel was not heard; it is asked for again");
-            self.release(id, Some(now.plus(RETRY_AFTER)));
-            return;
-        }
-        self.release(id, None);
-    }
-
-    fn found(&mut self, id: Id<id::Order>, asked_at: Timestamp, lookup: Lookup) {
-        let now = self.shared.environment.now();
-        let Some(tracked) = self.orders.get_mut(&id) else { return };
-        match lookup {
-            Lookup::Found(there) => {
-                tracked.recovered = false;
-                let order = &tracked.order;
-                let news = matches!(order.state, OrderState::Sending | OrderState::Unknown)
-                    || !there.state.is_live();
-                if there.filled_quantity > order.filled_quantity {
-                    self.shared.watch_fills(order.account_id);
-                }
-                if news {
-                    let stands = Learned::Stands {
-                        state: there.state,
-                        broker_order_id: there.broker_order_id,
-                        filled: there.filled_quantity,
-                    };
-                    tracked.retry_at = Some(now.plus(RETRY_AFTER));
-                    self.learned.push((id, stands));
-                } else {
-                    self.release(id, Some(now.plus(RESYNC_EVERY)));
-                }
-            }
-            Lookup::Absent if is_lost(&tracked.order) => {
-                tracked.absences = tracked.absences.saturating_add(1);
-                let absences = tracked.absences;
-                let order = tracked.order.clone();
-                if self.proves_absence(&order, absences, asked_at) {
-                    self.learned.push((id, Learned::Absent));
-                } else {
-                    self.release(id, Some(now.plus(RETRY_AFTER)));
-                }
-            }
-            Lookup::Absent => self.release(id, Some(now.plus(RESYNC_EVERY))),
-            Lookup::Unheard { why } => {
-                tracing::warn!(order.id = %id, why, "the broker did not say how an order stands");
-                self.release(id, Some(now.plus(RETRY_AFTER)));
-            }
-        }
-    }
-
-    /// "Not found" proves absence if it was asked for once the attempt was void at the broker and
-    /// its look-ups had settled; where it proves less, twice.
-    fn proves_absence(&self, order: &Order, absences: u32, asked_at: Timestamp) -> bool {
-        let Some((broker, _)) = self.broker(order) else { return false };
-        let capabilities = broker.capabilities();
-        let void_at = order.attempt_until.unwrap_or(order.updated_at);
-        let settled = void_at.plus(capabilities.find_settles_after) < asked_at;
-        settled && (capabilities.find_is_authoritative_after_expiry || absences >= 2)
-    }
-
     fn resynced(&mut self, read: Result<Vec<Order>, tradewarden_store::Error>) {
         self.resyncing = false;
         let now = self.shared.environment.now();
@@ -600,21 +497,14 @@ impl Dispatcher {
 /// The halts to heed before the calls: those of memory, which this node's own halts enter at their
 /// commit; or, when more than 10 ms have passed since the attempts' commit, those of the database,
 /// so that no first byte leaves later than that after a halt (C11).
-async fn halts_now(
-    shared: &Shared,
-    attempts: &[Attempt],
-) -> Result<Arc<Vec<Halt>>, NotWritten> {
+async fn halts_now(shared: &Shared, attempts: &[Attempt]) -> Result<Arc<Vec<Halt>>, NotWritten> {
     let now = shared.environment.now();
-    let stale = attempts.iter().any(|attempt| {
-        matches!(attempt, Attempt::Send(order) if attempt::is_stale(order, now))
-    });
+    let stale = attempts
+        .iter()
+        .any(|attempt| matches!(attempt, Attempt::Send(order) if attempt::is_stale(order, now)));
     if !stale {
         return Ok(shared.halts.load_full());
     }
     let read = rows::halts(&shared.store).await;
     read.map(Arc::new).map_err(|error| NotWritten(error.to_string()))
-}
-
-const fn is_lost(order: &Order) -> bool {
-    matches!(order.state, OrderState::Sending | OrderState::Unknown)
 }

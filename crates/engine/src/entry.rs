@@ -38,15 +38,7 @@ pub(crate) fn entry<K: Kind>(
     let payload = bounded(payload);
     let commitment = hex_encode(commit(&salt, payload.as_bytes()).as_bytes());
     let object_text = object.to_string();
-    let leaf = Leaf {
-        at,
-        commitment: &commitment,
-        event,
-        id,
-        object: &object_text,
-        org,
-        v: 1,
-    };
+    let leaf = Leaf { at, commitment: &commitment, event, id, object: &object_text, org, v: 1 };
     // Writing strings and a number to JSON cannot fail.
     let leaf = serde_json::to_string(&leaf).unwrap_or_default();
     Entry {

@@ -62,7 +62,7 @@ pub enum Received {
     /// One answer for an unknown token, a missing and a wrong secret.
     Unauthenticated,
     /// It is stored; this came of it.
-    Answer(SignalAnswer),
+    Answer(Box<SignalAnswer>),
     /// It could not be made durable; sending it again is safe.
     Unavailable(Code),
 }
@@ -158,15 +158,18 @@ pub struct SignalAnswer {
     pub delivery: Delivery,
 }
 
+/// A body by its webhook and hash, and when it was received.
+type UndeliveredBody = (Id<id::Webhook>, [u8; 32], Timestamp);
+
 /// Bodies whose answer did not reach the sender, newest last (S15): what comes again without an id
 /// within a minute is the same.
 #[derive(Default)]
 pub(crate) struct Undelivered {
-    bodies: Mutex<Vec<(Id<id::Webhook>, [u8; 32], Timestamp)>>,
+    bodies: Mutex<Vec<UndeliveredBody>>,
 }
 
 const UNDELIVERED_MAX: usize = 10_000;
-const UNDELIVERED_SPAN: Duration = Duration::from_secs(60);
+const UNDELIVERED_SPAN: Duration = Duration::from_mins(1);
 
 impl Undelivered {
     fn add(&self, webhook: Id<id::Webhook>, body: [u8; 32], at: Timestamp) {
@@ -187,7 +190,7 @@ impl Undelivered {
 
 /// Dropping it says that the answer did not reach the sender.
 pub struct Delivery {
-    pending: Option<(Arc<Undelivered>, Id<id::Webhook>, [u8; 32], Timestamp)>,
+    pending: Option<(Arc<Undelivered>, UndeliveredBody)>,
 }
 
 impl Delivery {
@@ -199,7 +202,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some((undelivered, webhook, body, at)) = self.pending.take() {
+        if let Some((undelivered, (webhook, body, at))) = self.pending.take() {
             undelivered.add(webhook, body, at);
         }
     }
@@ -245,11 +248,11 @@ impl Engine {
             trace,
         };
         let delivery = Delivery {
-            pending: Some((Arc::clone(undelivered), webhook_id, body_sha256, received_at)),
+            pending: Some((Arc::clone(undelivered), (webhook_id, body_sha256, received_at))),
         };
         match self.parts.journal.signal(work).await {
             Err(code) => Received::Unavailable(code),
-            Ok(outcome) => Received::Answer(SignalAnswer {
+            Ok(outcome) => Received::Answer(Box::new(SignalAnswer {
                 signal_id: outcome.signal_id,
                 status: outcome.status,
                 code: outcome.code,
@@ -261,7 +264,7 @@ impl Engine {
                 limit: outcome.limit,
                 retry_after_s: outcome.retry_after_s,
                 delivery,
-            }),
+            })),
         }
     }
 }
@@ -303,7 +306,10 @@ fn authenticate(door: Option<&Door>, raw: &RawSignal, body: &Body, now: Timestam
     let forms = door.map(|door| door.webhook.forms);
     let presented = [
         (raw.query_secret.as_ref().map(|secret| secret.0.expose()), forms.is_some_and(|f| f.query)),
-        (raw.header_secret.as_ref().map(|secret| secret.0.expose()), forms.is_some_and(|f| f.header)),
+        (
+            raw.header_secret.as_ref().map(|secret| secret.0.expose()),
+            forms.is_some_and(|f| f.header),
+        ),
         (body.secret.as_ref().map(signal::BodySecret::expose), forms.is_some_and(|f| f.body)),
     ];
     let (mut proofs, mut failures) = (0_u8, 0_u8);

@@ -178,10 +178,7 @@ impl Journal {
         let (reply, answer) = oneshot::channel();
         let step = StepOf { change, answer: None, reply };
         let closed = || NotWritten("the journal has stopped".to_owned());
-        self.queue
-            .send(Work::Step(Box::new(step), urgency))
-            .await
-            .map_err(|_| closed())?;
+        self.queue.send(Work::Step(Box::new(step), urgency)).await.map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 }

@@ -34,17 +34,18 @@ pub(crate) async fn seal(shared: &Arc<Shared>) -> Result<usize, String> {
     }
 }
 
-async fn seal_in(
-    tx: &mut Tx<'_>,
-    shared: &Shared,
-) -> Result<Option<(usize, Published)>, Error> {
+async fn seal_in(tx: &mut Tx<'_>, shared: &Shared) -> Result<Option<(usize, Published)>, Error> {
     let queued = audit::drain(tx, SEAL_MAX).await?;
-    if queued.is_empty() {
-        return Ok(None);
-    }
     let head = audit::ledger_in(tx).await?;
     let head = head.ok_or_else(|| Error::unreadable("the audit log has no head"))?;
     let published = shared.published.load();
+    if queued.is_empty() {
+        // A sealing whose asker was stopped between commit and publication (a clean stop does
+        // that) is published by the next one.
+        let unpublished = head.size > published.size;
+        let head = Published { size: head.size, note: head.checkpoint };
+        return Ok(unpublished.then_some((0, head)));
+    }
     if head.size < published.size {
         return Err(Error::unreadable(format!(
             "the audit log has {} entries and {} were published: the database was set back",
@@ -75,7 +76,8 @@ async fn seal_in(
         .map_err(|error| Error::unreadable(error.to_string()))?;
     let ids: Vec<_> = queued.iter().map(|(id, _)| *id).collect();
     audit::append(tx, head.size, &ids).await?;
-    let rows = written.into_iter().map(|(tile, bytes)| (tile.level(), tile.index(), bytes)).collect();
+    let rows =
+        written.into_iter().map(|(tile, bytes)| (tile.level(), tile.index(), bytes)).collect();
     audit::put_tiles(tx, rows).await?;
     audit::advance(tx, head.size, size, &note, shared.environment.now()).await?;
     Ok(Some((ids.len(), Published { size, note })))
@@ -162,7 +164,10 @@ pub struct Verification {
 
 /// Reads the whole log and checks it: every leaf is the entry that was sealed, every payload is the
 /// one its leaf commits to, the tiles are those of the leaves, and the root is the signed one.
-pub async fn verify(store: &Store, progress: &mut dyn FnMut(u64, u64)) -> Result<Verification, Error> {
+pub async fn verify(
+    store: &Store,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verification, Error> {
     let head = audit::ledger(store).await?;
     let head = head.ok_or_else(|| Error::unreadable("there is no audit log yet"))?;
     let mut verification = Verification {
@@ -197,14 +202,21 @@ pub async fn verify(store: &Store, progress: &mut dyn FnMut(u64, u64)) -> Result
                 problem(format!("entry {expected}: {text}"));
             }
         }
-        if entries.len() != hashes.len() || u64::try_from(hashes.len()).ok() != end.checked_sub(start)
+        if entries.len() != hashes.len()
+            || u64::try_from(hashes.len()).ok() != end.checked_sub(start)
         {
             problem(format!("entries {start} to {end} are not all there"));
         }
         let stored = audit::tile(store, 0, start / 256).await?.unwrap_or_default();
-        let computed: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-        if !stored.starts_with(&computed) {
-            problem(format!("the tile of entries {start} to {end} is another one"));
+        let mut sealed = stored.chunks_exact(32);
+        for (place, hash) in (start..end).zip(&hashes) {
+            match sealed.next() {
+                Some(sealed) if sealed == hash.as_bytes() => {}
+                Some(_) => {
+                    problem(format!("entry {place}: its leaf is not the one that was sealed"));
+                }
+                None => problem(format!("entry {place}: the tile of its hash ends before it")),
+            }
         }
         start = end;
         progress(start, head.size);
@@ -215,7 +227,10 @@ pub async fn verify(store: &Store, progress: &mut dyn FnMut(u64, u64)) -> Result
             if checkpoint.size != head.size || checkpoint.root != tree.root() {
                 problem(format!(
                     "the checkpoint states {} entries and root {}, the log has {} and {}",
-                    checkpoint.size, checkpoint.root, tree.size(), tree.root()
+                    checkpoint.size,
+                    checkpoint.root,
+                    tree.size(),
+                    tree.root()
                 ));
             }
         }
@@ -244,7 +259,11 @@ fn disagreement(entry: &Placed) -> Option<&'static str> {
 }
 
 /// Begins the log: a new signing key, sealed, and an empty head.
-pub(crate) fn new_head(origin: &str, key: &LedgerKey, sealed: Vec<u8>) -> Result<audit::Ledger, String> {
+pub(crate) fn new_head(
+    origin: &str,
+    key: &LedgerKey,
+    sealed: Vec<u8>,
+) -> Result<audit::Ledger, String> {
     let checkpoint = Checkpoint { origin: origin.to_owned(), size: 0, root: merkle::EMPTY_ROOT };
     Ok(audit::Ledger {
         origin: origin.to_owned(),

@@ -94,12 +94,12 @@ impl Engine {
         let (notices, heard) = mpsc::unbounded_channel();
         let keys = intake_keys(&store, &parts.keyring).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
-        let head = audit::ledger(&store).await?;
-        let head = head.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
-        refuse_older_log(&parts.settings, &ledger_key, head.size)?;
+        let log = audit::ledger(&store).await?;
+        let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
+        refuse_older_log(&parts.settings, &ledger_key, log.size)?;
         let shared = Arc::new(Shared {
             started_at: environment.now(),
-            published: ArcSwap::from_pointee(Published { size: head.size, note: head.checkpoint }),
+            published: ArcSwap::from_pointee(Published { size: log.size, note: log.checkpoint }),
             environment,
             store,
             journal,
@@ -191,8 +191,7 @@ async fn found(
     keys::insert(&mut tx, org, Purpose::Intake.name(), intake.as_bytes().to_vec(), now).await?;
     audit::create_ledger(&mut tx, &head, now).await?;
     let payload = serde_json::json!({ "name": "main", "origin": settings.log_origin });
-    let entry =
-        crate::entry::entry(environment, org, org, "organization.created", now, &payload);
+    let entry = crate::entry::entry(environment, org, org, "organization.created", now, &payload);
     audit::insert(&mut tx, vec![entry]).await?;
     tx.commit().await?;
     Ok(ledger_key)
@@ -220,11 +219,7 @@ async fn intake_keys(
 
 /// The copy of the newest checkpoint must not be ahead of the database: else the database was set
 /// back, and going on would sign a second history.
-fn refuse_older_log(
-    settings: &Settings,
-    key: &LedgerKey,
-    size: u64,
-) -> Result<(), OpenError> {
+fn refuse_older_log(settings: &Settings, key: &LedgerKey, size: u64) -> Result<(), OpenError> {
     let Some(path) = &settings.checkpoint_file else { return Ok(()) };
     let Ok(note) = std::fs::read_to_string(path) else { return Ok(()) };
     match tradewarden_seal::Checkpoint::open(&note, key.verifier()) {

@@ -97,11 +97,7 @@ impl Engine {
     }
 
     /// The first `width` entries of a bundle, each with its length in two bytes before it.
-    pub async fn entries(
-        &self,
-        number: u64,
-        width: u16,
-    ) -> Result<Option<Vec<u8>>, CommandError> {
+    pub async fn entries(&self, number: u64, width: u16) -> Result<Option<Vec<u8>>, CommandError> {
         let Some(start) = number.checked_mul(256) else { return Ok(None) };
         let end = start.saturating_add(u64::from(width));
         let entries = audit::range(&self.parts.store, start, end).await;
@@ -111,8 +107,9 @@ impl Engine {
         }
         let mut bundle = Vec::new();
         for entry in entries {
-            let length = u16::try_from(entry.leaf.len())
-                .map_err(|_| CommandError::Unavailable { detail: "an entry is too long".to_owned() })?;
+            let length = u16::try_from(entry.leaf.len()).map_err(|_| {
+                CommandError::Unavailable { detail: "an entry is too long".to_owned() }
+            })?;
             bundle.extend_from_slice(&length.to_be_bytes());
             bundle.extend_from_slice(entry.leaf.as_bytes());
         }
@@ -189,7 +186,8 @@ impl Engine {
         let mut items = Vec::new();
         for account in directory.accounts.values().filter(|account| account.org_id == org) {
             let rows = exposures::of_account(&self.parts.store, account.id).await;
-            let mut by_symbol: BTreeMap<Symbol, Vec<(Id<id::Strategy>, Exposure)>> = BTreeMap::new();
+            let mut by_symbol: BTreeMap<Symbol, Vec<(Id<id::Strategy>, Exposure)>> =
+                BTreeMap::new();
             for (place, exposure) in rows.map_err(|error| away(&error))? {
                 by_symbol.entry(place.symbol).or_default().push((place.strategy_id, exposure));
             }
@@ -314,12 +312,11 @@ fn cut<T, K>(mut rows: Vec<T>, count: u32, id: impl Fn(&T) -> Id<K>) -> (Vec<T>,
 }
 
 async fn signal_view(shared: &Shared, row: StoredSignal) -> Result<SignalView, CommandError> {
-    let broken = |_| CommandError::Unavailable { detail: "a stored signal is unreadable".to_owned() };
+    let broken =
+        |_| CommandError::Unavailable { detail: "a stored signal is unreadable".to_owned() };
     let mut views = Vec::new();
     for id in order_ids(&row.accounts) {
-        if let Some(order) =
-            orders::find(&shared.store, id).await.map_err(|error| away(&error))?
-        {
+        if let Some(order) = orders::find(&shared.store, id).await.map_err(|error| away(&error))? {
             views.push(OrderView::from(order));
         }
     }

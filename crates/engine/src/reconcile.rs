@@ -207,7 +207,8 @@ impl Reconciler {
         for (place, exposure) in ours {
             let slot = differences.entry(place.symbol.clone()).or_default();
             *slot = slot.saturating_sub(exposure.quantity.units());
-            let live = [exposure.entry_buy, exposure.entry_sell, exposure.exit_buy, exposure.exit_sell];
+            let live =
+                [exposure.entry_buy, exposure.entry_sell, exposure.exit_buy, exposure.exit_sell];
             if live.iter().any(|quantity| !quantity.is_zero()) {
                 moving.insert(place.symbol);
             }

@@ -18,8 +18,8 @@ const SEAL_EVERY: Duration = Duration::from_millis(150);
 const RELOAD_EVERY: Duration = Duration::from_secs(1);
 const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
-const PURGE_EVERY: Duration = Duration::from_secs(600);
-const KEYS_KEPT: Duration = Duration::from_secs(25 * 3_600);
+const PURGE_EVERY: Duration = Duration::from_mins(10);
+const KEYS_KEPT: Duration = Duration::from_hours(25);
 
 /// Everything that runs beside the requests.
 pub struct Tasks {
@@ -101,7 +101,9 @@ async fn run_beside(
     let mut tasks = JoinSet::new();
     tasks.spawn(Dispatcher::new(Arc::clone(shared)).run(notices));
     tasks.spawn(reconcile(Arc::clone(shared)));
-    tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| refresh_quotes(shared).await));
+    tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
+        refresh_quotes(shared).await;
+    }));
     tasks.spawn(every(Arc::clone(shared), SEAL_EVERY, async |shared| seal(shared).await));
     tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| shared.reload().await));
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
@@ -134,8 +136,11 @@ async fn reconcile(shared: Arc<Shared>) {
 /// Quotes of everything that a strategy trades or may be told to trade.
 pub(crate) async fn refresh_quotes(shared: &Arc<Shared>) {
     let directory = shared.directory.load_full();
-    let symbols: BTreeSet<_> =
-        directory.accounts.values().flat_map(|account| account.instruments.keys().cloned()).collect();
+    let symbols: BTreeSet<_> = directory
+        .accounts
+        .values()
+        .flat_map(|account| account.instruments.keys().cloned())
+        .collect();
     let wanted = market::wanted(directory.accounts.values(), &symbols);
     shared.market.refresh(&shared.brokers, wanted).await;
     shared.set_quoted();

@@ -1,8 +1,8 @@
 //! Audit entries, the queue of those without a place, the log and its tiles.
 
+use crate::Error;
 use crate::dialect::{Insert, Store, Tx};
 use crate::value::{Row, Value};
-use crate::Error;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 
@@ -57,7 +57,15 @@ const COUNT_ENTRIES: &str =
     "-- audit::count_entries\nSELECT CAST(COUNT(*) AS BIGINT) FROM audit_entries";
 
 pub(crate) const STATEMENTS: &[&str] = &[
-    DRAIN, TILE, LEDGER, CREATE_LEDGER, ADVANCE, RANGE, OF_OBJECT, ENTRY, COUNT_QUEUED,
+    DRAIN,
+    TILE,
+    LEDGER,
+    CREATE_LEDGER,
+    ADVANCE,
+    RANGE,
+    OF_OBJECT,
+    ENTRY,
+    COUNT_QUEUED,
     COUNT_ENTRIES,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &ENQUEUE, &APPEND, &PUT_TILE];
@@ -136,10 +144,7 @@ pub async fn insert(tx: &mut Tx<'_>, entries: Vec<Entry>) -> Result<(), Error> {
 
 /// Takes at most `count` entries from the queue, oldest first, with their leaf hashes. What a
 /// transaction takes and does not commit stays queued.
-pub async fn drain(
-    tx: &mut Tx<'_>,
-    count: i64,
-) -> Result<Vec<(Id<id::Entry>, [u8; 32])>, Error> {
+pub async fn drain(tx: &mut Tx<'_>, count: i64) -> Result<Vec<(Id<id::Entry>, [u8; 32])>, Error> {
     let rows = tx.query(DRAIN, &[Value::Int(count)]).await?;
     let mut drained = rows
         .into_iter()
@@ -150,11 +155,7 @@ pub async fn drain(
 }
 
 /// Gives drained entries their places, beginning with `start`.
-pub async fn append(
-    tx: &mut Tx<'_>,
-    start: u64,
-    entries: &[Id<id::Entry>],
-) -> Result<(), Error> {
+pub async fn append(tx: &mut Tx<'_>, start: u64, entries: &[Id<id::Entry>]) -> Result<(), Error> {
     let mut values = Vec::with_capacity(entries.len().saturating_mul(2));
     for (position, entry) in (start..).zip(entries) {
         values.extend([Value::Int(to_int(position)?), Value::from(*entry)]);
@@ -195,11 +196,7 @@ pub async fn ledger_in(tx: &mut Tx<'_>) -> Result<Option<Ledger>, Error> {
 }
 
 /// Begins the log.
-pub async fn create_ledger(
-    tx: &mut Tx<'_>,
-    ledger: &Ledger,
-    now: Timestamp,
-) -> Result<(), Error> {
+pub async fn create_ledger(tx: &mut Tx<'_>, ledger: &Ledger, now: Timestamp) -> Result<(), Error> {
     tx.execute_one(
         CREATE_LEDGER,
         &[

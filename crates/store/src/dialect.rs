@@ -115,6 +115,7 @@ impl Store {
         sql: &'static str,
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, Error> {
+        refuse_nul(sql, &parameters)?;
         match &self.readers {
             Readers::Sqlite(readers) => readers.query(sql, parameters).await,
             Readers::Postgres(readers) => readers.query(sql, &parameters).await,
@@ -130,7 +131,8 @@ impl Store {
         Ok(self.query(sql, parameters).await?.into_iter().next())
     }
 
-    /// Writes a consistent copy of an SQLite database to `target`, which must not exist.
+    /// Writes a consistent copy of an SQLite database to `target`, which must not exist or be an
+    /// empty file (so that the caller can make it private first).
     pub async fn backup(&self, target: PathBuf) -> Result<(), Error> {
         match &self.readers {
             Readers::Sqlite(readers) => readers.backup(target).await,
@@ -172,7 +174,7 @@ impl Writer {
             Driver::Sqlite(connection) => connection.begin()?,
             Driver::Postgres(connection) => connection.begin().await?,
         }
-        Ok(Tx { driver: &mut self.driver })
+        Ok(Tx { driver: &mut self.driver, failed: false })
     }
 
     /// Runs statements that are not part of a transaction, for migrations.
@@ -245,15 +247,21 @@ impl Writer {
 /// An open transaction.
 pub struct Tx<'w> {
     driver: &'w mut Driver,
+    /// A statement failed, or was dropped before its answer was heard.
+    failed: bool,
 }
 
 impl Tx<'_> {
     /// Runs a change and says how many rows it hit.
     pub async fn execute(&mut self, sql: &'static str, parameters: &[Value]) -> Result<u64, Error> {
-        match self.driver {
+        let failed_before = self.expect_failure();
+        refuse_nul(sql, parameters)?;
+        let hit = match self.driver {
             Driver::Sqlite(connection) => connection.execute(sql, parameters),
             Driver::Postgres(connection) => connection.execute(sql, parameters).await,
-        }
+        }?;
+        self.failed = failed_before;
+        Ok(hit)
     }
 
     /// Runs a change that must hit exactly one row.
@@ -274,10 +282,14 @@ impl Tx<'_> {
         sql: &'static str,
         parameters: &[Value],
     ) -> Result<Vec<Row>, Error> {
-        match self.driver {
+        let failed_before = self.expect_failure();
+        refuse_nul(sql, parameters)?;
+        let rows = match self.driver {
             Driver::Sqlite(connection) => connection.query(sql, parameters),
             Driver::Postgres(connection) => connection.query(sql, parameters).await,
-        }
+        }?;
+        self.failed = failed_before;
+        Ok(rows)
     }
 
     /// Runs one look-up for each set of parameters; the answers come in the same order.
@@ -286,12 +298,7 @@ impl Tx<'_> {
         sql: &'static str,
         sets: &[Vec<Value>],
     ) -> Result<Vec<Vec<Row>>, Error> {
-        match self.driver {
-            Driver::Sqlite(connection) => {
-                sets.iter().map(|parameters| connection.query(sql, parameters)).collect()
-            }
-            Driver::Postgres(connection) => connection.query_each(sql, sets, None).await,
-        }
+        self.look_up_each(sql, sets, None).await
     }
 
     /// Like [`Tx::query_each`], and locks what it finds. The sets must be sorted, so that all
@@ -302,12 +309,25 @@ impl Tx<'_> {
         sets: &[Vec<Value>],
         lock: Lock,
     ) -> Result<Vec<Vec<Row>>, Error> {
-        match self.driver {
+        self.look_up_each(sql, sets, Some(lock)).await
+    }
+
+    async fn look_up_each(
+        &mut self,
+        sql: &'static str,
+        sets: &[Vec<Value>],
+        lock: Option<Lock>,
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        let failed_before = self.expect_failure();
+        sets.iter().try_for_each(|parameters| refuse_nul(sql, parameters))?;
+        let rows = match self.driver {
             Driver::Sqlite(connection) => {
                 sets.iter().map(|parameters| connection.query(sql, parameters)).collect()
             }
-            Driver::Postgres(connection) => connection.query_each(sql, sets, Some(lock)).await,
-        }
+            Driver::Postgres(connection) => connection.query_each(sql, sets, lock).await,
+        }?;
+        self.failed = failed_before;
+        Ok(rows)
     }
 
     /// Runs one change for each set of parameters and says how many rows were hit in all.
@@ -316,16 +336,20 @@ impl Tx<'_> {
         sql: &'static str,
         sets: &[Vec<Value>],
     ) -> Result<u64, Error> {
-        match self.driver {
+        let failed_before = self.expect_failure();
+        sets.iter().try_for_each(|parameters| refuse_nul(sql, parameters))?;
+        let hit = match self.driver {
             Driver::Sqlite(connection) => {
                 let mut hit = 0_u64;
                 for parameters in sets {
                     hit = hit.saturating_add(connection.execute(sql, parameters)?);
                 }
-                Ok(hit)
+                hit
             }
-            Driver::Postgres(connection) => connection.execute_each(sql, sets).await,
-        }
+            Driver::Postgres(connection) => connection.execute_each(sql, sets).await?,
+        };
+        self.failed = failed_before;
+        Ok(hit)
     }
 
     /// Inserts rows; `values` holds them one after the other.
@@ -333,19 +357,38 @@ impl Tx<'_> {
         if values.is_empty() {
             return Ok(Vec::new());
         }
-        match self.driver {
+        let failed_before = self.expect_failure();
+        refuse_nul(insert.into, values)?;
+        if values.len().checked_rem(insert.columns) != Some(0) {
+            let (name, count) = (name_of(insert.into), values.len());
+            return Err(Error::broken(format!("{name}: {count} values are no whole rows")));
+        }
+        let rows = match self.driver {
             Driver::Sqlite(connection) => connection.insert(insert, values),
             Driver::Postgres(connection) => connection.insert(insert, values).await,
-        }
+        }?;
+        self.failed = failed_before;
+        Ok(rows)
     }
 
     /// Makes everything durable. When this fails with [`crate::Kind::Gone`], nobody knows whether
-    /// it happened.
+    /// it happened. After a failed statement it undoes everything and fails: PostgreSQL would answer
+    /// a COMMIT with a rollback and no error, SQLite would commit what came before.
     pub async fn commit(self) -> Result<(), Error> {
+        if self.failed {
+            self.rollback().await?;
+            return Err(Error::broken("a statement failed, so the transaction was undone"));
+        }
         match self.driver {
             Driver::Sqlite(connection) => connection.commit(),
             Driver::Postgres(connection) => connection.commit().await,
         }
+    }
+
+    /// Counts the statement that comes now as failed until its answer is heard, and says whether
+    /// one failed before.
+    const fn expect_failure(&mut self) -> bool {
+        std::mem::replace(&mut self.failed, true)
     }
 
     /// Undoes everything.
@@ -355,6 +398,14 @@ impl Tx<'_> {
             Driver::Postgres(connection) => connection.rollback().await,
         }
     }
+}
+
+/// PostgreSQL has no NUL in a TEXT, SQLite has: neither gets one, so that both are the same.
+fn refuse_nul(sql: &str, parameters: &[Value]) -> Result<(), Error> {
+    if parameters.iter().any(Value::has_nul) {
+        return Err(Error::broken(format!("{}: a text holds a NUL", name_of(sql))));
+    }
+    Ok(())
 }
 
 pub(crate) fn name_of(sql: &str) -> &str {

@@ -1,8 +1,8 @@
 //! What the gateway knows by heart: organizations, accounts, webhooks, strategies, limits, halts.
 
+use crate::Error;
 use crate::dialect::{Insert, Lock, Store, Tx};
 use crate::value::{Row, Value};
-use crate::Error;
 use std::collections::BTreeMap;
 use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::halt::Halt;
@@ -90,10 +90,31 @@ const FINDINGS: &str = "-- directory::findings\n\
     WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
 
 pub(crate) const STATEMENTS: &[&str] = &[
-    ORGS, INSERT_ORG, LOCK_ORG, SET_LIMITS_VERSION, ACCOUNTS, INSERT_ACCOUNT, SET_ACCOUNT_STATE,
-    LOCK_ACCOUNT, SET_ORDERS_MINUTE, SET_FILLS_CURSOR, FILLS_CURSOR, INSTRUMENTS, WEBHOOKS, INSERT_WEBHOOK,
-    SET_WEBHOOK_STATE, STRATEGIES, INSERT_STRATEGY, SET_STRATEGY_STATE, LIMITS, PUT_LIMIT, HALTS,
-    INSERT_HALT, RESUME, INSERT_FINDING, FINDINGS,
+    ORGS,
+    INSERT_ORG,
+    LOCK_ORG,
+    SET_LIMITS_VERSION,
+    ACCOUNTS,
+    INSERT_ACCOUNT,
+    SET_ACCOUNT_STATE,
+    LOCK_ACCOUNT,
+    SET_ORDERS_MINUTE,
+    SET_FILLS_CURSOR,
+    FILLS_CURSOR,
+    INSTRUMENTS,
+    WEBHOOKS,
+    INSERT_WEBHOOK,
+    SET_WEBHOOK_STATE,
+    STRATEGIES,
+    INSERT_STRATEGY,
+    SET_STRATEGY_STATE,
+    LIMITS,
+    PUT_LIMIT,
+    HALTS,
+    INSERT_HALT,
+    RESUME,
+    INSERT_FINDING,
+    FINDINGS,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT_INSTRUMENT];
 
@@ -331,10 +352,7 @@ pub async fn set_fills_cursor(
 }
 
 /// Up to where an account's fills were read.
-pub async fn fills_cursor(
-    store: &Store,
-    id: Id<id::Account>,
-) -> Result<Option<String>, Error> {
+pub async fn fills_cursor(store: &Store, id: Id<id::Account>) -> Result<Option<String>, Error> {
     let row = store.query_one(FILLS_CURSOR, vec![id.into()]).await?;
     row.ok_or_else(|| Error::broken("an account vanished"))?.text_or_null()
 }

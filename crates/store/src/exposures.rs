@@ -1,8 +1,8 @@
 //! Exposure rows: one for each (account, instrument, strategy).
 
+use crate::Error;
 use crate::dialect::{Insert, Lock, Store, Tx};
 use crate::value::{Row, Value};
-use crate::Error;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;

@@ -1,8 +1,8 @@
 //! Wrapped data keys: one for each organization and purpose.
 
+use crate::Error;
 use crate::dialect::{Store, Tx};
 use crate::value::Value;
-use crate::Error;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 

@@ -1,8 +1,8 @@
 //! Leases: who may do what only one node may do, and a number that grows with every holder.
 
+use crate::Error;
 use crate::dialect::{Lock, Tx};
 use crate::value::Value;
-use crate::Error;
 use tradewarden_domain::time::Timestamp;
 
 const FIND: &str = "-- leases::find\nSELECT holder, fence, until FROM leases WHERE name = $1";
@@ -33,11 +33,8 @@ pub async fn acquire(
 ) -> Result<Option<Lease>, Error> {
     tx.execute(CREATE, &[Value::Word(name), holder.into(), until.into()]).await?;
     let found = tx.lock_each(FIND, &[vec![Value::Word(name)]], Lock::Update).await?;
-    let mut row = found
-        .into_iter()
-        .flatten()
-        .next()
-        .ok_or_else(|| Error::broken("a lease row vanished"))?;
+    let mut row =
+        found.into_iter().flatten().next().ok_or_else(|| Error::broken("a lease row vanished"))?;
     let (held_by, fence, held_until) = (row.text()?, row.int()?, row.time()?);
     let mine = held_by == holder;
     if !mine && held_until >= now {

@@ -1,8 +1,8 @@
 //! Orders and fills. Orders are their own outbox: a live order is work to be done.
 
+use crate::Error;
 use crate::dialect::{Insert, Lock, Store, Tx};
 use crate::value::{Row, Value};
-use crate::Error;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -107,10 +107,7 @@ pub async fn lock_by_id(
 }
 
 /// The same without a lock.
-pub async fn by_ids(
-    tx: &mut Tx<'_>,
-    ids: &[Id<id::Order>],
-) -> Result<Vec<Option<Order>>, Error> {
+pub async fn by_ids(tx: &mut Tx<'_>, ids: &[Id<id::Order>]) -> Result<Vec<Option<Order>>, Error> {
     let sets: Vec<_> = ids.iter().map(|id| vec![Value::from(*id)]).collect();
     let found = tx.query_each(BY_ID, &sets).await?;
     found.into_iter().map(|rows| rows.into_iter().next().map(decode).transpose()).collect()

@@ -52,10 +52,19 @@ impl Connection {
 
     pub(crate) async fn begin(&mut self) -> Result<(), Error> {
         if self.client.is_closed() {
-            self.client = connect(&self.url).await?;
-            self.statements.clear();
-            self.open = false;
+            *self = Self::open(&self.url).await?;
         }
+        match self.begin_here().await {
+            // Lost without having been seen. Nothing was done yet, so nothing is done twice.
+            Err(error) if error.kind() == Kind::Gone => {
+                *self = Self::open(&self.url).await?;
+                self.begin_here().await
+            }
+            begun => begun,
+        }
+    }
+
+    async fn begin_here(&mut self) -> Result<(), Error> {
         if self.open {
             self.rollback().await?;
         }
@@ -196,16 +205,16 @@ impl Readers {
         let mut slot = slot.lock().await;
         let reader = match slot.take() {
             Some(reader) if !reader.client.is_closed() => slot.insert(reader),
-            _ => slot.insert(Reader { client: connect(&self.url).await?, statements: HashMap::new() }),
+            _ => slot
+                .insert(Reader { client: connect(&self.url).await?, statements: HashMap::new() }),
         };
-        let statement = match reader.statements.get(sql) {
-            Some(statement) => statement.clone(),
-            None => {
-                let prepared = reader.client.prepare(sql).await;
-                let statement = prepared.map_err(|error| from_postgres(name_of(sql), &error))?;
-                reader.statements.insert(sql, statement.clone());
-                statement
-            }
+        let statement = if let Some(statement) = reader.statements.get(sql) {
+            statement.clone()
+        } else {
+            let prepared = reader.client.prepare(sql).await;
+            let statement = prepared.map_err(|error| from_postgres(name_of(sql), &error))?;
+            reader.statements.insert(sql, statement.clone());
+            statement
         };
         run_query(&reader.client, &statement, sql, parameters).await
     }
@@ -276,7 +285,9 @@ fn decode(row: &tokio_postgres::Row, sql: &str) -> Result<Row, Error> {
             Type::BYTEA => {
                 row.try_get::<_, Option<Vec<u8>>>(place).map_err(failed)?.map(Value::Bytes)
             }
-            ref other => return Err(Error::broken(format!("{}: column type {other}", name_of(sql)))),
+            ref other => {
+                return Err(Error::broken(format!("{}: column type {other}", name_of(sql))));
+            }
         });
     }
     Ok(Row::new(values.into_iter().map(|value| value.unwrap_or(Value::Null)).collect()))
@@ -343,12 +354,19 @@ fn from_postgres(what: &str, error: &tokio_postgres::Error) -> Error {
         Some("53100") => Kind::Full,
         Some("58030" | "XX001" | "XX002") => Kind::Fatal,
         Some("57P01" | "57P02" | "57P03" | "08000" | "08003" | "08006") => Kind::Gone,
-        Some(_) => Kind::Broken,
-        None if error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) => {
+        None if error.is_closed()
+            || error
+                .source()
+                .is_some_and(<dyn std::error::Error + 'static>::is::<std::io::Error>) =>
+        {
             Kind::Gone
         }
-        None => Kind::Broken,
+        Some(_) | None => Kind::Broken,
     };
-    let detail = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
-    Error::new(kind, format!("{what}: {detail}"))
+    // The server's DETAIL repeats values (a webhook's token, for one): only its message is kept.
+    let message = match error.as_db_error() {
+        Some(server) => format!("{} ({})", server.message(), server.code().code()),
+        None => error.to_string(),
+    };
+    Error::new(kind, format!("{what}: {message}"))
 }

@@ -1,8 +1,8 @@
 //! Signals, their bodies, and the keys by which a second sending is known.
 
+use crate::Error;
 use crate::dialect::{Insert, Store, Tx};
 use crate::value::{Row, Value};
-use crate::Error;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 
@@ -143,10 +143,8 @@ pub async fn claim(tx: &mut Tx<'_>, claims: &[Claim]) -> Result<Vec<Key>, Error>
 
 /// Who holds these keys.
 pub async fn holders(tx: &mut Tx<'_>, keys: &[Key]) -> Result<Vec<Claim>, Error> {
-    let sets: Vec<_> = keys
-        .iter()
-        .map(|key| vec![key.webhook_id.into(), Value::Hash(key.dedup_key)])
-        .collect();
+    let sets: Vec<_> =
+        keys.iter().map(|key| vec![key.webhook_id.into(), Value::Hash(key.dedup_key)]).collect();
     let found = tx.query_each(KEY, &sets).await?;
     let mut claims = Vec::with_capacity(keys.len());
     for (key, rows) in keys.iter().zip(found) {
@@ -163,11 +161,7 @@ pub async fn holders(tx: &mut Tx<'_>, keys: &[Key]) -> Result<Vec<Claim>, Error>
 }
 
 /// Takes an expired key over from the signal that held it.
-pub async fn take_over(
-    tx: &mut Tx<'_>,
-    claim: &Claim,
-    from: Id<id::Signal>,
-) -> Result<(), Error> {
+pub async fn take_over(tx: &mut Tx<'_>, claim: &Claim, from: Id<id::Signal>) -> Result<(), Error> {
     tx.execute_one(
         TAKE_KEY_OVER,
         &[

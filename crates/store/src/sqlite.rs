@@ -56,12 +56,7 @@ impl Connection {
             .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
             .and_then(|()| inner.pragma_update(None, "cache_size", -65_536_i64))
             .map_err(|error| from_sqlite("pragma", &error))?;
-        Ok(Self {
-            inner,
-            texts: Texts::default(),
-            insert_texts: HashMap::new(),
-            open: false,
-        })
+        Ok(Self { inner, texts: Texts::default(), insert_texts: HashMap::new(), open: false })
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), Error> {
@@ -100,7 +95,10 @@ impl Connection {
     }
 
     pub(crate) fn check(&self, sql: &str) -> Result<(), Error> {
-        self.inner.prepare(&numbered(sql)).map(|_| ()).map_err(|error| from_sqlite(name_of(sql), &error))
+        self.inner
+            .prepare(&numbered(sql))
+            .map(|_| ())
+            .map_err(|error| from_sqlite(name_of(sql), &error))
     }
 
     pub(crate) fn execute(
@@ -123,7 +121,8 @@ impl Connection {
     }
 
     pub(crate) fn insert(&mut self, insert: &Insert, values: &[Value]) -> Result<Vec<Row>, Error> {
-        let text = self.insert_texts.entry(insert.into).or_insert_with(|| numbered(&insert.text(1)));
+        let text =
+            self.insert_texts.entry(insert.into).or_insert_with(|| numbered(&insert.text(1)));
         let mut rows = Vec::new();
         for row in values.chunks(insert.columns) {
             rows.append(&mut query(&self.inner, text, row)?);
@@ -185,9 +184,7 @@ impl Readers {
             let taken = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let (connection, mut texts) = match taken {
                 Some(reader) => reader,
-                None => {
-                    (open(&readers.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?, Texts::default())
-                }
+                None => (open(&readers.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?, Texts::default()),
             };
             let answer = work(&connection, &mut texts);
             let mut idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,12 +198,8 @@ impl Readers {
 /// The file is its owner's alone; SQLite gives its companions the same permissions.
 fn create_private(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let created = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
+    let created =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     created.map(|_| ()).map_err(|cause| {
         Error::broken(format!("{} cannot be opened for writing: {cause}", path.display()))
     })
@@ -269,7 +262,7 @@ impl ToSql for Value {
 fn from_sqlite(what: &str, error: &rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Kind::Busy,
-        Some(ErrorCode::ConstraintViolation) => Kind::Exists,
+        Some(ErrorCode::ConstraintViolation) if is_unique(error) => Kind::Exists,
         Some(ErrorCode::DiskFull) => Kind::Full,
         Some(
             ErrorCode::SystemIoFailure
@@ -280,4 +273,18 @@ fn from_sqlite(what: &str, error: &rusqlite::Error) -> Error {
         _ => Kind::Broken,
     };
     Error::new(kind, format!("{what}: {error}"))
+}
+
+/// Other constraints (NOT NULL, a reference, a type) are mistakes, not rows that exist.
+fn is_unique(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi;
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(
+        code,
+        Some(
+            ffi::SQLITE_CONSTRAINT_UNIQUE
+                | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+                | ffi::SQLITE_CONSTRAINT_ROWID
+        )
+    )
 }

@@ -24,6 +24,15 @@ pub enum Value {
 }
 
 impl Value {
+    /// Whether it is a text with a NUL in it.
+    pub(crate) fn has_nul(&self) -> bool {
+        match self {
+            Self::Text(text) => text.as_bytes().contains(&0),
+            Self::Word(text) => text.as_bytes().contains(&0),
+            Self::Null | Self::Int(_) | Self::Bytes(_) | Self::Id(_) | Self::Hash(_) => false,
+        }
+    }
+
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
@@ -181,6 +190,7 @@ impl Row {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "one shape with its neighbours")]
 fn int(value: Value) -> Result<i64, Error> {
     match value {
         Value::Int(number) => Ok(number),

@@ -693,9 +693,11 @@ impl Broker for ScriptedBroker {
     }
 
     fn instruments(&self, _: BrokerAccount) -> Answer<'_, Result<Vec<Instrument>, Unheard>> {
-        Box::pin(self.read(Call::Instruments, |world, _| {
-            Ok(world.instruments.values().cloned().collect())
-        }))
+        Box::pin(
+            self.read(Call::Instruments, |world, _| {
+                Ok(world.instruments.values().cloned().collect())
+            }),
+        )
     }
 
     fn quote(&self, _: BrokerAccount, symbol: Symbol) -> Answer<'_, Result<Quote, Unheard>> {

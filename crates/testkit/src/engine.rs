@@ -734,7 +734,13 @@ pub fn halt_engage(scope: Option<&str>, mode: &str) -> Command {
 ///
 /// When that is no quantity.
 #[must_use]
-pub fn strategy(name: &str, hook: &Hook, account: &str, symbol: &str, size: &str) -> StrategyCreate {
+pub fn strategy(
+    name: &str,
+    hook: &Hook,
+    account: &str,
+    symbol: &str,
+    size: &str,
+) -> StrategyCreate {
     StrategyCreate {
         name: name.to_owned(),
         webhook: hook.id.clone(),

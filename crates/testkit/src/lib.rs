@@ -2,6 +2,13 @@
 //!
 //! What it never is: part of a build that ships. Nothing here is random or late by itself: what
 //! happens follows from a seed and from what the test asks for.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so at once"
+)]
 
 pub mod broker;
 pub mod clock;

@@ -36,11 +36,7 @@ impl TestDatabase {
         let server = server();
         let name = unique_name();
         // template0: nobody is ever connected to it, and its locale and encoding are the server's.
-        order(
-            &server,
-            &format!("CREATE DATABASE {name} TEMPLATE template0"),
-        )
-        .await;
+        order(&server, &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
         let url = with_database(&server, &name);
         Self { server, name, url }
     }
@@ -57,22 +53,12 @@ impl TestDatabase {
     ///
     /// When the server does not do as it is told.
     pub async fn drop_database(self) {
-        order(
-            &self.server,
-            &format!("DROP DATABASE {} WITH (FORCE)", self.name),
-        )
-        .await;
+        order(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test runner hands the server over like this"
-)]
-#[expect(
-    clippy::panic,
-    reason = "a test without its database must fail, and say why"
-)]
+#[expect(clippy::disallowed_methods, reason = "the test runner hands the server over like this")]
+#[expect(clippy::panic, reason = "a test without its database must fail, and say why")]
 fn server() -> String {
     std::env::var(VARIABLE).unwrap_or_else(|_| panic!("{NOT_SET}"))
 }
@@ -81,17 +67,11 @@ fn server() -> String {
 ///
 /// The process and the counter keep tests of one run apart; the time keeps a reused process id
 /// from meeting what an earlier run left behind.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a name must be new, not repeatable"
-)]
+#[expect(clippy::disallowed_methods, reason = "a name must be new, not repeatable")]
 fn unique_name() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let counter = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos();
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("tradewarden_test_{}_{counter}_{nanos}", process::id())
 }
 
@@ -103,23 +83,15 @@ fn with_database(server: &str, name: &str) -> String {
     };
     let host = address.find("://").map_or(0, |scheme| scheme + "://".len());
     let (scheme, rest) = address.split_at(host);
-    let authority = rest
-        .split_once('/')
-        .map_or(rest, |(authority, _)| authority);
+    let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
     format!("{scheme}{authority}/{name}{options}")
 }
 
 /// Say one statement to the server's own database.
-#[expect(
-    clippy::panic,
-    reason = "a test without its database must fail, and say why"
-)]
+#[expect(clippy::panic, reason = "a test without its database must fail, and say why")]
 async fn order(server: &str, statement: &str) {
     if let Err(cause) = say(server, statement).await {
-        panic!(
-            "`{statement}` on the server of {VARIABLE}: {}",
-            said(&cause)
-        );
+        panic!("`{statement}` on the server of {VARIABLE}: {}", said(&cause));
     }
 }
 
@@ -149,22 +121,10 @@ mod tests {
     #[test]
     fn only_the_database_is_replaced() {
         let cases = [
-            (
-                "postgres://postgres@127.0.0.1:5432/postgres",
-                "postgres://postgres@127.0.0.1:5432/x",
-            ),
-            (
-                "postgres://postgres@127.0.0.1:5432",
-                "postgres://postgres@127.0.0.1:5432/x",
-            ),
-            (
-                "postgres://a:b@host/db?connect_timeout=3",
-                "postgres://a:b@host/x?connect_timeout=3",
-            ),
-            (
-                "postgres:///db?host=/run/socket",
-                "postgres:///x?host=/run/socket",
-            ),
+            ("postgres://postgres@127.0.0.1:5432/postgres", "postgres://postgres@127.0.0.1:5432/x"),
+            ("postgres://postgres@127.0.0.1:5432", "postgres://postgres@127.0.0.1:5432/x"),
+            ("postgres://a:b@host/db?connect_timeout=3", "postgres://a:b@host/x?connect_timeout=3"),
+            ("postgres:///db?host=/run/socket", "postgres:///x?host=/run/socket"),
         ];
         for (server, expected) in cases {
             assert_eq!(with_database(server, "x"), expected);
@@ -183,14 +143,8 @@ mod tests {
         // Still connected when the database is dropped: that must not stop the drop.
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         let use_it = async {
-            client
-                .batch_execute("CREATE TABLE t (id BIGINT)")
-                .await
-                .unwrap();
-            let row = client
-                .query_one("SELECT current_database()", &[])
-                .await
-                .unwrap();
+            client.batch_execute("CREATE TABLE t (id BIGINT)").await.unwrap();
+            let row = client.query_one("SELECT current_database()", &[]).await.unwrap();
             assert!(url.ends_with(row.get::<_, &str>(0)));
             database.drop_database().await;
         };

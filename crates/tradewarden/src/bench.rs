@@ -10,6 +10,7 @@ mod disk;
 mod load;
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -188,8 +189,11 @@ async fn prepare(engine: &Engine, accounts: u16) -> Result<Vec<Target>, Failure>
         ("price_collar_percent", "50"),
         ("max_orders_per_minute", "1000000000"),
     ] {
-        ask(engine, json!({ "command": "limit-set", "scope": "org", "name": name, "value": value }))
-            .await?;
+        ask(
+            engine,
+            json!({ "command": "limit-set", "scope": "org", "name": name, "value": value }),
+        )
+        .await?;
     }
     let mut targets = Vec::new();
     for number in 0..accounts {
@@ -233,16 +237,19 @@ fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str, Failure> {
 /// Waits until as many orders were sent as were accepted, and no order is left unsent.
 async fn wait_until_sent(engine: &Engine, accepted: u64) -> Result<u64, Failure> {
     let started = SystemClock.now();
-    let patience = Duration::from_secs(60);
+    let patience = Duration::from_mins(1);
     loop {
         let lag = SystemClock.now().since(started);
         let newest = engine
-            .execute(Command::OrderList(Paging { cursor: None, limit: Some(200) }), &Actor::operator())
+            .execute(
+                Command::OrderList(Paging { cursor: None, limit: Some(200) }),
+                &Actor::operator(),
+            )
             .await?;
         let unsent = newest.get("items").and_then(Value::as_array).is_some_and(|orders| {
-            orders.iter().any(|order| {
-                matches!(text(order, "state"), Ok("accepted" | "sending" | "unknown"))
-            })
+            orders
+                .iter()
+                .any(|order| matches!(text(order, "state"), Ok("accepted" | "sending" | "unknown")))
         });
         if engine.counts().orders_sent >= accepted && !unsent || lag > patience {
             return Ok(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
@@ -270,7 +277,9 @@ fn print(report: &Report, json: bool) -> Result<(), Failure> {
     text.push_str(&line("echo", &report.echo));
     text.push_str(&line("intake", &report.intake));
     text.push_str(&line("one connection", &report.one_connection));
-    text.push_str(&format!(
+    // Writing to a String cannot fail.
+    let _written = write!(
+        text,
         "fdatasync                      p50 {:>7.0} us   p99 {:>7.0} us\n\n\
          intake / echo               {:.3}\n\
          one connection / fdatasync  p50 {:.2}, p99 {:.2}\n\
@@ -285,7 +294,7 @@ fn print(report: &Report, json: bool) -> Result<(), Failure> {
         report.orders_sent,
         report.audit_entries,
         report.dispatch_lag_ms,
-    ));
+    );
     output::print(&text)
 }
 

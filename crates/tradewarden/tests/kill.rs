@@ -10,6 +10,9 @@
 #[path = "kill/chance.rs"]
 mod chance;
 #[cfg(test)]
+#[path = "kill/first.rs"]
+mod first;
+#[cfg(test)]
 #[path = "kill/load.rs"]
 mod load;
 #[cfg(test)]

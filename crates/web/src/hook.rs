@@ -56,7 +56,7 @@ where
     let received = exchange.site.engine().receive(raw_signal(exchange, &head, body)).await;
     exchange.site.counters().signal(&received);
     match received {
-        Received::Answer(answer) => answered(answer, exchange.request_id),
+        Received::Answer(answer) => answered(*answer, exchange.request_id),
         Received::Unauthenticated => Problem::of(Code::Unauthenticated).answer(exchange.request_id),
         Received::Unavailable(code) => Problem::of(code).answer(exchange.request_id),
     }

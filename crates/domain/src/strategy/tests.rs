@@ -154,6 +154,31 @@ fn s2_removing_entries_is_something_done() {
     }
 }
 
+/// S5: a signal against unsent entries takes them back. Under `close` that is all; a reversal goes
+/// on, and if it cannot, what was taken back stays so.
+#[test]
+fn s5_unsent_entries_are_taken_back() {
+    let whole = instrument("1", "1");
+    let no_shorts = Strategy { short_selling: ShortSelling::Ignore, ..reversing() };
+    let exits_only = Strategy { state: StrategyState::ExitsOnly, ..reversing() };
+    for (strategy, position, words, expected) in [
+        (strategy(), "0", "SELL", "nothing"),
+        (strategy(), "0", "BUY", "nothing"),
+        (reversing(), "0", "SELL", "entry sell 2"),
+        (reversing(), "0", "SELL market_position=flat", "nothing"),
+        (no_shorts, "0", "SELL", "nothing"),
+        (exits_only, "0", "SELL", "nothing"),
+        (by_payload(reversing()), "0", "SELL", "nothing"),
+        (strategy(), "3", "SELL", "exit sell 3"),
+        (strategy(), "3", "BUY", "nothing"),
+        (Strategy { state: StrategyState::Off, ..strategy() }, "0", "SELL", "refuse strategy.off"),
+    ] {
+        let some = RemovedEntries::Some;
+        let decision = strategy.decide(&signal(words), &book(position), &whole, some);
+        assert_eq!(say(&decision), expected, "{words} at {position}, {strategy:?}");
+    }
+}
+
 /// S5: symmetric, up to the position and never past flat.
 #[test]
 fn s5_an_opposite_signal_closes() {

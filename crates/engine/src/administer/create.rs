@@ -17,9 +17,7 @@ use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState,
     SymbolSource,
 };
-use tradewarden_domain::webhook::{
-    MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES,
-};
+use tradewarden_domain::webhook::{MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES};
 use tradewarden_seal::{PlainToken, TokenKind, standard_webhooks};
 use tradewarden_store::directory::{self as rows, WebhookRow};
 
@@ -45,9 +43,9 @@ impl Engine {
             .with_randomness(|random| PlainToken::generate(TokenKind::WebhookPath, random));
         let secret = environment
             .with_randomness(|random| PlainToken::generate(TokenKind::WebhookSecret, random));
-        let signing = forms.contains("signature").then(|| {
-            environment.with_randomness(standard_webhooks::generate_secret)
-        });
+        let signing = forms
+            .contains("signature")
+            .then(|| environment.with_randomness(standard_webhooks::generate_secret));
         let mapping = new.mapping.as_ref().map(serde_json::to_string).transpose();
         let row = WebhookRow {
             id,
@@ -55,7 +53,10 @@ impl Engine {
             name: name.to_owned(),
             token: token.expose().to_owned(),
             secret_hash: *secret.hash().as_bytes(),
-            signing_secret: signing.as_ref().map(|plain| self.seal_signing(org, id, plain)).transpose()?,
+            signing_secret: signing
+                .as_ref()
+                .map(|plain| self.seal_signing(org, id, plain))
+                .transpose()?,
             forms: forms.iter().copied().collect::<Vec<_>>().join(","),
             allow: allow.join(","),
             dry_run: new.dry_run,
@@ -256,7 +257,8 @@ impl Engine {
 
 fn name(text: &str) -> Result<&str, CommandError> {
     let trimmed = text.trim();
-    let fits = (1..=64).contains(&trimmed.chars().count()) && !trimmed.chars().any(char::is_control);
+    let fits =
+        (1..=64).contains(&trimmed.chars().count()) && !trimmed.chars().any(char::is_control);
     if fits { Ok(trimmed) } else { Err(invalid("name", &"must have 1 to 64 printable characters")) }
 }
 
@@ -281,7 +283,7 @@ fn allow_list(new: &WebhookCreate) -> Result<Vec<String>, CommandError> {
     };
     let mut networks = BTreeSet::new();
     for text in new.allow.iter().map(String::as_str).chain(preset.iter().copied()) {
-        let network = parse_network(text).map_err(|()| {
+        let network = parse_network(text).map_err(|_| {
             invalid("allow", &format!("{text:?} is no address and no network in CIDR form"))
         })?;
         networks.insert(network.to_string());

@@ -151,7 +151,8 @@ impl Sender {
             let heard = self.h.send(&self.hook, &body).await;
             match heard {
                 Heard::Answer(reply) => {
-                    let no_prices = reply.code.is_some_and(|code| code.text() == "risk.market_closed");
+                    let no_prices =
+                        reply.code.is_some_and(|code| code.text() == "risk.market_closed");
                     let name = body["id"].as_str().map(str::to_owned);
                     self.witness.heard(name, &reply);
                     if !no_prices {

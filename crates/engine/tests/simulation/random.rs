@@ -21,11 +21,12 @@ const STEPS: usize = 60;
 /// No seed is begun after so long.
 const TIME: Duration = Duration::from_secs(45);
 
-/// `TRADEWARDEN_SEED=42 cargo nextest run -p tradewarden-engine seeds` replays one.
+/// `TRADEWARDEN_SEED=42 cargo nextest run -p tradewarden-engine seeds_of` replays one;
+/// `TRADEWARDEN_SEED=100..400` tries many.
 #[test]
 fn seeds_of_the_list() {
-    if let Some(seed) = asked_for() {
-        return run(seed);
+    if let Some(seeds) = asked_for() {
+        return seeds.for_each(run);
     }
     let begun = now();
     for seed in SEEDS {
@@ -50,8 +51,13 @@ fn a_new_seed() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the test says which seed")]
-fn asked_for() -> Option<u64> {
-    std::env::var("TRADEWARDEN_SEED").ok().map(|text| text.parse().expect("a seed is a number"))
+fn asked_for() -> Option<std::ops::Range<u64>> {
+    let text = std::env::var("TRADEWARDEN_SEED").ok()?;
+    let number = |text: &str| -> u64 { text.parse().expect("a seed is a number") };
+    Some(match text.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => number(&text)..number(&text) + 1,
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "bounds what the test costs, not what it does")]
@@ -65,6 +71,10 @@ fn run(seed: u64) {
             let mut market = SplitMix64::new(seed ^ 0xfeed);
             let h = Harness::sqlite(seed, venue(&mut market)).await;
             let mut world = World::new(h, seed).await;
+            if seed % 4 != 0 {
+                let did = world.faults();
+                world.trail.push(did);
+            }
             for step in 0..STEPS {
                 let did = world.step().await;
                 world.trail.push(format!("{step} {} {did}", world.h.clock.now()));
@@ -123,7 +133,8 @@ impl Trail {
 
 impl Drop for Trail {
     fn drop(&mut self) {
-        if std::thread::panicking() || asked_for().is_some() {
+        if std::thread::panicking() || asked_for().is_some_and(|seeds| seeds.end - seeds.start == 1)
+        {
             println!("{}", self.0.join("\n"));
         }
     }
@@ -152,7 +163,16 @@ impl World {
         witness.accounts = vec![first, second];
         witness.max_position = 20 * 100_000_000;
         let random = SplitMix64::new(seed);
-        Self { h, witness, trail: Trail::default(), random, hooks, bodies: Vec::new(), strategies, next: 0 }
+        Self {
+            h,
+            witness,
+            trail: Trail::default(),
+            random,
+            hooks,
+            bodies: Vec::new(),
+            strategies,
+            next: 0,
+        }
     }
 
     pub(crate) async fn check(&mut self, deep: Deep) {
@@ -170,20 +190,25 @@ impl World {
             43..=44 => self.signals(14).await,
             45..=52 => self.again().await,
             53..=54 => self.forged().await,
-            55..=59 => self.halt().await,
-            60..=65 => self.resume().await,
+            55..=57 => self.halt().await,
+            58..=65 => self.resume().await,
             66..=67 => self.limit().await,
             68..=70 => self.move_price(),
             71..=72 => self.open_or_close(),
             73..=78 => self.faults(),
             79..=83 => self.restart().await,
             84 => self.switch_off().await,
-            85 => self.by_hand(),
+            85 if self.random.per_mille(300) => self.by_hand(),
+            86..=89 => self.bracket_of_moments().await,
             _ => "waits".to_owned(),
         };
-        let span = Duration::from_millis(self.random.below(*[5, 60, 600, 3_000].get(
-            usize::try_from(self.random.clone().below(4)).unwrap(),
-        ).unwrap()));
+        let span = Duration::from_millis(
+            self.random.below(
+                *[5, 60, 600, 3_000]
+                    .get(usize::try_from(self.random.clone().below(4)).unwrap())
+                    .unwrap(),
+            ),
+        );
         self.h.elapse(span).await;
         format!("{did}; then {span:?}")
     }
@@ -332,7 +357,8 @@ impl World {
     }
 
     fn open_or_close(&mut self) -> String {
-        let market = *self.random.pick(&[MarketState::Open, MarketState::Open, MarketState::Closed]);
+        let market =
+            *self.random.pick(&[MarketState::Open, MarketState::Open, MarketState::Closed]);
         let symbol = *self.random.pick(&["ES", "AAPL"]);
         self.h.broker.set_market(symbol, None, market);
         format!("{symbol} {market:?}")
@@ -361,7 +387,35 @@ impl World {
     async fn switch_off(&mut self) -> String {
         let id = self.random.pick(&self.strategies).clone();
         let made = self.command(Command::StrategyDisable(ById { id })).await.unwrap();
-        format!("{} is {}", made["name"], made["state"])
+        let next = usize::from(made["webhook_id"] != self.hooks[0].id.as_str());
+        let mut new = strategy(
+            made["name"].as_str().unwrap(),
+            &self.hooks[next],
+            made["account_id"].as_str().unwrap(),
+            made["symbol"].as_str().unwrap(),
+            made["quantity"].as_str().unwrap(),
+        );
+        // A second one on the pair: each closes only what it opened.
+        new.shared_position = true;
+        new.pyramiding = Some(Pyramiding::Allow);
+        let id = self.h.strategy(new).await;
+        self.strategies.push(id);
+        format!("{} is {}, another follows", made["name"], made["state"])
+    }
+
+    /// An entry and what closes it, so close together that everything is still under way.
+    async fn bracket_of_moments(&mut self) -> String {
+        let hook = usize::from(self.random.per_mille(500));
+        let mut words = Vec::new();
+        for action in ["BUY", *self.random.clone().pick(&["SELL", "EXIT"]), "SELL"] {
+            self.next += 1;
+            let body = json!({ "action": action, "quantity": 2, "id": format!("m{}", self.next) });
+            let answer = self.h.send(&self.hooks[hook], &body).await;
+            words.push(self.heard(hook, &body, answer));
+            let micros = self.random.below(8_000);
+            self.h.elapse(Duration::from_micros(micros)).await;
+        }
+        words.join(" | ")
     }
 
     fn by_hand(&mut self) -> String {

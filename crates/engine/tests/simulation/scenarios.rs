@@ -2,13 +2,13 @@
 
 use serde_json::json;
 use std::time::Duration;
-use tradewarden_domain::code::Code;
-use tradewarden_domain::order::{OrderState, Purpose};
-use tradewarden_engine::intake::SignalStatus;
 use tradewarden_broker::port::{Capability, MarketState};
+use tradewarden_domain::code::Code;
 use tradewarden_domain::order::Order;
+use tradewarden_domain::order::{OrderState, Purpose};
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding};
 use tradewarden_engine::command::StrategyCreate;
+use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, OrderPlan, Report, Venue};
 use tradewarden_testkit::engine::{
     Harness, Heard, Hook, Reply, halt_engage, raw, signal, simulate, strategy,
@@ -262,12 +262,17 @@ fn s1_an_exit_never_projects_past_flat() {
         s.h.broker.next_plans(&[FillPlan::InTwo(millis(9_000)).into()]);
         s.accept("BUY", "a").await;
         s.h.elapse(millis(200)).await;
-        s.h.broker.next_faults(Call::Place, &[Fault::Throttled; 8]);
-        s.accept("SELL", "b").await;
+        // The exit has to wait, and meanwhile the entry ends with half of what the exit is for.
+        s.h.broker.set_market("ES", None, MarketState::Closed);
         s.h.elapse(millis(1_000)).await;
-        println!("{:?}", s.h.exposures(&s.account).await); println!("{:#?}", s.h.orders().await);
+        s.accept("SELL", "b").await;
+        s.h.elapse(millis(200)).await;
+        let canceled = s.h.broker.records().iter().any(|record| record.call == Call::Cancel);
+        assert!(canceled, "a cancel does not wait for the next look at the order");
+        assert_eq!(s.order(0).await.state, OrderState::Canceled);
         let again = s.send("SELL", "c").await;
         assert_eq!(again.code, Some(Code::StrategyFlat), "{again:?}");
+        s.h.broker.set_market("ES", None, MarketState::Open);
         s.h.quiet().await;
         assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
         s.end().await;
@@ -447,7 +452,10 @@ fn s3_a_foreign_position_makes_the_pair_reduce_only() {
         s.h.elapse(millis(12_000)).await;
         assert!(s.h.has_finding("position.mismatch").await);
         assert_eq!(s.send("BUY", "a").await.code, Some(Code::HaltActive));
-        assert_eq!(s.h.findings().await.iter().filter(|f| f.code == "position.mismatch").count(), 1);
+        assert_eq!(
+            s.h.findings().await.iter().filter(|f| f.code == "position.mismatch").count(),
+            1
+        );
         s.end().await;
     });
 }
@@ -511,7 +519,8 @@ fn s16_too_many_entries() {
         h.sane_limits().await;
         let requests = (0..15).map(|n| raw(&hook, &signal("BUY", &n.to_string()))).collect();
         let answers = h.send_together(requests).await;
-        let limited = answers.into_iter().map(Heard::answer).filter(|a| a.code == Some(Code::LimitRate));
+        let limited =
+            answers.into_iter().map(Heard::answer).filter(|a| a.code == Some(Code::LimitRate));
         assert_eq!(limited.count(), 5);
         assert!(h.has_finding("limit.rate").await);
         let exit = h.send(&hook, &signal("EXIT", "x")).await.answer();
@@ -529,7 +538,8 @@ fn fills_count_once_however_they_are_told() {
             new.pyramiding = Some(Pyramiding::Allow);
         })
         .await;
-        let plan = |report| OrderPlan { fill: FillPlan::InTwo(millis(300)), report, crosses: false };
+        let plan =
+            |report| OrderPlan { fill: FillPlan::InTwo(millis(300)), report, crosses: false };
         s.h.broker.next_plans(&[
             plan(Report::Late(millis(2_000))),
             plan(Report::Twice(millis(700))),

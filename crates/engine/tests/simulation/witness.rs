@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_domain::code::Code;
+use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -52,7 +53,9 @@ impl Witness {
         let Some(name) = name else { return };
         let admitted = !matches!(
             reply.code,
-            Some(Code::LimitRate | Code::LimitFlood | Code::SignalStale | Code::DuplicateIdConflict)
+            Some(
+                Code::LimitRate | Code::LimitFlood | Code::SignalStale | Code::DuplicateIdConflict
+            )
         );
         if !admitted {
             return;
@@ -148,11 +151,11 @@ impl Witness {
         for account in &self.accounts {
             let fills = h.fills(account).await;
             let mut positions: BTreeMap<Symbol, i64> = BTreeMap::new();
-            let mut worst: BTreeMap<Symbol, i64> = BTreeMap::new();
+            let mut pairs: BTreeMap<Symbol, Exposure> = BTreeMap::new();
             for (place, exposure) in h.exposures(account).await {
                 *positions.entry(place.symbol.clone()).or_default() += exposure.quantity.units();
-                let most = exposure.worst_long().units().max(-exposure.worst_short().units());
-                *worst.entry(place.symbol.clone()).or_default() += most;
+                let pair = pairs.entry(place.symbol.clone()).or_default();
+                *pair = pair.and(&exposure);
                 let live = |purpose, side| -> i64 {
                     orders
                         .iter()
@@ -178,10 +181,14 @@ impl Witness {
                 }
             }
             let nonzero = |sums: &BTreeMap<Symbol, i64>| -> BTreeMap<Symbol, i64> {
-                sums.iter().filter(|(_, sum)| **sum != 0).map(|(s, sum)| (s.clone(), *sum)).collect()
+                sums.iter()
+                    .filter(|(_, sum)| **sum != 0)
+                    .map(|(s, sum)| (s.clone(), *sum))
+                    .collect()
             };
             assert_eq!(nonzero(&positions), nonzero(&fills), "positions and fills of {account}");
-            for (symbol, worst) in worst {
+            for (symbol, pair) in pairs {
+                let worst = pair.worst_long().units().max(-pair.worst_short().units());
                 let crossed = h.broker.crossed(Harness::broker_account(account), &symbol);
                 let before = self.worst.insert((account.clone(), symbol.clone()), worst);
                 let allowed = (self.max_position + crossed).max(before.unwrap_or(0));
@@ -230,8 +237,10 @@ impl Witness {
                         .to_owned()
                 }
             };
-            let states: Vec<_> =
-                entries.iter().filter_map(|e| payload(e)["state"].as_str().map(str::to_owned)).collect();
+            let states: Vec<_> = entries
+                .iter()
+                .filter_map(|e| payload(e)["state"].as_str().map(str::to_owned))
+                .collect();
             assert!(
                 state == order.state.text() || states.contains(&order.state.text().to_owned()),
                 "{order:?} was last told as {state}: {states:?}"

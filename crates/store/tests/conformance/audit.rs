@@ -1,6 +1,6 @@
 //! Entries, the queue, the log and its head.
 
-use crate::backend::{Backend, at, id};
+use crate::backend::{Backend, abandon, at, id};
 use tradewarden_store::Kind;
 use tradewarden_store::audit::{self, Entry, Ledger, Placed};
 
@@ -41,7 +41,7 @@ pub(crate) async fn entries_wait_for_their_places(backend: &Backend) {
     // What is drained and not committed stays queued.
     let mut tx = writer.begin().await.unwrap();
     assert_eq!(audit::drain(&mut tx, 1_000).await.unwrap().len(), 100);
-    drop(tx);
+    abandon(tx);
     let mut tx = writer.begin().await.unwrap();
     let queued = audit::drain(&mut tx, 70).await.unwrap();
     let expected: Vec<_> = entries[..70].iter().map(|entry| (entry.id, entry.leaf_hash)).collect();
@@ -57,7 +57,11 @@ pub(crate) async fn entries_wait_for_their_places(backend: &Backend) {
     assert_eq!(audit::range(&store, 0, 1_000).await.unwrap().len(), 70);
     assert_eq!(audit::range(&store, 70, 1_000).await.unwrap(), []);
     let of_object = audit::of_object(&store, [1; 16], 3).await.unwrap();
-    let odd = [placed(&entries[0], Some(69)), placed(&entries[2], Some(67)), placed(&entries[4], Some(65))];
+    let odd = [
+        placed(&entries[0], Some(69)),
+        placed(&entries[2], Some(67)),
+        placed(&entries[4], Some(65)),
+    ];
     assert_eq!(of_object, odd);
     assert_eq!(audit::entry(&store, id(404)).await.unwrap(), None);
     // A place beyond what a column holds is no place.
@@ -82,7 +86,7 @@ pub(crate) async fn the_head_moves_only_from_where_it_is(backend: &Backend) {
     let mut tx = writer.begin().await.unwrap();
     let twice = audit::create_ledger(&mut tx, &ledger, at(0)).await.unwrap_err();
     assert_eq!(twice.kind(), Kind::Exists);
-    drop(tx);
+    abandon(tx);
 
     let mut tx = writer.begin().await.unwrap();
     audit::advance(&mut tx, 0, 10, "ten", at(1)).await.unwrap();
@@ -116,7 +120,7 @@ pub(crate) async fn a_place_is_given_once(backend: &Backend) {
     let mut tx = writer.begin().await.unwrap();
     let again = audit::insert(&mut tx, vec![entry(4)]).await.unwrap_err();
     assert_eq!(again.kind(), Kind::Exists);
-    drop(tx);
+    abandon(tx);
     assert_eq!(audit::count_queued(&store).await.unwrap(), 2);
     assert_eq!(audit::range(&store, 0, 10).await.unwrap().len(), 2);
 }

@@ -5,7 +5,7 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tradewarden_domain::id::Id;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::{Location, Store, Writer, migrate};
+use tradewarden_store::{Location, Store, Tx, Writer, migrate};
 use tradewarden_testkit::postgres::TestDatabase;
 
 pub(crate) struct Backend {
@@ -36,10 +36,6 @@ impl Backend {
         let database = TestDatabase::create().await;
         let location = Location::Postgres(database.url().to_owned());
         Self { location, kept: Kept::Database(database) }
-    }
-
-    pub(crate) fn is_postgres(&self) -> bool {
-        matches!(self.kept, Kept::Database(_))
     }
 
     pub(crate) fn location(&self) -> &Location {
@@ -94,3 +90,6 @@ pub(crate) fn at(second: i64) -> Timestamp {
 pub(crate) async fn count(store: &Store, sql: &'static str) -> i64 {
     store.query_one(sql, Vec::new()).await.unwrap().unwrap().int().unwrap()
 }
+
+/// Drops a transaction in the middle. It has no `Drop` of its own: the next `begin` rolls it back.
+pub(crate) fn abandon(_tx: Tx<'_>) {}

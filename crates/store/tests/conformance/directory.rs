@@ -1,6 +1,6 @@
 //! What the gateway knows by heart.
 
-use crate::backend::{Backend, at, id};
+use crate::backend::{Backend, abandon, at, id};
 use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::instrument::Instrument;
@@ -144,7 +144,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
     let error = directory::insert_webhook(&mut tx, same_token).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Exists, "a token names one webhook");
     assert!(!error.to_string().contains("another"), "no token in an error: {error}");
-    drop(tx);
+    abandon(tx);
 
     for state in StrategyState::ALL {
         let mut tx = writer.begin().await.unwrap();
@@ -207,7 +207,7 @@ pub(crate) async fn limits_have_the_version_of_their_organization(backend: &Back
     let mut tx = writer.begin().await.unwrap();
     let nobodys = Limit { org_id: id(404), ..expected[0].clone() };
     directory::put_limit(&mut tx, &nobodys).await.unwrap_err();
-    drop(tx);
+    abandon(tx);
     let mut tx = writer.begin().await.unwrap();
     let vanished = directory::lock_organizations(&mut tx, &[id(404)], Lock::Share).await;
     assert_eq!(vanished.unwrap_err().kind(), Kind::Broken);
@@ -263,7 +263,8 @@ pub(crate) async fn findings_are_newest_first(backend: &Backend) {
         directory::insert_finding(&mut tx, &finding(number, org)).await.unwrap();
     }
     tx.commit().await.unwrap();
-    let newest = directory::findings(&store, id(1), tradewarden_domain::id::Id::from_bytes([255; 16]), 2);
+    let newest =
+        directory::findings(&store, id(1), tradewarden_domain::id::Id::from_bytes([255; 16]), 2);
     let newest = newest.await.unwrap();
     assert_eq!(newest, [finding(4, 1), finding(3, 1)]);
 }

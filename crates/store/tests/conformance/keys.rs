@@ -1,6 +1,6 @@
 //! The keys by which a second sending is known.
 
-use crate::backend::{Backend, at, id};
+use crate::backend::{Backend, abandon, at, id};
 use tradewarden_store::Kind;
 use tradewarden_store::signals::{self, Claim, Key};
 
@@ -33,7 +33,7 @@ pub(crate) async fn a_key_is_claimed_once(backend: &Backend) {
     let elsewhere = Key { webhook_id: id(2), ..key(1) };
     let other = Claim { key: elsewhere.clone(), ..claim(1, 30) };
     assert_eq!(signals::claim(&mut tx, &[other]).await.unwrap(), [elsewhere]);
-    drop(tx);
+    abandon(tx);
 
     let mut tx = writer.begin().await.unwrap();
     assert_eq!(signals::claim(&mut tx, &[claim(2, 40)]).await.unwrap(), [key(2)]);

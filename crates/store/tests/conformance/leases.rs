@@ -1,6 +1,6 @@
 //! Who may do what only one may do.
 
-use crate::backend::{Backend, at};
+use crate::backend::{Backend, abandon, at};
 use tradewarden_store::leases::{Lease, acquire};
 
 pub(crate) async fn a_lease_has_one_holder(backend: &Backend) {
@@ -28,7 +28,7 @@ pub(crate) async fn a_lease_has_one_holder(backend: &Backend) {
     let other = acquire(&mut tx, "seal", "b", at(101), at(102)).await.unwrap();
     assert_eq!(other, held(1, 102), "another lease is another holder's");
     // What is not committed was never held.
-    drop(tx);
+    abandon(tx);
     let mut tx = writer.begin().await.unwrap();
     let lease = acquire(&mut tx, "seal", "c", at(101), at(103)).await.unwrap();
     assert_eq!(lease, held(1, 103));

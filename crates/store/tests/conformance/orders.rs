@@ -201,8 +201,7 @@ pub(crate) async fn a_fill_counts_once(backend: &Backend) {
     let elsewhere = Fill { account_id: id(9), ..fill(5, "f1") };
     let second = [fill(4, "f2"), elsewhere, fill(6, "f3")];
     assert_eq!(orders::insert_fills(&mut tx, &second).await.unwrap(), ["f1", "f3"]);
-    let asked =
-        [(id(2), "f2".to_owned()), (id(9), "f2".to_owned()), (id(9), "f1".to_owned())];
+    let asked = [(id(2), "f2".to_owned()), (id(9), "f2".to_owned()), (id(9), "f1".to_owned())];
     assert_eq!(orders::known_fills(&mut tx, &asked).await.unwrap(), [true, false, true]);
     tx.commit().await.unwrap();
     let stored = orders::fills_of_account(&store, id(2)).await.unwrap();

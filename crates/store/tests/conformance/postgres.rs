@@ -1,6 +1,6 @@
 //! What only PostgreSQL can show: two writers at once, and connections that are lost.
 
-use crate::backend::{Backend, at, count, id};
+use crate::backend::{Backend, abandon, at, count, id};
 use crate::fake_server;
 use crate::keys::{claim, key};
 use std::future::Future;
@@ -110,6 +110,29 @@ async fn two_nodes_never_hold_one_lease() {
     backend.remove().await;
 }
 
+/// Whoever stops waiting for a statement does not know what became of it, so it cannot be committed.
+#[tokio::test]
+async fn a_statement_that_was_not_heard_fails_the_commit() {
+    let backend = Backend::postgres().await;
+    let (mut first, store) = backend.migrated().await;
+    let mut second = backend.writer().await;
+    let mut in_the_way = first.begin().await.unwrap();
+    mark(&mut in_the_way, "mark-1").await.unwrap();
+    let mut tx = second.begin().await.unwrap();
+    mark(&mut tx, "mark-2").await.unwrap();
+    {
+        let mut statement = pin!(mark(&mut tx, "mark-1"));
+        assert!(waits(&mut statement).await);
+    }
+    in_the_way.rollback().await.unwrap();
+    assert_eq!(tx.commit().await.unwrap_err().kind(), Kind::Broken);
+    assert_eq!(count(&store, MARKS).await, 0);
+    write_mark(&mut second, "mark-3").await.unwrap();
+    assert_eq!(count(&store, MARKS).await, 1);
+    drop((first, second));
+    backend.remove().await;
+}
+
 async fn mark(tx: &mut Tx<'_>, name: &str) -> Result<(), Error> {
     migrate::set_meta(tx, name, "set").await
 }
@@ -156,7 +179,7 @@ async fn a_lost_connection_is_made_again() {
     kill_others(&mut killer).await;
     let error = mark(&mut tx, "mark-lost-2").await.unwrap_err();
     assert!(matches!(error.kind(), Kind::Gone | Kind::Busy), "{error}");
-    drop(tx);
+    abandon(tx);
     write_again(&mut writer, "mark-after").await;
 
     // Before the commit: an error, never a yes.
@@ -205,11 +228,9 @@ async fn without_a_server_it_says_so() {
 /// C16: a server that does not sync would lose what was acknowledged.
 #[tokio::test]
 async fn a_server_that_does_not_sync_is_refused() {
-    for (setting, value, taken) in [
-        ("none", "off", true),
-        ("fsync", "off", false),
-        ("full_page_writes", "off", false),
-    ] {
+    for (setting, value, taken) in
+        [("none", "off", true), ("fsync", "off", false), ("full_page_writes", "off", false)]
+    {
         let url = fake_server::start(setting, value).await;
         let opened = Writer::open(&Location::Postgres(url)).await;
         assert_eq!(opened.is_ok(), taken, "{setting} = {value}");
@@ -224,9 +245,9 @@ async fn a_server_that_does_not_sync_is_refused() {
 #[tokio::test]
 async fn a_backup_names_the_tool_for_it() {
     let backend = Backend::postgres().await;
-    let (_writer, store) = backend.migrated().await;
+    let (writer, store) = backend.migrated().await;
     let error = store.backup("copy".into()).await.unwrap_err();
     assert!(error.to_string().contains("pg_dump"), "{error}");
-    drop((_writer, store));
+    drop((writer, store));
     backend.remove().await;
 }

@@ -1,7 +1,7 @@
 //! Inserts of many rows: PostgreSQL cuts them into statements of 64, 16, 4 and 1 rows, SQLite runs
 //! one statement for each row. Nobody may see a difference.
 
-use crate::backend::{Backend, at, count, id};
+use crate::backend::{Backend, abandon, at, count, id};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::Id;
 use tradewarden_domain::money::Quantity;
@@ -12,11 +12,10 @@ use tradewarden_store::{Kind, Value};
 
 const SIZES: [u64; 10] = [0, 1, 3, 4, 5, 16, 63, 64, 65, 300];
 
+type Bodies = Vec<([u8; 32], Vec<u8>)>;
+
 /// Signals with these numbers, and their bodies.
-pub(crate) fn signals(
-    start: u64,
-    number: u64,
-) -> (Vec<StoredSignal>, Vec<([u8; 32], Vec<u8>)>) {
+pub(crate) fn signals(start: u64, number: u64) -> (Vec<StoredSignal>, Bodies) {
     let signals: Vec<_> = (start..start + number)
         .map(|number| StoredSignal {
             id: id(number),
@@ -126,7 +125,7 @@ pub(crate) async fn half_a_row_is_refused(backend: &Backend) {
     let mut tx = writer.begin().await.unwrap();
     let values = [Value::Word("half-1"), Value::Word("whole"), Value::Word("half-2")];
     assert_eq!(tx.insert(&PAIRS, &values).await.unwrap_err().kind(), Kind::Broken);
-    drop(tx);
+    abandon(tx);
     let mut tx = writer.begin().await.unwrap();
     tx.insert(&PAIRS, &values[..2]).await.unwrap();
     tx.commit().await.unwrap();

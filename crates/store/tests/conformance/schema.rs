@@ -1,6 +1,6 @@
 //! Migrations, and whether both databases understand the same things.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, abandon};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tradewarden_store::{Kind, Value, Writer, migrate, statements};
@@ -41,7 +41,9 @@ pub(crate) async fn every_statement_is_understood(backend: &Backend) {
 
 pub(crate) async fn a_wrong_statement_is_seen(backend: &Backend) {
     let (mut writer, _store) = backend.migrated().await;
-    for sql in ["-- test\nSELECT nothing FROM meta", "-- test\nSELECT name FROM nowhere", "-- test\nSELEC"] {
+    for sql in
+        ["-- test\nSELECT nothing FROM meta", "-- test\nSELECT name FROM nowhere", "-- test\nSELEC"]
+    {
         assert_eq!(writer.check(sql).await.unwrap_err().kind(), Kind::Broken, "{sql}");
     }
     writer.check("-- test\nSELECT name FROM meta").await.unwrap();
@@ -60,8 +62,10 @@ fn every_statement_is_registered() {
         let text = std::fs::read_to_string(&path).unwrap();
         for part in text.split("\"-- ").skip(1) {
             let name = name(part.split(['\\', '"']).next().unwrap());
-            assert_eq!(name.split("::").next(), Some(module.as_str()), "{name}");
-            written.insert(name);
+            if !name.is_empty() {
+                assert_eq!(name.split("::").next(), Some(module.as_str()), "{name}");
+                written.insert(name);
+            }
         }
     }
     written.retain(|name| !name.starts_with("dialect::"));
@@ -143,7 +147,7 @@ async fn sqlite_tables_are_strict() {
     let text_for_bytes = "INSERT INTO data_keys (org_id, purpose, wrapped, created_at) \
                           VALUES ($1, 'p', $1, 0)";
     tx.execute(text_for_bytes, &[Value::Word("text")]).await.unwrap_err();
-    drop(tx);
+    abandon(tx);
     drop(writer);
     backend.remove().await;
 }

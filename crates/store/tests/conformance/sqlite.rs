@@ -53,10 +53,10 @@ async fn a_reader_cannot_write_and_makes_no_database() {
     let backend = Backend::sqlite();
     let absent = Store::open(backend.location().clone()).await;
     assert_eq!(absent.err().map(|error| error.kind()), Some(Kind::Broken));
-    let (_writer, store) = backend.migrated().await;
+    let (writer, store) = backend.migrated().await;
     let write = "INSERT INTO meta (name, value) VALUES ($1, $1)";
     store.query(write, vec![Value::Word("x")]).await.unwrap_err();
-    drop((_writer, store));
+    drop((writer, store));
     backend.remove().await;
 }
 
@@ -88,14 +88,17 @@ async fn a_backup_is_a_database_of_its_own() {
     let mut restored = Writer::open(&copy).await.unwrap();
     assert_eq!(migrate::migrate(&mut restored).await.unwrap(), migrate::VERSION_NOW);
 
-    // A target that is there is never written over, not even an empty one.
+    // A target that is there is never written over; an empty file is the caller's to make.
     let before = std::fs::read(&target).unwrap();
     store.backup(target.clone()).await.unwrap_err();
     assert_eq!(std::fs::read(&target).unwrap(), before);
+    let other = backend.directory().join("other.txt");
+    std::fs::write(&other, "not a database").unwrap();
+    store.backup(other.clone()).await.unwrap_err();
+    assert_eq!(std::fs::read(&other).unwrap(), b"not a database");
     let empty = backend.directory().join("empty.db");
     std::fs::write(&empty, []).unwrap();
-    store.backup(empty.clone()).await.unwrap_err();
-    assert!(std::fs::read(&empty).unwrap().is_empty());
+    store.backup(empty.clone()).await.unwrap();
     store.backup(backend.directory().join("no/such/directory.db")).await.unwrap_err();
     drop((writer, store, copied, restored));
     backend.remove().await;

@@ -1,11 +1,10 @@
 //! What a transaction leaves, whichever way it ends.
 
-use crate::backend::{Backend, at, count, id};
+use crate::backend::{Backend, abandon, at, count, id};
 use tradewarden_domain::account::{Account, Activity};
 use tradewarden_store::{Kind, Tx, Value, directory, keys, migrate};
 
-const MARKS: &str =
-    "SELECT CAST(COUNT(*) AS BIGINT) FROM meta WHERE name LIKE 'mark%'";
+const MARKS: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM meta WHERE name LIKE 'mark%'";
 const PUT_WITHOUT_VALUE: &str = "INSERT INTO meta (name, value) VALUES ($1, $2)";
 
 async fn mark(tx: &mut Tx<'_>, name: &str) {
@@ -29,7 +28,7 @@ pub(crate) async fn what_is_dropped_is_gone(backend: &Backend) {
     for _ in 0..3 {
         let mut tx = writer.begin().await.unwrap();
         mark(&mut tx, "mark-dropped").await;
-        drop(tx);
+        abandon(tx);
     }
     let mut tx = writer.begin().await.unwrap();
     assert_eq!(migrate::meta(&mut tx, "mark-dropped").await.unwrap(), None);
@@ -42,7 +41,7 @@ pub(crate) async fn a_dropped_writer_leaves_nothing(backend: &Backend) {
     let (mut writer, store) = backend.migrated().await;
     let mut tx = writer.begin().await.unwrap();
     mark(&mut tx, "mark").await;
-    drop(tx);
+    abandon(tx);
     drop(writer);
     // On the same key: what the first held must be let go.
     let mut writer = backend.writer().await;
@@ -60,7 +59,7 @@ pub(crate) async fn what_is_committed_outlives_its_connections(backend: &Backend
     tx.commit().await.unwrap();
     let mut tx = writer.begin().await.unwrap();
     mark(&mut tx, "mark-open").await;
-    drop(tx);
+    abandon(tx);
     drop((writer, store));
     let (mut writer, store) = (backend.writer().await, backend.store().await);
     assert_eq!(count(&store, MARKS).await, 1);

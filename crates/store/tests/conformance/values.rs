@@ -1,6 +1,6 @@
 //! Values at the ends of what they may be.
 
-use crate::backend::{Backend, at, id};
+use crate::backend::{Backend, abandon, at, id};
 use crate::rows::signals;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::money::{Money, Price, Quantity};
@@ -26,8 +26,7 @@ fn exposure(units: i64) -> Exposure {
 pub(crate) async fn extreme_numbers_come_back(backend: &Backend) {
     let (mut writer, store) = backend.migrated().await;
     let symbol: tradewarden_domain::instrument::Symbol = "NQ".parse().unwrap();
-    let place =
-        |strategy_id| Place { account_id: id(1), symbol: symbol.clone(), strategy_id };
+    let place = |strategy_id| Place { account_id: id(1), symbol: symbol.clone(), strategy_id };
     let mut put = vec![
         (place(NO_STRATEGY), exposure(i64::MIN)),
         (place(id(1)), exposure(i64::MAX)),
@@ -99,6 +98,8 @@ pub(crate) async fn every_letter_but_nul_comes_back(backend: &Backend) {
 /// PostgreSQL has no NUL in texts; SQLite would take it and cut the text in places. Bytes may hold
 /// anything. Callers keep NUL out; this is what happens if one does not.
 pub(crate) async fn nul_in_a_text_is_refused_and_nothing_else_happens(backend: &Backend) {
+    const PUT: &str = "INSERT INTO meta (name, value) VALUES ($1, $2)";
+    const FIND: &str = "SELECT value FROM meta WHERE name = $1 AND value <> $2";
     let (mut writer, store) = backend.migrated().await;
     let with_nul = |number| {
         let (mut stored, bodies) = signals(number, 1);
@@ -110,12 +111,10 @@ pub(crate) async fn nul_in_a_text_is_refused_and_nothing_else_happens(backend: &
     let error = rows::insert(&mut tx, stored, bodies).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Broken, "{error}");
     assert!(!error.to_string().contains("after"), "the value is not repeated: {error}");
-    drop(tx);
+    abandon(tx);
     // Each way in.
     let words = [Value::from("a\0b"), Value::Word("text")];
     let sets = vec![words.to_vec()];
-    const PUT: &str = "INSERT INTO meta (name, value) VALUES ($1, $2)";
-    const FIND: &str = "SELECT value FROM meta WHERE name = $1 AND value <> $2";
     for way in 0..5 {
         let mut tx = writer.begin().await.unwrap();
         let refused = match way {

@@ -180,8 +180,7 @@ impl World {
             state,
             updated_at: at,
         };
-        let order =
-            Order { asked, plan, view, accepted_at: at, fills: Vec::new(), filling: false };
+        let order = Order { asked, plan, view, accepted_at: at, fills: Vec::new(), filling: false };
         self.orders.push(order);
         self.orders.len() - 1
     }
@@ -300,7 +299,8 @@ impl World {
         let rest = order.view.quantity.saturating_minus(order.view.filled_quantity);
         let quantity = quantity.min(rest);
         let canceled = order.view.state == BrokerOrderState::Canceled;
-        if !quantity.is_positive() || !(order.view.state.is_live() || canceled && order.plan.crosses)
+        if !quantity.is_positive()
+            || !(order.view.state.is_live() || canceled && order.plan.crosses)
         {
             return;
         }
@@ -326,7 +326,8 @@ impl World {
             at,
         };
         order.fills.push(execution.clone());
-        let (account, symbol) = (order.asked.account.as_str().to_owned(), order.view.symbol.clone());
+        let (account, symbol) =
+            (order.asked.account.as_str().to_owned(), order.view.symbol.clone());
         let (report, reduce) = (order.plan.report, order.asked.reduce_only == ReduceOnly::Yes);
         let signed = order.view.side.signed(quantity).units();
         let holding = self.accounts.entry(account.clone()).or_default();

@@ -23,8 +23,7 @@ pub(super) fn probe(directory: &Path, count: usize) -> Result<Sync, Failure> {
     let failed = |cause: std::io::Error| {
         Failure::unavailable(format!("{} cannot be written: {cause}", path.display()))
     };
-    let mut file =
-        OpenOptions::new().create_new(true).append(true).open(&path).map_err(failed)?;
+    let mut file = OpenOptions::new().create_new(true).append(true).open(&path).map_err(failed)?;
     let page = [7_u8; 4096];
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {

@@ -178,7 +178,11 @@ async fn send_for(
     }
 }
 
-async fn one(connection: &mut Connection, target: &Target, number: u64) -> Result<StatusCode, Failure> {
+async fn one(
+    connection: &mut Connection,
+    target: &Target,
+    number: u64,
+) -> Result<StatusCode, Failure> {
     let failed = |cause: &dyn std::fmt::Display| {
         Failure::unavailable(format!("a request was not answered: {cause}"))
     };
@@ -194,8 +198,7 @@ async fn one(connection: &mut Connection, target: &Target, number: u64) -> Resul
     }
     let request = request.body(Full::new(Bytes::from(body))).map_err(|error| failed(&error))?;
     connection.requests.ready().await.map_err(|error| failed(&error))?;
-    let answer =
-        connection.requests.send_request(request).await.map_err(|error| failed(&error))?;
+    let answer = connection.requests.send_request(request).await.map_err(|error| failed(&error))?;
     let status = answer.status();
     answer.into_body().collect().await.map_err(|error| failed(&error))?;
     Ok(status)

@@ -91,8 +91,16 @@ async fn the_operator_with_unknown_and_ill_formed_ids() {
     let (gateway, _) = demo(&dir, "").await;
     let Operator { mut client, bearer } = Operator::of(&gateway);
     let strange = [
-        "nonsense", "%00", "%ff", "..", "sig_", "SIG_01M80000000000000000000000", "a%2fb",
-        "ord_01m8000000000000000000000u", "'%20OR%201=1%20--", "%F0%9F%92%A9",
+        "nonsense",
+        "%00",
+        "%ff",
+        "..",
+        "sig_",
+        "SIG_01M80000000000000000000000",
+        "a%2fb",
+        "ord_01m8000000000000000000000u",
+        "'%20OR%201=1%20--",
+        "%F0%9F%92%A9",
     ];
     for operation in operations(&mut client).await {
         if operation.is_intake() || operation.path.starts_with("/audit/") {
@@ -191,7 +199,8 @@ async fn the_api_and_the_command_line_show_the_same() {
     assert_eq!(halt.status, 201);
     let limit = json!({"scope": "org", "name": "max_position", "value": "7"});
     let headers = [("authorization", operator.bearer.as_str())];
-    let put = operator.client.send(Method::PUT, "/api/v1/limits", &headers, limit.to_string()).await;
+    let put =
+        operator.client.send(Method::PUT, "/api/v1/limits", &headers, limit.to_string()).await;
     assert_eq!(put.unwrap().status, 201);
 
     for (path, command) in [

@@ -32,11 +32,9 @@ async fn every_answer_is_dressed() {
     let dir = TestDir::new("api-headers");
     let (gateway, mut door) = demo(&dir, "").await;
     let Operator { mut client, bearer } = Operator::of(&gateway);
-    for (body, status) in [
-        (r#"{"action":"BUY"}"#, 202),
-        (r#"{"action":"BUY"}"#, 200),
-        (r#"{"action":"HOLD"}"#, 400),
-    ] {
+    for (body, status) in
+        [(r#"{"action":"BUY"}"#, 202), (r#"{"action":"BUY"}"#, 200), (r#"{"action":"HOLD"}"#, 400)]
+    {
         let answer = door.send(body).await;
         assert_eq!(answer.status, status);
         dressed(&answer, body);

@@ -13,8 +13,7 @@ async fn walk(operator: &mut Operator, path: &str, limit: usize) -> (Vec<Value>,
     let mut items = Vec::new();
     let mut cursor = String::new();
     for page in 1..1_000 {
-        let next =
-            if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+        let next = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
         let answer = operator.get(&format!("{path}?limit={limit}{next}")).await;
         let body = answer.json();
         assert_eq!(answer.status, 200, "{body}");
@@ -51,8 +50,7 @@ async fn a_cursor_walks_every_list_to_its_end() {
         let body = json!({"action": "BUY", "id": format!("p-{number}"), "comment": "other"});
         assert_eq!(door.send(body.to_string()).await.status, 422);
     }
-    for (path, count) in
-        [("/api/v1/signals", 46), ("/api/v1/orders", 23), ("/api/v1/findings", 23)]
+    for (path, count) in [("/api/v1/signals", 46), ("/api/v1/orders", 23), ("/api/v1/findings", 23)]
     {
         let (all, pages) = walk(&mut operator, path, 200).await;
         assert_eq!((all.len(), pages), (count, 1), "{path}");
@@ -68,12 +66,23 @@ async fn a_cursor_walks_every_list_to_its_end() {
             assert!(same && some.len() == count, "{path} by {limit}");
             assert_eq!(pages, count.div_ceil(limit), "{path} by {limit}");
         }
-        for query in ["limit=0", "limit=201", "limit=x", "limit=1&limit=2", "cursor=nonsense",
-            "cursor=", "cursor=ord_01m8000000000000000000000!", "cursor=a&cursor=b"]
-        {
+        for query in [
+            "limit=0",
+            "limit=201",
+            "limit=x",
+            "limit=1&limit=2",
+            "cursor=nonsense",
+            "cursor=",
+            "cursor=ord_01m8000000000000000000000!",
+            "cursor=a&cursor=b",
+        ] {
             let answer = operator.get(&format!("{path}?{query}")).await;
             let body = answer.json();
-            assert_eq!((answer.status, &body["code"]), (400, &"request.malformed".into()), "{query}");
+            assert_eq!(
+                (answer.status, &body["code"]),
+                (400, &"request.malformed".into()),
+                "{query}"
+            );
             assert_eq!(body["field"], query.split('=').next().unwrap(), "{query}: {body}");
         }
     }

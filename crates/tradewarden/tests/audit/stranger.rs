@@ -15,7 +15,7 @@ pub(crate) async fn verify(what: &str, vkey: &str, path: &Path) -> Result<Value,
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit/verify.py");
     let mut command = Command::new("python3");
     command.arg(script).args([what, vkey]).arg(path).stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(60), command.output()).await.expect("in time");
+    let output = timeout(Duration::from_mins(1), command.output()).await.expect("in time");
     let output = output.expect("this test needs python3, nothing but its standard library");
     if output.status.success() {
         return Ok(serde_json::from_slice(&output.stdout).unwrap());

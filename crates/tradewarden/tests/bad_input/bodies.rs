@@ -20,11 +20,35 @@ const ACTION: &str = "signal.unknown_action";
 const EXIT: &str = "signal.exit_size";
 
 fn cases() -> Vec<Case> {
+    let mut cases = unreadable();
+    cases.extend(wrong_fields());
+    for comment in [
+        "EXIT_0",
+        "EXIT_101",
+        "EXIT_x",
+        "EXIT_",
+        "EXIT_-5",
+        "EXIT_5.5",
+        "EXIT_1e1",
+        "EXIT_+5",
+        "EXIT_50%",
+        "EXIT_99999999999999999999",
+        "exit_0",
+        "EXIT_ 50",
+    ] {
+        let body = json!({"action": "EXIT", "comment": comment}).to_string();
+        cases.push(case(body, EXIT, "comment"));
+    }
+    cases
+}
+
+/// Bodies that are no JSON object, or none that has one meaning only.
+fn unreadable() -> Vec<Case> {
     let nested = |count: usize| {
         format!("{{\"action\":\"BUY\",\"x\":{}{}}}", "[".repeat(count), "]".repeat(count))
     };
     let many = (0..20_000).map(|_| "1").collect::<Vec<_>>().join(",");
-    let mut cases = vec![
+    vec![
         // No JSON, or no object.
         case("", MALFORMED, "body"),
         case("{", MALFORMED, "body"),
@@ -64,6 +88,19 @@ fn cases() -> Vec<Case> {
         case("{\"action\":\"BUY\",\"comment\":\"\\ud800\"}", MALFORMED, "comment"),
         case(b"\xff\xfe{\x00\"\x00a\x00", MALFORMED, "body"),
         case("{\"action\":\"BUY\",\"comment\":\"a\nb\"}", MALFORMED, "comment"),
+        // More things, or a longer text, than a signal has.
+        case(format!("{{\"action\":\"BUY\",\"id\":[{many}]}}"), MALFORMED, "id"),
+        case(
+            format!("{{\"action\":\"BUY\",\"note\":\"{}\"}}", "x".repeat(60_000)),
+            MALFORMED,
+            "note",
+        ),
+    ]
+}
+
+/// Bodies that can be read and do not say what we need.
+fn wrong_fields() -> Vec<Case> {
+    vec![
         // No action, or none that we know.
         case("{}", ACTION, "action"),
         case("{\"Action\":\"BUY\"}", ACTION, "action"),
@@ -105,18 +142,7 @@ fn cases() -> Vec<Case> {
         case("{\"action\":\"BUY\",\"timenow\":\"yesterday\"}", FIELD, "timenow"),
         case("{\"action\":\"BUY\",\"timenow\":99999999999999999999}", FIELD, "timenow"),
         case("{\"action\":\"BUY\",\"quantity\":1,\"contracts\":2}", FIELD, "contracts"),
-        // More things, or a longer text, than a signal has.
-        case(format!("{{\"action\":\"BUY\",\"id\":[{many}]}}"), MALFORMED, "id"),
-        case(format!("{{\"action\":\"BUY\",\"note\":\"{}\"}}", "x".repeat(60_000)), MALFORMED, "note"),
-    ];
-    for comment in [
-        "EXIT_0", "EXIT_101", "EXIT_x", "EXIT_", "EXIT_-5", "EXIT_5.5", "EXIT_1e1", "EXIT_+5",
-        "EXIT_50%", "EXIT_99999999999999999999", "exit_0", "EXIT_ 50",
-    ] {
-        let body = json!({"action": "EXIT", "comment": comment}).to_string();
-        cases.push(case(body, EXIT, "comment"));
-    }
-    cases
+    ]
 }
 
 /// Each is 400 with its code, names the field, is stored as a signal, and quotes nothing unbounded.
@@ -157,7 +183,8 @@ async fn exactly_64_kib_and_one_byte_more() {
     assert_eq!((answer.status, &answer.json()["status"]), (200, &"dry_run".into()));
     let (path, secret) = (door.path.clone(), door.secret.clone());
     for length in [LIMIT + 1, 1024 * 1024] {
-        for (path, secret) in [(&path[..], &secret[..]), (&path, "wrong"), ("/api/v1/webhooks/x", "")]
+        for (path, secret) in
+            [(&path[..], &secret[..]), (&path, "wrong"), ("/api/v1/webhooks/x", "")]
         {
             // The head alone, as senders do who wait for leave to send the rest: what is not read
             // cannot be in the way of the answer.
@@ -173,7 +200,8 @@ async fn exactly_64_kib_and_one_byte_more() {
         }
     }
     // With the body behind it, from a sender that does not listen before it has said everything.
-    let request = signal(&door, &format!("content-length: {}\r\n", 1024 * 1024), &padded(1024 * 1024));
+    let request =
+        signal(&door, &format!("content-length: {}\r\n", 1024 * 1024), &padded(1024 * 1024));
     let found = statuses(&exchange(&door, request.as_bytes()).await);
     assert!(found.iter().all(|status| *status == 413), "{found:?}");
     no_order_and_still_serving(gateway.program(), &mut door).await;
@@ -185,12 +213,12 @@ async fn a_body_in_chunks_is_bounded_too() {
     let dir = TestDir::new("bad-chunks");
     let (gateway, mut door) = demo(&dir, "").await;
     let chunked = |body: &str| {
-        let mut chunks = String::new();
+        let mut chunks = Vec::new();
         for chunk in body.as_bytes().chunks(1000) {
             let text = std::str::from_utf8(chunk).unwrap();
-            chunks.push_str(&format!("{:x}\r\n{text}\r\n", chunk.len()));
+            chunks.push(format!("{:x}\r\n{text}\r\n", chunk.len()));
         }
-        chunks + "0\r\n\r\n"
+        chunks.concat() + "0\r\n\r\n"
     };
     let headers = "transfer-encoding: chunked\r\nconnection: close\r\n";
     let answer = exchange(&door, signal(&door, headers, &chunked(&padded(LIMIT))).as_bytes()).await;
@@ -205,7 +233,8 @@ async fn a_body_in_chunks_is_bounded_too() {
     let request = signal(&door, "content-length: 9223372036854775807\r\n", "{");
     assert_eq!(statuses(&exchange(&door, request.as_bytes()).await), [413]);
     // Chunks that are none.
-    for chunk in ["zz\r\n{}\r\n0\r\n\r\n", "-1\r\n{}\r\n", "ffffffffffffffffff\r\n{}", "2\r\n{}XX"] {
+    for chunk in ["zz\r\n{}\r\n0\r\n\r\n", "-1\r\n{}\r\n", "ffffffffffffffffff\r\n{}", "2\r\n{}XX"]
+    {
         let answer = exchange(&door, signal(&door, headers, chunk).as_bytes()).await;
         assert!(statuses(&answer).iter().all(|status| *status == 400), "{chunk:?}: {answer}");
     }

@@ -41,14 +41,16 @@ async fn provoke(door: &mut Door, seen: &mut Vec<u8>) {
         json!({"action": "BUY", secret.as_str(): 1, "secret": secret}).to_string(),
         json!({"action": "BUY", "id": secret, "dry_run": true, "secret": secret}).to_string(),
         json!({"action": "BUY", "x": {"y": [secret]}, "secret": secret}).to_string(),
-        json!({"action": "EXIT", "comment": format!("EXIT_{secret}"), "secret": secret}).to_string(),
+        json!({"action": "EXIT", "comment": format!("EXIT_{secret}"), "secret": secret})
+            .to_string(),
         format!("{{\"action\":\"BUY\",\"secret\":\"{secret}\""),
         format!("{{\"secret\":\"{secret}\",\"secret\":\"{secret}\"}}"),
         format!("not json but {secret}"),
         format!("secret={secret}&action=BUY"),
     ];
     for body in bodies {
-        for (path, headers) in [(&in_query, &header[..]), (&in_query, &[]), (&path, &header), (&path, &[])]
+        for (path, headers) in
+            [(&in_query, &header[..]), (&in_query, &[]), (&path, &header), (&path, &[])]
         {
             let answer = door.client.post(path, headers, body.clone()).await.unwrap();
             seen.extend_from_slice(&answer.body);
@@ -104,7 +106,9 @@ async fn the_secret_is_nowhere() {
     let traded = door.send(body.to_string()).await;
     assert_eq!(traded.status, 202, "{:?}", traded.body);
     for verb in [["signal", "list"], ["order", "list"], ["finding", "list"], ["webhook", "list"]] {
-        seen.extend_from_slice(program.run(&[&verb[..], &["--json"]].concat()).await.stdout.as_bytes());
+        seen.extend_from_slice(
+            program.run(&[&verb[..], &["--json"]].concat()).await.stdout.as_bytes(),
+        );
     }
     let operator = fs::read_to_string(dir.data().join("operator-token")).unwrap();
     let operator = operator.trim();

@@ -113,7 +113,7 @@ async fn without_options_it_lives_where_it_was_started() {
         .unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
-    let read = timeout(Duration::from_secs(60), stdout.read_line(&mut line)).await;
+    let read = timeout(Duration::from_mins(1), stdout.read_line(&mut line)).await;
     read.expect("ready in time").unwrap();
     let places: Vec<_> = KEYS.map(|key| line.find(&format!("\"{key}\":")).unwrap()).into();
     assert!(places.is_sorted(), "{line}");

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tradewarden_testkit::process::{Program, TestDir, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tradewarden");
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// The walk's last line.
 const LAST_LINE: &str = "Stop the demo with Ctrl-C.";
 
@@ -64,7 +64,10 @@ impl Shell {
 
     /// Everything that the command printed, and how it ended.
     async fn paste(&mut self, command: &str) -> (String, i32) {
-        self.input.write_all(format!("{command}\necho \"<<ended $?>>\"\n").as_bytes()).await.unwrap();
+        self.input
+            .write_all(format!("{command}\necho \"<<ended $?>>\"\n").as_bytes())
+            .await
+            .unwrap();
         let mut printed = String::new();
         loop {
             let mut line = String::new();

@@ -122,10 +122,25 @@ async fn the_decision_trace_is_complete_and_the_same_everywhere() {
     let checks = by_command["checks"].as_array().unwrap();
     let order: Vec<_> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
     let wanted = [
-        "size", "token", "secret", "client_certificate", "address", "flood", "parse", "rate",
-        "freshness", "duplicate", "strategy", "halt", "risk.restricted", "risk.market_open",
-        "risk.max_order_quantity", "risk.max_order_notional", "risk.price_collar",
-        "risk.max_position", "risk.max_orders_per_minute",
+        "size",
+        "token",
+        "secret",
+        "client_certificate",
+        "address",
+        "flood",
+        "parse",
+        "rate",
+        "freshness",
+        "duplicate",
+        "strategy",
+        "halt",
+        "risk.restricted",
+        "risk.market_open",
+        "risk.max_order_quantity",
+        "risk.max_order_notional",
+        "risk.price_collar",
+        "risk.max_position",
+        "risk.max_orders_per_minute",
     ];
     assert_eq!(order, wanted);
     for check in checks {
@@ -146,16 +161,25 @@ async fn the_decision_trace_is_complete_and_the_same_everywhere() {
     assert_eq!(order["id"], accepted["accounts"][0]["order_id"]);
     let (state, side) = (&order["state"], &order["side"]);
     assert_eq!((state, side), (&"filled".into(), &"buy".into()), "{order}");
-    assert_eq!(order["client_order_id"].as_str().unwrap().is_empty(), false);
+    assert!(!order["client_order_id"].as_str().unwrap().is_empty());
     let shown = program.json(&["order", "show", order["id"].as_str().unwrap()]).await;
     assert_eq!(shown, *order);
 
     // Judged again by today's rules: now the position is long.
-    let replayed = program.run(&["signal", "replay", "--json"].into_iter().chain([
-        accepted["signal_id"].as_str().unwrap(),
-    ]).collect::<Vec<_>>()).await.json();
-    assert_eq!((&replayed["status"], &replayed["code"]),
-        (&"dry_run".into(), &"strategy.already_long".into()), "{replayed}");
+    let replayed = program
+        .run(
+            &["signal", "replay", "--json"]
+                .into_iter()
+                .chain([accepted["signal_id"].as_str().unwrap()])
+                .collect::<Vec<_>>(),
+        )
+        .await
+        .json();
+    assert_eq!(
+        (&replayed["status"], &replayed["code"]),
+        (&"dry_run".into(), &"strategy.already_long".into()),
+        "{replayed}"
+    );
     assert_eq!(orders(program).await.len(), 1);
 }
 
@@ -188,7 +212,8 @@ async fn the_answer_lists_every_account() {
     assert_eq!(settled(program).await.len(), 2);
 
     // Each is sized on its own position: the second has none to close.
-    let answer = said(&door.send(r#"{"action":"EXIT","comment":"EXIT_50"}"#).await, 202, "accepted");
+    let answer =
+        said(&door.send(r#"{"action":"EXIT","comment":"EXIT_50"}"#).await, 202, "accepted");
     let accounts = answer["accounts"].as_array().unwrap();
     let no = accounts.iter().find(|account| account["strategy_id"] == second["id"]).unwrap();
     assert_eq!((&no["result"], &no["code"]), (&"skipped".into(), &"strategy.flat".into()));
@@ -233,7 +258,7 @@ async fn what_cannot_be_made_durable_is_503_and_safe_to_send_again() {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     // The end of the connection may come without a goodbye.
-    let read = timeout(Duration::from_secs(60), stream.read_to_string(&mut answer)).await;
+    let read = timeout(Duration::from_mins(1), stream.read_to_string(&mut answer)).await;
     drop(read.expect("it answers while the database is held"));
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("retry-after: 5\r\n"), "{answer}");

@@ -102,8 +102,7 @@ async fn the_content_type_does_not_matter() {
         ("application/json", "\u{feff} {\"action\":\"lOnG\"} \n"),
     ];
     for (content_type, body) in forms {
-        let headers =
-            [("x-webhook-secret", door.secret.as_str()), ("content-type", content_type)];
+        let headers = [("x-webhook-secret", door.secret.as_str()), ("content-type", content_type)];
         let answer = door.client.post(&path, &headers, body).await.unwrap();
         said(&answer, 200, "dry_run");
     }

@@ -22,8 +22,17 @@ async fn a_quantity_that_cannot_be_used() {
     let fast = ["--rate-per-s", "1000"];
     let mut door = another_door(&gateway, &fast, &["--sizing", "payload"]).await;
     for quantity in [
-        json!(null), json!(""), json!("many"), json!(0), json!(-3), json!("-3"), json!("0.5"),
-        json!("1e400"), json!("NaN"), json!("Infinity"), json!("1000000000000000000000000000000"),
+        json!(null),
+        json!(""),
+        json!("many"),
+        json!(0),
+        json!(-3),
+        json!("-3"),
+        json!("0.5"),
+        json!("1e400"),
+        json!("NaN"),
+        json!("Infinity"),
+        json!("1000000000000000000000000000000"),
         json!("1,5"),
     ] {
         let body = json!({"action": "BUY", "quantity": quantity, "id": quantity.to_string()});

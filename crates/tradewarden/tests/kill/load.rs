@@ -14,6 +14,7 @@ use crate::stage::{Door, text};
 const SENDERS: usize = 6;
 /// How often the checkpoint is read meanwhile.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(20);
+
 /// What a signal says. Mostly entries: whatever is against them ends those that were not sent yet.
 fn words(chance: &mut Chance) -> (&'static str, &'static str) {
     match chance.below(32) {

@@ -12,7 +12,7 @@ use tradewarden_testkit::process::{Answer, Client, Gateway, Program, TestDir};
 
 /// The version whose signatures are the reference.
 const PACKAGE: &str = "standardwebhooks==1.0.0";
-const INSTALLING: Duration = Duration::from_secs(180);
+const INSTALLING: Duration = Duration::from_mins(3);
 const SIGNING: Duration = Duration::from_secs(30);
 
 /// Runs a step of the preparation; without it this test can say nothing.
@@ -48,8 +48,7 @@ impl Signer {
         let python = venv.join("bin/python");
         let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
         prepare(&python, &[&install[..], &["--no-cache-dir", PACKAGE]].concat()).await;
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standard_webhooks/sign.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standard_webhooks/sign.py");
         let mut child = Command::new(python)
             .arg(script)
             .stdin(Stdio::piped())

@@ -1,0 +1,124 @@
+//! What has left and is in doubt: cancels that were asked for, answers that were not heard, orders
+//! that may have ended at the broker by themselves. The broker is asked; nothing is guessed.
+
+use super::{Dispatcher, Done, RESYNC_EVERY, RETRY_AFTER, UNKNOWN_ALERT_AFTER};
+use crate::attempt::Learned;
+use crate::book::Severity;
+use std::sync::Arc;
+use tradewarden_broker::port::{BrokerAccount, Cancellation, Lookup, OrderName};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::order::{Order, OrderState};
+use tradewarden_domain::time::Timestamp;
+
+impl Dispatcher {
+    /// An order that has left: cancel it if that was asked for, ask for it if it was not heard of.
+    pub(super) fn look_after(&mut self, order: &Order, now: Timestamp) {
+        let Some((broker, account)) = self.broker(order) else { return };
+        let id = order.id;
+        let name = OrderName {
+            account: BrokerAccount::new(&account.broker_account),
+            client_order_id: order.client_order_id(),
+            symbol: order.symbol.clone(),
+            broker_order_id: order.broker_order_id.clone(),
+        };
+        let lost = matches!(order.state, OrderState::Sending | OrderState::Unknown);
+        let Some(tracked) = self.orders.get_mut(&order.id) else { return };
+        if lost {
+            if !tracked.alerted && order.created_at.plus(UNKNOWN_ALERT_AFTER) < now {
+                tracked.alerted = true;
+                let (shared, org, id) = (Arc::clone(&self.shared), order.org_id, order.id);
+                self.under_way.spawn(async move {
+                    let detail = "What became of the order has been unknown for 10 s.".to_owned();
+                    let (code, subject) = ("order.unknown", id.to_string());
+                    shared.tell(org, code, Severity::Critical, subject, detail).await;
+                    Done::Told
+                });
+            }
+            // Before that the broker may still accept it, and "absent" would prove nothing.
+            if order.attempt_until.is_some_and(|until| until >= now) {
+                return;
+            }
+            tracked.busy = true;
+            self.under_way.spawn(async move { Done::Found(id, now, broker.find(name).await) });
+        } else if order.cancel_requested {
+            tracked.busy = true;
+            self.under_way.spawn(async move { Done::Canceled(id, broker.cancel(name).await) });
+        } else if order.updated_at.plus(RESYNC_EVERY) < now {
+            // A working order may have ended at the broker by itself.
+            tracked.busy = true;
+            tracked.retry_at = Some(now.plus(RESYNC_EVERY));
+            self.under_way.spawn(async move { Done::Found(id, now, broker.find(name).await) });
+        }
+    }
+
+    pub(super) fn canceled(&mut self, id: Id<id::Order>, cancellation: &Cancellation) {
+        let now = self.shared.environment.now();
+        if let Some(tracked) = self.orders.get_mut(&id) {
+            // What a cancel really did, the order's own state at the broker tells.
+            tracked.order.updated_at = Timestamp::default();
+            tracked.order.cancel_requested = false;
+        }
+        if let Cancellation::Unknown { why } = cancellation {
+            tracing::warn!(order.id = %id, why, "a cancel was not heard; it is asked for again");
+            self.release(id, Some(now.plus(RETRY_AFTER)));
+            return;
+        }
+        self.release(id, None);
+    }
+
+    pub(super) fn found(&mut self, id: Id<id::Order>, asked_at: Timestamp, lookup: Lookup) {
+        let now = self.shared.environment.now();
+        let Some(tracked) = self.orders.get_mut(&id) else { return };
+        match lookup {
+            Lookup::Found(there) => {
+                tracked.recovered = false;
+                let order = &tracked.order;
+                let news = matches!(order.state, OrderState::Sending | OrderState::Unknown)
+                    || !there.state.is_live();
+                if there.filled_quantity > order.filled_quantity {
+                    self.shared.watch_fills(order.account_id);
+                }
+                if news {
+                    let stands = Learned::Stands {
+                        state: there.state,
+                        broker_order_id: there.broker_order_id,
+                        filled: there.filled_quantity,
+                    };
+                    tracked.retry_at = Some(now.plus(RETRY_AFTER));
+                    self.learned.push((id, stands));
+                } else {
+                    self.release(id, Some(now.plus(RESYNC_EVERY)));
+                }
+            }
+            Lookup::Absent if is_lost(&tracked.order) => {
+                tracked.absences = tracked.absences.saturating_add(1);
+                let absences = tracked.absences;
+                let order = tracked.order.clone();
+                if self.proves_absence(&order, absences, asked_at) {
+                    self.learned.push((id, Learned::Absent));
+                } else {
+                    self.release(id, Some(now.plus(RETRY_AFTER)));
+                }
+            }
+            Lookup::Absent => self.release(id, Some(now.plus(RESYNC_EVERY))),
+            Lookup::Unheard { why } => {
+                tracing::warn!(order.id = %id, why, "the broker did not say how an order stands");
+                self.release(id, Some(now.plus(RETRY_AFTER)));
+            }
+        }
+    }
+
+    /// "Not found" proves absence if it was asked for once the attempt was void at the broker and
+    /// its look-ups had settled; where it proves less, twice.
+    fn proves_absence(&self, order: &Order, absences: u32, asked_at: Timestamp) -> bool {
+        let Some((broker, _)) = self.broker(order) else { return false };
+        let capabilities = broker.capabilities();
+        let void_at = order.attempt_until.unwrap_or(order.updated_at);
+        let settled = void_at.plus(capabilities.find_settles_after) < asked_at;
+        settled && (capabilities.find_is_authoritative_after_expiry || absences >= 2)
+    }
+}
+
+const fn is_lost(order: &Order) -> bool {
+    matches!(order.state, OrderState::Sending | OrderState::Unknown)
+}

@@ -1,0 +1,222 @@
+//! Following: what one strategy makes of a signal, up to its cleared and reserved orders.
+
+use crate::Shared;
+use crate::book::{Book, order_payload, place_of};
+use crate::journal::SignalWork;
+use std::time::Duration;
+use tradewarden_domain::check::Trace;
+use tradewarden_domain::code::{Class, Code, Refusal};
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::halt::HaltSubject;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::order::{Order, OrderEvent, OrderState, Purpose, Side};
+use tradewarden_domain::risk::{self, Cleared};
+use tradewarden_domain::signal::{Action, Signal};
+use tradewarden_domain::strategy::{Decision, RemovedEntries, Strategy};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::exposures::Place;
+
+/// What one strategy makes of a signal, up to its journaled orders.
+pub(super) fn follow(
+    shared: &Shared,
+    book: &mut Book,
+    work: &SignalWork,
+    signal: &Signal,
+    strategy: &Strategy,
+    trace: &mut Trace,
+) -> Result<Vec<Id<id::Order>>, Refusal> {
+    let no = |trace: &mut Trace, name, refusal: Refusal| {
+        if refusal.code.class() == Class::Skip {
+            trace.not_enforced(name, &refusal);
+        } else {
+            trace.fail(name, &refusal);
+        }
+        Err(refusal)
+    };
+    let symbol = match strategy.symbol_for(signal) {
+        Ok(symbol) => symbol,
+        Err(refusal) => return no(trace, "strategy", refusal),
+    };
+    let place =
+        Place { account_id: strategy.account_id, symbol: symbol.clone(), strategy_id: strategy.id };
+    let account = match crate::book::account(shared, strategy.account_id) {
+        // What closes a position passes an account that takes nothing new (S18).
+        Some(account) if book.is_active(account.id) || signal.is_exit() => account,
+        _ => return no(trace, "account", Refusal::plain(Code::AccountOff)),
+    };
+    let Some(instrument) = account.instruments.get(&symbol) else {
+        let detail = format!("{symbol} cannot be traded on account {}.", account.id);
+        return no(trace, "instrument", Refusal::because(Code::RiskUnknownInstrument, detail));
+    };
+    let before = book.exposure(&place);
+    if signal.is_exit()
+        && let Some(refusal) = out_of_order(signal, before.entry_sent_at)
+    {
+        return no(trace, "order_of_time", refusal);
+    }
+    // An exit removes the unsent entries of its strategy (S2), and so does a signal against them
+    // (S5). If it then is skipped or refused, nothing of that may stay, so it is done on a copy.
+    let closes = closes(signal, &before);
+    let mut after = book.clone_for_exit(!closes.is_empty());
+    let removed = match &mut after {
+        Some(copy) => remove_entries(shared, copy, &place, closes),
+        None => RemovedEntries::None,
+    };
+    let judged = after.as_mut().unwrap_or(book);
+    let exposure = judged.exposure(&place);
+    let intents = match strategy.decide(signal, &exposure, instrument, removed) {
+        Decision::Trade(intents) => intents,
+        Decision::Skip(refusal) | Decision::Refuse(refusal) => {
+            return no(trace, "strategy", refusal);
+        }
+    };
+    trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
+    if signal.take_profit.is_some() || signal.stop_loss.is_some() {
+        trace
+            .skip("brackets", "take profit and stop loss are read, but not placed by this version");
+    }
+    let mut orders = Vec::with_capacity(intents.len());
+    for intent in intents {
+        let limits = judged.limits.get(&strategy.org_id);
+        let context = risk::Context {
+            halts: &judged.halts,
+            subject: HaltSubject {
+                org: strategy.org_id,
+                account: account.id,
+                strategy: Some(strategy.id),
+                webhook: Some(work.door.webhook.id),
+                symbol: &symbol,
+            },
+            limits: limits
+                .map(|book| book.tightest(account.id, Some(strategy.id), &symbol))
+                .unwrap_or_default(),
+            exposure: judged.pair_exposure(account.id, &symbol),
+            instrument,
+            reference: shared.market.reference(&account, &symbol),
+            stated_price: signal.price,
+            orders_last_minute: judged.orders_last_minute(account.id),
+            now: judged.now,
+        };
+        match risk::clear(intent, &context, trace) {
+            Ok(cleared) => {
+                let order = draft(shared, judged, work, strategy, &symbol, &cleared);
+                orders.push(reserve(judged, order));
+            }
+            // A refused entry of a reversal stays flat; its exit goes on (S5).
+            Err(_) if !orders.is_empty() => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    if orders.iter().any(|(_, purpose)| *purpose == Purpose::Entry) {
+        judged.change_exposure(&place, |exposure| {
+            exposure.entry_sent_at = exposure.entry_sent_at.max(signal.sent_at);
+        });
+    }
+    if let Some(copy) = after {
+        *book = copy;
+    }
+    Ok(orders.into_iter().map(|(id, _)| id).collect())
+}
+
+impl Book {
+    fn clone_for_exit(&self, is_exit: bool) -> Option<Self> {
+        is_exit.then(|| self.clone())
+    }
+}
+
+/// An exit that was sent before an entry that is accepted already (S13).
+fn out_of_order(signal: &Signal, entry_sent_at: Option<Timestamp>) -> Option<Refusal> {
+    let (sent_at, entry_sent_at) = (signal.sent_at?, entry_sent_at?);
+    (sent_at < entry_sent_at).then(|| Refusal::over(Code::SignalOutOfOrder, sent_at, entry_sent_at))
+}
+
+/// The sides on which entries stand against the signal: those that it takes back.
+fn closes(signal: &Signal, exposure: &Exposure) -> &'static [Side] {
+    let side = match signal.action {
+        Action::Exit => return &[Side::Buy, Side::Sell],
+        Action::Buy => Side::Buy,
+        Action::Sell => Side::Sell,
+    };
+    let opposes = side.opposite().signed(exposure.projected()).is_positive();
+    match side {
+        Side::Buy if signal.is_exit() || opposes => &[Side::Sell],
+        Side::Sell if signal.is_exit() || opposes => &[Side::Buy],
+        Side::Buy | Side::Sell => &[],
+    }
+}
+
+/// Ends the strategy's unsent entries on the pair and asks for the others to be canceled.
+fn remove_entries(
+    shared: &Shared,
+    book: &mut Book,
+    place: &Place,
+    sides: &[Side],
+) -> RemovedEntries {
+    let mut removed = RemovedEntries::None;
+    for mut order in book.live_orders(place) {
+        if order.purpose != Purpose::Entry || !sides.contains(&order.side) {
+            continue;
+        }
+        if order.state == OrderState::Accepted {
+            removed = RemovedEntries::Some;
+            book.advance(&mut order, OrderEvent::Cancel, Some(Code::OrderSuperseded));
+            book.enter(shared, order.org_id, order.id, "order.superseded", &order_payload(&order));
+        } else {
+            order.cancel_requested = true;
+        }
+        book.put_order(order);
+    }
+    removed
+}
+
+fn draft(
+    shared: &Shared,
+    book: &Book,
+    work: &SignalWork,
+    strategy: &Strategy,
+    symbol: &Symbol,
+    cleared: &Cleared,
+) -> Order {
+    let intent = cleared.intent();
+    let send_within = Duration::from_secs(u64::from(strategy.send_within_s));
+    Order {
+        id: shared.environment.id(book.now),
+        org_id: strategy.org_id,
+        signal_id: Some(work.signal_id),
+        account_id: strategy.account_id,
+        strategy_id: Some(strategy.id),
+        symbol: symbol.clone(),
+        side: intent.side,
+        order_type: intent.order_type,
+        time_in_force: intent.time_in_force,
+        quantity: intent.quantity,
+        limit_price: intent.limit_price,
+        stop_price: intent.stop_price,
+        purpose: intent.purpose,
+        state: OrderState::Accepted,
+        code: None,
+        filled_quantity: Quantity::ZERO,
+        average_price: None,
+        broker_order_id: None,
+        cancel_requested: false,
+        send_by: (intent.purpose == Purpose::Entry).then(|| work.received_at.plus(send_within)),
+        attempt_until: None,
+        limits_version: cleared.limits_version(),
+        created_at: book.now,
+        updated_at: book.now,
+    }
+}
+
+fn reserve(book: &mut Book, order: Order) -> (Id<id::Order>, Purpose) {
+    let (id, purpose) = (order.id, order.purpose);
+    book.change_exposure(&place_of(&order), |exposure| {
+        exposure.reserve(order.purpose, order.side, order.quantity);
+    });
+    if purpose == Purpose::Entry {
+        book.count_order(order.account_id);
+    }
+    book.put_order(order);
+    (id, purpose)
+}
