@@ -6,7 +6,7 @@ use crate::id::{self, Id};
 use crate::instrument::{Instrument, Symbol};
 use crate::money::{Price, Quantity, Round};
 use crate::order::{OrderType, Purpose, Side, TimeInForce, words};
-use crate::signal::{Action, QuantityField, Signal};
+use crate::signal::{Action, Comment, QuantityField, Signal};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -260,8 +260,9 @@ impl Strategy {
             let code = if other_side { Code::StrategyWrongSide } else { Code::StrategyFlat };
             return Decision::Skip(Refusal::plain(code));
         }
-        let wanted = match (self.sizing, &signal.quantity) {
-            (Sizing::Payload, QuantityField::Given(quantity)) => Some(*quantity),
+        // Where the comment says how much to close, no number beside it leaves a position open.
+        let wanted = match (self.sizing, &signal.quantity, &signal.comment) {
+            (Sizing::Payload, QuantityField::Given(quantity), Comment::None) => Some(*quantity),
             _ => closable.ratio(i64::from(signal.exit_percent()), 100, Round::Up),
         };
         let quantity = instrument.exit_quantity(wanted.unwrap_or(closable), closable);

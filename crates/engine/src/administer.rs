@@ -319,8 +319,8 @@ impl Engine {
             })?,
         };
         let reason = new.reason.unwrap_or_else(|| "no reason was given".to_owned());
-        if reason.len() > 256 {
-            return Err(invalid("reason", &"must be at most 256 characters"));
+        if reason.len() > 256 || reason.chars().any(char::is_control) {
+            return Err(invalid("reason", &"must be at most 256 printable characters"));
         }
         let now = self.now();
         let halt = Halt {

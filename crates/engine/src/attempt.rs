@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tradewarden_broker::port::{BrokerOrderState, Execution, Placement};
 use tradewarden_domain::code::Code;
+use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{self, HaltSubject};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::{Price, Quantity};
@@ -99,13 +100,18 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
     }
     match order.purpose {
-        // The entry of a reversal opens only from flat (S5).
-        Purpose::Entry => {
-            let held = book.exposure(&place_of(&order)).quantity;
-            if order.side.opposite().signed(held).is_positive() {
-                return Attempt::Hold;
+        Purpose::Entry => match ground(&book.exposure(&place_of(&order)), order.side) {
+            Ground::Free => {}
+            Ground::Clearing => return Attempt::Hold,
+            Ground::Held => {
+                let (org, subject) = (order.org_id, order.id.to_string());
+                let ended = end(shared, book, order, OrderEvent::Expire, Code::DispatchExpired);
+                let detail = "The position was not closed first, so the reversal opens nothing.";
+                let code = Code::DispatchExpired.text();
+                book.find(shared, org, code, Severity::Warning, subject, detail.to_owned());
+                return ended;
             }
-        }
+        },
         Purpose::Exit => match fit_to_position(shared, book, &mut order) {
             Fit::Go => {}
             Fit::Wait => return Attempt::Hold,
@@ -136,6 +142,29 @@ fn end(
     book.enter(shared, order.org_id, order.id, name, &order_payload(&order));
     book.put_order(order);
     Attempt::Ended
+}
+
+/// Where an entry would stand: the entry of a reversal opens only from flat (S5).
+enum Ground {
+    /// Nothing is held against it.
+    Free,
+    /// What is held against it is being closed.
+    Clearing,
+    /// What is held against it stays: its exit has ended without closing it.
+    Held,
+}
+
+fn ground(exposure: &Exposure, side: Side) -> Ground {
+    let against = side.opposite().signed(exposure.quantity).is_positive();
+    let leaving = match side {
+        Side::Buy => exposure.exit_buy,
+        Side::Sell => exposure.exit_sell,
+    };
+    match (against, leaving.is_positive()) {
+        (false, _) => Ground::Free,
+        (true, true) => Ground::Clearing,
+        (true, false) => Ground::Held,
+    }
 }
 
 enum Fit {

@@ -136,7 +136,7 @@ fn trade(
     if followers.is_empty() {
         let refusal = Refusal::plain(Code::StrategyNone);
         trace.fail("strategy", &refusal);
-        return refused(work.signal_id, &refusal);
+        return summarize(work, Vec::new(), Some(refusal));
     }
     // A dry run is judged on a copy that is thrown away.
     let mut scratch = work.dry_run.then(|| book.clone());

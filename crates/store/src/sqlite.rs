@@ -13,7 +13,8 @@ use std::time::Duration;
 
 const STATEMENTS_CACHED: usize = 256;
 const READERS: usize = 4;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// With the retries of a batch this stays below the 3 s after which TradingView gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// The write-ahead log is folded into the database file every so many pages of 4 KiB.
 const CHECKPOINT_PAGES: i64 = 4_000;
 

@@ -372,12 +372,6 @@ impl ScriptedBroker {
         self.world().violations.clone()
     }
 
-    /// How much filled after its cancel was confirmed.
-    pub fn crossed(&self, account: &str, symbol: &Symbol) -> i64 {
-        let key = (account.to_owned(), symbol.clone());
-        self.world().crossed.get(&key).copied().unwrap_or(0)
-    }
-
     /// All orders as the broker has them.
     pub fn orders(&self) -> Vec<BrokerOrder> {
         self.world().orders.iter().map(|order| order.view.clone()).collect()

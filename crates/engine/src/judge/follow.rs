@@ -104,8 +104,8 @@ pub(super) fn follow(
                 let order = draft(shared, judged, work, strategy, &symbol, &cleared);
                 orders.push(reserve(judged, order));
             }
-            // A refused entry of a reversal stays flat; its exit goes on (S5).
-            Err(_) if !orders.is_empty() => {}
+            // A refused entry of a reversal stays flat; what closes or was taken back stays so (S5).
+            Err(_) if !orders.is_empty() || removed == RemovedEntries::Some => {}
             Err(refusal) => return Err(refusal),
         }
     }

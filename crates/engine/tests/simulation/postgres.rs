@@ -1,1 +1,99 @@
-//! placeholder
+//! Some of the same on PostgreSQL: the journal's transactions, locks and crashes are other ones there.
+
+use crate::random::World;
+use crate::witness::Deep;
+use std::time::Duration;
+use tradewarden_domain::code::Code;
+use tradewarden_testkit::broker::{Call, Fault, Venue};
+use tradewarden_testkit::engine::{Harness, Heard, signal, simulate, strategy};
+use tradewarden_testkit::life::Death;
+
+const STEPS: usize = 25;
+
+#[test]
+fn a_random_workload() {
+    simulate(async || {
+        let h = Harness::postgres(31, Venue::default()).await;
+        let mut world = World::new(h, 31).await;
+        world.faults();
+        for step in 0..STEPS {
+            let did = world.step().await;
+            world.trail.push(format!("{step} {did}"));
+            world.check(Deep::No).await;
+        }
+        world.calm_down().await;
+        world.h.finish().await;
+    });
+}
+
+/// Dies at some commits, in both forms, between an entry and its exit.
+#[test]
+fn crashes_at_commits() {
+    simulate(async || {
+        let mut h = Harness::postgres(32, Venue::default()).await;
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.strategy(strategy("es", &hook, &account, "ES", "2")).await;
+        h.sane_limits().await;
+        let mut witness = crate::witness::Witness::default();
+        witness.accounts = vec![account.clone()];
+        witness.max_position = 20 * 100_000_000;
+        for round in 1..=8_u64 {
+            h.stop().await;
+            let commit = round.div_ceil(2) * 2;
+            let death = match round % 2 {
+                0 => Death::BeforeCommit(commit),
+                _ => Death::AfterCommit(commit),
+            };
+            h.start(death).await;
+            for action in ["BUY", "EXIT"] {
+                let body = signal(action, &format!("{action} {round}"));
+                loop {
+                    match h.send(&hook, &body).await {
+                        Heard::Answer(reply) if reply.code == Some(Code::RiskMarketClosed) => break,
+                        Heard::Answer(reply) => {
+                            witness.heard(body["id"].as_str().map(str::to_owned), &reply);
+                            break;
+                        }
+                        Heard::Silence => h.restart().await,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                h.elapse(Duration::from_millis(400)).await;
+                if !h.is_alive() {
+                    h.restart().await;
+                }
+                witness.check(&h, Deep::No).await;
+            }
+        }
+        h.restart().await;
+        h.quiet().await;
+        witness.check(&h, Deep::Yes).await;
+        witness.check_quiet(&h).await;
+        assert!(h.position(&account, "ES").await.is_zero());
+        h.finish().await;
+    });
+}
+
+/// What was not heard is asked for and never sent again, also by the gateway that comes after.
+#[test]
+fn an_unheard_order_survives_a_crash() {
+    simulate(async || {
+        let mut h = Harness::postgres(33, Venue::default()).await;
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.strategy(strategy("es", &hook, &account, "ES", "2")).await;
+        h.sane_limits().await;
+        h.broker.next_faults(Call::Place, &[Fault::LostAfter]);
+        h.send(&hook, &signal("BUY", "a")).await.answer();
+        h.elapse(Duration::from_millis(150)).await;
+        h.restart().await;
+        h.quiet().await;
+        assert_eq!(h.position(&account, "ES").await.to_string(), "2");
+        assert_eq!(h.broker.sent().len(), 1);
+        assert!(h.verify().await.ok);
+        h.finish().await;
+    });
+}

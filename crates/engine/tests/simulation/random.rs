@@ -364,7 +364,7 @@ impl World {
         format!("{symbol} {market:?}")
     }
 
-    fn faults(&mut self) -> String {
+    pub(crate) fn faults(&mut self) -> String {
         let chaos = Chaos {
             orders: *self.random.pick(&[0, 100, 400]),
             reads: *self.random.pick(&[0, 50, 300]),

@@ -314,6 +314,9 @@ fn s5_a_reversal_whose_exit_is_rejected_opens_nothing() {
         s.h.quiet().await;
         s.h.broker.next_plans(&[FillPlan::Rejected.into()]);
         s.accept("SELL", "b").await;
+        s.h.elapse(millis(500)).await;
+        let entry = s.h.orders().await.into_iter().rfind(|order| order.purpose == Purpose::Entry);
+        assert!(!entry.unwrap().state.is_live(), "it does not wait for some other exit");
         s.h.quiet().await;
         assert_eq!((s.position().await.as_str(), s.held()), ("2", 2), "{:#?}", s.h.orders().await);
         assert!(s.h.has_finding("order.exit_rejected").await);

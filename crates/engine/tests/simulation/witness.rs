@@ -12,6 +12,7 @@ use tradewarden_domain::order::{Order, OrderState, Purpose};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_store::audit::Placed;
+use tradewarden_store::exposures::Place;
 use tradewarden_testkit::engine::{Harness, Reply};
 
 /// A halt as the operator knows it: in force from the answer that engaged it to the request that
@@ -84,11 +85,11 @@ impl Witness {
         let doubled = h.broker.doubled();
         assert!(doubled.is_empty(), "sent twice: {doubled:?}");
         let violations = h.broker.violations();
-        assert!(violations.is_empty(), "{violations:#?}");
-        let orders = h.orders().await;
+        let (orders, books) = self.read(h).await;
+        assert!(violations.is_empty(), "{violations:#?}\n{}", lines(h, &orders).await);
         self.check_attempts(h, &orders).await;
         self.check_states(&orders);
-        self.check_exposure(h, &orders).await;
+        self.check_exposure(h, &orders, books);
         for finding in h.findings().await {
             assert_ne!(finding.code, "order.overfilled", "{finding:?}");
         }
@@ -97,6 +98,22 @@ impl Witness {
         self.log_size = size;
         if deep == Deep::Yes {
             self.check_log(h, &orders).await;
+        }
+    }
+
+    /// All orders, and of each account its fills and exposures, as one commit left them: on a
+    /// server, a commit that was under way may come between two readings.
+    async fn read(&self, h: &Harness) -> (Vec<Order>, Vec<Book>) {
+        loop {
+            let before = h.orders().await;
+            let mut books = Vec::new();
+            for account in &self.accounts {
+                let (fills, exposures) = (h.fills(account).await, h.exposures(account).await);
+                books.push(Book { account: account.clone(), fills, exposures });
+            }
+            if h.orders().await == before {
+                return (before, books);
+            }
         }
     }
 
@@ -147,12 +164,11 @@ impl Witness {
 
     /// Exposure is what live orders come to, positions are what fills come to, and neither grows
     /// beyond the limit.
-    async fn check_exposure(&mut self, h: &Harness, orders: &[Order]) {
-        for account in &self.accounts {
-            let fills = h.fills(account).await;
+    fn check_exposure(&mut self, h: &Harness, orders: &[Order], books: Vec<Book>) {
+        for Book { account, fills, exposures } in books {
             let mut positions: BTreeMap<Symbol, i64> = BTreeMap::new();
             let mut pairs: BTreeMap<Symbol, Exposure> = BTreeMap::new();
-            for (place, exposure) in h.exposures(account).await {
+            for (place, exposure) in exposures {
                 *positions.entry(place.symbol.clone()).or_default() += exposure.quantity.units();
                 let pair = pairs.entry(place.symbol.clone()).or_default();
                 *pair = pair.and(&exposure);
@@ -189,7 +205,8 @@ impl Witness {
             assert_eq!(nonzero(&positions), nonzero(&fills), "positions and fills of {account}");
             for (symbol, pair) in pairs {
                 let worst = pair.worst_long().units().max(-pair.worst_short().units());
-                let crossed = h.broker.crossed(Harness::broker_account(account), &symbol);
+                let holding = h.broker.holding(Harness::broker_account(&account), &symbol);
+                let crossed = holding.crossed_buys + holding.crossed_sells;
                 let before = self.worst.insert((account.clone(), symbol.clone()), worst);
                 let allowed = (self.max_position + crossed).max(before.unwrap_or(0));
                 assert!(worst <= allowed, "{symbol} on {account}: {worst} of {allowed}");
@@ -266,6 +283,13 @@ impl Witness {
     }
 }
 
+/// What an account holds, in three ways of saying it.
+struct Book {
+    account: String,
+    fills: BTreeMap<Symbol, i64>,
+    exposures: Vec<(Place, Exposure)>,
+}
+
 /// Whether the audit log is read too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deep {
@@ -289,6 +313,27 @@ impl HeardHalt {
         };
         stops && about
     }
+}
+
+/// Orders, a line each, with what their entries tell.
+async fn lines(h: &Harness, orders: &[Order]) -> String {
+    let mut lines = Vec::new();
+    for order in orders {
+        let entries = h.entries(order.id.to_bytes()).await;
+        let life: Vec<String> = entries
+            .iter()
+            .map(|entry| {
+                let (leaf, payload) = (leaf(entry), payload(entry));
+                format!("{} {} {}", leaf["at"], leaf["event"], payload["filled_quantity"])
+            })
+            .collect();
+        lines.push(format!(
+            "{} {} {} {} {} of {} {} {:?} made {} {life:?}",
+            order.client_order_id(), order.symbol, order.purpose, order.side,
+            order.filled_quantity, order.quantity, order.state, order.code, order.created_at,
+        ));
+    }
+    lines.join("\n")
 }
 
 fn payload(entry: &Placed) -> Value {

@@ -21,6 +21,10 @@ pub struct Holding {
     pub ours: i64,
     /// What other hands did.
     pub hand: i64,
+    /// What was bought after its cancel had been confirmed; it is part of `ours`.
+    pub crossed_buys: i64,
+    /// What was sold so.
+    pub crossed_sells: i64,
 }
 
 #[derive(Debug, Default)]
@@ -65,8 +69,6 @@ pub(super) struct World {
     pub(super) sent: Vec<Sent>,
     pub(super) records: Vec<Record>,
     pub(super) violations: Vec<String>,
-    /// Filled after the broker had said that the order was canceled, by account and symbol.
-    pub(super) crossed: BTreeMap<(String, Symbol), i64>,
     pub(super) plans: VecDeque<OrderPlan>,
     pub(super) plan: OrderPlan,
     pub(super) faults: BTreeMap<Call, VecDeque<Fault>>,
@@ -89,7 +91,6 @@ impl World {
             sent: Vec::new(),
             records: Vec::new(),
             violations: Vec::new(),
-            crossed: BTreeMap::new(),
             plans: VecDeque::new(),
             plan: OrderPlan::default(),
             faults: BTreeMap::new(),
@@ -334,15 +335,21 @@ impl World {
         let holding = holding.holdings.entry(symbol.clone()).or_default();
         let before = holding.ours;
         holding.ours += signed;
-        let reduces = before.signum() == -signed.signum() && signed.abs() <= before.abs();
+        // Nobody can know of what crossed a cancel until it is told.
+        let reduces = match order.view.side {
+            Side::Sell => before + holding.crossed_sells >= signed.abs(),
+            Side::Buy => before - holding.crossed_buys <= -signed.abs(),
+        };
+        if canceled && signed > 0 {
+            holding.crossed_buys += signed;
+        } else if canceled {
+            holding.crossed_sells -= signed;
+        }
         if reduce && !reduces && holding.hand == 0 {
             self.violations.push(format!(
                 "an exit of {quantity} ({}) moved {symbol} from {before} by {signed} at {at}",
                 execution.client_order_id
             ));
-        }
-        if canceled {
-            *self.crossed.entry((account.clone(), symbol)).or_default() += signed.abs();
         }
         self.tell(execution, account, report, at);
     }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// SplitMix64: small, and good enough to choose moments and signals.
+/// `SplitMix64`: small, and good enough to choose moments and signals.
 #[derive(Debug, Clone)]
 pub(crate) struct Chance(u64);
 

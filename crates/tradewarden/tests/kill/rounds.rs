@@ -39,7 +39,7 @@ async fn nothing_is_lost_or_doubled_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_on_postgresql() {
     let database = TestDatabase::create().await;
-    kill_again_and_again("postgresql", database.url(), 10, Duration::from_secs(45)).await;
+    kill_again_and_again("postgresql", database.url(), 20, Duration::from_secs(45)).await;
     database.drop_database().await;
 }
 
