@@ -15,7 +15,8 @@ const SQL: &[&str] =
 /// Macros that mean "later". In pieces, so that this file does not break its own rule.
 const UNFINISHED: &[&str] = &[concat!("todo", "!("), concat!("unimplemented", "!(")];
 
-/// A file longer than this has more than one noun in it.
+/// A file of what ships that is longer than this has more than one noun in it. A list of tests may
+/// be as long as there are cases.
 const LONGEST: usize = 600;
 
 /// Every breach of the rules in the workspace, as sentences.
@@ -49,7 +50,8 @@ fn judge(room: &str, file: &str, text: &str) -> Vec<String> {
         }
     }
     let lines = text.lines().count();
-    if lines > LONGEST {
+    let ships = room != "testkit" && !file.ends_with("tests.rs");
+    if lines > LONGEST && ships {
         found.push(format!("{file}: {lines} lines, more than {LONGEST}: split it by noun"));
     }
     found

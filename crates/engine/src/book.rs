@@ -17,8 +17,9 @@ use tradewarden_domain::order::{Order, OrderEvent, OrderState, Side, after};
 use tradewarden_domain::rate::MinuteCounter;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::audit::{self, Entry};
-use tradewarden_store::directory::{self as rows, Finding};
+use tradewarden_store::directory as rows;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
+use tradewarden_store::findings::{self, Finding};
 use tradewarden_store::{Error, Lock, Tx, orders};
 
 /// What a transaction changed and others must hear of once it is committed.
@@ -175,7 +176,7 @@ impl Book {
             effects.entries.saturating_add(u64::try_from(self.entries.len()).unwrap_or(0));
         audit::insert(tx, self.entries).await?;
         for finding in &self.findings {
-            rows::insert_finding(tx, finding).await?;
+            findings::insert(tx, finding).await?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use tradewarden_seal::{Digest, base64_encode};
 use tradewarden_store::audit::{self, Placed};
 use tradewarden_store::exposures::{self, NO_STRATEGY};
 use tradewarden_store::signals::StoredSignal;
-use tradewarden_store::{Error, directory as rows, orders, signals};
+use tradewarden_store::{Error, findings, orders, signals};
 
 /// Whether requests can be served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -204,7 +204,7 @@ impl Engine {
         paging: &Paging,
     ) -> Result<Page<FindingView>, CommandError> {
         let (before, count) = window(paging)?;
-        let rows = rows::findings(&self.parts.store, org, before, count.saturating_add(1)).await;
+        let rows = findings::page(&self.parts.store, org, before, count.saturating_add(1)).await;
         let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
         let items = rows.into_iter().map(|row| FindingView {
             id: row.id,

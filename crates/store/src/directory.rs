@@ -82,12 +82,6 @@ const INSERT_HALT: &str = "-- directory::insert_halt\n\
     resumed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL)";
 const RESUME: &str = "-- directory::resume\n\
     UPDATE halts SET resumed_by = $2, resumed_at = $3 WHERE id = $1 AND resumed_at IS NULL";
-const INSERT_FINDING: &str = "-- directory::insert_finding\n\
-    INSERT INTO findings (id, org_id, at, code, severity, subject, detail) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
-const FINDINGS: &str = "-- directory::findings\n\
-    SELECT id, org_id, at, code, severity, subject, detail FROM findings \
-    WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
 
 pub(crate) const STATEMENTS: &[&str] = &[
     ORGS,
@@ -113,8 +107,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     HALTS,
     INSERT_HALT,
     RESUME,
-    INSERT_FINDING,
-    FINDINGS,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT_INSTRUMENT];
 
@@ -162,25 +154,6 @@ pub struct WebhookRow {
     pub state: Activity,
     /// When it was made.
     pub created_at: Timestamp,
-}
-
-/// Something a person should look at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Its identifier.
-    pub id: Id<id::Finding>,
-    /// The owner.
-    pub org_id: Id<id::Org>,
-    /// When.
-    pub at: Timestamp,
-    /// What, as a code.
-    pub code: String,
-    /// `info`, `warning` or `critical`.
-    pub severity: String,
-    /// What it is about.
-    pub subject: String,
-    /// In words and numbers.
-    pub detail: String,
 }
 
 /// An account's row as the journal needs it.
@@ -537,46 +510,6 @@ pub async fn resume(
     now: Timestamp,
 ) -> Result<bool, Error> {
     Ok(tx.execute(RESUME, &[id.into(), by.into(), now.into()]).await? == 1)
-}
-
-/// Records a finding.
-pub async fn insert_finding(tx: &mut Tx<'_>, finding: &Finding) -> Result<(), Error> {
-    tx.execute_one(
-        INSERT_FINDING,
-        &[
-            finding.id.into(),
-            finding.org_id.into(),
-            finding.at.into(),
-            finding.code.as_str().into(),
-            finding.severity.as_str().into(),
-            finding.subject.as_str().into(),
-            finding.detail.as_str().into(),
-        ],
-    )
-    .await
-}
-
-/// At most `count` findings of an organization, newest first, before the identifier.
-pub async fn findings(
-    store: &Store,
-    org: Id<id::Org>,
-    before: Id<id::Finding>,
-    count: u32,
-) -> Result<Vec<Finding>, Error> {
-    let rows = store.query(FINDINGS, vec![org.into(), before.into(), count.into()]).await?;
-    rows.into_iter()
-        .map(|mut row| {
-            Ok(Finding {
-                id: row.id()?,
-                org_id: row.id()?,
-                at: row.time()?,
-                code: row.text()?,
-                severity: row.text()?,
-                subject: row.text()?,
-                detail: row.text()?,
-            })
-        })
-        .collect()
 }
 
 fn decode_limit(mut row: Row) -> Result<Limit, Error> {

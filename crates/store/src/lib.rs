@@ -12,6 +12,7 @@ pub mod audit;
 pub mod dialect;
 pub mod directory;
 pub mod exposures;
+pub mod findings;
 pub mod keys;
 pub mod leases;
 pub mod migrate;

@@ -55,7 +55,7 @@ impl Connection {
         pragma("temp_store", "MEMORY")?;
         inner
             .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
-            .and_then(|()| inner.pragma_update(None, "cache_size", -65_536_i64))
+            .and_then(|()| inner.pragma_update(None, "cache_size", -16_384_i64))
             .map_err(|error| from_sqlite("pragma", &error))?;
         Ok(Self { inner, texts: Texts::default(), insert_texts: HashMap::new(), open: false })
     }

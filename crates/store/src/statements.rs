@@ -1,6 +1,6 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
-use crate::{audit, directory, exposures, keys, leases, migrate, orders, signals};
+use crate::{audit, directory, exposures, findings, keys, leases, migrate, orders, signals};
 
 /// The text of every statement; an insert appears for one row and for several.
 pub fn all() -> Vec<String> {
@@ -8,6 +8,7 @@ pub fn all() -> Vec<String> {
         audit::STATEMENTS,
         directory::STATEMENTS,
         exposures::STATEMENTS,
+        findings::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,
         migrate::STATEMENTS,

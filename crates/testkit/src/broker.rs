@@ -479,10 +479,9 @@ impl World {
         if let Some(plan) = self.plans.pop_front() {
             return plan;
         }
-        let Some(chaos) = self.chaos.filter(|chaos| self.random.per_mille(chaos.plans)) else {
+        if self.chaos.is_none_or(|chaos| !self.random.per_mille(chaos.plans)) {
             return self.plan;
-        };
-        let _chance = chaos;
+        }
         let span = Duration::from_millis(self.random.below(900));
         let fill = match self.random.below(10) {
             0..=2 => FillPlan::AtOnce,
@@ -535,9 +534,10 @@ impl Broker for ScriptedBroker {
                 };
                 // A venue without expiry takes it whenever it comes; the engine has to live with
                 // what its look-ups say, so it does not come after they settled.
-                let latest = match world.venue.expires_natively() {
-                    true => Timestamp::from_unix_micros(i64::MAX),
-                    false => expires_at.plus(world.venue.find_settles_after / 2).max(now),
+                let latest = if world.venue.expires_natively() {
+                    Timestamp::from_unix_micros(i64::MAX)
+                } else {
+                    expires_at.plus(world.venue.find_settles_after / 2).max(now)
                 };
                 arrives.map(|at| world.send(order, plan, at.min(latest)))
             };

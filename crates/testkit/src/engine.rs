@@ -36,8 +36,8 @@ use tradewarden_engine::ledger::{Verification, verify};
 use tradewarden_engine::{CommitFate, Engine, PaperDesk, Parts, Settings};
 use tradewarden_seal::{FileKeySource, HashedToken, Keyring};
 use tradewarden_store::audit::{self, Placed};
-use tradewarden_store::directory::Finding;
 use tradewarden_store::exposures::{self, Place};
+use tradewarden_store::findings::{self, Finding};
 use tradewarden_store::signals::StoredSignal;
 use tradewarden_store::{Location, Store, directory, orders, signals};
 
@@ -570,7 +570,7 @@ impl Harness {
     /// All findings, newest first.
     pub async fn findings(&self) -> Vec<Finding> {
         let org = self.org().await;
-        self.look(directory::findings(self.store(), org, Id::from_bytes([255; 16]), 100_000)).await
+        self.look(findings::page(self.store(), org, Id::from_bytes([255; 16]), 100_000)).await
     }
 
     /// Whether a finding with this code was opened.

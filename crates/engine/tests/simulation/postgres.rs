@@ -87,7 +87,7 @@ fn an_unheard_order_survives_a_crash() {
         h.strategy(strategy("es", &hook, &account, "ES", "2")).await;
         h.sane_limits().await;
         h.broker.next_faults(Call::Place, &[Fault::LostAfter]);
-        h.send(&hook, &signal("BUY", "a")).await.answer();
+        let _accepted = h.send(&hook, &signal("BUY", "a")).await.answer();
         h.elapse(Duration::from_millis(150)).await;
         h.restart().await;
         h.quiet().await;

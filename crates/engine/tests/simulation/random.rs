@@ -71,7 +71,7 @@ fn run(seed: u64) {
             let mut market = SplitMix64::new(seed ^ 0xfeed);
             let h = Harness::sqlite(seed, venue(&mut market)).await;
             let mut world = World::new(h, seed).await;
-            if seed % 4 != 0 {
+            if !seed.is_multiple_of(4) {
                 let did = world.faults();
                 world.trail.push(did);
             }

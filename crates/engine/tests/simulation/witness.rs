@@ -8,7 +8,7 @@ use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::order::{Order, OrderState, Purpose};
+use tradewarden_domain::order::{Order, OrderState, Purpose, Side};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_store::audit::Placed;
@@ -181,12 +181,11 @@ impl Witness {
                         .map(|o| o.remaining().units())
                         .sum()
                 };
-                use tradewarden_domain::order::Side::{Buy, Sell};
                 let reserved = [
-                    (Purpose::Entry, Buy, exposure.entry_buy),
-                    (Purpose::Entry, Sell, exposure.entry_sell),
-                    (Purpose::Exit, Buy, exposure.exit_buy),
-                    (Purpose::Exit, Sell, exposure.exit_sell),
+                    (Purpose::Entry, Side::Buy, exposure.entry_buy),
+                    (Purpose::Entry, Side::Sell, exposure.entry_sell),
+                    (Purpose::Exit, Side::Buy, exposure.exit_buy),
+                    (Purpose::Exit, Side::Sell, exposure.exit_sell),
                 ];
                 for (purpose, side, slot) in reserved {
                     assert_eq!(
@@ -237,31 +236,17 @@ impl Witness {
             }
         }
         for order in orders {
-            let entries = h.entries(order.id.to_bytes()).await;
-            let told = entries.iter().max_by_key(|entry| (at(entry), rank(entry)));
-            let state = match told {
-                Some(entry) => payload(entry)["state"].as_str().unwrap().to_owned(),
-                None => {
-                    let signal = order.signal_id.expect("an order of a signal").to_bytes();
-                    let entries = h.entries(signal).await;
-                    let named = entries.iter().flat_map(|entry| {
-                        payload(entry)["orders"].as_array().cloned().unwrap_or_default()
-                    });
-                    let own = named.into_iter().find(|o| o["id"] == order.id.to_string());
-                    own.unwrap_or_else(|| panic!("{order:?} has no entry"))["state"]
-                        .as_str()
-                        .unwrap()
-                        .to_owned()
-                }
-            };
-            let states: Vec<_> = entries
-                .iter()
-                .filter_map(|e| payload(e)["state"].as_str().map(str::to_owned))
-                .collect();
-            assert!(
-                state == order.state.text() || states.contains(&order.state.text().to_owned()),
-                "{order:?} was last told as {state}: {states:?}"
-            );
+            let mut told: Vec<Value> =
+                h.entries(order.id.to_bytes()).await.iter().map(payload).collect();
+            let signal = order.signal_id.expect("an order of a signal").to_bytes();
+            for entry in h.entries(signal).await {
+                let named = payload(&entry)["orders"].as_array().cloned().unwrap_or_default();
+                told.extend(named.into_iter().filter(|o| o["id"] == order.id.to_string()));
+            }
+            let filled = order.filled_quantity.to_string();
+            let stands =
+                |o: &Value| o["state"] == order.state.text() && o["filled_quantity"] == *filled;
+            assert!(told.iter().any(stands), "{order:?} has no entry: {told:?}");
         }
     }
 
@@ -329,8 +314,15 @@ async fn lines(h: &Harness, orders: &[Order]) -> String {
             .collect();
         lines.push(format!(
             "{} {} {} {} {} of {} {} {:?} made {} {life:?}",
-            order.client_order_id(), order.symbol, order.purpose, order.side,
-            order.filled_quantity, order.quantity, order.state, order.code, order.created_at,
+            order.client_order_id(),
+            order.symbol,
+            order.purpose,
+            order.side,
+            order.filled_quantity,
+            order.quantity,
+            order.state,
+            order.code,
+            order.created_at,
         ));
     }
     lines.join("\n")
@@ -346,12 +338,6 @@ fn leaf(entry: &Placed) -> Value {
 
 fn at(entry: &Placed) -> String {
     leaf(entry)["at"].as_str().unwrap().to_owned()
-}
-
-/// Entries of one instant are told apart by how late in an order's life they come.
-fn rank(entry: &Placed) -> usize {
-    let state = payload(entry)["state"].as_str().unwrap_or_default().to_owned();
-    OrderState::ALL.iter().position(|known| known.text() == state).unwrap_or(0)
 }
 
 fn at_of(entries: &[Placed], event: &str) -> Vec<Timestamp> {

@@ -8,7 +8,8 @@ use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
 use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
 };
-use tradewarden_store::directory::{self, Finding, LockedAccount, Organization, WebhookRow};
+use tradewarden_store::directory::{self, LockedAccount, Organization, WebhookRow};
+use tradewarden_store::findings::{self, Finding};
 use tradewarden_store::{Kind, Lock, Store, Writer, keys};
 
 async fn founded(backend: &Backend) -> (Writer, Store) {
@@ -260,11 +261,11 @@ pub(crate) async fn findings_are_newest_first(backend: &Backend) {
     };
     let mut tx = writer.begin().await.unwrap();
     for (number, org) in [(1, 1), (2, 2), (3, 1), (4, 1)] {
-        directory::insert_finding(&mut tx, &finding(number, org)).await.unwrap();
+        findings::insert(&mut tx, &finding(number, org)).await.unwrap();
     }
     tx.commit().await.unwrap();
     let newest =
-        directory::findings(&store, id(1), tradewarden_domain::id::Id::from_bytes([255; 16]), 2);
+        findings::page(&store, id(1), tradewarden_domain::id::Id::from_bytes([255; 16]), 2);
     let newest = newest.await.unwrap();
     assert_eq!(newest, [finding(4, 1), finding(3, 1)]);
 }

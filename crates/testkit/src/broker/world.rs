@@ -245,12 +245,11 @@ impl World {
         let lot = self.instruments.get(&asked.symbol).map_or(1, |found| found.lot.units().max(1));
         let half = Quantity::from_units(all.units() / 2 / lot * lot);
         let events = match order.plan.fill {
-            FillPlan::AtOnce => vec![(at, all)],
             FillPlan::After(span) => vec![(at.plus(span), all)],
             FillPlan::InTwo(span) if half.is_positive() => {
                 vec![(at, half), (at.plus(span), all.saturating_minus(half))]
             }
-            FillPlan::InTwo(_) => vec![(at, all)],
+            FillPlan::AtOnce | FillPlan::InTwo(_) => vec![(at, all)],
             FillPlan::Rests | FillPlan::Rejected => return,
         };
         self.orders[place].filling = true;
