@@ -4,6 +4,7 @@ use crate::random::World;
 use crate::witness::Deep;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
+use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{Call, Fault, Venue};
 use tradewarden_testkit::engine::{Harness, Heard, signal, simulate, strategy};
 use tradewarden_testkit::life::Death;
@@ -87,7 +88,8 @@ fn an_unheard_order_survives_a_crash() {
         h.strategy(strategy("es", &hook, &account, "ES", "2")).await;
         h.sane_limits().await;
         h.broker.next_faults(Call::Place, &[Fault::LostAfter]);
-        let _accepted = h.send(&hook, &signal("BUY", "a")).await.answer();
+        let reply = h.send(&hook, &signal("BUY", "a")).await.answer();
+        assert_eq!(reply.status, SignalStatus::Accepted);
         h.elapse(Duration::from_millis(150)).await;
         h.restart().await;
         h.quiet().await;
