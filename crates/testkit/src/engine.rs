@@ -4,15 +4,19 @@
 //! broker and the test live on. Time stands still while anything computes and jumps to the next
 //! timer when nothing does, so a simulated minute takes as long as what happens in it.
 
+mod reading;
+mod words;
+
+pub use words::{halt_engage, limit_set, raw, signal, strategy};
+
 use crate::broker::{ScriptedBroker, Venue};
 use crate::clock::{MORNING, SimClock};
 use crate::life::{Death, Life};
 use crate::postgres::TestDatabase;
 use crate::randomness::Seeded;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -21,25 +25,15 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tradewarden_broker::port::Broker;
 use tradewarden_domain::code::Code;
-use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::Quantity;
-use tradewarden_domain::order::{Order, Side};
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::command::{
-    AccountCreate, Actor, ById, Command, CommandError, HaltEngage, LimitSet, StrategyCreate,
-    WebhookCreate,
+    AccountCreate, Actor, ById, Command, CommandError, StrategyCreate, WebhookCreate,
 };
-use tradewarden_engine::intake::{AccountResult, Presented, RawSignal, Received, SignalStatus};
-use tradewarden_engine::ledger::{Verification, verify};
+use tradewarden_engine::intake::{AccountResult, RawSignal, Received, SignalStatus};
 use tradewarden_engine::{CommitFate, Engine, PaperDesk, Parts, Settings};
 use tradewarden_seal::{FileKeySource, HashedToken, Keyring};
-use tradewarden_store::audit::{self, Placed};
-use tradewarden_store::exposures::{self, Place};
-use tradewarden_store::findings::{self, Finding};
-use tradewarden_store::signals::StoredSignal;
-use tradewarden_store::{Location, Store, directory, orders, signals};
+use tradewarden_store::{Location, Store};
 
 /// Runs a scenario on a runtime of its own, with time standing still.
 ///
@@ -160,8 +154,8 @@ impl Harness {
 
     /// A gateway on a new PostgreSQL database, started and ready. Ends with [`Harness::finish`].
     pub async fn postgres(seed: u64, venue: Venue) -> Self {
-        let directory = new_directory();
         let database = TestDatabase::create().await;
+        let directory = new_directory();
         let mut harness = Self::new(Data::Postgres(database), directory, seed, venue);
         let (hold, held) = mpsc::channel::<()>();
         // While a blocking task runs, tokio does not let paused time jump.
@@ -489,119 +483,6 @@ impl Harness {
         answers
     }
 
-    /// The database, which outlives the gateway.
-    ///
-    /// # Panics
-    ///
-    /// When the gateway was never started.
-    pub fn store(&self) -> &Store {
-        self.store.as_ref().expect("it was started once")
-    }
-
-    async fn look<T>(&self, query: impl Future<Output = Result<T, tradewarden_store::Error>>) -> T {
-        self.wait_for(query).await.expect("the database answers")
-    }
-
-    /// The one organization.
-    ///
-    /// # Panics
-    ///
-    /// When there is none.
-    pub async fn org(&self) -> Id<id::Org> {
-        self.look(directory::organizations(self.store())).await.first().unwrap().id
-    }
-
-    /// All orders, oldest first.
-    pub async fn orders(&self) -> Vec<Order> {
-        let org = self.org().await;
-        let newest = Id::from_bytes([255; 16]);
-        let mut found = self.look(orders::page(self.store(), org, newest, 100_000)).await;
-        found.reverse();
-        found
-    }
-
-    /// All signals, oldest first.
-    pub async fn signals(&self) -> Vec<StoredSignal> {
-        let org = self.org().await;
-        let newest = Id::from_bytes([255; 16]);
-        let mut found = self.look(signals::page(self.store(), org, newest, 100_000)).await;
-        found.reverse();
-        found
-    }
-
-    /// All exposures of an account.
-    ///
-    /// # Panics
-    ///
-    /// When that is no account's identifier.
-    pub async fn exposures(&self, account: &str) -> Vec<(Place, Exposure)> {
-        self.look(exposures::of_account(self.store(), account.parse().unwrap())).await
-    }
-
-    /// What the gateway believes that an account holds of an instrument.
-    ///
-    /// # Panics
-    ///
-    /// When that is no account or no symbol.
-    pub async fn position(&self, account: &str, symbol: &str) -> Quantity {
-        let symbol: Symbol = symbol.parse().unwrap();
-        let all = self.exposures(account).await;
-        let parts = all.iter().filter(|(place, _)| place.symbol == symbol);
-        parts.fold(Quantity::ZERO, |sum, (_, part)| sum.saturating_plus(part.quantity))
-    }
-
-    /// What the journaled fills of an account come to, in units of 10^-8, by instrument.
-    ///
-    /// # Panics
-    ///
-    /// When that is no account.
-    pub async fn fills(&self, account: &str) -> BTreeMap<Symbol, i64> {
-        let account: Id<id::Account> = account.parse().unwrap();
-        let mut sums: BTreeMap<Symbol, i64> = BTreeMap::new();
-        let stored: Vec<(Symbol, Side, Quantity)> =
-            self.look(orders::fills_of_account(self.store(), account)).await;
-        for (symbol, side, quantity) in stored {
-            let sum = sums.entry(symbol).or_default();
-            *sum = sum.saturating_add(side.signed(quantity).units());
-        }
-        sums
-    }
-
-    /// All findings, newest first.
-    pub async fn findings(&self) -> Vec<Finding> {
-        let org = self.org().await;
-        self.look(findings::page(self.store(), org, Id::from_bytes([255; 16]), 100_000)).await
-    }
-
-    /// Whether a finding with this code was opened.
-    pub async fn has_finding(&self, code: &str) -> bool {
-        self.findings().await.iter().any(|finding| finding.code == code)
-    }
-
-    /// The audit entries about an object, oldest first.
-    pub async fn entries(&self, object: [u8; 16]) -> Vec<Placed> {
-        self.look(audit::of_object(self.store(), object, 10_000)).await
-    }
-
-    /// The sealed entries from this place on.
-    pub async fn log(&self, from: u64) -> Vec<Placed> {
-        self.look(audit::range(self.store(), from, u64::from(u32::MAX))).await
-    }
-
-    /// How many entries are sealed.
-    ///
-    /// # Panics
-    ///
-    /// When there is no log.
-    pub async fn log_size(&self) -> u64 {
-        self.look(audit::ledger(self.store())).await.expect("a log").size
-    }
-
-    /// Checks the whole audit log.
-    pub async fn verify(&self) -> Verification {
-        self.look(verify(self.store(), &mut |_, _| {})).await
-    }
-
     /// The broker's name for an account.
     #[must_use]
     pub fn broker_account(account: &str) -> &str {
@@ -683,84 +564,6 @@ fn heard(received: Received) -> Heard {
             })
         }
     }
-}
-
-/// A request with the right secret in the header.
-#[must_use]
-pub fn raw(hook: &Hook, body: &Value) -> RawSignal {
-    RawSignal {
-        token: hook.token.clone(),
-        query_secret: None,
-        header_secret: Some(Presented::new(hook.secret.clone())),
-        signature: None,
-        client_certificate: None,
-        address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
-        dry_run: false,
-        body: body.to_string().into_bytes(),
-    }
-}
-
-/// The command that sets a limit.
-///
-/// # Panics
-///
-/// When that is no limit.
-#[must_use]
-pub fn limit_set(scope: &str, name: &str, value: &str) -> Command {
-    Command::LimitSet(LimitSet {
-        scope: scope.to_owned(),
-        name: name.parse().unwrap(),
-        value: value.parse().unwrap(),
-    })
-}
-
-/// The command that engages a halt.
-///
-/// # Panics
-///
-/// When that is no mode.
-#[must_use]
-pub fn halt_engage(scope: Option<&str>, mode: &str) -> Command {
-    Command::HaltEngage(HaltEngage {
-        scope: scope.map(str::to_owned),
-        mode: Some(mode.parse().unwrap()),
-        reason: Some("simulation".to_owned()),
-    })
-}
-
-/// A strategy with a fixed size that closes on an opposite signal.
-///
-/// # Panics
-///
-/// When that is no quantity.
-#[must_use]
-pub fn strategy(
-    name: &str,
-    hook: &Hook,
-    account: &str,
-    symbol: &str,
-    size: &str,
-) -> StrategyCreate {
-    StrategyCreate {
-        name: name.to_owned(),
-        webhook: hook.id.clone(),
-        account: account.to_owned(),
-        symbol: symbol.to_owned(),
-        quantity: size.parse().unwrap(),
-        sizing: None,
-        on_opposite: None,
-        pyramiding: None,
-        allow_short: false,
-        symbol_source: None,
-        send_within_s: None,
-        shared_position: false,
-    }
-}
-
-/// A signal with an action and an id.
-#[must_use]
-pub fn signal(action: &str, id: &str) -> Value {
-    json!({ "action": action, "id": id })
 }
 
 /// A member of a JSON object that is a text.

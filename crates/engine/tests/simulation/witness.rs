@@ -130,6 +130,8 @@ impl Witness {
                 "{one:?} was sent before its attempt {attempts:?}"
             );
             assert_eq!(one.order.quantity, order.quantity, "{one:?}");
+            let in_time = order.send_by.is_none_or(|by| one.at <= by.plus(FIRST_BYTE));
+            assert!(in_time, "{one:?} left after {:?}", order.send_by);
             for halt in self.halts.values().filter(|halt| halt.covers(order)) {
                 let heeded = |at: &Timestamp| {
                     *at <= halt.from || halt.until.is_some_and(|until| *at >= until)

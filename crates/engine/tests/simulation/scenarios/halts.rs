@@ -1,0 +1,134 @@
+//! What stops an order before it leaves: halts, time, a closed market.
+
+use super::{Small, millis};
+use tradewarden_broker::port::MarketState;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::order::{OrderState, Purpose};
+use tradewarden_domain::strategy::Pyramiding;
+use tradewarden_engine::intake::SignalStatus;
+use tradewarden_testkit::broker::{Call, Fault, Venue};
+use tradewarden_testkit::engine::{halt_engage, simulate};
+use tradewarden_testkit::life::Death;
+
+/// C11: a disk that needs 15 ms for a commit is slow, not a halt.
+#[test]
+fn orders_leave_though_commits_are_slow() {
+    simulate(async || {
+        let mut s = Small::with(4, Venue::default(), |_| {}).await;
+        s.h.commit_takes = millis(15);
+        s.h.restart().await;
+        s.h.ready().await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "2", "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// C11: a halt of the webhook covers the orders of its signals.
+#[test]
+fn c11_a_halted_webhook_sends_nothing() {
+    simulate(async || {
+        let s = Small::with(5, Venue::default(), |_| {}).await;
+        s.h.broker.next_faults(Call::Place, &[Fault::Away(millis(1_000))]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(100)).await;
+        s.h.halt(Some(&format!("webhook:{}", s.hook.id)), "block").await;
+        s.h.elapse(millis(5_000)).await;
+        assert!(s.h.broker.sent().is_empty(), "{:?}", s.h.broker.sent());
+        assert_eq!(s.order(0).await.code, Some(Code::DispatchHalted));
+        s.end().await;
+    });
+}
+
+#[test]
+fn c11_every_halt_stops_what_has_not_left() {
+    for scope in ["global", "org", "account", "instrument:ES", "pair"] {
+        simulate(async || {
+            let s = Small::with(6, Venue::default(), |new| {
+                new.pyramiding = Some(Pyramiding::Allow);
+            })
+            .await;
+            s.h.broker.next_faults(Call::Place, &[Fault::Away(millis(1_000))]);
+            s.accept("BUY", "a").await;
+            s.h.elapse(millis(100)).await;
+            let scope = match scope {
+                "org" => format!("org:{}", s.h.org().await),
+                "account" => format!("account:{}", s.account),
+                "pair" => format!("pair:{}/ES", s.account),
+                other => other.to_owned(),
+            };
+            s.h.halt(Some(&scope), "reduce_only").await;
+            let refused = s.send("BUY", "b").await;
+            assert_eq!(refused.code, Some(Code::HaltActive), "{scope}");
+            s.h.elapse(millis(5_000)).await;
+            assert!(s.h.broker.sent().is_empty(), "{scope}: {:?}", s.h.broker.sent());
+            assert_eq!(s.order(0).await.code, Some(Code::DispatchHalted), "{scope}");
+            s.end().await;
+        });
+    }
+}
+
+/// S12: an entry that could not leave in time expires, and a person hears of it.
+#[test]
+fn s12_an_entry_is_not_sent_late() {
+    simulate(async || {
+        let mut s = Small::with(16, Venue::default(), |_| {}).await;
+        s.h.broker.next_faults(Call::Place, &[Fault::Away(millis(12_000))]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(3_000)).await;
+        s.h.restart().await;
+        s.h.elapse(millis(15_000)).await;
+        let order = s.order(0).await;
+        assert_eq!(order.state, OrderState::Expired);
+        assert!(s.h.broker.sent().is_empty());
+        s.end().await;
+    });
+    simulate(async || {
+        let s = Small::with(16, Venue::default(), |_| {}).await;
+        s.h.broker.next_faults(Call::Place, &[Fault::Away(millis(12_000))]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(15_000)).await;
+        assert_eq!(s.order(0).await.code, Some(Code::DispatchExpired));
+        assert!(s.h.has_finding("dispatch.expired").await);
+        s.end().await;
+    });
+}
+
+/// S14: an exit is held while the market is closed, and leaves when it opens.
+#[test]
+fn s14_an_exit_waits_for_the_market() {
+    simulate(async || {
+        let mut s = Small::with(17, Venue::default(), |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.set_market("ES", None, MarketState::Closed);
+        s.h.elapse(millis(1_000)).await;
+        assert_eq!(s.send("BUY", "b").await.status, SignalStatus::Skipped);
+        s.accept("EXIT", "c").await;
+        s.h.elapse(millis(20_000)).await;
+        s.h.restart().await;
+        s.h.elapse(millis(20_000)).await;
+        assert_eq!(s.h.broker.sent().len(), 1, "held");
+        s.h.broker.set_market("ES", None, MarketState::Open);
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// A halt that is engaged while an attempt is journaled and before its call stops the call.
+#[test]
+fn a_halt_command_is_durable_and_survives() {
+    simulate(async || {
+        let mut s = Small::with(23, Venue::default(), |_| {}).await;
+        let halted = s.h.try_command(halt_engage(None, "block")).await;
+        assert!(halted.unwrap().is_ok());
+        s.h.crash().await;
+        s.h.start(Death::Never).await;
+        assert_eq!(s.send("BUY", "a").await.code, Some(Code::HaltActive));
+        let orders = s.h.orders().await;
+        assert!(orders.iter().all(|order| order.purpose == Purpose::Exit), "{orders:?}");
+        s.end().await;
+    });
+}

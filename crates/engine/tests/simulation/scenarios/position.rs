@@ -1,0 +1,192 @@
+//! What is held: opposite signals, exits, reversals.
+
+use super::{Small, millis};
+use serde_json::json;
+use tradewarden_broker::port::{Capability, MarketState};
+use tradewarden_domain::code::Code;
+use tradewarden_domain::order::{OrderState, Purpose};
+use tradewarden_domain::strategy::{OnOpposite, Pyramiding};
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
+use tradewarden_testkit::engine::{Harness, raw, signal, simulate};
+
+#[test]
+fn an_entry_fills_and_an_exit_closes_it() {
+    simulate(async || {
+        let s = Small::with(1, Venue::default(), |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "2");
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "0");
+        assert!(s.h.findings().await.is_empty(), "{:?}", s.h.findings().await);
+        s.end().await;
+    });
+}
+
+/// S1, S5: an opposite signal takes back what has not left yet, too.
+#[test]
+fn s5_an_opposite_signal_meets_an_unsent_entry() {
+    simulate(async || {
+        let s = Small::with(2, Venue::default(), |_| {}).await;
+        s.h.broker.next_faults(Call::Place, &[Fault::Away(millis(1_500))]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(100)).await;
+        s.accept("SELL", "b").await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// S1, S5: the same within one transaction.
+#[test]
+fn s5_an_opposite_signal_comes_with_its_entry() {
+    simulate(async || {
+        let s = Small::with(3, Venue::default(), |_| {}).await;
+        let both = ["BUY", "SELL"].map(|action| raw(&s.hook, &signal(action, action)));
+        s.h.send_together(Vec::from(both)).await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// S2: an entry that nobody has heard of holds nothing but the entries of its pair.
+#[test]
+fn s1_an_exit_waits_for_an_unknown_entry_and_closes_it() {
+    simulate(async || {
+        let s = Small::with(9, Venue::default(), |_| {}).await;
+        s.h.broker.next_faults(Call::Place, &[Fault::LostAfter]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(500)).await;
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// S1: what an entry filled is closed now, and what it fills later is closed later.
+#[test]
+fn s1_an_exit_meets_an_entry_that_is_half_filled() {
+    simulate(async || {
+        let s = Small::with(10, Venue::default(), |_| {}).await;
+        s.h.broker.next_plans(&[FillPlan::InTwo(millis(900)).into()]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(400)).await;
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// S1: an exit that is larger than what its entry came to is no short position.
+#[test]
+fn s1_an_exit_never_projects_past_flat() {
+    simulate(async || {
+        let s = Small::with(24, Venue::default(), |new| {
+            new.pyramiding = Some(Pyramiding::Allow);
+        })
+        .await;
+        s.h.broker.next_plans(&[FillPlan::InTwo(millis(9_000)).into()]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(200)).await;
+        // The exit has to wait, and meanwhile the entry ends with half of what the exit is for.
+        s.h.broker.set_market("ES", None, MarketState::Closed);
+        s.h.elapse(millis(1_000)).await;
+        s.accept("SELL", "b").await;
+        s.h.elapse(millis(200)).await;
+        let canceled = s.h.broker.records().iter().any(|record| record.call == Call::Cancel);
+        assert!(canceled, "a cancel does not wait for the next look at the order");
+        assert_eq!(s.order(0).await.state, OrderState::Canceled);
+        let again = s.send("SELL", "c").await;
+        assert_eq!(again.code, Some(Code::StrategyFlat), "{again:?}");
+        s.h.broker.set_market("ES", None, MarketState::Open);
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// S4: where the venue shrinks a reduce-only order, the order ends with what it could fill.
+#[test]
+fn s4_an_exit_that_the_venue_shrank_ends() {
+    simulate(async || {
+        let venue = Venue { reduce_only: Capability::Native, ..Venue::default() };
+        let s = Small::with(11, venue, |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        let name = Harness::broker_account(&s.account);
+        s.h.broker.move_by_hand(name, "ES", "-1".parse().unwrap());
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(4_000)).await;
+        let exit = s.order(1).await;
+        assert!(!exit.state.is_live(), "{exit:#?}");
+        assert_eq!(exit.filled_quantity.to_string(), "1");
+        let entries = s.h.entries(exit.id.to_bytes()).await.len();
+        s.h.elapse(millis(5_000)).await;
+        assert_eq!(s.h.entries(exit.id.to_bytes()).await.len(), entries, "no news, no entry");
+        s.end().await;
+    });
+}
+
+/// S5: a reversal opens only from flat.
+#[test]
+fn s5_a_reversal_whose_exit_is_rejected_opens_nothing() {
+    simulate(async || {
+        let s = Small::with(12, Venue::default(), |new| {
+            new.on_opposite = Some(OnOpposite::Reverse);
+            new.allow_short = true;
+        })
+        .await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.next_plans(&[FillPlan::Rejected.into()]);
+        s.accept("SELL", "b").await;
+        s.h.elapse(millis(500)).await;
+        let entry = s.h.orders().await.into_iter().rfind(|order| order.purpose == Purpose::Entry);
+        assert!(!entry.unwrap().state.is_live(), "it does not wait for some other exit");
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("2", 2), "{:#?}", s.h.orders().await);
+        assert!(s.h.has_finding("order.exit_rejected").await);
+        s.accept("SELL", "c").await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("-2", -2));
+        s.end().await;
+    });
+}
+
+/// S6: an exit of the wrong side is skipped and changes nothing, unsent entries included.
+#[test]
+fn s6_an_exit_of_the_wrong_side_removes_nothing() {
+    simulate(async || {
+        let s = Small::with(15, Venue::default(), |_| {}).await;
+        let wrong = json!({ "action": "BUY", "comment": "EXIT_50", "id": "b" });
+        let both = vec![raw(&s.hook, &signal("BUY", "a")), raw(&s.hook, &wrong)];
+        let reply = s.h.send_together(both).await.remove(1).answer();
+        assert_eq!(reply.code, Some(Code::StrategyWrongSide), "{reply:?}");
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "2", "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// S3: a position that others changed stops entries on the pair after two readings.
+#[test]
+fn s3_a_foreign_position_makes_the_pair_reduce_only() {
+    simulate(async || {
+        let s = Small::with(18, Venue::default(), |_| {}).await;
+        let name = Harness::broker_account(&s.account);
+        s.h.broker.move_by_hand(name, "ES", "3".parse().unwrap());
+        s.h.elapse(millis(12_000)).await;
+        assert!(s.h.has_finding("position.mismatch").await);
+        assert_eq!(s.send("BUY", "a").await.code, Some(Code::HaltActive));
+        assert_eq!(
+            s.h.findings().await.iter().filter(|f| f.code == "position.mismatch").count(),
+            1
+        );
+        s.end().await;
+    });
+}

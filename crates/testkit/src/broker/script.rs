@@ -1,0 +1,185 @@
+//! What a test says of the broker, and what it is told of it.
+
+use std::time::Duration;
+use tradewarden_broker::port::{Capability, PlaceOrder};
+use tradewarden_domain::time::Timestamp;
+
+/// A call of the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// `place`.
+    Place,
+    /// `cancel`.
+    Cancel,
+    /// `cancel_all`.
+    CancelAll,
+    /// `replace`.
+    Replace,
+    /// `find`.
+    Find,
+    /// `open_orders`.
+    OpenOrders,
+    /// `fills_since`.
+    FillsSince,
+    /// `positions`.
+    Positions,
+    /// `account`.
+    Account,
+    /// `instruments`.
+    Instruments,
+    /// `quote`.
+    Quote,
+    /// `introspect`.
+    Introspect,
+    /// The paper desk.
+    Desk,
+}
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing reaches the broker, and nobody can know: `Unknown` or `Unheard`.
+    LostBefore,
+    /// It is done; the answer is lost.
+    LostAfter,
+    /// A placement: no answer is heard, and it reaches the broker so much later. The venue drops it
+    /// if that is after its expiry.
+    Late(Duration),
+    /// A placement: its fills come twice with the answer, and again by `fills_since`.
+    ToldTwice,
+    /// Asked too often, or the line is down, for so long: placements are `NotSent`, the rest is not
+    /// heard.
+    Away(Duration),
+    /// Asked too often, this once: a placement is `NotSent`, the rest is not heard.
+    Throttled,
+}
+
+/// How an order fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FillPlan {
+    /// At once, as far as its price is there.
+    AtOnce,
+    /// So much later.
+    After(Duration),
+    /// Half at once, the rest so much later.
+    InTwo(Duration),
+    /// Not until [`ScriptedBroker::let_all_fill`].
+    Rests,
+    /// The broker says no.
+    Rejected,
+}
+
+/// When a fill comes by `fills_since`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// With the answer, if it is early enough, and at once.
+    Once,
+    /// Not with the answer; at once, and again so much later.
+    Twice(Duration),
+    /// Not with the answer; so much later, and so perhaps after later fills.
+    Late(Duration),
+}
+
+/// What becomes of an order at the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderPlan {
+    /// How it fills.
+    pub fill: FillPlan,
+    /// How its fills are told.
+    pub report: Report,
+    /// After a cancel was confirmed, half of the rest fills nevertheless.
+    pub crosses: bool,
+}
+
+impl Default for OrderPlan {
+    fn default() -> Self {
+        Self { fill: FillPlan::AtOnce, report: Report::Once, crosses: false }
+    }
+}
+
+impl From<FillPlan> for OrderPlan {
+    fn from(fill: FillPlan) -> Self {
+        Self { fill, ..Self::default() }
+    }
+}
+
+/// What the venue offers.
+#[derive(Debug, Clone, Copy)]
+pub struct Venue {
+    /// See [`Capabilities::reduce_only`].
+    pub reduce_only: Capability,
+    /// See [`Capabilities::place_expiry`].
+    pub place_expiry: Capability,
+    /// See [`Capabilities::find_is_authoritative_after_expiry`].
+    pub find_is_authoritative_after_expiry: bool,
+    /// What the venue says of how far its look-ups lag.
+    pub find_settles_after: Duration,
+    /// How far they lag.
+    pub find_lag: Duration,
+    /// Each way.
+    pub latency: Duration,
+}
+
+impl Default for Venue {
+    fn default() -> Self {
+        Self {
+            reduce_only: Capability::Emulated,
+            place_expiry: Capability::Native,
+            find_is_authoritative_after_expiry: true,
+            find_settles_after: Duration::ZERO,
+            find_lag: Duration::ZERO,
+            latency: Duration::from_millis(1),
+        }
+    }
+}
+
+impl Venue {
+    pub(super) fn expires_natively(&self) -> bool {
+        self.place_expiry == Capability::Native
+    }
+
+    pub(super) fn reduces_natively(&self) -> bool {
+        self.reduce_only == Capability::Native
+    }
+}
+
+/// Faults and plans drawn from a seed, in so many of a thousand cases.
+#[derive(Debug, Clone, Copy)]
+pub struct Chaos {
+    /// Placements and cancels that go wrong.
+    pub orders: u64,
+    /// Reading calls that go wrong.
+    pub reads: u64,
+    /// Orders that do not simply fill.
+    pub plans: u64,
+}
+
+/// A placement of which a byte left.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Its name.
+    pub client_order_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// In which life of the gateway.
+    pub life: u64,
+    /// As it was asked for.
+    pub order: PlaceOrder,
+    /// How many orders came of this name.
+    pub orders: u32,
+}
+
+/// A call as it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// In which life of the gateway.
+    pub life: u64,
+    /// Its number in that life, from 1.
+    pub number: u64,
+    /// Which.
+    pub call: Call,
+    /// About which order, if any.
+    pub client_order_id: Option<String>,
+}
