@@ -37,7 +37,7 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) fn start() -> Result<Self, String> {
         let account = Account::choose()?;
-        let programs = programs(account.is_root())?;
+        let programs = programs()?;
         let directory = directory(&account)?;
         // From here on the directory is removed however this function ends.
         let guardian = guardian(&account, &programs, &directory)?;
@@ -114,21 +114,12 @@ fn id(arguments: &[&str]) -> Result<u32, String> {
 }
 
 /// The directory with PostgreSQL's programs, installing the package where we may.
-fn programs(root: bool) -> Result<PathBuf, String> {
+fn programs() -> Result<PathBuf, String> {
     if let Some(found) = find_programs() {
         return Ok(found);
     }
-    let missing = "PostgreSQL is missing (initdb, pg_ctl, postgres): install the server package, \
-                   on Debian `apt-get install postgresql`";
-    if !root || !process::answers(Command::new("apt-get").arg("--version")) {
-        return Err(missing.to_owned());
-    }
-    for arguments in [&["update"][..], &["install", "-y", "--no-install-recommends", "postgresql"]]
-    {
-        let mut apt = Command::new("apt-get");
-        process::run(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-            .map_err(|cause| format!("{missing} ({cause})"))?;
-    }
+    let missing = "PostgreSQL is missing (initdb, pg_ctl, postgres)";
+    crate::tools::install(&["postgresql"]).map_err(|how| format!("{missing}: {how}"))?;
     find_programs().ok_or_else(|| missing.to_owned())
 }
 

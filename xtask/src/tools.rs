@@ -17,6 +17,18 @@ const NEEDED: &[(&str, &[&str], &str)] = &[
     ("cargo", &["clippy", "--version"], "run `rustup component add clippy`"),
 ];
 
+/// Programs of other people that tests hold us against: what makes each answer, and Debian's package.
+const PEERS: &[(&str, &[&str], &[&str])] = &[
+    ("bash", &["--version"], &["bash"]),
+    ("curl", &["--version"], &["curl", "ca-certificates"]),
+    ("openssl", &["version"], &["openssl"]),
+    (
+        "python3",
+        &["-c", "import ensurepip, sqlite3, venv"],
+        &["python3", "python3-venv", "python3-pip"],
+    ),
+];
+
 /// Fails with every missing program at once. The optional ones only change how a step is done.
 pub(crate) fn check() -> Outcome {
     let root = process::root();
@@ -29,7 +41,37 @@ pub(crate) fn check() -> Outcome {
         .collect();
     println!("cargo-nextest: {}", if has_nextest() { "yes" } else { "no, using cargo test" });
     println!("cargo-deny: {}", if has_deny() { "yes" } else { "no, using our own check" });
-    if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
+    if !missing.is_empty() {
+        return Err(missing.join("; "));
+    }
+    PEERS.iter().try_for_each(|(program, arguments, packages)| {
+        let there = || process::answers(Command::new(program).args(*arguments));
+        if there() {
+            return Ok(());
+        }
+        install(packages)?;
+        if there() {
+            Ok(())
+        } else {
+            Err(format!("{program} does not work after it was installed"))
+        }
+    })
+}
+
+/// Installs Debian packages where we may, and else says which ones are missing.
+pub(crate) fn install(packages: &[&str]) -> Outcome {
+    let missing = format!("install {0}: on Debian `apt-get install {0}`", packages.join(" "));
+    let root = process::read(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !root || !process::answers(Command::new("apt-get").arg("--version")) {
+        return Err(missing);
+    }
+    for arguments in [&["update"][..], &["install", "-y", "--no-install-recommends"]] {
+        let packages = if arguments.len() > 1 { packages } else { &[] };
+        let mut apt = Command::new("apt-get");
+        process::run(apt.args(arguments).args(packages).env("DEBIAN_FRONTEND", "noninteractive"))
+            .map_err(|cause| format!("{missing} ({cause})"))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn has_nextest() -> bool {
