@@ -5,8 +5,8 @@
 //! else goes out for that account. A crash after the broker's answer and before the outcome's
 //! commit is the same: the answer is asked for again.
 
-use crate::Shared;
 use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
+use crate::{Shared, tasks};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +43,10 @@ pub(crate) async fn begin(
     wanted: &[Order],
     effects: &mut Effects,
 ) -> Result<Vec<Attempt>, Error> {
+    // A leader that was paused past its lease sends nothing: another may have taken over.
+    if !tasks::leads(tx, shared).await? {
+        return Ok(wanted.iter().map(|_| Attempt::Hold).collect());
+    }
     let mut scope = Scope::default();
     for order in wanted {
         scope.add(order.org_id, order.account_id, &order.symbol);

@@ -219,6 +219,7 @@ impl Engine {
         let authenticated = authenticate(door.as_deref(), &raw, &body, received_at);
         let (Some(door), true) = (door, authenticated) else {
             self.parts.counters.unauthenticated();
+            self.parts.denials.count(raw.address.to_canonical());
             return Received::Unauthenticated;
         };
         conceal_presented(&mut body, &raw);

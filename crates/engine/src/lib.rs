@@ -19,6 +19,7 @@ pub mod view;
 mod administer;
 mod attempt;
 mod book;
+mod denials;
 mod directory;
 mod dispatch;
 mod entry;
@@ -99,6 +100,7 @@ pub(crate) struct Shared {
     pub(crate) fate: Fate,
     pub(crate) counters: Counters,
     pub(crate) undelivered: Arc<intake::Undelivered>,
+    pub(crate) denials: denials::Denials,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
     notices: mpsc::UnboundedSender<Notice>,

@@ -7,7 +7,7 @@ use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
 use crate::market::{Brokers, Market};
 use crate::tasks::Tasks;
-use crate::{Counters, Engine, PaperDesk, Shared, judge, ledger, reconcile};
+use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -115,6 +115,7 @@ impl Engine {
             fate,
             counters: Counters::default(),
             undelivered: Arc::new(Undelivered::default()),
+            denials: denials::Denials::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
             notices,

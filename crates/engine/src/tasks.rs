@@ -3,21 +3,23 @@
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Notice, Urgency};
 use crate::reconcile::Reconciler;
-use crate::{Shared, ledger, market};
+use crate::{Shared, denials, ledger, market};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tradewarden_store::{Location, leases, signals};
+use tradewarden_store::{Error, Location, Tx, leases, signals};
 
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
 const SEAL_EVERY: Duration = Duration::from_millis(150);
 const RELOAD_EVERY: Duration = Duration::from_secs(1);
+const LEASE: &str = "leader";
 const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
+const DENIALS_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
 
@@ -107,6 +109,9 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), SEAL_EVERY, async |shared| seal(shared).await));
     tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| shared.reload().await));
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
+    tasks.spawn(every(Arc::clone(shared), DENIALS_EVERY, async |shared| {
+        denials::record(shared).await;
+    }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
@@ -167,6 +172,7 @@ async fn finish(
     shared: &Arc<Shared>,
     ended: oneshot::Receiver<Result<(), Fatal>>,
 ) -> Result<(), Fatal> {
+    denials::record(shared).await;
     seal(shared).await;
     shared.journal.stop().await;
     ended.await.unwrap_or(Ok(()))
@@ -184,7 +190,7 @@ async fn lead(shared: &Arc<Shared>) {
     let lease = shared
         .journal
         .write(Urgency::Now, async move |tx, _effects| {
-            leases::acquire(tx, "leader", &node, now, now.plus(LEASE_SPAN)).await
+            leases::acquire(tx, LEASE, &node, now, now.plus(LEASE_SPAN)).await
         })
         .await;
     match lease {
@@ -192,6 +198,17 @@ async fn lead(shared: &Arc<Shared>) {
         Err(error) => {
             tracing::error!(error = %error.0, "the lease could not be renewed");
             shared.set_leader(false);
+        }
+    }
+}
+
+/// Whether this node leads, by the lease's row inside a transaction.
+pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Error> {
+    match shared.store.location() {
+        Location::Sqlite(_) => Ok(true),
+        Location::Postgres(_) => {
+            let now = shared.environment.now();
+            leases::is_held(tx, LEASE, &shared.settings.node, now).await
         }
     }
 }

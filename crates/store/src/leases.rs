@@ -23,6 +23,20 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
+/// Whether `holder` has the lease now. The row stays locked for sharing, so that nobody else takes
+/// the lease before this transaction ends.
+pub async fn is_held(
+    tx: &mut Tx<'_>,
+    name: &'static str,
+    holder: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let found = tx.lock_each(FIND, &[vec![Value::Word(name)]], Lock::Share).await?;
+    let Some(mut row) = found.into_iter().flatten().next() else { return Ok(false) };
+    let (held_by, _fence, until) = (row.text()?, row.int()?, row.time()?);
+    Ok(held_by == holder && until >= now)
+}
+
 /// Takes or renews the lease for `holder`; `None` while somebody else holds it.
 pub async fn acquire(
     tx: &mut Tx<'_>,

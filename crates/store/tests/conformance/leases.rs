@@ -1,7 +1,7 @@
 //! Who may do what only one may do.
 
 use crate::backend::{Backend, abandon, at};
-use tradewarden_store::leases::{Lease, acquire};
+use tradewarden_store::leases::{Lease, acquire, is_held};
 
 pub(crate) async fn a_lease_has_one_holder(backend: &Backend) {
     let (mut writer, _store) = backend.migrated().await;
@@ -27,6 +27,15 @@ pub(crate) async fn a_lease_has_one_holder(backend: &Backend) {
     let mut tx = writer.begin().await.unwrap();
     let other = acquire(&mut tx, "seal", "b", at(101), at(102)).await.unwrap();
     assert_eq!(other, held(1, 102), "another lease is another holder's");
+    for (name, holder, now, held) in [
+        ("dispatch", "a", 110, true),
+        ("dispatch", "a", 111, false),
+        ("dispatch", "b", 101, false),
+        ("nobody's", "a", 101, false),
+    ] {
+        let found = is_held(&mut tx, name, holder, at(now)).await.unwrap();
+        assert_eq!(found, held, "{name} by {holder} at {now}");
+    }
     // What is not committed was never held.
     abandon(tx);
     let mut tx = writer.begin().await.unwrap();

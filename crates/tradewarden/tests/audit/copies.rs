@@ -209,3 +209,41 @@ async fn a_backup_of_a_running_gateway_serves() {
     let found = verify("log", proof["verifier_key"].as_str().unwrap(), &copy).await.unwrap();
     assert_eq!(found["size"], size_after);
 }
+
+/// C2: who cannot be authenticated leaves no signal, but a count in the log, by network.
+#[tokio::test]
+async fn denials_are_counted_in_the_log() {
+    let dir = TestDir::new("audit-denials");
+    let (gateway, mut door, _) = traded(&dir).await;
+    let program = gateway.program();
+    let before = program.json(&["signal", "list"]).await;
+    door.secret = "tww_wrong".to_owned();
+    for number in 0..5 {
+        let body = format!(r#"{{"action":"BUY","id":"denied-{number}"}}"#);
+        assert_eq!(door.send(body).await.status, 401);
+    }
+    let mut exports = 0;
+    let mut counted = 0_u64;
+    until("the denials are in the log", async || {
+        exports += 1;
+        let bundle = dir.path().join(format!("denials-{exports}.jsonl"));
+        let made = program.run(&["audit", "export", "--out", path_text(&bundle)]).await;
+        assert_eq!(made.code, Some(0), "{made}");
+        counted = fs::read_to_string(&bundle)
+            .unwrap()
+            .lines()
+            .filter(|line| line.contains("auth.denied"))
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .map(|entry| match &entry["payload"] {
+                Value::String(text) => serde_json::from_str::<Value>(text).unwrap(),
+                payload => payload.clone(),
+            })
+            .filter(|payload| payload["source"] == "127.0.0.0/24")
+            .map(|payload| payload["count"].as_str().unwrap().parse::<u64>().unwrap())
+            .sum();
+        counted >= 5
+    })
+    .await;
+    assert_eq!(counted, 5);
+    assert_eq!(program.json(&["signal", "list"]).await, before, "no signal was stored");
+}
