@@ -2,8 +2,9 @@
 
 mod create;
 
+use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::{Actor, ById, Command, CommandError, HaltEngage, LimitSet, PaperPrice};
+use crate::command::{ById, Command, CommandError, HaltEngage, LimitSet, PaperPrice};
 use crate::journal::{Admission, NotWritten, SignalWork, Urgency};
 use crate::reads::{account_view, away, halt_view, limit_view, strategy_view, webhook_view};
 use crate::view::{Page, SignalView};
@@ -58,7 +59,11 @@ impl Engine {
     }
 
     async fn carry_out(&self, command: Command, actor: &Actor) -> Result<Value, CommandError> {
-        let org = self.org()?;
+        actor.check(command.needs(), self.now())?;
+        let org = match actor.org() {
+            Some(org) => org,
+            None => self.org()?,
+        };
         let shared = &self.parts;
         let directory = shared.directory.load_full();
         match command {
@@ -329,7 +334,7 @@ impl Engine {
             scope,
             mode: new.mode.unwrap_or(HaltMode::Block),
             reason,
-            engaged_by: actor.name().to_owned(),
+            engaged_by: actor.name(),
             engaged_at: now,
         };
         let payload = json!({
@@ -358,7 +363,7 @@ impl Engine {
             .iter()
             .find(|halt| halt.id == id && halt.org_id.is_none_or(|of| of == org))
             .ok_or(CommandError::NotFound)?;
-        let (by, now) = (actor.name().to_owned(), self.now());
+        let (by, now) = (actor.name(), self.now());
         self.change(org, id, "halt.resumed", actor, json!({}), async move |tx| {
             rows::resume(tx, id, &by, now).await.map(|_| ())
         })

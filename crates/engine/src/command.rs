@@ -1,4 +1,4 @@
-//! Commands: everything a person at the command line asks for, as values that can cross a socket.
+//! Commands: everything a caller asks for, as values that can cross a socket, and what each needs.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -6,6 +6,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::permission::Permission;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
 
@@ -65,6 +66,64 @@ pub enum Command {
     FindingList(Paging),
     /// Proves that an entry, or the entry about an object, is in the log.
     AuditProve(ById),
+}
+
+/// What a caller needs for a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// One of these; none of them stands for anybody who is authenticated.
+    pub any_of: &'static [Permission],
+    /// A person who showed a second factor a moment ago.
+    pub step_up: bool,
+}
+
+impl Need {
+    const fn any_of(any_of: &'static [Permission]) -> Self {
+        Self { any_of, step_up: false }
+    }
+
+    const fn fresh(any_of: &'static [Permission]) -> Self {
+        Self { any_of, step_up: true }
+    }
+}
+
+impl Command {
+    /// What a caller needs for it. The route's permission is asked first; this one holds for every
+    /// way in.
+    pub const fn needs(&self) -> Need {
+        use Permission as P;
+        match self {
+            Self::WebhookCreate(_) | Self::WebhookDisable(_) => Need::any_of(&[P::WebhooksManage]),
+            Self::WebhookList | Self::WebhookShow(_) => {
+                Need::any_of(&[P::WebhooksManage, P::OrdersRead])
+            }
+            Self::StrategyCreate(_) | Self::StrategyDisable(_) => {
+                Need::any_of(&[P::StrategiesManage])
+            }
+            Self::StrategyList | Self::StrategyShow(_) => {
+                Need::any_of(&[P::StrategiesManage, P::OrdersRead])
+            }
+            Self::AccountCreate(_) | Self::AccountDisable(_) | Self::PaperPrice(_) => {
+                Need::any_of(&[P::AccountsManage])
+            }
+            Self::AccountList | Self::AccountShow(_) => {
+                Need::any_of(&[P::BalancesRead, P::AccountsManage])
+            }
+            Self::LimitSet(_) => Need::any_of(&[P::LimitsManage]),
+            Self::LimitList => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
+            Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage]),
+            Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),
+            Self::HaltStatus => Need::any_of(&[P::HaltEngage, P::HaltResume, P::OrdersRead]),
+            Self::SignalList(_)
+            | Self::SignalShow(_)
+            | Self::SignalReplay(_)
+            | Self::OrderList(_)
+            | Self::OrderShow(_) => Need::any_of(&[P::OrdersRead]),
+            Self::PositionList => Need::any_of(&[P::PositionsRead]),
+            Self::FindingList(_) => Need::any_of(&[P::AuditRead, P::OrdersRead]),
+            Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
+        }
+    }
 }
 
 /// Names one thing.
@@ -246,21 +305,3 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
-
-/// On whose authority a command is carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor {
-    name: String,
-}
-
-impl Actor {
-    /// The person who holds the operator token or the data directory.
-    pub fn operator() -> Self {
-        Self { name: "operator".to_owned() }
-    }
-
-    /// How the actor is called in records.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}

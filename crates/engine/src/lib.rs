@@ -11,6 +11,8 @@
 //! - Nothing is answered before it is durable.
 //! - No order is sent without a `Cleared` behind it and a journaled attempt before it; none twice.
 
+pub mod actor;
+pub mod caller;
 pub mod command;
 pub mod intake;
 pub mod ledger;
@@ -67,12 +69,6 @@ impl Engine {
     /// A new identifier for a request.
     pub fn request_id(&self) -> Id<id::Request> {
         self.parts.environment.id(self.now())
-    }
-
-    /// The local operator, if this is the operator token.
-    pub fn operator(&self, bearer: &str) -> Option<command::Actor> {
-        let right = self.parts.operator_token.verify(bearer.as_bytes());
-        right.then(command::Actor::operator)
     }
 
     /// How many of what there was since the start.

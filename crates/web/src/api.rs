@@ -4,12 +4,15 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use tradewarden_domain::code::Code;
-use tradewarden_engine::command::{Actor, ById, CommandError, Paging};
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::caller::{NotAuthenticated, Shown};
+use tradewarden_engine::command::{ById, CommandError, Paging};
 use tradewarden_engine::{Engine, TilePath};
 
 use crate::body::AnswerBody;
@@ -17,7 +20,7 @@ use crate::hook;
 use crate::listen::read_body;
 use crate::problem::Problem;
 use crate::query::{Query, Value};
-use crate::route::{Handler, Permission, Route, Takes};
+use crate::route::{Access, Handler, Route, Takes};
 use crate::service::{APPLICATION_JSON, BODY_BYTES_MAX, Exchange, OCTET_STREAM, TEXT_PLAIN};
 
 /// The largest page.
@@ -55,26 +58,30 @@ async fn carried_out(
     request: Request<axum::body::Body>,
 ) -> Result<Response<AnswerBody>, Problem> {
     let engine = exchange.site.engine();
-    let actor = permitted(route.permission, engine, request.headers())?;
+    if matches!(route.handler, Handler::Signal) {
+        return Ok(hook::receive(exchange, request).await);
+    }
+    let (head, body) = request.into_parts();
+    // A signature covers the body, so it is read before the caller is known.
+    let body = match route.takes {
+        Takes::Body(_) | Takes::OptionalBody(_) => {
+            let limit_ms = exchange.site.options().body_timeout_ms;
+            read_body(body, BODY_BYTES_MAX, limit_ms).await?
+        }
+        Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
+    };
+    let actor = permitted(route.access, exchange, &head, &body).await?;
     match route.handler {
-        Handler::Signal => Ok(hook::receive(exchange, request).await),
+        Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::Page(make) => {
             let page = make(&exchange.site);
             Ok(written(page.status, page.content_type, page.body))
         }
         Handler::Checkpoint => Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?)),
-        Handler::Tile => tile(engine, request.uri().path(), actor.as_ref()).await,
+        Handler::Tile => tile(engine, head.uri.path(), actor.as_ref()).await,
         Handler::Command(make) => {
-            let actor = actor.ok_or_else(Problem::no_operator)?;
-            let (head, body) = request.into_parts();
+            let actor = actor.ok_or_else(Problem::unauthenticated)?;
             let query = query_of(route.takes, head.uri.query())?;
-            let body = match route.takes {
-                Takes::Body(_) | Takes::OptionalBody(_) => {
-                    let limit_ms = exchange.site.options().body_timeout_ms;
-                    read_body(body, BODY_BYTES_MAX, limit_ms).await?
-                }
-                Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
-            };
             let body = match route.takes {
                 Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
                 _ => body,
@@ -95,29 +102,44 @@ async fn carried_out(
 }
 
 /// Who calls, if the route has to know; the problem, if the caller may not.
-fn permitted(
-    permission: Permission,
-    engine: &Engine,
-    headers: &HeaderMap,
+async fn permitted(
+    access: Access,
+    exchange: &Exchange,
+    head: &Parts,
+    body: &[u8],
 ) -> Result<Option<Actor>, Problem> {
-    match permission {
+    let any_of = match access {
         // Internal-only routes are not on the public listener's router at all.
-        Permission::Public | Permission::InternalOnly | Permission::Credential => Ok(None),
-        Permission::Operator => bearer(headers)
-            .and_then(|token| engine.operator(token))
-            .map(Some)
-            .ok_or_else(Problem::no_operator),
-    }
+        Access::Public | Access::InternalOnly | Access::Credential => return Ok(None),
+        Access::Caller => &[],
+        Access::Any(any_of) => any_of,
+    };
+    let headers: Vec<_> =
+        head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let shown = Shown {
+        method: head.method.as_str(),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+        authority: authority(head),
+        headers: &headers,
+        body,
+        address: exchange
+            .site
+            .options()
+            .trusted_proxies
+            .client_address(&exchange.peer, &head.headers),
+    };
+    let actor = exchange.site.engine().caller(&shown).await.map_err(|no| match no {
+        NotAuthenticated::Failed => Problem::unauthenticated(),
+        NotAuthenticated::Address => Problem::of(Code::AddressNotAllowed),
+    })?;
+    actor.allowed(any_of)?;
+    Ok(Some(actor))
 }
 
-/// The token of the one `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// The host that the request names: HTTP/2 has it in the target, HTTP/1.1 in a header.
+fn authority(head: &Parts) -> &str {
+    let host = || head.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    head.uri.authority().map_or_else(host, |authority| authority.as_str())
 }
 
 async fn tile(
@@ -140,7 +162,7 @@ async fn tile(
             let entries = engine.entries(number, width).await?.ok_or_else(missing)?;
             Ok(written(StatusCode::OK, OCTET_STREAM, entries))
         }
-        (TilePath::Entries { .. }, None) => Err(Problem::no_operator()),
+        (TilePath::Entries { .. }, None) => Err(Problem::unauthenticated()),
     }
 }
 
@@ -328,22 +350,5 @@ mod tests {
         }
         let problem = query_of(Takes::Paging, Some("page=2")).unwrap_err();
         assert_eq!(field(&problem), "page");
-    }
-
-    #[test]
-    fn one_bearer_token_is_read() {
-        let headers = |values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
-            }
-            headers
-        };
-        assert_eq!(bearer(&headers(&["Bearer two_x"])), Some("two_x"));
-        assert_eq!(bearer(&headers(&["bearer  two_x"])), Some("two_x"));
-        assert_eq!(bearer(&headers(&["Basic two_x"])), None);
-        assert_eq!(bearer(&headers(&["Bearer"])), None);
-        assert_eq!(bearer(&headers(&["Bearer a", "Bearer b"])), None);
-        assert_eq!(bearer(&headers(&[])), None);
     }
 }

@@ -128,8 +128,8 @@ impl Problem {
             .with(Particulars { field: Some(field.into()), ..Particulars::default() })
     }
 
-    /// No token, or not the operator's.
-    pub(crate) fn no_operator() -> Self {
+    /// No credential, or a wrong one.
+    pub(crate) fn unauthenticated() -> Self {
         Self { challenge: Challenge::Bearer, ..Self::of(Code::Unauthenticated) }
     }
 
@@ -341,9 +341,9 @@ mod tests {
 
     #[test]
     fn only_the_operators_door_shows_a_challenge() {
-        assert_eq!(parts(Problem::no_operator()).1["www-authenticate"], "Bearer");
+        assert_eq!(parts(Problem::unauthenticated()).1["www-authenticate"], "Bearer");
         let (_, headers, body) = parts(Problem::of(Code::Unauthenticated));
         assert!(!headers.contains_key("www-authenticate"));
-        assert_eq!(body, parts(Problem::no_operator()).2);
+        assert_eq!(body, parts(Problem::unauthenticated()).2);
     }
 }

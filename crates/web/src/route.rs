@@ -2,6 +2,7 @@
 
 use hyper::{Method, StatusCode};
 use tradewarden_domain::code::{Class, Code};
+use tradewarden_domain::permission::Permission;
 use tradewarden_engine::command::Command;
 
 use crate::api::Input;
@@ -11,13 +12,15 @@ use crate::service::Site;
 
 /// Who may call a route. There is no route without one, and none is assumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
+pub enum Access {
     /// Anyone.
     Public,
     /// Whoever shows the credential of the webhook named in the path; the engine judges it.
     Credential,
-    /// The holder of the operator's token.
-    Operator,
+    /// Whoever is authenticated.
+    Caller,
+    /// Whoever is authenticated and has one of these permissions; never an empty list.
+    Any(&'static [Permission]),
     /// Anyone, but on the internal listener only: on the public one the route does not exist.
     InternalOnly,
 }
@@ -30,7 +33,7 @@ pub struct Route {
     /// The path, with its parameters in braces; `{*name}` takes the rest of it.
     pub path: &'static str,
     /// Who may call it.
-    pub permission: Permission,
+    pub access: Access,
     /// What it does, in a sentence.
     pub summary: &'static str,
     pub(crate) takes: Takes,
@@ -134,8 +137,7 @@ impl Route {
 
     /// Whether the listener that `exposure` names has this route.
     pub(crate) fn is_on(&self, exposure: crate::service::Exposure) -> bool {
-        self.permission != Permission::InternalOnly
-            || exposure == crate::service::Exposure::Internal
+        self.access != Access::InternalOnly || exposure == crate::service::Exposure::Internal
     }
 
     /// Every code with which it may answer a problem, sorted by status.
@@ -153,7 +155,10 @@ impl Route {
             (Takes::Signal, Code::RequestMalformed) => true,
             (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
             (Takes::Signal, _) => !matches!(code.class(), Class::Skip | Class::Order),
-            (_, Code::Unauthenticated) => self.permission == Permission::Operator,
+            (_, Code::Unauthenticated) => matches!(self.access, Access::Caller | Access::Any(_)),
+            (_, Code::AuthPermission | Code::AuthFactorRequired) => {
+                matches!(self.access, Access::Any(_))
+            }
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
             (takes, Code::RequestMalformed) => takes_body || takes == Takes::Paging,
             (_, Code::RequestNotFound) => {
@@ -171,8 +176,9 @@ const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 
+use Access::{Any, Credential, InternalOnly, Public};
 use Handler::{Checkpoint, Signal, Tile};
-use Permission::{Credential, InternalOnly, Operator, Public};
+use Permission as P;
 
 const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
     Handler::Command(make)
@@ -183,7 +189,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/webhooks/{id}",
-        permission: Credential,
+        access: Credential,
         summary: "Takes a signal. The id is the webhook's token.",
         takes: Takes::Signal,
         gives: Gives { status: StatusCode::ACCEPTED, shape: Shape::One("SignalAnswer") },
@@ -192,7 +198,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/webhooks",
-        permission: Operator,
+        access: Any(&[P::WebhooksManage, P::OrdersRead]),
         summary: "Lists webhooks.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Webhook"),
@@ -201,7 +207,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/webhooks",
-        permission: Operator,
+        access: Any(&[P::WebhooksManage]),
         summary: "Makes a webhook; the answer holds its secrets, once.",
         takes: Takes::Body("WebhookCreate"),
         gives: Gives::created("Webhook"),
@@ -210,7 +216,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/webhooks/{id}",
-        permission: Operator,
+        access: Any(&[P::WebhooksManage, P::OrdersRead]),
         summary: "Shows a webhook.",
         takes: Takes::Nothing,
         gives: Gives::one("Webhook"),
@@ -219,7 +225,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/signals",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Lists signals with their decision traces, newest first.",
         takes: Takes::Paging,
         gives: Gives::page_of("Signal"),
@@ -228,7 +234,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/signals/{id}",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Shows a signal with its decision trace and its orders.",
         takes: Takes::Nothing,
         gives: Gives::one("Signal"),
@@ -237,7 +243,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/signals/{id}/replay",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Judges a stored signal by today's rules, without an order.",
         takes: Takes::Nothing,
         gives: Gives::one("Signal"),
@@ -246,7 +252,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/orders",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Lists orders, newest first.",
         takes: Takes::Paging,
         gives: Gives::page_of("Order"),
@@ -255,7 +261,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/orders/{id}",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Shows an order.",
         takes: Takes::Nothing,
         gives: Gives::one("Order"),
@@ -264,7 +270,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/positions",
-        permission: Operator,
+        access: Any(&[P::PositionsRead]),
         summary: "Lists positions.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Position"),
@@ -273,7 +279,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/accounts",
-        permission: Operator,
+        access: Any(&[P::BalancesRead, P::AccountsManage]),
         summary: "Lists accounts.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Account"),
@@ -282,7 +288,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/accounts",
-        permission: Operator,
+        access: Any(&[P::AccountsManage]),
         summary: "Makes an account.",
         takes: Takes::Body("AccountCreate"),
         gives: Gives::created("Account"),
@@ -291,7 +297,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/accounts/{id}",
-        permission: Operator,
+        access: Any(&[P::BalancesRead, P::AccountsManage]),
         summary: "Shows an account.",
         takes: Takes::Nothing,
         gives: Gives::one("Account"),
@@ -300,7 +306,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/strategies",
-        permission: Operator,
+        access: Any(&[P::StrategiesManage, P::OrdersRead]),
         summary: "Lists strategies.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Strategy"),
@@ -309,7 +315,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/strategies",
-        permission: Operator,
+        access: Any(&[P::StrategiesManage]),
         summary: "Makes a strategy.",
         takes: Takes::Body("StrategyCreate"),
         gives: Gives::created("Strategy"),
@@ -318,7 +324,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/strategies/{id}",
-        permission: Operator,
+        access: Any(&[P::StrategiesManage, P::OrdersRead]),
         summary: "Shows a strategy.",
         takes: Takes::Nothing,
         gives: Gives::one("Strategy"),
@@ -327,7 +333,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/limits",
-        permission: Operator,
+        access: Any(&[P::LimitsManage, P::OrdersRead]),
         summary: "Lists limits.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Limit"),
@@ -336,7 +342,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: PUT,
         path: "/api/v1/limits",
-        permission: Operator,
+        access: Any(&[P::LimitsManage]),
         summary: "Sets a limit: makes a new version of the limits.",
         takes: Takes::Body("LimitSet"),
         gives: Gives::created("Limit"),
@@ -345,7 +351,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/halts",
-        permission: Operator,
+        access: Any(&[P::HaltEngage, P::HaltResume, P::OrdersRead]),
         summary: "Lists the halts that are engaged.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Halt"),
@@ -354,7 +360,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/halts",
-        permission: Operator,
+        access: Any(&[P::HaltEngage]),
         summary: "Engages a halt; without a body, one that blocks the whole organization.",
         takes: Takes::OptionalBody("HaltEngage"),
         gives: Gives::created("Halt"),
@@ -363,7 +369,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/halts/{id}/resume",
-        permission: Operator,
+        access: Any(&[P::HaltResume]),
         summary: "Ends a halt.",
         takes: Takes::Nothing,
         gives: Gives::one("Halt"),
@@ -372,7 +378,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/findings",
-        permission: Operator,
+        access: Any(&[P::AuditRead, P::OrdersRead]),
         summary: "Lists findings, newest first.",
         takes: Takes::Paging,
         gives: Gives::page_of("Finding"),
@@ -381,7 +387,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/audit/proof/{id}",
-        permission: Operator,
+        access: Any(&[P::AuditRead]),
         summary: "Proves that an entry, or the entry about an object, is in the audit log.",
         takes: Takes::Nothing,
         gives: Gives::one("Proof"),
@@ -390,7 +396,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/time",
-        permission: Public,
+        access: Public,
         summary: "Tells the time.",
         takes: Takes::Nothing,
         gives: Gives::one("Time"),
@@ -399,7 +405,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/openapi.json",
-        permission: Public,
+        access: Public,
         summary: "This document.",
         takes: Takes::Nothing,
         gives: Gives::one("OpenApi"),
@@ -408,7 +414,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/livez",
-        permission: Public,
+        access: Public,
         summary: "Whether the process serves.",
         takes: Takes::Nothing,
         gives: Gives::one("Liveness"),
@@ -417,7 +423,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/readyz",
-        permission: Public,
+        access: Public,
         summary: "Whether signals can be taken, and if not (503), why.",
         takes: Takes::Nothing,
         gives: Gives::one("Readiness"),
@@ -426,7 +432,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/metrics",
-        permission: InternalOnly,
+        access: InternalOnly,
         summary: "Counters for Prometheus; on the internal listener only.",
         takes: Takes::Nothing,
         gives: Gives::other(crate::metrics::EXPOSITION),
@@ -435,7 +441,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/audit/checkpoint",
-        permission: Public,
+        access: Public,
         summary: "The newest signed checkpoint of the audit log (C2SP tlog-checkpoint).",
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::TEXT_PLAIN),
@@ -444,7 +450,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/audit/tile/entries/{*path}",
-        permission: Operator,
+        access: Any(&[P::AuditRead]),
         summary: "A bundle of entries of the audit log (C2SP tlog-tiles).",
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::OCTET_STREAM),
@@ -453,7 +459,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/audit/tile/{level}/{*path}",
-        permission: Public,
+        access: Public,
         summary: "A tile of hashes of the audit log (C2SP tlog-tiles).",
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::OCTET_STREAM),

@@ -1,7 +1,7 @@
 //! Every route against every kind of caller, and what every answer wears.
 
 use hyper::Method;
-use tradewarden_web::route::{Permission, ROUTES, Route};
+use tradewarden_web::route::{Access, ROUTES, Route};
 use tradewarden_web::service::{Exposure, SiteOptions};
 
 use crate::harness::{Answer, Caller, House};
@@ -23,22 +23,22 @@ async fn every_route_and_every_caller() {
             let path = path_of(route);
             let answer = house.call(caller, route.method.clone(), &path, "").await;
             let told = format!("{} {} as {caller:?}: {answer:?}", route.method, route.path);
-            match (route.permission, caller) {
-                (Permission::Public, _) => assert_ne!(answer.status, 401, "{told}"),
-                (Permission::Credential, _) => {
+            match (route.access, caller) {
+                (Access::Public, _) => assert_ne!(answer.status, 401, "{told}"),
+                (Access::Credential, _) => {
                     answer.problem(401, "auth.failed");
                     assert!(!answer.headers.contains_key("www-authenticate"), "{told}");
                 }
-                (Permission::InternalOnly, _) => {
+                (Access::InternalOnly, _) => {
                     answer.problem(404, "request.not_found");
                     let request = house.request(caller, route.method.clone(), &path, "");
                     let inside = house.ask(Exposure::Internal, request).await;
                     assert_eq!(inside.status, 200, "{told}");
                 }
-                (Permission::Operator, Caller::Operator) => {
+                (Access::Caller | Access::Any(_), Caller::Operator) => {
                     assert_ne!(answer.status, 401, "{told}");
                 }
-                (Permission::Operator, _) => {
+                (Access::Caller | Access::Any(_), _) => {
                     answer.problem(401, "auth.failed");
                     assert_eq!(answer.headers["www-authenticate"], "Bearer", "{told}");
                 }
