@@ -32,6 +32,8 @@ mod keyring;
 mod ledger_key;
 pub mod merkle;
 mod note;
+mod password;
+mod pepper;
 mod proof;
 mod randomness;
 mod secret;
@@ -52,6 +54,11 @@ pub use key_source::{FileKeySource, KeyFileError};
 pub use keyring::{DataKeyError, Keyring, MAX_WRAPPED_KEY_BYTES, Purpose, WrappedKey};
 pub use ledger_key::{KeyError, LedgerKey, MAX_KEY_NAME_BYTES, VerifierKey};
 pub use note::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, NoteError, open_note, sign_note};
+pub use password::{
+    HashingError, MAX_PASSWORD_HASH_BYTES, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Password,
+    PasswordCost, PasswordFormatError, PasswordHash, Verified,
+};
+pub use pepper::{Pepper, PepperError};
 pub use proof::{MAX_EXTRA_BYTES, MAX_PROOF_BYTES, MAX_PROOF_HASHES, ProofError, TlogProof};
 pub use randomness::{Randomness, SystemRandomness};
 pub use secret::{SecretBytes, SecretString, constant_time_equal};
