@@ -18,6 +18,7 @@
 //!   spelling of the same value is refused.
 //! - Formats that exist on somebody's disk are frozen by tests with literal bytes.
 
+mod breached;
 pub mod canonical;
 pub mod certificate;
 mod checked_text;
@@ -33,6 +34,7 @@ mod ledger_key;
 pub mod merkle;
 mod note;
 mod password;
+mod password_policy;
 mod pepper;
 mod proof;
 mod randomness;
@@ -40,6 +42,7 @@ mod secret;
 pub mod standard_webhooks;
 mod token;
 
+pub use breached::is_breached;
 pub use canonical::{CanonicalError, to_canonical};
 pub use certificate::{CertificateError, IssuedCertificate, LocalAuthority};
 pub use checkpoint::{Checkpoint, CheckpointError};
@@ -57,6 +60,9 @@ pub use note::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, NoteError, open_note, sign_n
 pub use password::{
     HashingError, MAX_PASSWORD_HASH_BYTES, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Password,
     PasswordCost, PasswordFormatError, PasswordHash, Verified,
+};
+pub use password_policy::{
+    MAX_CONTEXT_WORD_BYTES, MAX_CONTEXT_WORDS, PasswordFlaw, PasswordPolicy, Strength, strength,
 };
 pub use pepper::{Pepper, PepperError};
 pub use proof::{MAX_EXTRA_BYTES, MAX_PROOF_BYTES, MAX_PROOF_HASHES, ProofError, TlogProof};
