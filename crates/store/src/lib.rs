@@ -9,16 +9,22 @@
 //! - Every statement is registered in `statements` and prepared on both databases by a test.
 
 pub mod audit;
+pub mod challenges;
 pub mod dialect;
 pub mod directory;
 pub mod exposures;
+pub mod factors;
 pub mod findings;
 pub mod keys;
 pub mod leases;
 pub mod migrate;
 pub mod orders;
+pub mod pending;
+pub mod sessions;
 pub mod signals;
 pub mod statements;
+pub mod token_keys;
+pub mod users;
 pub mod value;
 
 mod postgres;

@@ -1,19 +1,28 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
-use crate::{audit, directory, exposures, findings, keys, leases, migrate, orders, signals};
+use crate::{
+    audit, challenges, directory, exposures, factors, findings, keys, leases, migrate, orders,
+    pending, sessions, signals, token_keys, users,
+};
 
 /// The text of every statement; an insert appears for one row and for several.
 pub fn all() -> Vec<String> {
     let fixed = [
         audit::STATEMENTS,
+        challenges::STATEMENTS,
         directory::STATEMENTS,
         exposures::STATEMENTS,
+        factors::STATEMENTS,
         findings::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,
         migrate::STATEMENTS,
         orders::STATEMENTS,
+        pending::STATEMENTS,
+        sessions::STATEMENTS,
         signals::STATEMENTS,
+        token_keys::STATEMENTS,
+        users::STATEMENTS,
     ];
     let inserts =
         [audit::INSERTS, directory::INSERTS, exposures::INSERTS, orders::INSERTS, signals::INSERTS];
