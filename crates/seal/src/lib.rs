@@ -38,8 +38,10 @@ mod password_policy;
 mod pepper;
 mod proof;
 mod randomness;
+mod recovery_code;
 mod secret;
 pub mod standard_webhooks;
+mod stretching;
 mod token;
 
 pub use breached::is_breached;
@@ -58,8 +60,8 @@ pub use keyring::{DataKeyError, Keyring, MAX_WRAPPED_KEY_BYTES, Purpose, Wrapped
 pub use ledger_key::{KeyError, LedgerKey, MAX_KEY_NAME_BYTES, VerifierKey};
 pub use note::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, NoteError, open_note, sign_note};
 pub use password::{
-    HashingError, MAX_PASSWORD_HASH_BYTES, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Password,
-    PasswordCost, PasswordFormatError, PasswordHash, Verified,
+    MAX_PASSWORD_HASH_BYTES, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Password,
+    PasswordFormatError, PasswordHash, Verified,
 };
 pub use password_policy::{
     MAX_CONTEXT_WORD_BYTES, MAX_CONTEXT_WORDS, PasswordFlaw, PasswordPolicy, Strength, strength,
@@ -67,5 +69,10 @@ pub use password_policy::{
 pub use pepper::{Pepper, PepperError};
 pub use proof::{MAX_EXTRA_BYTES, MAX_PROOF_BYTES, MAX_PROOF_HASHES, ProofError, TlogProof};
 pub use randomness::{Randomness, SystemRandomness};
+pub use recovery_code::{
+    MAX_RECOVERY_SET_BYTES, RECOVERY_CODES, RecoveryCode, RecoveryCodeError, RecoveryCodeHash,
+    RecoverySet,
+};
 pub use secret::{SecretBytes, SecretString, constant_time_equal};
+pub use stretching::{HashingError, PasswordCost};
 pub use token::{HashedToken, MAX_CANDIDATE_BYTES, PlainToken, TokenKind};

@@ -9,15 +9,15 @@
 
 use std::fmt;
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use crate::{
-    EncodingError, Pepper, Randomness, SecretString,
+    EncodingError, HashingError, PasswordCost, Pepper, Randomness, SecretString,
     digest::{base64_unpadded_decode, base64_unpadded_encode},
     randomness::random_array,
+    stretching::{SALT_BYTES, TAG_BYTES, stretch},
 };
 
 /// Fewest code points of any password. A policy asks for more.
@@ -32,9 +32,6 @@ const MAX_TEXT_BYTES: usize = 3 * 4 * MAX_PASSWORD_LENGTH;
 
 /// Longest stored hash, in bytes.
 pub const MAX_PASSWORD_HASH_BYTES: usize = 128;
-
-const SALT_BYTES: usize = 16;
-const TAG_BYTES: usize = 32;
 
 /// A text that cannot be a password. It depends on the text alone, so it may be said to anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,78 +101,6 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What one guess costs: memory, passes over it, lanes (RFC 9106 section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PasswordCost {
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
-}
-
-impl PasswordCost {
-    /// Most memory of one hash, in KiB. Also bounds what a damaged row can ask for.
-    pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
-    /// Most passes.
-    pub const MAX_PASSES: u32 = 16;
-    /// Most lanes.
-    pub const MAX_LANES: u32 = 16;
-
-    /// 64 MiB, three passes, four lanes: the second recommended option of RFC 9106 section 4.
-    pub const fn standard() -> Self {
-        Self { memory_kib: 65_536, passes: 3, lanes: 4 }
-    }
-
-    /// Any cost Argon2 can have: at least 8 KiB for each lane, one pass, one lane. It may be far too
-    /// cheap, see [`PasswordCost::is_sufficient`].
-    pub const fn new(memory_kib: u32, passes: u32, lanes: u32) -> Option<Self> {
-        let possible = lanes >= 1
-            && lanes <= Self::MAX_LANES
-            && passes >= 1
-            && passes <= Self::MAX_PASSES
-            && memory_kib >= 8 * lanes
-            && memory_kib <= Self::MAX_MEMORY_KIB;
-        if possible { Some(Self { memory_kib, passes, lanes }) } else { None }
-    }
-
-    /// Whether it is at least one of the minima of OWASP ASVS 5.0.0 appendix C.
-    pub const fn is_sufficient(self) -> bool {
-        self.memory_kib >= 47_104
-            || (self.memory_kib >= 19_456 && self.passes >= 2)
-            || (self.memory_kib >= 12_288 && self.passes >= 3)
-    }
-
-    /// Memory, in KiB.
-    pub const fn memory_kib(self) -> u32 {
-        self.memory_kib
-    }
-
-    /// Passes over the memory.
-    pub const fn passes(self) -> u32 {
-        self.passes
-    }
-
-    /// Lanes.
-    pub const fn lanes(self) -> u32 {
-        self.lanes
-    }
-
-    fn is_below(self, other: Self) -> bool {
-        self.memory_kib < other.memory_kib || self.passes < other.passes
-    }
-}
-
-/// A password could not be hashed: there is no memory for it now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HashingError;
-
-impl fmt::Display for HashingError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("there is not enough memory to hash a password")
-    }
-}
-
-impl std::error::Error for HashingError {}
-
 /// What a password was found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
@@ -202,7 +127,7 @@ impl PasswordHash {
         randomness: &mut dyn Randomness,
     ) -> Result<Self, HashingError> {
         let salt = random_array(randomness);
-        let tag = *stretch(password, pepper, cost, &salt)?;
+        let tag = *stretch(&pepper.of_password(password.expose().as_bytes()), cost, &salt)?;
         Ok(Self { cost, salt, tag })
     }
 
@@ -221,7 +146,8 @@ impl PasswordHash {
         pepper: &Pepper,
         wanted: PasswordCost,
     ) -> Result<Verified, HashingError> {
-        let tag = stretch(password, pepper, self.cost, &self.salt)?;
+        let tag =
+            stretch(&pepper.of_password(password.expose().as_bytes()), self.cost, &self.salt)?;
         let matches = verify_slices_are_equal(&*tag, &self.tag).is_ok();
         Ok(Verified { matches, needs_rehash: matches && self.cost.is_below(wanted) })
     }
@@ -233,33 +159,23 @@ impl PasswordHash {
 
     /// The text to store, `$argon2id$v=19$m=...,t=...,p=...$salt$tag` (the PHC string format).
     pub fn to_phc(&self) -> String {
-        let PasswordCost { memory_kib, passes, lanes } = self.cost;
         let (salt, tag) = (base64_unpadded_encode(&self.salt), base64_unpadded_encode(&self.tag));
-        format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${tag}")
+        format!("{}{salt}${tag}", self.cost.phc_prefix())
     }
 
     /// A hash as it was stored. Takes the one text that [`PasswordHash::to_phc`] makes of it.
     pub fn from_phc(text: &str) -> Result<Self, EncodingError> {
-        let read = Self::parse(text).ok_or(EncodingError)?;
-        // Leading zeros and plus signs are numbers too, but not ours.
-        if read.to_phc() == text { Ok(read) } else { Err(EncodingError) }
+        Self::parse(text).ok_or(EncodingError)
     }
 
     fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_PASSWORD_HASH_BYTES {
             return None;
         }
-        let rest = text.strip_prefix("$argon2id$v=19$m=")?;
-        let (memory_kib, rest) = rest.split_once(",t=")?;
-        let (passes, rest) = rest.split_once(",p=")?;
-        let (lanes, rest) = rest.split_once('$')?;
+        let (cost, rest) = PasswordCost::split_phc_prefix(text)?;
         let (salt, tag) = rest.split_once('$')?;
         Some(Self {
-            cost: PasswordCost::new(
-                memory_kib.parse().ok()?,
-                passes.parse().ok()?,
-                lanes.parse().ok()?,
-            )?,
+            cost,
             salt: base64_unpadded_decode(salt).ok()?.try_into().ok()?,
             tag: base64_unpadded_decode(tag).ok()?.try_into().ok()?,
         })
@@ -272,29 +188,13 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-fn stretch(
-    password: &Password,
-    pepper: &Pepper,
-    cost: PasswordCost,
-    salt: &[u8],
-) -> Result<Zeroizing<[u8; TAG_BYTES]>, HashingError> {
-    let peppered = pepper.of_password(password.expose().as_bytes());
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(TAG_BYTES))
-        .map_err(|_| HashingError)?;
-    let mut tag = Zeroizing::new([0; TAG_BYTES]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(&*peppered, salt, &mut *tag)
-        .map_err(|_| HashingError)?;
-    Ok(tag)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SystemRandomness, pepper::testing::pepper, randomness::testing::Counting};
-
-    /// 8 KiB, one pass: for tests of everything but the cost.
-    const CHEAP: PasswordCost = PasswordCost { memory_kib: 8, passes: 1, lanes: 1 };
+    use crate::{
+        SystemRandomness, pepper::testing::pepper, randomness::testing::Counting,
+        stretching::testing::CHEAP,
+    };
 
     fn password(text: &str) -> Password {
         Password::new(&SecretString::new(text.to_owned())).unwrap()
@@ -388,35 +288,6 @@ mod tests {
         assert!(rehash(&right, PasswordCost::new(8, 2, 1).unwrap()));
         assert!(!rehash(&right, CHEAP));
         assert!(!rehash(&wrong, PasswordCost::standard()));
-    }
-
-    #[test]
-    fn costs_have_bounds_and_a_recommended_least() {
-        assert_eq!(PasswordCost::new(65_536, 3, 4), Some(PasswordCost::standard()));
-        for (memory_kib, passes, lanes) in [
-            (7, 1, 1),
-            (15, 1, 2),
-            (8, 0, 1),
-            (8, 1, 0),
-            (u32::MAX, 1, 1),
-            (65_536, u32::MAX, 1),
-            (65_536, 1, u32::MAX),
-        ] {
-            assert_eq!(PasswordCost::new(memory_kib, passes, lanes), None);
-        }
-        assert!(PasswordCost::standard().is_sufficient());
-        for (memory_kib, passes, sufficient) in [
-            (47_104, 1, true),
-            (47_103, 1, false),
-            (19_456, 2, true),
-            (19_455, 2, false),
-            (12_288, 3, true),
-            (12_287, 16, false),
-            (8, 1, false),
-        ] {
-            let cost = PasswordCost::new(memory_kib, passes, 1).unwrap();
-            assert_eq!(cost.is_sufficient(), sufficient, "{cost:?}");
-        }
     }
 
     #[test]
