@@ -43,6 +43,7 @@ mod secret;
 pub mod standard_webhooks;
 mod stretching;
 mod token;
+pub mod totp;
 
 pub use breached::is_breached;
 pub use canonical::{CanonicalError, to_canonical};

@@ -1,0 +1,5 @@
+//! What we make and read, held against programs that others wrote.
+
+#[cfg(test)]
+#[path = "peers/oathtool.rs"]
+mod oathtool;
