@@ -2,7 +2,7 @@
 
 mod create;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Who};
 use crate::book::{Book, Effects, Scope, Severity};
 use crate::command::{ById, Command, CommandError, HaltEngage, LimitSet, PaperPrice};
 use crate::journal::{Admission, NotWritten, SignalWork, Urgency};
@@ -15,8 +15,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::check::Trace;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
@@ -25,6 +27,10 @@ use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::signal;
 use tradewarden_domain::strategy::StrategyState;
 use tradewarden_store::{Error, Lock, Tx, directory as rows, exposures, signals};
+
+/// How long a halt holds before a person may end it (S20). Whoever holds the data directory may end
+/// it at once.
+const HALT_HOLD: Duration = Duration::from_mins(1);
 
 /// The paper broker's back office: what no real broker lets a gateway do.
 pub trait PaperDesk: Send + Sync {
@@ -64,6 +70,9 @@ impl Engine {
             Some(org) => org,
             None => self.org()?,
         };
+        if let Some(waiting) = self.held_for_two(org, &command, actor).await? {
+            return Ok(waiting);
+        }
         let shared = &self.parts;
         let directory = shared.directory.load_full();
         match command {
@@ -122,6 +131,7 @@ impl Engine {
             Command::PositionList => to_value(&self.positions(org).await?),
             Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
+            command => self.carry_out_about_people(org, command, actor).await,
         }
     }
 
@@ -146,9 +156,7 @@ impl Engine {
         mut payload: Value,
         mut write: impl AsyncFnMut(&mut Tx<'_>) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), CommandError> {
-        if let Some(fields) = payload.as_object_mut() {
-            fields.insert("actor".to_owned(), json!(actor.name()));
-        }
+        actor.sign(&mut payload);
         let shared = Arc::clone(&self.parts);
         self.parts
             .journal
@@ -278,6 +286,9 @@ impl Engine {
         if !known {
             return Err(CommandError::NotFound);
         }
+        if self.raises(org, &new) {
+            actor.fresh(self.now())?;
+        }
         if new.value.units() < 0 {
             return Err(invalid("value", &"must not be negative"));
         }
@@ -364,6 +375,11 @@ impl Engine {
             .find(|halt| halt.id == id && halt.org_id.is_none_or(|of| of == org))
             .ok_or(CommandError::NotFound)?;
         let (by, now) = (actor.name(), self.now());
+        if matches!(actor.who(), Who::Person(_)) && now < halt.engaged_at.plus(HALT_HOLD) {
+            let until = halt.engaged_at.plus(HALT_HOLD);
+            let detail = format!("{} It ends at {until}.", Code::HaltHold.meaning());
+            return Err(CommandError::Refused { code: Code::HaltHold, detail });
+        }
         self.change(org, id, "halt.resumed", actor, json!({}), async move |tx| {
             rows::resume(tx, id, &by, now).await.map(|_| ())
         })

@@ -28,6 +28,8 @@ pub enum NotAuthenticated {
     Failed,
     /// The credential is right, but not from this address.
     Address,
+    /// A browser asked for a change, and not from a page of our own.
+    Origin,
 }
 
 impl Shown<'_> {
@@ -39,6 +41,30 @@ impl Shown<'_> {
             (Some((_, value)), None) => {
                 std::str::from_utf8(value).map_or(Once::Unusable, Once::Text)
             }
+            (Some(_), Some(_)) => Once::Unusable,
+        }
+    }
+}
+
+impl Shown<'_> {
+    /// The first value of a header, as text.
+    pub(crate) fn first(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| *key == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// A cookie that may be there once. HTTP/2 may send each in a header of its own (RFC 9113
+    /// section 8.2.3).
+    pub(crate) fn cookie(&self, name: &str) -> Once<'_> {
+        let headers = self.headers.iter().filter(|(key, _)| *key == "cookie");
+        let mut found = headers
+            .filter_map(|(_, value)| std::str::from_utf8(value).ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter_map(|(key, value)| (key == name).then_some(value));
+        match (found.next(), found.next()) {
+            (None, _) => Once::Absent,
+            (Some(value), None) => Once::Text(value),
             (Some(_), Some(_)) => Once::Unusable,
         }
     }
@@ -57,13 +83,17 @@ impl Engine {
     pub async fn caller(&self, shown: &Shown<'_>) -> Result<Actor, NotAuthenticated> {
         match shown.once("authorization") {
             Once::Text(text) => self.bearer(text).ok_or(NotAuthenticated::Failed),
-            Once::Absent | Once::Unusable => Err(NotAuthenticated::Failed),
+            Once::Absent => self.by_cookie(shown).unwrap_or(Err(NotAuthenticated::Failed)),
+            Once::Unusable => Err(NotAuthenticated::Failed),
         }
     }
 
     fn bearer(&self, authorization: &str) -> Option<Actor> {
         let (scheme, token) = authorization.split_once(' ')?;
         let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;
+        if token.contains('.') {
+            return self.by_access_token(token);
+        }
         let right = self.parts.operator_token.verify(token.as_bytes());
         right.then(Actor::operator)
     }

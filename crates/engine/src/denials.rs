@@ -18,26 +18,36 @@ const OTHERS: &str = "others";
 /// Denials since the last entries, by source.
 #[derive(Default)]
 pub(crate) struct Denials {
-    by_source: Mutex<BTreeMap<String, u64>>,
+    by_source: Mutex<BTreeMap<Knock, u64>>,
 }
 
+/// What was wrong, and from where.
+type Knock = (&'static str, String);
+
+const WEBHOOK: &str = "webhook.credentials";
+
 impl Denials {
-    /// Counts one.
+    /// Counts one at a webhook.
     pub(crate) fn count(&self, address: IpAddr) {
+        self.count_for(WEBHOOK, address);
+    }
+
+    /// Counts one that broke this rule.
+    pub(crate) fn count_for(&self, rule: &'static str, address: IpAddr) {
         let mut sources = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut source = prefix(address);
-        if sources.len() >= SOURCES_MAX && !sources.contains_key(&source) {
-            OTHERS.clone_into(&mut source);
+        let mut knock = (rule, prefix(address));
+        if sources.len() >= SOURCES_MAX && !sources.contains_key(&knock) {
+            OTHERS.clone_into(&mut knock.1);
         }
-        let count = sources.entry(source).or_default();
+        let count = sources.entry(knock).or_default();
         *count = count.saturating_add(1);
     }
 
-    fn take(&self) -> BTreeMap<String, u64> {
+    fn take(&self) -> BTreeMap<Knock, u64> {
         std::mem::take(&mut *self.by_source.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn put_back(&self, sources: &BTreeMap<String, u64>) {
+    fn put_back(&self, sources: &BTreeMap<Knock, u64>) {
         let mut waiting = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         for (source, count) in sources {
             let slot = waiting.entry(source.clone()).or_default();
@@ -56,9 +66,9 @@ pub(crate) async fn record(shared: &Arc<Shared>) {
         .journal
         .write(Urgency::Soon, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
             let mut book = Book::load(tx, &inner, &Scope::default()).await?;
-            for (source, count) in &sources {
+            for ((rule, source), count) in &sources {
                 let payload = json!({
-                    "count": count.to_string(), "rule": "webhook.credentials", "source": source,
+                    "count": count.to_string(), "rule": rule, "source": source,
                 });
                 book.enter(&inner, org, org, "auth.denied", &payload);
             }
@@ -92,7 +102,7 @@ mod tests {
             denials.count(IpAddr::from([198, 51, third, 1]));
         }
         let counted = denials.take();
-        assert_eq!(counted.get("192.0.2.0/24"), Some(&3));
+        assert_eq!(counted.get(&(WEBHOOK, "192.0.2.0/24".to_owned())), Some(&3));
         assert_eq!(counted.len(), SOURCES_MAX + 1);
         assert_eq!(counted.values().sum::<u64>(), 259);
         assert!(denials.take().is_empty());

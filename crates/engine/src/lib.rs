@@ -16,6 +16,7 @@ pub mod caller;
 pub mod command;
 pub mod intake;
 pub mod ledger;
+pub mod people;
 pub mod view;
 
 mod administer;
@@ -73,7 +74,10 @@ impl Engine {
 
     /// How many of what there was since the start.
     pub fn counts(&self) -> Counts {
-        self.parts.counters.counts()
+        Counts {
+            password_hashes: self.parts.people.hashing.hashes(),
+            ..self.parts.counters.counts()
+        }
     }
 }
 
@@ -99,6 +103,7 @@ pub(crate) struct Shared {
     pub(crate) denials: denials::Denials,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
+    pub(crate) people: people::People,
     notices: mpsc::UnboundedSender<Notice>,
     leader: AtomicBool,
     recovered: AtomicBool,
@@ -222,6 +227,8 @@ pub struct Counts {
     pub orders_sent: u64,
     /// Audit entries written.
     pub audit_entries: u64,
+    /// Slow hashes of passwords and recovery codes begun.
+    pub password_hashes: u64,
 }
 
 impl Counters {
@@ -242,6 +249,7 @@ impl Counters {
             unauthenticated: self.unauthenticated.load(Ordering::Relaxed),
             orders_sent: self.sent.load(Ordering::Relaxed),
             audit_entries: self.entries.load(Ordering::Relaxed),
+            password_hashes: 0,
         }
     }
 }

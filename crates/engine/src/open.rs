@@ -6,6 +6,7 @@ use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
 use crate::market::{Brokers, Market};
+use crate::people::{self, People};
 use crate::tasks::Tasks;
 use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
 use arc_swap::ArcSwap;
@@ -16,9 +17,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::person::Profile;
 use tradewarden_domain::time::Clock;
 use tradewarden_seal::{
-    DataKey, HashedToken, Keyring, LedgerKey, Place, Purpose, Randomness, WrappedKey,
+    DataKey, HashedToken, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, WrappedKey,
 };
 use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate};
 
@@ -53,11 +55,18 @@ pub struct Settings {
     pub checkpoint_file: Option<PathBuf>,
     /// This node's name, the same after every restart.
     pub node: String,
+    /// Where the console's pages are, without a slash at the end; its host is what passkeys are
+    /// bound to.
+    pub console_origin: String,
+    /// How strict the rules for people are.
+    pub profile: Profile,
+    /// What a guess at a password costs.
+    pub password_cost: PasswordCost,
 }
 
 /// Why an engine does not open.
 #[derive(Debug)]
-pub struct OpenError(String);
+pub struct OpenError(pub(crate) String);
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,11 +96,15 @@ impl Engine {
             let mut writer = Writer::open(&parts.location).await?;
             migrate::migrate(&mut writer).await?;
             let store = Store::open(parts.location.clone()).await?;
-            found(&mut writer, &store, &environment, &parts.keyring, &parts.settings).await?
+            let ledger_key =
+                found(&mut writer, &store, &environment, &parts.keyring, &parts.settings).await?;
+            people::found(&mut writer, &store, &environment, &parts.keyring).await?;
+            ledger_key
         };
         let store = Store::open(parts.location.clone()).await?;
         let (journal, journal_task) = journal();
         let (notices, heard) = mpsc::unbounded_channel();
+        let people = People::open(&store, &environment, &parts.keyring, &parts.settings).await?;
         let keys = intake_keys(&store, &parts.keyring).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
@@ -118,6 +131,7 @@ impl Engine {
             denials: denials::Denials::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
+            people,
             notices,
             leader: AtomicBool::new(false),
             recovered: AtomicBool::new(false),
@@ -131,7 +145,7 @@ impl Engine {
 }
 
 /// The audit log's own keys belong to no organization.
-const INSTALLATION: Id<id::Org> = Id::from_bytes([0; 16]);
+pub(crate) const INSTALLATION: Id<id::Org> = Id::from_bytes([0; 16]);
 const LEDGER_PLACE: Place<'static> = Place {
     tenant: &[0; 16],
     table: "ledger",

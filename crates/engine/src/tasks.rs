@@ -3,7 +3,7 @@
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Notice, Urgency};
 use crate::reconcile::Reconciler;
-use crate::{Shared, denials, ledger, market};
+use crate::{Shared, denials, ledger, market, people};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
+const SEEN_EVERY: Duration = Duration::from_mins(1);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
 
 /// Everything that runs beside the requests.
@@ -107,7 +108,13 @@ async fn run_beside(
         refresh_quotes(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), SEAL_EVERY, async |shared| seal(shared).await));
-    tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| shared.reload().await));
+    tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| {
+        shared.reload().await;
+        shared.look_at_people().await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), SEEN_EVERY, async |shared| {
+        people::note_seen(shared).await;
+    }));
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
     tasks.spawn(every(Arc::clone(shared), DENIALS_EVERY, async |shared| {
         denials::record(shared).await;
@@ -214,6 +221,8 @@ pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Erro
 }
 
 async fn purge(shared: &Arc<Shared>) {
+    people::purge(shared).await;
+    people::renew(shared).await;
     let horizon = shared.environment.now().minus(KEYS_KEPT);
     let purged = shared
         .journal

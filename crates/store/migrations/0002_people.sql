@@ -10,6 +10,7 @@ CREATE TABLE users (
     password_locked_until {int} NOT NULL,
     factor_failures {int} NOT NULL,
     factor_locked_until {int} NOT NULL,
+    recovery_set {text},
     state {text} NOT NULL,
     epoch {int} NOT NULL,
     created_at {int} NOT NULL

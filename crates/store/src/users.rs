@@ -11,16 +11,17 @@ use tradewarden_domain::time::Timestamp;
 
 const INSERT: &str = "-- users::insert\n\
     INSERT INTO users (id, email, email_key, password_hash, password_changed_at, \
-    password_failures, password_locked_until, factor_failures, factor_locked_until, state, \
-    epoch, created_at) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, $6, $7, $8)";
+    password_failures, password_locked_until, factor_failures, factor_locked_until, \
+    recovery_set, state, epoch, created_at) \
+    VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, NULL, $6, $7, $8)";
 const ALL: &str = "-- users::all\n\
     SELECT id, email, state, epoch, created_at FROM users ORDER BY id";
 const FIND: &str = "-- users::find\n\
     SELECT id, email, state, epoch, created_at, password_hash, password_failures, \
-    password_locked_until, factor_failures, factor_locked_until FROM users WHERE id = $1";
+    password_locked_until, factor_failures, factor_locked_until, recovery_set FROM users WHERE id = $1";
 const BY_EMAIL: &str = "-- users::by_email\n\
     SELECT id, email, state, epoch, created_at, password_hash, password_failures, \
-    password_locked_until, factor_failures, factor_locked_until FROM users WHERE email_key = $1";
+    password_locked_until, factor_failures, factor_locked_until, recovery_set FROM users WHERE email_key = $1";
 const SET_PASSWORD: &str = "-- users::set_password\n\
     UPDATE users SET password_hash = $2, password_changed_at = $3, password_failures = 0, \
     password_locked_until = 0 WHERE id = $1";
@@ -28,6 +29,8 @@ const SET_PASSWORD_FAILURES: &str = "-- users::set_password_failures\n\
     UPDATE users SET password_failures = $2, password_locked_until = $3 WHERE id = $1";
 const SET_FACTOR_FAILURES: &str = "-- users::set_factor_failures\n\
     UPDATE users SET factor_failures = $2, factor_locked_until = $3 WHERE id = $1";
+const SET_RECOVERY_SET: &str =
+    "-- users::set_recovery_set\nUPDATE users SET recovery_set = $2 WHERE id = $1";
 const SET_STATE: &str = "-- users::set_state\n\
     UPDATE users SET state = $2, epoch = epoch + 1 WHERE id = $1";
 const MEMBERS: &str = "-- users::members\n\
@@ -44,6 +47,8 @@ const HOLDERS: &str = "-- users::holders\n\
     SELECT memberships.user_id FROM memberships JOIN users ON users.id = memberships.user_id \
     WHERE memberships.org_id = $1 AND memberships.role = $2 AND users.state = 'active' \
     ORDER BY memberships.user_id";
+const HAS_ROLE: &str = "-- users::has_role\n\
+    SELECT user_id FROM memberships WHERE org_id = $1 AND role = $2 LIMIT 1";
 const ROLES: &str = "-- users::roles\n\
     SELECT id, org_id, name, permissions, created_at FROM roles ORDER BY org_id, name";
 const INSERT_ROLE: &str = "-- users::insert_role\n\
@@ -64,6 +69,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SET_PASSWORD,
     SET_PASSWORD_FAILURES,
     SET_FACTOR_FAILURES,
+    SET_RECOVERY_SET,
     SET_STATE,
     MEMBERS,
     INSERT_MEMBER,
@@ -71,6 +77,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_MEMBER,
     ROLE_OF,
     HOLDERS,
+    HAS_ROLE,
     ROLES,
     INSERT_ROLE,
     REMOVE_ROLE,
@@ -98,6 +105,8 @@ pub struct UserRow {
     pub password: Failures,
     /// Wrong codes.
     pub factor: Failures,
+    /// What the hashes of the recovery codes have in common; absent without codes.
+    pub recovery_set: Option<String>,
 }
 
 impl std::fmt::Debug for UserRow {
@@ -221,6 +230,15 @@ pub async fn set_factor_failures(
     tx.execute_one(SET_FACTOR_FAILURES, &parameters).await
 }
 
+/// Sets what the hashes of a person's recovery codes have in common.
+pub async fn set_recovery_set(
+    tx: &mut Tx<'_>,
+    id: Id<id::User>,
+    set: Option<&str>,
+) -> Result<(), Error> {
+    tx.execute_one(SET_RECOVERY_SET, &[id.into(), set.into()]).await
+}
+
 /// Lets a person log in or not; tokens from before are void either way.
 pub async fn set_state(tx: &mut Tx<'_>, id: Id<id::User>, state: Activity) -> Result<(), Error> {
     tx.execute_one(SET_STATE, &[id.into(), Value::Word(state.text())]).await
@@ -274,6 +292,11 @@ pub async fn holders(
 ) -> Result<Vec<Id<id::User>>, Error> {
     let rows = tx.query(HOLDERS, &[org.into(), role.into()]).await?;
     rows.into_iter().map(|mut row| row.id()).collect()
+}
+
+/// Whether anybody has a role, inside a transaction.
+pub async fn has_role(tx: &mut Tx<'_>, org: Id<id::Org>, role: &str) -> Result<bool, Error> {
+    Ok(!tx.query(HAS_ROLE, &[org.into(), role.into()]).await?.is_empty())
 }
 
 /// Every role that an organization made.
@@ -342,5 +365,6 @@ fn user_row(mut row: Row) -> Result<UserRow, Error> {
         password_hash: row.text_or_null()?,
         password: Failures { count: row.small()?, locked_until: row.time()? },
         factor: Failures { count: row.small()?, locked_until: row.time()? },
+        recovery_set: row.text_or_null()?,
     })
 }
