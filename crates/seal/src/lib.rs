@@ -1,6 +1,6 @@
 //! Everything in Tradewarden that touches key material or proofs: secrets, tokens, sealed records,
-//! signatures, the hashing and the proofs of the audit log, certificates. No other crate names a
-//! cryptographic primitive; the primitives are those of AWS-LC.
+//! signatures, the hashing and the proofs of the audit log, certificates, passkeys. No other
+//! crate names a cryptographic primitive; the primitives are those of AWS-LC.
 //!
 //! What it never does: read a clock, choose its own randomness (both are parameters), speak to a
 //! database or a network, know what an order is. It reads and writes one kind of file, the wrapping
@@ -37,6 +37,7 @@ mod randomness;
 mod secret;
 pub mod standard_webhooks;
 mod token;
+pub mod webauthn;
 
 pub use canonical::{CanonicalError, to_canonical};
 pub use certificate::{CertificateError, IssuedCertificate, LocalAuthority};
