@@ -1,6 +1,6 @@
 //! Everything in Tradewarden that touches key material or proofs: secrets, tokens, sealed records,
-//! signatures, the hashing and the proofs of the audit log, certificates. No other crate names a
-//! cryptographic primitive; the primitives are those of AWS-LC.
+//! signatures, the hashing and the proofs of the audit log, certificates, passkeys. No other
+//! crate names a cryptographic primitive; the primitives are those of AWS-LC.
 //!
 //! What it never does: read a clock, choose its own randomness (both are parameters), speak to a
 //! database or a network, know what an order is. It reads and writes one kind of file, the wrapping
@@ -44,6 +44,7 @@ pub mod standard_webhooks;
 mod stretching;
 mod token;
 pub mod totp;
+pub mod webauthn;
 
 pub use breached::is_breached;
 pub use canonical::{CanonicalError, to_canonical};
