@@ -30,8 +30,8 @@ pub use ask::{
 pub use four_eyes::is_pending;
 pub(crate) use keys::{found, renew};
 pub(crate) use passwords::purge;
-pub(crate) use sessions::note_seen;
 pub use sessions::COOKIE;
+pub(crate) use sessions::note_seen;
 
 use crate::actor::{Actor, Person, Who};
 use crate::book::{Book, Effects, Scope};
@@ -41,8 +41,8 @@ use crate::journal::Urgency;
 use crate::{Engine, Shared};
 use arc_swap::ArcSwap;
 use hashing::Hashing;
-use serde_json::Value;
 use principals::Principals;
+use serde_json::Value;
 use sources::Sources;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -141,9 +141,7 @@ impl Engine {
             Command::UserResetFactors(ById { id }) => {
                 self.reset_user_factors(org, &id, actor).await
             }
-            Command::UserEndSessions(ById { id }) => {
-                self.end_user_sessions(org, &id, actor).await
-            }
+            Command::UserEndSessions(ById { id }) => self.end_user_sessions(org, &id, actor).await,
             Command::RoleList => Ok(self.roles(org)),
             Command::RoleCreate(new) => self.create_role(org, new, actor).await,
             Command::RoleRemove(ById { id }) => self.remove_role(org, &id, actor).await,

@@ -13,6 +13,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, CommandError, Paging};
+use tradewarden_engine::people::is_pending;
 use tradewarden_engine::{Engine, TilePath};
 
 use crate::body::AnswerBody;
@@ -22,6 +23,7 @@ use crate::problem::Problem;
 use crate::query::{Query, Value};
 use crate::route::{Access, Handler, Route, Takes};
 use crate::service::{APPLICATION_JSON, BODY_BYTES_MAX, Exchange, OCTET_STREAM, TEXT_PLAIN};
+use crate::session;
 
 /// The largest page.
 pub(crate) const PAGE_MAX: u32 = 200;
@@ -70,7 +72,21 @@ async fn carried_out(
         }
         Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
     };
-    let actor = permitted(route.access, exchange, &head, &body).await?;
+    let headers: Vec<_> =
+        head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let shown = Shown {
+        method: head.method.as_str(),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+        authority: authority(&head),
+        headers: &headers,
+        body: &body,
+        address: exchange
+            .site
+            .options()
+            .trusted_proxies
+            .client_address(&exchange.peer, &head.headers),
+    };
+    let actor = permitted(route.access, exchange, &shown).await?;
     match route.handler {
         Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::Page(make) => {
@@ -84,7 +100,7 @@ async fn carried_out(
             let query = query_of(route.takes, head.uri.query())?;
             let body = match route.takes {
                 Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
-                _ => body,
+                _ => body.clone(),
             };
             let command = make(&Input { id, query, body })?;
             let value = match engine.execute(command, &actor).await {
@@ -95,8 +111,15 @@ async fn carried_out(
                 }
                 Err(error) => return Err(error.into()),
             };
+            let status = if is_pending(&value) { StatusCode::ACCEPTED } else { route.gives.status };
             let body = serde_json::to_vec(&value).unwrap_or_default();
-            Ok(written(route.gives.status, APPLICATION_JSON, body))
+            Ok(written(status, APPLICATION_JSON, body))
+        }
+        Handler::Ask(make) => {
+            let query = query_of(route.takes, head.uri.query())?;
+            let ask = make(&Input { id, query, body: body.clone() })?;
+            let said = engine.converse(ask, actor.as_ref(), &engine.client(&shown)).await?;
+            Ok(session::answer(route.gives.status, said))
         }
     }
 }
@@ -105,8 +128,7 @@ async fn carried_out(
 async fn permitted(
     access: Access,
     exchange: &Exchange,
-    head: &Parts,
-    body: &[u8],
+    shown: &Shown<'_>,
 ) -> Result<Option<Actor>, Problem> {
     let any_of = match access {
         // Internal-only routes are not on the public listener's router at all.
@@ -114,23 +136,13 @@ async fn permitted(
         Access::Caller => &[],
         Access::Any(any_of) => any_of,
     };
-    let headers: Vec<_> =
-        head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let shown = Shown {
-        method: head.method.as_str(),
-        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-        authority: authority(head),
-        headers: &headers,
-        body,
-        address: exchange
-            .site
-            .options()
-            .trusted_proxies
-            .client_address(&exchange.peer, &head.headers),
-    };
-    let actor = exchange.site.engine().caller(&shown).await.map_err(|no| match no {
+    let actor = exchange.site.engine().caller(shown).await.map_err(|no| match no {
         NotAuthenticated::Failed => Problem::unauthenticated(),
         NotAuthenticated::Address => Problem::of(Code::AddressNotAllowed),
+        NotAuthenticated::Origin => Problem::because(
+            Code::AuthPermission,
+            Cow::Borrowed("A browser may ask for changes from our own pages only."),
+        ),
     })?;
     actor.allowed(any_of)?;
     Ok(Some(actor))
@@ -166,7 +178,7 @@ async fn tile(
     }
 }
 
-fn written(
+pub(crate) fn written(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,

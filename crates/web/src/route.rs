@@ -1,9 +1,12 @@
 //! Every route there is: one table. The router and the `OpenAPI` document are both made from it.
 
+mod people;
+
 use hyper::{Method, StatusCode};
 use tradewarden_domain::code::{Class, Code};
 use tradewarden_domain::permission::Permission;
 use tradewarden_engine::command::Command;
+use tradewarden_engine::people::Ask;
 
 use crate::api::Input;
 use crate::page::{self, Page};
@@ -79,6 +82,8 @@ pub(crate) enum Handler {
     Signal,
     /// The engine, by a command.
     Command(fn(&Input<'_>) -> Result<Command, Problem>),
+    /// The engine, by what a person asks about themselves.
+    Ask(fn(&Input<'_>) -> Result<Ask, Problem>),
     /// This crate itself, at once.
     Page(fn(&Site) -> Page),
     /// The newest checkpoint of the audit log.
@@ -92,6 +97,7 @@ impl std::fmt::Debug for Handler {
         formatter.write_str(match self {
             Self::Signal => "Signal",
             Self::Command(_) => "Command",
+            Self::Ask(_) => "Ask",
             Self::Page(_) => "Page",
             Self::Checkpoint => "Checkpoint",
             Self::Tile => "Tile",
@@ -155,9 +161,16 @@ impl Route {
             (Takes::Signal, Code::RequestMalformed) => true,
             (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
             (Takes::Signal, _) => !matches!(code.class(), Class::Skip | Class::Order),
-            (_, Code::Unauthenticated) => matches!(self.access, Access::Caller | Access::Any(_)),
+            (_, Code::Unauthenticated) => {
+                matches!(self.access, Access::Caller | Access::Any(_))
+                    || matches!(self.handler, Handler::Ask(_))
+            }
             (_, Code::AuthPermission | Code::AuthFactorRequired) => {
                 matches!(self.access, Access::Any(_))
+            }
+            // Whoever knocks without being known may be slowed down or held up.
+            (_, Code::LimitRate | Code::AuthBusy) => {
+                self.access == Access::Public && matches!(self.handler, Handler::Ask(_))
             }
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
             (takes, Code::RequestMalformed) => takes_body || takes == Takes::Paging,
@@ -184,8 +197,13 @@ const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
     Handler::Command(make)
 }
 
-/// The table.
-pub const ROUTES: &[Route] = &[
+/// Every row of the table.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(people::PEOPLE)
+}
+
+/// The table, but for the rows about people.
+const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/webhooks/{id}",

@@ -6,6 +6,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::order::{OrderState, OrderType, Side, TimeInForce};
+use tradewarden_domain::person::FactorKind;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
 
 use Kind::{
@@ -64,7 +65,7 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
 /// All schemas, by name.
 pub(crate) fn all() -> Map<String, Value> {
     let mut schemas: Map<String, Value> =
-        SCHEMAS.iter().map(|schema| (schema.name.to_owned(), object(schema))).collect();
+        SCHEMAS.iter().chain(people::SCHEMAS).map(|schema| (schema.name.to_owned(), object(schema))).collect();
     let codes: Vec<_> = Code::ALL.iter().map(|code| code.text()).collect();
     schemas.insert(
         "Code".to_owned(),
@@ -159,8 +160,10 @@ const HALT_MODE: Kind = OneOf(|| texts(HaltMode::ALL, HaltMode::text));
 const LIMIT_NAME: Kind = OneOf(|| texts(LimitName::ALL, LimitName::text));
 const ANSWERED: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run"]);
 const OUTCOME: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run", "refused"]);
+const FACTOR: Kind = OneOf(|| texts(FactorKind::ALL, FactorKind::text));
 const ACTIVITY: Kind = OneOf(|| vec!["active", "disabled"]);
 
+mod people;
 mod table;
 use table::SCHEMAS;
 

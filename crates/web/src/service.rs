@@ -30,7 +30,7 @@ use crate::metrics::Counters;
 pub use crate::metrics::NamedListener;
 use crate::peer::{Peer, TrustedProxies};
 use crate::problem::{Problem, give_up_connection};
-use crate::route::{ROUTES, Route};
+use crate::route::{self, Route};
 use crate::{api, hook, openapi};
 
 pub(crate) const APPLICATION_JSON: &str = "application/json; charset=utf-8";
@@ -275,7 +275,7 @@ where
 /// The rows of the table that this listener has.
 fn router(exposure: Exposure) -> Router {
     let mut router = Router::new();
-    for route in ROUTES.iter().filter(|route| route.is_on(exposure)) {
+    for route in route::routes().filter(|route| route.is_on(exposure)) {
         let Some(filter) = filter(&route.method) else { continue };
         router = router.route(
             route.path,
@@ -293,6 +293,8 @@ fn filter(method: &Method) -> Option<MethodFilter> {
         (Method::GET, MethodFilter::GET),
         (Method::POST, MethodFilter::POST),
         (Method::PUT, MethodFilter::PUT),
+        (Method::PATCH, MethodFilter::PATCH),
+        (Method::DELETE, MethodFilter::DELETE),
     ]
     .into_iter()
     .find_map(|(known, filter)| (known == *method).then_some(filter))

@@ -19,8 +19,9 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::{FactorKind, Profile};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
-    RECOVERY_CODES, RecoveryCode, RecoverySet, SealError, SecretString, TotpSecret,
+    RECOVERY_CODES, RecoveryCode, RecoverySet, SealError, SecretString,
 };
+use tradewarden_seal::totp::TotpSecret;
 use tradewarden_store::factors::{self, FactorRow};
 use tradewarden_store::{Tx, users};
 
@@ -118,9 +119,8 @@ impl Engine {
         let user = person.user_id;
         let rows = factors::of_user(&self.parts.store, user).await;
         let rows = rows.map_err(|error| away(&error))?;
-        let confirmed = |row: &&FactorRow| {
-            row.kind == FactorKind::Totp && row.confirmed_at.is_some()
-        };
+        let confirmed =
+            |row: &&FactorRow| row.kind == FactorKind::Totp && row.confirmed_at.is_some();
         if rows.iter().filter(confirmed).count() >= TOTP_MAX {
             return Err(no(Code::FactorConflict));
         }
@@ -168,8 +168,7 @@ impl Engine {
                 if taken.is_none() || !factors::confirm(tx, id, book.now).await? {
                     return Ok(false);
                 }
-                let payload =
-                    json!({ "actor": user, "kind": FactorKind::Totp, "user_id": user });
+                let payload = json!({ "actor": user, "kind": FactorKind::Totp, "user_id": user });
                 book.enter(&shared, org, id, "factor.enrolled", &payload);
                 store_step_up(tx, book, &shared, org, session, user, &methods).await
             })

@@ -113,6 +113,9 @@ mod tests {
         let mut next = pin!(hashing.turn());
         assert!(next.as_mut().poll(&mut context).is_pending(), "a place was given back");
         drop(turns);
-        assert!(matches!(line.first_mut().map(|place| place.as_mut().poll(&mut context)), Some(Poll::Ready(Ok(_)))));
+        assert!(matches!(
+            line.first_mut().map(|place| place.as_mut().poll(&mut context)),
+            Some(Poll::Ready(Ok(_)))
+        ));
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
-    AccessClaims, DataKey, Keyring, Pepper, Place, Purpose, SecretString, TokenKey,
-    TokenRealm, WrappedKey,
+    AccessClaims, DataKey, Keyring, Pepper, Place, Purpose, SecretString, TokenKey, TokenRealm,
+    WrappedKey,
 };
 use tradewarden_store::sessions::SessionRow;
 use tradewarden_store::token_keys::{self, TokenKeyRow};
@@ -62,9 +62,8 @@ pub(crate) async fn found(
     let (wrapped, is_new) = match stored {
         Some(bytes) => (WrappedKey::from_stored(bytes), false),
         None => {
-            let made = environment.with_randomness(|random| {
-                keyring.new_data_key(&tenant, Purpose::People, random)
-            });
+            let made = environment
+                .with_randomness(|random| keyring.new_data_key(&tenant, Purpose::People, random));
             (made.map_err(|error| failed(&error))?, true)
         }
     };

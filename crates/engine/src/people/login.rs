@@ -44,11 +44,7 @@ pub(super) struct Known {
 }
 
 impl Engine {
-    pub(super) async fn login(
-        &self,
-        login: Login,
-        client: &Client,
-    ) -> Result<Said, CommandError> {
+    pub(super) async fn login(&self, login: Login, client: &Client) -> Result<Said, CommandError> {
         // A foreign page could log its reader in as somebody else.
         if login.cookie && client.origin == Origin::Other {
             return Err(no(Code::AuthPermission));
@@ -240,17 +236,10 @@ impl Engine {
             .ok_or_else(wrong)?;
         let passkey = begun.passkey.as_deref().and_then(|text| base64url_decode(text).ok());
         let proof = Proof::from(shown);
-        let Prepared { material, turn } =
-            self.prepared(user, factor, &proof, passkey).await?;
+        let Prepared { material, turn } = self.prepared(user, factor, &proof, passkey).await?;
         let methods = material.methods("pwd");
-        let opening = self.opening(
-            user,
-            begun.org,
-            kind(begun.cookie),
-            &methods,
-            Some(self.now()),
-            client,
-        );
+        let opening =
+            self.opening(user, begun.org, kind(begun.cookie), &methods, Some(self.now()), client);
         let (row, tokens) = opening.to_store();
         let shared = Arc::clone(&self.parts);
         let org = begun.org;
@@ -328,4 +317,3 @@ pub(super) fn note_failure(
         book.find(shared, org, "auth.disabled", Severity::Critical, subject, detail);
     }
 }
-

@@ -391,8 +391,8 @@ pub(super) fn may_grant(
 ) -> Result<Permissions, CommandError> {
     let granted = principals.permissions(org, role);
     let granted = granted.ok_or_else(|| invalid("role", &"there is no such role"))?;
-    let allowed = actor.permissions().covers(granted)
-        && (role != OWNER || is_owner(principals, org, actor));
+    let allowed =
+        actor.permissions().covers(granted) && (role != OWNER || is_owner(principals, org, actor));
     if allowed { Ok(granted) } else { Err(no(Code::RoleConflict)) }
 }
 
@@ -405,8 +405,8 @@ fn may_touch(
 ) -> Result<(), CommandError> {
     let role = principals.members.get(&(org, user)).ok_or(CommandError::NotFound)?;
     let held = principals.permissions(org, role).unwrap_or(Permissions::NONE);
-    let allowed = actor.permissions().covers(held)
-        && (role != OWNER || is_owner(principals, org, actor));
+    let allowed =
+        actor.permissions().covers(held) && (role != OWNER || is_owner(principals, org, actor));
     if allowed { Ok(()) } else { Err(no(Code::RoleConflict)) }
 }
 

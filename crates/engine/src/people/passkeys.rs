@@ -146,8 +146,7 @@ impl Engine {
         let hash = hash_of(name);
         self.parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                let found =
-                    challenges::attempt(tx, hash, kind, ATTEMPTS_MAX, book.now).await?;
+                let found = challenges::attempt(tx, hash, kind, ATTEMPTS_MAX, book.now).await?;
                 let Some(found) = found else { return Ok(None) };
                 challenges::take(tx, hash).await?;
                 Ok(Some((found.user_id, found.content)))
@@ -173,8 +172,7 @@ impl Engine {
             return Ok(None);
         };
         let Some(known) = credential(&row) else { return Ok(None) };
-        let found =
-            webauthn::verify_authentication(self.party()?, challenge, &known, &response);
+        let found = webauthn::verify_authentication(self.party()?, challenge, &known, &response);
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -284,8 +282,7 @@ impl Engine {
             taken.filter(|(of, _)| *of == Some(person.user_id)).ok_or_else(unusable)?;
         let challenge = <&[u8; 32]>::try_from(challenge.as_slice()).map_err(|_| unusable())?;
         let text = enrol.credential.to_string();
-        let response =
-            RegistrationResponse::from_json(text.as_bytes()).map_err(|_| unusable())?;
+        let response = RegistrationResponse::from_json(text.as_bytes()).map_err(|_| unusable())?;
         let made = webauthn::verify_registration(self.party()?, challenge, &response);
         let made = made.map_err(|error| {
             tracing::info!(?error, "a new passkey was refused");
@@ -318,10 +315,8 @@ impl Engine {
         let principals = self.parts.people.principals.load_full();
         let current = principals.session(session, self.now()).ok_or_else(failed)?;
         let org = current.org_id;
-        let methods = with_method(
-            &with_method(&current.methods, method_of(FactorKind::Webauthn)),
-            "mfa",
-        );
+        let methods =
+            with_method(&with_method(&current.methods, method_of(FactorKind::Webauthn)), "mfa");
         let shared = Arc::clone(&self.parts);
         let stored = self
             .parts

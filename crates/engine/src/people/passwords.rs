@@ -84,10 +84,8 @@ impl Engine {
         entered: &Entered,
         email: &str,
     ) -> Result<String, CommandError> {
-        let refused = |detail: String| CommandError::Refused {
-            code: Code::PasswordUnacceptable,
-            detail,
-        };
+        let refused =
+            |detail: String| CommandError::Refused { code: Code::PasswordUnacceptable, detail };
         let password =
             Password::new(entered.secret()).map_err(|error| refused(error.to_string()))?;
         let policy = match self.parts.people.profile {

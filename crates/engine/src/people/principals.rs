@@ -67,22 +67,14 @@ impl Principals {
     }
 
     /// A session that has not expired, of a person who may still log in.
-    pub(crate) fn session(
-        &self,
-        id: Id<id::Session>,
-        now: Timestamp,
-    ) -> Option<&Arc<SessionRow>> {
+    pub(crate) fn session(&self, id: Id<id::Session>, now: Timestamp) -> Option<&Arc<SessionRow>> {
         let session = self.sessions.get(&id)?;
         let alive = now < session.expires_at && self.is_active(session.user_id);
         alive.then_some(session)
     }
 
     /// The session whose cookie has this hash.
-    pub(crate) fn by_cookie(
-        &self,
-        hash: &[u8; 32],
-        now: Timestamp,
-    ) -> Option<&Arc<SessionRow>> {
+    pub(crate) fn by_cookie(&self, hash: &[u8; 32], now: Timestamp) -> Option<&Arc<SessionRow>> {
         self.session(*self.by_cookie.get(hash)?, now)
             .filter(|session| session.kind == SessionKind::Cookie)
     }
@@ -129,12 +121,7 @@ impl Principals {
     }
 
     /// Whether a role of the organization may do nothing at all without a second factor.
-    pub(crate) fn requires_factor(
-        &self,
-        org: Id<id::Org>,
-        role: &str,
-        profile: Profile,
-    ) -> bool {
+    pub(crate) fn requires_factor(&self, org: Id<id::Org>, role: &str, profile: Profile) -> bool {
         let of_role = self.policy(org, &format!("require_factor.{role}"));
         match of_role.or_else(|| self.policy(org, "require_factor")) {
             Some(value) => value == "always" || profile == Profile::Hardened,

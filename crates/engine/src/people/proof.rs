@@ -15,7 +15,8 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::FactorKind;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{Place, RecoveryCode, RecoverySet, SecretString, TotpSecret};
+use tradewarden_seal::{Place, RecoveryCode, RecoverySet, SecretString};
+use tradewarden_seal::totp::TotpSecret;
 use tradewarden_store::factors::{self, FactorRow};
 use tradewarden_store::users::{self, Failures};
 use tradewarden_store::{Error, Tx};
@@ -52,9 +53,8 @@ impl Engine {
         proof: &Proof,
         challenge: Option<Vec<u8>>,
     ) -> Result<Prepared, CommandError> {
-        let code = || {
-            proof.code.as_ref().ok_or_else(|| invalid("code", &"is required for this type"))
-        };
+        let code =
+            || proof.code.as_ref().ok_or_else(|| invalid("code", &"is required for this type"));
         let at_once = |material| Ok(Prepared { material, turn: None });
         match kind {
             FactorKind::Totp => {
@@ -66,9 +66,7 @@ impl Engine {
                 let shown =
                     shown.ok_or_else(|| invalid("credential", &"is required for this type"))?;
                 let checked = match challenge {
-                    Some(challenge) => {
-                        self.check_passkey(&challenge, shown, Some(user)).await?
-                    }
+                    Some(challenge) => self.check_passkey(&challenge, shown, Some(user)).await?,
                     None => None,
                 };
                 at_once(Material::Passkey(checked))

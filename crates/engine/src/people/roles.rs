@@ -26,9 +26,9 @@ const REQUIRE_FACTOR: &str = "require_factor";
 
 impl Engine {
     pub(crate) fn roles(&self, org: Id<id::Org>) -> Value {
-        let built_in = BuiltInRole::ALL.iter().map(|role| {
-            json!({ "name": role, "permissions": role.permissions(), "built_in": true })
-        });
+        let built_in = BuiltInRole::ALL.iter().map(
+            |role| json!({ "name": role, "permissions": role.permissions(), "built_in": true }),
+        );
         let principals = self.parts.people.principals.load();
         let own = principals.roles.values().filter(|role| role.org_id == org).map(role_view);
         let items: Vec<Value> = built_in.chain(own).collect();

@@ -46,8 +46,7 @@ pub(super) struct StoredTokens {
 impl Opening {
     /// What the transaction writes.
     pub(super) fn to_store(&self) -> (SessionRow, StoredTokens) {
-        let refresh =
-            (self.row.kind == SessionKind::Token).then(|| *self.token.hash().as_bytes());
+        let refresh = (self.row.kind == SessionKind::Token).then(|| *self.token.hash().as_bytes());
         (self.row.clone(), StoredTokens { refresh })
     }
 }
@@ -60,8 +59,7 @@ pub(super) async fn store(
     row: &SessionRow,
     tokens: StoredTokens,
 ) -> Result<(), Error> {
-    let known =
-        sessions::is_known_device(tx, row.user_id, &row.user_agent, &row.address).await?;
+    let known = sessions::is_known_device(tx, row.user_id, &row.user_agent, &row.address).await?;
     let alive = sessions::alive_of(tx, row.user_id, book.now).await?;
     let surplus = alive.len().saturating_sub(SESSIONS_MAX - 1);
     for oldest in alive.into_iter().take(surplus) {
@@ -252,11 +250,7 @@ impl Engine {
             .await
     }
 
-    pub(crate) fn session_view(
-        &self,
-        row: &SessionRow,
-        current: Option<Id<id::Session>>,
-    ) -> Value {
+    pub(crate) fn session_view(&self, row: &SessionRow, current: Option<Id<id::Session>>) -> Value {
         json!({
             "id": row.id, "user_id": row.user_id, "kind": row.kind,
             "methods": row.methods.split(' ').collect::<Vec<_>>(),
