@@ -18,6 +18,7 @@
 //!   spelling of the same value is refused.
 //! - Formats that exist on somebody's disk are frozen by tests with literal bytes.
 
+mod access_token;
 mod breached;
 pub mod canonical;
 pub mod certificate;
@@ -46,6 +47,10 @@ mod token;
 pub mod totp;
 pub mod webauthn;
 
+pub use access_token::{
+    AccessClaims, AccessTokenError, MAX_ACCESS_TOKEN_BYTES, MAX_AHEAD_S, MAX_CLAIM_BYTES,
+    MAX_METHODS, MAX_TOKEN_KEYS, TokenKey, TokenPublicKey, TokenRealm,
+};
 pub use breached::is_breached;
 pub use canonical::{CanonicalError, to_canonical};
 pub use certificate::{CertificateError, IssuedCertificate, LocalAuthority};

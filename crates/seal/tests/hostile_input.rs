@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 use tradewarden_seal::{
-    Checkpoint, DataKeyId, Digest, FileKeySource, Keyring, LedgerKey, LocalAuthority, Place,
-    Purpose, SecretString, SystemRandomness, TlogProof, TokenKind, VerifierKey, WrappedKey,
-    base64_decode, base64_encode, base64url_decode, base64url_encode, hex_decode, hex_encode,
+    Checkpoint, DataKeyId, Digest, FileKeySource, Keyring, LedgerKey, LocalAuthority, Password,
+    PasswordHash, PasswordPolicy, Place, Purpose, RecoveryCode, RecoverySet, SecretString,
+    SystemRandomness, TlogProof, TokenKind, TokenRealm, VerifierKey, WrappedKey, base64_decode,
+    base64_encode, base64url_decode, base64url_encode, hex_decode, hex_encode,
     merkle::{TileAddress, parse_tile_path},
     open_note, standard_webhooks,
     webauthn::{
@@ -38,6 +39,20 @@ proptest! {
         prop_assert!(parse_tile_path(&text).is_err());
         prop_assert!(standard_webhooks::parse_secret(&text).is_err());
         prop_assert_eq!(TokenKind::recognise(&text), None);
+        prop_assert!(PasswordHash::from_phc(&text).is_err());
+        prop_assert!(RecoverySet::from_text(&text).is_err());
+        let realm = TokenRealm::new("issuer", "audience", Vec::new()).unwrap();
+        prop_assert!(realm.verify(&text, 0).is_err());
+        let typed = SecretString::new(text.clone());
+        if let Ok(code) = RecoveryCode::parse(&typed) {
+            let shown = code.shown();
+            let again = RecoveryCode::parse(&shown).unwrap().shown();
+            prop_assert_eq!(again.expose(), shown.expose());
+        }
+        if let Ok(password) = Password::new(&typed) {
+            // Nothing panics, whatever people type, and whatever is known of them.
+            drop(PasswordPolicy::standard().judge(&password, &[&text, "anna"]));
+        }
         prop_assert!(LocalAuthority::from_pem(&text, &SecretString::new(text.clone())).is_err());
     }
 

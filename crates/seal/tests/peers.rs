@@ -3,3 +3,7 @@
 #[cfg(test)]
 #[path = "peers/oathtool.rs"]
 mod oathtool;
+
+#[cfg(test)]
+#[path = "peers/pyjwt.rs"]
+mod pyjwt;
