@@ -64,8 +64,11 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
 
 /// All schemas, by name.
 pub(crate) fn all() -> Map<String, Value> {
-    let mut schemas: Map<String, Value> =
-        SCHEMAS.iter().chain(people::SCHEMAS).map(|schema| (schema.name.to_owned(), object(schema))).collect();
+    let mut schemas: Map<String, Value> = SCHEMAS
+        .iter()
+        .chain(people::SCHEMAS)
+        .map(|schema| (schema.name.to_owned(), object(schema)))
+        .collect();
     let codes: Vec<_> = Code::ALL.iter().map(|code| code.text()).collect();
     schemas.insert(
         "Code".to_owned(),

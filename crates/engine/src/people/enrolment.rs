@@ -18,10 +18,8 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::{FactorKind, Profile};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{
-    RECOVERY_CODES, RecoveryCode, RecoverySet, SealError, SecretString,
-};
 use tradewarden_seal::totp::TotpSecret;
+use tradewarden_seal::{RECOVERY_CODES, RecoveryCode, RecoverySet, SealError, SecretString};
 use tradewarden_store::factors::{self, FactorRow};
 use tradewarden_store::{Tx, users};
 

@@ -32,7 +32,9 @@ impl Default for Hashing {
 
 /// A turn: while it is held, at most one other hash runs. What is counted about a try is written
 /// before the turn is given back, so that no more than two tries are ever ahead of the count.
-pub(crate) struct Turn(OwnedSemaphorePermit);
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
 
 /// A place in the line, given back however the waiting ends.
 struct Waiting(Arc<AtomicUsize>);
@@ -47,7 +49,7 @@ impl Hashing {
     /// Waits for a turn; [`Code::AuthBusy`] if too many wait already.
     pub(crate) async fn turn(&self) -> Result<Turn, CommandError> {
         if let Ok(permit) = Arc::clone(&self.turns).try_acquire_owned() {
-            return Ok(Turn(permit));
+            return Ok(Turn { _permit: permit });
         }
         let line = Waiting(Arc::clone(&self.waiting));
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= WAITING_MAX {
@@ -55,7 +57,7 @@ impl Hashing {
         }
         let permit = Arc::clone(&self.turns).acquire_owned().await;
         drop(line);
-        permit.map(Turn).map_err(|_| no(Code::AuthBusy))
+        permit.map(|permit| Turn { _permit: permit }).map_err(|_| no(Code::AuthBusy))
     }
 
     /// Lets `work`, which hashes once, run on a thread that may be blocked. The turn goes with it: if

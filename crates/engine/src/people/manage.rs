@@ -117,6 +117,7 @@ impl Engine {
         if let Some(totp) = &totp {
             let shown = json!({ "secret": totp.secret.expose(), "uri": totp.uri.expose() });
             more.insert("totp".to_owned(), shown);
+            more.insert("org_id".to_owned(), json!(org));
         }
         if is_new && new.password.is_none() {
             let token = self.password_token(org, id, actor.name()).await?;

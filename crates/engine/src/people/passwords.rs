@@ -236,7 +236,7 @@ impl Engine {
         if self.has_owner() {
             return Ok(None);
         }
-        let token = self.new_token(TokenKind::SetUp);
+        let token = self.new_token(TokenKind::Setup);
         let hash = *token.hash().as_bytes();
         self.parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {

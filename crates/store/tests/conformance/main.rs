@@ -21,6 +21,8 @@ mod leases;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod rows;
@@ -98,4 +100,10 @@ on_both! {
     directory::a_halt_is_resumed_once,
     directory::findings_are_newest_first,
     directory::data_keys_are_written_once,
+    people::people_and_their_roles,
+    people::a_code_is_taken_once,
+    people::sessions_and_their_tokens,
+    people::a_challenge_is_taken_once,
+    people::an_action_is_decided_once,
+    people::a_new_key_retires_the_others,
 }

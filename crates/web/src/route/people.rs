@@ -233,14 +233,9 @@ pub(super) const PEOPLE: &[Route] = &[
         Gives::one("Done"),
         |input| input.body().map(Ask::PasswordChange),
     ),
-    manager(
-        GET,
-        "/api/v1/users",
-        "Lists people.",
-        Takes::Nothing,
-        Gives::page_of("User"),
-        |_| Ok(Command::UserList),
-    ),
+    manager(GET, "/api/v1/users", "Lists people.", Takes::Nothing, Gives::page_of("User"), |_| {
+        Ok(Command::UserList)
+    }),
     manager(
         POST,
         "/api/v1/users",
@@ -370,13 +365,9 @@ pub(super) const PEOPLE: &[Route] = &[
         Gives::one("Decided"),
         |input| Ok(Command::PendingConfirm(input.id())),
     ),
-    second(
-        POST,
-        "/api/v1/pending/{id}/reject",
-        "Rejects it.",
-        Gives::one("Decided"),
-        |input| Ok(Command::PendingReject(input.id())),
-    ),
+    second(POST, "/api/v1/pending/{id}/reject", "Rejects it.", Gives::one("Decided"), |input| {
+        Ok(Command::PendingReject(input.id()))
+    }),
     row(
         GET,
         "/.well-known/jwks.json",

@@ -14,9 +14,12 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tradewarden_domain::person::Profile;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::{Engine, Parts, Settings};
-use tradewarden_seal::{FileKeySource, Keyring, PlainToken, SystemRandomness, TokenKind};
+use tradewarden_seal::{
+    FileKeySource, Keyring, PasswordCost, PlainToken, SystemRandomness, TokenKind,
+};
 use tradewarden_store::Location;
 use tradewarden_web::peer::Peer;
 use tradewarden_web::service::{AnswerBody, Exposure, Site, SiteOptions};
@@ -107,6 +110,9 @@ impl House {
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),
+                console_origin: "https://gateway.test".to_owned(),
+                profile: Profile::Standard,
+                password_cost: PasswordCost::new(8, 1, 1).unwrap(),
             },
             operator_token: token.hash(),
         })
