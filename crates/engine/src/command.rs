@@ -166,8 +166,8 @@ impl Command {
             | Self::RoleList
             | Self::SessionList
             | Self::SessionEnd(_)
-            | Self::PolicyList => Need::any_of(&[P::UsersManage]),
-            Self::UserChange(UserChange { role: None, .. }) => Need::any_of(&[P::UsersManage]),
+            | Self::PolicyList
+            | Self::UserChange(UserChange { role: None, .. }) => Need::any_of(&[P::UsersManage]),
             Self::UserCreate(_)
             | Self::UserChange(_)
             | Self::UserRemove(_)

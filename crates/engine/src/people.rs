@@ -105,7 +105,7 @@ impl Engine {
             Ask::StepUpOptions => self.step_up_options(person()?).await,
             Ask::StepUp(proof) => self.step_up(person()?, proof).await,
             Ask::PasswordReset(reset) => self.reset_password(reset, client).await,
-            Ask::PasskeyOptions => self.passkey_options().await,
+            Ask::PasskeyOptions => self.passkey_options(),
             Ask::Passkey(login) => self.passkey_login(login, client).await,
             Ask::SetUp(set_up) => self.set_up(set_up, client).await,
             Ask::Me => self.me(actor.ok_or_else(failed)?),
@@ -169,17 +169,13 @@ impl Engine {
     /// The origin of a request, by what only a browser can set (Fetch Metadata; else `Origin`).
     pub(crate) fn origin_of(&self, shown: &Shown<'_>) -> Origin {
         let settings = &self.parts.settings;
-        match (shown.first("sec-fetch-site"), shown.first("origin")) {
-            (Some("same-origin" | "none"), _) => Origin::Own,
-            (Some(_), _) => Origin::Other,
-            (None, Some(origin))
-                if origin == settings.public_origin || origin == settings.console_origin =>
-            {
-                Origin::Own
-            }
-            (None, Some(_)) => Origin::Other,
-            (None, None) => Origin::Unsaid,
-        }
+        let is_own = |origin| origin == settings.public_origin || origin == settings.console_origin;
+        let own = match (shown.first("sec-fetch-site"), shown.first("origin")) {
+            (Some(site), _) => matches!(site, "same-origin" | "none"),
+            (None, Some(origin)) => is_own(origin),
+            (None, None) => return Origin::Unsaid,
+        };
+        if own { Origin::Own } else { Origin::Other }
     }
 
     /// The public keys of access tokens as a JWK set (RFC 7517).

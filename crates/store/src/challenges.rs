@@ -10,6 +10,9 @@ use tradewarden_domain::time::Timestamp;
 const INSERT: &str = "-- challenges::insert\n\
     INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at) \
     VALUES ($1, $2, $3, $4, 0, $5)";
+const SPEND: &str = "-- challenges::spend\n\
+    INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at) \
+    VALUES ($1, NULL, $2, $3, 0, $4) ON CONFLICT (token_hash) DO NOTHING";
 const TRY: &str = "-- challenges::attempt\n\
     UPDATE challenges SET attempts = attempts + 1 \
     WHERE token_hash = $1 AND kind = $2 AND attempts < $3 AND expires_at > $4";
@@ -20,7 +23,7 @@ const VOID: &str = "-- challenges::void\nDELETE FROM challenges WHERE user_id = 
 const VOID_KIND: &str = "-- challenges::void_kind\nDELETE FROM challenges WHERE kind = $1";
 const PURGE: &str = "-- challenges::purge\nDELETE FROM challenges WHERE expires_at < $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, TRY, FIND, TAKE, VOID, VOID_KIND, PURGE];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, SPEND, TRY, FIND, TAKE, VOID, VOID_KIND, PURGE];
 
 /// A challenge that was found alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,19 @@ pub async fn insert(
         expires_at.into(),
     ];
     tx.execute_one(INSERT, &parameters).await
+}
+
+/// Notes that a challenge which is stored nowhere was used, until it has expired; answers whether
+/// this was the first time.
+pub async fn spend(
+    tx: &mut Tx<'_>,
+    token_hash: [u8; 32],
+    kind: ChallengeKind,
+    expires_at: Timestamp,
+) -> Result<bool, Error> {
+    let parameters =
+        [token_hash.into(), Value::Word(kind.text()), Vec::new().into(), expires_at.into()];
+    Ok(tx.execute(SPEND, &parameters).await? == 1)
 }
 
 /// Counts a try at a challenge; `None` if there is none, or it has expired, or was tried

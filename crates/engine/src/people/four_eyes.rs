@@ -4,6 +4,7 @@
 //! factor that was shown a moment ago, confirms it; both names are in the entry. It is decided before
 //! it is carried out: a crash in between leaves it undone, never done twice.
 
+use super::manage::member;
 use super::{away, no, parse_id, person_of};
 use crate::Engine;
 use crate::actor::{Actor, Who};
@@ -92,7 +93,10 @@ impl Engine {
             }
             Command::UserChange(change) => {
                 let role = change.role.as_deref().filter(|role| self.is_admin_role(org, role))?;
-                Some(("four_eyes.admin_grant", format!("make {} {role}", change.id)))
+                // By the identifier: an e-mail has no place in the audit log.
+                let principals = self.parts.people.principals.load();
+                let user = member(&principals, org, &change.id).ok()?;
+                Some(("four_eyes.admin_grant", format!("make {user} {role}")))
             }
             _ => None,
         }

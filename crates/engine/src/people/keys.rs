@@ -59,13 +59,13 @@ pub(crate) async fn found(
     let now = environment.now();
     let tenant = INSTALLATION.to_bytes();
     let stored = keys::find(store, INSTALLATION, Purpose::People.name()).await?;
-    let (wrapped, is_new) = match stored {
-        Some(bytes) => (WrappedKey::from_stored(bytes), false),
-        None => {
-            let made = environment
-                .with_randomness(|random| keyring.new_data_key(&tenant, Purpose::People, random));
-            (made.map_err(|error| failed(&error))?, true)
-        }
+    let is_new = stored.is_none();
+    let wrapped = if let Some(bytes) = stored {
+        WrappedKey::from_stored(bytes)
+    } else {
+        let made = environment
+            .with_randomness(|random| keyring.new_data_key(&tenant, Purpose::People, random));
+        made.map_err(|error| failed(&error))?
     };
     let rows = token_keys::all(store).await?;
     let signs = rows.iter().any(|row| row.retired_at.is_none() && !is_old(row.created_at, now));
@@ -190,9 +190,10 @@ impl Shared {
     pub(super) async fn reload_token_keys(&self) -> Result<(), CommandError> {
         let rows = token_keys::all(&self.store).await.map_err(|error| away(&error))?;
         let (key, origin) = (&self.people.key, &self.settings.public_origin);
-        match TokenKeys::of(&rows, key, origin, self.environment.now()) {
-            Some(keys) => self.people.signing.store(Arc::new(keys)),
-            None => tracing::error!("no key for access tokens can be opened: the old ones stay"),
+        if let Some(keys) = TokenKeys::of(&rows, key, origin, self.environment.now()) {
+            self.people.signing.store(Arc::new(keys));
+        } else {
+            tracing::error!("no key for access tokens can be opened: the old ones stay");
         }
         Ok(())
     }

@@ -234,6 +234,9 @@ impl Engine {
                 Some((challenge.user_id?, begun))
             })
             .ok_or_else(wrong)?;
+        if begun.cookie && client.origin == Origin::Other {
+            return Err(no(Code::AuthPermission));
+        }
         let passkey = begun.passkey.as_deref().and_then(|text| base64url_decode(text).ok());
         let proof = Proof::from(shown);
         let Prepared { material, turn } = self.prepared(user, factor, &proof, passkey).await?;

@@ -367,19 +367,16 @@ async fn keeps_an_owner(
 }
 
 /// A member by identifier or e-mail.
-fn member(
+pub(super) fn member(
     principals: &Principals,
     org: Id<id::Org>,
     name: &str,
 ) -> Result<Id<id::User>, CommandError> {
-    let id = match name.parse::<Id<id::User>>() {
-        Ok(id) => Some(id),
-        Err(_) => {
-            let key = email_key(name);
-            let same = |user: &&User| key.is_some() && email_key(&user.email) == key;
-            principals.users.values().find(same).map(|user| user.id)
-        }
-    };
+    let id = name.parse::<Id<id::User>>().ok().or_else(|| {
+        let key = email_key(name)?;
+        let same = |user: &&User| email_key(&user.email).as_ref() == Some(&key);
+        principals.users.values().find(same).map(|user| user.id)
+    });
     id.filter(|id| principals.members.contains_key(&(org, *id))).ok_or(CommandError::NotFound)
 }
 

@@ -1,7 +1,7 @@
 //! Passkeys: options for a browser, and what it signed.
 
 use super::ask::{PasskeyLogin, Proof, WebauthnEnrol};
-use super::login::{ATTEMPTS_MAX, hash_of};
+use super::login::{ATTEMPTS_MAX, CHALLENGE_LASTS, hash_of};
 use super::proof::Prepared;
 use super::sessions::{method_of, with_method};
 use super::{Client, Origin, Said, away, failed, no};
@@ -15,12 +15,22 @@ use std::sync::Arc;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::{ChallengeKind, FactorKind, SessionKind};
+use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::webauthn::{
     self, AuthenticationResponse, Credential, RegistrationResponse, RelyingParty, User,
 };
+use tradewarden_seal::{Place, base64url_decode, base64url_encode};
 use tradewarden_store::factors::{self, FactorRow};
 use tradewarden_store::{Error, Tx, challenges, sessions};
 
+/// Where a challenge is sealed that is stored nowhere.
+const HANDED_OUT: Place<'static> = Place {
+    tenant: &[0; 16],
+    table: "challenges",
+    column: "content",
+    row: b"handed out",
+    schema_version: 1,
+};
 /// Passkeys of one person.
 const PASSKEYS_MAX: usize = 10;
 
@@ -90,12 +100,49 @@ impl Engine {
         Ok(Some((challenge, self.party()?.request_options(&challenge, &known))))
     }
 
-    pub(super) async fn passkey_options(&self) -> Result<Said, CommandError> {
+    pub(super) fn passkey_options(&self) -> Result<Said, CommandError> {
         let challenge = self.random_32();
         let options = self.party()?.request_options(&challenge, &[]);
-        let kind = ChallengeKind::Passkey;
-        let id = self.challenge(kind, None, challenge.to_vec()).await?;
+        let id = self.handed_out(&challenge)?;
         Ok(json!({ "challenge_id": id, "options": options }).into())
+    }
+
+    /// A challenge for anybody, sealed for whoever brings it back: who only asks leaves no row, and
+    /// cannot fill the disk (S19).
+    fn handed_out(&self, challenge: &[u8; 32]) -> Result<String, CommandError> {
+        let until = self.now().plus(CHALLENGE_LASTS).unix_micros();
+        let content = [until.to_be_bytes().as_slice(), challenge].concat();
+        let sealed = self
+            .parts
+            .environment
+            .with_randomness(|random| self.parts.people.key.seal(&HANDED_OUT, &content, random));
+        let sealed = sealed.map_err(|_| CommandError::Unavailable {
+            detail: "the challenge could not be sealed".to_owned(),
+        })?;
+        Ok(base64url_encode(&sealed))
+    }
+
+    /// The challenge that was handed out under this name, the first time it is brought back.
+    async fn brought_back(&self, name: &str) -> Result<Option<Vec<u8>>, CommandError> {
+        let opened = base64url_decode(name)
+            .ok()
+            .and_then(|sealed| self.parts.people.key.open(&HANDED_OUT, &sealed).ok());
+        let Some(opened) = opened else { return Ok(None) };
+        let Some((until, challenge)) = opened.expose().split_first_chunk() else {
+            return Ok(None);
+        };
+        let until = Timestamp::from_unix_micros(i64::from_be_bytes(*until));
+        if until < self.now() {
+            return Ok(None);
+        }
+        let (hash, kind) = (hash_of(name), ChallengeKind::Passkey);
+        let first = self
+            .parts
+            .note(async move |tx: &mut Tx<'_>, _book: &mut Book| {
+                challenges::spend(tx, hash, kind, until).await
+            })
+            .await?;
+        Ok(first.then(|| challenge.to_vec()))
     }
 
     pub(super) async fn passkey_login(
@@ -112,8 +159,7 @@ impl Engine {
             failed()
         };
         let wanted = login.org_id.as_deref().map(super::parse_id).transpose()?;
-        let taken = self.take_challenge(&login.challenge_id, ChallengeKind::Passkey).await?;
-        let (_, challenge) = taken.ok_or_else(wrong)?;
+        let challenge = self.brought_back(&login.challenge_id).await?.ok_or_else(wrong)?;
         let checked = self.check_passkey(&challenge, &login.credential, None).await?;
         let checked = checked.ok_or_else(wrong)?;
         let principals = self.parts.people.principals.load_full();

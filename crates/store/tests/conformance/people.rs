@@ -231,6 +231,9 @@ pub(crate) async fn a_challenge_is_taken_once(backend: &Backend) {
     assert!(!challenges::take(&mut tx, [3; 32]).await.unwrap());
     challenges::void_kind(&mut tx, other).await.unwrap();
     assert!(!challenges::take(&mut tx, [4; 32]).await.unwrap());
+    for first in [true, false] {
+        assert_eq!(challenges::spend(&mut tx, [6; 32], kind, at(50)).await.unwrap(), first);
+    }
     challenges::insert(&mut tx, [5; 32], kind, None, b"", at(50)).await.unwrap();
     challenges::purge(&mut tx, at(51)).await.unwrap();
     assert!(!challenges::take(&mut tx, [5; 32]).await.unwrap());

@@ -148,7 +148,7 @@ pub(super) const PEOPLE: &[Route] = &[
         POST,
         "/api/v1/auth/step-up",
         "Shows a second factor once more, for what needs a fresh one.",
-        Takes::Body("Proof"),
+        Takes::Body("FactorProof"),
         Gives::one("SteppedUp"),
         |input| input.body::<Proof>().map(Ask::StepUp),
     ),

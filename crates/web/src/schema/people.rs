@@ -233,7 +233,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
         ],
     },
     Schema {
-        name: "Proof",
+        name: "FactorProof",
         about: "A second factor.",
         closed: true,
         fields: &[
