@@ -5,6 +5,11 @@
 //! else goes out for that account. A crash after the broker's answer and before the outcome's
 //! commit is the same: the answer is asked for again.
 
+mod fit;
+
+pub(crate) use self::fit::tell_netted;
+
+use self::fit::{Fit, fit_to_position};
 use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
 use crate::{Shared, tasks};
 use serde_json::json;
@@ -169,64 +174,6 @@ fn ground(exposure: &Exposure, side: Side) -> Ground {
         (true, true) => Ground::Clearing,
         (true, false) => Ground::Held,
     }
-}
-
-enum Fit {
-    Go,
-    Wait,
-    Flat,
-}
-
-/// Shrinks an exit to what there is to close (C6). While entries of the strategy are unresolved,
-/// what is held is closed now and the rest is left to a second exit (S1).
-fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
-    let place = place_of(order);
-    let exposure = book.exposure(&place);
-    let held = match order.side {
-        Side::Sell => exposure.quantity,
-        Side::Buy => exposure.quantity.negated(),
-    };
-    let live = book.live_orders(&place);
-    let under_way = live
-        .iter()
-        .filter(|other| other.id != order.id && other.purpose == Purpose::Exit)
-        .filter(|other| other.side == order.side && other.state != OrderState::Accepted)
-        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
-    let unresolved = live
-        .iter()
-        .any(|other| other.purpose == Purpose::Entry && other.state != OrderState::Accepted);
-    // An entry on the exit's own side may have filled already, and taken what the journal holds.
-    let taken = live
-        .iter()
-        .filter(|other| other.purpose == Purpose::Entry && other.side == order.side)
-        .filter(|other| other.state != OrderState::Accepted)
-        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
-    let closable = held.saturating_minus(under_way).saturating_minus(taken).max(Quantity::ZERO);
-    if closable >= order.quantity {
-        return Fit::Go;
-    }
-    if closable.is_zero() {
-        return if unresolved { Fit::Wait } else { Fit::Flat };
-    }
-    let rest = order.quantity.saturating_minus(closable);
-    if unresolved {
-        // The exposure stays reserved: the second exit holds what the first gives up.
-        let second = Order {
-            id: shared.environment.id(book.now),
-            quantity: rest,
-            state: OrderState::Accepted,
-            attempt_until: None,
-            created_at: book.now,
-            ..order.clone()
-        };
-        book.enter(shared, second.org_id, second.id, "order.accepted", &order_payload(&second));
-        book.put_order(second);
-    } else {
-        let (purpose, side) = (order.purpose, order.side);
-        book.change_exposure(&place, |exposure| exposure.release(purpose, side, rest));
-    }
-    order.quantity = closable;
-    Fit::Go
 }
 
 /// What became of a call, or what a later question brought to light.

@@ -7,7 +7,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::order::{OrderState, Purpose};
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding};
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
-use tradewarden_testkit::engine::{Harness, raw, signal, simulate};
+use tradewarden_testkit::engine::{Harness, Hook, raw, signal, simulate, strategy};
 
 #[test]
 fn an_entry_fills_and_an_exit_closes_it() {
@@ -188,5 +188,64 @@ fn s3_a_foreign_position_makes_the_pair_reduce_only() {
             1
         );
         s.end().await;
+    });
+}
+
+/// Two strategies on one pair of one account: the first buys three, the second may sell two short.
+async fn shared_pair(seed: u64) -> (Harness, String, [Hook; 2]) {
+    let h = Harness::sqlite(seed, Venue::default()).await;
+    h.ready().await;
+    let account = h.account("main").await;
+    let hooks = [h.webhook("long", 100).await, h.webhook("short", 100).await];
+    h.strategy(strategy("long", &hooks[0], &account, "ES", "3")).await;
+    let mut short = strategy("short", &hooks[1], &account, "ES", "2");
+    (short.allow_short, short.shared_position) = (true, true);
+    h.strategy(short).await;
+    h.sane_limits().await;
+    (h, account, hooks)
+}
+
+/// S3: an exit is at most the account's net of its sign, and a person hears what it leaves.
+#[test]
+fn s3_an_exit_closes_at_most_the_accounts_net() {
+    simulate(async || {
+        let (h, account, [long, short]) = shared_pair(31).await;
+        h.send(&long, &signal("BUY", "a")).await.answer();
+        h.quiet().await;
+        h.send(&short, &signal("SELL", "b")).await.answer();
+        h.quiet().await;
+        assert_eq!(h.position(&account, "ES").await.to_string(), "1");
+        h.send(&long, &signal("EXIT", "c")).await.answer();
+        h.quiet().await;
+        let exit = h.orders().await.pop().unwrap();
+        assert_eq!((exit.purpose, exit.quantity.to_string()), (Purpose::Exit, "1".to_owned()));
+        assert_eq!(h.position(&account, "ES").await.to_string(), "0");
+        assert!(h.has_finding("position.netted").await);
+        let reply = h.send(&short, &signal("EXIT", "d")).await.answer();
+        assert_eq!(reply.code, Some(Code::StrategyFlat), "{reply:?}");
+        assert_eq!(h.broker.violations(), [""; 0]);
+        h.finish().await;
+    });
+}
+
+/// S3, C6: the net is looked at again when the exit leaves, with what may have filled meanwhile.
+#[test]
+fn s3_an_exit_shrinks_to_the_accounts_net_when_it_leaves() {
+    simulate(async || {
+        let (h, account, [long, short]) = shared_pair(32).await;
+        h.send(&long, &signal("BUY", "a")).await.answer();
+        h.quiet().await;
+        h.broker.next_plans(&[FillPlan::After(millis(500)).into()]);
+        h.send(&short, &signal("SELL", "b")).await.answer();
+        h.elapse(millis(200)).await;
+        h.send(&long, &signal("EXIT", "c")).await.answer();
+        h.quiet().await;
+        let exits = h.orders().await.into_iter().filter(|order| order.purpose == Purpose::Exit);
+        let filled: Vec<_> = exits.map(|exit| exit.filled_quantity.to_string()).collect();
+        assert_eq!(filled, ["1", "0"]);
+        assert_eq!(h.position(&account, "ES").await.to_string(), "0");
+        assert_eq!(h.broker.violations(), [""; 0]);
+        assert!(h.has_finding("position.netted").await);
+        h.finish().await;
     });
 }
