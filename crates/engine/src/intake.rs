@@ -231,9 +231,9 @@ impl Engine {
         let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
         let admitted = admit(&door, &raw, body.signal, received_at, &mut trace);
         trace.took(micros_between(received_at, self.now()));
-        let admission = match admitted {
-            Ok(signal) => Admission::Admitted(Box::new(signal)),
-            Err(no) => Admission::Refused(no),
+        let (admission, sent_ahead) = match admitted {
+            Ok((signal, sent_ahead)) => (Admission::Admitted(Box::new(signal)), sent_ahead),
+            Err(no) => (Admission::Refused(no), None),
         };
         let webhook_id = door.webhook.id;
         let undelivered = &self.parts.undelivered;
@@ -242,6 +242,7 @@ impl Engine {
             received_at,
             dry_run: raw.dry_run || door.webhook.dry_run || admission.asks_dry_run(),
             answer_was_lost: undelivered.holds(webhook_id, &body_sha256, received_at),
+            sent_ahead,
             body: body.redacted,
             body_sha256,
             door,
@@ -356,14 +357,15 @@ fn conceal_presented(body: &mut Body, raw: &RawSignal) {
     }
 }
 
-/// Address, flood cap, readability, budget, freshness: in this order (C1).
+/// Address, flood cap, readability, budget, freshness: in this order (C1). A time of sending that
+/// lies too far in the future is taken out of the signal, and answered beside it (S13).
 fn admit(
     door: &Door,
     raw: &RawSignal,
     signal: Result<Signal, signal::FieldError>,
     now: Timestamp,
     trace: &mut Trace,
-) -> Result<Signal, NotAdmitted> {
+) -> Result<(Signal, Option<Timestamp>), NotAdmitted> {
     let address = raw.address.to_canonical();
     if !door.admits(address) {
         let refusal = Refusal {
@@ -377,7 +379,7 @@ fn admit(
     }
     trace.pass("address");
     draw(door, Budget::Flood, "flood", Code::LimitFlood, now, trace)?;
-    let signal = signal.map_err(|error| {
+    let mut signal = signal.map_err(|error| {
         let no = NotAdmitted::unreadable(&error);
         trace.fail("parse", &no.refusal);
         no
@@ -386,18 +388,20 @@ fn admit(
     let reduces = signal.is_exit();
     let budget = if reduces { Budget::Exits } else { Budget::Entries };
     draw(door, budget, "rate", Code::LimitRate, now, trace)?;
+    let mut sent_ahead = None;
     match freshness(signal.sent_at, now, door.webhook.max_age_s, reduces) {
         Freshness::Fresh => trace.pass("freshness"),
         Freshness::Unstated => trace.skip("freshness", "the signal states no time of sending"),
         Freshness::Future => {
             trace.skip("freshness", "the stated time lies more than 10 s in the future");
+            sent_ahead = signal.sent_at.take();
         }
         Freshness::Stale(refusal) => {
             trace.fail("freshness", &refusal);
             return Err(refusal.into());
         }
     }
-    Ok(signal)
+    Ok((signal, sent_ahead))
 }
 
 fn draw(

@@ -40,6 +40,8 @@ pub(crate) struct SignalWork {
     pub(crate) admission: Admission,
     pub(crate) dry_run: bool,
     pub(crate) answer_was_lost: bool,
+    /// The stated time of sending, where it lies so far ahead that it counts as absent (S13).
+    pub(crate) sent_ahead: Option<Timestamp>,
     pub(crate) body: Vec<u8>,
     pub(crate) body_sha256: [u8; 32],
     pub(crate) trace: Trace,

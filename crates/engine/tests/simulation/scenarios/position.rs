@@ -1,6 +1,6 @@
 //! What is held: opposite signals, exits, reversals.
 
-use super::{Small, millis};
+use super::{Small, accept, millis};
 use serde_json::json;
 use tradewarden_broker::port::{Capability, MarketState};
 use tradewarden_domain::code::Code;
@@ -210,12 +210,12 @@ async fn shared_pair(seed: u64) -> (Harness, String, [Hook; 2]) {
 fn s3_an_exit_closes_at_most_the_accounts_net() {
     simulate(async || {
         let (h, account, [long, short]) = shared_pair(31).await;
-        h.send(&long, &signal("BUY", "a")).await.answer();
+        accept(&h, &long, &signal("BUY", "a")).await;
         h.quiet().await;
-        h.send(&short, &signal("SELL", "b")).await.answer();
+        accept(&h, &short, &signal("SELL", "b")).await;
         h.quiet().await;
         assert_eq!(h.position(&account, "ES").await.to_string(), "1");
-        h.send(&long, &signal("EXIT", "c")).await.answer();
+        accept(&h, &long, &signal("EXIT", "c")).await;
         h.quiet().await;
         let exit = h.orders().await.pop().unwrap();
         assert_eq!((exit.purpose, exit.quantity.to_string()), (Purpose::Exit, "1".to_owned()));
@@ -233,12 +233,12 @@ fn s3_an_exit_closes_at_most_the_accounts_net() {
 fn s3_an_exit_shrinks_to_the_accounts_net_when_it_leaves() {
     simulate(async || {
         let (h, account, [long, short]) = shared_pair(32).await;
-        h.send(&long, &signal("BUY", "a")).await.answer();
+        accept(&h, &long, &signal("BUY", "a")).await;
         h.quiet().await;
         h.broker.next_plans(&[FillPlan::After(millis(500)).into()]);
-        h.send(&short, &signal("SELL", "b")).await.answer();
+        accept(&h, &short, &signal("SELL", "b")).await;
         h.elapse(millis(200)).await;
-        h.send(&long, &signal("EXIT", "c")).await.answer();
+        accept(&h, &long, &signal("EXIT", "c")).await;
         h.quiet().await;
         let exits = h.orders().await.into_iter().filter(|order| order.purpose == Purpose::Exit);
         let filled: Vec<_> = exits.map(|exit| exit.filled_quantity.to_string()).collect();
