@@ -115,6 +115,7 @@ codes! {
     BrokerRejected = "broker.rejected", Order, "The broker rejected the order.";
     OrderSuperseded = "order.superseded", Order, "An exit removed the unsent entry.";
     OrderCanceled = "order.canceled", Order, "The order was canceled on request.";
+    ExitPendingOpen = "exit.pending_open", Order, "The market is closed; the exit is held and leaves when it opens.";
     PositionDust = "position.dust", Order, "What is left of the position is smaller than the venue's minimum.";
 }
 

@@ -6,10 +6,13 @@
 //! commit is the same: the answer is asked for again.
 
 mod fit;
+mod open;
 
 pub(crate) use self::fit::tell_netted;
+pub(crate) use self::open::waits_for_open;
 
 use self::fit::{Fit, fit_to_position};
+use self::open::{goes_at_open, hold_until_open, is_open};
 use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
 use crate::{Shared, tasks};
 use serde_json::json;
@@ -121,8 +124,12 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
                 return ended;
             }
         },
+        Purpose::Exit if !is_open(shared, &order) => {
+            hold_until_open(shared, book, order);
+            return Attempt::Hold;
+        }
         Purpose::Exit => match fit_to_position(shared, book, &mut order) {
-            Fit::Go => {}
+            Fit::Go => goes_at_open(shared, book, &mut order),
             Fit::Wait => return Attempt::Hold,
             Fit::Flat => {
                 return end(shared, book, order, OrderEvent::Cancel, Code::StrategyFlat);

@@ -303,7 +303,7 @@ impl Dispatcher {
             }
             let overdue = order.send_by.is_some_and(|by| by < now) || order.cancel_requested;
             let may_go = match order.purpose {
-                Purpose::Exit => !exit_under_way && self.is_open(&order),
+                Purpose::Exit => !exit_under_way && !attempt::waits_for_open(&self.shared, &order),
                 Purpose::Entry => {
                     !exit_live
                         && !entry_lost
@@ -318,11 +318,6 @@ impl Dispatcher {
                 wanted.push(order);
             }
         }
-    }
-
-    fn is_open(&self, order: &Order) -> bool {
-        crate::book::account(&self.shared, order.account_id)
-            .is_some_and(|account| self.shared.market.is_open(&account, &order.symbol))
     }
 
     fn broker(&self, order: &Order) -> Option<(Arc<dyn Broker>, Arc<Account>)> {

@@ -49,6 +49,7 @@ pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Orde
             id: shared.environment.id(book.now),
             quantity: rest,
             state: OrderState::Accepted,
+            code: None,
             attempt_until: None,
             created_at: book.now,
             ..order.clone()
