@@ -273,45 +273,36 @@ impl Work {
     }
 }
 
-/// Writes a batch; if one statement fails, each of its requests alone, so that one bad request
-/// never fails its neighbours (C13).
-async fn write_batch(
-    writer: &mut Writer,
-    shared: &Shared,
-    mut batch: Vec<Work>,
-) -> Result<(), Fatal> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let error = match write_together(writer, shared, &mut batch).await {
-        Ok(answers) => {
-            answer_all(batch, answers);
-            return Ok(());
+/// Writes a batch; if one statement fails for what it was given, each half alone, and so on, so that
+/// one bad request never fails its neighbours and costs two transactions for each halving (C13).
+async fn write_batch(writer: &mut Writer, shared: &Shared, batch: Vec<Work>) -> Result<(), Fatal> {
+    // The last one is the next to be written.
+    let mut parts = vec![batch];
+    while let Some(mut part) = parts.pop() {
+        if part.is_empty() {
+            continue;
         }
-        Err(Failed::Fatal(fatal)) => return Err(fatal),
-        Err(Failed::Error(error)) => error,
-    };
-    if batch.len() == 1 || error.kind() != Kind::Broken && error.kind() != Kind::Exists {
-        tracing::error!(error = %error, requests = batch.len(), "a batch was not written");
-        for work in batch {
+        let error = match write_together(writer, shared, &mut part).await {
+            Ok(answers) => {
+                answer_all(part, answers);
+                continue;
+            }
+            Err(Failed::Fatal(fatal)) => return Err(fatal),
+            Err(Failed::Error(error)) => error,
+        };
+        let requests = part.len();
+        if requests > 1 && matches!(error.kind(), Kind::Broken | Kind::Exists) {
+            tracing::warn!(error = %error, requests, "a batch failed and is written in halves");
+            let second = part.split_off(requests.div_ceil(2));
+            parts.push(second);
+            parts.push(part);
+            continue;
+        }
+        tracing::error!(error = %error, requests, "a batch was not written");
+        for work in part {
             work.fail("it could not be written to disk");
         }
         shared.resync();
-        return Ok(());
-    }
-    tracing::warn!(error = %error, requests = batch.len(), "a batch failed and is written one by one");
-    for work in batch {
-        let mut alone = vec![work];
-        match write_together(writer, shared, &mut alone).await {
-            Ok(answers) => answer_all(alone, answers),
-            Err(Failed::Fatal(fatal)) => return Err(fatal),
-            Err(Failed::Error(error)) => {
-                tracing::error!(error = %error, "a request was not written");
-                for work in alone {
-                    work.fail("it could not be written to disk");
-                }
-            }
-        }
     }
     Ok(())
 }
