@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
+use tradewarden_broker::port::{Broker, Cleaned};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Clock;
 use tradewarden_seal::{
@@ -106,7 +107,7 @@ impl Engine {
             halts: ArcSwap::from_pointee(directory.halts.clone()),
             directory: ArcSwap::from_pointee(directory),
             market: Market::default(),
-            brokers: parts.brokers,
+            brokers: cleaned(parts.brokers),
             desk: parts.desk,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
@@ -128,6 +129,12 @@ impl Engine {
         let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);
         Ok((Self { parts: shared }, tasks))
     }
+}
+
+/// What brokers say is made fit to be stored where it enters.
+fn cleaned(brokers: Brokers) -> Brokers {
+    let clean = |broker| -> Arc<dyn Broker> { Arc::new(Cleaned::new(broker)) };
+    brokers.into_iter().map(|(kind, broker)| (kind, clean(broker))).collect()
 }
 
 /// The audit log's own keys belong to no organization.
