@@ -197,8 +197,11 @@ pub(crate) enum Learned {
         /// How much has filled by its account.
         filled: Quantity,
     },
-    /// It is proven that the broker never had it and never will.
-    Absent,
+    /// It is proven that the broker never had it and never will: of the attempt that was void then.
+    Absent {
+        /// When that attempt became void.
+        attempt_until: Option<Timestamp>,
+    },
     /// A halt came between the attempt and the call; nothing was sent.
     NotSentHalted,
     /// These fills.
@@ -333,8 +336,11 @@ fn apply(
             enter_state(shared, book, order);
         }
         // It was heard of after the question.
-        Learned::Absent if !matches!(order.state, OrderState::Sending | OrderState::Unknown) => {}
-        Learned::Absent => {
+        Learned::Absent { .. }
+            if !matches!(order.state, OrderState::Sending | OrderState::Unknown) => {}
+        // Another attempt was made since, and its call may still go out.
+        Learned::Absent { attempt_until } if *attempt_until != order.attempt_until => {}
+        Learned::Absent { .. } => {
             book.advance(order, OrderEvent::Expire, Some(Code::DispatchNotPlaced));
             book.enter(shared, order.org_id, order.id, "order.expired", &order_payload(order));
             let severity = match order.purpose {

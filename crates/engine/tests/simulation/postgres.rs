@@ -101,6 +101,35 @@ fn an_unheard_order_survives_a_crash() {
     });
 }
 
+/// C7: a leader that was paused past its lease writes no attempt and sends nothing, until it leads
+/// again; it takes signals all the while.
+#[test]
+fn c7_a_leader_past_its_lease_sends_nothing() {
+    simulate(async || {
+        let h = Harness::postgres(37, Venue::default()).await;
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.strategy(strategy("es", &hook, &account, "ES", "2")).await;
+        h.sane_limits().await;
+        // At several moments between two renewals, after which it would know by itself.
+        for (round, action) in ["BUY", "EXIT", "BUY", "EXIT"].into_iter().enumerate() {
+            h.elapse(Duration::from_millis(430)).await;
+            let sent = h.broker.sent().len();
+            h.lose_the_lead(Duration::from_secs(2)).await;
+            let reply = h.send(&hook, &signal(action, &round.to_string())).await.answer();
+            assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
+            h.elapse(Duration::from_millis(500)).await;
+            assert_eq!(h.broker.sent().len(), sent, "sent past the lease");
+            assert_eq!(h.orders().await.pop().unwrap().state, OrderState::Accepted);
+            h.quiet().await;
+            assert_eq!(h.broker.sent().len(), sent + 1);
+        }
+        assert!(h.position(&account, "ES").await.is_zero());
+        h.finish().await;
+    });
+}
+
 /// What a broker says may hold what PostgreSQL refuses to store; it fails no transaction.
 #[test]
 fn a_nul_from_the_broker_is_journaled() {

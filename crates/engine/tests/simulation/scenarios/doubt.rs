@@ -7,7 +7,7 @@ use tradewarden_domain::order::OrderState;
 use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, OrderPlan, Report, Venue};
-use tradewarden_testkit::engine::{Heard, raw, signal, simulate};
+use tradewarden_testkit::engine::{Harness, Heard, raw, signal, simulate};
 
 /// "Absent" proves nothing before the venue's look-ups have settled.
 #[test]
@@ -56,6 +56,27 @@ fn c7_an_unheard_order_is_asked_for_and_never_sent_again() {
             s.end().await;
         });
     }
+}
+
+/// "Absent" is about the attempt that was void when it was asked for, and ends no later one.
+#[test]
+fn absence_of_one_attempt_does_not_end_the_next() {
+    simulate(async || {
+        let venue = Venue { latency: millis(150), ..Venue::default() };
+        let s = Small::with(38, venue, |_| {}).await;
+        s.h.broker.next_faults(Call::Place, &[Fault::LostBefore]);
+        s.accept("BUY", "a").await;
+        let asked =
+            async |h: &Harness| h.broker.records().iter().any(|record| record.call == Call::Find);
+        s.h.until("a look-up", asked).await;
+        // Another node's attempt, while the answer is on its way.
+        s.h.sabotage("UPDATE orders SET attempt_until = attempt_until + 30000000");
+        s.h.elapse(millis(5_000)).await;
+        assert_eq!(s.order(0).await.state, OrderState::Unknown, "it may still go out");
+        s.h.elapse(millis(40_000)).await;
+        assert_eq!(s.order(0).await.code, Some(Code::DispatchNotPlaced));
+        s.end().await;
+    });
 }
 
 /// A fill that came with an answer is not forgotten because the answer could not be journaled.
