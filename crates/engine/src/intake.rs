@@ -4,7 +4,7 @@
 use crate::Engine;
 use crate::directory::{Budget, Door};
 use crate::journal::{Admission, SignalWork};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -112,8 +112,14 @@ impl Serialize for SignalStatus {
     }
 }
 
+impl<'de> Deserialize<'de> for SignalStatus {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// What became of a signal on one account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountResult {
     /// The account.
     pub account_id: Id<id::Account>,
@@ -122,13 +128,13 @@ pub struct AccountResult {
     /// What became of it.
     pub result: SignalStatus,
     /// Why, unless accepted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// The last order that came of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<Id<id::Order>>,
     /// All orders that came of it, in the order of sending.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order_ids: Vec<Id<id::Order>>,
 }
 

@@ -42,6 +42,43 @@ fn s15_duplicates() {
     });
 }
 
+/// C3: a duplicate repeats the first outcome in full, whether the first is in the same transaction or
+/// comes from the database.
+#[test]
+fn c3_a_duplicate_says_all_that_the_first_said() {
+    simulate(async || {
+        let mut s = Small::with(39, Venue::default(), |_| {}).await;
+        s.h.limit("org", "max_position", "1").await;
+        for (id, status, code) in [
+            ("a", SignalStatus::Refused, Some(Code::RiskMaxPosition)),
+            ("b", SignalStatus::Accepted, None),
+            ("c", SignalStatus::Skipped, Some(Code::StrategyAlreadyLong)),
+        ] {
+            let twice = vec![raw(&s.hook, &signal("BUY", id)), raw(&s.hook, &signal("BUY", id))];
+            let mut answers = s.h.send_together(twice).await.into_iter().map(Heard::answer);
+            let (first, in_batch) = (answers.next().unwrap(), answers.next().unwrap());
+            assert_eq!((first.status, first.code), (status, code), "{first:?}");
+            assert!(!first.accounts.is_empty());
+            s.h.quiet().await;
+            s.h.restart().await;
+            s.h.ready().await;
+            let stored = s.send("BUY", id).await;
+            assert_eq!(stored, in_batch);
+            assert_eq!(stored.accounts, first.accounts);
+            assert_eq!((&stored.input, &stored.limit), (&first.input, &first.limit));
+            if status == SignalStatus::Refused {
+                assert_eq!(stored, first);
+                assert_eq!(
+                    (first.input.as_deref(), first.limit.as_deref()),
+                    (Some("2"), Some("1"))
+                );
+                s.h.limit("org", "max_position", "20").await;
+            }
+        }
+        s.end().await;
+    });
+}
+
 #[test]
 fn forged_signals_leave_nothing_behind() {
     simulate(async || {
