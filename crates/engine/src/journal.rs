@@ -19,7 +19,6 @@ use tokio::sync::{mpsc, oneshot};
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::order::Order;
 use tradewarden_domain::signal::Signal;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Error, Kind, Location, Tx, Writer};
@@ -380,12 +379,4 @@ async fn write_once(
     }
     shared.after_commit(effects);
     Ok(outcomes)
-}
-
-/// What the dispatcher hears after a commit.
-pub(crate) enum Notice {
-    /// These orders are new or changed.
-    Orders(Vec<Order>),
-    /// Something may have been missed: read again.
-    Resync,
 }
