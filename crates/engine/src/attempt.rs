@@ -6,12 +6,14 @@
 //! commit is the same: the answer is asked for again.
 
 mod fit;
+mod late;
 mod open;
 
 pub(crate) use self::fit::tell_netted;
 pub(crate) use self::open::waits_for_open;
 
 use self::fit::{Fit, fit_to_position};
+use self::late::filled_late;
 use self::open::{goes_at_open, hold_until_open, is_open};
 use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
 use crate::{Shared, tasks};
@@ -109,6 +111,7 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         symbol: &order.symbol,
     };
     if halt::stopping(&book.halts, order.purpose, &subject).is_some() {
+        tell_if_halted(shared, book, &order);
         return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
     }
     match order.purpose {
@@ -331,6 +334,7 @@ fn apply(
                 let shrunk = *state == BrokerOrderState::Filled && filled.is_positive();
                 if shrunk && order.state.is_live() {
                     book.advance(order, OrderEvent::Cancel, None);
+                    tell_if_short(shared, book, order);
                 }
             }
             enter_state(shared, book, order);
@@ -353,6 +357,7 @@ fn apply(
         }
         Learned::NotSentHalted => {
             book.advance(order, OrderEvent::Cancel, Some(Code::DispatchHalted));
+            tell_if_halted(shared, book, order);
             book.enter(shared, order.org_id, order.id, "order.canceled", &order_payload(order));
         }
         Learned::Fills(fills) => {
@@ -392,8 +397,12 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
         BrokerOrderState::Canceled => {
             let code = order.cancel_requested.then_some(Code::OrderCanceled);
             book.advance(order, OrderEvent::Cancel, code);
+            tell_if_short(shared, book, order);
         }
-        BrokerOrderState::Expired => book.advance(order, OrderEvent::Expire, None),
+        BrokerOrderState::Expired => {
+            book.advance(order, OrderEvent::Expire, None);
+            tell_if_short(shared, book, order);
+        }
         BrokerOrderState::Rejected => {
             book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
             if order.purpose == Purpose::Exit {
@@ -402,6 +411,27 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
                 book.find(shared, org, "order.exit_rejected", Severity::Critical, subject, detail);
             }
         }
+    }
+}
+
+/// The broker ended an exit before all of it filled, and no other exit is for the rest (S24).
+fn tell_if_short(shared: &Shared, book: &mut Book, order: &Order) {
+    let left = book.exposure(&place_of(order)).closable(order.side);
+    if order.purpose == Purpose::Entry || !left.is_positive() {
+        return;
+    }
+    let (filled, quantity) = (order.filled_quantity, order.quantity);
+    let detail = format!("The exit ended with {filled} of {quantity} filled; {left} is held.");
+    let (org, subject) = (order.org_id, order.id.to_string());
+    book.find(shared, org, "order.exit_short", Severity::Critical, subject, detail);
+}
+
+/// A halt stopped an exit: what it was to close stays open (S24).
+fn tell_if_halted(shared: &Shared, book: &mut Book, order: &Order) {
+    if order.purpose == Purpose::Exit {
+        let (org, subject, code) = (order.org_id, order.id.to_string(), Code::DispatchHalted);
+        let detail = format!("A halt stopped an exit of {}; it is not sent.", order.quantity);
+        book.find(shared, org, code.text(), Severity::Critical, subject, detail);
     }
 }
 
@@ -467,6 +497,9 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
         if filled >= order.quantity { OrderEvent::FinalFill } else { OrderEvent::PartialFill };
     if order.state != OrderState::Filled {
         book.advance(order, event, None);
+    }
+    if !was_live && purpose == Purpose::Entry {
+        filled_late(shared, book, order, execution.quantity);
     }
     let over = filled > order.quantity;
     if over || !fits {

@@ -6,7 +6,7 @@ use tradewarden_broker::port::{Capability, MarketState};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::{OrderState, Purpose};
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding};
-use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, OrderPlan, Report, Venue};
 use tradewarden_testkit::engine::{Harness, Hook, raw, signal, simulate, strategy};
 
 #[test]
@@ -109,6 +109,61 @@ fn s1_an_exit_never_projects_past_flat() {
         s.end().await;
     });
 }
+
+/// S1: what crosses the cancel that an exit asked for is closed as well, by an exit of its own.
+#[test]
+fn s1_a_fill_that_crosses_an_exits_cancel_is_closed() {
+    simulate(async || {
+        let s = Small::with(40, Venue::default(), |_| {}).await;
+        s.h.broker.next_plans(&[CROSSES]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(300)).await;
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        s.h.quiet().await;
+        let exits = s.h.orders().await.into_iter().filter(|order| order.purpose == Purpose::Exit);
+        let exits: Vec<_> = exits.map(|e| (e.quantity.to_string(), e.state, e.code)).collect();
+        let flat = ("2".to_owned(), OrderState::Canceled, Some(Code::StrategyFlat));
+        assert_eq!(exits, [flat, ("1".to_owned(), OrderState::Filled, None)]);
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        assert!(s.h.has_finding("order.late_fill").await);
+        s.end().await;
+    });
+}
+
+/// S1: the same across a restart, and when it cannot be closed a person hears of it.
+#[test]
+fn s1_a_late_fill_that_cannot_be_closed_is_told() {
+    simulate(async || {
+        let mut s = Small::with(41, Venue::default(), |_| {}).await;
+        let late = OrderPlan { report: Report::Late(millis(4_000)), ..CROSSES };
+        s.h.broker.next_plans(&[late]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(300)).await;
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(1_500)).await;
+        s.h.restart().await;
+        s.h.quiet().await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        s.h.broker.next_plans(&[late]);
+        s.accept("BUY", "c").await;
+        s.h.elapse(millis(300)).await;
+        s.accept("EXIT", "d").await;
+        s.h.elapse(millis(1_000)).await;
+        s.h.halt(None, "block").await;
+        s.h.quiet().await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "1");
+        let findings = s.h.findings().await;
+        let told = findings.iter().find(|finding| finding.code == "order.late_fill").unwrap();
+        assert_eq!(told.severity, "critical", "{told:?}");
+        s.end().await;
+    });
+}
+
+/// It works until it is canceled, and half of it fills after that.
+const CROSSES: OrderPlan = OrderPlan { fill: FillPlan::Rests, report: Report::Once, crosses: true };
 
 /// S4: where the venue shrinks a reduce-only order, the order ends with what it could fill.
 #[test]
