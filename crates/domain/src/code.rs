@@ -3,7 +3,7 @@
 //! Codes are part of the interface: they appear in answers, in the decision trace, in the audit log
 //! and in the generated reference.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 
 /// What kind of answer a code belongs to. The web crate alone turns it into a status.
@@ -115,6 +115,7 @@ codes! {
     BrokerRejected = "broker.rejected", Order, "The broker rejected the order.";
     OrderSuperseded = "order.superseded", Order, "An exit removed the unsent entry.";
     OrderCanceled = "order.canceled", Order, "The order was canceled on request.";
+    ExitPendingOpen = "exit.pending_open", Order, "The market is closed; the exit is held and leaves when it opens.";
     PositionDust = "position.dust", Order, "What is left of the position is smaller than the venue's minimum.";
 }
 
@@ -134,6 +135,13 @@ impl fmt::Display for Code {
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::from_text(&text).ok_or_else(|| D::Error::custom("expected a code of the table"))
     }
 }
 

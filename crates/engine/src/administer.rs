@@ -394,6 +394,7 @@ impl Engine {
             admission,
             dry_run: true,
             answer_was_lost: false,
+            sent_ahead: None,
             body,
             body_sha256: stored.body_sha256,
             trace,

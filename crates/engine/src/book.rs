@@ -226,12 +226,19 @@ impl Book {
 
     /// The live orders of a strategy on a pair, as this transaction sees them.
     pub(crate) fn live_orders(&self, place: &Place) -> Vec<Order> {
+        let mut orders = self.live_on_pair(place);
+        orders.retain(|order| place_of(order) == *place);
+        orders
+    }
+
+    /// The live orders of all strategies on a strategy's pair, as this transaction sees them.
+    pub(crate) fn live_on_pair(&self, place: &Place) -> Vec<Order> {
         let pair = (place.account_id, place.symbol.clone());
         let stored = self.live.get(&pair).map_or(&[][..], Vec::as_slice);
         let unchanged = stored.iter().filter(|order| !self.changed_orders.contains_key(&order.id));
         unchanged
             .chain(self.changed_orders.values().filter(|order| order.state.is_live()))
-            .filter(|order| place_of(order) == *place)
+            .filter(|order| order.account_id == pair.0 && order.symbol == pair.1)
             .cloned()
             .collect()
     }

@@ -27,6 +27,7 @@ mod environment;
 mod journal;
 mod judge;
 mod market;
+mod notice;
 mod open;
 mod reads;
 mod reconcile;
@@ -41,11 +42,11 @@ pub use tasks::Tasks;
 
 use arc_swap::ArcSwap;
 use directory::Directory;
-use journal::{Journal, Notice};
+use journal::Journal;
+use notice::{Notice, Notices};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
@@ -103,7 +104,7 @@ pub(crate) struct Shared {
     pub(crate) denials: denials::Denials,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
-    notices: mpsc::UnboundedSender<Notice>,
+    notices: Notices,
     leader: AtomicBool,
     recovered: AtomicBool,
     quoted: AtomicBool,
@@ -119,14 +120,13 @@ impl Shared {
             self.halts.store(Arc::new(halts));
         }
         if !effects.orders.is_empty() {
-            // The dispatcher has gone only when the process is ending.
-            let _ending = self.notices.send(Notice::Orders(effects.orders));
+            self.notices.tell(Notice::Orders(effects.orders));
         }
     }
 
     /// Tells the dispatcher to read again.
     pub(crate) fn resync(&self) {
-        let _ending = self.notices.send(Notice::Resync);
+        self.notices.tell(Notice::Resync);
     }
 
     pub(crate) fn is_leader(&self) -> bool {

@@ -6,6 +6,7 @@ use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
 use crate::market::{Brokers, Market};
+use crate::notice::{NOTICES_MAX, notices};
 use crate::tasks::Tasks;
 use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
 use arc_swap::ArcSwap;
@@ -14,7 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tradewarden_broker::port::{Broker, Cleaned};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Clock;
 use tradewarden_seal::{
@@ -91,7 +92,7 @@ impl Engine {
         };
         let store = Store::open(parts.location.clone()).await?;
         let (journal, journal_task) = journal();
-        let (notices, heard) = mpsc::unbounded_channel();
+        let (notices, heard) = notices(NOTICES_MAX);
         let keys = intake_keys(&store, &parts.keyring).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
@@ -106,7 +107,7 @@ impl Engine {
             halts: ArcSwap::from_pointee(directory.halts.clone()),
             directory: ArcSwap::from_pointee(directory),
             market: Market::default(),
-            brokers: parts.brokers,
+            brokers: cleaned(parts.brokers),
             desk: parts.desk,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
@@ -128,6 +129,12 @@ impl Engine {
         let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);
         Ok((Self { parts: shared }, tasks))
     }
+}
+
+/// What brokers say is made fit to be stored where it enters.
+fn cleaned(brokers: Brokers) -> Brokers {
+    let clean = |broker| -> Arc<dyn Broker> { Arc::new(Cleaned::new(broker)) };
+    brokers.into_iter().map(|(kind, broker)| (kind, clean(broker))).collect()
 }
 
 /// The audit log's own keys belong to no organization.

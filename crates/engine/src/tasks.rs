@@ -1,14 +1,15 @@
 //! The background tasks: started in one place, named, ended in order.
 
 use crate::dispatch::Dispatcher;
-use crate::journal::{Fatal, JournalTask, Notice, Urgency};
+use crate::journal::{Fatal, JournalTask, Urgency};
+use crate::notice::Heard;
 use crate::reconcile::Reconciler;
 use crate::{Shared, denials, ledger, market};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tradewarden_store::{Error, Location, Tx, leases, signals};
 
@@ -27,7 +28,7 @@ const KEYS_KEPT: Duration = Duration::from_hours(25);
 pub struct Tasks {
     shared: Arc<Shared>,
     journal: JournalTask,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    notices: Heard,
     location: Location,
 }
 
@@ -35,7 +36,7 @@ impl Tasks {
     pub(crate) fn new(
         shared: Arc<Shared>,
         journal: JournalTask,
-        notices: mpsc::UnboundedReceiver<Notice>,
+        notices: Heard,
         location: Location,
     ) -> Self {
         Self { shared, journal, notices, location }
@@ -94,7 +95,7 @@ fn journal_thread(
 
 async fn run_beside(
     shared: &Arc<Shared>,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    notices: Heard,
     shutdown: impl Future<Output = ()>,
     mut ended: oneshot::Receiver<Result<(), Fatal>>,
 ) -> Result<(), Fatal> {

@@ -5,6 +5,7 @@
 //! timer when nothing does, so a simulated minute takes as long as what happens in it.
 
 mod reading;
+mod rival;
 mod words;
 
 pub use words::{halt_engage, limit_set, raw, signal, strategy};
@@ -86,6 +87,12 @@ pub struct Reply {
     pub message: String,
     /// By account.
     pub accounts: Vec<AccountResult>,
+    /// The field that is wrong.
+    pub field: Option<String>,
+    /// What was asked for.
+    pub input: Option<String>,
+    /// What is allowed.
+    pub limit: Option<String>,
 }
 
 impl Heard {
@@ -561,6 +568,9 @@ fn heard(received: Received) -> Heard {
                 code: answer.code,
                 message: answer.message,
                 accounts: answer.accounts,
+                field: answer.field,
+                input: answer.input,
+                limit: answer.limit,
             })
         }
     }

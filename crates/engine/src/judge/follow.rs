@@ -1,6 +1,7 @@
 //! Following: what one strategy makes of a signal, up to its cleared and reserved orders.
 
 use crate::Shared;
+use crate::attempt::tell_netted;
 use crate::book::{Book, order_payload, place_of};
 use crate::journal::SignalWork;
 use std::time::Duration;
@@ -66,12 +67,21 @@ pub(super) fn follow(
     };
     let judged = after.as_mut().unwrap_or(book);
     let exposure = judged.exposure(&place);
-    let intents = match strategy.decide(signal, &exposure, instrument, removed) {
+    let net = judged.pair_exposure(account.id, &symbol);
+    let decision = strategy.decide(signal, &exposure, instrument, removed);
+    let (decision, cut) = decision.within_account(&net, removed);
+    let intents = match decision {
         Decision::Trade(intents) => intents,
         Decision::Skip(refusal) | Decision::Refuse(refusal) => {
+            if cut.is_positive() {
+                tell_netted(shared, book, &place, strategy.org_id, cut);
+            }
             return no(trace, "strategy", refusal);
         }
     };
+    if cut.is_positive() {
+        tell_netted(shared, judged, &place, strategy.org_id, cut);
+    }
     trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
     if signal.take_profit.is_some() || signal.stop_loss.is_some() {
         trace
