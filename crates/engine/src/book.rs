@@ -43,6 +43,7 @@ struct AccountState {
 #[derive(Clone)]
 pub(crate) struct Book {
     pub(crate) now: Timestamp,
+    /// What is engaged, in the database and beside it.
     pub(crate) halts: Vec<Halt>,
     pub(crate) limits: BTreeMap<Id<id::Org>, LimitBook>,
     accounts: BTreeMap<Id<id::Account>, AccountState>,

@@ -19,6 +19,7 @@ pub mod view;
 mod administer;
 mod attempt;
 mod book;
+mod client_certificate;
 mod denials;
 mod directory;
 mod dispatch;

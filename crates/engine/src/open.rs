@@ -47,6 +47,9 @@ pub struct Parts {
 pub struct Settings {
     /// The address under which the gateway is reached, without a slash at the end.
     pub public_origin: String,
+    /// The address under which senders are asked for a TLS client certificate, and where one that
+    /// does not verify counts as none; `None` where nobody is asked. Without a slash at the end.
+    pub hooks_origin: Option<String>,
     /// The audit log's name in its checkpoints.
     pub log_origin: String,
     /// Where a copy of the newest checkpoint is kept, outside the database.

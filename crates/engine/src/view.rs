@@ -207,6 +207,9 @@ pub struct WebhookView {
     pub forms: Vec<&'static str>,
     /// Addresses it takes; empty means any.
     pub allow: Vec<String>,
+    /// The name that the sender's TLS client certificate must show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     /// Signals are judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second.

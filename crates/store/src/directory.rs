@@ -49,12 +49,13 @@ const PUT_INSTRUMENT: Insert = Insert {
            point_value = excluded.point_value, currency = excluded.currency",
 };
 const WEBHOOKS: &str = "-- directory::webhooks\n\
-    SELECT id, org_id, name, token, secret_hash, signing_secret, forms, allow, dry_run, \
-    rate_per_s, max_age_s, mapping, state, created_at FROM webhooks ORDER BY id";
+    SELECT id, org_id, name, token, secret_hash, signing_secret, forms, allow, \
+    client_certificate, dry_run, rate_per_s, max_age_s, mapping, state, created_at \
+    FROM webhooks ORDER BY id";
 const INSERT_WEBHOOK: &str = "-- directory::insert_webhook\n\
     INSERT INTO webhooks (id, org_id, name, token, secret_hash, signing_secret, forms, allow, \
-    dry_run, rate_per_s, max_age_s, mapping, state, created_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    client_certificate, dry_run, rate_per_s, max_age_s, mapping, state, created_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const SET_WEBHOOK_STATE: &str =
     "-- directory::set_webhook_state\nUPDATE webhooks SET state = $2 WHERE id = $1";
 const STRATEGIES: &str = "-- directory::strategies\n\
@@ -142,6 +143,8 @@ pub struct WebhookRow {
     pub forms: String,
     /// The addresses it takes, separated by commas.
     pub allow: String,
+    /// The name that the sender's client certificate must show, if it must show one.
+    pub client_certificate: Option<String>,
     /// Signals are judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second.
@@ -344,6 +347,7 @@ pub async fn webhooks(store: &Store) -> Result<Vec<WebhookRow>, Error> {
                 signing_secret: row.bytes_or_null()?,
                 forms: row.text()?,
                 allow: row.text()?,
+                client_certificate: row.text_or_null()?,
                 dry_run: row.int()? != 0,
                 rate_per_s: row.small()?,
                 max_age_s: row.small()?,
@@ -368,6 +372,7 @@ pub async fn insert_webhook(tx: &mut Tx<'_>, webhook: WebhookRow) -> Result<(), 
             webhook.signing_secret.into(),
             webhook.forms.into(),
             webhook.allow.into(),
+            webhook.client_certificate.into(),
             Value::Int(i64::from(webhook.dry_run)),
             webhook.rate_per_s.into(),
             webhook.max_age_s.into(),

@@ -29,11 +29,13 @@ pub(crate) async fn carry_out(config: &Config, command: Command) -> Result<Value
     }
     crate::files::private_directory(&config.data)?;
     for _look in 0..LOOKS_MAX {
-        if let Some(answer) = control::ask(&data, &command).await? {
+        if let Some(answer) = control::ask(data, command).await? {
             return Ok(answer);
         }
         match data.lock()? {
-            Locking::Held(lock) => return gateway::execute(config, &data, lock, command).await,
+            Locking::Held(lock) => {
+                return gateway::execute(config, data, lock, command.clone()).await;
+            }
             // A gateway that starts or stops, or another command: soon one of the two will do.
             Locking::Taken => tokio::time::sleep(PAUSE).await,
         }

@@ -50,6 +50,7 @@ impl Gateway {
             brokers: BTreeMap::from([("paper".to_owned(), broker)]),
             desk: Some(desk),
             settings: Settings {
+                hooks_origin: config.hooks_origin(&origin),
                 public_origin: origin,
                 log_origin,
                 checkpoint_file: Some(data.checkpoint()),

@@ -27,7 +27,7 @@ use super::options::{ListenerOptions, ProxyProtocol, Transport};
 use super::seats::Seat;
 use super::{Admission, House, proxy_protocol};
 use crate::peer::Peer;
-use crate::tls::{ALPN_H2, Tls};
+use crate::tls::{ALPN_H2, Host, Tls};
 
 /// What one HTTP/2 stream may send before the service has taken it, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
@@ -123,13 +123,9 @@ async fn open<F>(
     match &house.options.transport {
         Transport::PlainLoopbackOnly => Ok(Opened { stream: Stream::Plain(socket), peer, seat }),
         Transport::Tls(tls) => {
-            let stream = handshake(tls, socket).await?;
-            let client_certificate = stream
-                .get_ref()
-                .1
-                .peer_certificates()
-                .and_then(|chain| chain.first())
-                .map(|certificate| certificate.to_vec());
+            let (stream, host) = handshake(tls, socket).await?;
+            let shown = stream.get_ref().1.peer_certificates();
+            let client_certificate = shown.and_then(|chain| host.verified(chain));
             let peer = Peer { client_certificate, tls: true, ..peer };
             Ok(Opened { stream: Stream::Tls(Box::new(stream)), peer, seat })
         }
@@ -137,10 +133,10 @@ async fn open<F>(
 }
 
 /// Reads the client's first message, and only then decides by the host name in it what to offer.
-async fn handshake(tls: &Tls, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+async fn handshake(tls: &Tls, socket: TcpStream) -> io::Result<(TlsStream<TcpStream>, &Host)> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-    let config = tls.config_for(start.client_hello().server_name());
-    start.into_stream(config).await
+    let host = tls.host_for(start.client_hello().server_name());
+    Ok((start.into_stream(Arc::clone(&host.config)).await?, host))
 }
 
 /// What is spoken on a connection.
