@@ -14,6 +14,7 @@
 pub mod command;
 pub mod intake;
 pub mod ledger;
+pub mod local_halt;
 pub mod view;
 
 mod administer;
@@ -37,7 +38,7 @@ pub use administer::PaperDesk;
 pub use environment::Environment;
 pub use journal::{CommitFate, Fatal, Fate};
 pub use open::{OpenError, Parts, Settings};
-pub use reads::{Readiness, TilePath};
+pub use reads::{Readiness, TilePath, halt_view};
 pub use tasks::Tasks;
 
 use arc_swap::ArcSwap;
@@ -89,6 +90,7 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) directory: ArcSwap<Directory>,
     pub(crate) halts: ArcSwap<Vec<Halt>>,
+    pub(crate) local_halts: local_halt::LocalHalts,
     pub(crate) market: market::Market,
     pub(crate) brokers: market::Brokers,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,

@@ -451,7 +451,8 @@ pub(crate) fn limit_view(limit: &Limit) -> LimitView {
     }
 }
 
-pub(crate) fn halt_view(halt: &Halt) -> HaltView {
+/// A halt as it is shown; `local` while the database does not have it.
+pub fn halt_view(halt: &Halt, local: bool) -> HaltView {
     HaltView {
         id: halt.id,
         scope: halt.scope.to_string(),
@@ -459,5 +460,6 @@ pub(crate) fn halt_view(halt: &Halt) -> HaltView {
         reason: halt.reason.clone(),
         engaged_by: halt.engaged_by.clone(),
         engaged_at: halt.engaged_at,
+        local,
     }
 }

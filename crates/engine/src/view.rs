@@ -285,6 +285,8 @@ pub struct HaltView {
     pub engaged_by: String,
     /// When.
     pub engaged_at: Timestamp,
+    /// It is kept in the data directory, and becomes part of the record once the database answers.
+    pub local: bool,
 }
 
 /// A finding.

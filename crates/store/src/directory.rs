@@ -81,6 +81,9 @@ const HALTS: &str = "-- directory::halts\n\
 const INSERT_HALT: &str = "-- directory::insert_halt\n\
     INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, resumed_by, \
     resumed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL)";
+const INSERT_HALT_ONCE: &str = "-- directory::insert_halt_once\n\
+    INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, resumed_by, \
+    resumed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL) ON CONFLICT (id) DO NOTHING";
 const RESUME: &str = "-- directory::resume\n\
     UPDATE halts SET resumed_by = $2, resumed_at = $3 WHERE id = $1 AND resumed_at IS NULL";
 
@@ -107,6 +110,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PUT_LIMIT,
     HALTS,
     INSERT_HALT,
+    INSERT_HALT_ONCE,
     RESUME,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT_INSTRUMENT];
@@ -492,19 +496,24 @@ pub async fn halts_in(tx: &mut Tx<'_>) -> Result<Vec<Halt>, Error> {
 
 /// Engages a halt.
 pub async fn insert_halt(tx: &mut Tx<'_>, halt: &Halt) -> Result<(), Error> {
-    tx.execute_one(
-        INSERT_HALT,
-        &[
-            halt.id.into(),
-            halt.org_id.into(),
-            halt.scope.to_string().into(),
-            Value::Word(halt.mode.text()),
-            halt.reason.as_str().into(),
-            halt.engaged_by.as_str().into(),
-            halt.engaged_at.into(),
-        ],
-    )
-    .await
+    tx.execute_one(INSERT_HALT, &halt_values(halt)).await
+}
+
+/// Engages a halt unless there is or was one of its identifier; says whether it did.
+pub async fn insert_halt_once(tx: &mut Tx<'_>, halt: &Halt) -> Result<bool, Error> {
+    Ok(tx.execute(INSERT_HALT_ONCE, &halt_values(halt)).await? == 1)
+}
+
+fn halt_values(halt: &Halt) -> [Value; 7] {
+    [
+        halt.id.into(),
+        halt.org_id.into(),
+        halt.scope.to_string().into(),
+        Value::Word(halt.mode.text()),
+        halt.reason.as_str().into(),
+        halt.engaged_by.as_str().into(),
+        halt.engaged_at.into(),
+    ]
 }
 
 /// Ends a halt; `false` if it was not engaged.

@@ -206,6 +206,7 @@ impl Harness {
             settings: Settings {
                 public_origin: "https://localhost".to_owned(),
                 hooks_origin: None,
+                halt_file: None,
                 log_origin: "localhost/simulation".to_owned(),
                 checkpoint_file: Some(self.directory.join("checkpoint")),
                 node: "node-1".to_owned(),

@@ -54,6 +54,7 @@ impl Gateway {
                 public_origin: origin,
                 log_origin,
                 checkpoint_file: Some(data.checkpoint()),
+                halt_file: Some(data.halt()),
                 node,
             },
             operator_token,

@@ -58,6 +58,7 @@ const HALTS: Columns = &[
     ("MODE", "mode"),
     ("ENGAGED AT", "engaged_at"),
     ("BY", "engaged_by"),
+    ("LOCAL", "local"),
     ("REASON", "reason"),
 ];
 const SIGNALS: Columns = &[

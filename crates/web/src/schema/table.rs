@@ -215,6 +215,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("reason", Text, "Why."),
             must("engaged_by", Text, "Who or what engaged it."),
             must("engaged_at", Instant, "When."),
+            must("local", Flag, "The database does not have it yet."),
         ],
     },
     Schema {

@@ -218,6 +218,7 @@ fn limits_halts_findings_and_proofs() {
         reason: text(),
         engaged_by: text(),
         engaged_at: AT,
+        local: false,
     };
     assert_sent("Halt", &halt, &halt);
     let finding = FindingView {

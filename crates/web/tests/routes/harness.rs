@@ -105,6 +105,7 @@ impl House {
             settings: Settings {
                 public_origin: "https://gateway.test".to_owned(),
                 hooks_origin: None,
+                halt_file: None,
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),
