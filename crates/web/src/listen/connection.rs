@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper::service::Service;
@@ -22,9 +23,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::activity::{Activity, Verdict, Watch, Watched, WatchedStream};
+use super::activity::{Activity, Verdict, Watch, Watched};
 use super::options::{ListenerOptions, ProxyProtocol, Transport};
 use super::seats::Seat;
+use super::wire::Wire;
 use super::{Admission, House, proxy_protocol};
 use crate::peer::Peer;
 use crate::tls::{ALPN_H2, Host, Tls};
@@ -48,8 +50,7 @@ pub(super) async fn run<F, S, B>(
     F: Fn(Peer) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = Duration::from_millis(house.options.handshake_timeout_ms);
@@ -158,11 +159,10 @@ async fn serve<F, T, S, B>(
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let House { options, counters, .. } = house;
+    let House { options, counters, answer_unreadable, .. } = house;
     let activity = Arc::new(Activity::default());
     let mut watch = Watch::new(
         Arc::clone(&activity),
@@ -177,8 +177,13 @@ async fn serve<F, T, S, B>(
     let _ended_with_the_connection = EndStreams(streams.clone());
     let http = http(options, protocol, streams);
     let connection = http.serve_connection(
-        TokioIo::new(WatchedStream { stream, activity: Arc::clone(&activity) }),
-        Watched { service, activity, header_count_max: options.header_count_max },
+        TokioIo::new(Wire::new(stream, Arc::clone(&activity), answer_unreadable.clone())),
+        Watched {
+            service,
+            activity,
+            header_count_max: options.header_count_max,
+            answer_unreadable: answer_unreadable.clone(),
+        },
     );
     let mut connection = pin!(connection);
     let mut closing = Closing::No;
