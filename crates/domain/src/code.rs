@@ -68,6 +68,7 @@ macro_rules! codes {
 // A macro so that a code cannot exist without its text, its class and its meaning.
 codes! {
     RequestTooLarge = "request.too_large", TooLarge, "The body is larger than 64 KiB.";
+    RequestHeadTooLarge = "request.head_too_large", TooLarge, "The request has too many headers, or too large ones.";
     RequestTooSlow = "request.too_slow", TooSlow, "The request did not arrive in time.";
     RequestMalformed = "request.malformed", Malformed, "The request cannot be read.";
     RequestNotFound = "request.not_found", NotFound, "There is no such thing, or it is not for this caller.";

@@ -1,11 +1,12 @@
 //! Administer: what people command, carried out with its audit entry and visible at once.
 
 mod create;
+mod halt;
 
 use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::{Actor, ById, Command, CommandError, HaltEngage, LimitSet, PaperPrice};
+use crate::command::{Actor, ById, Command, CommandError, LimitSet, PaperPrice};
 use crate::journal::{Admission, NotWritten, SignalWork, Urgency};
-use crate::reads::{account_view, away, halt_view, limit_view, strategy_view, webhook_view};
+use crate::reads::{account_view, away, limit_view, strategy_view, webhook_view};
 use crate::view::{Page, SignalView};
 use crate::{Engine, Shared, judge};
 use serde::Serialize;
@@ -16,7 +17,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::check::Trace;
-use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::{Limit, LimitScope};
@@ -103,10 +103,7 @@ impl Engine {
             }
             Command::HaltEngage(halt) => self.engage(org, halt, actor).await,
             Command::HaltResume(ById { id }) => self.resume(org, &id, actor).await,
-            Command::HaltStatus => {
-                let own = |halt: &&Halt| halt.org_id.is_none_or(|of| of == org);
-                list(directory.halts.iter().filter(own), halt_view)
-            }
+            Command::HaltStatus => self.halts(org),
             Command::SignalList(paging) => to_value(&self.signal_page(org, &paging).await?),
             Command::SignalShow(ById { id }) => to_value(&self.signal(org, parse_id(&id)?).await?),
             Command::SignalReplay(ById { id }) => {
@@ -150,7 +147,7 @@ impl Engine {
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
                 write(tx).await?;
                 let mut book = Book::load(tx, &shared, &Scope::default()).await?;
-                effects.halts = Some(book.halts.clone());
+                effects.halts = Some(rows::halts_in(tx).await?);
                 book.enter(&shared, org, object, event, &payload);
                 book.write(tx, effects).await
             })
@@ -300,70 +297,6 @@ impl Engine {
             .iter()
             .find(|limit| limit.org_id == org && limit.scope == scope && limit.name == new.name);
         one(found.map(limit_view))
-    }
-
-    async fn engage(
-        &self,
-        org: Id<id::Org>,
-        new: HaltEngage,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let scope = match new.scope.as_deref() {
-            None => HaltScope::Org(org),
-            Some(text) => text.parse().map_err(|_| {
-                invalid(
-                    "scope",
-                    &"must be global, org:ID, account:ID, strategy:ID, webhook:ID, \
-                      instrument:SYMBOL or pair:ACCOUNT/SYMBOL",
-                )
-            })?,
-        };
-        let reason = new.reason.unwrap_or_else(|| "no reason was given".to_owned());
-        if reason.len() > 256 || reason.chars().any(char::is_control) {
-            return Err(invalid("reason", &"must be at most 256 printable characters"));
-        }
-        let now = self.now();
-        let halt = Halt {
-            id: self.parts.environment.id(now),
-            org_id: (scope != HaltScope::Global).then_some(org),
-            scope,
-            mode: new.mode.unwrap_or(HaltMode::Block),
-            reason,
-            engaged_by: actor.name().to_owned(),
-            engaged_at: now,
-        };
-        let payload = json!({
-            "mode": halt.mode, "reason": halt.reason, "scope": halt.scope.to_string(),
-        });
-        let row = halt.clone();
-        self.change(org, halt.id, "halt.engaged", actor, payload, async move |tx| {
-            // No `sending` commit can be between this lock and this commit (C11).
-            rows::lock_organizations(tx, &[org], Lock::Update).await?;
-            rows::insert_halt(tx, &row).await
-        })
-        .await?;
-        to_value(&halt_view(&halt))
-    }
-
-    async fn resume(
-        &self,
-        org: Id<id::Org>,
-        text: &str,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let id: Id<id::Halt> = parse_id(text)?;
-        let directory = self.parts.directory.load_full();
-        let halt = directory
-            .halts
-            .iter()
-            .find(|halt| halt.id == id && halt.org_id.is_none_or(|of| of == org))
-            .ok_or(CommandError::NotFound)?;
-        let (by, now) = (actor.name().to_owned(), self.now());
-        self.change(org, id, "halt.resumed", actor, json!({}), async move |tx| {
-            rows::resume(tx, id, &by, now).await.map(|_| ())
-        })
-        .await?;
-        to_value(&halt_view(halt))
     }
 
     /// Judges a stored signal by today's rules; nothing is written.

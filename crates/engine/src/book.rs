@@ -43,6 +43,7 @@ struct AccountState {
 #[derive(Clone)]
 pub(crate) struct Book {
     pub(crate) now: Timestamp,
+    /// What is engaged, in the database and beside it.
     pub(crate) halts: Vec<Halt>,
     pub(crate) limits: BTreeMap<Id<id::Org>, LimitBook>,
     accounts: BTreeMap<Id<id::Account>, AccountState>,
@@ -134,9 +135,11 @@ impl Book {
             exposures::of_pairs(tx, &pairs).await?.into_iter().collect();
         let live_pairs = scope.live_pairs(&exposures);
         let live = orders::live_on_pairs(tx, &live_pairs).await?;
+        let mut halts = rows::halts_in(tx).await?;
+        halts.extend(shared.local_halts.in_force().iter().cloned());
         Ok(Self {
             now,
-            halts: rows::halts_in(tx).await?,
+            halts,
             limits,
             accounts: ids
                 .into_iter()

@@ -99,6 +99,10 @@ pub struct WebhookCreate {
     /// `tradingview` adds TradingView's addresses.
     #[serde(default)]
     pub preset: Option<String>,
+    /// The name that the sender's TLS client certificate must show: an e-mail address, a host name,
+    /// `cn:NAME`, or `tradingview`; none is asked for if absent.
+    #[serde(default)]
+    pub client_certificate: Option<String>,
     /// Signals are judged, never traded.
     #[serde(default)]
     pub dry_run: bool,

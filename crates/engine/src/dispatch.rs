@@ -412,7 +412,9 @@ impl Dispatcher {
             webhook: crate::book::webhook_of(&self.shared, &order),
             symbol: &order.symbol,
         };
-        if halt::stopping(halts, order.purpose, &subject).is_some() {
+        let local = self.shared.local_halts.in_force();
+        let stopping = |halts: &[Halt]| halt::stopping(halts, order.purpose, &subject).is_some();
+        if stopping(halts) || stopping(&local) {
             self.learned.push((order.id, Learned::NotSentHalted));
             return;
         }

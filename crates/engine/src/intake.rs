@@ -2,6 +2,7 @@
 //! nothing was learned. What needs the database is left to the journal.
 
 use crate::Engine;
+use crate::client_certificate;
 use crate::directory::{Budget, Door};
 use crate::journal::{Admission, SignalWork};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -47,7 +48,7 @@ pub struct RawSignal {
     pub header_secret: Option<Presented>,
     /// The signature headers.
     pub signature: Option<SignatureHeaders>,
-    /// The TLS client certificate, DER.
+    /// The sender's TLS client certificate, DER, if it showed one that verified.
     pub client_certificate: Option<Vec<u8>>,
     /// The sender's address.
     pub address: IpAddr,
@@ -233,7 +234,6 @@ impl Engine {
         for name in ["size", "token", "secret"] {
             trace.pass(name);
         }
-        trace.skip("client_certificate", "not asked for on this webhook");
         let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
         let admitted = admit(&door, &raw, body.signal, received_at, &mut trace);
         trace.took(micros_between(received_at, self.now()));
@@ -363,8 +363,9 @@ fn conceal_presented(body: &mut Body, raw: &RawSignal) {
     }
 }
 
-/// Address, flood cap, readability, budget, freshness: in this order (C1). A time of sending that
-/// lies too far in the future is taken out of the signal, and answered beside it (S13).
+/// Client certificate, address, flood cap, readability, budget, freshness: in this order (C1). A
+/// time of sending that lies too far in the future is taken out of the signal, and answered beside
+/// it (S13).
 fn admit(
     door: &Door,
     raw: &RawSignal,
@@ -372,6 +373,11 @@ fn admit(
     now: Timestamp,
     trace: &mut Trace,
 ) -> Result<(Signal, Option<Timestamp>), NotAdmitted> {
+    client_certificate::judge(
+        door.webhook.client_certificate.as_ref(),
+        raw.client_certificate.as_deref(),
+        trace,
+    )?;
     let address = raw.address.to_canonical();
     if !door.admits(address) {
         let refusal = Refusal {

@@ -14,11 +14,13 @@
 pub mod command;
 pub mod intake;
 pub mod ledger;
+pub mod local_halt;
 pub mod view;
 
 mod administer;
 mod attempt;
 mod book;
+mod client_certificate;
 mod denials;
 mod directory;
 mod dispatch;
@@ -37,7 +39,7 @@ pub use administer::PaperDesk;
 pub use environment::Environment;
 pub use journal::{CommitFate, Fatal, Fate};
 pub use open::{OpenError, Parts, Settings};
-pub use reads::{Readiness, TilePath};
+pub use reads::{Readiness, TilePath, halt_view};
 pub use tasks::Tasks;
 
 use arc_swap::ArcSwap;
@@ -89,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) directory: ArcSwap<Directory>,
     pub(crate) halts: ArcSwap<Vec<Halt>>,
+    pub(crate) local_halts: local_halt::LocalHalts,
     pub(crate) market: market::Market,
     pub(crate) brokers: market::Brokers,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,

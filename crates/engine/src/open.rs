@@ -5,6 +5,7 @@ use crate::environment::Environment;
 use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
+use crate::local_halt::{LocalHaltFile, LocalHalts};
 use crate::market::{Brokers, Market};
 use crate::notice::{NOTICES_MAX, notices};
 use crate::tasks::Tasks;
@@ -48,10 +49,15 @@ pub struct Parts {
 pub struct Settings {
     /// The address under which the gateway is reached, without a slash at the end.
     pub public_origin: String,
+    /// The address under which senders are asked for a TLS client certificate, and where one that
+    /// does not verify counts as none; `None` where nobody is asked. Without a slash at the end.
+    pub hooks_origin: Option<String>,
     /// The audit log's name in its checkpoints.
     pub log_origin: String,
     /// Where a copy of the newest checkpoint is kept, outside the database.
     pub checkpoint_file: Option<PathBuf>,
+    /// Where halts are kept that the database did not take.
+    pub halt_file: Option<PathBuf>,
     /// This node's name, the same after every restart.
     pub node: String,
 }
@@ -84,6 +90,8 @@ impl Engine {
     /// The same, with somebody who decides about every commit: for simulations.
     pub async fn create_with_fate(parts: Parts, fate: Fate) -> Result<(Self, Tasks), OpenError> {
         let environment = Environment::new(parts.clock, parts.randomness);
+        let halt_file = parts.settings.halt_file.clone().map(LocalHaltFile::at);
+        let local_halts = LocalHalts::open(halt_file, &environment);
         let ledger_key = {
             let mut writer = Writer::open(&parts.location).await?;
             migrate::migrate(&mut writer).await?;
@@ -105,6 +113,7 @@ impl Engine {
             store,
             journal,
             halts: ArcSwap::from_pointee(directory.halts.clone()),
+            local_halts,
             directory: ArcSwap::from_pointee(directory),
             market: Market::default(),
             brokers: cleaned(parts.brokers),

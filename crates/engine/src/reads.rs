@@ -398,15 +398,22 @@ pub(crate) fn webhook_view(shared: &Shared, door: &Door) -> WebhookView {
         (webhook.forms.body, "body"),
         (webhook.forms.signature, "signature"),
     ];
+    let settings = &shared.settings;
+    // Where no certificate is asked for, none is shown.
+    let origin = match (&webhook.client_certificate, &settings.hooks_origin) {
+        (Some(_), Some(hooks_origin)) => hooks_origin,
+        _ => &settings.public_origin,
+    };
     WebhookView {
         id: webhook.id,
         name: webhook.name.clone(),
-        url: format!("{}/api/v1/webhooks/{}", shared.settings.public_origin, webhook.token),
+        url: format!("{origin}/api/v1/webhooks/{}", webhook.token),
         token: webhook.token.clone(),
         secret: None,
         signing_secret: None,
         forms: forms.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect(),
         allow: webhook.allow.clone(),
+        client_certificate: webhook.client_certificate.as_ref().map(ToString::to_string),
         dry_run: webhook.dry_run,
         rate_per_s: webhook.rate_per_s,
         max_age_s: webhook.max_age_s,
@@ -444,7 +451,8 @@ pub(crate) fn limit_view(limit: &Limit) -> LimitView {
     }
 }
 
-pub(crate) fn halt_view(halt: &Halt) -> HaltView {
+/// A halt as it is shown; `local` while the database does not have it.
+pub fn halt_view(halt: &Halt, local: bool) -> HaltView {
     HaltView {
         id: halt.id,
         scope: halt.scope.to_string(),
@@ -452,5 +460,6 @@ pub(crate) fn halt_view(halt: &Halt) -> HaltView {
         reason: halt.reason.clone(),
         engaged_by: halt.engaged_by.clone(),
         engaged_at: halt.engaged_at,
+        local,
     }
 }

@@ -4,7 +4,7 @@ use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
-use crate::{Shared, denials, ledger, market};
+use crate::{Shared, denials, ledger, local_halt, market};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ const LEASE: &str = "leader";
 const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
+const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
+const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
 
@@ -112,6 +114,12 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
     tasks.spawn(every(Arc::clone(shared), DENIALS_EVERY, async |shared| {
         denials::record(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), LOCAL_HALTS_EVERY, async |shared| {
+        shared.local_halts.look(&shared.environment);
+    }));
+    tasks.spawn(every(Arc::clone(shared), JOURNAL_LOCAL_HALTS_EVERY, async |shared| {
+        local_halt::journal(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
     tokio::select! {

@@ -207,6 +207,9 @@ pub struct WebhookView {
     pub forms: Vec<&'static str>,
     /// Addresses it takes; empty means any.
     pub allow: Vec<String>,
+    /// The name that the sender's TLS client certificate must show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     /// Signals are judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second.
@@ -282,6 +285,8 @@ pub struct HaltView {
     pub engaged_by: String,
     /// When.
     pub engaged_at: Timestamp,
+    /// It is kept in the data directory, and becomes part of the record once the database answers.
+    pub local: bool,
 }
 
 /// A finding.

@@ -46,6 +46,7 @@ CREATE TABLE webhooks (
     signing_secret {bytes},
     forms {text} NOT NULL,
     allow {text} NOT NULL,
+    client_certificate {text},
     dry_run {int} NOT NULL,
     rate_per_s {int} NOT NULL,
     max_age_s {int} NOT NULL,

@@ -212,6 +212,8 @@ impl Harness {
             desk: Some(desk),
             settings: Settings {
                 public_origin: "https://localhost".to_owned(),
+                hooks_origin: None,
+                halt_file: None,
                 log_origin: "localhost/simulation".to_owned(),
                 checkpoint_file: Some(self.directory.join("checkpoint")),
                 node: "node-1".to_owned(),
@@ -410,6 +412,7 @@ impl Harness {
             name: name.to_owned(),
             allow: Vec::new(),
             preset: None,
+            client_certificate: None,
             dry_run: false,
             rate_per_s: Some(rate_per_s),
             max_age_s: None,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use hyper::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Response, StatusCode, Version, header::HeaderValue};
 use serde::Serialize;
@@ -23,6 +24,7 @@ const UNAVAILABLE_RETRY_S: u64 = 5;
 pub(crate) const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::RequestMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Code::RequestHeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         _ => status_of_class(code.class()),
     }
 }
@@ -152,11 +154,16 @@ impl Problem {
         self.written(request_id, |bytes| AnswerBody::signal(bytes, delivery))
     }
 
-    fn written(
+    /// The answer to what is no request yet.
+    pub(crate) fn answer_whole(self, request_id: Id<id::Request>) -> Response<Bytes> {
+        self.written(request_id, Bytes::from)
+    }
+
+    fn written<B>(
         mut self,
         request_id: Id<id::Request>,
-        body: impl FnOnce(Vec<u8>) -> AnswerBody,
-    ) -> Response<AnswerBody> {
+        body: impl FnOnce(Vec<u8>) -> B,
+    ) -> Response<B> {
         let status = status_of(self.code);
         if status.is_server_error() {
             // What went wrong inside is for the log.

@@ -26,6 +26,7 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::Engine;
 
 pub use crate::body::AnswerBody;
+use crate::listen::UnreadableHead;
 use crate::metrics::Counters;
 pub use crate::metrics::NamedListener;
 use crate::peer::{Peer, TrustedProxies};
@@ -138,9 +139,8 @@ impl Site {
         Error = Infallible,
         Future: Send + 'static,
     > + Send
-    + 'static {
-        let site = self.clone();
-        let peer = Arc::new(peer);
+    + use<> {
+        let (site, peer) = (self.clone(), Arc::new(peer));
         service_fn(move |request| {
             let (site, peer) = (site.clone(), Arc::clone(&peer));
             async move { Ok(site.answer(exposure, peer, request).await) }
@@ -180,6 +180,23 @@ impl Site {
             None => "-",
         };
         exchange.log(&method, route, status, started, is_signal);
+        response
+    }
+
+    /// Answers what cannot be read as a request: give it to
+    /// [`Listener::answering_unreadable`](crate::listen::Listener::answering_unreadable).
+    pub fn unreadable(&self, head: UnreadableHead) -> Response<Bytes> {
+        let request_id = self.engine().request_id();
+        let code = match head {
+            UnreadableHead::Malformed => Code::RequestMalformed,
+            UnreadableHead::TooLarge => Code::RequestHeadTooLarge,
+        };
+        let mut response = Problem::of(code).answer_whole(request_id);
+        self.dress(response.headers_mut(), request_id);
+        self.counters().request(response.status());
+        tracing::info!(
+            %request_id, method = "-", route = "-", status = response.status().as_u16(), "answered"
+        );
         response
     }
 

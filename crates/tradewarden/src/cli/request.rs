@@ -58,6 +58,7 @@ const HALTS: Columns = &[
     ("MODE", "mode"),
     ("ENGAGED AT", "engaged_at"),
     ("BY", "engaged_by"),
+    ("LOCAL", "local"),
     ("REASON", "reason"),
 ];
 const SIGNALS: Columns = &[
@@ -150,6 +151,7 @@ fn webhook_create(create: WebhookCreate) -> Result<command::WebhookCreate, Failu
         name: create.name,
         allow: create.allow,
         preset: create.preset,
+        client_certificate: create.client_certificate,
         dry_run: create.dry_run,
         rate_per_s: create.rate_per_s,
         max_age_s: create.max_age_s,

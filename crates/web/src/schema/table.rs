@@ -163,6 +163,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("signing_secret", Text, "The Standard Webhooks signing secret."),
             must("forms", Texts, "The forms of credential it takes."),
             must("allow", Texts, "Addresses it takes; empty means any."),
+            may("client_certificate", Text, "The name that the sender's certificate must show."),
             must("dry_run", Flag, "Signals are judged, never traded."),
             must("rate_per_s", Count, "Risk-increasing signals a second."),
             must("max_age_s", Count, "Age in seconds up to which an entry is fresh."),
@@ -214,6 +215,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("reason", Text, "Why."),
             must("engaged_by", Text, "Who or what engaged it."),
             must("engaged_at", Instant, "When."),
+            must("local", Flag, "The database does not have it yet."),
         ],
     },
     Schema {
@@ -272,6 +274,12 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("name", Text, "What people call it, 1 to 64 characters."),
             may("allow", Texts, "Addresses in CIDR form; none means any."),
             may("preset", OneOf(|| vec!["tradingview"]), "Adds TradingView's addresses."),
+            may(
+                "client_certificate",
+                Text,
+                "The name that the sender's TLS client certificate must show: an e-mail address, \
+                 a host name, `cn:NAME`, or `tradingview`; none is asked for if absent.",
+            ),
             may("dry_run", Flag, "Signals are judged, never traded."),
             may(
                 "rate_per_s",

@@ -177,14 +177,15 @@ fn webhooks_and_strategies() {
         token: text(),
         url: text(),
         signing_secret: secret.clone(),
-        secret,
         forms: vec!["query"],
         allow: Vec::new(),
+        client_certificate: secret.clone(),
         dry_run: false,
         rate_per_s: 10,
         max_age_s: 90,
         state: text(),
         created_at: AT,
+        secret,
     };
     assert_sent("Webhook", &webhook(Some(text())), &webhook(None));
     let strategy = StrategyView {
@@ -217,6 +218,7 @@ fn limits_halts_findings_and_proofs() {
         reason: text(),
         engaged_by: text(),
         engaged_at: AT,
+        local: false,
     };
     assert_sent("Halt", &halt, &halt);
     let finding = FindingView {
@@ -258,7 +260,7 @@ fn what_is_taken() {
         "WebhookCreate",
         &json!({
             "name": "a", "allow": [], "preset": "tradingview", "dry_run": true, "rate_per_s": 1,
-            "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
+            "client_certificate": "tradingview", "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
         }),
     );
     assert_taken::<StrategyCreate>(

@@ -104,6 +104,8 @@ impl House {
             desk: None,
             settings: Settings {
                 public_origin: "https://gateway.test".to_owned(),
+                hooks_origin: None,
+                halt_file: None,
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),
