@@ -134,6 +134,7 @@ codes! {
     DispatchNotPlaced = "dispatch.not_placed", Order, "The broker proved that it never had the order.";
     DispatchHalted = "dispatch.halted", Order, "A halt stopped the order before it was sent.";
     BrokerRejected = "broker.rejected", Order, "The broker rejected the order.";
+    PositionFlat = "position.flat", Refused, "There is no position that this could reduce.";
     OrderNotOpen = "order.not_open", Conflict, "The order has ended already.";
     OrderSuperseded = "order.superseded", Order, "An exit removed the unsent entry.";
     OrderCanceled = "order.canceled", Order, "The order was canceled on request.";

@@ -98,12 +98,15 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         account: order.account_id,
         strategy: order.strategy_id,
         webhook: webhook_of(shared, &order),
+        key: order.key_id,
         symbol: &order.symbol,
     };
     if halt::stopping(&book.halts, order.purpose, &subject).is_some() {
         return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
     }
     match order.purpose {
+        // Only a strategy's reversal waits for flat; a caller's own order stands for itself.
+        Purpose::Entry if order.signal_id.is_none() => {}
         Purpose::Entry => match ground(&book.exposure(&place_of(&order)), order.side) {
             Ground::Free => {}
             Ground::Clearing => return Attempt::Hold,

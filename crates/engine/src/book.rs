@@ -216,6 +216,16 @@ impl Book {
             .fold(Exposure::default(), |sum, (_, exposure)| sum.and(exposure))
     }
 
+    /// The strategies that have an exposure on a pair; [`NO_STRATEGY`] stands for none.
+    pub(crate) fn holders(
+        &self,
+        account: Id<id::Account>,
+        symbol: &Symbol,
+    ) -> Vec<Id<id::Strategy>> {
+        let of_pair = |place: &&Place| place.account_id == account && place.symbol == *symbol;
+        self.exposures.keys().filter(of_pair).map(|place| place.strategy_id).collect()
+    }
+
     /// Changes an exposure.
     pub(crate) fn change_exposure(&mut self, place: &Place, change: impl FnOnce(&mut Exposure)) {
         let mut exposure = self.exposure(place);

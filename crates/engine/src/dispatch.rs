@@ -411,6 +411,7 @@ impl Dispatcher {
             account: order.account_id,
             strategy: order.strategy_id,
             webhook: crate::book::webhook_of(&self.shared, &order),
+            key: order.key_id,
             symbol: &order.symbol,
         };
         if halt::stopping(halts, order.purpose, &subject).is_some() {

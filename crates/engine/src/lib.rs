@@ -29,7 +29,9 @@ mod environment;
 mod journal;
 mod judge;
 mod market;
+pub mod once;
 mod open;
+mod orders;
 mod reads;
 mod reconcile;
 mod tasks;
@@ -97,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) undelivered: Arc<intake::Undelivered>,
     pub(crate) denials: denials::Denials,
+    pub(crate) in_flight: once::InFlight,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
     notices: mpsc::UnboundedSender<Notice>,

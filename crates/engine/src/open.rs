@@ -116,6 +116,7 @@ impl Engine {
             counters: Counters::default(),
             undelivered: Arc::new(Undelivered::default()),
             denials: denials::Denials::default(),
+            in_flight: crate::once::InFlight::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
             notices,

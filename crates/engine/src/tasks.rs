@@ -3,7 +3,7 @@
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Notice, Urgency};
 use crate::reconcile::Reconciler;
-use crate::{Shared, denials, ledger, market};
+use crate::{Shared, denials, ledger, market, once, orders};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ const LEASE: &str = "leader";
 const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
+const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
 
@@ -113,6 +114,11 @@ async fn run_beside(
         denials::record(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
+    tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {
+        if shared.is_leader() {
+            orders::expire(shared).await;
+        }
+    }));
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
         () = shutdown => {}
@@ -214,6 +220,7 @@ pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Erro
 }
 
 async fn purge(shared: &Arc<Shared>) {
+    once::purge(shared).await;
     let horizon = shared.environment.now().minus(KEYS_KEPT);
     let purged = shared
         .journal

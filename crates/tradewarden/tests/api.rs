@@ -16,5 +16,8 @@ mod internal;
 #[path = "api/operator.rs"]
 mod operator;
 #[cfg(test)]
+#[path = "api/orders.rs"]
+mod orders;
+#[cfg(test)]
 #[path = "api/pages.rs"]
 mod pages;

@@ -57,6 +57,8 @@ pub(crate) struct Problem {
 pub(crate) struct Particulars {
     /// The stored signal.
     pub(crate) signal_id: Option<Id<id::Signal>>,
+    /// The order that was refused and stored, or the first of two that are alike.
+    pub(crate) order_id: Option<Id<id::Order>>,
     /// The field or parameter that is wrong.
     pub(crate) field: Option<Cow<'static, str>>,
     /// What was asked for.
@@ -87,6 +89,8 @@ struct Document<'a> {
     request_id: Id<id::Request>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal_id: Option<Id<id::Signal>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Id<id::Order>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,6 +182,7 @@ impl Problem {
             code: self.code,
             request_id,
             signal_id: particulars.and_then(|more| more.signal_id),
+            order_id: particulars.and_then(|more| more.order_id),
             field: particulars.and_then(|more| more.field.as_deref()),
             input: particulars.and_then(|more| more.input.as_deref()),
             limit: particulars.and_then(|more| more.limit.as_deref()),
@@ -221,6 +226,14 @@ impl From<CommandError> for Problem {
             CommandError::Invalid { field, detail } => Self::field(field, detail),
             CommandError::NotFound => Self::of(Code::RequestNotFound),
             CommandError::Refused { code, detail } => Self::because(code, Cow::Owned(detail)),
+            CommandError::Order(no) => {
+                Self::because(no.code, Cow::Owned(no.detail)).with(Particulars {
+                    order_id: no.order_id,
+                    input: no.input,
+                    limit: no.limit,
+                    ..Particulars::default()
+                })
+            }
             CommandError::Unavailable { detail } => {
                 tracing::error!(%detail, "a command could not be carried out");
                 Self::of(Code::NotDurable)
@@ -257,6 +270,7 @@ mod tests {
     fn everything() -> Particulars {
         Particulars {
             signal_id: Some(Id::from_bytes([1; 16])),
+            order_id: Some(Id::from_bytes([2; 16])),
             field: Some("quantity".into()),
             input: Some("9".to_owned()),
             limit: Some("5".to_owned()),

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use tradewarden_domain::code::{Class, Code};
 use tradewarden_domain::permission::Permission;
-use tradewarden_engine::command::Command;
+use tradewarden_engine::command::{Command, PositionClose};
 
 use crate::api::Input;
 use crate::page::{self, Page};
@@ -135,6 +135,17 @@ impl Route {
         rest.split('}').next().map(|name| name.trim_start_matches('*'))
     }
 
+    /// Whether a request without an idempotency key is refused (C10).
+    pub(crate) fn wants_once_key(&self) -> bool {
+        let trades = [
+            "/api/v1/orders",
+            "/api/v1/orders/cancel-all",
+            "/api/v1/positions/{account}/{symbol}/close",
+            "/api/v1/halts",
+        ];
+        self.method == Method::POST && trades.contains(&self.path)
+    }
+
     /// Whether the listener that `exposure` names has this route.
     pub(crate) fn is_on(&self, exposure: crate::service::Exposure) -> bool {
         self.access != Access::InternalOnly || exposure == crate::service::Exposure::Internal
@@ -155,6 +166,10 @@ impl Route {
             (Takes::Signal, Code::RequestMalformed) => true,
             (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
             (Takes::Signal, _) => !matches!(code.class(), Class::Skip | Class::Order),
+            (_, Code::IdempotencyKeyMissing) => self.wants_once_key(),
+            (_, Code::IdempotencyKeyReused | Code::IdempotencyInFlight) => {
+                self.method != Method::GET && matches!(self.handler, Handler::Command(_))
+            }
             (_, Code::Unauthenticated) => matches!(self.access, Access::Caller | Access::Any(_)),
             (_, Code::AuthPermission | Code::AuthFactorRequired) => {
                 matches!(self.access, Access::Any(_))
@@ -175,6 +190,7 @@ impl Route {
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
+const DELETE: Method = Method::DELETE;
 
 use Access::{Any, Credential, InternalOnly, Public};
 use Handler::{Checkpoint, Signal, Tile};
@@ -259,6 +275,33 @@ pub const ROUTES: &[Route] = &[
         handler: command(|input| input.paging().map(Command::OrderList)),
     },
     Route {
+        method: POST,
+        path: "/api/v1/orders",
+        access: Any(&[P::OrdersCreate]),
+        summary: "Places an order. It is durable when this answers.",
+        takes: Takes::Body("OrderCreate"),
+        gives: Gives::created("Order"),
+        handler: command(|input| input.body().map(Command::OrderCreate)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/orders/cancel-all",
+        access: Any(&[P::OrdersCancel]),
+        summary: "Cancels every open order that is meant; without a body, all but those that only reduce.",
+        takes: Takes::OptionalBody("CancelAll"),
+        gives: Gives::one("Canceled"),
+        handler: command(|input| input.body().map(Command::OrderCancelAll)),
+    },
+    Route {
+        method: DELETE,
+        path: "/api/v1/orders/{id}",
+        access: Any(&[P::OrdersCancel]),
+        summary: "Cancels an order.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Order"),
+        handler: command(|input| Ok(Command::OrderCancel(input.id()))),
+    },
+    Route {
         method: GET,
         path: "/api/v1/orders/{id}",
         access: Any(&[P::OrdersRead]),
@@ -275,6 +318,29 @@ pub const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::page_of("Position"),
         handler: command(|_| Ok(Command::PositionList)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/positions/{account}/{symbol}/close",
+        access: Any(&[P::PositionsClose]),
+        summary: "Closes what is held of an instrument on an account.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Closing"),
+        handler: command(|input| {
+            Ok(Command::PositionClose(PositionClose {
+                account: input.named(0),
+                symbol: input.named(1),
+            }))
+        }),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/accounts/{id}/balances",
+        access: Any(&[P::BalancesRead]),
+        summary: "Shows an account's cash and equity.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Balances"),
+        handler: command(|input| Ok(Command::AccountBalances(input.id()))),
     },
     Route {
         method: GET,

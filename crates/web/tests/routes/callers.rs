@@ -78,7 +78,7 @@ async fn what_no_route_takes_is_a_problem_too() {
         assert_dressed(&answer, hsts);
     }
     for (method, path, allow) in [
-        (Method::DELETE, "/api/v1/orders", "GET,HEAD"),
+        (Method::DELETE, "/api/v1/orders", "GET,HEAD,POST"),
         (Method::PUT, "/api/v1/webhooks/x", "GET,HEAD,POST"),
         (Method::TRACE, "/livez", "GET,HEAD"),
         (Method::OPTIONS, "/api/v1/limits", "GET,HEAD,PUT"),
