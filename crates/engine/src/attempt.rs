@@ -289,6 +289,7 @@ pub(crate) async fn learn(
         book.put_order(order.clone());
     }
     orders::insert_fills(tx, &rows_of_fills).await?;
+    effects.fills.extend(rows_of_fills);
     book.write(tx, effects).await?;
     if let Some((account, cursor)) = cursor {
         rows::set_fills_cursor(tx, *account, cursor).await?;

@@ -34,6 +34,7 @@ mod open;
 mod orders;
 mod reads;
 mod reconcile;
+pub mod stream;
 mod tasks;
 
 pub use administer::PaperDesk;
@@ -100,6 +101,7 @@ pub(crate) struct Shared {
     pub(crate) undelivered: Arc<intake::Undelivered>,
     pub(crate) denials: denials::Denials,
     pub(crate) in_flight: once::InFlight,
+    pub(crate) broadcast: stream::Broadcast,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
     notices: mpsc::UnboundedSender<Notice>,
@@ -114,6 +116,7 @@ impl Shared {
     /// Tells the dispatcher what a commit changed.
     pub(crate) fn after_commit(&self, effects: book::Effects) {
         self.counters.entries(effects.entries);
+        self.broadcast.tell(&effects, &self.halts.load());
         if let Some(halts) = effects.halts {
             self.halts.store(Arc::new(halts));
         }

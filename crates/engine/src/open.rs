@@ -117,6 +117,7 @@ impl Engine {
             undelivered: Arc::new(Undelivered::default()),
             denials: denials::Denials::default(),
             in_flight: crate::once::InFlight::default(),
+            broadcast: crate::stream::Broadcast::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
             notices,

@@ -24,6 +24,7 @@ use tradewarden_seal::merkle::{TileAddress, parse_tile_path};
 use tradewarden_seal::{Digest, base64_encode};
 use tradewarden_store::audit::{self, Placed};
 use tradewarden_store::exposures::{self, NO_STRATEGY};
+use tradewarden_store::findings::Finding;
 use tradewarden_store::signals::StoredSignal;
 use tradewarden_store::{Error, findings, orders, signals};
 
@@ -216,15 +217,7 @@ impl Engine {
         let (before, count) = window(paging)?;
         let rows = findings::page(&self.parts.store, org, before, count.saturating_add(1)).await;
         let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
-        let items = rows.into_iter().map(|row| FindingView {
-            id: row.id,
-            at: row.at,
-            code: row.code,
-            severity: row.severity,
-            subject: row.subject,
-            detail: row.detail,
-        });
-        Ok(Page { items: items.collect(), next })
+        Ok(Page { items: rows.into_iter().map(finding_view).collect(), next })
     }
 
     /// Proves the entry with this identifier, or the one that made the thing with it: an order is
@@ -451,6 +444,17 @@ pub(crate) fn limit_view(limit: &Limit) -> LimitView {
         value: Quantity::from_units(limit.value),
         version: limit.version,
         updated_at: limit.updated_at,
+    }
+}
+
+pub(crate) fn finding_view(finding: Finding) -> FindingView {
+    FindingView {
+        id: finding.id,
+        at: finding.at,
+        code: finding.code,
+        severity: finding.severity,
+        subject: finding.subject,
+        detail: finding.detail,
     }
 }
 

@@ -8,6 +8,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side, TimeInForce};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::orders::Fill;
 
 /// A list, and where the next page begins.
 #[derive(Debug, Serialize)]
@@ -173,6 +174,45 @@ pub struct CanceledView {
     pub canceled: Vec<Id<id::Order>>,
     /// Orders that only reduce, and keep working.
     pub kept: Vec<Id<id::Order>>,
+}
+
+/// A fill.
+#[derive(Debug, Serialize)]
+pub struct FillView {
+    /// Its identifier.
+    pub id: Id<id::Fill>,
+    /// The order that filled.
+    pub order_id: Id<id::Order>,
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// What was traded.
+    pub symbol: Symbol,
+    /// Which way.
+    pub side: Side,
+    /// How much.
+    pub quantity: Quantity,
+    /// At which price.
+    pub price: Price,
+    /// For which fee, in the account's currency.
+    pub fee: Money,
+    /// When, by the broker's clock.
+    pub at: Timestamp,
+}
+
+impl From<Fill> for FillView {
+    fn from(fill: Fill) -> Self {
+        Self {
+            id: fill.id,
+            order_id: fill.order_id,
+            account_id: fill.account_id,
+            symbol: fill.symbol,
+            side: fill.side,
+            quantity: fill.quantity,
+            price: fill.price,
+            fee: fill.fee,
+            at: fill.at,
+        }
+    }
 }
 
 /// What an account holds of an instrument, all strategies together.

@@ -21,3 +21,6 @@ mod orders;
 #[cfg(test)]
 #[path = "api/pages.rs"]
 mod pages;
+#[cfg(test)]
+#[path = "api/stream.rs"]
+mod stream;

@@ -22,7 +22,10 @@ use crate::listen::read_body;
 use crate::problem::Problem;
 use crate::query::{Query, Value};
 use crate::route::{Access, Handler, Route, Takes};
-use crate::service::{APPLICATION_JSON, BODY_BYTES_MAX, Exchange, OCTET_STREAM, TEXT_PLAIN};
+use crate::service::{
+    APPLICATION_JSON, BODY_BYTES_MAX, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN,
+};
+use crate::stream::EventBody;
 
 /// The largest page.
 pub(crate) const PAGE_MAX: u32 = 200;
@@ -84,6 +87,16 @@ async fn carried_out(
         }
         Handler::Checkpoint => Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?)),
         Handler::Tile => tile(engine, head.uri.path(), actor.as_ref()).await,
+        Handler::Stream => {
+            let actor = actor.ok_or_else(Problem::unauthenticated)?;
+            query_of(route.takes, head.uri.query())?;
+            let listener = engine.listen(&actor).ok_or_else(Problem::unauthenticated)?;
+            let body = axum::body::Body::new(EventBody::new(listener));
+            let mut response = Response::new(AnswerBody::routed(body));
+            let content_type = HeaderValue::from_static(EVENT_STREAM);
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+            Ok(response)
+        }
         Handler::Command(make) => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
             let query = query_of(route.takes, head.uri.query())?;

@@ -85,6 +85,8 @@ pub(crate) enum Handler {
     Checkpoint,
     /// A tile of the audit log, or the entries behind one.
     Tile,
+    /// What happens, as it happens.
+    Stream,
 }
 
 impl std::fmt::Debug for Handler {
@@ -95,6 +97,7 @@ impl std::fmt::Debug for Handler {
             Self::Page(_) => "Page",
             Self::Checkpoint => "Checkpoint",
             Self::Tile => "Tile",
+            Self::Stream => "Stream",
         })
     }
 }
@@ -458,6 +461,15 @@ pub const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::one("Proof"),
         handler: command(|input| Ok(Command::AuditProve(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/stream",
+        access: Any(&[P::OrdersRead, P::PositionsRead, P::AuditRead]),
+        summary: "Tells orders, fills, halts and findings as they happen (server-sent events).",
+        takes: Takes::Nothing,
+        gives: Gives::other(crate::service::EVENT_STREAM),
+        handler: Handler::Stream,
     },
     Route {
         method: GET,

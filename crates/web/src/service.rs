@@ -35,6 +35,7 @@ use crate::{api, hook, openapi};
 
 pub(crate) const APPLICATION_JSON: &str = "application/json; charset=utf-8";
 pub(crate) const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
 /// The largest body of any request.

@@ -105,7 +105,8 @@ async fn the_operator_with_unknown_and_ill_formed_ids() {
         "%F0%9F%92%A9",
     ];
     for operation in operations(&mut client).await {
-        if operation.is_intake() || operation.path.starts_with("/audit/") {
+        let endless = operation.path.ends_with("/stream");
+        if operation.is_intake() || endless || operation.path.starts_with("/audit/") {
             continue;
         }
         if operation.path.contains('{') {

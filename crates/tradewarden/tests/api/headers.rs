@@ -42,6 +42,10 @@ async fn every_answer_is_dressed() {
     let mut seen = BTreeSet::new();
     for operation in operations(&mut client).await {
         let path = operation.at("x");
+        if path.ends_with("/stream") {
+            // It has no end; its own test reads its head.
+            continue;
+        }
         for shown in [&[][..], &[("authorization", bearer.as_str())]] {
             for method in [operation.method.as_str(), "DELETE", "OPTIONS", "HEAD"] {
                 let once = once_key();

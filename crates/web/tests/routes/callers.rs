@@ -21,6 +21,10 @@ async fn every_route_and_every_caller() {
     for route in ROUTES {
         for caller in [Caller::Anonymous, Caller::WrongToken, Caller::Operator] {
             let path = path_of(route);
+            if caller == Caller::Operator && path.ends_with("/stream") {
+                // It has no end; `tradewarden/tests/api/stream.rs` listens to it.
+                continue;
+            }
             let answer = house.call(caller, route.method.clone(), &path, "").await;
             let told = format!("{} {} as {caller:?}: {answer:?}", route.method, route.path);
             match (route.access, caller) {
