@@ -49,6 +49,18 @@ kinds! {
     Finding = "fnd_";
     /// One HTTP request.
     Request = "req_";
+    /// A person.
+    User = "usr_";
+    /// A second factor of a person.
+    Factor = "fac_";
+    /// A session of a person, from login to its end.
+    Session = "ses_";
+    /// A role that an organization made for itself.
+    Role = "rol_";
+    /// An API key.
+    Key = "key_";
+    /// An action that waits for a second person.
+    Pending = "pnd_";
 }
 
 /// The identifier of one thing of kind `K`: 48 bits of milliseconds since 1970 and 80 random bits,

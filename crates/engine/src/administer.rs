@@ -3,9 +3,11 @@
 mod create;
 mod halt;
 
+use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::{Actor, ById, Command, CommandError, LimitSet, PaperPrice};
+use crate::command::{ById, Command, CommandError, LimitSet, PaperPrice};
 use crate::journal::{Admission, NotWritten, SignalWork, Urgency};
+use crate::once::Claimed;
 use crate::reads::{account_view, away, limit_view, strategy_view, webhook_view};
 use crate::view::{Page, SignalView};
 use crate::{Engine, Shared, judge};
@@ -58,7 +60,8 @@ impl Engine {
     }
 
     async fn carry_out(&self, command: Command, actor: &Actor) -> Result<Value, CommandError> {
-        let org = self.org()?;
+        actor.check(command.needs(), self.now())?;
+        let org = self.org_of(actor)?;
         let shared = &self.parts;
         let directory = shared.directory.load_full();
         match command {
@@ -87,12 +90,28 @@ impl Engine {
             Command::StrategyDisable(ById { id }) => self.disable_strategy(org, &id, actor).await,
             Command::AccountCreate(new) => self.create_account(org, new, actor).await,
             Command::AccountList => list(
-                directory.accounts.values().filter(|account| account.org_id == org),
+                directory
+                    .accounts
+                    .values()
+                    .filter(|account| account.org_id == org && actor.reaches(account.id)),
                 |account| account_view(account),
             ),
+            Command::AccountBalances(ById { id }) => {
+                to_value(&self.balances(org, actor, &id).await?)
+            }
+            Command::OrderCreate(new) => match self.create_order(org, new, actor, None).await? {
+                Claimed::First(value) => Ok(value),
+                Claimed::Before => Err(CommandError::NotFound),
+            },
+            Command::OrderCancel(ById { id }) => self.cancel_order(org, &id, actor).await,
+            Command::OrderCancelAll(which) => self.cancel_all(org, which, actor).await,
+            Command::PositionClose(close) => self.close_position(org, close, actor).await,
             Command::AccountShow(ById { id }) => {
                 let id = parse_id(&id)?;
-                let found = directory.accounts.get(&id).filter(|found| found.org_id == org);
+                let found = directory
+                    .accounts
+                    .get(&id)
+                    .filter(|found| found.org_id == org && actor.reaches(id));
                 one(found.map(|account| account_view(account)))
             }
             Command::AccountDisable(ById { id }) => self.disable_account(org, &id, actor).await,
@@ -109,12 +128,19 @@ impl Engine {
             Command::SignalReplay(ById { id }) => {
                 to_value(&self.replay(org, parse_id(&id)?).await?)
             }
-            Command::OrderList(paging) => to_value(&self.order_page(org, &paging).await?),
-            Command::OrderShow(ById { id }) => to_value(&self.order(org, parse_id(&id)?).await?),
-            Command::PositionList => to_value(&self.positions(org).await?),
+            Command::OrderList(paging) => to_value(&self.order_page(org, actor, &paging).await?),
+            Command::OrderShow(ById { id }) => {
+                to_value(&self.order(org, actor, parse_id(&id)?).await?)
+            }
+            Command::PositionList => to_value(&self.positions(org, actor).await?),
             Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
         }
+    }
+
+    /// The organization that the actor acts in.
+    pub(crate) fn org_of(&self, actor: &Actor) -> Result<Id<id::Org>, CommandError> {
+        actor.org().map_or_else(|| self.org(), Ok)
     }
 
     /// The organization of the local operator: the first one.
@@ -141,10 +167,11 @@ impl Engine {
         if let Some(fields) = payload.as_object_mut() {
             fields.insert("actor".to_owned(), json!(actor.name()));
         }
-        let shared = Arc::clone(&self.parts);
+        let (shared, entering) = (Arc::clone(&self.parts), actor.clone());
         self.parts
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                entering.enter(tx, shared.environment.now()).await?;
                 write(tx).await?;
                 let mut book = Book::load(tx, &shared, &Scope::default()).await?;
                 effects.halts = Some(rows::halts_in(tx).await?);
@@ -393,7 +420,7 @@ fn parse_id<K: Kind>(text: &str) -> Result<Id<K>, CommandError> {
     Id::from_str(text).map_err(|error| invalid("id", &error))
 }
 
-fn to_value(view: &impl Serialize) -> Result<Value, CommandError> {
+pub(crate) fn to_value(view: &impl Serialize) -> Result<Value, CommandError> {
     serde_json::to_value(view).map_err(|error| {
         tracing::error!(error = %error, "a view could not be written as JSON");
         CommandError::Unavailable { detail: "the answer could not be written".to_owned() }

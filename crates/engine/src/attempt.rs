@@ -93,7 +93,8 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         order = current.clone();
     }
     if order.cancel_requested {
-        return end(shared, book, order, OrderEvent::Cancel, Code::OrderCanceled);
+        let code = order.code.unwrap_or(Code::OrderCanceled);
+        return end(shared, book, order, OrderEvent::Cancel, code);
     }
     if order.send_by.is_some_and(|by| by < book.now) {
         let subject = order.id.to_string();
@@ -108,6 +109,7 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         account: order.account_id,
         strategy: order.strategy_id,
         webhook: webhook_of(shared, &order),
+        key: order.key_id,
         symbol: &order.symbol,
     };
     if halt::stopping(&book.halts, order.purpose, &subject).is_some() {
@@ -115,6 +117,8 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
     }
     match order.purpose {
+        // Only a strategy's reversal waits for flat; a caller's own order stands for itself.
+        Purpose::Entry if order.signal_id.is_none() => {}
         Purpose::Entry => match ground(&book.exposure(&place_of(&order)), order.side) {
             Ground::Free => {}
             Ground::Clearing => return Attempt::Hold,
@@ -246,6 +250,7 @@ pub(crate) async fn learn(
         book.put_order(order.clone());
     }
     orders::insert_fills(tx, &rows_of_fills).await?;
+    effects.fills.extend(rows_of_fills);
     book.write(tx, effects).await?;
     if let Some((account, cursor)) = cursor {
         rows::set_fills_cursor(tx, *account, cursor).await?;
@@ -395,7 +400,8 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
         | BrokerOrderState::PartiallyFilled
         | BrokerOrderState::Filled => {}
         BrokerOrderState::Canceled => {
-            let code = order.cancel_requested.then_some(Code::OrderCanceled);
+            let asked = order.cancel_requested.then_some(Code::OrderCanceled);
+            let code = order.code.or(asked);
             book.advance(order, OrderEvent::Cancel, code);
             tell_if_short(shared, book, order);
         }

@@ -20,12 +20,15 @@ use tradewarden_store::audit::{self, Entry};
 use tradewarden_store::directory as rows;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
 use tradewarden_store::findings::{self, Finding};
-use tradewarden_store::{Error, Lock, Tx, orders};
+use tradewarden_store::orders::{self, Fill};
+use tradewarden_store::{Error, Lock, Tx};
 
 /// What a transaction changed and others must hear of once it is committed.
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(crate) orders: Vec<Order>,
+    pub(crate) fills: Vec<Fill>,
+    pub(crate) findings: Vec<Finding>,
     pub(crate) entries: u64,
     /// The halts that are engaged from now on, if that changed.
     pub(crate) halts: Option<Vec<Halt>>,
@@ -181,6 +184,7 @@ impl Book {
         for finding in &self.findings {
             findings::insert(tx, finding).await?;
         }
+        effects.findings.extend(self.findings);
         Ok(())
     }
 
@@ -217,6 +221,16 @@ impl Book {
         self.exposures
             .range(place(0)..=place(255))
             .fold(Exposure::default(), |sum, (_, exposure)| sum.and(exposure))
+    }
+
+    /// The strategies that have an exposure on a pair; [`NO_STRATEGY`] stands for none.
+    pub(crate) fn holders(
+        &self,
+        account: Id<id::Account>,
+        symbol: &Symbol,
+    ) -> Vec<Id<id::Strategy>> {
+        let of_pair = |place: &&Place| place.account_id == account && place.symbol == *symbol;
+        self.exposures.keys().filter(of_pair).map(|place| place.strategy_id).collect()
     }
 
     /// Changes an exposure.

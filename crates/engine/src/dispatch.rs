@@ -410,6 +410,7 @@ impl Dispatcher {
             account: order.account_id,
             strategy: order.strategy_id,
             webhook: crate::book::webhook_of(&self.shared, &order),
+            key: order.key_id,
             symbol: &order.symbol,
         };
         let local = self.shared.local_halts.in_force();

@@ -7,6 +7,7 @@ mod follow;
 
 use self::duplicates::{First, claim_keys, id_conflict, repeat};
 use self::follow::follow;
+pub(crate) use self::follow::{remove_entries, reserve};
 use crate::Shared;
 use crate::book::{Book, Effects, Scope, Severity, order_payload};
 use crate::intake::{AccountResult, SignalStatus};

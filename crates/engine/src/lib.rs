@@ -11,6 +11,8 @@
 //! - Nothing is answered before it is durable.
 //! - No order is sent without a `Cleared` behind it and a journaled attempt before it; none twice.
 
+pub mod actor;
+pub mod caller;
 pub mod command;
 pub mod intake;
 pub mod ledger;
@@ -30,9 +32,12 @@ mod journal;
 mod judge;
 mod market;
 mod notice;
+pub mod once;
 mod open;
+mod orders;
 mod reads;
 mod reconcile;
+pub mod stream;
 mod tasks;
 
 pub use administer::PaperDesk;
@@ -72,12 +77,6 @@ impl Engine {
         self.parts.environment.id(self.now())
     }
 
-    /// The local operator, if this is the operator token.
-    pub fn operator(&self, bearer: &str) -> Option<command::Actor> {
-        let right = self.parts.operator_token.verify(bearer.as_bytes());
-        right.then(command::Actor::operator)
-    }
-
     /// How many of what there was since the start.
     pub fn counts(&self) -> Counts {
         self.parts.counters.counts()
@@ -105,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) undelivered: Arc<intake::Undelivered>,
     pub(crate) denials: denials::Denials,
+    pub(crate) in_flight: once::InFlight,
+    pub(crate) broadcast: stream::Broadcast,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
     notices: Notices,
@@ -119,6 +120,7 @@ impl Shared {
     /// Tells the dispatcher what a commit changed.
     pub(crate) fn after_commit(&self, effects: book::Effects) {
         self.counters.entries(effects.entries);
+        self.broadcast.tell(&effects, &self.halts.load());
         if let Some(halts) = effects.halts {
             self.halts.store(Arc::new(halts));
         }

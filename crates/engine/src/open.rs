@@ -126,6 +126,8 @@ impl Engine {
             counters: Counters::default(),
             undelivered: Arc::new(Undelivered::default()),
             denials: denials::Denials::default(),
+            in_flight: crate::once::InFlight::default(),
+            broadcast: crate::stream::Broadcast::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
             notices,

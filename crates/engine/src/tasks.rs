@@ -4,7 +4,7 @@ use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
-use crate::{Shared, denials, ledger, local_halt, market};
+use crate::{Shared, denials, ledger, local_halt, market, once, orders};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
 const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
 const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
+const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
 
@@ -122,6 +123,11 @@ async fn run_beside(
         local_halt::journal(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
+    tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {
+        if shared.is_leader() {
+            orders::expire(shared).await;
+        }
+    }));
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
         () = shutdown => {}
@@ -223,6 +229,7 @@ pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Erro
 }
 
 async fn purge(shared: &Arc<Shared>) {
+    once::purge(shared).await;
     let horizon = shared.environment.now().minus(KEYS_KEPT);
     let purged = shared
         .journal

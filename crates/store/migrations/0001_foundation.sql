@@ -155,7 +155,10 @@ CREATE TABLE orders (
     attempt_until {int},
     limits_version {int} NOT NULL,
     created_at {int} NOT NULL,
-    updated_at {int} NOT NULL
+    updated_at {int} NOT NULL,
+    key_id {bytes},
+    tag {text},
+    expires_at {int}
 ){clustered};
 
 CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;

@@ -5,7 +5,10 @@ use crate::value::Value;
 use crate::{Error, Row};
 
 /// All migrations, oldest first; a released one never changes.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_foundation.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_foundation.sql"),
+    include_str!("../migrations/0002_people.sql"),
+];
 
 const SET_VERSION: &str = "-- migrate::set_version\n\
     INSERT INTO meta (name, value) VALUES ('schema_version', $1) \

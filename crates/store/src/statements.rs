@@ -1,6 +1,8 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
-use crate::{audit, directory, exposures, findings, keys, leases, migrate, orders, signals};
+use crate::{
+    audit, directory, exposures, findings, idempotency, keys, leases, migrate, orders, signals,
+};
 
 /// The text of every statement; an insert appears for one row and for several.
 pub fn all() -> Vec<String> {
@@ -9,6 +11,7 @@ pub fn all() -> Vec<String> {
         directory::STATEMENTS,
         exposures::STATEMENTS,
         findings::STATEMENTS,
+        idempotency::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,
         migrate::STATEMENTS,

@@ -28,8 +28,9 @@ use tradewarden_broker::port::Broker;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::{Clock, Timestamp};
+use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::{
-    AccountCreate, Actor, ById, Command, CommandError, StrategyCreate, WebhookCreate,
+    AccountCreate, ById, Command, CommandError, StrategyCreate, WebhookCreate,
 };
 use tradewarden_engine::intake::{AccountResult, RawSignal, Received, SignalStatus};
 use tradewarden_engine::{CommitFate, Engine, PaperDesk, Parts, Settings};

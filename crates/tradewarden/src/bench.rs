@@ -26,7 +26,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tradewarden_domain::time::Clock;
 use tradewarden_engine::Engine;
-use tradewarden_engine::command::{Actor, Command, Paging};
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::command::{Command, Paging};
 use tradewarden_seal::SystemRandomness;
 use tradewarden_web::listen::Listener;
 

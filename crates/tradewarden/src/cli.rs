@@ -405,6 +405,8 @@ pub(crate) enum OrderVerb {
     List(Page),
     /// Show an order
     Show(ById),
+    /// Cancel an order
+    Cancel(ById),
 }
 
 /// `position ...`

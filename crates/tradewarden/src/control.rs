@@ -14,7 +14,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tradewarden_engine::Engine;
-use tradewarden_engine::command::{Actor, Command};
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::command::Command;
 
 use crate::data::Data;
 use crate::files;

@@ -12,8 +12,9 @@ use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::strategy::OnOpposite;
 use tradewarden_engine::Engine;
+use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::{
-    AccountCreate, Actor, ById, Command, LimitSet, StrategyCreate, WebhookCreate,
+    AccountCreate, ById, Command, LimitSet, StrategyCreate, WebhookCreate,
 };
 
 use crate::config::Config;

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tradewarden_broker::port::Broker;
 use tradewarden_domain::time::Clock;
-use tradewarden_engine::command::{Actor, Command};
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::command::Command;
 use tradewarden_engine::{Engine, Fatal, PaperDesk, Parts, Settings, Tasks};
 use tradewarden_seal::SystemRandomness;
 

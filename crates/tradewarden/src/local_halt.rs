@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tradewarden_domain::halt::{Halt, HaltScope};
-use tradewarden_engine::command::{Actor, Command};
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::command::Command;
 use tradewarden_engine::local_halt::{LocalHaltFile, LocalRecord, Resumed, unreadable};
 use tradewarden_engine::{Environment, halt_view};
 use tradewarden_seal::SystemRandomness;

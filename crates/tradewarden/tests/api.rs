@@ -16,5 +16,11 @@ mod internal;
 #[path = "api/operator.rs"]
 mod operator;
 #[cfg(test)]
+#[path = "api/orders.rs"]
+mod orders;
+#[cfg(test)]
 #[path = "api/pages.rs"]
 mod pages;
+#[cfg(test)]
+#[path = "api/stream.rs"]
+mod stream;

@@ -4,12 +4,16 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use tradewarden_domain::code::Code;
-use tradewarden_engine::command::{Actor, ById, CommandError, Paging};
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::caller::{NotAuthenticated, Shown};
+use tradewarden_engine::command::{ById, CommandError, Paging};
+use tradewarden_engine::once::OnceKey;
 use tradewarden_engine::{Engine, TilePath};
 
 use crate::body::AnswerBody;
@@ -17,8 +21,11 @@ use crate::hook;
 use crate::listen::read_body;
 use crate::problem::Problem;
 use crate::query::{Query, Value};
-use crate::route::{Handler, Permission, Route, Takes};
-use crate::service::{APPLICATION_JSON, BODY_BYTES_MAX, Exchange, OCTET_STREAM, TEXT_PLAIN};
+use crate::route::{Access, Handler, Route, Takes};
+use crate::service::{
+    APPLICATION_JSON, BODY_BYTES_MAX, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN,
+};
+use crate::stream::EventBody;
 
 /// The largest page.
 pub(crate) const PAGE_MAX: u32 = 200;
@@ -27,9 +34,13 @@ const TILE_WIDTH: u16 = 256;
 /// A full tile of hashes never changes and is for everyone.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
 /// What a request gives to the making of a command.
 pub(crate) struct Input<'a> {
-    id: &'a str,
+    /// What the path names, in its order.
+    named: &'a [String],
     query: Query<'a>,
     body: Bytes,
 }
@@ -38,11 +49,11 @@ pub(crate) struct Input<'a> {
 pub(crate) async fn answer(
     route: &'static Route,
     exchange: Exchange,
-    id: String,
+    named: &[String],
     request: Request<axum::body::Body>,
 ) -> Response<AnswerBody> {
     let request_id = exchange.request_id;
-    match carried_out(route, &exchange, &id, request).await {
+    match carried_out(route, &exchange, named, request).await {
         Ok(response) => response,
         Err(problem) => problem.answer(request_id),
     }
@@ -51,73 +62,139 @@ pub(crate) async fn answer(
 async fn carried_out(
     route: &'static Route,
     exchange: &Exchange,
-    id: &str,
+    named: &[String],
     request: Request<axum::body::Body>,
 ) -> Result<Response<AnswerBody>, Problem> {
     let engine = exchange.site.engine();
-    let actor = permitted(route.permission, engine, request.headers())?;
+    if matches!(route.handler, Handler::Signal) {
+        return Ok(hook::receive(exchange, request).await);
+    }
+    let (head, body) = request.into_parts();
+    // A signature covers the body, so it is read before the caller is known.
+    let body = match route.takes {
+        Takes::Body(_) | Takes::OptionalBody(_) => {
+            let limit_ms = exchange.site.options().body_timeout_ms;
+            read_body(body, BODY_BYTES_MAX, limit_ms).await?
+        }
+        Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
+    };
+    let actor = permitted(route.access, exchange, &head, &body).await?;
     match route.handler {
-        Handler::Signal => Ok(hook::receive(exchange, request).await),
+        Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::Page(make) => {
             let page = make(&exchange.site);
             Ok(written(page.status, page.content_type, page.body))
         }
         Handler::Checkpoint => Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?)),
-        Handler::Tile => tile(engine, request.uri().path(), actor.as_ref()).await,
+        Handler::Tile => tile(engine, head.uri.path(), actor.as_ref()).await,
+        Handler::Stream => {
+            let actor = actor.ok_or_else(Problem::unauthenticated)?;
+            query_of(route.takes, head.uri.query())?;
+            let listener = engine.listen(&actor).ok_or_else(Problem::unauthenticated)?;
+            let body = axum::body::Body::new(EventBody::new(listener));
+            let mut response = Response::new(AnswerBody::routed(body));
+            let content_type = HeaderValue::from_static(EVENT_STREAM);
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+            Ok(response)
+        }
         Handler::Command(make) => {
-            let actor = actor.ok_or_else(Problem::no_operator)?;
-            let (head, body) = request.into_parts();
+            let actor = actor.ok_or_else(Problem::unauthenticated)?;
             let query = query_of(route.takes, head.uri.query())?;
-            let body = match route.takes {
-                Takes::Body(_) | Takes::OptionalBody(_) => {
-                    let limit_ms = exchange.site.options().body_timeout_ms;
-                    read_body(body, BODY_BYTES_MAX, limit_ms).await?
-                }
-                Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
-            };
+            let once = once_key(route, &head, &body)?;
             let body = match route.takes {
                 Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
                 _ => body,
             };
-            let command = make(&Input { id, query, body })?;
-            let value = match engine.execute(command, &actor).await {
+            let command = make(&Input { named, query, body })?;
+            let performed = engine.perform(command, &actor, once).await;
+            let value = match performed.outcome {
                 Ok(value) => value,
                 // A path that names nothing that could exist is a path that does not exist.
                 Err(CommandError::Invalid { field: "id", .. }) if route.parameter().is_some() => {
                     return Err(Problem::of(Code::RequestNotFound));
                 }
+                Err(error) if performed.replayed => {
+                    return Ok(replayed(Problem::from(error).answer(exchange.request_id)));
+                }
                 Err(error) => return Err(error.into()),
             };
             let body = serde_json::to_vec(&value).unwrap_or_default();
-            Ok(written(route.gives.status, APPLICATION_JSON, body))
+            let response = written(route.gives.status, APPLICATION_JSON, body);
+            Ok(if performed.replayed { replayed(response) } else { response })
         }
     }
 }
 
-/// Who calls, if the route has to know; the problem, if the caller may not.
-fn permitted(
-    permission: Permission,
-    engine: &Engine,
-    headers: &HeaderMap,
-) -> Result<Option<Actor>, Problem> {
-    match permission {
-        // Internal-only routes are not on the public listener's router at all.
-        Permission::Public | Permission::InternalOnly | Permission::Credential => Ok(None),
-        Permission::Operator => bearer(headers)
-            .and_then(|token| engine.operator(token))
-            .map(Some)
-            .ok_or_else(Problem::no_operator),
+/// The idempotency key of a request that changes something.
+fn once_key(route: &Route, head: &Parts, body: &[u8]) -> Result<Option<OnceKey>, Problem> {
+    if head.method == Method::GET || head.method == Method::HEAD {
+        return Ok(None);
     }
+    let mut values = head.headers.get_all(IDEMPOTENCY_KEY).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) if route.wants_once_key() => {
+            return Err(Problem::of(Code::IdempotencyKeyMissing));
+        }
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok(),
+        (Some(_), Some(_)) => None,
+    };
+    let path = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    value
+        .and_then(|value| OnceKey::read(value, head.method.as_str(), path, body))
+        .map(Some)
+        .ok_or_else(|| {
+            Problem::field(
+                "Idempotency-Key",
+                "The header must be there once, with 1 to 128 printable ASCII characters.",
+            )
+        })
 }
 
-/// The token of the one `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
+fn replayed(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// Who calls, if the route has to know; the problem, if the caller may not.
+async fn permitted(
+    access: Access,
+    exchange: &Exchange,
+    head: &Parts,
+    body: &[u8],
+) -> Result<Option<Actor>, Problem> {
+    let any_of = match access {
+        // Internal-only routes are not on the public listener's router at all.
+        Access::Public | Access::InternalOnly | Access::Credential => return Ok(None),
+        Access::Caller => &[],
+        Access::Any(any_of) => any_of,
     };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let headers: Vec<_> =
+        head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let shown = Shown {
+        method: head.method.as_str(),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+        authority: authority(head),
+        headers: &headers,
+        body,
+        address: exchange
+            .site
+            .options()
+            .trusted_proxies
+            .client_address(&exchange.peer, &head.headers),
+    };
+    let actor = exchange.site.engine().caller(&shown).await.map_err(|no| match no {
+        NotAuthenticated::Failed => Problem::unauthenticated(),
+        NotAuthenticated::Address => Problem::of(Code::AddressNotAllowed),
+    })?;
+    actor.allowed(any_of)?;
+    Ok(Some(actor))
+}
+
+/// The host that the request names: HTTP/2 has it in the target, HTTP/1.1 in a header.
+fn authority(head: &Parts) -> &str {
+    let host = || head.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    head.uri.authority().map_or_else(host, |authority| authority.as_str())
 }
 
 async fn tile(
@@ -140,7 +217,7 @@ async fn tile(
             let entries = engine.entries(number, width).await?.ok_or_else(missing)?;
             Ok(written(StatusCode::OK, OCTET_STREAM, entries))
         }
-        (TilePath::Entries { .. }, None) => Err(Problem::no_operator()),
+        (TilePath::Entries { .. }, None) => Err(Problem::unauthenticated()),
     }
 }
 
@@ -169,7 +246,12 @@ fn query_of(takes: Takes, text: Option<&str>) -> Result<Query<'_>, Problem> {
 impl Input<'_> {
     /// What the path names.
     pub(crate) fn id(&self) -> ById {
-        ById { id: self.id.to_owned() }
+        ById { id: self.named(0) }
+    }
+
+    /// What the path names at this place.
+    pub(crate) fn named(&self, place: usize) -> String {
+        self.named.get(place).cloned().unwrap_or_default()
     }
 
     /// Which page is asked for.
@@ -268,7 +350,7 @@ mod tests {
 
     fn input(query: Option<&'static str>, body: &'static str) -> Input<'static> {
         Input {
-            id: "x",
+            named: &[],
             query: Query::parse(query).unwrap(),
             body: Bytes::from_static(body.as_bytes()),
         }
@@ -328,22 +410,5 @@ mod tests {
         }
         let problem = query_of(Takes::Paging, Some("page=2")).unwrap_err();
         assert_eq!(field(&problem), "page");
-    }
-
-    #[test]
-    fn one_bearer_token_is_read() {
-        let headers = |values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
-            }
-            headers
-        };
-        assert_eq!(bearer(&headers(&["Bearer two_x"])), Some("two_x"));
-        assert_eq!(bearer(&headers(&["bearer  two_x"])), Some("two_x"));
-        assert_eq!(bearer(&headers(&["Basic two_x"])), None);
-        assert_eq!(bearer(&headers(&["Bearer"])), None);
-        assert_eq!(bearer(&headers(&["Bearer a", "Bearer b"])), None);
-        assert_eq!(bearer(&headers(&[])), None);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::api::PAGE_MAX;
 use crate::problem::{PROBLEM_JSON, status_of};
-use crate::route::{Permission, ROUTES, Route, Shape, Takes};
+use crate::route::{Access, ROUTES, Route, Shape, Takes};
 use crate::schema::{self, reference};
 
 const JSON: &str = "application/json";
@@ -65,7 +65,7 @@ fn operation(route: &Route) -> Value {
         "operationId": operation_id(route),
         "summary": route.summary,
         "parameters": parameters(route),
-        "security": security(route.permission),
+        "security": security(route.access),
         "responses": responses(route),
     });
     let body = match route.takes {
@@ -122,15 +122,25 @@ fn parameters(route: &Route) -> Vec<Value> {
             "name": name, "in": "query", "required": false, "description": about, "schema": schema,
         }))
     });
-    in_path.chain(in_query).collect()
+    let changes =
+        route.method != Method::GET && matches!(route.access, Access::Caller | Access::Any(_));
+    let in_header = changes.then(|| {
+        json!({
+            "name": "Idempotency-Key", "in": "header", "required": route.wants_once_key(),
+            "description": "The caller's own name for the request: the same key again gets the \
+                            same answer, with `Idempotent-Replayed: true`.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+        })
+    });
+    in_path.chain(in_query).chain(in_header).collect()
 }
 
 /// Any one of the list is enough.
-fn security(permission: Permission) -> Value {
-    match permission {
-        Permission::Public | Permission::InternalOnly => json!([]),
-        Permission::Operator => json!([{"operator": []}]),
-        Permission::Credential => json!([
+fn security(access: Access) -> Value {
+    match access {
+        Access::Public | Access::InternalOnly => json!([]),
+        Access::Caller | Access::Any(_) => json!([{"operator": []}]),
+        Access::Credential => json!([
             {"webhookQuery": []}, {"webhookHeader": []}, {"webhookSignature": []},
             // In the body, which a security scheme cannot say.
             {},
@@ -170,7 +180,7 @@ fn responses(route: &Route) -> Map<String, Value> {
     for (status, codes) in problems {
         responses.insert(status, problem(&format!("`{}`", codes.join("`, `"))));
     }
-    if matches!(route.permission, Permission::Operator) && route.method != Method::GET {
+    if matches!(route.access, Access::Caller | Access::Any(_)) && route.method != Method::GET {
         responses.insert("default".to_owned(), problem("Another rule said no; `code` names it."));
     }
     responses

@@ -59,6 +59,8 @@ pub(crate) struct Problem {
 pub(crate) struct Particulars {
     /// The stored signal.
     pub(crate) signal_id: Option<Id<id::Signal>>,
+    /// The order that was refused and stored, or the first of two that are alike.
+    pub(crate) order_id: Option<Id<id::Order>>,
     /// The field or parameter that is wrong.
     pub(crate) field: Option<Cow<'static, str>>,
     /// What was asked for.
@@ -89,6 +91,8 @@ struct Document<'a> {
     request_id: Id<id::Request>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal_id: Option<Id<id::Signal>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Id<id::Order>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,8 +134,8 @@ impl Problem {
             .with(Particulars { field: Some(field.into()), ..Particulars::default() })
     }
 
-    /// No token, or not the operator's.
-    pub(crate) fn no_operator() -> Self {
+    /// No credential, or a wrong one.
+    pub(crate) fn unauthenticated() -> Self {
         Self { challenge: Challenge::Bearer, ..Self::of(Code::Unauthenticated) }
     }
 
@@ -185,6 +189,7 @@ impl Problem {
             code: self.code,
             request_id,
             signal_id: particulars.and_then(|more| more.signal_id),
+            order_id: particulars.and_then(|more| more.order_id),
             field: particulars.and_then(|more| more.field.as_deref()),
             input: particulars.and_then(|more| more.input.as_deref()),
             limit: particulars.and_then(|more| more.limit.as_deref()),
@@ -228,6 +233,14 @@ impl From<CommandError> for Problem {
             CommandError::Invalid { field, detail } => Self::field(field, detail),
             CommandError::NotFound => Self::of(Code::RequestNotFound),
             CommandError::Refused { code, detail } => Self::because(code, Cow::Owned(detail)),
+            CommandError::Order(no) => {
+                Self::because(no.code, Cow::Owned(no.detail)).with(Particulars {
+                    order_id: no.order_id,
+                    input: no.input,
+                    limit: no.limit,
+                    ..Particulars::default()
+                })
+            }
             CommandError::Unavailable { detail } => {
                 tracing::error!(%detail, "a command could not be carried out");
                 Self::of(Code::NotDurable)
@@ -264,6 +277,7 @@ mod tests {
     fn everything() -> Particulars {
         Particulars {
             signal_id: Some(Id::from_bytes([1; 16])),
+            order_id: Some(Id::from_bytes([2; 16])),
             field: Some("quantity".into()),
             input: Some("9".to_owned()),
             limit: Some("5".to_owned()),
@@ -348,9 +362,9 @@ mod tests {
 
     #[test]
     fn only_the_operators_door_shows_a_challenge() {
-        assert_eq!(parts(Problem::no_operator()).1["www-authenticate"], "Bearer");
+        assert_eq!(parts(Problem::unauthenticated()).1["www-authenticate"], "Bearer");
         let (_, headers, body) = parts(Problem::of(Code::Unauthenticated));
         assert!(!headers.contains_key("www-authenticate"));
-        assert_eq!(body, parts(Problem::no_operator()).2);
+        assert_eq!(body, parts(Problem::unauthenticated()).2);
     }
 }

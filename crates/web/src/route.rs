@@ -2,7 +2,8 @@
 
 use hyper::{Method, StatusCode};
 use tradewarden_domain::code::{Class, Code};
-use tradewarden_engine::command::Command;
+use tradewarden_domain::permission::Permission;
+use tradewarden_engine::command::{Command, PositionClose};
 
 use crate::api::Input;
 use crate::page::{self, Page};
@@ -11,13 +12,15 @@ use crate::service::Site;
 
 /// Who may call a route. There is no route without one, and none is assumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
+pub enum Access {
     /// Anyone.
     Public,
     /// Whoever shows the credential of the webhook named in the path; the engine judges it.
     Credential,
-    /// The holder of the operator's token.
-    Operator,
+    /// Whoever is authenticated.
+    Caller,
+    /// Whoever is authenticated and has one of these permissions; never an empty list.
+    Any(&'static [Permission]),
     /// Anyone, but on the internal listener only: on the public one the route does not exist.
     InternalOnly,
 }
@@ -30,7 +33,7 @@ pub struct Route {
     /// The path, with its parameters in braces; `{*name}` takes the rest of it.
     pub path: &'static str,
     /// Who may call it.
-    pub permission: Permission,
+    pub access: Access,
     /// What it does, in a sentence.
     pub summary: &'static str,
     pub(crate) takes: Takes,
@@ -82,6 +85,8 @@ pub(crate) enum Handler {
     Checkpoint,
     /// A tile of the audit log, or the entries behind one.
     Tile,
+    /// What happens, as it happens.
+    Stream,
 }
 
 impl std::fmt::Debug for Handler {
@@ -92,6 +97,7 @@ impl std::fmt::Debug for Handler {
             Self::Page(_) => "Page",
             Self::Checkpoint => "Checkpoint",
             Self::Tile => "Tile",
+            Self::Stream => "Stream",
         })
     }
 }
@@ -132,10 +138,20 @@ impl Route {
         rest.split('}').next().map(|name| name.trim_start_matches('*'))
     }
 
+    /// Whether a request without an idempotency key is refused (C10).
+    pub(crate) fn wants_once_key(&self) -> bool {
+        let trades = [
+            "/api/v1/orders",
+            "/api/v1/orders/cancel-all",
+            "/api/v1/positions/{account}/{symbol}/close",
+            "/api/v1/halts",
+        ];
+        self.method == Method::POST && trades.contains(&self.path)
+    }
+
     /// Whether the listener that `exposure` names has this route.
     pub(crate) fn is_on(&self, exposure: crate::service::Exposure) -> bool {
-        self.permission != Permission::InternalOnly
-            || exposure == crate::service::Exposure::Internal
+        self.access != Access::InternalOnly || exposure == crate::service::Exposure::Internal
     }
 
     /// Every code with which it may answer a problem, sorted by status.
@@ -152,8 +168,17 @@ impl Route {
         match (self.takes, code) {
             (Takes::Signal, Code::RequestMalformed) => true,
             (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
-            (Takes::Signal, _) => !matches!(code.class(), Class::Skip | Class::Order),
-            (_, Code::Unauthenticated) => self.permission == Permission::Operator,
+            (Takes::Signal, _) => {
+                !matches!(code.class(), Class::Skip | Class::Order) && concerns_signals(code)
+            }
+            (_, Code::IdempotencyKeyMissing) => self.wants_once_key(),
+            (_, Code::IdempotencyKeyReused | Code::IdempotencyInFlight) => {
+                self.method != Method::GET && matches!(self.handler, Handler::Command(_))
+            }
+            (_, Code::Unauthenticated) => matches!(self.access, Access::Caller | Access::Any(_)),
+            (_, Code::AuthPermission | Code::AuthFactorRequired) => {
+                matches!(self.access, Access::Any(_))
+            }
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
             (takes, Code::RequestMalformed) => takes_body || takes == Takes::Paging,
             (_, Code::RequestNotFound) => {
@@ -167,12 +192,33 @@ impl Route {
     }
 }
 
+/// Whether a sender of signals can meet it: the others are for callers of the API.
+fn concerns_signals(code: Code) -> bool {
+    let text = code.text();
+    let family = text.split('.').next().unwrap_or_default();
+    match family {
+        "request" | "signal" | "strategy" | "sizing" | "risk" | "account" | "journal"
+        | "address" => true,
+        _ => matches!(
+            code,
+            Code::Unauthenticated
+                | Code::ClientCertificate
+                | Code::DuplicateIdConflict
+                | Code::HaltActive
+                | Code::LimitRate
+                | Code::LimitFlood
+        ),
+    }
+}
+
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
+const DELETE: Method = Method::DELETE;
 
+use Access::{Any, Credential, InternalOnly, Public};
 use Handler::{Checkpoint, Signal, Tile};
-use Permission::{Credential, InternalOnly, Operator, Public};
+use Permission as P;
 
 const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
     Handler::Command(make)
@@ -183,7 +229,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/webhooks/{id}",
-        permission: Credential,
+        access: Credential,
         summary: "Takes a signal. The id is the webhook's token.",
         takes: Takes::Signal,
         gives: Gives { status: StatusCode::ACCEPTED, shape: Shape::One("SignalAnswer") },
@@ -192,7 +238,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/webhooks",
-        permission: Operator,
+        access: Any(&[P::WebhooksManage, P::OrdersRead]),
         summary: "Lists webhooks.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Webhook"),
@@ -201,7 +247,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/webhooks",
-        permission: Operator,
+        access: Any(&[P::WebhooksManage]),
         summary: "Makes a webhook; the answer holds its secrets, once.",
         takes: Takes::Body("WebhookCreate"),
         gives: Gives::created("Webhook"),
@@ -210,7 +256,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/webhooks/{id}",
-        permission: Operator,
+        access: Any(&[P::WebhooksManage, P::OrdersRead]),
         summary: "Shows a webhook.",
         takes: Takes::Nothing,
         gives: Gives::one("Webhook"),
@@ -219,7 +265,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/signals",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Lists signals with their decision traces, newest first.",
         takes: Takes::Paging,
         gives: Gives::page_of("Signal"),
@@ -228,7 +274,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/signals/{id}",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Shows a signal with its decision trace and its orders.",
         takes: Takes::Nothing,
         gives: Gives::one("Signal"),
@@ -237,7 +283,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/signals/{id}/replay",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Judges a stored signal by today's rules, without an order.",
         takes: Takes::Nothing,
         gives: Gives::one("Signal"),
@@ -246,16 +292,43 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/orders",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Lists orders, newest first.",
         takes: Takes::Paging,
         gives: Gives::page_of("Order"),
         handler: command(|input| input.paging().map(Command::OrderList)),
     },
     Route {
+        method: POST,
+        path: "/api/v1/orders",
+        access: Any(&[P::OrdersCreate]),
+        summary: "Places an order. It is durable when this answers.",
+        takes: Takes::Body("OrderCreate"),
+        gives: Gives::created("Order"),
+        handler: command(|input| input.body().map(Command::OrderCreate)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/orders/cancel-all",
+        access: Any(&[P::OrdersCancel]),
+        summary: "Cancels every open order that is meant; without a body, all but those that only reduce.",
+        takes: Takes::OptionalBody("CancelAll"),
+        gives: Gives::one("Canceled"),
+        handler: command(|input| input.body().map(Command::OrderCancelAll)),
+    },
+    Route {
+        method: DELETE,
+        path: "/api/v1/orders/{id}",
+        access: Any(&[P::OrdersCancel]),
+        summary: "Cancels an order.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Order"),
+        handler: command(|input| Ok(Command::OrderCancel(input.id()))),
+    },
+    Route {
         method: GET,
         path: "/api/v1/orders/{id}",
-        permission: Operator,
+        access: Any(&[P::OrdersRead]),
         summary: "Shows an order.",
         takes: Takes::Nothing,
         gives: Gives::one("Order"),
@@ -264,16 +337,39 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/positions",
-        permission: Operator,
+        access: Any(&[P::PositionsRead]),
         summary: "Lists positions.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Position"),
         handler: command(|_| Ok(Command::PositionList)),
     },
     Route {
+        method: POST,
+        path: "/api/v1/positions/{account}/{symbol}/close",
+        access: Any(&[P::PositionsClose]),
+        summary: "Closes what is held of an instrument on an account.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Closing"),
+        handler: command(|input| {
+            Ok(Command::PositionClose(PositionClose {
+                account: input.named(0),
+                symbol: input.named(1),
+            }))
+        }),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/accounts/{id}/balances",
+        access: Any(&[P::BalancesRead]),
+        summary: "Shows an account's cash and equity.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Balances"),
+        handler: command(|input| Ok(Command::AccountBalances(input.id()))),
+    },
+    Route {
         method: GET,
         path: "/api/v1/accounts",
-        permission: Operator,
+        access: Any(&[P::BalancesRead, P::AccountsManage]),
         summary: "Lists accounts.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Account"),
@@ -282,7 +378,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/accounts",
-        permission: Operator,
+        access: Any(&[P::AccountsManage]),
         summary: "Makes an account.",
         takes: Takes::Body("AccountCreate"),
         gives: Gives::created("Account"),
@@ -291,7 +387,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/accounts/{id}",
-        permission: Operator,
+        access: Any(&[P::BalancesRead, P::AccountsManage]),
         summary: "Shows an account.",
         takes: Takes::Nothing,
         gives: Gives::one("Account"),
@@ -300,7 +396,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/strategies",
-        permission: Operator,
+        access: Any(&[P::StrategiesManage, P::OrdersRead]),
         summary: "Lists strategies.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Strategy"),
@@ -309,7 +405,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/strategies",
-        permission: Operator,
+        access: Any(&[P::StrategiesManage]),
         summary: "Makes a strategy.",
         takes: Takes::Body("StrategyCreate"),
         gives: Gives::created("Strategy"),
@@ -318,7 +414,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/strategies/{id}",
-        permission: Operator,
+        access: Any(&[P::StrategiesManage, P::OrdersRead]),
         summary: "Shows a strategy.",
         takes: Takes::Nothing,
         gives: Gives::one("Strategy"),
@@ -327,7 +423,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/limits",
-        permission: Operator,
+        access: Any(&[P::LimitsManage, P::OrdersRead]),
         summary: "Lists limits.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Limit"),
@@ -336,7 +432,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: PUT,
         path: "/api/v1/limits",
-        permission: Operator,
+        access: Any(&[P::LimitsManage]),
         summary: "Sets a limit: makes a new version of the limits.",
         takes: Takes::Body("LimitSet"),
         gives: Gives::created("Limit"),
@@ -345,7 +441,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/halts",
-        permission: Operator,
+        access: Any(&[P::HaltEngage, P::HaltResume, P::OrdersRead]),
         summary: "Lists the halts that are engaged.",
         takes: Takes::Nothing,
         gives: Gives::page_of("Halt"),
@@ -354,7 +450,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/halts",
-        permission: Operator,
+        access: Any(&[P::HaltEngage]),
         summary: "Engages a halt; without a body, one that blocks the whole organization.",
         takes: Takes::OptionalBody("HaltEngage"),
         gives: Gives::created("Halt"),
@@ -363,7 +459,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/halts/{id}/resume",
-        permission: Operator,
+        access: Any(&[P::HaltResume]),
         summary: "Ends a halt.",
         takes: Takes::Nothing,
         gives: Gives::one("Halt"),
@@ -372,7 +468,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/findings",
-        permission: Operator,
+        access: Any(&[P::AuditRead, P::OrdersRead]),
         summary: "Lists findings, newest first.",
         takes: Takes::Paging,
         gives: Gives::page_of("Finding"),
@@ -381,7 +477,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/audit/proof/{id}",
-        permission: Operator,
+        access: Any(&[P::AuditRead]),
         summary: "Proves that an entry, or the entry about an object, is in the audit log.",
         takes: Takes::Nothing,
         gives: Gives::one("Proof"),
@@ -389,8 +485,17 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: GET,
+        path: "/api/v1/stream",
+        access: Any(&[P::OrdersRead, P::PositionsRead, P::AuditRead]),
+        summary: "Tells orders, fills, halts and findings as they happen (server-sent events).",
+        takes: Takes::Nothing,
+        gives: Gives::other(crate::service::EVENT_STREAM),
+        handler: Handler::Stream,
+    },
+    Route {
+        method: GET,
         path: "/api/v1/time",
-        permission: Public,
+        access: Public,
         summary: "Tells the time.",
         takes: Takes::Nothing,
         gives: Gives::one("Time"),
@@ -399,7 +504,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/api/v1/openapi.json",
-        permission: Public,
+        access: Public,
         summary: "This document.",
         takes: Takes::Nothing,
         gives: Gives::one("OpenApi"),
@@ -408,7 +513,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/livez",
-        permission: Public,
+        access: Public,
         summary: "Whether the process serves.",
         takes: Takes::Nothing,
         gives: Gives::one("Liveness"),
@@ -417,7 +522,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/readyz",
-        permission: Public,
+        access: Public,
         summary: "Whether signals can be taken, and if not (503), why.",
         takes: Takes::Nothing,
         gives: Gives::one("Readiness"),
@@ -426,7 +531,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/metrics",
-        permission: InternalOnly,
+        access: InternalOnly,
         summary: "Counters for Prometheus; on the internal listener only.",
         takes: Takes::Nothing,
         gives: Gives::other(crate::metrics::EXPOSITION),
@@ -435,7 +540,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/audit/checkpoint",
-        permission: Public,
+        access: Public,
         summary: "The newest signed checkpoint of the audit log (C2SP tlog-checkpoint).",
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::TEXT_PLAIN),
@@ -444,7 +549,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/audit/tile/entries/{*path}",
-        permission: Operator,
+        access: Any(&[P::AuditRead]),
         summary: "A bundle of entries of the audit log (C2SP tlog-tiles).",
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::OCTET_STREAM),
@@ -453,7 +558,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: GET,
         path: "/audit/tile/{level}/{*path}",
-        permission: Public,
+        access: Public,
         summary: "A tile of hashes of the audit log (C2SP tlog-tiles).",
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::OCTET_STREAM),

@@ -36,6 +36,7 @@ use crate::{api, hook, openapi};
 
 pub(crate) const APPLICATION_JSON: &str = "application/json; charset=utf-8";
 pub(crate) const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
 /// The largest body of any request.
@@ -310,6 +311,8 @@ fn filter(method: &Method) -> Option<MethodFilter> {
         (Method::GET, MethodFilter::GET),
         (Method::POST, MethodFilter::POST),
         (Method::PUT, MethodFilter::PUT),
+        (Method::PATCH, MethodFilter::PATCH),
+        (Method::DELETE, MethodFilter::DELETE),
     ]
     .into_iter()
     .find_map(|(known, filter)| (known == *method).then_some(filter))
@@ -323,15 +326,12 @@ async fn matched(
     parameters: Parameters,
     request: Request<axum::body::Body>,
 ) -> Response<AnswerBody> {
-    let id = match (&parameters, route.parameter()) {
-        (Ok(parameters), Some(name)) => {
-            parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
-        }
-        (Ok(_), None) => None,
+    let named: Vec<String> = match &parameters {
+        Ok(parameters) => parameters.iter().map(|(_, value)| value.to_owned()).collect(),
         // Percent-encoded bytes that are no text name nothing.
-        (Err(_), _) => return Problem::of(Code::RequestNotFound).answer(exchange.request_id),
+        Err(_) => return Problem::of(Code::RequestNotFound).answer(exchange.request_id),
     };
-    let mut response = api::answer(route, exchange, id.unwrap_or_default(), request).await;
+    let mut response = api::answer(route, exchange, &named, request).await;
     response.extensions_mut().insert(Matched(route.path));
     response
 }

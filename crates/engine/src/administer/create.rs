@@ -2,7 +2,8 @@
 
 use super::{invalid, to_value};
 use crate::Engine;
-use crate::command::{AccountCreate, Actor, CommandError, StrategyCreate, WebhookCreate};
+use crate::actor::Actor;
+use crate::command::{AccountCreate, CommandError, StrategyCreate, WebhookCreate};
 use crate::directory::{parse_network, signing_place};
 use crate::reads::{account_view, strategy_view, webhook_view};
 use serde_json::{Value, json};

@@ -2,7 +2,8 @@
 
 use super::{invalid, list, parse_id, to_value};
 use crate::Engine;
-use crate::command::{Actor, CommandError, HaltEngage};
+use crate::actor::Actor;
+use crate::command::{CommandError, HaltEngage};
 use crate::environment::Environment;
 use crate::journal::NotWritten;
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
@@ -46,7 +47,7 @@ impl HaltEngage {
             scope,
             mode: self.mode.unwrap_or(HaltMode::Block),
             reason,
-            engaged_by: actor.name().to_owned(),
+            engaged_by: actor.name(),
             engaged_at: now,
         })
     }
@@ -109,7 +110,7 @@ impl Engine {
             .iter()
             .find(|halt| halt.id == id && halt.org_id.is_none_or(|of| of == org))
             .ok_or(CommandError::NotFound)?;
-        let (by, now) = (actor.name().to_owned(), self.now());
+        let (by, now) = (actor.name(), self.now());
         self.change(org, id, "halt.resumed", actor, json!({}), async move |tx| {
             rows::resume(tx, id, &by, now).await.map(|_| ())
         })
@@ -123,7 +124,7 @@ impl Engine {
         halt: Halt,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let resumed = Resumed { by: actor.name().to_owned(), at: self.now() };
+        let resumed = Resumed { by: actor.name(), at: self.now() };
         // First in the file: a halt that a person ended must not come back with a restart.
         let environment = &self.parts.environment;
         let kept = self.parts.local_halts.resume(&halt, &resumed, environment);

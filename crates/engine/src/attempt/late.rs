@@ -19,14 +19,14 @@ use tradewarden_domain::strategy::Intent;
 /// An entry that had ended has filled nevertheless: tells a person, and closes the fill if an exit
 /// had taken the entry back.
 pub(super) fn filled_late(shared: &Shared, book: &mut Book, entry: &Order, filled: Quantity) {
-    let (severity, what) = if entry.cancel_requested {
+    let (severity, what) = if entry.code == Some(Code::OrderSuperseded) {
         match close(shared, book, entry, filled) {
             Ok(None) => return,
             Ok(Some(quantity)) => (Severity::Warning, format!("an exit of {quantity} goes out.")),
             Err(no) => (Severity::Critical, format!("it cannot be closed: {}", no.detail)),
         }
     } else {
-        (Severity::Warning, "its strategy holds it.".to_owned())
+        (Severity::Warning, "it is held.".to_owned())
     };
     let detail = format!("The entry had ended here and filled {filled} nevertheless; {what}");
     let subject = entry.id.to_string();
@@ -78,6 +78,7 @@ fn close(
         broker_order_id: None,
         cancel_requested: false,
         send_by: None,
+        expires_at: None,
         attempt_until: None,
         limits_version: cleared.limits_version(),
         created_at: book.now,
@@ -111,6 +112,7 @@ fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<
             account: entry.account_id,
             strategy: entry.strategy_id,
             webhook: webhook_of(shared, entry),
+            key: entry.key_id,
             symbol: &entry.symbol,
         },
         limits: limits

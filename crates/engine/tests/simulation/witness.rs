@@ -321,7 +321,9 @@ impl HeardHalt {
     fn covers(&self, order: &Order) -> bool {
         let stops = self.mode == HaltMode::Block || order.purpose == Purpose::Entry;
         let about = match &self.scope {
-            HaltScope::Global | HaltScope::Org(_) | HaltScope::Webhook(_) => true,
+            HaltScope::Global | HaltScope::Org(_) | HaltScope::Webhook(_) | HaltScope::Key(_) => {
+                true
+            }
             HaltScope::Account(account) => *account == order.account_id,
             HaltScope::Strategy(strategy) => Some(*strategy) == order.strategy_id,
             HaltScope::Instrument(symbol) => *symbol == order.symbol,

@@ -113,6 +113,7 @@ impl Asking {
             Verb::Order(verb) => match verb {
                 OrderVerb::List(page) => list(Command::OrderList(page.into()), ORDERS),
                 OrderVerb::Show(id) => one(Command::OrderShow(id.into())),
+                OrderVerb::Cancel(id) => one(Command::OrderCancel(id.into())),
             },
             Verb::Position(PositionVerb::List) => list(Command::PositionList, POSITIONS),
             Verb::Finding(FindingVerb::List(page)) => {

@@ -64,7 +64,7 @@ fn names_are_unique_and_permissions_are_stated() {
         for scheme in security.iter().flat_map(|one| one.as_object().unwrap().keys()) {
             assert!(schemes.contains_key(scheme), "{scheme}");
         }
-        let is_open = matches!(route.permission, Permission::Public | Permission::InternalOnly);
+        let is_open = matches!(route.access, Access::Public | Access::InternalOnly);
         assert_eq!(security.is_empty(), is_open, "{}", route.path);
         let has_401 = operation["responses"].get("401").is_some();
         assert_eq!(has_401, !is_open, "{}", route.path);
@@ -91,11 +91,14 @@ fn table_of_routes() -> String {
          | method | path | who | what | answer | problems |\n|---|---|---|---|---|---|\n",
     );
     for route in ROUTES {
-        let who = match route.permission {
-            Permission::Public => "anyone",
-            Permission::Credential => "the webhook's sender",
-            Permission::Operator => "operator",
-            Permission::InternalOnly => "internal listener",
+        let who = match route.access {
+            Access::Public => "anyone".to_owned(),
+            Access::Credential => "the webhook's sender".to_owned(),
+            Access::Caller => "whoever is authenticated".to_owned(),
+            Access::Any(any_of) => {
+                any_of.iter().map(|one| one.text()).collect::<Vec<_>>().join(" or ")
+            }
+            Access::InternalOnly => "internal listener".to_owned(),
         };
         let codes: Vec<_> = route.codes().iter().map(|code| format!("`{code}`")).collect();
         let (method, path) = (&route.method, route.path);

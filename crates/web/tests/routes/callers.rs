@@ -1,7 +1,7 @@
 //! Every route against every kind of caller, and what every answer wears.
 
 use hyper::Method;
-use tradewarden_web::route::{Permission, ROUTES, Route};
+use tradewarden_web::route::{Access, ROUTES, Route};
 use tradewarden_web::service::{Exposure, SiteOptions};
 
 use crate::harness::{Answer, Caller, House};
@@ -21,24 +21,28 @@ async fn every_route_and_every_caller() {
     for route in ROUTES {
         for caller in [Caller::Anonymous, Caller::WrongToken, Caller::Operator] {
             let path = path_of(route);
+            if caller == Caller::Operator && path.ends_with("/stream") {
+                // It has no end; `tradewarden/tests/api/stream.rs` listens to it.
+                continue;
+            }
             let answer = house.call(caller, route.method.clone(), &path, "").await;
             let told = format!("{} {} as {caller:?}: {answer:?}", route.method, route.path);
-            match (route.permission, caller) {
-                (Permission::Public, _) => assert_ne!(answer.status, 401, "{told}"),
-                (Permission::Credential, _) => {
+            match (route.access, caller) {
+                (Access::Public, _) => assert_ne!(answer.status, 401, "{told}"),
+                (Access::Credential, _) => {
                     answer.problem(401, "auth.failed");
                     assert!(!answer.headers.contains_key("www-authenticate"), "{told}");
                 }
-                (Permission::InternalOnly, _) => {
+                (Access::InternalOnly, _) => {
                     answer.problem(404, "request.not_found");
                     let request = house.request(caller, route.method.clone(), &path, "");
                     let inside = house.ask(Exposure::Internal, request).await;
                     assert_eq!(inside.status, 200, "{told}");
                 }
-                (Permission::Operator, Caller::Operator) => {
+                (Access::Caller | Access::Any(_), Caller::Operator) => {
                     assert_ne!(answer.status, 401, "{told}");
                 }
-                (Permission::Operator, _) => {
+                (Access::Caller | Access::Any(_), _) => {
                     answer.problem(401, "auth.failed");
                     assert_eq!(answer.headers["www-authenticate"], "Bearer", "{told}");
                 }
@@ -78,7 +82,7 @@ async fn what_no_route_takes_is_a_problem_too() {
         assert_dressed(&answer, hsts);
     }
     for (method, path, allow) in [
-        (Method::DELETE, "/api/v1/orders", "GET,HEAD"),
+        (Method::DELETE, "/api/v1/orders", "GET,HEAD,POST"),
         (Method::PUT, "/api/v1/webhooks/x", "GET,HEAD,POST"),
         (Method::TRACE, "/livez", "GET,HEAD"),
         (Method::OPTIONS, "/api/v1/limits", "GET,HEAD,PUT"),

@@ -1,0 +1,200 @@
+//! Actors: on whose authority something is done, and what that one may do.
+
+use crate::command::{CommandError, Need};
+use std::sync::Arc;
+use std::time::Duration;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::key::{ApiKey, KeyState};
+use tradewarden_domain::permission::{Permission, Permissions};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::idempotency::{self, Claim};
+use tradewarden_store::{Error, Tx};
+
+/// On whose authority a command is carried out. Only this crate makes one, of credentials that it
+/// verified; the permissions are read at that moment, so a revocation acts on the next request.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    who: Who,
+    org: Option<Id<id::Org>>,
+    permissions: Permissions,
+    claim: Option<(Claim, [u8; 32])>,
+}
+
+/// Who it is.
+#[derive(Debug, Clone)]
+pub enum Who {
+    /// The person who holds the data directory.
+    Operator,
+    /// A person with a session.
+    Person(Person),
+    /// A program with a key.
+    Key(Arc<ApiKey>),
+}
+
+/// A person with a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The person.
+    pub user_id: Id<id::User>,
+    /// The session.
+    pub session_id: Id<id::Session>,
+    /// When a second factor was last shown in it, if ever.
+    pub factor_at: Option<Timestamp>,
+    /// How long a factor counts as fresh.
+    pub step_up: Duration,
+}
+
+impl Actor {
+    /// The person who holds the data directory: may do everything in the first organization.
+    pub fn operator() -> Self {
+        Self { who: Who::Operator, org: None, permissions: Permissions::all(), claim: None }
+    }
+
+    /// A person, with what the role allows. Without a second factor only what changes nothing is
+    /// left of it (product.md section 4).
+    pub(crate) fn person(org: Id<id::Org>, person: Person, permissions: Permissions) -> Self {
+        let permissions = if person.factor_at.is_some() {
+            permissions
+        } else {
+            permissions.iter().filter(|permission| !permission.needs_factor()).collect()
+        };
+        Self { who: Who::Person(person), org: Some(org), permissions, claim: None }
+    }
+
+    /// A program. A suspended key may only cancel and close (S19).
+    pub(crate) fn key(key: Arc<ApiKey>) -> Self {
+        const REDUCING: Permissions =
+            Permissions::of(&[Permission::OrdersCancel, Permission::PositionsClose]);
+        let permissions = match key.state {
+            KeyState::Active => key.scopes,
+            KeyState::Suspended => key.scopes.and(REDUCING),
+            KeyState::Revoked => Permissions::NONE,
+        };
+        Self { org: Some(key.org_id), permissions, who: Who::Key(key), claim: None }
+    }
+
+    /// Who it is.
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Its organization; the operator's is the first one.
+    pub fn org(&self) -> Option<Id<id::Org>> {
+        self.org
+    }
+
+    /// What it may do.
+    pub fn permissions(&self) -> Permissions {
+        self.permissions
+    }
+
+    /// How the actor is called in records.
+    pub fn name(&self) -> String {
+        match &self.who {
+            Who::Operator => "operator".to_owned(),
+            Who::Person(person) => person.user_id.to_string(),
+            Who::Key(key) => key.id.to_string(),
+        }
+    }
+
+    /// The key, if it is one.
+    pub fn as_key(&self) -> Option<&ApiKey> {
+        match &self.who {
+            Who::Key(key) => Some(key),
+            Who::Operator | Who::Person(_) => None,
+        }
+    }
+
+    /// Whether it may know of this account at all.
+    pub fn reaches(&self, account: Id<id::Account>) -> bool {
+        self.as_key().is_none_or(|key| key.reaches(account))
+    }
+
+    /// The same actor, whose next change claims an idempotency key.
+    pub(crate) fn claiming(&self, claim: Claim, fingerprint: [u8; 32]) -> Self {
+        Self { claim: Some((claim, fingerprint)), ..self.clone() }
+    }
+
+    /// What every change of this actor writes first, in its own transaction.
+    pub(crate) async fn enter(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
+        if let Some((claim, fingerprint)) = &self.claim
+            && !idempotency::claim(tx, claim, *fingerprint, now).await?
+        {
+            return Err(Error::taken("the idempotency key was claimed by another node"));
+        }
+        Ok(())
+    }
+
+    /// Whether the actor has what is needed, or why not.
+    pub fn check(&self, need: Need, now: Timestamp) -> Result<(), CommandError> {
+        self.allowed(need.any_of)?;
+        if need.step_up { self.fresh(now) } else { Ok(()) }
+    }
+
+    /// Whether the actor has one of these permissions, or why not. None of them asks for nothing.
+    pub fn allowed(&self, any_of: &[Permission]) -> Result<(), CommandError> {
+        if any_of.is_empty() || self.permissions.has_any(any_of) {
+            return Ok(());
+        }
+        let lacks_factor = matches!(&self.who, Who::Person(person) if person.factor_at.is_none());
+        Err(no(if lacks_factor { Code::AuthFactorRequired } else { Code::AuthPermission }))
+    }
+
+    /// Whether a person showed a second factor a moment ago, or why not. A key never did; whoever
+    /// holds the data directory could change the clock anyway.
+    pub fn fresh(&self, now: Timestamp) -> Result<(), CommandError> {
+        let fresh = match &self.who {
+            Who::Operator => true,
+            Who::Key(_) => false,
+            Who::Person(person) => {
+                person.factor_at.is_some_and(|at| now <= at.plus(person.step_up))
+            }
+        };
+        if fresh { Ok(()) } else { Err(no(Code::AuthStepUp)) }
+    }
+}
+
+fn no(code: Code) -> CommandError {
+    CommandError::Refused { code, detail: code.meaning().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(factor_at: Option<i64>) -> Actor {
+        let person = Person {
+            user_id: Id::from_bytes([1; 16]),
+            session_id: Id::from_bytes([2; 16]),
+            factor_at: factor_at.map(Timestamp::from_unix_micros),
+            step_up: Duration::from_mins(5),
+        };
+        Actor::person(Id::from_bytes([3; 16]), person, Permissions::all())
+    }
+
+    fn code(result: Result<(), CommandError>) -> Option<Code> {
+        match result {
+            Ok(()) => None,
+            Err(CommandError::Refused { code, .. }) => Some(code),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn without_a_factor_a_person_only_sees() {
+        let weak = person(None);
+        assert_eq!(code(weak.allowed(&[Permission::OrdersRead])), None);
+        assert_eq!(code(weak.allowed(&[Permission::OrdersCreate])), Some(Code::AuthFactorRequired));
+        assert_eq!(code(person(Some(0)).allowed(&[Permission::OrdersCreate])), None);
+    }
+
+    #[test]
+    fn a_factor_is_fresh_for_five_minutes() {
+        let now = Timestamp::from_unix_micros(300_000_000);
+        assert_eq!(code(person(Some(0)).fresh(now)), None);
+        assert_eq!(code(person(Some(-1)).fresh(now)), Some(Code::AuthStepUp));
+        assert_eq!(code(person(None).fresh(now)), Some(Code::AuthStepUp));
+        assert_eq!(code(Actor::operator().fresh(now)), None);
+    }
+}

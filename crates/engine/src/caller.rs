@@ -1,0 +1,76 @@
+//! Callers: from what a request shows to the actor behind it. Every form of credential is judged
+//! here; what is wrong is one answer, whatever the reason.
+
+use crate::Engine;
+use crate::actor::Actor;
+use std::net::IpAddr;
+
+/// What a request shows.
+pub struct Shown<'a> {
+    /// The method, in capitals.
+    pub method: &'a str,
+    /// Path and query, as they were received.
+    pub target: &'a str,
+    /// The host that the request names, with its port if it names one.
+    pub authority: &'a str,
+    /// The header fields: names in lower case, values as they were received.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The body.
+    pub body: &'a [u8],
+    /// The client's address.
+    pub address: IpAddr,
+}
+
+/// Why there is no actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAuthenticated {
+    /// Nothing that could be verified was shown; never says what was wrong.
+    Failed,
+    /// The credential is right, but not from this address.
+    Address,
+}
+
+impl Shown<'_> {
+    /// The value of a header that may be there once, as text.
+    pub(crate) fn once(&self, name: &str) -> Once<'_> {
+        let mut values = self.headers.iter().filter(|(key, _)| *key == name);
+        match (values.next(), values.next()) {
+            (None, _) => Once::Absent,
+            (Some((_, value)), None) => {
+                std::str::from_utf8(value).map_or(Once::Unusable, Once::Text)
+            }
+            (Some(_), Some(_)) => Once::Unusable,
+        }
+    }
+}
+
+/// A header that may be there once.
+pub(crate) enum Once<'a> {
+    Absent,
+    Text(&'a str),
+    /// Several of them, or no text.
+    Unusable,
+}
+
+impl Engine {
+    /// Who makes this request.
+    pub async fn caller(&self, shown: &Shown<'_>) -> Result<Actor, NotAuthenticated> {
+        match shown.once("authorization") {
+            Once::Text(text) => self.bearer(text).ok_or(NotAuthenticated::Failed),
+            Once::Absent | Once::Unusable => Err(NotAuthenticated::Failed),
+        }
+    }
+
+    /// The same caller with what it may do now; `None` if it is not one any more.
+    #[expect(clippy::unused_self, reason = "people and keys are asked for here")]
+    pub(crate) fn still(&self, actor: &Actor) -> Option<Actor> {
+        Some(actor.clone())
+    }
+
+    fn bearer(&self, authorization: &str) -> Option<Actor> {
+        let (scheme, token) = authorization.split_once(' ')?;
+        let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;
+        let right = self.parts.operator_token.verify(token.as_bytes());
+        right.then(Actor::operator)
+    }
+}
