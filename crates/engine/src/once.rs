@@ -28,6 +28,8 @@ use tradewarden_store::{Error, Tx};
 
 /// How long answers are kept; those of orders are kept for ever.
 pub(crate) const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
+/// How long a caller waits for the keeping of an answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
 const KEY_CHARACTERS_MAX: usize = 128;
 
 /// A caller's own key for a request, and the hash of the request.
@@ -82,24 +84,27 @@ impl OnceKey {
         idempotency::claim(tx, claim, self.fingerprint, now).await
     }
 
-    pub(crate) async fn answer_order(
-        tx: &mut Tx<'_>,
-        claim: &Claim,
-        order: &Order,
-        refusal: Option<Code>,
-    ) -> Result<(), Error> {
+    /// The answer that is an order.
+    pub(crate) fn order(&self, order: &Order, now: Timestamp) -> Stored {
         let answer = serde_json::to_string(&OrderView::from(order.clone())).unwrap_or_default();
-        let refusal = refusal.map(Code::text);
-        idempotency::answer(tx, claim, Some(order.id), refusal, &answer).await
+        Stored { order_id: Some(order.id), ..self.answered(answer, now) }
     }
 
-    pub(crate) async fn answer_no(
-        tx: &mut Tx<'_>,
-        claim: &Claim,
-        no: &OrderNo,
-    ) -> Result<(), Error> {
+    /// The answer that is a refusal.
+    pub(crate) fn no(&self, no: &OrderNo, now: Timestamp) -> Stored {
         let answer = serde_json::to_string(&StoredNo::of(no)).unwrap_or_default();
-        idempotency::answer(tx, claim, no.order_id, Some(no.code.text()), &answer).await
+        let refusal = Some(no.code.text().to_owned());
+        Stored { order_id: no.order_id, refusal, ..self.answered(answer, now) }
+    }
+
+    fn answered(&self, answer: String, now: Timestamp) -> Stored {
+        Stored {
+            fingerprint: self.fingerprint,
+            order_id: None,
+            refusal: None,
+            answer: Some(answer),
+            at: now,
+        }
     }
 }
 
@@ -172,8 +177,13 @@ impl Engine {
         let claim = once.claim(org, actor);
         let in_flight = || refused(Code::IdempotencyInFlight);
         let _flight = self.parts.in_flight.begin(&claim).ok_or_else(in_flight)?;
-        if let Some(stored) = self.stored(&claim).await? {
-            return repeat(stored, once);
+        let stops = matches!(command, Command::HaltEngage(_));
+        match self.stored(&claim).await {
+            Ok(Some(stored)) => return repeat(stored, once),
+            Ok(None) => {}
+            // A halt does not wait for the database (C11).
+            Err(_) if stops => {}
+            Err(error) => return Err(error),
         }
         if let Command::OrderCreate(new) = command {
             actor.check(Command::ORDER_CREATE_NEEDS, self.now())?;
@@ -190,13 +200,17 @@ impl Engine {
         let outcome = self.execute(command, &claiming).await;
         if let Ok(value) = &outcome {
             let answer = without_secrets(value.clone()).to_string();
-            let row = claim.clone();
-            self.parts
-                .journal
-                .write(Urgency::Now, async move |tx: &mut Tx<'_>, _: &mut Effects| {
-                    idempotency::answer(tx, &row, None, None, &answer).await
-                })
-                .await?;
+            let (row, answered) = (claim.clone(), once.answered(answer, self.now()));
+            let written =
+                self.parts.journal.write(Urgency::Now, async move |tx: &mut Tx<'_>, _| {
+                    idempotency::answer(tx, &row, &answered).await
+                });
+            // What was asked for is done: an answer that is not kept does not undo it.
+            match tokio::time::timeout(ANSWER_WAIT, written).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(error = %error.0, "an answer was not kept"),
+                Err(_) => tracing::error!("an answer was not kept in time"),
+            }
         }
         Ok(Performed { outcome, replayed: false })
     }

@@ -12,8 +12,10 @@ const CLAIM: &str = "-- idempotency::claim\n\
     answer, at) VALUES ($1, $2, $3, $4, NULL, NULL, NULL, $5) \
     ON CONFLICT (org_id, caller, idempotency_key) DO NOTHING";
 const ANSWER: &str = "-- idempotency::answer\n\
-    UPDATE idempotency SET order_id = $4, refusal = $5, answer = $6 \
-    WHERE org_id = $1 AND caller = $2 AND idempotency_key = $3";
+    INSERT INTO idempotency (org_id, caller, idempotency_key, fingerprint, order_id, refusal, \
+    answer, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+    ON CONFLICT (org_id, caller, idempotency_key) DO UPDATE SET \
+    order_id = excluded.order_id, refusal = excluded.refusal, answer = excluded.answer";
 const FIND: &str = "-- idempotency::find\n\
     SELECT fingerprint, order_id, refusal, answer, at FROM idempotency \
     WHERE org_id = $1 AND caller = $2 AND idempotency_key = $3";
@@ -60,16 +62,19 @@ pub async fn claim(
     Ok(changed == 1)
 }
 
-/// Writes what is answered under a key that was claimed.
-pub async fn answer(
-    tx: &mut Tx<'_>,
-    claim: &Claim,
-    order_id: Option<Id<id::Order>>,
-    refusal: Option<&str>,
-    answer: &str,
-) -> Result<(), Error> {
+/// Writes what is answered under a key, whether it was claimed before or is now.
+pub async fn answer(tx: &mut Tx<'_>, claim: &Claim, stored: &Stored) -> Result<(), Error> {
     let [org, caller, key] = names(claim);
-    let parameters = [org, caller, key, order_id.into(), refusal.into(), answer.into()];
+    let parameters = [
+        org,
+        caller,
+        key,
+        stored.fingerprint.into(),
+        stored.order_id.into(),
+        stored.refusal.as_deref().into(),
+        stored.answer.as_deref().into(),
+        stored.at.into(),
+    ];
     tx.execute_one(ANSWER, &parameters).await
 }
 

@@ -2,7 +2,7 @@
 
 use super::{invalid, list, parse_id, to_value};
 use crate::Engine;
-use crate::actor::Actor;
+use crate::actor::{Actor, Who};
 use crate::command::{CommandError, HaltEngage};
 use crate::environment::Environment;
 use crate::journal::NotWritten;
@@ -10,6 +10,7 @@ use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
 use crate::reads::halt_view;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_store::directory as rows;
@@ -32,7 +33,7 @@ impl HaltEngage {
                 invalid(
                     "scope",
                     &"must be global, org:ID, account:ID, strategy:ID, webhook:ID, \
-                      instrument:SYMBOL or pair:ACCOUNT/SYMBOL",
+                      key:ID, instrument:SYMBOL or pair:ACCOUNT/SYMBOL",
                 )
             })?,
         };
@@ -74,6 +75,11 @@ impl Engine {
     ) -> Result<Value, CommandError> {
         let environment = &self.parts.environment;
         let halt = new.halt(HaltScope::Org(org), Some(org), actor, environment)?;
+        let alone = self.parts.directory.load().organizations.len() == 1;
+        if halt.scope == HaltScope::Global && !alone && !matches!(actor.who(), Who::Operator) {
+            let detail = "Only the operator halts all organizations.".to_owned();
+            return Err(CommandError::Refused { code: Code::AuthPermission, detail });
+        }
         self.parts.local_halts.begin(halt.clone());
         let record = LocalRecord { halt: halt.clone(), resumed: None };
         let Err(error) = self.journal_halt(org, record).await else {

@@ -29,7 +29,7 @@ use tradewarden_domain::risk;
 use tradewarden_domain::strategy::{Intent, SEND_WITHIN_S_DEFAULT};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{NO_STRATEGY, Place};
-use tradewarden_store::{Error, Tx, orders};
+use tradewarden_store::{Error, Tx, idempotency, orders};
 
 /// Orders that are alike within this span are one order too many (S17).
 const ALIKE_SPAN: Duration = Duration::from_secs(2);
@@ -72,13 +72,15 @@ impl Engine {
                     return Ok(Placed::Before);
                 }
                 let placed = place(tx, &shared, &account, &wanted, &actor, effects).await?;
-                if let Some(claim) = &inner {
-                    match &placed {
-                        Placed::Order(order) => {
-                            OnceKey::answer_order(tx, claim, order, None).await?;
-                        }
-                        Placed::No(no) => OnceKey::answer_no(tx, claim, no).await?,
-                        Placed::Before => {}
+                if let (Some(claim), Some(once)) = (&inner, &once) {
+                    let now = shared.environment.now();
+                    let answer = match &placed {
+                        Placed::Order(order) => Some(once.order(order, now)),
+                        Placed::No(no) => Some(once.no(no, now)),
+                        Placed::Before => None,
+                    };
+                    if let Some(answer) = answer {
+                        idempotency::answer(tx, claim, &answer).await?;
                     }
                 }
                 Ok(placed)
