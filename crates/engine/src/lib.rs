@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod local_halt;
 pub mod view;
 
+mod accesses;
 mod administer;
 mod attempt;
 mod book;
@@ -104,6 +105,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) undelivered: Arc<intake::Undelivered>,
     pub(crate) denials: denials::Denials,
+    pub(crate) accesses: accesses::Accesses,
     pub(crate) in_flight: once::InFlight,
     pub(crate) broadcast: stream::Broadcast,
     pub(crate) alerts: judge::Alerts,

@@ -126,6 +126,7 @@ impl Engine {
             counters: Counters::default(),
             undelivered: Arc::new(Undelivered::default()),
             denials: denials::Denials::default(),
+            accesses: crate::accesses::Accesses::default(),
             in_flight: crate::once::InFlight::default(),
             broadcast: crate::stream::Broadcast::default(),
             alerts: judge::Alerts::default(),

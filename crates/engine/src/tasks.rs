@@ -4,7 +4,7 @@ use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
-use crate::{Shared, denials, ledger, local_halt, market, once, orders};
+use crate::{Shared, accesses, denials, ledger, local_halt, market, once, orders};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -115,6 +115,7 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
     tasks.spawn(every(Arc::clone(shared), DENIALS_EVERY, async |shared| {
         denials::record(shared).await;
+        accesses::record(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), LOCAL_HALTS_EVERY, async |shared| {
         shared.local_halts.look(&shared.environment);

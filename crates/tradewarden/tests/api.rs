@@ -1,6 +1,9 @@
 //! The API over HTTPS with the real program: every route, every kind of caller, every header.
 
 #[cfg(test)]
+#[path = "api/accesses.rs"]
+mod accesses;
+#[cfg(test)]
 #[path = "api/callers.rs"]
 mod callers;
 #[cfg(test)]

@@ -53,10 +53,17 @@ pub(crate) async fn answer(
     request: Request<axum::body::Body>,
 ) -> Response<AnswerBody> {
     let request_id = exchange.request_id;
-    match carried_out(route, &exchange, named, request).await {
+    let mut caller = None;
+    let response = match carried_out(route, &exchange, named, request, &mut caller).await {
         Ok(response) => response,
         Err(problem) => problem.answer(request_id),
+    };
+    if let Some(actor) = caller {
+        let object = named.first().map_or("", String::as_str);
+        let (method, status) = (route.method_text(), response.status().as_u16());
+        exchange.site.engine().accessed(&actor, method, route.path, object, status);
     }
+    response
 }
 
 async fn carried_out(
@@ -64,6 +71,7 @@ async fn carried_out(
     exchange: &Exchange,
     named: &[String],
     request: Request<axum::body::Body>,
+    caller: &mut Option<Actor>,
 ) -> Result<Response<AnswerBody>, Problem> {
     let engine = exchange.site.engine();
     if matches!(route.handler, Handler::Signal) {
@@ -78,7 +86,7 @@ async fn carried_out(
         }
         Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
     };
-    let actor = permitted(route.access, exchange, &head, &body).await?;
+    let actor = permitted(route.access, exchange, &head, &body, caller).await?;
     match route.handler {
         Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::Page(make) => {
@@ -162,6 +170,7 @@ async fn permitted(
     exchange: &Exchange,
     head: &Parts,
     body: &[u8],
+    caller: &mut Option<Actor>,
 ) -> Result<Option<Actor>, Problem> {
     let any_of = match access {
         // Internal-only routes are not on the public listener's router at all.
@@ -187,7 +196,8 @@ async fn permitted(
         NotAuthenticated::Failed => Problem::unauthenticated(),
         NotAuthenticated::Address => Problem::of(Code::AddressNotAllowed),
     })?;
-    actor.allowed(any_of)?;
+    // Who calls is recorded even if the answer is no.
+    caller.insert(actor.clone()).allowed(any_of)?;
     Ok(Some(actor))
 }
 

@@ -149,6 +149,14 @@ impl Route {
         self.method == Method::POST && trades.contains(&self.path)
     }
 
+    /// The method, for records.
+    pub(crate) fn method_text(&self) -> &'static str {
+        ["GET", "POST", "PUT", "PATCH", "DELETE"]
+            .into_iter()
+            .find(|text| self.method == *text)
+            .unwrap_or("-")
+    }
+
     /// Whether the listener that `exposure` names has this route.
     pub(crate) fn is_on(&self, exposure: crate::service::Exposure) -> bool {
         self.access != Access::InternalOnly || exposure == crate::service::Exposure::Internal
