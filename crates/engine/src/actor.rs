@@ -9,6 +9,8 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::{ApiKey, KeyState};
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::idempotency::{self, Claim};
+use tradewarden_store::{Error, Tx};
 
 /// On whose authority a command is carried out. Only this crate makes one, of credentials that it
 /// verified; the permissions are read at that moment, so a revocation acts on the next request.
@@ -18,6 +20,7 @@ pub struct Actor {
     org: Option<Id<id::Org>>,
     permissions: Permissions,
     second: Option<Id<id::User>>,
+    claim: Option<(Claim, [u8; 32])>,
 }
 
 /// Who it is.
@@ -47,7 +50,13 @@ pub struct Person {
 impl Actor {
     /// The person who holds the data directory: may do everything in the first organization.
     pub fn operator() -> Self {
-        Self { who: Who::Operator, org: None, permissions: Permissions::all(), second: None }
+        Self {
+            who: Who::Operator,
+            org: None,
+            permissions: Permissions::all(),
+            second: None,
+            claim: None,
+        }
     }
 
     /// A person, with what the role allows. Without a second factor only what changes nothing is
@@ -58,7 +67,7 @@ impl Actor {
         } else {
             permissions.iter().filter(|permission| !permission.needs_factor()).collect()
         };
-        Self { who: Who::Person(person), org: Some(org), permissions, second: None }
+        Self { who: Who::Person(person), org: Some(org), permissions, second: None, claim: None }
     }
 
     /// A person whose request another person confirmed: as if the factor had been shown now.
@@ -84,7 +93,7 @@ impl Actor {
             KeyState::Suspended => key.scopes.and(REDUCING),
             KeyState::Revoked => Permissions::NONE,
         };
-        Self { org: Some(key.org_id), permissions, who: Who::Key(key), second: None }
+        Self { org: Some(key.org_id), permissions, who: Who::Key(key), second: None, claim: None }
     }
 
     /// Who it is.
@@ -132,6 +141,26 @@ impl Actor {
             Who::Key(key) => Some(key),
             Who::Operator | Who::Person(_) => None,
         }
+    }
+
+    /// Whether it may know of this account at all.
+    pub fn reaches(&self, account: Id<id::Account>) -> bool {
+        self.as_key().is_none_or(|key| key.reaches(account))
+    }
+
+    /// The same actor, whose next change claims an idempotency key.
+    pub(crate) fn claiming(&self, claim: Claim, fingerprint: [u8; 32]) -> Self {
+        Self { claim: Some((claim, fingerprint)), ..self.clone() }
+    }
+
+    /// What every change of this actor writes first, in its own transaction.
+    pub(crate) async fn enter(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
+        if let Some((claim, fingerprint)) = &self.claim
+            && !idempotency::claim(tx, claim, *fingerprint, now).await?
+        {
+            return Err(Error::taken("the idempotency key was claimed by another node"));
+        }
+        Ok(())
     }
 
     /// Whether the actor has what is needed, or why not.

@@ -1,12 +1,14 @@
 //! Administer: what people command, carried out with its audit entry and visible at once.
 
 mod create;
+mod halt;
 
-use crate::actor::{Actor, Who};
+use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::{ById, Command, CommandError, HaltEngage, LimitSet, PaperPrice};
+use crate::command::{ById, Command, CommandError, LimitSet, PaperPrice};
 use crate::journal::{Admission, NotWritten, SignalWork, Urgency};
-use crate::reads::{account_view, away, halt_view, limit_view, strategy_view, webhook_view};
+use crate::once::Claimed;
+use crate::reads::{account_view, away, limit_view, strategy_view, webhook_view};
 use crate::view::{Page, SignalView};
 use crate::{Engine, Shared, judge};
 use serde::Serialize;
@@ -15,11 +17,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::check::Trace;
-use tradewarden_domain::code::Code;
-use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::{Limit, LimitScope};
@@ -27,10 +26,6 @@ use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::signal;
 use tradewarden_domain::strategy::StrategyState;
 use tradewarden_store::{Error, Lock, Tx, directory as rows, exposures, signals};
-
-/// How long a halt holds before a person may end it (S20). Whoever holds the data directory may end
-/// it at once.
-const HALT_HOLD: Duration = Duration::from_mins(1);
 
 /// The paper broker's back office: what no real broker lets a gateway do.
 pub trait PaperDesk: Send + Sync {
@@ -66,10 +61,7 @@ impl Engine {
 
     async fn carry_out(&self, command: Command, actor: &Actor) -> Result<Value, CommandError> {
         actor.check(command.needs(), self.now())?;
-        let org = match actor.org() {
-            Some(org) => org,
-            None => self.org()?,
-        };
+        let org = self.org_of(actor)?;
         if let Some(waiting) = self.held_for_two(org, &command, actor).await? {
             return Ok(waiting);
         }
@@ -101,12 +93,28 @@ impl Engine {
             Command::StrategyDisable(ById { id }) => self.disable_strategy(org, &id, actor).await,
             Command::AccountCreate(new) => self.create_account(org, new, actor).await,
             Command::AccountList => list(
-                directory.accounts.values().filter(|account| account.org_id == org),
+                directory
+                    .accounts
+                    .values()
+                    .filter(|account| account.org_id == org && actor.reaches(account.id)),
                 |account| account_view(account),
             ),
+            Command::AccountBalances(ById { id }) => {
+                to_value(&self.balances(org, actor, &id).await?)
+            }
+            Command::OrderCreate(new) => match self.create_order(org, new, actor, None).await? {
+                Claimed::First(value) => Ok(value),
+                Claimed::Before => Err(CommandError::NotFound),
+            },
+            Command::OrderCancel(ById { id }) => self.cancel_order(org, &id, actor).await,
+            Command::OrderCancelAll(which) => self.cancel_all(org, which, actor).await,
+            Command::PositionClose(close) => self.close_position(org, close, actor).await,
             Command::AccountShow(ById { id }) => {
                 let id = parse_id(&id)?;
-                let found = directory.accounts.get(&id).filter(|found| found.org_id == org);
+                let found = directory
+                    .accounts
+                    .get(&id)
+                    .filter(|found| found.org_id == org && actor.reaches(id));
                 one(found.map(|account| account_view(account)))
             }
             Command::AccountDisable(ById { id }) => self.disable_account(org, &id, actor).await,
@@ -117,22 +125,26 @@ impl Engine {
             }
             Command::HaltEngage(halt) => self.engage(org, halt, actor).await,
             Command::HaltResume(ById { id }) => self.resume(org, &id, actor).await,
-            Command::HaltStatus => {
-                let own = |halt: &&Halt| halt.org_id.is_none_or(|of| of == org);
-                list(directory.halts.iter().filter(own), halt_view)
-            }
+            Command::HaltStatus => self.halts(org),
             Command::SignalList(paging) => to_value(&self.signal_page(org, &paging).await?),
             Command::SignalShow(ById { id }) => to_value(&self.signal(org, parse_id(&id)?).await?),
             Command::SignalReplay(ById { id }) => {
                 to_value(&self.replay(org, parse_id(&id)?).await?)
             }
-            Command::OrderList(paging) => to_value(&self.order_page(org, &paging).await?),
-            Command::OrderShow(ById { id }) => to_value(&self.order(org, parse_id(&id)?).await?),
-            Command::PositionList => to_value(&self.positions(org).await?),
+            Command::OrderList(paging) => to_value(&self.order_page(org, actor, &paging).await?),
+            Command::OrderShow(ById { id }) => {
+                to_value(&self.order(org, actor, parse_id(&id)?).await?)
+            }
+            Command::PositionList => to_value(&self.positions(org, actor).await?),
             Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
             command => self.carry_out_about_people(org, command, actor).await,
         }
+    }
+
+    /// The organization that the actor acts in.
+    pub(crate) fn org_of(&self, actor: &Actor) -> Result<Id<id::Org>, CommandError> {
+        actor.org().map_or_else(|| self.org(), Ok)
     }
 
     /// The organization of the local operator: the first one.
@@ -157,13 +169,14 @@ impl Engine {
         mut write: impl AsyncFnMut(&mut Tx<'_>) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), CommandError> {
         actor.sign(&mut payload);
-        let shared = Arc::clone(&self.parts);
+        let (shared, entering) = (Arc::clone(&self.parts), actor.clone());
         self.parts
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                entering.enter(tx, shared.environment.now()).await?;
                 write(tx).await?;
                 let mut book = Book::load(tx, &shared, &Scope::default()).await?;
-                effects.halts = Some(book.halts.clone());
+                effects.halts = Some(rows::halts_in(tx).await?);
                 book.enter(&shared, org, object, event, &payload);
                 book.write(tx, effects).await
             })
@@ -318,75 +331,6 @@ impl Engine {
         one(found.map(limit_view))
     }
 
-    async fn engage(
-        &self,
-        org: Id<id::Org>,
-        new: HaltEngage,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let scope = match new.scope.as_deref() {
-            None => HaltScope::Org(org),
-            Some(text) => text.parse().map_err(|_| {
-                invalid(
-                    "scope",
-                    &"must be global, org:ID, account:ID, strategy:ID, webhook:ID, \
-                      instrument:SYMBOL or pair:ACCOUNT/SYMBOL",
-                )
-            })?,
-        };
-        let reason = new.reason.unwrap_or_else(|| "no reason was given".to_owned());
-        if reason.len() > 256 || reason.chars().any(char::is_control) {
-            return Err(invalid("reason", &"must be at most 256 printable characters"));
-        }
-        let now = self.now();
-        let halt = Halt {
-            id: self.parts.environment.id(now),
-            org_id: (scope != HaltScope::Global).then_some(org),
-            scope,
-            mode: new.mode.unwrap_or(HaltMode::Block),
-            reason,
-            engaged_by: actor.name(),
-            engaged_at: now,
-        };
-        let payload = json!({
-            "mode": halt.mode, "reason": halt.reason, "scope": halt.scope.to_string(),
-        });
-        let row = halt.clone();
-        self.change(org, halt.id, "halt.engaged", actor, payload, async move |tx| {
-            // No `sending` commit can be between this lock and this commit (C11).
-            rows::lock_organizations(tx, &[org], Lock::Update).await?;
-            rows::insert_halt(tx, &row).await
-        })
-        .await?;
-        to_value(&halt_view(&halt))
-    }
-
-    async fn resume(
-        &self,
-        org: Id<id::Org>,
-        text: &str,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let id: Id<id::Halt> = parse_id(text)?;
-        let directory = self.parts.directory.load_full();
-        let halt = directory
-            .halts
-            .iter()
-            .find(|halt| halt.id == id && halt.org_id.is_none_or(|of| of == org))
-            .ok_or(CommandError::NotFound)?;
-        let (by, now) = (actor.name(), self.now());
-        if matches!(actor.who(), Who::Person(_)) && now < halt.engaged_at.plus(HALT_HOLD) {
-            let until = halt.engaged_at.plus(HALT_HOLD);
-            let detail = format!("{} It ends at {until}.", Code::HaltHold.meaning());
-            return Err(CommandError::Refused { code: Code::HaltHold, detail });
-        }
-        self.change(org, id, "halt.resumed", actor, json!({}), async move |tx| {
-            rows::resume(tx, id, &by, now).await.map(|_| ())
-        })
-        .await?;
-        to_value(&halt_view(halt))
-    }
-
     /// Judges a stored signal by today's rules; nothing is written.
     async fn replay(
         &self,
@@ -415,6 +359,7 @@ impl Engine {
             admission,
             dry_run: true,
             answer_was_lost: false,
+            sent_ahead: None,
             body,
             body_sha256: stored.body_sha256,
             trace,
@@ -480,7 +425,7 @@ fn parse_id<K: Kind>(text: &str) -> Result<Id<K>, CommandError> {
     Id::from_str(text).map_err(|error| invalid("id", &error))
 }
 
-fn to_value(view: &impl Serialize) -> Result<Value, CommandError> {
+pub(crate) fn to_value(view: &impl Serialize) -> Result<Value, CommandError> {
     serde_json::to_value(view).map_err(|error| {
         tracing::error!(error = %error, "a view could not be written as JSON");
         CommandError::Unavailable { detail: "the answer could not be written".to_owned() }

@@ -5,6 +5,16 @@
 //! else goes out for that account. A crash after the broker's answer and before the outcome's
 //! commit is the same: the answer is asked for again.
 
+mod fit;
+mod late;
+mod open;
+
+pub(crate) use self::fit::tell_netted;
+pub(crate) use self::open::waits_for_open;
+
+use self::fit::{Fit, fit_to_position};
+use self::late::filled_late;
+use self::open::{goes_at_open, hold_until_open, is_open};
 use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
 use crate::{Shared, tasks};
 use serde_json::json;
@@ -83,7 +93,8 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         order = current.clone();
     }
     if order.cancel_requested {
-        return end(shared, book, order, OrderEvent::Cancel, Code::OrderCanceled);
+        let code = order.code.unwrap_or(Code::OrderCanceled);
+        return end(shared, book, order, OrderEvent::Cancel, code);
     }
     if order.send_by.is_some_and(|by| by < book.now) {
         let subject = order.id.to_string();
@@ -98,12 +109,16 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         account: order.account_id,
         strategy: order.strategy_id,
         webhook: webhook_of(shared, &order),
+        key: order.key_id,
         symbol: &order.symbol,
     };
     if halt::stopping(&book.halts, order.purpose, &subject).is_some() {
+        tell_if_halted(shared, book, &order);
         return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
     }
     match order.purpose {
+        // Only a strategy's reversal waits for flat; a caller's own order stands for itself.
+        Purpose::Entry if order.signal_id.is_none() => {}
         Purpose::Entry => match ground(&book.exposure(&place_of(&order)), order.side) {
             Ground::Free => {}
             Ground::Clearing => return Attempt::Hold,
@@ -116,8 +131,12 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
                 return ended;
             }
         },
+        Purpose::Exit if !is_open(shared, &order) => {
+            hold_until_open(shared, book, order);
+            return Attempt::Hold;
+        }
         Purpose::Exit => match fit_to_position(shared, book, &mut order) {
-            Fit::Go => {}
+            Fit::Go => goes_at_open(shared, book, &mut order),
             Fit::Wait => return Attempt::Hold,
             Fit::Flat => {
                 return end(shared, book, order, OrderEvent::Cancel, Code::StrategyFlat);
@@ -171,64 +190,6 @@ fn ground(exposure: &Exposure, side: Side) -> Ground {
     }
 }
 
-enum Fit {
-    Go,
-    Wait,
-    Flat,
-}
-
-/// Shrinks an exit to what there is to close (C6). While entries of the strategy are unresolved,
-/// what is held is closed now and the rest is left to a second exit (S1).
-fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
-    let place = place_of(order);
-    let exposure = book.exposure(&place);
-    let held = match order.side {
-        Side::Sell => exposure.quantity,
-        Side::Buy => exposure.quantity.negated(),
-    };
-    let live = book.live_orders(&place);
-    let under_way = live
-        .iter()
-        .filter(|other| other.id != order.id && other.purpose == Purpose::Exit)
-        .filter(|other| other.side == order.side && other.state != OrderState::Accepted)
-        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
-    let unresolved = live
-        .iter()
-        .any(|other| other.purpose == Purpose::Entry && other.state != OrderState::Accepted);
-    // An entry on the exit's own side may have filled already, and taken what the journal holds.
-    let taken = live
-        .iter()
-        .filter(|other| other.purpose == Purpose::Entry && other.side == order.side)
-        .filter(|other| other.state != OrderState::Accepted)
-        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
-    let closable = held.saturating_minus(under_way).saturating_minus(taken).max(Quantity::ZERO);
-    if closable >= order.quantity {
-        return Fit::Go;
-    }
-    if closable.is_zero() {
-        return if unresolved { Fit::Wait } else { Fit::Flat };
-    }
-    let rest = order.quantity.saturating_minus(closable);
-    if unresolved {
-        // The exposure stays reserved: the second exit holds what the first gives up.
-        let second = Order {
-            id: shared.environment.id(book.now),
-            quantity: rest,
-            state: OrderState::Accepted,
-            attempt_until: None,
-            created_at: book.now,
-            ..order.clone()
-        };
-        book.enter(shared, second.org_id, second.id, "order.accepted", &order_payload(&second));
-        book.put_order(second);
-    } else {
-        let (purpose, side) = (order.purpose, order.side);
-        book.change_exposure(&place, |exposure| exposure.release(purpose, side, rest));
-    }
-    order.quantity = closable;
-    Fit::Go
-}
-
 /// What became of a call, or what a later question brought to light.
 #[derive(Debug, Clone)]
 pub(crate) enum Learned {
@@ -243,8 +204,11 @@ pub(crate) enum Learned {
         /// How much has filled by its account.
         filled: Quantity,
     },
-    /// It is proven that the broker never had it and never will.
-    Absent,
+    /// It is proven that the broker never had it and never will: of the attempt that was void then.
+    Absent {
+        /// When that attempt became void.
+        attempt_until: Option<Timestamp>,
+    },
     /// A halt came between the attempt and the call; nothing was sent.
     NotSentHalted,
     /// These fills.
@@ -286,6 +250,7 @@ pub(crate) async fn learn(
         book.put_order(order.clone());
     }
     orders::insert_fills(tx, &rows_of_fills).await?;
+    effects.fills.extend(rows_of_fills);
     book.write(tx, effects).await?;
     if let Some((account, cursor)) = cursor {
         rows::set_fills_cursor(tx, *account, cursor).await?;
@@ -374,13 +339,17 @@ fn apply(
                 let shrunk = *state == BrokerOrderState::Filled && filled.is_positive();
                 if shrunk && order.state.is_live() {
                     book.advance(order, OrderEvent::Cancel, None);
+                    tell_if_short(shared, book, order);
                 }
             }
             enter_state(shared, book, order);
         }
         // It was heard of after the question.
-        Learned::Absent if !matches!(order.state, OrderState::Sending | OrderState::Unknown) => {}
-        Learned::Absent => {
+        Learned::Absent { .. }
+            if !matches!(order.state, OrderState::Sending | OrderState::Unknown) => {}
+        // Another attempt was made since, and its call may still go out.
+        Learned::Absent { attempt_until } if *attempt_until != order.attempt_until => {}
+        Learned::Absent { .. } => {
             book.advance(order, OrderEvent::Expire, Some(Code::DispatchNotPlaced));
             book.enter(shared, order.org_id, order.id, "order.expired", &order_payload(order));
             let severity = match order.purpose {
@@ -393,6 +362,7 @@ fn apply(
         }
         Learned::NotSentHalted => {
             book.advance(order, OrderEvent::Cancel, Some(Code::DispatchHalted));
+            tell_if_halted(shared, book, order);
             book.enter(shared, order.org_id, order.id, "order.canceled", &order_payload(order));
         }
         Learned::Fills(fills) => {
@@ -430,10 +400,15 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
         | BrokerOrderState::PartiallyFilled
         | BrokerOrderState::Filled => {}
         BrokerOrderState::Canceled => {
-            let code = order.cancel_requested.then_some(Code::OrderCanceled);
+            let asked = order.cancel_requested.then_some(Code::OrderCanceled);
+            let code = order.code.or(asked);
             book.advance(order, OrderEvent::Cancel, code);
+            tell_if_short(shared, book, order);
         }
-        BrokerOrderState::Expired => book.advance(order, OrderEvent::Expire, None),
+        BrokerOrderState::Expired => {
+            book.advance(order, OrderEvent::Expire, None);
+            tell_if_short(shared, book, order);
+        }
         BrokerOrderState::Rejected => {
             book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
             if order.purpose == Purpose::Exit {
@@ -442,6 +417,27 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
                 book.find(shared, org, "order.exit_rejected", Severity::Critical, subject, detail);
             }
         }
+    }
+}
+
+/// The broker ended an exit before all of it filled, and no other exit is for the rest (S24).
+fn tell_if_short(shared: &Shared, book: &mut Book, order: &Order) {
+    let left = book.exposure(&place_of(order)).closable(order.side);
+    if order.purpose == Purpose::Entry || !left.is_positive() {
+        return;
+    }
+    let (filled, quantity) = (order.filled_quantity, order.quantity);
+    let detail = format!("The exit ended with {filled} of {quantity} filled; {left} is held.");
+    let (org, subject) = (order.org_id, order.id.to_string());
+    book.find(shared, org, "order.exit_short", Severity::Critical, subject, detail);
+}
+
+/// A halt stopped an exit: what it was to close stays open (S24).
+fn tell_if_halted(shared: &Shared, book: &mut Book, order: &Order) {
+    if order.purpose == Purpose::Exit {
+        let (org, subject, code) = (order.org_id, order.id.to_string(), Code::DispatchHalted);
+        let detail = format!("A halt stopped an exit of {}; it is not sent.", order.quantity);
+        book.find(shared, org, code.text(), Severity::Critical, subject, detail);
     }
 }
 
@@ -507,6 +503,9 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
         if filled >= order.quantity { OrderEvent::FinalFill } else { OrderEvent::PartialFill };
     if order.state != OrderState::Filled {
         book.advance(order, event, None);
+    }
+    if !was_live && purpose == Purpose::Entry {
+        filled_late(shared, book, order, execution.quantity);
     }
     let over = filled > order.quantity;
     if over || !fits {

@@ -7,6 +7,7 @@ mod follow;
 
 use self::duplicates::{First, claim_keys, id_conflict, repeat};
 use self::follow::follow;
+pub(crate) use self::follow::{remove_entries, reserve};
 use crate::Shared;
 use crate::book::{Book, Effects, Scope, Severity, order_payload};
 use crate::intake::{AccountResult, SignalStatus};
@@ -211,6 +212,19 @@ fn summarize(
 
 /// What S6, S13, S15 and S16 want a person to hear of.
 fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOutcome) {
+    let (org, webhook) = (work.door.webhook.org_id, work.door.webhook.id);
+    let subject = format!("{webhook} {}", work.signal_id);
+    let now = book.now;
+    let is_first = |code| shared.alerts.is_first(webhook, code, work.signal_id, now);
+    if let Some(stated) = work.sent_ahead
+        && is_first(SENT_AHEAD)
+    {
+        let detail = format!(
+            "The signal says that it was sent at {stated}, more than 10 s after it was received; \
+             the sender's clock is wrong, and its times count as absent."
+        );
+        book.find(shared, org, SENT_AHEAD, Severity::Warning, subject.clone(), detail);
+    }
     let Some(code) = outcome.code else { return };
     let limited = matches!(code, Code::LimitRate | Code::LimitFlood);
     let alarming = matches!(
@@ -225,13 +239,9 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
     let severity = match () {
         () if exit_refused => Severity::Critical,
         () if alarming => Severity::Warning,
-        () if limited && shared.alerts.is_first(work.door.webhook.id, code, book.now) => {
-            Severity::Warning
-        }
+        () if limited && is_first(code.text()) => Severity::Warning,
         () => return,
     };
-    let subject = format!("{} {}", work.door.webhook.id, work.signal_id);
-    let org = work.door.webhook.org_id;
     book.find(shared, org, code.text(), severity, subject, outcome.message.clone());
 }
 
@@ -284,23 +294,38 @@ fn store(
     bodies.push((work.body_sha256, work.body.clone()));
 }
 
+/// The finding of a sender whose clock is ahead.
+const SENT_AHEAD: &str = "signal.sent_ahead";
+
 /// Keeps a flood of refusals from becoming a flood of findings: one for each webhook and code in a
 /// quarter of an hour (S24).
 #[derive(Default)]
 pub(crate) struct Alerts {
-    last: std::sync::Mutex<BTreeMap<(Id<id::Webhook>, Code), Timestamp>>,
+    last: std::sync::Mutex<Told>,
 }
+
+/// By webhook and code: when it was told, and of which signal.
+type Told = BTreeMap<(Id<id::Webhook>, &'static str), (Timestamp, Id<id::Signal>)>;
 
 const ALERT_SPAN: Duration = Duration::from_mins(15);
 
 impl Alerts {
-    fn is_first(&self, webhook: Id<id::Webhook>, code: Code, now: Timestamp) -> bool {
+    /// Whether this signal is the one to tell of. It stays so: a transaction may be run again.
+    fn is_first(
+        &self,
+        webhook: Id<id::Webhook>,
+        code: &'static str,
+        signal: Id<id::Signal>,
+        now: Timestamp,
+    ) -> bool {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let fresh = last.get(&(webhook, code)).is_some_and(|at| at.plus(ALERT_SPAN) > now);
-        if !fresh {
-            last.insert((webhook, code), now);
+        if let Some((at, first)) = last.get(&(webhook, code))
+            && at.plus(ALERT_SPAN) > now
+        {
+            return *first == signal;
         }
-        !fresh
+        last.insert((webhook, code), (now, signal));
+        true
     }
 }
 

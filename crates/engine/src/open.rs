@@ -5,7 +5,9 @@ use crate::environment::Environment;
 use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
+use crate::local_halt::{LocalHaltFile, LocalHalts};
 use crate::market::{Brokers, Market};
+use crate::notice::{NOTICES_MAX, notices};
 use crate::people::{self, People};
 use crate::tasks::Tasks;
 use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
@@ -15,7 +17,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tradewarden_broker::port::{Broker, Cleaned};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::Profile;
 use tradewarden_domain::time::Clock;
@@ -49,10 +51,15 @@ pub struct Parts {
 pub struct Settings {
     /// The address under which the gateway is reached, without a slash at the end.
     pub public_origin: String,
+    /// The address under which senders are asked for a TLS client certificate, and where one that
+    /// does not verify counts as none; `None` where nobody is asked. Without a slash at the end.
+    pub hooks_origin: Option<String>,
     /// The audit log's name in its checkpoints.
     pub log_origin: String,
     /// Where a copy of the newest checkpoint is kept, outside the database.
     pub checkpoint_file: Option<PathBuf>,
+    /// Where halts are kept that the database did not take.
+    pub halt_file: Option<PathBuf>,
     /// This node's name, the same after every restart.
     pub node: String,
     /// Where the console's pages are, without a slash at the end; its host is what passkeys are
@@ -92,6 +99,8 @@ impl Engine {
     /// The same, with somebody who decides about every commit: for simulations.
     pub async fn create_with_fate(parts: Parts, fate: Fate) -> Result<(Self, Tasks), OpenError> {
         let environment = Environment::new(parts.clock, parts.randomness);
+        let halt_file = parts.settings.halt_file.clone().map(LocalHaltFile::at);
+        let local_halts = LocalHalts::open(halt_file, &environment);
         let ledger_key = {
             let mut writer = Writer::open(&parts.location).await?;
             migrate::migrate(&mut writer).await?;
@@ -103,8 +112,8 @@ impl Engine {
         };
         let store = Store::open(parts.location.clone()).await?;
         let (journal, journal_task) = journal();
-        let (notices, heard) = mpsc::unbounded_channel();
         let people = People::open(&store, &environment, &parts.keyring, &parts.settings).await?;
+        let (notices, heard) = notices(NOTICES_MAX);
         let keys = intake_keys(&store, &parts.keyring).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
@@ -117,9 +126,10 @@ impl Engine {
             store,
             journal,
             halts: ArcSwap::from_pointee(directory.halts.clone()),
+            local_halts,
             directory: ArcSwap::from_pointee(directory),
             market: Market::default(),
-            brokers: parts.brokers,
+            brokers: cleaned(parts.brokers),
             desk: parts.desk,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
@@ -129,6 +139,9 @@ impl Engine {
             counters: Counters::default(),
             undelivered: Arc::new(Undelivered::default()),
             denials: denials::Denials::default(),
+            accesses: crate::accesses::Accesses::default(),
+            in_flight: crate::once::InFlight::default(),
+            broadcast: crate::stream::Broadcast::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
             people,
@@ -142,6 +155,12 @@ impl Engine {
         let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);
         Ok((Self { parts: shared }, tasks))
     }
+}
+
+/// What brokers say is made fit to be stored where it enters.
+fn cleaned(brokers: Brokers) -> Brokers {
+    let clean = |broker| -> Arc<dyn Broker> { Arc::new(Cleaned::new(broker)) };
+    brokers.into_iter().map(|(kind, broker)| (kind, clean(broker))).collect()
 }
 
 /// The audit log's own keys belong to no organization.

@@ -101,7 +101,7 @@ impl Engine {
             Ask::Login(login) => self.login(login, client).await,
             Ask::Factor(shown) => self.second_factor(shown, client).await,
             Ask::Refresh(shown) => self.refresh(&shown, client).await,
-            Ask::Logout => self.log_out(person()?).await,
+            Ask::Logout => self.log_out(actor.ok_or_else(failed)?).await,
             Ask::StepUpOptions => self.step_up_options(person()?).await,
             Ask::StepUp(proof) => self.step_up(person()?, proof).await,
             Ask::PasswordReset(reset) => self.reset_password(reset, client).await,
@@ -117,7 +117,7 @@ impl Engine {
             Ask::FactorRemove(id) => self.remove_factor(actor.ok_or_else(failed)?, &id).await,
             Ask::RecoveryCodes => self.recovery_codes(actor.ok_or_else(failed)?).await,
             Ask::SessionList => self.own_sessions(person()?),
-            Ask::SessionEnd(id) => self.end_own_session(person()?, &id).await,
+            Ask::SessionEnd(id) => self.end_own_session(actor.ok_or_else(failed)?, &id).await,
             Ask::PasswordChange(change) => self.change_password(person()?, change, client).await,
         }
     }
@@ -225,6 +225,34 @@ impl Shared {
             })
             .await;
         Ok(written?)
+    }
+
+    /// The same on somebody's authority: an idempotency key of theirs is claimed first.
+    pub(crate) async fn note_by<T: Send + 'static>(
+        self: &Arc<Self>,
+        actor: &Actor,
+        mut write: impl AsyncFnMut(&mut Tx<'_>, &mut Book) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let actor = actor.clone();
+        self.note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            actor.enter(tx, book.now).await?;
+            write(tx, book).await
+        })
+        .await
+    }
+
+    /// The same as [`Self::change_people`] on somebody's authority.
+    pub(crate) async fn change_people_by<T: Send + 'static>(
+        self: &Arc<Self>,
+        actor: &Actor,
+        mut write: impl AsyncFnMut(&mut Tx<'_>, &mut Book) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let actor = actor.clone();
+        self.change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            actor.enter(tx, book.now).await?;
+            write(tx, book).await
+        })
+        .await
     }
 
     /// The same for what changes who may do what: every node sees it, this one before it answers.

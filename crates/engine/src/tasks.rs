@@ -1,14 +1,15 @@
 //! The background tasks: started in one place, named, ended in order.
 
 use crate::dispatch::Dispatcher;
-use crate::journal::{Fatal, JournalTask, Notice, Urgency};
+use crate::journal::{Fatal, JournalTask, Urgency};
+use crate::notice::Heard;
 use crate::reconcile::Reconciler;
-use crate::{Shared, denials, ledger, market, people};
+use crate::{Shared, accesses, denials, ledger, local_halt, market, once, orders, people};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tradewarden_store::{Error, Location, Tx, leases, signals};
 
@@ -20,6 +21,9 @@ const LEASE: &str = "leader";
 const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
+const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
+const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
+const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const SEEN_EVERY: Duration = Duration::from_mins(1);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
@@ -28,7 +32,7 @@ const KEYS_KEPT: Duration = Duration::from_hours(25);
 pub struct Tasks {
     shared: Arc<Shared>,
     journal: JournalTask,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    notices: Heard,
     location: Location,
 }
 
@@ -36,7 +40,7 @@ impl Tasks {
     pub(crate) fn new(
         shared: Arc<Shared>,
         journal: JournalTask,
-        notices: mpsc::UnboundedReceiver<Notice>,
+        notices: Heard,
         location: Location,
     ) -> Self {
         Self { shared, journal, notices, location }
@@ -95,7 +99,7 @@ fn journal_thread(
 
 async fn run_beside(
     shared: &Arc<Shared>,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    notices: Heard,
     shutdown: impl Future<Output = ()>,
     mut ended: oneshot::Receiver<Result<(), Fatal>>,
 ) -> Result<(), Fatal> {
@@ -118,8 +122,20 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
     tasks.spawn(every(Arc::clone(shared), DENIALS_EVERY, async |shared| {
         denials::record(shared).await;
+        accesses::record(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), LOCAL_HALTS_EVERY, async |shared| {
+        shared.local_halts.look(&shared.environment);
+    }));
+    tasks.spawn(every(Arc::clone(shared), JOURNAL_LOCAL_HALTS_EVERY, async |shared| {
+        local_halt::journal(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
+    tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {
+        if shared.is_leader() {
+            orders::expire(shared).await;
+        }
+    }));
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
         () = shutdown => {}
@@ -223,6 +239,7 @@ pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Erro
 async fn purge(shared: &Arc<Shared>) {
     people::purge(shared).await;
     people::renew(shared).await;
+    once::purge(shared).await;
     let horizon = shared.environment.now().minus(KEYS_KEPT);
     let purged = shared
         .journal

@@ -1,11 +1,6 @@
 //! People under simulation: time is in the test's hand, so that waits of hours take none.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 use serde_json::{Value, json};
 use std::net::IpAddr;

@@ -46,6 +46,7 @@ CREATE TABLE webhooks (
     signing_secret {bytes},
     forms {text} NOT NULL,
     allow {text} NOT NULL,
+    client_certificate {text},
     dry_run {int} NOT NULL,
     rate_per_s {int} NOT NULL,
     max_age_s {int} NOT NULL,
@@ -154,7 +155,10 @@ CREATE TABLE orders (
     attempt_until {int},
     limits_version {int} NOT NULL,
     created_at {int} NOT NULL,
-    updated_at {int} NOT NULL
+    updated_at {int} NOT NULL,
+    key_id {bytes},
+    tag {text},
+    expires_at {int}
 ){clustered};
 
 CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;

@@ -15,18 +15,19 @@ macro_rules! columns {
         "id, org_id, signal_id, account_id, strategy_id, symbol, side, order_type, time_in_force, \
          quantity, limit_price, stop_price, purpose, state, live, code, filled_quantity, \
          average_price, broker_order_id, cancel_requested, send_by, attempt_until, \
-         limits_version, created_at, updated_at"
+         limits_version, created_at, updated_at, key_id, tag, expires_at"
     };
 }
 
 const PUT: Insert = Insert {
     into: concat!("-- orders::put\nINSERT INTO orders (", columns!(), ")"),
-    columns: 25,
+    columns: 28,
     tail: "ON CONFLICT (id) DO UPDATE SET quantity = excluded.quantity, state = excluded.state, \
            live = excluded.live, code = excluded.code, \
            filled_quantity = excluded.filled_quantity, average_price = excluded.average_price, \
            broker_order_id = excluded.broker_order_id, \
            cancel_requested = excluded.cancel_requested, attempt_until = excluded.attempt_until, \
+           limit_price = excluded.limit_price, stop_price = excluded.stop_price, \
            updated_at = excluded.updated_at",
 };
 const BY_ID: &str = concat!("-- orders::by_id\nSELECT ", columns!(), " FROM orders WHERE id = $1");
@@ -45,6 +46,18 @@ const PAGE: &str = concat!(
     columns!(),
     " FROM orders WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
 );
+const LIKE_THIS: &str = concat!(
+    "-- orders::like_this\nSELECT ",
+    columns!(),
+    " FROM orders WHERE id >= $1 AND account_id = $2 AND symbol = $3 AND side = $4 \
+     AND quantity = $5 AND signal_id IS NULL ORDER BY id LIMIT 16"
+);
+const DUE: &str = concat!(
+    "-- orders::due\nSELECT ",
+    columns!(),
+    " FROM orders WHERE live = 1 AND cancel_requested = 0 AND expires_at <= $1 \
+     ORDER BY account_id, symbol, id LIMIT $2"
+);
 const INSERT_FILL: Insert = Insert {
     into: "-- orders::insert_fills\nINSERT INTO fills (account_id, broker_fill_id, id, org_id, \
            order_id, symbol, side, quantity, price, fee, at)",
@@ -57,7 +70,7 @@ const FILLS_OF_ACCOUNT: &str = "-- orders::fills_of_account\n\
     SELECT symbol, side, quantity FROM fills WHERE account_id = $1 ORDER BY broker_fill_id";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[BY_ID, LIVE_ON_PAIR, LIVE, PAGE, FILL_EXISTS, FILLS_OF_ACCOUNT];
+    &[BY_ID, LIVE_ON_PAIR, LIVE, PAGE, LIKE_THIS, DUE, FILL_EXISTS, FILLS_OF_ACCOUNT];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT, &INSERT_FILL];
 
 /// A fill as it is stored.
@@ -132,6 +145,12 @@ pub async fn live(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
     rows.into_iter().map(decode).collect()
 }
 
+/// At most `count` live orders whose time is up and whose cancel was not asked for.
+pub async fn due(store: &Store, now: Timestamp, count: i64) -> Result<Vec<Order>, Error> {
+    let rows = store.query(DUE, vec![now.into(), Value::Int(count)]).await?;
+    rows.into_iter().map(decode).collect()
+}
+
 /// The order with this identifier.
 pub async fn find(store: &Store, id: Id<id::Order>) -> Result<Option<Order>, Error> {
     store.query_one(BY_ID, vec![Value::from(id)]).await?.map(decode).transpose()
@@ -146,6 +165,23 @@ pub async fn page(
 ) -> Result<Vec<Order>, Error> {
     let parameters = vec![Value::from(org), Value::from(before), Value::from(count)];
     store.query(PAGE, parameters).await?.into_iter().map(decode).collect()
+}
+
+/// Orders of no signal that were made since `since` and are alike in account, instrument, side and
+/// quantity; at most 16, oldest first.
+pub async fn like(
+    tx: &mut Tx<'_>,
+    order: &Order,
+    since: Id<id::Order>,
+) -> Result<Vec<Order>, Error> {
+    let parameters = [
+        since.into(),
+        order.account_id.into(),
+        order.symbol.as_str().into(),
+        Value::Word(order.side.text()),
+        order.quantity.units().into(),
+    ];
+    tx.query(LIKE_THIS, &parameters).await?.into_iter().map(decode).collect()
 }
 
 /// Writes fills that are new and says which they were, by the broker's identifiers.
@@ -194,7 +230,7 @@ pub async fn fills_of_account(
         .collect()
 }
 
-fn encode(order: &Order) -> [Value; 25] {
+fn encode(order: &Order) -> [Value; 28] {
     [
         order.id.into(),
         order.org_id.into(),
@@ -221,6 +257,9 @@ fn encode(order: &Order) -> [Value; 25] {
         order.limits_version.into(),
         order.created_at.into(),
         order.updated_at.into(),
+        order.key_id.into(),
+        order.tag.as_deref().into(),
+        order.expires_at.into(),
     ]
 }
 
@@ -255,5 +294,8 @@ fn decode(mut row: Row) -> Result<Order, Error> {
         limits_version: row.int()?,
         created_at: row.time()?,
         updated_at: row.time()?,
+        key_id: row.id_or_null()?,
+        tag: row.text_or_null()?,
+        expires_at: row.time_or_null()?,
     })
 }

@@ -1,8 +1,8 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    audit, challenges, directory, exposures, factors, findings, keys, leases, migrate, orders,
-    pending, sessions, signals, token_keys, users,
+    audit, challenges, directory, exposures, factors, findings, idempotency, keys, leases, migrate,
+    orders, pending, sessions, signals, token_keys, users,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -14,6 +14,7 @@ pub fn all() -> Vec<String> {
         exposures::STATEMENTS,
         factors::STATEMENTS,
         findings::STATEMENTS,
+        idempotency::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,
         migrate::STATEMENTS,

@@ -53,9 +53,11 @@ impl Gateway {
             brokers: BTreeMap::from([("paper".to_owned(), broker)]),
             desk: Some(desk),
             settings: Settings {
+                hooks_origin: config.hooks_origin(&origin),
                 public_origin: origin,
                 log_origin,
                 checkpoint_file: Some(data.checkpoint()),
+                halt_file: Some(data.halt()),
                 node,
                 console_origin,
                 profile: config.profile,

@@ -4,15 +4,16 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use tradewarden_domain::code::Code;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, CommandError, Paging};
+use tradewarden_engine::once::OnceKey;
 use tradewarden_engine::people::is_pending;
 use tradewarden_engine::{Engine, TilePath};
 
@@ -22,8 +23,11 @@ use crate::listen::read_body;
 use crate::problem::Problem;
 use crate::query::{Query, Value};
 use crate::route::{Access, Handler, Route, Takes};
-use crate::service::{APPLICATION_JSON, BODY_BYTES_MAX, Exchange, OCTET_STREAM, TEXT_PLAIN};
+use crate::service::{
+    APPLICATION_JSON, BODY_BYTES_MAX, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN,
+};
 use crate::session;
+use crate::stream::EventBody;
 
 /// The largest page.
 pub(crate) const PAGE_MAX: u32 = 200;
@@ -32,9 +36,13 @@ const TILE_WIDTH: u16 = 256;
 /// A full tile of hashes never changes and is for everyone.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
 /// What a request gives to the making of a command.
 pub(crate) struct Input<'a> {
-    id: &'a str,
+    /// What the path names, in its order.
+    named: &'a [String],
     query: Query<'a>,
     body: Bytes,
 }
@@ -43,21 +51,29 @@ pub(crate) struct Input<'a> {
 pub(crate) async fn answer(
     route: &'static Route,
     exchange: Exchange,
-    id: String,
+    named: &[String],
     request: Request<axum::body::Body>,
 ) -> Response<AnswerBody> {
     let request_id = exchange.request_id;
-    match carried_out(route, &exchange, &id, request).await {
+    let mut caller = None;
+    let response = match carried_out(route, &exchange, named, request, &mut caller).await {
         Ok(response) => response,
         Err(problem) => problem.answer(request_id),
+    };
+    if let Some(actor) = caller {
+        let object = named.first().map_or("", String::as_str);
+        let (method, status) = (route.method_text(), response.status().as_u16());
+        exchange.site.engine().accessed(&actor, method, route.path, object, status);
     }
+    response
 }
 
 async fn carried_out(
     route: &'static Route,
     exchange: &Exchange,
-    id: &str,
+    named: &[String],
     request: Request<axum::body::Body>,
+    caller: &mut Option<Actor>,
 ) -> Result<Response<AnswerBody>, Problem> {
     let engine = exchange.site.engine();
     if matches!(route.handler, Handler::Signal) {
@@ -86,7 +102,7 @@ async fn carried_out(
             .trusted_proxies
             .client_address(&exchange.peer, &head.headers),
     };
-    let actor = permitted(route.access, exchange, &shown).await?;
+    let actor = permitted(route.access, exchange, &shown, caller).await?;
     match route.handler {
         Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::Page(make) => {
@@ -95,33 +111,80 @@ async fn carried_out(
         }
         Handler::Checkpoint => Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?)),
         Handler::Tile => tile(engine, head.uri.path(), actor.as_ref()).await,
+        Handler::Stream => {
+            let actor = actor.ok_or_else(Problem::unauthenticated)?;
+            query_of(route.takes, head.uri.query())?;
+            let listener = engine.listen(&actor).ok_or_else(Problem::unauthenticated)?;
+            let body = axum::body::Body::new(EventBody::new(listener));
+            let mut response = Response::new(AnswerBody::routed(body));
+            let content_type = HeaderValue::from_static(EVENT_STREAM);
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+            Ok(response)
+        }
         Handler::Command(make) => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
             let query = query_of(route.takes, head.uri.query())?;
+            let once = once_key(route, &head, &body)?;
             let body = match route.takes {
                 Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
                 _ => body.clone(),
             };
-            let command = make(&Input { id, query, body })?;
-            let value = match engine.execute(command, &actor).await {
+            let command = make(&Input { named, query, body })?;
+            let performed = engine.perform(command, &actor, once).await;
+            let value = match performed.outcome {
                 Ok(value) => value,
                 // A path that names nothing that could exist is a path that does not exist.
                 Err(CommandError::Invalid { field: "id", .. }) if route.parameter().is_some() => {
                     return Err(Problem::of(Code::RequestNotFound));
                 }
+                Err(error) if performed.replayed => {
+                    return Ok(replayed(Problem::from(error).answer(exchange.request_id)));
+                }
                 Err(error) => return Err(error.into()),
             };
             let status = if is_pending(&value) { StatusCode::ACCEPTED } else { route.gives.status };
             let body = serde_json::to_vec(&value).unwrap_or_default();
-            Ok(written(status, APPLICATION_JSON, body))
+            let response = written(status, APPLICATION_JSON, body);
+            Ok(if performed.replayed { replayed(response) } else { response })
         }
         Handler::Ask(make) => {
             let query = query_of(route.takes, head.uri.query())?;
-            let ask = make(&Input { id, query, body: body.clone() })?;
+            let ask = make(&Input { named, query, body: body.clone() })?;
             let said = engine.converse(ask, actor.as_ref(), &engine.client(&shown)).await?;
             Ok(session::answer(route.gives.status, said))
         }
     }
+}
+
+/// The idempotency key of a request that changes something.
+fn once_key(route: &Route, head: &Parts, body: &[u8]) -> Result<Option<OnceKey>, Problem> {
+    if head.method == Method::GET || head.method == Method::HEAD {
+        return Ok(None);
+    }
+    let mut values = head.headers.get_all(IDEMPOTENCY_KEY).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) if route.wants_once_key() => {
+            return Err(Problem::of(Code::IdempotencyKeyMissing));
+        }
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok(),
+        (Some(_), Some(_)) => None,
+    };
+    let path = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    value
+        .and_then(|value| OnceKey::read(value, head.method.as_str(), path, body))
+        .map(Some)
+        .ok_or_else(|| {
+            Problem::field(
+                "Idempotency-Key",
+                "The header must be there once, with 1 to 128 printable ASCII characters.",
+            )
+        })
+}
+
+fn replayed(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    response
 }
 
 /// Who calls, if the route has to know; the problem, if the caller may not.
@@ -129,6 +192,7 @@ async fn permitted(
     access: Access,
     exchange: &Exchange,
     shown: &Shown<'_>,
+    caller: &mut Option<Actor>,
 ) -> Result<Option<Actor>, Problem> {
     let any_of = match access {
         // Internal-only routes are not on the public listener's router at all.
@@ -144,7 +208,8 @@ async fn permitted(
             Cow::Borrowed("A browser may ask for changes from our own pages only."),
         ),
     })?;
-    actor.allowed(any_of)?;
+    // Who calls is recorded even if the answer is no.
+    caller.insert(actor.clone()).allowed(any_of)?;
     Ok(Some(actor))
 }
 
@@ -203,7 +268,12 @@ fn query_of(takes: Takes, text: Option<&str>) -> Result<Query<'_>, Problem> {
 impl Input<'_> {
     /// What the path names.
     pub(crate) fn id(&self) -> ById {
-        ById { id: self.id.to_owned() }
+        ById { id: self.named(0) }
+    }
+
+    /// What the path names at this place.
+    pub(crate) fn named(&self, place: usize) -> String {
+        self.named.get(place).cloned().unwrap_or_default()
     }
 
     /// Which page is asked for.
@@ -302,7 +372,7 @@ mod tests {
 
     fn input(query: Option<&'static str>, body: &'static str) -> Input<'static> {
         Input {
-            id: "x",
+            named: &[],
             query: Query::parse(query).unwrap(),
             body: Bytes::from_static(body.as_bytes()),
         }

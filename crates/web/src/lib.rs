@@ -33,4 +33,5 @@ pub mod route;
 mod schema;
 pub mod service;
 mod session;
+mod stream;
 pub mod tls;

@@ -5,6 +5,7 @@ use super::refused;
 use crate::Shared;
 use crate::intake::SignalStatus;
 use crate::journal::{Admission, SignalOutcome, SignalWork};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_domain::check::Trace;
@@ -122,18 +123,33 @@ fn has_explicit_id(work: &SignalWork) -> bool {
         if signal.id.is_some() || signal.derived_id.is_some())
 }
 
+/// The outcome of a stored signal, as it was answered. What has a key has no wrong field and was not
+/// limited, so these two are never to be repeated.
 fn outcome_of(stored: &StoredSignal) -> SignalOutcome {
+    let code = stored.code.as_deref().and_then(Code::from_text);
+    let (input, limit) = code.map_or((None, None), |code| compared(stored, code));
     SignalOutcome {
         signal_id: stored.id,
         status: stored.status.parse().unwrap_or(SignalStatus::Refused),
-        code: stored.code.as_deref().and_then(Code::from_text),
+        code,
         message: stored.message.clone(),
-        accounts: Vec::new(),
+        accounts: serde_json::from_str(&stored.accounts).unwrap_or_default(),
         field: None,
-        input: None,
-        limit: None,
+        input,
+        limit,
         retry_after_s: None,
     }
+}
+
+/// What the rule that said no had compared: the trace's first line with that reason tells.
+fn compared(stored: &StoredSignal, code: Code) -> (Option<String>, Option<String>) {
+    let checks: Vec<Value> = serde_json::from_str(&stored.checks).unwrap_or_default();
+    let Some(check) = checks.iter().find(|check| check["code"] == code.text()) else {
+        return (None, None);
+    };
+    let text = |name: &str| check.get(name).and_then(Value::as_str).map(str::to_owned);
+    // Where a rule compares nothing, the trace has its sentence there.
+    (text("input").filter(|input| *input != stored.message), text("limit"))
 }
 
 /// A duplicate repeats the first outcome: a refusal stays a refusal.

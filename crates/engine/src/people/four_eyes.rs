@@ -69,7 +69,7 @@ impl Engine {
         actor.sign(&mut payload);
         let shared = Arc::clone(&self.parts);
         self.parts
-            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .note_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 pending::insert(tx, &row).await?;
                 book.enter(&shared, org, row.id, "pending.requested", &payload);
                 Ok(())
@@ -220,7 +220,7 @@ impl Engine {
         let shared = Arc::clone(&self.parts);
         let decided = self
             .parts
-            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .note_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 if !pending::decide(tx, id, &by, decision, book.now).await? {
                     return Ok(false);
                 }

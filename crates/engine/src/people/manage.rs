@@ -3,7 +3,7 @@
 //! Nobody gives what they do not have, nobody changes a person who may do more, only an owner makes
 //! or changes owners, and the last owner stays.
 
-use super::passwords::{end_sessions, forget_factors};
+use super::passwords::{end_sessions, forget_factors, store_password_token};
 use super::principals::Principals;
 use super::{Entered, no, parse_id};
 use crate::Engine;
@@ -19,7 +19,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::permission::Permissions;
 use tradewarden_domain::person::{BuiltInRole, ChallengeKind, User, email_key};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::PlainToken;
+use tradewarden_seal::{PlainToken, TokenKind};
 use tradewarden_store::users::{self, Member};
 use tradewarden_store::{Error, Lock, Tx, challenges, directory, factors};
 
@@ -86,10 +86,12 @@ impl Engine {
         let factor = totp.as_ref().map(|totp| totp.row.clone());
         let mut payload = json!({ "role": new.role });
         actor.sign(&mut payload);
+        let token = self.new_token(TokenKind::PasswordReset);
+        let invitation = new.password.is_none().then(|| *token.hash().as_bytes());
         let (row, role, shared) = (user.clone(), new.role.clone(), Arc::clone(&self.parts));
         let made = self
             .parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let (id, is_new) = match users::by_email_in(tx, &key).await? {
                     Some(known) => (known.user.id, false),
                     None => (row.id, true),
@@ -108,6 +110,9 @@ impl Engine {
                 let member = Member { org_id: org, user_id: id, role: role.clone() };
                 users::insert_member(tx, &member, book.now).await?;
                 book.enter(&shared, org, id, "user.created", &payload);
+                if let Some(hash) = invitation.filter(|_| is_new) {
+                    store_password_token(tx, book, id, hash).await?;
+                }
                 Ok(Some((id, is_new)))
             })
             .await?;
@@ -120,7 +125,6 @@ impl Engine {
             more.insert("org_id".to_owned(), json!(org));
         }
         if is_new && new.password.is_none() {
-            let token = self.password_token(org, id, actor.name()).await?;
             more.insert("invite_token".to_owned(), json!(token.expose()));
         }
         if let Some(view) = view.as_object_mut() {
@@ -205,7 +209,7 @@ impl Engine {
         let (role, state) = (change.role, change.state);
         let (by, shared) = (actor.name(), Arc::clone(&self.parts));
         self.parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let loses = role.as_deref().is_some_and(|role| role != OWNER)
                     || state == Some(Activity::Disabled);
                 match keeps_an_owner(tx, org, id, loses).await? {
@@ -245,7 +249,7 @@ impl Engine {
         actor.sign(&mut payload);
         let (by, shared) = (actor.name(), Arc::clone(&self.parts));
         self.parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 match keeps_an_owner(tx, org, id, true).await? {
                     Judged::Done => {}
                     other => return Ok(other),
@@ -269,7 +273,7 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         let id = self.touched(org, name, actor)?;
-        let token: PlainToken = self.password_token(org, id, actor.name()).await?;
+        let token: PlainToken = self.password_token(org, id, actor).await?;
         Ok(json!({ "id": id, "token": token.expose(), "expires_in": 86_400 }))
     }
 
@@ -285,7 +289,7 @@ impl Engine {
         actor.sign(&mut payload);
         let (by, shared) = (actor.name(), Arc::clone(&self.parts));
         self.parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 forget_factors(tx, id).await?;
                 end_sessions(tx, book.now, id, None, &by).await?;
                 book.enter(&shared, org, id, "factors.reset", &payload);
@@ -302,7 +306,7 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         let id = self.touched(org, name, actor)?;
-        self.end_all_sessions(org, id, actor.name()).await?;
+        self.end_all_sessions(org, id, actor).await?;
         self.user(org, &id.to_string())
     }
 
@@ -330,7 +334,7 @@ impl Engine {
             let user = row.ok_or(CommandError::NotFound)?.user_id;
             may_touch(&principals, org, user, actor)?;
         }
-        self.end_session(id, actor.name()).await?;
+        self.end_session(id, actor).await?;
         Ok(json!({ "id": id, "ended": true }))
     }
 

@@ -2,7 +2,7 @@
 
 use super::hashing::Turn;
 use super::{Client, Entered, PasswordChange, PasswordReset, Said, SetUp, away, failed, no};
-use crate::actor::Person;
+use crate::actor::{Actor, Person};
 use crate::administer::invalid;
 use crate::book::Book;
 use crate::command::CommandError;
@@ -211,18 +211,16 @@ impl Engine {
         &self,
         org: Id<id::Org>,
         user: Id<id::User>,
-        by: String,
+        actor: &Actor,
     ) -> Result<PlainToken, CommandError> {
         let token = self.new_token(TokenKind::PasswordReset);
         let hash = *token.hash().as_bytes();
         let shared = Arc::clone(&self.parts);
+        let mut payload = json!({});
+        actor.sign(&mut payload);
         self.parts
-            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                challenges::void(tx, user, ChallengeKind::Password).await?;
-                let until = book.now.plus(RESET_LASTS);
-                let kind = ChallengeKind::Password;
-                challenges::insert(tx, hash, kind, Some(user), b"", until).await?;
-                let payload = json!({ "actor": by });
+            .note_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
+                store_password_token(tx, book, user, hash).await?;
                 book.enter(&shared, org, user, "password.reset_requested", &payload);
                 Ok(())
             })
@@ -293,6 +291,18 @@ impl Engine {
         let session = principals.session(session, self.now());
         session.map(|session| session.org_id).ok_or_else(failed)
     }
+}
+
+/// Stores the hash of a token with which a person sets a password; those before are void.
+pub(super) async fn store_password_token(
+    tx: &mut Tx<'_>,
+    book: &Book,
+    user: Id<id::User>,
+    hash: [u8; 32],
+) -> Result<(), Error> {
+    let kind = ChallengeKind::Password;
+    challenges::void(tx, user, kind).await?;
+    challenges::insert(tx, hash, kind, Some(user), b"", book.now.plus(RESET_LASTS)).await
 }
 
 /// Ends the sessions of a person, but for one.

@@ -66,7 +66,7 @@ impl Engine {
         actor.sign(&mut payload);
         let shared = Arc::clone(&self.parts);
         self.parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 users::insert_role(tx, &role).await?;
                 book.enter(&shared, org, role.id, "role.created", &payload);
                 Ok(())
@@ -93,7 +93,7 @@ impl Engine {
         let shared = Arc::clone(&self.parts);
         let removed = self
             .parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 // A disabled person has it, too: they may be enabled again.
                 if users::has_role(tx, org, &name).await? {
                     return Ok(false);
@@ -167,7 +167,7 @@ impl Engine {
         let row = PolicyRow { org_id: org, name: new.name, value: new.value };
         let shared = Arc::clone(&self.parts);
         self.parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 users::put_policy(tx, &row, book.now).await?;
                 book.enter(&shared, org, org, "policy.set", &payload);
                 Ok(())

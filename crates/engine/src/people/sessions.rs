@@ -7,7 +7,7 @@
 
 use super::passwords::end_sessions;
 use super::principals::PASSKEY_METHOD;
-use super::{Client, Cookie, Origin, RefreshShown, Said, failed, no, parse_id};
+use super::{Client, Cookie, Origin, RefreshShown, Said, failed, no, parse_id, person_of};
 use crate::actor::{Actor, Person, Who};
 use crate::book::{Book, Severity};
 use crate::caller::{NotAuthenticated, Once, Shown};
@@ -183,8 +183,8 @@ impl Engine {
         }
     }
 
-    pub(super) async fn log_out(&self, person: &Person) -> Result<Said, CommandError> {
-        self.end_session(person.session_id, person.user_id.to_string()).await?;
+    pub(super) async fn log_out(&self, actor: &Actor) -> Result<Said, CommandError> {
+        self.end_session(person_of(actor)?.session_id, actor).await?;
         Ok(Said { value: json!({ "ended": true }), cookie: Cookie::Clear })
     }
 
@@ -199,14 +199,15 @@ impl Engine {
 
     pub(super) async fn end_own_session(
         &self,
-        person: &Person,
+        actor: &Actor,
         id: &str,
     ) -> Result<Said, CommandError> {
+        let person = person_of(actor)?;
         let id: Id<id::Session> = parse_id(id)?;
         let principals = self.parts.people.principals.load_full();
         let row = principals.session(id, self.now());
         row.filter(|row| row.user_id == person.user_id).ok_or(CommandError::NotFound)?;
-        self.end_session(id, person.user_id.to_string()).await?;
+        self.end_session(id, actor).await?;
         let cookie = if id == person.session_id { Cookie::Clear } else { Cookie::Keep };
         Ok(Said { value: json!({ "id": id, "ended": true }), cookie })
     }
@@ -215,14 +216,14 @@ impl Engine {
     pub(crate) async fn end_session(
         &self,
         id: Id<id::Session>,
-        by: String,
+        actor: &Actor,
     ) -> Result<(), CommandError> {
         let principals = self.parts.people.principals.load_full();
         let row = principals.session(id, self.now()).ok_or(CommandError::NotFound)?;
         let (org, user) = (row.org_id, row.user_id);
-        let shared = Arc::clone(&self.parts);
+        let (by, shared) = (actor.name(), Arc::clone(&self.parts));
         self.parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 if sessions::end(tx, id, &by, book.now).await? {
                     let payload = json!({ "actor": by, "user_id": user });
                     book.enter(&shared, org, id, "session.ended", &payload);
@@ -237,11 +238,11 @@ impl Engine {
         &self,
         org: Id<id::Org>,
         user: Id<id::User>,
-        by: String,
+        actor: &Actor,
     ) -> Result<(), CommandError> {
-        let shared = Arc::clone(&self.parts);
+        let (by, shared) = (actor.name(), Arc::clone(&self.parts));
         self.parts
-            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 end_sessions(tx, book.now, user, None, &by).await?;
                 let payload = json!({ "actor": by });
                 book.enter(&shared, org, user, "user.sessions_ended", &payload);

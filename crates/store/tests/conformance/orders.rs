@@ -33,6 +33,9 @@ pub(crate) fn full_order(number: u64) -> Order {
         limits_version: 7,
         created_at: at(1),
         updated_at: at(2),
+        key_id: Some(id(4)),
+        tag: Some("breakfast".to_owned()),
+        expires_at: Some(at(30)),
     }
 }
 
@@ -49,6 +52,9 @@ fn bare_order(number: u64) -> Order {
         cancel_requested: false,
         send_by: None,
         attempt_until: None,
+        key_id: None,
+        tag: None,
+        expires_at: None,
         ..full_order(number)
     }
 }
