@@ -2,7 +2,7 @@
 //! here; what is wrong is one answer, whatever the reason.
 
 use crate::Engine;
-use crate::actor::Actor;
+use crate::actor::{Actor, Who};
 use std::net::IpAddr;
 
 /// What a request shows.
@@ -89,9 +89,11 @@ impl Engine {
     }
 
     /// The same caller with what it may do now; `None` if it is not one any more.
-    #[expect(clippy::unused_self, reason = "people and keys are asked for here")]
     pub(crate) fn still(&self, actor: &Actor) -> Option<Actor> {
-        Some(actor.clone())
+        match actor.who() {
+            Who::Person(person) => self.by_session(person.session_id),
+            Who::Operator | Who::Key(_) => Some(actor.clone()),
+        }
     }
 
     fn bearer(&self, authorization: &str) -> Option<Actor> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::api::PAGE_MAX;
 use crate::problem::{PROBLEM_JSON, status_of};
-use crate::route::{self, Access, Route, Shape, Takes};
+use crate::route::{self, Access, Handler, Route, Shape, Takes};
 use crate::schema::{self, reference};
 
 const JSON: &str = "application/json";
@@ -130,8 +130,7 @@ fn parameters(route: &Route) -> Vec<Value> {
             "name": name, "in": "query", "required": false, "description": about, "schema": schema,
         }))
     });
-    let changes =
-        route.method != Method::GET && matches!(route.access, Access::Caller | Access::Any(_));
+    let changes = route.method != Method::GET && matches!(route.handler, Handler::Command(_));
     let in_header = changes.then(|| {
         json!({
             "name": "Idempotency-Key", "in": "header", "required": route.wants_once_key(),

@@ -145,8 +145,8 @@ impl Engine {
         id: &str,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let confirmer = person_of(actor)?;
         let row = self.waiting(org, id).await?;
+        let confirmer = person_of(actor)?;
         let command: Command = serde_json::from_str(&row.command)
             .map_err(|_| CommandError::Unavailable { detail: "it is unreadable".to_owned() })?;
         actor.check(command.needs(), self.now())?;

@@ -190,9 +190,6 @@ impl Engine {
         change: UserChange,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        if change.role.is_none() && change.state.is_none() {
-            return Err(invalid("role", &"give a role or a state"));
-        }
         let id = {
             let principals = self.parts.people.principals.load();
             let id = member(&principals, org, &change.id)?;
@@ -202,6 +199,9 @@ impl Engine {
             }
             id
         };
+        if change.role.is_none() && change.state.is_none() {
+            return Err(invalid("role", &"give a role or a state"));
+        }
         let mut role_payload = json!({ "role": change.role });
         let mut state_payload = json!({});
         actor.sign(&mut role_payload);

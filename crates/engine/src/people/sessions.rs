@@ -286,6 +286,14 @@ impl Engine {
         principals.actor(session, people.profile)
     }
 
+    /// The person behind a session that is alive, with what the role allows now.
+    pub(crate) fn by_session(&self, id: Id<id::Session>) -> Option<Actor> {
+        let people = &self.parts.people;
+        let principals = people.principals.load();
+        let session = principals.session(id, self.now())?;
+        principals.actor(session, people.profile)
+    }
+
     /// The person behind a cookie, if the request shows one. A change must come from a page of our
     /// own: a browser sends the cookie along with what any page asks for.
     pub(crate) fn by_cookie(&self, shown: &Shown<'_>) -> Option<Result<Actor, NotAuthenticated>> {

@@ -1,6 +1,7 @@
 //! A person at a client of their own, with an authenticator app that is not ours.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -103,7 +104,9 @@ impl Someone {
     /// Any request with the access token.
     pub(crate) async fn call(&mut self, method: Method, path: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let headers = [("authorization", self.bearer.as_str())];
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let once = format!("once-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let headers = [("authorization", self.bearer.as_str()), ("idempotency-key", &once)];
         self.client.send(method, path, &headers, body).await.unwrap()
     }
 
