@@ -1,6 +1,7 @@
 //! Actors: on whose authority something is done, and what that one may do.
 
 use crate::command::{CommandError, Need};
+use crate::nonces::Nonce;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
@@ -8,6 +9,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::{ApiKey, KeyState};
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::{Error, Tx};
 
 /// On whose authority a command is carried out. Only this crate makes one, of credentials that it
 /// verified; the permissions are read at that moment, so a revocation acts on the next request.
@@ -16,6 +18,7 @@ pub struct Actor {
     who: Who,
     org: Option<Id<id::Org>>,
     permissions: Permissions,
+    nonce: Option<Arc<Nonce>>,
 }
 
 /// Who it is.
@@ -45,7 +48,7 @@ pub struct Person {
 impl Actor {
     /// The person who holds the data directory: may do everything in the first organization.
     pub fn operator() -> Self {
-        Self { who: Who::Operator, org: None, permissions: Permissions::all() }
+        Self { who: Who::Operator, org: None, permissions: Permissions::all(), nonce: None }
     }
 
     /// A person, with what the role allows. Without a second factor only what changes nothing is
@@ -56,7 +59,7 @@ impl Actor {
         } else {
             permissions.iter().filter(|permission| !permission.needs_factor()).collect()
         };
-        Self { who: Who::Person(person), org: Some(org), permissions }
+        Self { who: Who::Person(person), org: Some(org), permissions, nonce: None }
     }
 
     /// A program. A suspended key may only cancel and close (S19).
@@ -68,7 +71,30 @@ impl Actor {
             KeyState::Suspended => key.scopes.and(REDUCING),
             KeyState::Revoked => Permissions::NONE,
         };
-        Self { org: Some(key.org_id), permissions, who: Who::Key(key) }
+        Self { org: Some(key.org_id), permissions, who: Who::Key(key), nonce: None }
+    }
+
+    /// The same with the nonce of its request.
+    pub(crate) fn with_nonce(self, nonce: Option<Arc<Nonce>>) -> Self {
+        Self { nonce, ..self }
+    }
+
+    /// Takes the nonce of the request, if it has one, in the transaction of what it changes: first
+    /// of all, and a no means that nothing may be changed, for the request was carried out before.
+    /// Once the transaction is committed, [`Actor::carried_out`] has to hear the answer.
+    pub(crate) async fn claim(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        match &self.nonce {
+            Some(nonce) => nonce.claim(tx).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Hears what [`Actor::claim`] said in a transaction that is committed now.
+    pub(crate) fn carried_out(&self, claimed: bool) -> Result<(), CommandError> {
+        if let Some(nonce) = &self.nonce {
+            nonce.is_written();
+        }
+        if claimed { Ok(()) } else { Err(no(Code::Unauthenticated)) }
     }
 
     /// Who it is.

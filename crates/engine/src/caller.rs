@@ -4,6 +4,7 @@
 use crate::Engine;
 use crate::actor::Actor;
 use std::net::IpAddr;
+use tradewarden_domain::quota::Budget;
 
 /// What a request shows.
 pub struct Shown<'a> {
@@ -19,6 +20,8 @@ pub struct Shown<'a> {
     pub body: &'a [u8],
     /// The client's address.
     pub address: IpAddr,
+    /// What the request draws on.
+    pub budget: Budget,
 }
 
 /// Why there is no actor.
@@ -55,6 +58,9 @@ pub(crate) enum Once<'a> {
 impl Engine {
     /// Who makes this request.
     pub async fn caller(&self, shown: &Shown<'_>) -> Result<Actor, NotAuthenticated> {
+        if let Some(signed) = self.signed(shown) {
+            return signed;
+        }
         match shown.once("authorization") {
             Once::Text(text) => self.bearer(text).ok_or(NotAuthenticated::Failed),
             Once::Absent | Once::Unusable => Err(NotAuthenticated::Failed),

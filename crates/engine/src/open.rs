@@ -2,11 +2,14 @@
 
 use crate::directory::Directory;
 use crate::environment::Environment;
+use crate::guard::Guard;
 use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
 use crate::market::{Brokers, Market};
+use crate::nonces::Nonces;
 use crate::tasks::Tasks;
+use crate::usage::Usage;
 use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,11 +19,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::time::Clock;
+use tradewarden_domain::tier::Tiers;
+use tradewarden_domain::time::{Clock, Timestamp};
+use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{
     DataKey, HashedToken, Keyring, LedgerKey, Place, Purpose, Randomness, WrappedKey,
 };
-use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate};
+use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate, nonces};
 
 /// What an engine is made of.
 pub struct Parts {
@@ -47,6 +52,10 @@ pub struct Parts {
 pub struct Settings {
     /// The address under which the gateway is reached, without a slash at the end.
     pub public_origin: String,
+    /// More such addresses that callers may sign for.
+    pub further_origins: Vec<String>,
+    /// What each tier allows on this node.
+    pub tiers: Tiers,
     /// The audit log's name in its checkpoints.
     pub log_origin: String,
     /// Where a copy of the newest checkpoint is kept, outside the database.
@@ -83,11 +92,14 @@ impl Engine {
     /// The same, with somebody who decides about every commit: for simulations.
     pub async fn create_with_fate(parts: Parts, fate: Fate) -> Result<(Self, Tasks), OpenError> {
         let environment = Environment::new(parts.clock, parts.randomness);
-        let ledger_key = {
+        let origins = origins(&parts.settings)?;
+        let (ledger_key, is_new) = {
             let mut writer = Writer::open(&parts.location).await?;
             migrate::migrate(&mut writer).await?;
             let store = Store::open(parts.location.clone()).await?;
-            found(&mut writer, &store, &environment, &parts.keyring, &parts.settings).await?
+            let is_new = audit::ledger(&store).await?.is_none();
+            let key = found(&mut writer, &store, &environment, &parts.keyring, &parts.settings);
+            (key.await?, is_new)
         };
         let store = Store::open(parts.location.clone()).await?;
         let (journal, journal_task) = journal();
@@ -97,8 +109,14 @@ impl Engine {
         let log = audit::ledger(&store).await?;
         let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
         refuse_older_log(&parts.settings, &ledger_key, log.size)?;
+        let started_at = environment.now();
         let shared = Arc::new(Shared {
-            started_at: environment.now(),
+            started_at,
+            reads_since: if is_new { Timestamp::default() } else { started_at },
+            nonces: Nonces::from_stored(nonces::since(&store, started_at).await?),
+            usage: Usage::load(&store, &parts.settings.node).await?,
+            guard: Guard::default(),
+            origins,
             published: ArcSwap::from_pointee(Published { size: log.size, note: log.checkpoint }),
             environment,
             store,
@@ -128,6 +146,16 @@ impl Engine {
         let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);
         Ok((Self { parts: shared }, tasks))
     }
+}
+
+/// The origins that callers may sign for.
+fn origins(settings: &Settings) -> Result<Origins, OpenError> {
+    let texts = std::iter::once(&settings.public_origin).chain(&settings.further_origins);
+    let origins: Result<Vec<Origin>, _> = texts.map(|text| text.parse()).collect();
+    let origins = origins.and_then(Origins::new);
+    origins.map_err(|error| {
+        OpenError(format!("the public origin {}: {error}", settings.public_origin))
+    })
 }
 
 /// The audit log's own keys belong to no organization.

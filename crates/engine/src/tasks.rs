@@ -3,7 +3,7 @@
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Notice, Urgency};
 use crate::reconcile::Reconciler;
-use crate::{Shared, denials, ledger, market};
+use crate::{Shared, denials, keys, ledger, market, usage};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ const LEASE: &str = "leader";
 const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
+const USAGE_EVERY: Duration = Duration::from_secs(1);
+const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
 
@@ -112,6 +114,10 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), DENIALS_EVERY, async |shared| {
         denials::record(shared).await;
     }));
+    tasks.spawn(every(Arc::clone(shared), USAGE_EVERY, async |shared| usage::record(shared).await));
+    tasks.spawn(every(Arc::clone(shared), KEYS_LOOKED_AT_EVERY, async |shared| {
+        keys::inspect(shared).await;
+    }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
@@ -173,6 +179,7 @@ async fn finish(
     ended: oneshot::Receiver<Result<(), Fatal>>,
 ) -> Result<(), Fatal> {
     denials::record(shared).await;
+    usage::record(shared).await;
     seal(shared).await;
     shared.journal.stop().await;
     ended.await.unwrap_or(Ok(()))
@@ -214,10 +221,14 @@ pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Erro
 }
 
 async fn purge(shared: &Arc<Shared>) {
-    let horizon = shared.environment.now().minus(KEYS_KEPT);
+    let now = shared.environment.now();
+    shared.nonces.tidy(now);
     let purged = shared
         .journal
-        .write(Urgency::Soon, async move |tx, _effects| signals::purge_keys(tx, horizon).await)
+        .write(Urgency::Soon, async move |tx, _effects| {
+            usage::purge(tx, now).await?;
+            signals::purge_keys(tx, now.minus(KEYS_KEPT)).await
+        })
         .await;
     if let Err(error) = purged {
         tracing::error!(error = %error.0, "old duplicate keys were not removed");

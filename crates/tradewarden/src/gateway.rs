@@ -51,6 +51,8 @@ impl Gateway {
             brokers: BTreeMap::from([("paper".to_owned(), broker)]),
             desk: Some(desk),
             settings: Settings {
+                further_origins: config.further_origins(&origin),
+                tiers: config.tiers_of_this_node()?,
                 public_origin: origin,
                 log_origin,
                 checkpoint_file: Some(data.checkpoint()),

@@ -23,6 +23,7 @@ mod db;
 mod demo;
 mod files;
 mod gateway;
+mod keys;
 mod logs;
 mod outcome;
 mod output;
@@ -31,6 +32,8 @@ mod program;
 #[cfg(test)]
 mod scratch;
 mod serve;
+mod shell;
+mod sign;
 mod signals;
 mod socket_place;
 mod table;

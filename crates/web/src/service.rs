@@ -214,6 +214,11 @@ impl Site {
 }
 
 impl Exchange {
+    /// Who sent the request, by the word of a proxy that is trusted.
+    pub(crate) fn client_address(&self, headers: &HeaderMap) -> std::net::IpAddr {
+        self.site.options().trusted_proxies.client_address(&self.peer, headers)
+    }
+
     /// One line for each request: never a query, a header, or a path as it was sent.
     fn log(
         &self,
@@ -293,6 +298,7 @@ fn filter(method: &Method) -> Option<MethodFilter> {
         (Method::GET, MethodFilter::GET),
         (Method::POST, MethodFilter::POST),
         (Method::PUT, MethodFilter::PUT),
+        (Method::DELETE, MethodFilter::DELETE),
     ]
     .into_iter()
     .find_map(|(known, filter)| (known == *method).then_some(filter))

@@ -104,6 +104,8 @@ impl House {
             desk: None,
             settings: Settings {
                 public_origin: "https://gateway.test".to_owned(),
+                further_origins: Vec::new(),
+                tiers: tradewarden_domain::tier::Tiers::default(),
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),
