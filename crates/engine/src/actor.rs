@@ -1,6 +1,7 @@
 //! Actors: on whose authority something is done, and what that one may do.
 
 use crate::command::{CommandError, Need};
+use crate::nonces::Nonce;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
@@ -19,6 +20,7 @@ pub struct Actor {
     org: Option<Id<id::Org>>,
     permissions: Permissions,
     claim: Option<(Claim, [u8; 32])>,
+    nonce: Option<Arc<Nonce>>,
 }
 
 /// Who it is.
@@ -48,7 +50,13 @@ pub struct Person {
 impl Actor {
     /// The person who holds the data directory: may do everything in the first organization.
     pub fn operator() -> Self {
-        Self { who: Who::Operator, org: None, permissions: Permissions::all(), claim: None }
+        Self {
+            who: Who::Operator,
+            org: None,
+            permissions: Permissions::all(),
+            claim: None,
+            nonce: None,
+        }
     }
 
     /// A person, with what the role allows. Without a second factor only what changes nothing is
@@ -59,7 +67,7 @@ impl Actor {
         } else {
             permissions.iter().filter(|permission| !permission.needs_factor()).collect()
         };
-        Self { who: Who::Person(person), org: Some(org), permissions, claim: None }
+        Self { who: Who::Person(person), org: Some(org), permissions, claim: None, nonce: None }
     }
 
     /// A program. A suspended key may only cancel and close (S19).
@@ -71,7 +79,30 @@ impl Actor {
             KeyState::Suspended => key.scopes.and(REDUCING),
             KeyState::Revoked => Permissions::NONE,
         };
-        Self { org: Some(key.org_id), permissions, who: Who::Key(key), claim: None }
+        Self { org: Some(key.org_id), permissions, who: Who::Key(key), claim: None, nonce: None }
+    }
+
+    /// The same with the nonce of its request.
+    pub(crate) fn with_nonce(self, nonce: Option<Arc<Nonce>>) -> Self {
+        Self { nonce, ..self }
+    }
+
+    /// Takes the nonce of the request, if it has one, in the transaction of what it changes: first
+    /// of all, and a no means that nothing may be changed, for the request was carried out before.
+    /// Once the transaction is committed, [`Actor::carried_out`] has to hear the answer.
+    pub(crate) async fn claim(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        match &self.nonce {
+            Some(nonce) => nonce.claim(tx).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Hears what [`Actor::claim`] said in a transaction that is committed now.
+    pub(crate) fn carried_out(&self, claimed: bool) -> Result<(), CommandError> {
+        if let Some(nonce) = &self.nonce {
+            nonce.is_written();
+        }
+        if claimed { Ok(()) } else { Err(no(Code::Unauthenticated)) }
     }
 
     /// Who it is.
@@ -116,14 +147,18 @@ impl Actor {
         Self { claim: Some((claim, fingerprint)), ..self.clone() }
     }
 
-    /// What every change of this actor writes first, in its own transaction.
-    pub(crate) async fn enter(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
+    /// What every change of this actor writes first, in its own transaction: the nonce of the
+    /// request and its idempotency key. A no is [`Actor::claim`]'s.
+    pub(crate) async fn begin(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<bool, Error> {
+        if !self.claim(tx).await? {
+            return Ok(false);
+        }
         if let Some((claim, fingerprint)) = &self.claim
             && !idempotency::claim(tx, claim, *fingerprint, now).await?
         {
             return Err(Error::taken("the idempotency key was claimed by another node"));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the actor has what is needed, or why not.

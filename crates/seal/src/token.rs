@@ -8,6 +8,7 @@
 //! twh_<22 base62>_<6 checksum>   the name of a webhook in a path, 130 bits; an identifier, not a secret
 //! tww_<43 base62>_<6 checksum>   the secret that proves a sender, 256 bits
 //! two_<43 base62>_<6 checksum>   the operator's token, 256 bits
+//! twk_<43 base62>_<6 checksum>   the secret of an API key, 256 bits
 //! ```
 //! All characters are unreserved in a URL, so no form of them is percent-encoded.
 
@@ -29,11 +30,14 @@ pub enum TokenKind {
     WebhookSecret,
     /// The local operator, before there are people and keys.
     Operator,
+    /// What an API key signs with.
+    KeySecret,
 }
 
 impl TokenKind {
     /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::WebhookPath, Self::WebhookSecret, Self::Operator];
+    pub const ALL: [Self; 4] =
+        [Self::WebhookPath, Self::WebhookSecret, Self::Operator, Self::KeySecret];
 
     /// The letters before the first underscore.
     pub const fn prefix(self) -> &'static str {
@@ -41,6 +45,7 @@ impl TokenKind {
             Self::WebhookPath => "twh",
             Self::WebhookSecret => "tww",
             Self::Operator => "two",
+            Self::KeySecret => "twk",
         }
     }
 
@@ -48,7 +53,7 @@ impl TokenKind {
     const fn body_characters(self) -> usize {
         match self {
             Self::WebhookPath => 22,
-            Self::WebhookSecret | Self::Operator => 43,
+            Self::WebhookSecret | Self::Operator | Self::KeySecret => 43,
         }
     }
 

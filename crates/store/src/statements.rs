@@ -1,25 +1,36 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    audit, directory, exposures, findings, idempotency, keys, leases, migrate, orders, signals,
+    api_keys, audit, directory, exposures, findings, idempotency, key_usage, keys, leases, migrate,
+    nonces, orders, signals,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
 pub fn all() -> Vec<String> {
     let fixed = [
+        api_keys::STATEMENTS,
         audit::STATEMENTS,
         directory::STATEMENTS,
         exposures::STATEMENTS,
         findings::STATEMENTS,
         idempotency::STATEMENTS,
+        key_usage::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,
         migrate::STATEMENTS,
+        nonces::STATEMENTS,
         orders::STATEMENTS,
         signals::STATEMENTS,
     ];
-    let inserts =
-        [audit::INSERTS, directory::INSERTS, exposures::INSERTS, orders::INSERTS, signals::INSERTS];
+    let inserts = [
+        audit::INSERTS,
+        directory::INSERTS,
+        exposures::INSERTS,
+        key_usage::INSERTS,
+        nonces::INSERTS,
+        orders::INSERTS,
+        signals::INSERTS,
+    ];
     let mut texts: Vec<String> =
         fixed.iter().flat_map(|part| part.iter().map(|text| (*text).to_owned())).collect();
     for insert in inserts.iter().flat_map(|part| part.iter()) {

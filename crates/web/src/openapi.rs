@@ -37,6 +37,11 @@ pub(crate) fn document() -> Value {
                     "scheme": "bearer",
                     "description": "The token in the file `operator-token` of the data directory.",
                 },
+                "signature": {
+                    "type": "apiKey", "in": "header", "name": "Signature",
+                    "description": "HTTP Message Signatures (RFC 9421), profile `tw-v1`, by an API \
+                                    key; see the guide.",
+                },
                 "webhookQuery": {
                     "type": "apiKey", "in": "query", "name": "secret",
                     "description": "The webhook's secret.",
@@ -139,7 +144,7 @@ fn parameters(route: &Route) -> Vec<Value> {
 fn security(access: Access) -> Value {
     match access {
         Access::Public | Access::InternalOnly => json!([]),
-        Access::Caller | Access::Any(_) => json!([{"operator": []}]),
+        Access::Caller | Access::Any(_) => json!([{"operator": []}, {"signature": []}]),
         Access::Credential => json!([
             {"webhookQuery": []}, {"webhookHeader": []}, {"webhookSignature": []},
             // In the body, which a security scheme cannot say.

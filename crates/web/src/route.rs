@@ -3,7 +3,8 @@
 use hyper::{Method, StatusCode};
 use tradewarden_domain::code::{Class, Code};
 use tradewarden_domain::permission::Permission;
-use tradewarden_engine::command::{Command, PositionClose};
+use tradewarden_domain::quota::Budget;
+use tradewarden_engine::command::{Command, KeyRotate, PositionClose};
 
 use crate::api::Input;
 use crate::page::{self, Page};
@@ -157,9 +158,29 @@ impl Route {
             .unwrap_or("-")
     }
 
+    /// What a request draws on: taking risk away has a budget of its own (S18).
+    pub(crate) fn budget(&self) -> Budget {
+        let asks = |permission| matches!(self.access, Any(any_of) if any_of.contains(&permission));
+        let reduces = [P::OrdersCancel, P::PositionsClose, P::HaltEngage, P::HaltFlatten];
+        if self.method == GET {
+            Budget::Requests
+        } else if asks(P::OrdersCreate) {
+            Budget::Orders
+        } else if reduces.into_iter().any(asks) {
+            Budget::Reducing
+        } else {
+            Budget::Requests
+        }
+    }
+
     /// Whether the listener that `exposure` names has this route.
     pub(crate) fn is_on(&self, exposure: crate::service::Exposure) -> bool {
         self.access != Access::InternalOnly || exposure == crate::service::Exposure::Internal
+    }
+
+    /// Whether it is told who calls.
+    pub(crate) const fn knows_caller(&self) -> bool {
+        matches!(self.access, Access::Caller | Access::Any(_))
     }
 
     /// Every code with which it may answer a problem, sorted by status.
@@ -171,6 +192,9 @@ impl Route {
     }
 
     fn may_answer(&self, code: Code) -> bool {
+        let knows_caller = self.knows_caller();
+        let manages_keys = self.method != GET
+            && matches!(self.access, Any(any_of) if any_of.contains(&P::KeysManage));
         let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
         let asks_engine = !matches!(self.handler, Handler::Page(_));
         match (self.takes, code) {
@@ -183,7 +207,15 @@ impl Route {
             (_, Code::IdempotencyKeyReused | Code::IdempotencyInFlight) => {
                 self.method != Method::GET && matches!(self.handler, Handler::Command(_))
             }
-            (_, Code::Unauthenticated) => matches!(self.access, Access::Caller | Access::Any(_)),
+            (
+                _,
+                Code::Unauthenticated
+                | Code::AddressNotAllowed
+                | Code::LimitRate
+                | Code::LimitDaily
+                | Code::LimitFlood,
+            ) => knows_caller,
+            (_, Code::AuthStepUp | Code::KeyState | Code::KeyLifetime) => manages_keys,
             (_, Code::AuthPermission | Code::AuthFactorRequired) => {
                 matches!(self.access, Access::Any(_))
             }
@@ -224,7 +256,7 @@ const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
-use Access::{Any, Credential, InternalOnly, Public};
+use Access::{Any, Caller, Credential, InternalOnly, Public};
 use Handler::{Checkpoint, Signal, Tile};
 use Permission as P;
 
@@ -499,6 +531,90 @@ pub const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::EVENT_STREAM),
         handler: Handler::Stream,
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/me",
+        access: Caller,
+        summary: "Tells who calls, and what that one may do.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Me"),
+        handler: command(|_| Ok(Command::Me)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/keys",
+        access: Any(&[P::KeysManage]),
+        summary: "Lists API keys.",
+        takes: Takes::Nothing,
+        gives: Gives::page_of("Key"),
+        handler: command(|_| Ok(Command::KeyList)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/keys",
+        access: Any(&[P::KeysManage]),
+        summary: "Makes an API key; the answer holds what it signs with, once.",
+        takes: Takes::Body("KeyCreate"),
+        gives: Gives::created("Key"),
+        handler: command(|input| input.body().map(Command::KeyCreate)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/keys/{id}",
+        access: Any(&[P::KeysManage]),
+        summary: "Shows an API key.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Key"),
+        handler: command(|input| Ok(Command::KeyShow(input.id()))),
+    },
+    Route {
+        method: DELETE,
+        path: "/api/v1/keys/{id}",
+        access: Any(&[P::KeysManage]),
+        summary: "Revokes an API key, for ever and at once.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Key"),
+        handler: command(|input| Ok(Command::KeyRevoke(input.id()))),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/keys/{id}/rotate",
+        access: Any(&[P::KeysManage]),
+        summary: "Makes the successor of an API key; both are taken until the overlap ends.",
+        takes: Takes::OptionalBody("KeyRotation"),
+        gives: Gives::created("Key"),
+        handler: command(|input| {
+            let rotation = input.body()?;
+            Ok(Command::KeyRotate(KeyRotate { id: input.id().id, rotation }))
+        }),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/keys/{id}/suspend",
+        access: Any(&[P::KeysManage]),
+        summary: "Suspends an API key: it may only cancel and close.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Key"),
+        handler: command(|input| Ok(Command::KeySuspend(input.id()))),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/keys/{id}/activate",
+        access: Any(&[P::KeysManage]),
+        summary: "Lets a suspended API key go on.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Key"),
+        handler: command(|input| Ok(Command::KeyActivate(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/keys/{id}/usage",
+        access: Any(&[P::KeysManage]),
+        summary: "Tells what an API key did in the last seven days, by the hour.",
+        takes: Takes::Nothing,
+        gives: Gives::one("KeyUsage"),
+        handler: command(|input| Ok(Command::KeyUsage(input.id()))),
     },
     Route {
         method: GET,

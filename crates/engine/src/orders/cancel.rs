@@ -92,18 +92,21 @@ impl Engine {
         actor: &Actor,
         enters: bool,
     ) -> Result<Vec<Order>, CommandError> {
-        let (shared, actor) = (Arc::clone(&self.parts), actor.clone());
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         let written = self
             .parts
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                if enters {
-                    actor.enter(tx, shared.environment.now()).await?;
+                if enters && !claimant.begin(tx, shared.environment.now()).await? {
+                    return Ok(None);
                 }
-                cancel_in(tx, &shared, &wanted, &actor.name(), effects).await
+                cancel_in(tx, &shared, &wanted, &claimant.name(), effects).await.map(Some)
             })
             .await?;
-        Ok(written)
+        if enters {
+            actor.carried_out(written.is_some())?;
+        }
+        Ok(written.unwrap_or_default())
     }
 }
 

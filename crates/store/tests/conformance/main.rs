@@ -5,6 +5,8 @@
 //! in `sqlite` and `postgres`.
 
 #[cfg(test)]
+mod api_keys;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod backend;
@@ -102,4 +104,11 @@ on_both! {
     directory::a_halt_is_resumed_once,
     directory::findings_are_newest_first,
     directory::data_keys_are_written_once,
+    api_keys::a_key_comes_back_as_it_was_made,
+    api_keys::a_revoked_key_stays_revoked,
+    api_keys::only_a_newer_use_is_noted,
+    api_keys::a_nonce_is_taken_once,
+    api_keys::uses_add_up_by_the_hour,
+    api_keys::each_node_keeps_its_own_day,
+    api_keys::a_finding_is_found_again,
 }
