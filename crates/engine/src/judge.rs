@@ -39,7 +39,6 @@ pub(crate) async fn judge(
     let mut book = Book::load(tx, shared, &scope(shared, works)).await?;
     let mut firsts = claim_keys(tx, shared, works).await?;
     let mut rows = Vec::with_capacity(works.len());
-    let mut bodies = Vec::with_capacity(works.len());
     let mut outcomes: Vec<SignalOutcome> = Vec::with_capacity(works.len());
     for (place, work) in works.iter().enumerate() {
         let first = match firsts.remove(&place) {
@@ -48,7 +47,7 @@ pub(crate) async fn judge(
             Some(First::OtherBody) => {
                 let (outcome, trace) = id_conflict(work);
                 alert(shared, &mut book, work, &outcome);
-                store(shared, &mut book, work, &outcome, &trace, &mut rows, &mut bodies);
+                store(shared, &mut book, work, &outcome, &trace, &mut rows);
                 outcomes.push(outcome);
                 continue;
             }
@@ -74,10 +73,10 @@ pub(crate) async fn judge(
             }
         };
         alert(shared, &mut book, work, &outcome);
-        store(shared, &mut book, work, &outcome, &trace, &mut rows, &mut bodies);
+        store(shared, &mut book, work, &outcome, &trace, &mut rows);
         outcomes.push(outcome);
     }
-    signals::insert(tx, rows, bodies).await?;
+    signals::insert(tx, rows).await?;
     book.write(tx, effects).await?;
     Ok(outcomes)
 }
@@ -252,8 +251,7 @@ fn store(
     work: &SignalWork,
     outcome: &SignalOutcome,
     trace: &Trace,
-    rows: &mut Vec<StoredSignal>,
-    bodies: &mut Vec<([u8; 32], Vec<u8>)>,
+    rows: &mut Vec<(StoredSignal, Vec<u8>)>,
 ) {
     let webhook = &work.door.webhook;
     let event = match outcome.status {
@@ -279,7 +277,7 @@ fn store(
     });
     book.enter(shared, webhook.org_id, work.signal_id, event, &payload);
     // Writing strings and numbers to JSON cannot fail.
-    rows.push(StoredSignal {
+    let row = StoredSignal {
         id: work.signal_id,
         org_id: webhook.org_id,
         webhook_id: webhook.id,
@@ -290,8 +288,8 @@ fn store(
         body_sha256: work.body_sha256,
         checks: serde_json::to_string(trace.checks()).unwrap_or_else(|_| "[]".to_owned()),
         accounts: serde_json::to_string(&outcome.accounts).unwrap_or_else(|_| "[]".to_owned()),
-    });
-    bodies.push((work.body_sha256, work.body.clone()));
+    };
+    rows.push((row, work.body.clone()));
 }
 
 /// The finding of a sender whose clock is ahead.

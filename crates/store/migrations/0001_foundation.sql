@@ -1,5 +1,7 @@
 -- The foundation. Words in braces are put in by dialect.rs; everything else is the same text on
 -- SQLite and PostgreSQL. Integers are BIGINT: times in microseconds, money in units of 10^-8.
+-- Small rows lie in their key's tree (clustered). Rows of more than a quarter of a page do not: there
+-- SQLite would give each a page of its own.
 
 CREATE TABLE meta (
     name {text} NOT NULL PRIMARY KEY,
@@ -113,13 +115,9 @@ CREATE TABLE signals (
     message {text} NOT NULL,
     body_sha256 {bytes} NOT NULL,
     checks {text} NOT NULL,
-    accounts {text} NOT NULL
-){clustered};
-
-CREATE TABLE bodies (
-    sha256 {bytes} NOT NULL PRIMARY KEY,
+    accounts {text} NOT NULL,
     body {bytes} NOT NULL
-){clustered};
+){strict};
 
 CREATE TABLE signal_keys (
     webhook_id {bytes} NOT NULL,
@@ -212,7 +210,7 @@ CREATE TABLE audit_entries (
     leaf {text} NOT NULL,
     payload {text} NOT NULL,
     salt {bytes} NOT NULL
-){clustered};
+){strict};
 
 CREATE INDEX audit_entries_object ON audit_entries (object_id);
 

@@ -1,4 +1,4 @@
-//! Signals, their bodies, and the keys by which a second sending is known.
+//! Signals with their bodies, and the keys by which a second sending is known.
 
 use crate::Error;
 use crate::dialect::{Insert, Store, Tx};
@@ -13,14 +13,9 @@ macro_rules! columns {
 }
 
 const INSERT: Insert = Insert {
-    into: concat!("-- signals::insert\nINSERT INTO signals (", columns!(), ")"),
-    columns: 10,
+    into: concat!("-- signals::insert\nINSERT INTO signals (", columns!(), ", body)"),
+    columns: 11,
     tail: "",
-};
-const INSERT_BODY: Insert = Insert {
-    into: "-- signals::insert_bodies\nINSERT INTO bodies (sha256, body)",
-    columns: 2,
-    tail: "ON CONFLICT (sha256) DO NOTHING",
 };
 const CLAIM_KEY: Insert = Insert {
     into: "-- signals::claim_keys\n\
@@ -41,10 +36,10 @@ const PAGE: &str = concat!(
     columns!(),
     " FROM signals WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
 );
-const BODY: &str = "-- signals::body\nSELECT body FROM bodies WHERE sha256 = $1";
+const BODY: &str = "-- signals::body\nSELECT body FROM signals WHERE id = $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[KEY, TAKE_KEY_OVER, PURGE_KEYS, BY_ID, PAGE, BODY];
-pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &INSERT_BODY, &CLAIM_KEY];
+pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &CLAIM_KEY];
 
 /// A signal as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +58,7 @@ pub struct StoredSignal {
     pub code: Option<String>,
     /// A sentence for people.
     pub message: String,
-    /// The hash that names its body.
+    /// The hash of its body.
     pub body_sha256: [u8; 32],
     /// The decision trace, as JSON.
     pub checks: String,
@@ -93,14 +88,10 @@ pub struct Claim {
     pub at: Timestamp,
 }
 
-/// Writes signals and the bodies that are not there yet.
-pub async fn insert(
-    tx: &mut Tx<'_>,
-    signals: Vec<StoredSignal>,
-    bodies: Vec<([u8; 32], Vec<u8>)>,
-) -> Result<(), Error> {
+/// Writes signals, each with its body, without the secret that may have been in it.
+pub async fn insert(tx: &mut Tx<'_>, signals: Vec<(StoredSignal, Vec<u8>)>) -> Result<(), Error> {
     let mut values = Vec::with_capacity(signals.len().saturating_mul(INSERT.columns));
-    for signal in signals {
+    for (signal, body) in signals {
         values.extend([
             signal.id.into(),
             signal.org_id.into(),
@@ -112,14 +103,10 @@ pub async fn insert(
             signal.body_sha256.into(),
             signal.checks.into(),
             signal.accounts.into(),
+            body.into(),
         ]);
     }
-    tx.insert(&INSERT, &values).await?;
-    let mut values = Vec::with_capacity(bodies.len().saturating_mul(2));
-    for (hash, body) in bodies {
-        values.extend([Value::Hash(hash), Value::Bytes(body)]);
-    }
-    tx.insert(&INSERT_BODY, &values).await.map(|_| ())
+    tx.insert(&INSERT, &values).await.map(|_| ())
 }
 
 /// Claims keys and says which of them were free. The claims must be sorted by key, so that two
@@ -207,9 +194,9 @@ pub async fn page(
     store.query(PAGE, parameters).await?.into_iter().map(decode).collect()
 }
 
-/// The body with this hash, without the secret it may have carried.
-pub async fn body(store: &Store, sha256: [u8; 32]) -> Result<Option<Vec<u8>>, Error> {
-    let row = store.query_one(BODY, vec![Value::Hash(sha256)]).await?;
+/// The body of this signal, without the secret it may have carried.
+pub async fn body(store: &Store, id: Id<id::Signal>) -> Result<Option<Vec<u8>>, Error> {
+    let row = store.query_one(BODY, vec![Value::from(id)]).await?;
     row.map(|mut row| row.bytes()).transpose()
 }
 
