@@ -15,9 +15,8 @@ pub(crate) use self::open::waits_for_open;
 use self::fit::{Fit, fit_to_position};
 use self::late::filled_late;
 use self::open::{goes_at_open, hold_until_open, is_open};
-use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
-use crate::{Shared, tasks};
-use serde_json::json;
+use crate::book::{Book, Effects, Scope, Severity, place_of, webhook_of};
+use crate::{Shared, payload, tasks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_broker::port::{BrokerOrderState, Execution, Placement};
@@ -145,7 +144,7 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
     }
     book.advance(&mut order, OrderEvent::Attempt, None);
     order.attempt_until = Some(book.now.plus(ATTEMPT_SPAN));
-    book.enter(shared, order.org_id, order.id, "order.sending", &order_payload(&order));
+    book.enter(shared, order.org_id, order.id, "order.sending", &order);
     book.put_order(order.clone());
     Attempt::Send(Box::new(order))
 }
@@ -162,7 +161,7 @@ fn end(
         OrderState::Expired => "order.expired",
         _ => "order.canceled",
     };
-    book.enter(shared, order.org_id, order.id, name, &order_payload(&order));
+    book.enter(shared, order.org_id, order.id, name, &order);
     book.put_order(order);
     Attempt::Ended
 }
@@ -312,12 +311,8 @@ fn apply(
         }
         Learned::Placed(Placement::Rejected { code, reason }) => {
             book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
-            let mut payload = order_payload(order);
-            if let Some(fields) = payload.as_object_mut() {
-                fields.insert("broker_code".to_owned(), json!(code));
-                fields.insert("broker_reason".to_owned(), json!(reason));
-            }
-            book.enter(shared, order.org_id, order.id, "order.rejected", &payload);
+            let payload = payload::rejected(order, code, reason);
+            book.enter(shared, order.org_id, order.id, "order.rejected", payload);
             if order.purpose == Purpose::Exit {
                 let detail = format!("The broker rejected an exit: {code} {reason}");
                 let (org, subject) = (order.org_id, order.id.to_string());
@@ -327,11 +322,8 @@ fn apply(
         Learned::Placed(Placement::Unknown { why }) => {
             if order.state == OrderState::Sending {
                 book.advance(order, OrderEvent::Unheard, None);
-                let mut payload = order_payload(order);
-                if let Some(fields) = payload.as_object_mut() {
-                    fields.insert("why".to_owned(), json!(why));
-                }
-                book.enter(shared, order.org_id, order.id, "order.unknown", &payload);
+                let payload = payload::unheard(order, why);
+                book.enter(shared, order.org_id, order.id, "order.unknown", payload);
             }
         }
         // Nothing left; the attempt stays journaled and is made again or expires.
@@ -360,7 +352,7 @@ fn apply(
         Learned::Absent { attempt_until } if *attempt_until != order.attempt_until => {}
         Learned::Absent { .. } => {
             book.advance(order, OrderEvent::Expire, Some(Code::DispatchNotPlaced));
-            book.enter(shared, order.org_id, order.id, "order.expired", &order_payload(order));
+            book.enter(shared, order.org_id, order.id, "order.expired", &*order);
             let severity = match order.purpose {
                 Purpose::Exit => Severity::Critical,
                 Purpose::Entry => Severity::Warning,
@@ -372,7 +364,7 @@ fn apply(
         Learned::NotSentHalted => {
             book.advance(order, OrderEvent::Cancel, Some(Code::DispatchHalted));
             tell_if_halted(shared, book, order);
-            book.enter(shared, order.org_id, order.id, "order.canceled", &order_payload(order));
+            book.enter(shared, order.org_id, order.id, "order.canceled", &*order);
         }
         Learned::Fills(fills) => {
             // After a restart fills are read again that are known: nothing happened then.
@@ -395,7 +387,7 @@ fn enter_state(shared: &Shared, book: &mut Book, order: &Order) {
             return;
         }
     };
-    book.enter(shared, order.org_id, order.id, event, &order_payload(order));
+    book.enter(shared, order.org_id, order.id, event, &*order);
 }
 
 /// Ends an order that has ended at the broker.

@@ -9,10 +9,10 @@ use self::duplicates::{First, claim_keys, id_conflict, repeat};
 use self::follow::follow;
 pub(crate) use self::follow::{remove_entries, reserve};
 use crate::Shared;
-use crate::book::{Book, Effects, Scope, Severity, order_payload};
+use crate::book::{Book, Effects, Scope, Severity};
 use crate::intake::{AccountResult, SignalStatus};
 use crate::journal::{Admission, SignalOutcome, SignalWork};
-use serde_json::json;
+use crate::payload::{OrderPayload, Payload, SignalPayload};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -265,17 +265,17 @@ fn store(
         .iter()
         .flat_map(|result| &result.order_ids)
         .filter_map(|id| book.changed_order(*id))
-        .map(order_payload)
+        .map(OrderPayload::from)
         .collect();
-    let payload = json!({
-        "body_sha256": Digest::from_bytes(work.body_sha256).to_string(),
-        "code": outcome.code,
-        "orders": orders,
-        "received_at": work.received_at,
-        "status": outcome.status,
-        "webhook_id": webhook.id,
+    let payload = Payload::from(&SignalPayload {
+        body_sha256: Digest::from_bytes(work.body_sha256).to_string(),
+        code: outcome.code,
+        orders,
+        received_at: work.received_at,
+        status: outcome.status,
+        webhook_id: webhook.id,
     });
-    book.enter(shared, webhook.org_id, work.signal_id, event, &payload);
+    book.enter(shared, webhook.org_id, work.signal_id, event, payload);
     // Writing strings and numbers to JSON cannot fail.
     let row = StoredSignal {
         id: work.signal_id,

@@ -35,6 +35,7 @@ mod notice;
 pub mod once;
 mod open;
 mod orders;
+mod payload;
 mod reads;
 mod reconcile;
 pub mod stream;

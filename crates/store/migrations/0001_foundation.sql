@@ -173,7 +173,7 @@ CREATE TABLE fills (
     price {int} NOT NULL,
     fee {int} NOT NULL,
     at {int} NOT NULL,
-    PRIMARY KEY (account_id, broker_fill_id)
+    PRIMARY KEY (broker_fill_id, account_id)
 ){clustered};
 
 CREATE TABLE exposures (
@@ -214,14 +214,16 @@ CREATE TABLE audit_entries (
 
 CREATE INDEX audit_entries_object ON audit_entries (object_id);
 
+-- Entries whose identifiers follow one another are one row here: a run.
 CREATE TABLE audit_queue (
-    entry_id {bytes} NOT NULL PRIMARY KEY,
-    leaf_hash {bytes} NOT NULL
-){clustered};
+    first_id {bytes} NOT NULL PRIMARY KEY,
+    leaf_hashes {bytes} NOT NULL
+){strict};
 
 CREATE TABLE audit_log (
     position {int} NOT NULL PRIMARY KEY,
-    entry_id {bytes} NOT NULL UNIQUE
+    first_id {bytes} NOT NULL UNIQUE,
+    last_id {bytes} NOT NULL
 ){strict};
 
 CREATE TABLE audit_tiles (

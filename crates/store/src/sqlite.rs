@@ -19,7 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// written often in between is folded in once; reading the log after a crash takes some 0.1 s.
 const CHECKPOINT_PAGES: i64 = 16_000;
 /// Memory for pages, in KiB (negative, as SQLite wants it).
-const CACHE_KIB: i64 = -65_536;
+const CACHE_KIB: i64 = -16_384;
 
 pub(crate) struct Connection {
     inner: rusqlite::Connection,
