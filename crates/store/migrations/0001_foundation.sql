@@ -119,13 +119,10 @@ CREATE TABLE signals (
     body {bytes} NOT NULL
 ){strict};
 
+-- Each key lies at a random place, so a row holds no more than it must.
 CREATE TABLE signal_keys (
-    webhook_id {bytes} NOT NULL,
-    dedup_key {bytes} NOT NULL,
-    signal_id {bytes} NOT NULL,
-    body_sha256 {bytes} NOT NULL,
-    at {int} NOT NULL,
-    PRIMARY KEY (webhook_id, dedup_key)
+    dedup_key {bytes} NOT NULL PRIMARY KEY,
+    signal_id {bytes} NOT NULL
 ){clustered};
 
 CREATE TABLE orders (
@@ -218,7 +215,7 @@ CREATE INDEX audit_entries_object ON audit_entries (object_id);
 CREATE TABLE audit_queue (
     first_id {bytes} NOT NULL PRIMARY KEY,
     leaf_hashes {bytes} NOT NULL
-){strict};
+){clustered};
 
 CREATE TABLE audit_log (
     position {int} NOT NULL PRIMARY KEY,

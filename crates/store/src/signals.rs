@@ -19,16 +19,15 @@ const INSERT: Insert = Insert {
 };
 const CLAIM_KEY: Insert = Insert {
     into: "-- signals::claim_keys\n\
-           INSERT INTO signal_keys (webhook_id, dedup_key, signal_id, body_sha256, at)",
-    columns: 5,
-    tail: "ON CONFLICT (webhook_id, dedup_key) DO NOTHING RETURNING webhook_id, dedup_key",
+           INSERT INTO signal_keys (dedup_key, signal_id)",
+    columns: 2,
+    tail: "ON CONFLICT (dedup_key) DO NOTHING RETURNING dedup_key",
 };
 const KEY: &str = "-- signals::key\n\
-    SELECT signal_id, body_sha256, at FROM signal_keys WHERE webhook_id = $1 AND dedup_key = $2";
+    SELECT signal_id FROM signal_keys WHERE dedup_key = $1";
 const TAKE_KEY_OVER: &str = "-- signals::take_key_over\n\
-    UPDATE signal_keys SET signal_id = $3, body_sha256 = $4, at = $5 \
-    WHERE webhook_id = $1 AND dedup_key = $2 AND signal_id = $6";
-const PURGE_KEYS: &str = "-- signals::purge_keys\nDELETE FROM signal_keys WHERE at < $1";
+    UPDATE signal_keys SET signal_id = $2 WHERE dedup_key = $1 AND signal_id = $3";
+const PURGE_KEYS: &str = "-- signals::purge_keys\nDELETE FROM signal_keys WHERE signal_id < $1";
 const BY_ID: &str =
     concat!("-- signals::by_id\nSELECT ", columns!(), " FROM signals WHERE id = $1");
 const PAGE: &str = concat!(
@@ -66,26 +65,17 @@ pub struct StoredSignal {
     pub accounts: String,
 }
 
-/// What makes two signals the same.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// The webhook they came through.
-    pub webhook_id: Id<id::Webhook>,
-    /// The hash of their id, or of their body.
-    pub dedup_key: [u8; 32],
-}
+/// What makes two signals the same: the hash of their webhook and their id, or their body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub [u8; 32]);
 
 /// A key with the signal that holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// The key.
     pub key: Key,
     /// The signal.
     pub signal_id: Id<id::Signal>,
-    /// Its body.
-    pub body_sha256: [u8; 32],
-    /// When it was received.
-    pub at: Timestamp,
 }
 
 /// Writes signals, each with its body, without the secret that may have been in it.
@@ -114,34 +104,20 @@ pub async fn insert(tx: &mut Tx<'_>, signals: Vec<(StoredSignal, Vec<u8>)>) -> R
 pub async fn claim(tx: &mut Tx<'_>, claims: &[Claim]) -> Result<Vec<Key>, Error> {
     let mut values = Vec::with_capacity(claims.len().saturating_mul(CLAIM_KEY.columns));
     for claim in claims {
-        values.extend([
-            claim.key.webhook_id.into(),
-            claim.key.dedup_key.into(),
-            claim.signal_id.into(),
-            claim.body_sha256.into(),
-            claim.at.into(),
-        ]);
+        values.extend([Value::Hash(claim.key.0), claim.signal_id.into()]);
     }
     let rows = tx.insert(&CLAIM_KEY, &values).await?;
-    rows.into_iter()
-        .map(|mut row| Ok(Key { webhook_id: row.id()?, dedup_key: row.hash()? }))
-        .collect()
+    rows.into_iter().map(|mut row| row.hash().map(Key)).collect()
 }
 
 /// Who holds these keys.
 pub async fn holders(tx: &mut Tx<'_>, keys: &[Key]) -> Result<Vec<Claim>, Error> {
-    let sets: Vec<_> =
-        keys.iter().map(|key| vec![key.webhook_id.into(), Value::Hash(key.dedup_key)]).collect();
+    let sets: Vec<_> = keys.iter().map(|key| vec![Value::Hash(key.0)]).collect();
     let found = tx.query_each(KEY, &sets).await?;
     let mut claims = Vec::with_capacity(keys.len());
     for (key, rows) in keys.iter().zip(found) {
         for mut row in rows {
-            claims.push(Claim {
-                key: key.clone(),
-                signal_id: row.id()?,
-                body_sha256: row.hash()?,
-                at: row.time()?,
-            });
+            claims.push(Claim { key: *key, signal_id: row.id()? });
         }
     }
     Ok(claims)
@@ -149,23 +125,14 @@ pub async fn holders(tx: &mut Tx<'_>, keys: &[Key]) -> Result<Vec<Claim>, Error>
 
 /// Takes an expired key over from the signal that held it.
 pub async fn take_over(tx: &mut Tx<'_>, claim: &Claim, from: Id<id::Signal>) -> Result<(), Error> {
-    tx.execute_one(
-        TAKE_KEY_OVER,
-        &[
-            claim.key.webhook_id.into(),
-            claim.key.dedup_key.into(),
-            claim.signal_id.into(),
-            claim.body_sha256.into(),
-            claim.at.into(),
-            from.into(),
-        ],
-    )
-    .await
+    let parameters = [Value::Hash(claim.key.0), claim.signal_id.into(), from.into()];
+    tx.execute_one(TAKE_KEY_OVER, &parameters).await
 }
 
-/// Forgets keys that were claimed before `horizon`.
+/// Forgets the keys of signals that were received before `horizon`.
 pub async fn purge_keys(tx: &mut Tx<'_>, horizon: Timestamp) -> Result<u64, Error> {
-    tx.execute(PURGE_KEYS, &[horizon.into()]).await
+    let earliest = Id::<id::Signal>::new(horizon, [0; 10]);
+    tx.execute(PURGE_KEYS, &[earliest.into()]).await
 }
 
 /// The signals with these identifiers, inside a transaction, in the same order.
