@@ -387,7 +387,7 @@ fn enter_state(shared: &Shared, book: &mut Book, order: &Order) {
             return;
         }
     };
-    book.enter(shared, order.org_id, order.id, event, &*order);
+    book.enter(shared, order.org_id, order.id, event, order);
 }
 
 /// Ends an order that has ended at the broker.

@@ -66,7 +66,7 @@ pub(crate) async fn returned_rows_are_those_that_were_written(backend: &Backend)
             .map(|number| Claim { key: Key(hash(round * 1_000 + number)), signal_id: id(number) })
             .collect();
         let (early, all): (Vec<_>, Vec<Key>) = (
-            claims.iter().step_by(3).cloned().collect(),
+            claims.iter().step_by(3).copied().collect(),
             claims.iter().map(|claim| claim.key).collect(),
         );
         let mut tx = writer.begin().await.unwrap();
