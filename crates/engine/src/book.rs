@@ -302,8 +302,8 @@ impl Book {
         event: &'static str,
         payload: impl Into<Payload>,
     ) {
-        let next = self.entries.last().and_then(|last| last.id.successor());
-        let id = next.unwrap_or_else(|| shared.environment.id(self.now));
+        let last = self.entries.last().map(|last| last.id);
+        let id = shared.environment.id_following(last, self.now);
         let payload = payload.into();
         self.entries.push(entry(&shared.environment, id, org, object, event, self.now, payload));
     }

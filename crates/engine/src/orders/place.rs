@@ -246,14 +246,26 @@ async fn place(
     let judged = judge(shared, &mut book, account, actor, &mut order);
     let refusal = match judged {
         Ok(()) => {
-            book.enter(shared, order.org_id, order.id, "order.accepted", payload::by(&order, &actor.name()));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.accepted",
+                payload::by(&order, &actor.name()),
+            );
             reserve(&mut book, order.clone());
             None
         }
         Err(refusal) => {
             order.state = OrderState::Refused;
             order.code = Some(refusal.code);
-            book.enter(shared, order.org_id, order.id, "order.refused", payload::by(&order, &actor.name()));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.refused",
+                payload::by(&order, &actor.name()),
+            );
             book.put_order(order.clone());
             Some(refusal)
         }
@@ -464,7 +476,13 @@ async fn close_all(
             if let Err(refusal) = judge(shared, &mut book, account, actor, &mut order) {
                 return Ok(Err(OrderNo::of(refusal, None).into()));
             }
-            book.enter(shared, order.org_id, order.id, "order.accepted", payload::by(&order, &actor.name()));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.accepted",
+                payload::by(&order, &actor.name()),
+            );
             reserve(&mut book, order.clone());
             placed.push(order);
         }
