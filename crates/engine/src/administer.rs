@@ -350,7 +350,7 @@ impl Engine {
     ) -> Result<SignalView, CommandError> {
         let stored = signals::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
         let stored = stored.filter(|row| row.org_id == org).ok_or(CommandError::NotFound)?;
-        let body = signals::body(&self.parts.store, stored.body_sha256).await;
+        let body = signals::body(&self.parts.store, stored.id).await;
         let body = body.map_err(|error| away(&error))?.ok_or(CommandError::NotFound)?;
         let directory = self.parts.directory.load_full();
         let door = directory.doors.get(&stored.webhook_id).ok_or(CommandError::NotFound)?;

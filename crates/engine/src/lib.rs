@@ -39,6 +39,7 @@ mod notice;
 pub mod once;
 mod open;
 mod orders;
+mod payload;
 mod reads;
 mod reconcile;
 mod signed;

@@ -1,6 +1,7 @@
 //! Opening: from parts to a running engine. What is not there yet is made.
 
 use crate::directory::Directory;
+use crate::entry::entry;
 use crate::environment::Environment;
 use crate::guard::Guard;
 use crate::intake::Undelivered;
@@ -10,6 +11,7 @@ use crate::local_halt::{LocalHaltFile, LocalHalts};
 use crate::market::{Brokers, Market};
 use crate::nonces::Nonces;
 use crate::notice::{NOTICES_MAX, notices};
+use crate::payload::Payload;
 use crate::tasks::Tasks;
 use crate::usage::Usage;
 use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
@@ -239,7 +241,8 @@ async fn found(
     keys::insert(&mut tx, org, Purpose::Intake.name(), intake.as_bytes().to_vec(), now).await?;
     audit::create_ledger(&mut tx, &head, now).await?;
     let payload = serde_json::json!({ "name": "main", "origin": settings.log_origin });
-    let entry = crate::entry::entry(environment, org, org, "organization.created", now, &payload);
+    let (id, payload) = (environment.id(now), Payload::from(&payload));
+    let entry = entry(environment, id, org, org, "organization.created", now, payload);
     audit::insert(&mut tx, vec![entry]).await?;
     tx.commit().await?;
     Ok(ledger_key)

@@ -3,9 +3,10 @@
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope, order_payload};
+use crate::book::{Book, Effects, Scope};
 use crate::command::{CancelAll, CommandError};
 use crate::journal::Urgency;
+use crate::payload;
 use crate::reads::away;
 use crate::view::{CanceledView, OrderView};
 use serde_json::Value;
@@ -137,11 +138,7 @@ pub(crate) async fn cancel_in(
             order.cancel_requested = true;
             "order.cancel_requested"
         };
-        let mut payload = order_payload(&order);
-        if let Some(fields) = payload.as_object_mut() {
-            fields.insert("actor".to_owned(), Value::String(by.to_owned()));
-        }
-        book.enter(shared, order.org_id, order.id, event, &payload);
+        book.enter(shared, order.org_id, order.id, event, payload::by(&order, by));
         book.put_order(order.clone());
         canceled.push(order);
     }

@@ -5,11 +5,12 @@ use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
 use crate::administer::invalid;
-use crate::book::{Book, Effects, Scope, order_payload, place_of};
+use crate::book::{Book, Effects, Scope, place_of};
 use crate::command::{CommandError, OrderCreate, PositionClose};
 use crate::journal::Urgency;
 use crate::judge::{remove_entries, reserve};
 use crate::once::{Claimed, OnceKey};
+use crate::payload;
 use crate::view::{ClosingView, OrderView};
 use serde_json::Value;
 use std::sync::Arc;
@@ -256,14 +257,26 @@ async fn place(
     let judged = judge(shared, &mut book, account, actor, &mut order);
     let refusal = match judged {
         Ok(()) => {
-            book.enter(shared, order.org_id, order.id, "order.accepted", &payload(&order, actor));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.accepted",
+                payload::by(&order, &actor.name()),
+            );
             reserve(&mut book, order.clone());
             None
         }
         Err(refusal) => {
             order.state = OrderState::Refused;
             order.code = Some(refusal.code);
-            book.enter(shared, order.org_id, order.id, "order.refused", &payload(&order, actor));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.refused",
+                payload::by(&order, &actor.name()),
+            );
             book.put_order(order.clone());
             Some(refusal)
         }
@@ -273,14 +286,6 @@ async fn place(
         None => Placed::Order(Box::new(order)),
         Some(refusal) => Placed::No(OrderNo::of(refusal, Some(order.id))),
     })
-}
-
-fn payload(order: &Order, actor: &Actor) -> Value {
-    let mut payload = order_payload(order);
-    if let Some(fields) = payload.as_object_mut() {
-        fields.insert("actor".to_owned(), Value::String(actor.name()));
-    }
-    payload
 }
 
 fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor: &Actor) -> Order {
@@ -482,7 +487,13 @@ async fn close_all(
             if let Err(refusal) = judge(shared, &mut book, account, actor, &mut order) {
                 return Ok(Err(OrderNo::of(refusal, None).into()));
             }
-            book.enter(shared, order.org_id, order.id, "order.accepted", &payload(&order, actor));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.accepted",
+                payload::by(&order, &actor.name()),
+            );
             reserve(&mut book, order.clone());
             placed.push(order);
         }

@@ -96,6 +96,7 @@ on_both! {
     audit::entries_wait_for_their_places,
     audit::the_head_moves_only_from_where_it_is,
     audit::a_place_is_given_once,
+    audit::a_run_has_an_end,
     audit::tiles_grow,
     leases::a_lease_has_one_holder,
     directory::accounts_and_their_instruments,
