@@ -28,6 +28,8 @@ const PEERS: &[(&str, &[&str], &[&str])] = &[
         &["-c", "import ensurepip, sqlite3, venv"],
         &["python3", "python3-venv", "python3-pip"],
     ),
+    ("node", &["--version"], &["nodejs"]),
+    ("npm", &["--version"], &["npm"]),
 ];
 
 /// Fails with every missing program at once. The optional ones only change how a step is done.

@@ -112,8 +112,22 @@ impl<K> Id<K> {
         self.bits.to_be_bytes()
     }
 
+    /// The identifier that sorts right after this one; `None` for the last.
+    pub fn successor(self) -> Option<Self> {
+        self.bits.checked_add(1).map(|bits| Self { bits, kind: PhantomData })
+    }
+
+    /// How many identifiers `earlier` lies before this one; `None` if it does not.
+    pub fn distance_from(self, earlier: Self) -> Option<u128> {
+        self.bits.checked_sub(earlier.bits)
+    }
+
     /// The 26 characters of the text form without the prefix.
     pub fn bare_text(self) -> String {
+        self.with_bare_text(str::to_owned)
+    }
+
+    fn with_bare_text<T>(self, work: impl FnOnce(&str) -> T) -> T {
         let mut text = [b'0'; TEXT_LENGTH];
         let mut rest = self.bits;
         for slot in text.iter_mut().rev() {
@@ -121,7 +135,8 @@ impl<K> Id<K> {
             *slot = ALPHABET.get(digit).copied().unwrap_or(b'0');
             rest >>= 5;
         }
-        text.iter().map(|byte| char::from(*byte)).collect()
+        // The alphabet is ASCII.
+        work(str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -172,7 +187,7 @@ impl<K: Kind> FromStr for Id<K> {
 impl<K: Kind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(K::PREFIX)?;
-        f.write_str(&self.bare_text())
+        self.with_bare_text(|text| f.write_str(text))
     }
 }
 
@@ -241,6 +256,16 @@ mod tests {
         let late: Id<Order> = Id::new(Timestamp::from_unix_micros(1_001_000), [0; 10]);
         assert!(early < late);
         assert!(early.to_string() < late.to_string());
+    }
+
+    #[test]
+    fn identifiers_follow_one_another() {
+        let first = Id::<Order>::from_bytes([1; 16]);
+        let second = first.successor().unwrap();
+        assert!(first < second);
+        assert_eq!(second.distance_from(first), Some(1));
+        assert_eq!(first.distance_from(second), None);
+        assert_eq!(Id::<Order>::from_bytes([255; 16]).successor(), None);
     }
 
     proptest! {

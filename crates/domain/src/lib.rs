@@ -26,6 +26,7 @@ pub mod order;
 pub mod permission;
 pub mod person;
 pub mod price;
+pub mod quota;
 pub mod rate;
 pub mod risk;
 pub mod signal;

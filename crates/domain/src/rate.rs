@@ -22,16 +22,22 @@ impl SlidingWindow {
 
     /// Admits one now, or says how long to wait until one would be admitted.
     pub fn admit(&mut self, now: Timestamp) -> Result<(), Duration> {
-        let horizon = now.minus(self.span);
-        while self.times.front().is_some_and(|time| *time <= horizon) {
-            self.times.pop_front();
-        }
+        let (_, wait) = self.used(now);
         if self.times.len() < self.count {
             self.times.push_back(now);
             return Ok(());
         }
-        let wait = self.times.front().map_or(self.span, |first| first.plus(self.span).since(now));
         Err(wait)
+    }
+
+    /// How many the window holds, and how long until it holds fewer.
+    pub fn used(&mut self, now: Timestamp) -> (u64, Duration) {
+        let horizon = now.minus(self.span);
+        while self.times.front().is_some_and(|time| *time <= horizon) {
+            self.times.pop_front();
+        }
+        let reset = self.times.front().map_or(self.span, |first| first.plus(self.span).since(now));
+        (u64::try_from(self.times.len()).unwrap_or(u64::MAX), reset)
     }
 }
 
@@ -121,6 +127,79 @@ impl MinuteCounter {
     }
 }
 
+/// How many there were in each quarter of an hour of the last 24 hours. It counts whole quarters, so
+/// it holds each one for 24 to 24 and a quarter hours: no 24 hours ever hold more than the limit that
+/// it is held against.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DayWindow {
+    quarters: VecDeque<(i64, u32)>,
+}
+
+impl DayWindow {
+    const QUARTER_S: i64 = 900;
+    /// Quarters after which one is forgotten: those of a day, and the one that it began in.
+    const QUARTERS: i64 = 97;
+
+    /// From the stored form; what is malformed counts as nothing stored.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut quarters: VecDeque<(i64, u32)> = VecDeque::new();
+        for chunk in bytes.chunks_exact(12) {
+            if let (Some(quarter), Some(count)) =
+                (chunk.first_chunk::<8>(), chunk.last_chunk::<4>())
+            {
+                quarters.push_back((i64::from_be_bytes(*quarter), u32::from_be_bytes(*count)));
+            }
+        }
+        Self { quarters }
+    }
+
+    /// The stored form, at most 97 times 12 bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.quarters.len().saturating_mul(12));
+        for (quarter, count) in &self.quarters {
+            bytes.extend_from_slice(&quarter.to_be_bytes());
+            bytes.extend_from_slice(&count.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// How long until one more is within `limit`; nothing if it is now.
+    pub fn wait(&mut self, limit: u32, now: Timestamp) -> Option<Duration> {
+        let (used, reset) = self.used(now);
+        (used >= u64::from(limit)).then_some(reset)
+    }
+
+    /// How many there were in the last 24 hours, and how long until some of them are forgotten.
+    pub fn used(&mut self, now: Timestamp) -> (u64, Duration) {
+        let horizon = quarter_of(now).saturating_sub(Self::QUARTERS);
+        while self.quarters.front().is_some_and(|(quarter, _)| *quarter <= horizon) {
+            self.quarters.pop_front();
+        }
+        let used = self
+            .quarters
+            .iter()
+            .fold(0_u64, |sum, (_, count)| sum.saturating_add(u64::from(*count)));
+        let oldest = self.quarters.front().map_or_else(|| quarter_of(now), |(quarter, _)| *quarter);
+        let forgotten_s = oldest.saturating_add(Self::QUARTERS).saturating_mul(Self::QUARTER_S);
+        let forgotten = Timestamp::from_unix_micros(forgotten_s.saturating_mul(1_000_000));
+        (used, forgotten.since(now))
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, now: Timestamp) {
+        let quarter = quarter_of(now);
+        match self.quarters.back_mut() {
+            // A clock that steps back counts into the newest quarter: too much, never too little.
+            Some((last, count)) if *last >= quarter => *count = count.saturating_add(1),
+            _ => self.quarters.push_back((quarter, 1)),
+        }
+    }
+}
+
+const fn quarter_of(now: Timestamp) -> i64 {
+    now.unix_seconds().div_euclid(DayWindow::QUARTER_S)
+}
+
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "tests compute with small numbers")]
 mod tests {
@@ -166,6 +245,38 @@ mod tests {
                 let inside = admitted[place..].iter().filter(|t| **t < start + 1_000_000).count();
                 prop_assert!(inside <= 5);
             }
+        }
+
+        #[test]
+        fn no_day_holds_more_than_the_limit_and_the_wait_is_true(
+            gaps in prop::collection::vec(0_i64..20_000_000_000, 1..120),
+        ) {
+            const DAY: i64 = 86_400_000_000;
+            let mut window = DayWindow::default();
+            let (mut time, mut admitted) = (0, Vec::new());
+            for gap in gaps {
+                time += gap;
+                match window.wait(5, at(time)) {
+                    None => {
+                        window.add(at(time));
+                        admitted.push(time);
+                    }
+                    Some(wait) => {
+                        prop_assert!(wait > Duration::ZERO);
+                        prop_assert!(wait <= Duration::from_mins(24 * 60 + 15));
+                        let then = at(time).plus(wait);
+                        prop_assert!(window.clone().wait(5, then).is_none());
+                        let before = then.minus(Duration::from_micros(1));
+                        prop_assert!(window.clone().wait(5, before).is_some());
+                    }
+                }
+                prop_assert_eq!(DayWindow::from_bytes(&window.to_bytes()), window.clone());
+            }
+            for (place, start) in admitted.iter().enumerate() {
+                let inside = admitted[place..].iter().filter(|t| **t < start + DAY).count();
+                prop_assert!(inside <= 5);
+            }
+            prop_assert!(window.to_bytes().len() <= 97 * 12);
         }
 
         #[test]

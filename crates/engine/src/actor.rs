@@ -1,6 +1,7 @@
 //! Actors: on whose authority something is done, and what that one may do.
 
 use crate::command::{CommandError, Need};
+use crate::nonces::Nonce;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub struct Actor {
     permissions: Permissions,
     second: Option<Id<id::User>>,
     claim: Option<(Claim, [u8; 32])>,
+    nonce: Option<Arc<Nonce>>,
 }
 
 /// Who it is.
@@ -56,6 +58,7 @@ impl Actor {
             permissions: Permissions::all(),
             second: None,
             claim: None,
+            nonce: None,
         }
     }
 
@@ -67,7 +70,14 @@ impl Actor {
         } else {
             permissions.iter().filter(|permission| !permission.needs_factor()).collect()
         };
-        Self { who: Who::Person(person), org: Some(org), permissions, second: None, claim: None }
+        Self {
+            who: Who::Person(person),
+            org: Some(org),
+            permissions,
+            second: None,
+            claim: None,
+            nonce: None,
+        }
     }
 
     /// A person whose request another person confirmed: as if the factor had been shown now.
@@ -93,7 +103,37 @@ impl Actor {
             KeyState::Suspended => key.scopes.and(REDUCING),
             KeyState::Revoked => Permissions::NONE,
         };
-        Self { org: Some(key.org_id), permissions, who: Who::Key(key), second: None, claim: None }
+        Self {
+            org: Some(key.org_id),
+            permissions,
+            who: Who::Key(key),
+            second: None,
+            claim: None,
+            nonce: None,
+        }
+    }
+
+    /// The same with the nonce of its request.
+    pub(crate) fn with_nonce(self, nonce: Option<Arc<Nonce>>) -> Self {
+        Self { nonce, ..self }
+    }
+
+    /// Takes the nonce of the request, if it has one, in the transaction of what it changes: first
+    /// of all, and a no means that nothing may be changed, for the request was carried out before.
+    /// Once the transaction is committed, [`Actor::carried_out`] has to hear the answer.
+    pub(crate) async fn claim(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        match &self.nonce {
+            Some(nonce) => nonce.claim(tx).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Hears what [`Actor::claim`] said in a transaction that is committed now.
+    pub(crate) fn carried_out(&self, claimed: bool) -> Result<(), CommandError> {
+        if let Some(nonce) = &self.nonce {
+            nonce.is_written();
+        }
+        if claimed { Ok(()) } else { Err(no(Code::Unauthenticated)) }
     }
 
     /// Who it is.
@@ -153,14 +193,18 @@ impl Actor {
         Self { claim: Some((claim, fingerprint)), ..self.clone() }
     }
 
-    /// What every change of this actor writes first, in its own transaction.
-    pub(crate) async fn enter(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
+    /// What every change of this actor writes first, in its own transaction: the nonce of the
+    /// request and its idempotency key. A no is [`Actor::claim`]'s.
+    pub(crate) async fn begin(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<bool, Error> {
+        if !self.claim(tx).await? {
+            return Ok(false);
+        }
         if let Some((claim, fingerprint)) = &self.claim
             && !idempotency::claim(tx, claim, *fingerprint, now).await?
         {
             return Err(Error::taken("the idempotency key was claimed by another node"));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the actor has what is needed, or why not.

@@ -3,6 +3,8 @@
 mod create;
 mod halt;
 
+pub(crate) use create::name;
+
 use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity};
 use crate::command::{ById, Command, CommandError, LimitSet, PaperPrice};
@@ -138,6 +140,15 @@ impl Engine {
             Command::PositionList => to_value(&self.positions(org, actor).await?),
             Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
+            Command::KeyCreate(new) => self.create_key(org, new, actor).await,
+            Command::KeyList => self.list_keys(org).await,
+            Command::KeyShow(ById { id }) => self.show_key(org, &id).await,
+            Command::KeyRotate(rotate) => self.rotate_key(org, rotate, actor).await,
+            Command::KeySuspend(ById { id }) => self.suspend_key(org, &id, actor).await,
+            Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
+            Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
+            Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
+            Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
             command => self.carry_out_about_people(org, command, actor).await,
         }
     }
@@ -159,7 +170,7 @@ impl Engine {
     }
 
     /// Writes a change with its audit entry and lets everybody see it before it is answered.
-    async fn change<K: Kind + 'static>(
+    pub(crate) async fn change<K: Kind + 'static>(
         &self,
         org: Id<id::Org>,
         object: Id<K>,
@@ -169,18 +180,23 @@ impl Engine {
         mut write: impl AsyncFnMut(&mut Tx<'_>) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), CommandError> {
         actor.sign(&mut payload);
-        let (shared, entering) = (Arc::clone(&self.parts), actor.clone());
-        self.parts
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
+        let claimed = self
+            .parts
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                entering.enter(tx, shared.environment.now()).await?;
+                if !claimant.begin(tx, shared.environment.now()).await? {
+                    return Ok(false);
+                }
                 write(tx).await?;
                 let mut book = Book::load(tx, &shared, &Scope::default()).await?;
                 effects.halts = Some(rows::halts_in(tx).await?);
                 book.enter(&shared, org, object, event, &payload);
-                book.write(tx, effects).await
+                book.write(tx, effects).await?;
+                Ok(true)
             })
             .await?;
+        actor.carried_out(claimed)?;
         self.parts.reload().await;
         Ok(())
     }
@@ -339,7 +355,7 @@ impl Engine {
     ) -> Result<SignalView, CommandError> {
         let stored = signals::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
         let stored = stored.filter(|row| row.org_id == org).ok_or(CommandError::NotFound)?;
-        let body = signals::body(&self.parts.store, stored.body_sha256).await;
+        let body = signals::body(&self.parts.store, stored.id).await;
         let body = body.map_err(|error| away(&error))?.ok_or(CommandError::NotFound)?;
         let directory = self.parts.directory.load_full();
         let door = directory.doors.get(&stored.webhook_id).ok_or(CommandError::NotFound)?;
@@ -421,7 +437,7 @@ pub(crate) fn invalid(field: &'static str, detail: &dyn std::fmt::Display) -> Co
     CommandError::Invalid { field, detail: detail.to_string() }
 }
 
-fn parse_id<K: Kind>(text: &str) -> Result<Id<K>, CommandError> {
+pub(crate) fn parse_id<K: Kind>(text: &str) -> Result<Id<K>, CommandError> {
     Id::from_str(text).map_err(|error| invalid("id", &error))
 }
 

@@ -15,10 +15,9 @@ pub(crate) use self::open::waits_for_open;
 use self::fit::{Fit, fit_to_position};
 use self::late::filled_late;
 use self::open::{goes_at_open, hold_until_open, is_open};
-use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
-use crate::{Shared, tasks};
-use serde_json::json;
-use std::collections::BTreeMap;
+use crate::book::{Book, Effects, Scope, Severity, place_of, webhook_of};
+use crate::{Shared, payload, tasks};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_broker::port::{BrokerOrderState, Execution, Placement};
 use tradewarden_domain::code::Code;
@@ -145,7 +144,7 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
     }
     book.advance(&mut order, OrderEvent::Attempt, None);
     order.attempt_until = Some(book.now.plus(ATTEMPT_SPAN));
-    book.enter(shared, order.org_id, order.id, "order.sending", &order_payload(&order));
+    book.enter(shared, order.org_id, order.id, "order.sending", &order);
     book.put_order(order.clone());
     Attempt::Send(Box::new(order))
 }
@@ -162,7 +161,7 @@ fn end(
         OrderState::Expired => "order.expired",
         _ => "order.canceled",
     };
-    book.enter(shared, order.org_id, order.id, name, &order_payload(&order));
+    book.enter(shared, order.org_id, order.id, name, &order);
     book.put_order(order);
     Attempt::Ended
 }
@@ -215,6 +214,9 @@ pub(crate) enum Learned {
     Fills(Vec<Execution>),
 }
 
+/// Fills by account and broker's identifier.
+type FillNames = BTreeSet<(Id<id::Account>, String)>;
+
 /// Journals what was learned about orders, in this order.
 pub(crate) async fn learn(
     tx: &mut Tx<'_>,
@@ -223,34 +225,26 @@ pub(crate) async fn learn(
     cursor: Option<&(Id<id::Account>, String)>,
     effects: &mut Effects,
 ) -> Result<(), Error> {
-    let ids: Vec<_> = learned
-        .iter()
-        .map(|(id, _)| *id)
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    // Account rows are locked before order rows, so the orders are read twice: once to know their
-    // accounts, then under lock.
+    let ids: Vec<_> =
+        learned.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>().into_iter().collect();
+    // Account rows are locked before order rows, so the orders' accounts are asked for first.
     let mut scope = Scope::default();
-    for order in orders::by_ids(tx, &ids).await?.into_iter().flatten() {
-        scope.add(order.org_id, order.account_id, &order.symbol);
+    for (org, account, symbol) in orders::pairs_of(tx, &ids).await? {
+        scope.add(org, account, &symbol);
     }
     let mut book = Book::load(tx, shared, &scope).await?;
     let stored = orders::lock_by_id(tx, &ids).await?;
     let mut current: BTreeMap<_, _> =
         stored.into_iter().flatten().map(|order| (order.id, order)).collect();
-    let fills = new_fills(tx, &current, learned).await?;
-    let mut rows_of_fills = Vec::new();
+    let mut new = insert_fills(tx, shared, book.now, &current, learned, effects).await?;
     for (id, what) in learned {
         let Some(order) = current.get_mut(id) else {
             tracing::error!(order.id = %id, "the broker speaks of an order that is not stored");
             continue;
         };
-        apply(shared, &mut book, order, what, &fills, &mut rows_of_fills);
+        apply(shared, &mut book, order, what, &mut new);
         book.put_order(order.clone());
     }
-    orders::insert_fills(tx, &rows_of_fills).await?;
-    effects.fills.extend(rows_of_fills);
     book.write(tx, effects).await?;
     if let Some((account, cursor)) = cursor {
         rows::set_fills_cursor(tx, *account, cursor).await?;
@@ -258,22 +252,37 @@ pub(crate) async fn learn(
     Ok(())
 }
 
-/// The fills that are not stored yet, each once, by account and broker's identifier.
-async fn new_fills(
+/// Writes the fills that are not stored yet, and says which those are.
+async fn insert_fills(
     tx: &mut Tx<'_>,
+    shared: &Shared,
+    now: Timestamp,
     current: &BTreeMap<Id<id::Order>, Order>,
     learned: &[(Id<id::Order>, Learned)],
-) -> Result<std::collections::BTreeSet<(Id<id::Account>, String)>, Error> {
-    let mut told = std::collections::BTreeSet::new();
+    effects: &mut Effects,
+) -> Result<FillNames, Error> {
+    let mut told = Vec::new();
     for (id, what) in learned {
         let Some(order) = current.get(id) else { continue };
-        for execution in executions(what) {
-            told.insert((order.account_id, execution.broker_fill_id.clone()));
-        }
+        told.extend(executions(what).iter().map(|execution| Fill {
+            id: shared.environment.id(now),
+            org_id: order.org_id,
+            account_id: order.account_id,
+            broker_fill_id: execution.broker_fill_id.clone(),
+            order_id: order.id,
+            symbol: order.symbol.clone(),
+            side: execution.side,
+            quantity: execution.quantity,
+            price: execution.price,
+            fee: execution.fee,
+            at: execution.at,
+        }));
     }
-    let told: Vec<_> = told.into_iter().collect();
-    let known = orders::known_fills(tx, &told).await?;
-    Ok(told.into_iter().zip(known).filter(|(_, known)| !known).map(|(fill, _)| fill).collect())
+    let new: FillNames = orders::insert_fills(tx, &told).await?.into_iter().collect();
+    let mut left = new.clone();
+    told.retain(|fill| left.remove(&(fill.account_id, fill.broker_fill_id.clone())));
+    effects.fills.extend(told);
+    Ok(new)
 }
 
 fn executions(learned: &Learned) -> &[Execution] {
@@ -288,8 +297,7 @@ fn apply(
     book: &mut Book,
     order: &mut Order,
     learned: &Learned,
-    new: &std::collections::BTreeSet<(Id<id::Account>, String)>,
-    rows: &mut Vec<Fill>,
+    new: &mut FillNames,
 ) {
     match learned {
         Learned::Placed(Placement::Accepted { broker_order_id, fills, state }) => {
@@ -297,18 +305,14 @@ fn apply(
             if order.state != OrderState::Filled {
                 book.advance(order, OrderEvent::Acknowledge, None);
             }
-            let _any_new = fold(shared, book, order, fills, new, rows);
+            let _any_new = fold(shared, book, order, fills, new);
             settle(shared, book, order, *state);
             enter_state(shared, book, order);
         }
         Learned::Placed(Placement::Rejected { code, reason }) => {
             book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
-            let mut payload = order_payload(order);
-            if let Some(fields) = payload.as_object_mut() {
-                fields.insert("broker_code".to_owned(), json!(code));
-                fields.insert("broker_reason".to_owned(), json!(reason));
-            }
-            book.enter(shared, order.org_id, order.id, "order.rejected", &payload);
+            let payload = payload::rejected(order, code, reason);
+            book.enter(shared, order.org_id, order.id, "order.rejected", payload);
             if order.purpose == Purpose::Exit {
                 let detail = format!("The broker rejected an exit: {code} {reason}");
                 let (org, subject) = (order.org_id, order.id.to_string());
@@ -318,11 +322,8 @@ fn apply(
         Learned::Placed(Placement::Unknown { why }) => {
             if order.state == OrderState::Sending {
                 book.advance(order, OrderEvent::Unheard, None);
-                let mut payload = order_payload(order);
-                if let Some(fields) = payload.as_object_mut() {
-                    fields.insert("why".to_owned(), json!(why));
-                }
-                book.enter(shared, order.org_id, order.id, "order.unknown", &payload);
+                let payload = payload::unheard(order, why);
+                book.enter(shared, order.org_id, order.id, "order.unknown", payload);
             }
         }
         // Nothing left; the attempt stays journaled and is made again or expires.
@@ -351,7 +352,7 @@ fn apply(
         Learned::Absent { attempt_until } if *attempt_until != order.attempt_until => {}
         Learned::Absent { .. } => {
             book.advance(order, OrderEvent::Expire, Some(Code::DispatchNotPlaced));
-            book.enter(shared, order.org_id, order.id, "order.expired", &order_payload(order));
+            book.enter(shared, order.org_id, order.id, "order.expired", &*order);
             let severity = match order.purpose {
                 Purpose::Exit => Severity::Critical,
                 Purpose::Entry => Severity::Warning,
@@ -363,11 +364,11 @@ fn apply(
         Learned::NotSentHalted => {
             book.advance(order, OrderEvent::Cancel, Some(Code::DispatchHalted));
             tell_if_halted(shared, book, order);
-            book.enter(shared, order.org_id, order.id, "order.canceled", &order_payload(order));
+            book.enter(shared, order.org_id, order.id, "order.canceled", &*order);
         }
         Learned::Fills(fills) => {
             // After a restart fills are read again that are known: nothing happened then.
-            if fold(shared, book, order, fills, new, rows) {
+            if fold(shared, book, order, fills, new) {
                 enter_state(shared, book, order);
             }
         }
@@ -386,7 +387,7 @@ fn enter_state(shared: &Shared, book: &mut Book, order: &Order) {
             return;
         }
     };
-    book.enter(shared, order.org_id, order.id, event, &order_payload(order));
+    book.enter(shared, order.org_id, order.id, event, order);
 }
 
 /// Ends an order that has ended at the broker.
@@ -441,41 +442,24 @@ fn tell_if_halted(shared: &Shared, book: &mut Book, order: &Order) {
     }
 }
 
-/// Folds new fills into the order, the exposure and the rows to write. Whether there were any.
+/// Folds new fills into the order and the exposure, each once. Whether there were any.
 fn fold(
     shared: &Shared,
     book: &mut Book,
     order: &mut Order,
     fills: &[Execution],
-    new: &std::collections::BTreeSet<(Id<id::Account>, String)>,
-    rows: &mut Vec<Fill>,
+    new: &mut FillNames,
 ) -> bool {
-    let known = rows.len();
+    let before = new.len();
     for execution in fills {
-        let key = (order.account_id, execution.broker_fill_id.clone());
-        let told_before =
-            rows.iter().any(|row| row.account_id == key.0 && row.broker_fill_id == key.1);
-        if !new.contains(&key) || told_before {
+        if !new.remove(&(order.account_id, execution.broker_fill_id.clone())) {
             continue;
         }
-        rows.push(Fill {
-            id: shared.environment.id(book.now),
-            org_id: order.org_id,
-            account_id: order.account_id,
-            broker_fill_id: execution.broker_fill_id.clone(),
-            order_id: order.id,
-            symbol: order.symbol.clone(),
-            side: execution.side,
-            quantity: execution.quantity,
-            price: execution.price,
-            fee: execution.fee,
-            at: execution.at,
-        });
         // An order whose answer was not heard learns its name at the broker here.
         order.broker_order_id.get_or_insert_with(|| execution.broker_order_id.clone());
         fold_one(shared, book, order, execution);
     }
-    rows.len() > known
+    new.len() < before
 }
 
 fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Execution) {

@@ -3,7 +3,8 @@
 
 use crate::Shared;
 use crate::entry::entry;
-use serde_json::{Value, json};
+use crate::payload::Payload;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_domain::account::{Account, Activity};
@@ -291,16 +292,20 @@ impl Book {
         }
     }
 
-    /// Adds an audit entry.
+    /// Adds an audit entry. The identifiers of a transaction's entries follow one another, so that
+    /// the log holds them as one run.
     pub(crate) fn enter<K: Kind>(
         &mut self,
         shared: &Shared,
         org: Id<id::Org>,
         object: Id<K>,
         event: &'static str,
-        payload: &Value,
+        payload: impl Into<Payload>,
     ) {
-        self.entries.push(entry(&shared.environment, org, object, event, self.now, payload));
+        let last = self.entries.last().map(|last| last.id);
+        let id = shared.environment.id_following(last, self.now);
+        let payload = payload.into();
+        self.entries.push(entry(&shared.environment, id, org, object, event, self.now, payload));
     }
 
     /// Records something a person should look at, with its audit entry.
@@ -360,27 +365,6 @@ pub(crate) fn place_of(order: &Order) -> Place {
         symbol: order.symbol.clone(),
         strategy_id: order.strategy_id.unwrap_or(NO_STRATEGY),
     }
-}
-
-/// An order as an audit payload tells it.
-pub(crate) fn order_payload(order: &Order) -> Value {
-    json!({
-        "account_id": order.account_id,
-        "client_order_id": order.client_order_id(),
-        "code": order.code,
-        "filled_quantity": order.filled_quantity,
-        "id": order.id,
-        "limit_price": order.limit_price,
-        "limits_version": order.limits_version,
-        "purpose": order.purpose,
-        "quantity": order.quantity,
-        "side": order.side,
-        "state": order.state,
-        "stop_price": order.stop_price,
-        "strategy_id": order.strategy_id,
-        "symbol": order.symbol,
-        "type": order.order_type,
-    })
 }
 
 /// The account with this identifier, if it is known.

@@ -4,6 +4,8 @@
 use crate::Engine;
 use crate::actor::{Actor, Who};
 use std::net::IpAddr;
+use std::sync::Arc;
+use tradewarden_domain::quota::Budget;
 
 /// What a request shows.
 pub struct Shown<'a> {
@@ -19,6 +21,8 @@ pub struct Shown<'a> {
     pub body: &'a [u8],
     /// The client's address.
     pub address: IpAddr,
+    /// What the request draws on.
+    pub budget: Budget,
 }
 
 /// Why there is no actor.
@@ -81,6 +85,9 @@ pub(crate) enum Once<'a> {
 impl Engine {
     /// Who makes this request.
     pub async fn caller(&self, shown: &Shown<'_>) -> Result<Actor, NotAuthenticated> {
+        if let Some(signed) = self.signed(shown) {
+            return signed;
+        }
         match shown.once("authorization") {
             Once::Text(text) => self.bearer(text).ok_or(NotAuthenticated::Failed),
             Once::Absent => self.by_cookie(shown).unwrap_or(Err(NotAuthenticated::Failed)),
@@ -91,8 +98,13 @@ impl Engine {
     /// The same caller with what it may do now; `None` if it is not one any more.
     pub(crate) fn still(&self, actor: &Actor) -> Option<Actor> {
         match actor.who() {
+            Who::Operator => Some(actor.clone()),
             Who::Person(person) => self.by_session(person.session_id),
-            Who::Operator | Who::Key(_) => Some(actor.clone()),
+            Who::Key(key) => {
+                let directory = self.parts.directory.load();
+                let known = directory.keys.get(&key.id)?;
+                known.key.is_alive(self.now()).then(|| Actor::key(Arc::clone(&known.key)))
+            }
         }
     }
 

@@ -1,6 +1,10 @@
 //! Commands: everything a caller asks for, as values that can cross a socket, and what each needs.
 
 pub use crate::orders::OrderNo;
+mod key;
+
+pub use key::{KeyCreate, KeyRotate, KeyRotation};
+
 use crate::people::Entered;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -117,6 +121,24 @@ pub enum Command {
     PendingConfirm(ById),
     /// Rejects it.
     PendingReject(ById),
+    /// Makes an API key; the answer holds what it signs with, once.
+    KeyCreate(KeyCreate),
+    /// Lists API keys.
+    KeyList,
+    /// Shows one API key.
+    KeyShow(ById),
+    /// Makes the successor of an API key.
+    KeyRotate(KeyRotate),
+    /// Lets an API key only cancel and close.
+    KeySuspend(ById),
+    /// Lets a suspended API key go on.
+    KeyActivate(ById),
+    /// Ends an API key for ever.
+    KeyRevoke(ById),
+    /// Tells what an API key did, by the hour.
+    KeyUsage(ById),
+    /// Tells who asks.
+    Me,
 }
 
 /// What a caller needs for a command.
@@ -201,6 +223,15 @@ impl Command {
             Self::PendingConfirm(_) => {
                 Need::fresh(&[P::UsersManage, P::HaltResume, P::LimitsManage])
             }
+            Self::KeyCreate(_) | Self::KeyRotate(_) | Self::KeyActivate(_) => {
+                Need::fresh(&[P::KeysManage])
+            }
+            Self::KeyList
+            | Self::KeyShow(_)
+            | Self::KeySuspend(_)
+            | Self::KeyRevoke(_)
+            | Self::KeyUsage(_) => Need::any_of(&[P::KeysManage]),
+            Self::Me => Need::any_of(&[]),
         }
     }
 }

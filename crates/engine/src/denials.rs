@@ -15,39 +15,40 @@ use tradewarden_store::Tx;
 const SOURCES_MAX: usize = 64;
 const OTHERS: &str = "others";
 
-/// Denials since the last entries, by source.
+/// The rule that turns away whoever shows the wrong credentials at a webhook.
+const WEBHOOK: &str = "webhook.credentials";
+
+/// A source and the rule that turned it away.
+type Source = (String, &'static str);
+
+/// Denials since the last entries, by source and rule.
 #[derive(Default)]
 pub(crate) struct Denials {
-    by_source: Mutex<BTreeMap<Knock, u64>>,
+    by_source: Mutex<BTreeMap<Source, u64>>,
 }
-
-/// What was wrong, and from where.
-type Knock = (&'static str, String);
-
-const WEBHOOK: &str = "webhook.credentials";
 
 impl Denials {
     /// Counts one at a webhook.
     pub(crate) fn count(&self, address: IpAddr) {
-        self.count_for(WEBHOOK, address);
+        self.count_as(address, WEBHOOK);
     }
 
-    /// Counts one that broke this rule.
-    pub(crate) fn count_for(&self, rule: &'static str, address: IpAddr) {
+    /// Counts one that this rule turned away.
+    pub(crate) fn count_as(&self, address: IpAddr, rule: &'static str) {
         let mut sources = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut knock = (rule, prefix(address));
-        if sources.len() >= SOURCES_MAX && !sources.contains_key(&knock) {
-            OTHERS.clone_into(&mut knock.1);
+        let mut source = (prefix(address), rule);
+        if sources.len() >= SOURCES_MAX && !sources.contains_key(&source) {
+            source = (OTHERS.to_owned(), rule);
         }
-        let count = sources.entry(knock).or_default();
+        let count = sources.entry(source).or_default();
         *count = count.saturating_add(1);
     }
 
-    fn take(&self) -> BTreeMap<Knock, u64> {
+    fn take(&self) -> BTreeMap<Source, u64> {
         std::mem::take(&mut *self.by_source.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn put_back(&self, sources: &BTreeMap<Knock, u64>) {
+    fn put_back(&self, sources: &BTreeMap<Source, u64>) {
         let mut waiting = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         for (source, count) in sources {
             let slot = waiting.entry(source.clone()).or_default();
@@ -66,7 +67,7 @@ pub(crate) async fn record(shared: &Arc<Shared>) {
         .journal
         .write(Urgency::Soon, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
             let mut book = Book::load(tx, &inner, &Scope::default()).await?;
-            for ((rule, source), count) in &sources {
+            for ((source, rule), count) in &sources {
                 let payload = json!({
                     "count": count.to_string(), "rule": rule, "source": source,
                 });
@@ -102,11 +103,15 @@ mod tests {
             denials.count(IpAddr::from([198, 51, third, 1]));
         }
         let counted = denials.take();
-        assert_eq!(counted.get(&(WEBHOOK, "192.0.2.0/24".to_owned())), Some(&3));
+        assert_eq!(counted.get(&("192.0.2.0/24".to_owned(), WEBHOOK)), Some(&3));
         assert_eq!(counted.len(), SOURCES_MAX + 1);
         assert_eq!(counted.values().sum::<u64>(), 259);
         assert!(denials.take().is_empty());
         denials.put_back(&counted);
         assert_eq!(denials.take(), counted);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        denials.count(address);
+        denials.count_as(address, "key.unknown");
+        assert_eq!(denials.take().len(), 2, "rules are told apart");
     }
 }

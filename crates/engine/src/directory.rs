@@ -1,5 +1,7 @@
 //! What is known by heart: a snapshot that look-ups read without a lock, replaced as a whole.
 
+pub(crate) mod keys;
+
 use ipnet::IpNet;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -28,6 +30,7 @@ pub(crate) struct Directory {
     pub(crate) limits: Vec<Limit>,
     pub(crate) books: BTreeMap<Id<id::Org>, LimitBook>,
     pub(crate) halts: Vec<Halt>,
+    pub(crate) keys: keys::Keys,
     by_token: HashMap<String, Arc<Door>>,
     by_webhook: HashMap<Id<id::Webhook>, Vec<Arc<Strategy>>>,
 }
@@ -109,6 +112,7 @@ impl Directory {
             organizations: rows::organizations(store).await?,
             limits: rows::limits(store).await?,
             halts: rows::halts(store).await?,
+            keys: keys::load(store, keys, before).await?,
             ..Self::default()
         };
         for account in rows::accounts(store).await? {

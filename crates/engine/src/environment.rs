@@ -43,6 +43,18 @@ impl Environment {
         id
     }
 
+    /// The identifier right after `previous` if that is the newest of its kind; else a new one.
+    pub(crate) fn id_following<K: Kind>(&self, previous: Option<Id<K>>, at: Timestamp) -> Id<K> {
+        let mut chance = self.chance();
+        let newest = chance.newest.get(K::PREFIX).copied().map(Id::from_bytes);
+        if let Some(id) = previous.filter(|id| newest == Some(*id)).and_then(Id::successor) {
+            chance.newest.insert(K::PREFIX, id.to_bytes());
+            return id;
+        }
+        drop(chance);
+        self.id(at)
+    }
+
     /// Lets `work` draw from the random source.
     pub fn with_randomness<T>(&self, work: impl FnOnce(&mut dyn Randomness) -> T) -> T {
         work(self.chance().randomness.as_mut())

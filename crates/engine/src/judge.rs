@@ -9,10 +9,10 @@ use self::duplicates::{First, claim_keys, id_conflict, repeat};
 use self::follow::follow;
 pub(crate) use self::follow::{remove_entries, reserve};
 use crate::Shared;
-use crate::book::{Book, Effects, Scope, Severity, order_payload};
+use crate::book::{Book, Effects, Scope, Severity};
 use crate::intake::{AccountResult, SignalStatus};
 use crate::journal::{Admission, SignalOutcome, SignalWork};
-use serde_json::json;
+use crate::payload::{OrderPayload, Payload, SignalPayload};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,6 @@ pub(crate) async fn judge(
     let mut book = Book::load(tx, shared, &scope(shared, works)).await?;
     let mut firsts = claim_keys(tx, shared, works).await?;
     let mut rows = Vec::with_capacity(works.len());
-    let mut bodies = Vec::with_capacity(works.len());
     let mut outcomes: Vec<SignalOutcome> = Vec::with_capacity(works.len());
     for (place, work) in works.iter().enumerate() {
         let first = match firsts.remove(&place) {
@@ -48,7 +47,7 @@ pub(crate) async fn judge(
             Some(First::OtherBody) => {
                 let (outcome, trace) = id_conflict(work);
                 alert(shared, &mut book, work, &outcome);
-                store(shared, &mut book, work, &outcome, &trace, &mut rows, &mut bodies);
+                store(shared, &mut book, work, &outcome, &trace, &mut rows);
                 outcomes.push(outcome);
                 continue;
             }
@@ -74,10 +73,10 @@ pub(crate) async fn judge(
             }
         };
         alert(shared, &mut book, work, &outcome);
-        store(shared, &mut book, work, &outcome, &trace, &mut rows, &mut bodies);
+        store(shared, &mut book, work, &outcome, &trace, &mut rows);
         outcomes.push(outcome);
     }
-    signals::insert(tx, rows, bodies).await?;
+    signals::insert(tx, rows).await?;
     book.write(tx, effects).await?;
     Ok(outcomes)
 }
@@ -252,8 +251,7 @@ fn store(
     work: &SignalWork,
     outcome: &SignalOutcome,
     trace: &Trace,
-    rows: &mut Vec<StoredSignal>,
-    bodies: &mut Vec<([u8; 32], Vec<u8>)>,
+    rows: &mut Vec<(StoredSignal, Vec<u8>)>,
 ) {
     let webhook = &work.door.webhook;
     let event = match outcome.status {
@@ -267,19 +265,19 @@ fn store(
         .iter()
         .flat_map(|result| &result.order_ids)
         .filter_map(|id| book.changed_order(*id))
-        .map(order_payload)
+        .map(OrderPayload::from)
         .collect();
-    let payload = json!({
-        "body_sha256": Digest::from_bytes(work.body_sha256).to_string(),
-        "code": outcome.code,
-        "orders": orders,
-        "received_at": work.received_at,
-        "status": outcome.status,
-        "webhook_id": webhook.id,
+    let payload = Payload::from(&SignalPayload {
+        body_sha256: Digest::from_bytes(work.body_sha256).to_string(),
+        code: outcome.code,
+        orders,
+        received_at: work.received_at,
+        status: outcome.status,
+        webhook_id: webhook.id,
     });
-    book.enter(shared, webhook.org_id, work.signal_id, event, &payload);
+    book.enter(shared, webhook.org_id, work.signal_id, event, payload);
     // Writing strings and numbers to JSON cannot fail.
-    rows.push(StoredSignal {
+    let row = StoredSignal {
         id: work.signal_id,
         org_id: webhook.org_id,
         webhook_id: webhook.id,
@@ -290,8 +288,8 @@ fn store(
         body_sha256: work.body_sha256,
         checks: serde_json::to_string(trace.checks()).unwrap_or_else(|_| "[]".to_owned()),
         accounts: serde_json::to_string(&outcome.accounts).unwrap_or_else(|_| "[]".to_owned()),
-    });
-    bodies.push((work.body_sha256, work.body.clone()));
+    };
+    rows.push((row, work.body.clone()));
 }
 
 /// The finding of a sender whose clock is ahead.

@@ -30,17 +30,23 @@ mod directory;
 mod dispatch;
 mod entry;
 mod environment;
+mod guard;
 mod journal;
 mod judge;
+mod keys;
 mod market;
+mod nonces;
 mod notice;
 pub mod once;
 mod open;
 mod orders;
+mod payload;
 mod reads;
 mod reconcile;
+mod signed;
 pub mod stream;
 mod tasks;
+mod usage;
 
 pub use administer::PaperDesk;
 pub use environment::Environment;
@@ -48,6 +54,7 @@ pub use journal::{CommitFate, Fatal, Fate};
 pub use open::{OpenError, Parts, Settings};
 pub use reads::{Readiness, TilePath, halt_view};
 pub use tasks::Tasks;
+pub use usage::Drawn;
 
 use arc_swap::ArcSwap;
 use directory::Directory;
@@ -59,6 +66,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::http_signature::Origins;
 use tradewarden_seal::{DataKey, HashedToken, LedgerKey};
 use tradewarden_store::Store;
 
@@ -72,6 +80,14 @@ impl Engine {
     /// The present instant.
     pub fn now(&self) -> Timestamp {
         self.parts.environment.now()
+    }
+
+    /// When the doors may open: signatures tell whole seconds, and those of the second in which an
+    /// earlier life ended are not taken.
+    pub fn opens_at(&self) -> Timestamp {
+        let since = self.parts.reads_since;
+        let next = since.unix_seconds().saturating_add(1).saturating_mul(1_000_000);
+        if since == Timestamp::default() { since } else { Timestamp::from_unix_micros(next) }
     }
 
     /// A new identifier for a request.
@@ -104,7 +120,13 @@ pub(crate) struct Shared {
     pub(crate) published: ArcSwap<ledger::Published>,
     pub(crate) operator_token: HashedToken,
     pub(crate) settings: Settings,
+    pub(crate) origins: Origins,
     pub(crate) started_at: Timestamp,
+    /// Reads that were signed before are not taken: their nonces are forgotten.
+    pub(crate) reads_since: Timestamp,
+    pub(crate) nonces: nonces::Nonces,
+    pub(crate) usage: usage::Usage,
+    pub(crate) guard: guard::Guard,
     pub(crate) fate: Fate,
     pub(crate) counters: Counters,
     pub(crate) undelivered: Arc<intake::Undelivered>,

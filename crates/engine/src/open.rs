@@ -1,15 +1,20 @@
 //! Opening: from parts to a running engine. What is not there yet is made.
 
 use crate::directory::Directory;
+use crate::entry::entry;
 use crate::environment::Environment;
+use crate::guard::Guard;
 use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
 use crate::local_halt::{LocalHaltFile, LocalHalts};
 use crate::market::{Brokers, Market};
+use crate::nonces::Nonces;
 use crate::notice::{NOTICES_MAX, notices};
+use crate::payload::Payload;
 use crate::people::{self, People};
 use crate::tasks::Tasks;
+use crate::usage::Usage;
 use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,11 +25,13 @@ use std::sync::{Arc, Mutex};
 use tradewarden_broker::port::{Broker, Cleaned};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::Profile;
-use tradewarden_domain::time::Clock;
+use tradewarden_domain::tier::Tiers;
+use tradewarden_domain::time::{Clock, Timestamp};
+use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{
     DataKey, HashedToken, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, WrappedKey,
 };
-use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate};
+use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate, nonces};
 
 /// What an engine is made of.
 pub struct Parts {
@@ -54,6 +61,10 @@ pub struct Settings {
     /// The address under which senders are asked for a TLS client certificate, and where one that
     /// does not verify counts as none; `None` where nobody is asked. Without a slash at the end.
     pub hooks_origin: Option<String>,
+    /// More such addresses that callers may sign for.
+    pub further_origins: Vec<String>,
+    /// What each tier allows on this node.
+    pub tiers: Tiers,
     /// The audit log's name in its checkpoints.
     pub log_origin: String,
     /// Where a copy of the newest checkpoint is kept, outside the database.
@@ -101,14 +112,16 @@ impl Engine {
         let environment = Environment::new(parts.clock, parts.randomness);
         let halt_file = parts.settings.halt_file.clone().map(LocalHaltFile::at);
         let local_halts = LocalHalts::open(halt_file, &environment);
-        let ledger_key = {
+        let origins = origins(&parts.settings)?;
+        let (ledger_key, is_new) = {
             let mut writer = Writer::open(&parts.location).await?;
             migrate::migrate(&mut writer).await?;
             let store = Store::open(parts.location.clone()).await?;
-            let ledger_key =
-                found(&mut writer, &store, &environment, &parts.keyring, &parts.settings).await?;
+            let is_new = audit::ledger(&store).await?.is_none();
+            let key = found(&mut writer, &store, &environment, &parts.keyring, &parts.settings);
+            let key = key.await?;
             people::found(&mut writer, &store, &environment, &parts.keyring).await?;
-            ledger_key
+            (key, is_new)
         };
         let store = Store::open(parts.location.clone()).await?;
         let (journal, journal_task) = journal();
@@ -119,8 +132,14 @@ impl Engine {
         let log = audit::ledger(&store).await?;
         let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
         refuse_older_log(&parts.settings, &ledger_key, log.size)?;
+        let started_at = environment.now();
         let shared = Arc::new(Shared {
-            started_at: environment.now(),
+            started_at,
+            reads_since: if is_new { Timestamp::default() } else { started_at },
+            nonces: Nonces::from_stored(nonces::since(&store, started_at).await?),
+            usage: Usage::load(&store, &parts.settings.node).await?,
+            guard: Guard::default(),
+            origins,
             published: ArcSwap::from_pointee(Published { size: log.size, note: log.checkpoint }),
             environment,
             store,
@@ -161,6 +180,16 @@ impl Engine {
 fn cleaned(brokers: Brokers) -> Brokers {
     let clean = |broker| -> Arc<dyn Broker> { Arc::new(Cleaned::new(broker)) };
     brokers.into_iter().map(|(kind, broker)| (kind, clean(broker))).collect()
+}
+
+/// The origins that callers may sign for.
+fn origins(settings: &Settings) -> Result<Origins, OpenError> {
+    let texts = std::iter::once(&settings.public_origin).chain(&settings.further_origins);
+    let origins: Result<Vec<Origin>, _> = texts.map(|text| text.parse()).collect();
+    let origins = origins.and_then(Origins::new);
+    origins.map_err(|error| {
+        OpenError(format!("the public origin {}: {error}", settings.public_origin))
+    })
 }
 
 /// The audit log's own keys belong to no organization.
@@ -225,7 +254,8 @@ async fn found(
     keys::insert(&mut tx, org, Purpose::Intake.name(), intake.as_bytes().to_vec(), now).await?;
     audit::create_ledger(&mut tx, &head, now).await?;
     let payload = serde_json::json!({ "name": "main", "origin": settings.log_origin });
-    let entry = crate::entry::entry(environment, org, org, "organization.created", now, &payload);
+    let (id, payload) = (environment.id(now), Payload::from(&payload));
+    let entry = entry(environment, id, org, org, "organization.created", now, payload);
     audit::insert(&mut tx, vec![entry]).await?;
     tx.commit().await?;
     Ok(ledger_key)

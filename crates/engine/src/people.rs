@@ -108,7 +108,6 @@ impl Engine {
             Ask::PasskeyOptions => self.passkey_options(),
             Ask::Passkey(login) => self.passkey_login(login, client).await,
             Ask::SetUp(set_up) => self.set_up(set_up, client).await,
-            Ask::Me => self.me(actor.ok_or_else(failed)?),
             Ask::FactorList => self.factors(person()?).await,
             Ask::TotpBegin => self.begin_totp(person()?).await,
             Ask::TotpConfirm(id, code) => self.confirm_totp(person()?, &id, &code).await,
@@ -233,12 +232,17 @@ impl Shared {
         actor: &Actor,
         mut write: impl AsyncFnMut(&mut Tx<'_>, &mut Book) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, CommandError> {
-        let actor = actor.clone();
-        self.note(async move |tx: &mut Tx<'_>, book: &mut Book| {
-            actor.enter(tx, book.now).await?;
-            write(tx, book).await
-        })
-        .await
+        let claimant = actor.clone();
+        let answer = self
+            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if !claimant.begin(tx, book.now).await? {
+                    return Ok(None);
+                }
+                write(tx, book).await.map(Some)
+            })
+            .await?;
+        actor.carried_out(answer.is_some())?;
+        answer.ok_or_else(failed)
     }
 
     /// The same as [`Self::change_people`] on somebody's authority.
@@ -247,12 +251,17 @@ impl Shared {
         actor: &Actor,
         mut write: impl AsyncFnMut(&mut Tx<'_>, &mut Book) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, CommandError> {
-        let actor = actor.clone();
-        self.change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
-            actor.enter(tx, book.now).await?;
-            write(tx, book).await
-        })
-        .await
+        let claimant = actor.clone();
+        let answer = self
+            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if !claimant.begin(tx, book.now).await? {
+                    return Ok(None);
+                }
+                write(tx, book).await.map(Some)
+            })
+            .await?;
+        actor.carried_out(answer.is_some())?;
+        answer.ok_or_else(failed)
     }
 
     /// The same for what changes who may do what: every node sees it, this one before it answers.

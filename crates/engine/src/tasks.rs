@@ -4,7 +4,9 @@ use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
-use crate::{Shared, accesses, denials, ledger, local_halt, market, once, orders, people};
+use crate::{
+    Shared, accesses, denials, keys, ledger, local_halt, market, once, orders, people, usage,
+};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ const DENIALS_EVERY: Duration = Duration::from_secs(1);
 const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
 const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
+const USAGE_EVERY: Duration = Duration::from_secs(1);
+const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const SEEN_EVERY: Duration = Duration::from_mins(1);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
@@ -130,6 +134,10 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), JOURNAL_LOCAL_HALTS_EVERY, async |shared| {
         local_halt::journal(shared).await;
     }));
+    tasks.spawn(every(Arc::clone(shared), USAGE_EVERY, async |shared| usage::record(shared).await));
+    tasks.spawn(every(Arc::clone(shared), KEYS_LOOKED_AT_EVERY, async |shared| {
+        keys::inspect(shared).await;
+    }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
     tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {
         if shared.is_leader() {
@@ -196,6 +204,7 @@ async fn finish(
     ended: oneshot::Receiver<Result<(), Fatal>>,
 ) -> Result<(), Fatal> {
     denials::record(shared).await;
+    usage::record(shared).await;
     seal(shared).await;
     shared.journal.stop().await;
     ended.await.unwrap_or(Ok(()))
@@ -240,10 +249,14 @@ async fn purge(shared: &Arc<Shared>) {
     people::purge(shared).await;
     people::renew(shared).await;
     once::purge(shared).await;
-    let horizon = shared.environment.now().minus(KEYS_KEPT);
+    let now = shared.environment.now();
+    shared.nonces.tidy(now);
     let purged = shared
         .journal
-        .write(Urgency::Soon, async move |tx, _effects| signals::purge_keys(tx, horizon).await)
+        .write(Urgency::Soon, async move |tx, _effects| {
+            usage::purge(tx, now).await?;
+            signals::purge_keys(tx, now.minus(KEYS_KEPT)).await
+        })
         .await;
     if let Err(error) = purged {
         tracing::error!(error = %error.0, "old duplicate keys were not removed");

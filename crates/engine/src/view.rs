@@ -1,5 +1,7 @@
 //! What is shown outside: the shapes of `contract.md` C26, for the API and the command line alike.
 
+pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView};
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tradewarden_domain::code::Code;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::person::Profile;
+use tradewarden_domain::quota::Budget;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{Command, CommandError, PolicySet};
@@ -74,6 +75,7 @@ async fn caller(harness: &Harness, name: &str, value: &str) -> Result<Actor, Not
         headers: &headers,
         body: b"",
         address: IpAddr::from([192, 0, 2, 1]),
+        budget: Budget::Requests,
     };
     let engine = harness.engine();
     harness.drive(async move { engine.caller(&shown).await }).await.unwrap()

@@ -29,6 +29,7 @@ mod committing;
 mod decimal;
 pub mod digest;
 mod envelope;
+pub mod http_signature;
 mod key_source;
 mod keyring;
 mod ledger_key;

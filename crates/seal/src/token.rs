@@ -12,7 +12,7 @@
 //! twr_<43 base62>_<6 checksum>   what an access token is renewed with, 256 bits
 //! twp_<43 base62>_<6 checksum>   what a forgotten password is set anew with, 256 bits
 //! twl_<43 base62>_<6 checksum>   the link that sets an installation up, 256 bits
-//! twa_<43 base62>_<6 checksum>   the secret of an API key that signs with HMAC, 256 bits
+//! twk_<43 base62>_<6 checksum>   the secret of an API key, 256 bits
 //! ```
 //! A scanner looks for `tw[a-z]_[0-9A-Za-z]{22,43}_[0-9A-Za-z]{6}`. The secret of an API key is the
 //! one that is not hashed but sealed: its ASCII bytes, all of them, are the HMAC key.
@@ -45,8 +45,8 @@ pub enum TokenKind {
     PasswordReset,
     /// Sets an installation up and makes its first owner, once.
     Setup,
-    /// Signs requests of an API key with HMAC-SHA-256.
-    ApiKeySecret,
+    /// What an API key signs with.
+    KeySecret,
 }
 
 impl TokenKind {
@@ -59,7 +59,7 @@ impl TokenKind {
         Self::Refresh,
         Self::PasswordReset,
         Self::Setup,
-        Self::ApiKeySecret,
+        Self::KeySecret,
     ];
 
     /// The letters before the first underscore.
@@ -72,7 +72,7 @@ impl TokenKind {
             Self::Refresh => "twr",
             Self::PasswordReset => "twp",
             Self::Setup => "twl",
-            Self::ApiKeySecret => "twa",
+            Self::KeySecret => "twk",
         }
     }
 
@@ -86,7 +86,7 @@ impl TokenKind {
             | Self::Refresh
             | Self::PasswordReset
             | Self::Setup
-            | Self::ApiKeySecret => 43,
+            | Self::KeySecret => 43,
         }
     }
 
@@ -213,7 +213,7 @@ mod tests {
             let characters = kind.body_characters();
             assert_eq!(characters >= 43, kind != TokenKind::WebhookPath, "{kind:?}");
         }
-        let secret = PlainToken::generate(TokenKind::ApiKeySecret, &mut SystemRandomness::new());
+        let secret = PlainToken::generate(TokenKind::KeySecret, &mut SystemRandomness::new());
         assert!(secret.expose().is_ascii() && secret.expose().len() >= 32, "an HMAC key");
     }
 

@@ -6,6 +6,7 @@ use tradewarden_seal::{
     PasswordHash, PasswordPolicy, Place, Purpose, RecoveryCode, RecoverySet, SecretString,
     SystemRandomness, TlogProof, TokenKind, TokenRealm, VerifierKey, WrappedKey, base64_decode,
     base64_encode, base64url_decode, base64url_encode, hex_decode, hex_encode,
+    http_signature::{Ed25519Key, Origin, Origins, Presented, Request, VerifyingKey},
     merkle::{TileAddress, parse_tile_path},
     open_note, standard_webhooks,
     webauthn::{
@@ -53,6 +54,9 @@ proptest! {
             // Nothing panics, whatever people type, and whatever is known of them.
             drop(PasswordPolicy::standard().judge(&password, &[&text, "anna"]));
         }
+        prop_assert!(text.parse::<Origin>().is_err());
+        prop_assert!(Ed25519Key::from_pkcs8_pem(&text).is_err());
+        prop_assert!(VerifyingKey::ed25519_from_pem(&text).is_err());
         prop_assert!(LocalAuthority::from_pem(&text, &SecretString::new(text.clone())).is_err());
     }
 
@@ -135,6 +139,39 @@ proptest! {
             let response = AuthenticationResponse::from_json(text.as_bytes()).unwrap();
             let judged = verify_authentication(&party, &[0; 32], &credential, &response);
             prop_assert!(judged.is_err());
+        }
+    }
+
+    #[test]
+    fn any_signature_fields(
+        method in "(GET|.{0,4})",
+        target in "(/|.{0,9})",
+        components in "(\"(@method|@target-uri|@path|@x|x|X|é)\"(;sf|;key=\"x\")? ?){0,4}",
+        parameters in "(;(created=[0-9]{1,11}|nonce=\"[a-z]{12,20}\"|keyid=\"k\"|alg=\"ed25519\"|.{0,4})){0,5}",
+        signature in "(a=:[A-Za-z0-9+/=]{0,90}:)?.{0,3}",
+        digest in "(sha-256=:[A-Za-z0-9+/]{43}=:)?.{0,9}",
+        body: Vec<u8>,
+        now: i64,
+    ) {
+        let covered = format!("a=(\"@method\" \"@target-uri\" {components})");
+        let input = format!("{covered};created=1;nonce=\"aaaaaaaaaaaaaaaa\";keyid=\"k\";tag=\"tw-v1\"");
+        let other = format!("{covered}{parameters};tag=\"tw-v1\"");
+        for input in [input, other] {
+            let fields = [
+                ("signature-input", input.as_str()),
+                ("signature", signature.as_str()),
+                ("content-digest", digest.as_str()),
+            ];
+            let fields = fields.as_slice();
+            let request =
+                Request { method: &method, target: &target, authority: "a", headers: &fields, body: &body };
+            if let Ok(presented) = Presented::read(&request) {
+                let presented = presented.expect("there are signatures");
+                let key = VerifyingKey::ed25519([3; 32]).unwrap();
+                let origins = Origins::new(vec!["https://a".parse().unwrap()]).unwrap();
+                prop_assert!(presented.verify(&key, &origins, now).is_err());
+                prop_assert!(presented.verify(&VerifyingKey::decoy(&presented), &origins, now).is_err());
+            }
         }
     }
 

@@ -135,11 +135,13 @@ CREATE TABLE key_usage (
 ){clustered};
 
 CREATE TABLE key_days (
-    key_id {bytes} NOT NULL PRIMARY KEY,
+    caller_id {bytes} NOT NULL,
+    node {text} NOT NULL,
     requests {bytes} NOT NULL,
     orders {bytes} NOT NULL,
-    updated_at {int} NOT NULL
-){strict};
+    updated_at {int} NOT NULL,
+    PRIMARY KEY (caller_id, node)
+){clustered};
 
 CREATE TABLE nonces (
     key_id {bytes} NOT NULL,

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::dialect::{Store, Tx};
+use crate::value::Value;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 
@@ -11,8 +12,11 @@ const INSERT: &str = "-- findings::insert\n\
 const PAGE: &str = "-- findings::page\n\
     SELECT id, org_id, at, code, severity, subject, detail FROM findings \
     WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+const SINCE: &str = "-- findings::was_found\n\
+    SELECT id FROM findings \
+    WHERE org_id = $1 AND id >= $2 AND code = $3 AND subject = $4 LIMIT 1";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, PAGE];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, PAGE, SINCE];
 
 /// Something a person should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +52,20 @@ pub async fn insert(tx: &mut Tx<'_>, finding: &Finding) -> Result<(), Error> {
         ],
     )
     .await
+}
+
+/// Whether this was found about this subject since an instant.
+pub async fn was_found(
+    store: &Store,
+    org: Id<id::Org>,
+    since: Timestamp,
+    code: &'static str,
+    subject: &str,
+) -> Result<bool, Error> {
+    // Identifiers sort by time, and the index is by them.
+    let first: Id<id::Finding> = Id::new(since, [0; 10]);
+    let parameters = vec![org.into(), first.into(), Value::Word(code), subject.into()];
+    Ok(store.query_one(SINCE, parameters).await?.is_some())
 }
 
 /// At most `count` findings of an organization, newest first, before the identifier.

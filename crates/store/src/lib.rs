@@ -8,6 +8,7 @@
 //! - Look-ups return `Option`; a change that hits the wrong number of rows is an error.
 //! - Every statement is registered in `statements` and prepared on both databases by a test.
 
+pub mod api_keys;
 pub mod audit;
 pub mod challenges;
 pub mod dialect;
@@ -16,9 +17,11 @@ pub mod exposures;
 pub mod factors;
 pub mod findings;
 pub mod idempotency;
+pub mod key_usage;
 pub mod keys;
 pub mod leases;
 pub mod migrate;
+pub mod nonces;
 pub mod orders;
 pub mod pending;
 pub mod sessions;

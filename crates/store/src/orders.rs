@@ -31,6 +31,8 @@ const PUT: Insert = Insert {
            updated_at = excluded.updated_at",
 };
 const BY_ID: &str = concat!("-- orders::by_id\nSELECT ", columns!(), " FROM orders WHERE id = $1");
+const PLACE: &str =
+    "-- orders::pairs_of\nSELECT org_id, account_id, symbol FROM orders WHERE id = $1";
 const LIVE_ON_PAIR: &str = concat!(
     "-- orders::live_on_pair\nSELECT ",
     columns!(),
@@ -62,15 +64,13 @@ const INSERT_FILL: Insert = Insert {
     into: "-- orders::insert_fills\nINSERT INTO fills (account_id, broker_fill_id, id, org_id, \
            order_id, symbol, side, quantity, price, fee, at)",
     columns: 11,
-    tail: "ON CONFLICT (account_id, broker_fill_id) DO NOTHING RETURNING broker_fill_id",
+    tail: "ON CONFLICT (account_id, broker_fill_id) DO NOTHING RETURNING account_id, broker_fill_id",
 };
-const FILL_EXISTS: &str = "-- orders::fill_exists\n\
-    SELECT broker_fill_id FROM fills WHERE account_id = $1 AND broker_fill_id = $2";
 const FILLS_OF_ACCOUNT: &str = "-- orders::fills_of_account\n\
     SELECT symbol, side, quantity FROM fills WHERE account_id = $1 ORDER BY broker_fill_id";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[BY_ID, LIVE_ON_PAIR, LIVE, PAGE, LIKE_THIS, DUE, FILL_EXISTS, FILLS_OF_ACCOUNT];
+    &[BY_ID, PLACE, LIVE_ON_PAIR, LIVE, PAGE, LIKE_THIS, DUE, FILLS_OF_ACCOUNT];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT, &INSERT_FILL];
 
 /// A fill as it is stored.
@@ -119,11 +119,16 @@ pub async fn lock_by_id(
     found.into_iter().map(|rows| rows.into_iter().next().map(decode).transpose()).collect()
 }
 
-/// The same without a lock.
-pub async fn by_ids(tx: &mut Tx<'_>, ids: &[Id<id::Order>]) -> Result<Vec<Option<Order>>, Error> {
+/// Owner, account and instrument of those of these orders that are stored: what never changes, so
+/// without a lock.
+pub async fn pairs_of(
+    tx: &mut Tx<'_>,
+    ids: &[Id<id::Order>],
+) -> Result<Vec<(Id<id::Org>, Id<id::Account>, Symbol)>, Error> {
     let sets: Vec<_> = ids.iter().map(|id| vec![Value::from(*id)]).collect();
-    let found = tx.query_each(BY_ID, &sets).await?;
-    found.into_iter().map(|rows| rows.into_iter().next().map(decode).transpose()).collect()
+    let found = tx.query_each(PLACE, &sets).await?;
+    let pairs = found.into_iter().flatten();
+    pairs.map(|mut row| Ok((row.id()?, row.id()?, row.word()?))).collect()
 }
 
 /// The live orders on each of these (account, instrument) pairs, oldest first.
@@ -184,8 +189,11 @@ pub async fn like(
     tx.query(LIKE_THIS, &parameters).await?.into_iter().map(decode).collect()
 }
 
-/// Writes fills that are new and says which they were, by the broker's identifiers.
-pub async fn insert_fills(tx: &mut Tx<'_>, fills: &[Fill]) -> Result<Vec<String>, Error> {
+/// Writes fills that are new and says which they were, by account and broker's identifier.
+pub async fn insert_fills(
+    tx: &mut Tx<'_>,
+    fills: &[Fill],
+) -> Result<Vec<(Id<id::Account>, String)>, Error> {
     let mut values = Vec::with_capacity(fills.len().saturating_mul(INSERT_FILL.columns));
     for fill in fills {
         values.extend([
@@ -203,20 +211,7 @@ pub async fn insert_fills(tx: &mut Tx<'_>, fills: &[Fill]) -> Result<Vec<String>
         ]);
     }
     let rows = tx.insert(&INSERT_FILL, &values).await?;
-    rows.into_iter().map(|mut row| row.text()).collect()
-}
-
-/// Which of these fills are stored already: one answer for each, in the same order.
-pub async fn known_fills(
-    tx: &mut Tx<'_>,
-    fills: &[(Id<id::Account>, String)],
-) -> Result<Vec<bool>, Error> {
-    let sets: Vec<_> = fills
-        .iter()
-        .map(|(account, fill)| vec![Value::from(*account), Value::from(fill.as_str())])
-        .collect();
-    let found = tx.query_each(FILL_EXISTS, &sets).await?;
-    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+    rows.into_iter().map(|mut row| Ok((row.id()?, row.text()?))).collect()
 }
 
 /// Symbol, side and quantity of every fill of an account, for checks against positions.

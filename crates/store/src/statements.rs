@@ -1,13 +1,14 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    audit, challenges, directory, exposures, factors, findings, idempotency, keys, leases, migrate,
-    orders, pending, sessions, signals, token_keys, users,
+    api_keys, audit, challenges, directory, exposures, factors, findings, idempotency, key_usage,
+    keys, leases, migrate, nonces, orders, pending, sessions, signals, token_keys, users,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
 pub fn all() -> Vec<String> {
     let fixed = [
+        api_keys::STATEMENTS,
         audit::STATEMENTS,
         challenges::STATEMENTS,
         directory::STATEMENTS,
@@ -15,9 +16,11 @@ pub fn all() -> Vec<String> {
         factors::STATEMENTS,
         findings::STATEMENTS,
         idempotency::STATEMENTS,
+        key_usage::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,
         migrate::STATEMENTS,
+        nonces::STATEMENTS,
         orders::STATEMENTS,
         pending::STATEMENTS,
         sessions::STATEMENTS,
@@ -25,8 +28,15 @@ pub fn all() -> Vec<String> {
         token_keys::STATEMENTS,
         users::STATEMENTS,
     ];
-    let inserts =
-        [audit::INSERTS, directory::INSERTS, exposures::INSERTS, orders::INSERTS, signals::INSERTS];
+    let inserts = [
+        audit::INSERTS,
+        directory::INSERTS,
+        exposures::INSERTS,
+        key_usage::INSERTS,
+        nonces::INSERTS,
+        orders::INSERTS,
+        signals::INSERTS,
+    ];
     let mut texts: Vec<String> =
         fixed.iter().flat_map(|part| part.iter().map(|text| (*text).to_owned())).collect();
     for insert in inserts.iter().flat_map(|part| part.iter()) {

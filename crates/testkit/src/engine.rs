@@ -28,6 +28,7 @@ use tradewarden_broker::port::Broker;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::Profile;
+use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::{
@@ -216,6 +217,8 @@ impl Harness {
                 public_origin: "https://localhost".to_owned(),
                 hooks_origin: None,
                 halt_file: None,
+                further_origins: Vec::new(),
+                tiers: Tiers::default(),
                 log_origin: "localhost/simulation".to_owned(),
                 checkpoint_file: Some(self.directory.join("checkpoint")),
                 node: "node-1".to_owned(),

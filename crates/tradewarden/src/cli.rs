@@ -1,5 +1,6 @@
 //! The command line (C25 to C27): what can be typed, and nothing of what it does.
 
+mod key;
 mod reference;
 mod request;
 mod word;
@@ -13,8 +14,9 @@ use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
+pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::reference::reference;
-pub(crate) use self::request::{Asking, Shape, password};
+pub(crate) use self::request::{Asking, Columns, Shape, password};
 use self::word::word;
 
 /// A security-first gateway for automated trading.
@@ -67,6 +69,11 @@ pub(crate) enum Verb {
     /// What to do with a webhook's signals
     #[command(subcommand)]
     Strategy(StrategyVerb),
+    /// API keys
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Sign one request and print the curl line that sends it
+    Sign(Sign),
     /// Broker accounts
     #[command(subcommand)]
     Account(AccountVerb),

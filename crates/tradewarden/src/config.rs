@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::person::Profile;
+use tradewarden_domain::tier::Tiers;
 use tradewarden_web::peer::TrustedProxies;
 
 pub(crate) use self::database::Database;
@@ -76,6 +77,10 @@ pub(crate) struct Config {
     pub(crate) log_level: LogLevel,
     /// The public listener's limits.
     pub(crate) listener: Limits,
+    /// How many nodes share the limits of callers (C17).
+    pub(crate) nodes: u32,
+    /// What each tier allows, all nodes together.
+    pub(crate) tiers: Tiers,
 }
 
 /// A certificate chain and its key, as files.
@@ -181,6 +186,8 @@ impl Default for Config {
                 header_timeout_ms: 10_000,
                 drain_ms: 10_000,
             },
+            nodes: 1,
+            tiers: Tiers::default(),
         }
     }
 }
@@ -247,6 +254,33 @@ impl Config {
         Some(match behind_address.rsplit_once(':') {
             Some((_, port)) => format!("https://{host}:{port}"),
             None => format!("https://{host}"),
+        })
+    }
+
+    /// More origins that callers may sign for: while none is configured, the other names of this
+    /// machine.
+    pub(crate) fn further_origins(&self, origin: &str) -> Vec<String> {
+        if self.public_origin.is_some() {
+            return Vec::new();
+        }
+        let authority = origin.trim_start_matches("https://");
+        let port = authority.parse::<SocketAddr>().map(|address| format!(":{}", address.port()));
+        let port = port.unwrap_or_default();
+        ["localhost", "127.0.0.1", "[::1]"]
+            .into_iter()
+            .map(|host| format!("https://{host}{port}"))
+            .filter(|further| further != origin)
+            .collect()
+    }
+
+    /// This node's share of what the tiers allow.
+    pub(crate) fn tiers_of_this_node(&self) -> Result<Tiers, Failure> {
+        self.tiers.shared_by(self.nodes).ok_or_else(|| {
+            Failure::no(format!(
+                "nodes is {}, and a tier allows less than one request for each: raise per_s and \
+                 per_day of every tier to at least the number of nodes",
+                self.nodes
+            ))
         })
     }
 }

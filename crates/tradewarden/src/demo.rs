@@ -1,9 +1,10 @@
 //! `tradewarden demo`: a gateway with paper money and everything set up, and a walk to try it.
 //!
-//! The second start finds what the first one made. Because a webhook's secret is shown only once,
-//! the demo keeps it in `DATA/demo.json`, closed to others: fit for paper money, and for nothing
-//! else.
+//! The second start finds what the first one made. Because the secrets of a webhook and of a key are
+//! shown only once, the demo keeps them in `DATA/demo.json` and `DATA/demo-key.pem`, closed to
+//! others: fit for paper money, and for nothing else.
 
+mod keys;
 mod walk;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -54,6 +55,8 @@ struct Kept {
     webhook_token: String,
     webhook_secret: String,
     owner: AnnouncedOwner,
+    #[serde(default)]
+    keys: Option<keys::KeptKeys>,
 }
 
 const OWNER: &str = "owner@localhost";
@@ -63,7 +66,7 @@ pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
     let data = Data::at(config);
     serve::run_with(config, async |engine, announcement| {
         let kept = prepare(&engine, &data).await?;
-        let announcement = announced(announcement, kept);
+        let announcement = announced(announcement, kept, &data);
         if json {
             serve::print_announcement(&announcement)?;
         } else {
@@ -82,14 +85,21 @@ async fn prepare(engine: &Engine, data: &Data) -> Result<Kept, Failure> {
         if let Ok(kept) = serde_json::from_str::<Kept>(&text)
             && is_there(engine, &kept).await?
         {
-            return Ok(kept);
+            return with_keys(engine, data, kept).await;
         }
     }
     let kept = make(engine).await?;
+    with_keys(engine, data, kept).await
+}
+
+/// The same with keys that are taken.
+async fn with_keys(engine: &Engine, data: &Data, kept: Kept) -> Result<Kept, Failure> {
+    let keys = keys::prepare(engine, data, kept.keys.as_ref()).await?;
+    let kept = Kept { keys: Some(keys), ..kept };
     // Last: a crash before leaves a set without its secret, and the next start makes another.
     let text = serde_json::to_string(&kept)
         .map_err(|error| Failure::unavailable(format!("cannot be written as JSON: {error}")))?;
-    files::write_private(&path, &text)?;
+    files::write_private(&data.demo(), &text)?;
     Ok(kept)
 }
 
@@ -156,6 +166,7 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         webhook_token: text(&webhook, "token")?,
         webhook_secret: text(&webhook, "secret")?,
         owner: make_owner(engine).await?,
+        keys: None,
     })
 }
 
@@ -199,7 +210,7 @@ async fn ask(engine: &Engine, command: Command) -> Result<Value, Failure> {
 }
 
 /// The announcement with what is the demo's own.
-fn announced(announcement: Announcement, kept: Kept) -> Announcement {
+fn announced(announcement: Announcement, kept: Kept, data: &Data) -> Announcement {
     // The port may be another one than when the webhook was made.
     let url = format!("{}/api/v1/webhooks/{}", announcement.base_url, kept.webhook_token);
     Announcement {
@@ -212,6 +223,7 @@ fn announced(announcement: Announcement, kept: Kept) -> Announcement {
             secret: kept.webhook_secret,
             url,
         }),
+        api_keys: kept.keys.map(|kept| keys::announced(kept, data)),
         ..announcement
     }
 }

@@ -54,6 +54,8 @@ impl Gateway {
             desk: Some(desk),
             settings: Settings {
                 hooks_origin: config.hooks_origin(&origin),
+                further_origins: config.further_origins(&origin),
+                tiers: config.tiers_of_this_node()?,
                 public_origin: origin,
                 log_origin,
                 checkpoint_file: Some(data.checkpoint()),

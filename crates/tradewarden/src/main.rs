@@ -23,6 +23,7 @@ mod db;
 mod demo;
 mod files;
 mod gateway;
+mod keys;
 mod local_halt;
 mod logs;
 mod outcome;
@@ -32,6 +33,8 @@ mod program;
 #[cfg(test)]
 mod scratch;
 mod serve;
+mod shell;
+mod sign;
 mod signals;
 mod socket_place;
 mod table;

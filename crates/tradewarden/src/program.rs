@@ -13,7 +13,9 @@ use crate::cli::{self, Asking, Cli, ConfigVerb, Global, Shape, Verb};
 use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
 use crate::outcome::{Exit, Failure};
-use crate::{audit, bench, commands, config, db, demo, gateway, logs, output, paper, serve};
+use crate::{
+    audit, bench, commands, config, db, demo, gateway, keys, logs, output, paper, serve, sign,
+};
 
 /// How long threads of the runtime may take to end after the work is done.
 const RUNTIME_END: Duration = Duration::from_secs(2);
@@ -45,6 +47,7 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
         Verb::CliReference => done(output::print(&cli::reference())),
         Verb::Config(ConfigVerb::Reference) => done(output::print(&config::reference())),
         Verb::Config(verb) => configuration(&global, &verb),
+        Verb::Sign(asked) => sign::run(&asked, global.json),
         Verb::Serve(listen) => {
             let config = load(&global, Some(&listen), DATA_DEFAULT)?;
             logs::begin(config.log, config.log_level);
@@ -73,6 +76,7 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
 async fn one_command(config: &Config, verb: Verb, json: bool) -> Result<Exit, Failure> {
     match verb {
         Verb::Init(new) => init(config, new, json).await,
+        Verb::Key(verb) => keys::run(config, verb, json).await,
         Verb::Audit(verb) => audit::run(config, verb, json).await,
         Verb::Db(verb) => db::run(config, verb, json).await,
         Verb::PaperBroker => done(paper::serve(config, Arc::new(SystemClock)).await),

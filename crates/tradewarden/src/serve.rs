@@ -46,8 +46,7 @@ pub(crate) struct Announcement {
     pub(crate) account_id: Option<String>,
     pub(crate) strategy_id: Option<String>,
     pub(crate) webhook: Option<AnnouncedWebhook>,
-    /// Come with keys (C24).
-    pub(crate) api_keys: Option<()>,
+    pub(crate) api_keys: Option<Vec<AnnouncedKey>>,
     pub(crate) data_dir: PathBuf,
     pub(crate) pid: u32,
 }
@@ -59,13 +58,24 @@ pub(crate) struct AnnouncedOwner {
     pub(crate) password: String,
 }
 
-/// The demo's webhook. It and the owner are the only secrets that are announced.
+/// The demo's webhook. It, the owner and the keys are the only secrets that are announced.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct AnnouncedWebhook {
     pub(crate) id: String,
     pub(crate) token: String,
     pub(crate) secret: String,
     pub(crate) url: String,
+}
+
+/// One of the demo's API keys.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AnnouncedKey {
+    pub(crate) key_id: String,
+    pub(crate) algorithm: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) private_key_file: Option<PathBuf>,
 }
 
 /// Runs until it is asked to stop, and says on standard output with `json` that it is ready.
@@ -271,6 +281,8 @@ async fn first_prices(engine: &Engine) {
     if tokio::time::timeout(FIRST_PRICES, heard).await.is_err() {
         tracing::warn!(reasons = ?engine.readiness().reasons, "serving although not all is ready");
     }
+    // A fraction of a second after a restart, and nothing at the first start.
+    tokio::time::sleep(engine.opens_at().since(engine.now())).await;
 }
 
 fn stopped(stop: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {

@@ -15,9 +15,10 @@ use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, CommandError, Paging};
 use tradewarden_engine::once::OnceKey;
 use tradewarden_engine::people::is_pending;
-use tradewarden_engine::{Engine, TilePath};
+use tradewarden_engine::{Drawn, Engine, TilePath};
 
 use crate::body::AnswerBody;
+use crate::budget;
 use crate::hook;
 use crate::listen::read_body;
 use crate::problem::Problem;
@@ -55,17 +56,27 @@ pub(crate) async fn answer(
     request: Request<axum::body::Body>,
 ) -> Response<AnswerBody> {
     let request_id = exchange.request_id;
-    let mut caller = None;
-    let response = match carried_out(route, &exchange, named, request, &mut caller).await {
+    let mut known = Known::default();
+    let mut response = match carried_out(route, &exchange, named, request, &mut known).await {
         Ok(response) => response,
         Err(problem) => problem.answer(request_id),
     };
-    if let Some(actor) = caller {
+    if let Some((actor, drawn)) = &known.caller {
+        budget::dress(response.headers_mut(), &drawn.standing);
+        if response.status().is_client_error() {
+            exchange.site.engine().refused(actor);
+        }
         let object = named.first().map_or("", String::as_str);
         let (method, status) = (route.method_text(), response.status().as_u16());
-        exchange.site.engine().accessed(&actor, method, route.path, object, status);
+        exchange.site.engine().accessed(actor, method, route.path, object, status);
     }
     response
+}
+
+/// What became known of the caller on the way to the answer.
+#[derive(Default)]
+struct Known {
+    caller: Option<(Actor, Drawn)>,
 }
 
 async fn carried_out(
@@ -73,13 +84,17 @@ async fn carried_out(
     exchange: &Exchange,
     named: &[String],
     request: Request<axum::body::Body>,
-    caller: &mut Option<Actor>,
+    known: &mut Known,
 ) -> Result<Response<AnswerBody>, Problem> {
     let engine = exchange.site.engine();
     if matches!(route.handler, Handler::Signal) {
         return Ok(hook::receive(exchange, request).await);
     }
     let (head, body) = request.into_parts();
+    let address = exchange.client_address(&head.headers);
+    if route.knows_caller() {
+        engine.may_knock(address).map_err(|wait| budget::waiting(Code::LimitFlood, wait))?;
+    }
     // A signature covers the body, so it is read before the caller is known.
     let body = match route.takes {
         Takes::Body(_) | Takes::OptionalBody(_) => {
@@ -96,13 +111,10 @@ async fn carried_out(
         authority: authority(&head),
         headers: &headers,
         body: &body,
-        address: exchange
-            .site
-            .options()
-            .trusted_proxies
-            .client_address(&exchange.peer, &head.headers),
+        address: exchange.client_address(&head.headers),
+        budget: route.budget(),
     };
-    let actor = permitted(route.access, exchange, &shown, caller).await?;
+    let actor = permitted(route, exchange, &shown, known).await?;
     match route.handler {
         Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::Page(make) => {
@@ -189,27 +201,35 @@ fn replayed(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
 
 /// Who calls, if the route has to know; the problem, if the caller may not.
 async fn permitted(
-    access: Access,
+    route: &Route,
     exchange: &Exchange,
     shown: &Shown<'_>,
-    caller: &mut Option<Actor>,
+    known: &mut Known,
 ) -> Result<Option<Actor>, Problem> {
-    let any_of = match access {
+    let any_of = match route.access {
         // Internal-only routes are not on the public listener's router at all.
         Access::Public | Access::InternalOnly | Access::Credential => return Ok(None),
         Access::Caller => &[],
         Access::Any(any_of) => any_of,
     };
-    let actor = exchange.site.engine().caller(shown).await.map_err(|no| match no {
-        NotAuthenticated::Failed => Problem::unauthenticated(),
+    let engine = exchange.site.engine();
+    let actor = engine.caller(shown).await.map_err(|no| match no {
+        NotAuthenticated::Failed => {
+            engine.knocked_wrongly(shown.address);
+            Problem::unauthenticated()
+        }
         NotAuthenticated::Address => Problem::of(Code::AddressNotAllowed),
         NotAuthenticated::Origin => Problem::because(
             Code::AuthPermission,
             Cow::Borrowed("A browser may ask for changes from our own pages only."),
         ),
     })?;
-    // Who calls is recorded even if the answer is no.
-    caller.insert(actor.clone()).allowed(any_of)?;
+    let drawn = engine.draw(&actor, shown.budget);
+    known.caller = Some((actor.clone(), drawn));
+    if let Some(exceeded) = drawn.exceeded {
+        return Err(budget::refusal(exceeded));
+    }
+    actor.allowed(any_of)?;
     Ok(Some(actor))
 }
 

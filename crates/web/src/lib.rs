@@ -21,6 +21,7 @@
 
 mod api;
 mod body;
+mod budget;
 mod hook;
 pub mod listen;
 mod metrics;

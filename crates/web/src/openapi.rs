@@ -45,6 +45,11 @@ pub(crate) fn document() -> Value {
                     "type": "apiKey", "in": "cookie", "name": "__Host-tw_sid",
                     "description": "A person's session in a browser.",
                 },
+                "signature": {
+                    "type": "apiKey", "in": "header", "name": "Signature",
+                    "description": "HTTP Message Signatures (RFC 9421), profile `tw-v1`, by an API \
+                                    key; see the guide.",
+                },
                 "webhookQuery": {
                     "type": "apiKey", "in": "query", "name": "secret",
                     "description": "The webhook's secret.",
@@ -146,9 +151,9 @@ fn parameters(route: &Route) -> Vec<Value> {
 fn security(access: Access) -> Value {
     match access {
         Access::Public | Access::InternalOnly => json!([]),
-        Access::Caller | Access::Any(_) => {
-            json!([{"operator": []}, {"person": []}, {"session": []}])
-        }
+        Access::Caller | Access::Any(_) => json!([
+            {"operator": []}, {"person": []}, {"session": []}, {"signature": []},
+        ]),
         Access::Credential => json!([
             {"webhookQuery": []}, {"webhookHeader": []}, {"webhookSignature": []},
             // In the body, which a security scheme cannot say.

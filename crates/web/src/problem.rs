@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hyper::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Response, StatusCode, Version, header::HeaderValue};
 use serde::Serialize;
 use tradewarden_domain::code::{Class, Code};
@@ -17,6 +17,10 @@ use crate::listen::BodyError;
 /// What stands before the code in a problem's `type`.
 pub(crate) const TYPE_PREFIX: &str = "urn:tradewarden:problem:";
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
+/// What a signature covers at least (RFC 9421 section 5).
+const WANTED_SIGNATURE: &str =
+    "sig1=(\"@method\" \"@target-uri\");created;nonce;keyid;tag=\"tw-v1\"";
 /// Seconds after which a request that could not be made durable may come again.
 const UNAVAILABLE_RETRY_S: u64 = 5;
 
@@ -213,6 +217,7 @@ impl Problem {
         }
         if self.challenge == Challenge::Bearer {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(ACCEPT_SIGNATURE, HeaderValue::from_static(WANTED_SIGNATURE));
         }
     }
 }
@@ -232,6 +237,7 @@ impl From<CommandError> for Problem {
         match error {
             CommandError::Invalid { field, detail } => Self::field(field, detail),
             CommandError::NotFound => Self::of(Code::RequestNotFound),
+            CommandError::Refused { code: Code::Unauthenticated, .. } => Self::unauthenticated(),
             CommandError::Refused { code, detail } => Self::because(code, Cow::Owned(detail)),
             CommandError::Order(no) => {
                 Self::because(no.code, Cow::Owned(no.detail)).with(Particulars {

@@ -1,10 +1,12 @@
 //! Every route there is: one table. The router and the `OpenAPI` document are both made from it.
 
+mod keys;
 mod people;
 
 use hyper::{Method, StatusCode};
 use tradewarden_domain::code::{Class, Code};
 use tradewarden_domain::permission::Permission;
+use tradewarden_domain::quota::Budget;
 use tradewarden_engine::command::{Command, PositionClose};
 use tradewarden_engine::people::Ask;
 
@@ -163,9 +165,29 @@ impl Route {
             .unwrap_or("-")
     }
 
+    /// What a request draws on: taking risk away has a budget of its own (S18).
+    pub(crate) fn budget(&self) -> Budget {
+        let asks = |permission| matches!(self.access, Any(any_of) if any_of.contains(&permission));
+        let reduces = [P::OrdersCancel, P::PositionsClose, P::HaltEngage, P::HaltFlatten];
+        if self.method == GET {
+            Budget::Requests
+        } else if asks(P::OrdersCreate) {
+            Budget::Orders
+        } else if reduces.into_iter().any(asks) {
+            Budget::Reducing
+        } else {
+            Budget::Requests
+        }
+    }
+
     /// Whether the listener that `exposure` names has this route.
     pub(crate) fn is_on(&self, exposure: crate::service::Exposure) -> bool {
         self.access != Access::InternalOnly || exposure == crate::service::Exposure::Internal
+    }
+
+    /// Whether it is told who calls.
+    pub(crate) const fn knows_caller(&self) -> bool {
+        matches!(self.access, Access::Caller | Access::Any(_))
     }
 
     /// Every code with which it may answer a problem, sorted by status.
@@ -177,6 +199,9 @@ impl Route {
     }
 
     fn may_answer(&self, code: Code) -> bool {
+        let knows_caller = self.knows_caller();
+        let manages_keys = self.method != GET
+            && matches!(self.access, Any(any_of) if any_of.contains(&P::KeysManage));
         let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
         let asks_engine = !matches!(self.handler, Handler::Page(_));
         match (self.takes, code) {
@@ -189,15 +214,20 @@ impl Route {
             (_, Code::IdempotencyKeyReused | Code::IdempotencyInFlight) => {
                 self.method != Method::GET && matches!(self.handler, Handler::Command(_))
             }
-            (_, Code::Unauthenticated) => {
-                matches!(self.access, Access::Caller | Access::Any(_))
-                    || matches!(self.handler, Handler::Ask(_))
-            }
+            (
+                _,
+                Code::Unauthenticated
+                | Code::AddressNotAllowed
+                | Code::LimitRate
+                | Code::LimitDaily
+                | Code::LimitFlood,
+            ) if knows_caller => true,
+            (_, Code::AuthStepUp | Code::KeyState | Code::KeyLifetime) => manages_keys,
             (_, Code::AuthPermission | Code::AuthFactorRequired) => {
                 matches!(self.access, Access::Any(_))
             }
             // Whoever knocks without being known may be slowed down or held up.
-            (_, Code::LimitRate | Code::AuthBusy) => {
+            (_, Code::Unauthenticated | Code::LimitRate | Code::AuthBusy) => {
                 self.access == Access::Public && matches!(self.handler, Handler::Ask(_))
             }
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
@@ -247,10 +277,10 @@ const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
 
 /// Every row of the table.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(people::PEOPLE)
+    ROUTES.iter().chain(keys::KEYS).chain(people::PEOPLE)
 }
 
-/// The table, but for the rows about people.
+/// The table, but for the rows about keys and people.
 const ROUTES: &[Route] = &[
     Route {
         method: POST,

@@ -4,13 +4,17 @@
 use serde_json::{Map, Value, json};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
+use tradewarden_domain::key::{KeyAlgorithm, KeyState};
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::order::{OrderState, OrderType, Side, TimeInForce};
+use tradewarden_domain::permission::Permission;
 use tradewarden_domain::person::FactorKind;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
+use tradewarden_domain::tier::Tier;
 
 use Kind::{
     Amount, Any, Count, Flag, Id, Instant, List, Named, NullableText, OneOf, Range, Text, Texts,
+    Words,
 };
 
 /// One object.
@@ -46,6 +50,8 @@ enum Kind {
     Id(&'static str),
     /// One of these words.
     OneOf(fn() -> Vec<&'static str>),
+    /// Some of these words.
+    Words(fn() -> Vec<&'static str>),
     /// Another schema of this table.
     Named(&'static str),
     /// A list of another schema.
@@ -114,6 +120,9 @@ fn property(field: &Field) -> Value {
         Range(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
         Id(prefix) => json!({"type": "string", "pattern": format!("^{prefix}{ID_PATTERN}$")}),
         OneOf(words) => json!({"type": "string", "enum": words()}),
+        Words(words) => {
+            json!({"type": "array", "items": {"type": "string", "enum": words()}})
+        }
         Named(name) => json!({"$ref": reference(name)}),
         List(name) => json!({"type": "array", "items": {"$ref": reference(name)}}),
         Any => json!({"type": "object"}),
@@ -161,6 +170,14 @@ const PYRAMIDING: Kind = OneOf(|| texts(Pyramiding::ALL, Pyramiding::text));
 const SYMBOL_SOURCE: Kind = OneOf(|| texts(SymbolSource::ALL, SymbolSource::text));
 const HALT_MODE: Kind = OneOf(|| texts(HaltMode::ALL, HaltMode::text));
 const LIMIT_NAME: Kind = OneOf(|| texts(LimitName::ALL, LimitName::text));
+const KEY_ALGORITHM: Kind = OneOf(|| texts(KeyAlgorithm::ALL, KeyAlgorithm::text));
+const KEY_STATE: Kind = OneOf(|| texts(KeyState::ALL, KeyState::text));
+const TIER: Kind = OneOf(|| texts(Tier::ALL, Tier::text));
+
+fn permissions() -> Vec<&'static str> {
+    texts(Permission::ALL, Permission::text)
+}
+
 const ANSWERED: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run"]);
 const OUTCOME: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run", "refused"]);
 const FACTOR: Kind = OneOf(|| texts(FactorKind::ALL, FactorKind::text));

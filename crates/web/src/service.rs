@@ -232,6 +232,11 @@ impl Site {
 }
 
 impl Exchange {
+    /// Who sent the request, by the word of a proxy that is trusted.
+    pub(crate) fn client_address(&self, headers: &HeaderMap) -> std::net::IpAddr {
+        self.site.options().trusted_proxies.client_address(&self.peer, headers)
+    }
+
     /// One line for each request: never a query, a header, or a path as it was sent.
     fn log(
         &self,

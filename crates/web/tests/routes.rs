@@ -12,3 +12,6 @@ mod harness;
 #[cfg(test)]
 #[path = "routes/signals.rs"]
 mod signals;
+#[cfg(test)]
+#[path = "routes/signed.rs"]
+mod signed;

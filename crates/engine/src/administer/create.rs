@@ -277,7 +277,7 @@ impl Engine {
     }
 }
 
-fn name(text: &str) -> Result<&str, CommandError> {
+pub(crate) fn name(text: &str) -> Result<&str, CommandError> {
     let trimmed = text.trim();
     let fits =
         (1..=64).contains(&trimmed.chars().count()) && !trimmed.chars().any(char::is_control);

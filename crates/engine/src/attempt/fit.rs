@@ -1,7 +1,7 @@
 //! Fitting an exit to what there is to close, in the moment of its attempt.
 
 use crate::Shared;
-use crate::book::{Book, Severity, order_payload, place_of};
+use crate::book::{Book, Severity, place_of};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::Quantity;
@@ -54,7 +54,7 @@ pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Orde
             created_at: book.now,
             ..order.clone()
         };
-        book.enter(shared, second.org_id, second.id, "order.accepted", &order_payload(&second));
+        book.enter(shared, second.org_id, second.id, "order.accepted", &second);
         book.put_order(second);
     } else {
         let (purpose, side) = (order.purpose, order.side);

@@ -6,8 +6,8 @@
 
 use super::tell_netted;
 use crate::Shared;
-use crate::book::{Book, Severity, order_payload, place_of, webhook_of};
-use serde_json::json;
+use crate::book::{Book, Severity, place_of, webhook_of};
+use crate::payload;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::halt::HaltSubject;
@@ -87,11 +87,8 @@ fn close(
     book.change_exposure(&place, |exposure| {
         exposure.reserve(exit.purpose, exit.side, exit.quantity);
     });
-    let mut payload = order_payload(&exit);
-    if let Some(fields) = payload.as_object_mut() {
-        fields.insert("closes".to_owned(), json!(entry.id));
-    }
-    book.enter(shared, exit.org_id, exit.id, "order.accepted", &payload);
+    let payload = payload::closing(&exit, entry.id);
+    book.enter(shared, exit.org_id, exit.id, "order.accepted", payload);
     book.put_order(exit);
     Ok(Some(closable))
 }

@@ -4,7 +4,7 @@
 //! a restart.
 
 use crate::Shared;
-use crate::book::{Book, Severity, order_payload};
+use crate::book::{Book, Severity};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::Order;
 
@@ -33,7 +33,7 @@ pub(super) fn hold_until_open(shared: &Shared, book: &mut Book, mut order: Order
         "The market of {} is not known to be open; the exit of {} waits and leaves when it opens.",
         order.symbol, order.quantity
     );
-    book.enter(shared, order.org_id, order.id, "order.pending_open", &order_payload(&order));
+    book.enter(shared, order.org_id, order.id, "order.pending_open", &order);
     tell(shared, book, &order, detail);
     book.put_order(order);
 }

@@ -2,7 +2,7 @@
 
 use crate::Shared;
 use crate::attempt::tell_netted;
-use crate::book::{Book, order_payload, place_of};
+use crate::book::{Book, place_of};
 use crate::journal::SignalWork;
 use std::time::Duration;
 use tradewarden_domain::check::Trace;
@@ -173,7 +173,7 @@ pub(crate) fn remove_entries(
         if order.state == OrderState::Accepted {
             removed = RemovedEntries::Some;
             book.advance(&mut order, OrderEvent::Cancel, Some(Code::OrderSuperseded));
-            book.enter(shared, order.org_id, order.id, "order.superseded", &order_payload(&order));
+            book.enter(shared, order.org_id, order.id, "order.superseded", &order);
         } else {
             order.cancel_requested = true;
             order.code = Some(Code::OrderSuperseded);

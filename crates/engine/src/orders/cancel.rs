@@ -3,9 +3,10 @@
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope, order_payload};
+use crate::book::{Book, Effects, Scope};
 use crate::command::{CancelAll, CommandError};
 use crate::journal::Urgency;
+use crate::payload;
 use crate::reads::away;
 use crate::view::{CanceledView, OrderView};
 use serde_json::Value;
@@ -92,18 +93,21 @@ impl Engine {
         actor: &Actor,
         enters: bool,
     ) -> Result<Vec<Order>, CommandError> {
-        let (shared, actor) = (Arc::clone(&self.parts), actor.clone());
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         let written = self
             .parts
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                if enters {
-                    actor.enter(tx, shared.environment.now()).await?;
+                if enters && !claimant.begin(tx, shared.environment.now()).await? {
+                    return Ok(None);
                 }
-                cancel_in(tx, &shared, &wanted, &actor.name(), effects).await
+                cancel_in(tx, &shared, &wanted, &claimant.name(), effects).await.map(Some)
             })
             .await?;
-        Ok(written)
+        if enters {
+            actor.carried_out(written.is_some())?;
+        }
+        Ok(written.unwrap_or_default())
     }
 }
 
@@ -134,11 +138,7 @@ pub(crate) async fn cancel_in(
             order.cancel_requested = true;
             "order.cancel_requested"
         };
-        let mut payload = order_payload(&order);
-        if let Some(fields) = payload.as_object_mut() {
-            fields.insert("actor".to_owned(), Value::String(by.to_owned()));
-        }
-        book.enter(shared, order.org_id, order.id, event, &payload);
+        book.enter(shared, order.org_id, order.id, event, payload::by(&order, by));
         book.put_order(order.clone());
         canceled.push(order);
     }

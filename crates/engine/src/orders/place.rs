@@ -5,11 +5,12 @@ use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
 use crate::administer::invalid;
-use crate::book::{Book, Effects, Scope, order_payload, place_of};
+use crate::book::{Book, Effects, Scope, place_of};
 use crate::command::{CommandError, OrderCreate, PositionClose};
 use crate::journal::Urgency;
 use crate::judge::{remove_entries, reserve};
 use crate::once::{Claimed, OnceKey};
+use crate::payload;
 use crate::view::{ClosingView, OrderView};
 use serde_json::Value;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ enum Placed {
     No(OrderNo),
     /// The idempotency key was used before.
     Before,
+    /// The signed request was carried out before.
+    Replayed,
 }
 
 impl Engine {
@@ -58,26 +61,29 @@ impl Engine {
             let detail = format!("{} is not among the key's instruments.", wanted.symbol);
             return Err(CommandError::Refused { code: Code::KeyInstrument, detail });
         }
-        let (shared, actor) = (Arc::clone(&self.parts), actor.clone());
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         let once = once.cloned();
-        let claim = once.as_ref().map(|once| once.claim(org, &actor));
+        let claim = once.as_ref().map(|once| once.claim(org, actor));
         let inner = claim.clone();
         let placed = self
             .parts
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                if !claimant.claim(tx).await? {
+                    return Ok(Placed::Replayed);
+                }
                 if let (Some(claim), Some(once)) = (&inner, &once)
                     && !once.claim_in(tx, claim, shared.environment.now()).await?
                 {
                     return Ok(Placed::Before);
                 }
-                let placed = place(tx, &shared, &account, &wanted, &actor, effects).await?;
+                let placed = place(tx, &shared, &account, &wanted, &claimant, effects).await?;
                 if let (Some(claim), Some(once)) = (&inner, &once) {
                     let now = shared.environment.now();
                     let answer = match &placed {
                         Placed::Order(order) => Some(once.order(order, now)),
                         Placed::No(no) => Some(once.no(no, now)),
-                        Placed::Before => None,
+                        Placed::Before | Placed::Replayed => None,
                     };
                     if let Some(answer) = answer {
                         idempotency::answer(tx, claim, &answer).await?;
@@ -86,12 +92,13 @@ impl Engine {
                 Ok(placed)
             })
             .await?;
+        actor.carried_out(!matches!(placed, Placed::Replayed))?;
         match placed {
             Placed::Order(order) => {
                 crate::administer::to_value(&OrderView::from(*order)).map(Claimed::First)
             }
             Placed::No(no) => Err(no.into()),
-            Placed::Before => Ok(Claimed::Before),
+            Placed::Before | Placed::Replayed => Ok(Claimed::Before),
         }
     }
 
@@ -109,17 +116,22 @@ impl Engine {
             return Err(CommandError::NotFound);
         }
         let instrument = account.instruments.get(&symbol).ok_or(CommandError::NotFound)?.clone();
-        let (shared, actor) = (Arc::clone(&self.parts), actor.clone());
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         let (account_id, wanted_symbol) = (account.id, symbol.clone());
         let closing = self
             .parts
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                actor.enter(tx, shared.environment.now()).await?;
-                close_all(tx, &shared, &account, &instrument, &symbol, &actor, effects).await
+                if !claimant.begin(tx, shared.environment.now()).await? {
+                    return Ok(None);
+                }
+                let closing =
+                    close_all(tx, &shared, &account, &instrument, &symbol, &claimant, effects);
+                closing.await.map(Some)
             })
             .await?;
-        let (orders, canceled) = closing?;
+        actor.carried_out(closing.is_some())?;
+        let (orders, canceled) = closing.ok_or(CommandError::NotFound)??;
         if orders.is_empty() && canceled.is_empty() {
             return Err(OrderNo::of(Refusal::plain(Code::PositionFlat), None).into());
         }
@@ -245,14 +257,26 @@ async fn place(
     let judged = judge(shared, &mut book, account, actor, &mut order);
     let refusal = match judged {
         Ok(()) => {
-            book.enter(shared, order.org_id, order.id, "order.accepted", &payload(&order, actor));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.accepted",
+                payload::by(&order, &actor.name()),
+            );
             reserve(&mut book, order.clone());
             None
         }
         Err(refusal) => {
             order.state = OrderState::Refused;
             order.code = Some(refusal.code);
-            book.enter(shared, order.org_id, order.id, "order.refused", &payload(&order, actor));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.refused",
+                payload::by(&order, &actor.name()),
+            );
             book.put_order(order.clone());
             Some(refusal)
         }
@@ -262,14 +286,6 @@ async fn place(
         None => Placed::Order(Box::new(order)),
         Some(refusal) => Placed::No(OrderNo::of(refusal, Some(order.id))),
     })
-}
-
-fn payload(order: &Order, actor: &Actor) -> Value {
-    let mut payload = order_payload(order);
-    if let Some(fields) = payload.as_object_mut() {
-        fields.insert("actor".to_owned(), Value::String(actor.name()));
-    }
-    payload
 }
 
 fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor: &Actor) -> Order {
@@ -471,7 +487,13 @@ async fn close_all(
             if let Err(refusal) = judge(shared, &mut book, account, actor, &mut order) {
                 return Ok(Err(OrderNo::of(refusal, None).into()));
             }
-            book.enter(shared, order.org_id, order.id, "order.accepted", &payload(&order, actor));
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.accepted",
+                payload::by(&order, &actor.name()),
+            );
             reserve(&mut book, order.clone());
             placed.push(order);
         }

@@ -70,8 +70,6 @@ pub enum Ask {
     Passkey(PasskeyLogin),
     /// The first owner, with the token that was printed.
     SetUp(SetUp),
-    /// Who I am.
-    Me,
     /// My second factors.
     FactorList,
     /// A new secret for time-based codes.

@@ -136,7 +136,7 @@ impl Engine {
             self.count_wrong_password(counted).await?;
             drop(turn);
             people.sources.failed(client.address, self.now());
-            self.parts.denials.count_for("login", client.address);
+            self.parts.denials.count_as(client.address, "login");
             return Err(failed());
         };
         if row.password.count > 0 || looked.anew.is_some() {

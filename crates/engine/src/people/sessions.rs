@@ -12,6 +12,7 @@ use crate::actor::{Actor, Person, Who};
 use crate::book::{Book, Severity};
 use crate::caller::{NotAuthenticated, Once, Shown};
 use crate::command::CommandError;
+use crate::view::MeView;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
@@ -328,30 +329,17 @@ impl Engine {
         seen.insert(session, now);
     }
 
-    /// Who the caller is, as the caller may see it.
-    pub(super) fn me(&self, actor: &Actor) -> Result<Said, CommandError> {
-        let org = actor.org().or_else(|| self.org_id());
-        let permissions = actor.permissions();
-        let mut me = json!({ "id": actor.name(), "org_id": org, "permissions": permissions });
+    /// What a person is told besides about themselves.
+    pub(crate) fn with_person(&self, me: MeView, actor: &Actor) -> MeView {
+        let Who::Person(person) = actor.who() else { return me };
         let principals = self.parts.people.principals.load();
-        let more = match actor.who() {
-            Who::Operator => json!({ "kind": "operator" }),
-            Who::Key(_) => json!({ "kind": "key" }),
-            Who::Person(person) => {
-                let user = principals.users.get(&person.user_id).ok_or_else(failed)?;
-                let role = org.and_then(|org| principals.members.get(&(org, person.user_id)));
-                let kinds = principals.factors.get(&person.user_id);
-                json!({
-                    "kind": "person", "email": user.email, "role": role,
-                    "factor_at": person.factor_at, "session_id": person.session_id,
-                    "factors": kinds.map_or(&[][..], Vec::as_slice),
-                })
-            }
-        };
-        if let (Some(me), Value::Object(more)) = (me.as_object_mut(), more) {
-            me.extend(more);
+        MeView {
+            email: principals.users.get(&person.user_id).map(|user| user.email.clone()),
+            role: principals.members.get(&(me.org_id, person.user_id)).cloned(),
+            factor_at: person.factor_at,
+            session_id: Some(person.session_id),
+            ..me
         }
-        Ok(me.into())
     }
 }
 

@@ -5,6 +5,8 @@
 //! in `sqlite` and `postgres`.
 
 #[cfg(test)]
+mod api_keys;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod backend;
@@ -96,6 +98,7 @@ on_both! {
     audit::entries_wait_for_their_places,
     audit::the_head_moves_only_from_where_it_is,
     audit::a_place_is_given_once,
+    audit::a_run_has_an_end,
     audit::tiles_grow,
     leases::a_lease_has_one_holder,
     directory::accounts_and_their_instruments,
@@ -110,4 +113,11 @@ on_both! {
     people::a_challenge_is_taken_once,
     people::an_action_is_decided_once,
     people::a_new_key_retires_the_others,
+    api_keys::a_key_comes_back_as_it_was_made,
+    api_keys::a_revoked_key_stays_revoked,
+    api_keys::only_a_newer_use_is_noted,
+    api_keys::a_nonce_is_taken_once,
+    api_keys::uses_add_up_by_the_hour,
+    api_keys::each_node_keeps_its_own_day,
+    api_keys::a_finding_is_found_again,
 }

@@ -135,6 +135,8 @@ impl Asking {
             Verb::Serve(_)
             | Verb::Demo(_)
             | Verb::Init(_)
+            | Verb::Key(_)
+            | Verb::Sign(_)
             | Verb::Config(_)
             | Verb::Audit(_)
             | Verb::Db(_)

@@ -55,6 +55,7 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
              example trade.example.com/audit",
         );
     }
+    config.tiers_of_this_node()?;
     limits(config)
 }
 

@@ -37,6 +37,24 @@ pub(super) struct File {
     tls: Option<Tls>,
     paper: Paper,
     listener: Listener,
+    nodes: Option<u32>,
+    tiers: Tiers,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tiers {
+    free: Tier,
+    standard: Tier,
+    pro: Tier,
+    institutional: Tier,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tier {
+    per_s: Option<u32>,
+    per_day: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,6 +133,18 @@ impl File {
         set(&mut limits.connections_per_address_max, self.listener.connections_per_address_max);
         set(&mut limits.header_timeout_ms, self.listener.header_timeout_ms);
         set(&mut limits.drain_ms, self.listener.drain_ms);
+        set(&mut config.nodes, self.nodes);
+        let tiers = &mut config.tiers;
+        for (allowance, tier) in [
+            (&mut tiers.free, self.tiers.free),
+            (&mut tiers.standard, self.tiers.standard),
+            (&mut tiers.pro, self.tiers.pro),
+            (&mut tiers.institutional, self.tiers.institutional),
+        ] {
+            set(&mut allowance.per_s, tier.per_s);
+            let per_day = tier.per_day.map(|count| Some(count).filter(|count| *count > 0));
+            set(&mut allowance.per_day, per_day);
+        }
         config.public_origin = self.public_origin;
         config.log_origin = self.log_origin;
         config.hooks_host = self.hooks_host;

@@ -148,6 +148,14 @@ pub(super) const KEYS: &[Key] = &[
         shown: |config| Some(text(&word_of_level(config.log_level))),
     },
     Key {
+        section: "",
+        name: "nodes",
+        kind: "1 or more",
+        meaning: "How many gateways share one database: each takes its share of every caller's \
+                  limits, so that all together keep them.",
+        shown: |config| Some(config.nodes.to_string()),
+    },
+    Key {
         section: "tls",
         name: "certificate_file",
         kind: "path",
@@ -206,6 +214,62 @@ pub(super) const KEYS: &[Key] = &[
         kind: "0 to 3,600,000",
         meaning: "How long requests under way may go on after a stop, in milliseconds.",
         shown: |config| Some(config.listener.drain_ms.to_string()),
+    },
+    Key {
+        section: "tiers.free",
+        name: "per_s",
+        kind: "1 to 1,000,000",
+        meaning: "Requests of a caller of this tier within any second, and as many orders.",
+        shown: |config| Some(config.tiers.free.per_s.to_string()),
+    },
+    Key {
+        section: "tiers.free",
+        name: "per_day",
+        kind: "whole number",
+        meaning: "The same within any 24 hours; 0 is without end.",
+        shown: |config| Some(config.tiers.free.per_day.unwrap_or(0).to_string()),
+    },
+    Key {
+        section: "tiers.standard",
+        name: "per_s",
+        kind: "1 to 1,000,000",
+        meaning: "Requests of a caller of this tier within any second, and as many orders.",
+        shown: |config| Some(config.tiers.standard.per_s.to_string()),
+    },
+    Key {
+        section: "tiers.standard",
+        name: "per_day",
+        kind: "whole number",
+        meaning: "The same within any 24 hours; 0 is without end.",
+        shown: |config| Some(config.tiers.standard.per_day.unwrap_or(0).to_string()),
+    },
+    Key {
+        section: "tiers.pro",
+        name: "per_s",
+        kind: "1 to 1,000,000",
+        meaning: "Requests of a caller of this tier within any second, and as many orders.",
+        shown: |config| Some(config.tiers.pro.per_s.to_string()),
+    },
+    Key {
+        section: "tiers.pro",
+        name: "per_day",
+        kind: "whole number",
+        meaning: "The same within any 24 hours; 0 is without end.",
+        shown: |config| Some(config.tiers.pro.per_day.unwrap_or(0).to_string()),
+    },
+    Key {
+        section: "tiers.institutional",
+        name: "per_s",
+        kind: "1 to 1,000,000",
+        meaning: "Requests of a caller of this tier within any second, and as many orders.",
+        shown: |config| Some(config.tiers.institutional.per_s.to_string()),
+    },
+    Key {
+        section: "tiers.institutional",
+        name: "per_day",
+        kind: "whole number",
+        meaning: "The same within any 24 hours; 0 is without end.",
+        shown: |config| Some(config.tiers.institutional.per_day.unwrap_or(0).to_string()),
     },
 ];
 

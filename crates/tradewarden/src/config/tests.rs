@@ -45,6 +45,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("[tls]\ncertificate_file = \"none\"\nkey_file = \"none\"", "correct the path under [tls]"),
     ("[tls]\ncertificate_file = \"none\"", "missing field `key_file`"),
     ("data = \"tradewarden.toml\"", "is a file; name a directory"),
+    ("nodes = 0", "raise per_s and per_day"),
+    ("nodes = 6", "raise per_s and per_day"),
+    ("[tiers.free]\nper_s = 0", "raise per_s and per_day"),
+    ("[tiers.gold]\nper_s = 1", "unknown field `gold`"),
 ];
 
 #[test]
@@ -152,11 +156,33 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
     }
 }
 
+#[test]
+fn tiers_are_shared_by_nodes() {
+    let scratch = Scratch::new();
+    let text = "nodes = 4\n[tiers.free]\nper_s = 8\nper_day = 0\n[tiers.pro]\nper_day = 10";
+    let tiers = load(&scratch, text, 0o600).unwrap().tiers_of_this_node().unwrap();
+    assert_eq!((tiers.free.per_s, tiers.free.per_day), (2, None));
+    assert_eq!((tiers.pro.per_s, tiers.pro.per_day), (25, Some(2)));
+}
+
+#[test]
+fn callers_sign_for_any_name_of_this_machine_until_an_origin_is_configured() {
+    let config = Config::default();
+    assert_eq!(
+        config.further_origins("https://127.0.0.1:8443"),
+        ["https://localhost:8443", "https://[::1]:8443"]
+    );
+    assert_eq!(config.further_origins("https://[::1]"), ["https://localhost", "https://127.0.0.1"]);
+    let named = Config { public_origin: Some("https://a.example".to_owned()), ..config };
+    assert!(named.further_origins("https://a.example").is_empty());
+}
+
 /// The parser itself says which keys there are.
 #[test]
 fn the_table_of_keys_is_what_the_file_takes() {
     let mut taken = BTreeSet::new();
-    for section in ["", "tls", "paper", "listener"] {
+    let tiers = ["tiers.free", "tiers.standard", "tiers.pro", "tiers.institutional"];
+    for section in ["", "tls", "paper", "listener"].into_iter().chain(tiers) {
         let text =
             if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
         let message = toml::from_str::<file::File>(&text).unwrap_err().message().to_owned();
@@ -165,7 +191,7 @@ fn the_table_of_keys_is_what_the_file_takes() {
             taken.insert((section, name.to_owned()));
         }
     }
-    for section in ["tls", "paper", "listener"] {
+    for section in ["tls", "paper", "listener", "tiers"] {
         assert!(taken.remove(&("", section.to_owned())), "{section}");
     }
     let listed: BTreeSet<_> = KEYS.iter().map(|key| (key.section, key.name.to_owned())).collect();

@@ -4,11 +4,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::serve::Announcement;
+use crate::shell::{quoted, quoted_path};
 
 /// The walk for this demo; `program` is how a shell starts us.
 pub(super) fn text(demo: &Announcement, program: &str) -> String {
     let Some(webhook) = &demo.webhook else { return String::new() };
     let ca = demo.ca_file.as_deref();
+    let key = demo
+        .api_keys
+        .iter()
+        .flatten()
+        .find_map(|key| Some((key.key_id.as_str(), key.private_key_file.as_deref()?)));
     let own = format!("{} --data {}", quoted(program), quoted_path(&demo.data_dir));
     let send = |action: &str, comment: &str, name: &str| {
         let trust = ca.map(|ca| format!("--cacert {} ", quoted_path(ca))).unwrap_or_default();
@@ -75,7 +81,10 @@ What became of it:
   {own} audit prove $({own} order list --json | grep -o 'ord_[0-9A-Za-z]*' | head -n 1)
   {own} audit verify
 
-The same by API, with the operator's token:
+The same by API, signed with the demo's key; the line that `sign` prints holds for one minute:
+  sh -c \"$({program} sign{sign_trust} --key {key_id} --private-key-file {key_file} --url {base}/api/v1/orders)\"; echo
+
+The same with the operator's token:
   curl -sS {cacert}-H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/orders; echo
 
 As the owner, who may look but not trade before a second factor is enrolled:
@@ -98,6 +107,10 @@ Stop the demo with Ctrl-C.
         owner_password = demo.owner.as_ref().map_or("", |owner| &owner.password),
         trust = trust(ca),
         cacert = ca.map(|ca| format!("--cacert {} ", quoted_path(ca))).unwrap_or_default(),
+        program = quoted(program),
+        sign_trust = ca.map(|ca| format!(" --cacert {}", quoted_path(ca))).unwrap_or_default(),
+        key_id = key.map(|(id, _)| id).unwrap_or_default(),
+        key_file = key.map(|(_, file)| quoted_path(file)).unwrap_or_default(),
         token = quoted_path(&demo.data_dir.join("operator-token")),
     );
     page
@@ -115,25 +128,10 @@ fn trust(ca: Option<&Path>) -> String {
     )
 }
 
-fn quoted_path(path: &Path) -> String {
-    quoted(&path.display().to_string())
-}
-
-/// One word for a POSIX shell.
-fn quoted(text: &str) -> String {
-    let plain = |character: char| {
-        character.is_ascii_alphanumeric() || matches!(character, '/' | '.' | '-' | '_' | ':' | '=')
-    };
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::{AnnouncedOwner, AnnouncedWebhook};
+    use crate::serve::{AnnouncedKey, AnnouncedOwner, AnnouncedWebhook};
 
     fn demo(data_dir: &str) -> Announcement {
         Announcement {
@@ -154,7 +152,12 @@ mod tests {
                 secret: "tww_1".to_owned(),
                 url: "https://127.0.0.1:8443/api/v1/webhooks/twh_1".to_owned(),
             }),
-            api_keys: None,
+            api_keys: Some(vec![AnnouncedKey {
+                key_id: "key_1".to_owned(),
+                algorithm: "ed25519",
+                secret: None,
+                private_key_file: Some(Path::new(data_dir).join("demo-key.pem")),
+            }]),
             data_dir: data_dir.into(),
             pid: 1,
         }
@@ -175,16 +178,14 @@ mod tests {
             "--cacert /d/tls/ca.pem",
             "duplicate",
             "halt.active",
+            "--key key_1 --private-key-file /d/demo-key.pem",
         ] {
             assert!(text.contains(step), "{step}");
         }
     }
 
     #[test]
-    fn paths_with_spaces_and_quotes_stay_one_word() {
-        assert_eq!(quoted("/a-b_c.d"), "/a-b_c.d");
-        assert_eq!(quoted("/a b"), "'/a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
+    fn paths_with_spaces_stay_one_word() {
         assert!(text(&demo("/my data"), "p").contains("--cacert '/my data/tls/ca.pem'"));
     }
 
@@ -212,6 +213,6 @@ mod tests {
             json["owner"],
             serde_json::json!({"email": "owner@localhost", "password": "made up"})
         );
-        assert!(json["api_keys"].is_null());
+        assert_eq!(json["api_keys"][0]["private_key_file"], "/d/demo-key.pem");
     }
 }

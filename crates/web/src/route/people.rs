@@ -152,7 +152,6 @@ pub(super) const PEOPLE: &[Route] = &[
         Gives::one("SteppedUp"),
         |input| input.body::<Proof>().map(Ask::StepUp),
     ),
-    oneself(GET, "/api/v1/me", "Who calls.", Takes::Nothing, Gives::one("Me"), |_| Ok(Ask::Me)),
     oneself(
         GET,
         "/api/v1/me/factors",

@@ -61,22 +61,6 @@ pub(super) const SCHEMAS: &[Schema] = &[
         ],
     },
     Schema {
-        name: "Me",
-        about: "Who calls.",
-        closed: false,
-        fields: &[
-            must("kind", Text, "`person`, `key` or `operator`."),
-            must("id", Text, "Its identifier."),
-            must("org_id", Id("org_"), "The organization."),
-            must("permissions", Texts, "What it may do at this moment."),
-            may("email", Text, "A person's e-mail."),
-            may("role", Text, "A person's role."),
-            may("factor_at", Instant, "When a second factor was last shown; null if never."),
-            may("session_id", Id("ses_"), "The session."),
-            may("factors", Texts, "The kinds of second factors that are enrolled."),
-        ],
-    },
-    Schema {
         name: "Factor",
         about: "A second factor.",
         closed: false,

@@ -12,13 +12,14 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
-    AccountCreate, CancelAll, HaltEngage, LimitSet, OrderCreate, StrategyCreate, WebhookCreate,
+    AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet, OrderCreate,
+    StrategyCreate, WebhookCreate,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
-    AccountView, BalancesView, CanceledView, ClosingView, FindingView, HaltView, LimitView,
-    OrderView, Page, PositionView, ProofView, SignalView, StrategyPosition, StrategyView,
-    WebhookView,
+    AccountView, BalancesView, CanceledView, ClosingView, FindingView, HaltView, HourView,
+    KeyUsageView, KeyView, LimitView, MeView, OrderView, Page, PositionView, ProofView, SignalView,
+    StrategyPosition, StrategyView, WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -264,6 +265,59 @@ fn limits_halts_findings_and_proofs() {
 }
 
 #[test]
+fn keys_and_their_use() {
+    let key = |is_full: bool| KeyView {
+        id: id(),
+        name: text(),
+        algorithm: KeyAlgorithm::Ed25519,
+        scopes: tradewarden_domain::permission::Permissions::all(),
+        accounts: Vec::new(),
+        instruments: Vec::new(),
+        allow: Vec::new(),
+        tier: Tier::Free,
+        max_notional: is_full.then_some(Money::ZERO),
+        environment: is_full.then(text),
+        strategy_id: is_full.then(id),
+        state: KeyState::Active,
+        rotated_from: is_full.then(id),
+        expires_at: AT,
+        created_at: AT,
+        last_used_at: is_full.then_some(AT),
+        last_used_address: is_full.then(text),
+        secret: is_full.then(text),
+        private_key_pem: is_full.then(text),
+    };
+    assert_sent("Key", &key(true), &key(false));
+    let hour = HourView { hour: AT, calls: 1, orders: 1, refusals: 1 };
+    assert_sent("KeyHour", &hour, &hour);
+    let usage = KeyUsageView {
+        key_id: id(),
+        since: AT,
+        calls: 1,
+        orders: 1,
+        refusals: 1,
+        hours: Vec::new(),
+    };
+    assert_sent("KeyUsage", &usage, &usage);
+    let me = |is_full: bool| MeView {
+        kind: "key",
+        id: is_full.then(text),
+        org_id: id(),
+        permissions: tradewarden_domain::permission::Permissions::all(),
+        scopes: is_full.then(tradewarden_domain::permission::Permissions::all),
+        name: is_full.then(text),
+        tier: is_full.then_some(Tier::Free),
+        state: is_full.then_some(KeyState::Active),
+        expires_at: is_full.then_some(AT),
+        email: is_full.then(text),
+        role: is_full.then(text),
+        factor_at: is_full.then_some(AT),
+        session_id: is_full.then(id),
+    };
+    assert_sent("Me", &me(true), &me(false));
+}
+
+#[test]
 fn pages_and_what_the_site_says_itself() {
     let page: Page<OrderView> = Page { items: Vec::new(), next: None };
     let schema = page_of("Order");
@@ -312,6 +366,15 @@ fn what_is_taken() {
         "LimitSet",
         &json!({"scope": "org", "name": "max_position", "value": "1"}),
     );
+    assert_taken::<KeyCreate>(
+        "KeyCreate",
+        &json!({
+            "name": "a", "algorithm": "ed25519", "public_key": "x", "scopes": ["orders:read"],
+            "accounts": ["acc"], "instruments": ["ES"], "allow": ["::1"], "tier": "pro",
+            "max_notional": "1", "environment": "live", "strategy_id": "str", "expires_in_days": 1,
+        }),
+    );
+    assert_taken::<KeyRotation>("KeyRotation", &json!({"overlap_s": 1, "public_key": "x"}));
     assert_taken::<HaltEngage>(
         "HaltEngage",
         &json!({"scope": "global", "mode": "block", "reason": "test"}),

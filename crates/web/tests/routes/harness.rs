@@ -109,6 +109,8 @@ impl House {
                 public_origin: "https://gateway.test".to_owned(),
                 hooks_origin: None,
                 halt_file: None,
+                further_origins: Vec::new(),
+                tiers: tradewarden_domain::tier::Tiers::default(),
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),

@@ -103,7 +103,7 @@ fn c13_a_bad_request_fails_alone_in_few_transactions() {
     simulate(async || {
         let s = Small::with(35, Venue::default(), |_| {}).await;
         s.h.sabotage(
-            "CREATE TRIGGER no_poison BEFORE INSERT ON bodies \
+            "CREATE TRIGGER no_poison BEFORE INSERT ON signals \
              WHEN instr(CAST(NEW.body AS TEXT), 'poison') > 0 \
              BEGIN SELECT RAISE(ABORT, 'no'); END",
         );

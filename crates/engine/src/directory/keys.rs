@@ -1,0 +1,90 @@
+//! The API keys in the snapshot, ready to verify with.
+
+use super::{Directory, parse_network};
+use ipnet::IpNet;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::key::{ApiKey, KeyAlgorithm};
+use tradewarden_seal::http_signature::VerifyingKey;
+use tradewarden_seal::{DataKey, Place};
+use tradewarden_store::api_keys::{self, KeyRow};
+use tradewarden_store::{Error, Store};
+
+/// Keys by their identifier, those that are taken no more included.
+pub(crate) type Keys = HashMap<Id<id::Key>, Arc<KnownKey>>;
+
+/// A key as a request is held against it.
+pub(crate) struct KnownKey {
+    pub(crate) key: Arc<ApiKey>,
+    pub(crate) verifying: VerifyingKey,
+    material: Vec<u8>,
+    allow: Vec<IpNet>,
+}
+
+impl KnownKey {
+    /// Whether the key may be used from this address.
+    pub(crate) fn admits(&self, address: IpAddr) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// Reads all keys. One that did not change is not opened again; one that cannot be read is left out
+/// and told, for the others must still be known.
+pub(super) async fn load(
+    store: &Store,
+    data_keys: &BTreeMap<Id<id::Org>, Arc<DataKey>>,
+    before: &Directory,
+) -> Result<Keys, Error> {
+    let mut keys = Keys::new();
+    for row in api_keys::all(store).await? {
+        let id = row.key.id;
+        let unchanged = before
+            .keys
+            .get(&id)
+            .filter(|known| *known.key == row.key && known.material == row.material);
+        let known = match unchanged {
+            Some(known) => Ok(Arc::clone(known)),
+            None => known(row, data_keys).map(Arc::new),
+        };
+        match known {
+            Ok(known) => {
+                keys.insert(id, known);
+            }
+            Err(reason) => tracing::error!(key.id = %id, reason, "an API key cannot be used"),
+        }
+    }
+    Ok(keys)
+}
+
+fn known(
+    row: KeyRow,
+    data_keys: &BTreeMap<Id<id::Org>, Arc<DataKey>>,
+) -> Result<KnownKey, &'static str> {
+    let verifying = match row.key.algorithm {
+        KeyAlgorithm::Ed25519 => {
+            let public = row.material.as_slice().try_into().map_err(|_| "it has not 32 bytes")?;
+            VerifyingKey::ed25519(public).map_err(|_| "it is no public key")?
+        }
+        KeyAlgorithm::HmacSha256 => {
+            let data_key = data_keys.get(&row.key.org_id).ok_or("there is no key to open it")?;
+            let (org, key) = (row.key.org_id.to_bytes(), row.key.id.to_bytes());
+            let secret = data_key.open(&secret_place(&org, &key), &row.material);
+            let secret = secret.map_err(|_| "its secret does not open")?;
+            VerifyingKey::hmac_sha256(secret).map_err(|_| "its secret is too short")?
+        }
+    };
+    let allow: Result<Vec<_>, _> = row.key.allow.iter().map(|net| parse_network(net)).collect();
+    Ok(KnownKey {
+        key: Arc::new(row.key),
+        verifying,
+        material: row.material,
+        allow: allow.map_err(|_| "its allow-list is unreadable")?,
+    })
+}
+
+/// Where a key's secret is sealed.
+pub(crate) fn secret_place<'a>(org: &'a [u8; 16], key: &'a [u8; 16]) -> Place<'a> {
+    Place { tenant: org, table: "api_keys", column: "material", row: key, schema_version: 1 }
+}

@@ -1,0 +1,81 @@
+//! The simple form: four headers and an HMAC, for clients that cannot do RFC 9421.
+
+use super::{
+    Algorithm, Claim, MAX_UNIX_S, Request, SignatureError, VerifyingKey, is_valid_key_id,
+    is_valid_nonce,
+};
+use crate::{Digest, digest::hex_decode};
+
+/// The timestamp is in milliseconds.
+pub(super) const RESOLUTION_US: i64 = 1_000;
+
+/// More than any of the four headers has.
+const MAX_VALUE_BYTES: usize = 256;
+
+/// The headers in the order: key, timestamp, nonce, signature.
+pub(super) const HEADERS: [&str; 4] =
+    ["x-tw-key", "x-tw-timestamp", "x-tw-nonce", "x-tw-signature"];
+
+#[derive(Debug)]
+pub(super) struct SimpleSignature {
+    /// As received: its text is signed.
+    timestamp: String,
+    signature: Vec<u8>,
+}
+
+/// Reads the four headers, or nothing if none of them is there.
+pub(super) fn read(
+    request: &Request<'_>,
+) -> Result<Option<(Claim, SimpleSignature)>, SignatureError> {
+    if HEADERS.iter().all(|name| request.headers.values(name).is_empty()) {
+        return Ok(None);
+    }
+    let [key_id, timestamp, nonce, signature] =
+        HEADERS.map(|name| match request.headers.values(name).len() {
+            0 | 1 => request.field(name, MAX_VALUE_BYTES)?.ok_or(SignatureError::Malformed),
+            _ => Err(SignatureError::Duplicate),
+        });
+    let (key_id, timestamp, nonce, signature) = (key_id?, timestamp?, nonce?, signature?);
+    let created_unix_ms = parse_timestamp(&timestamp)?;
+    if !is_valid_key_id(&key_id) || !is_valid_nonce(&nonce) {
+        return Err(SignatureError::Parameter);
+    }
+    let signature = hex_decode(&signature).map_err(|_| SignatureError::Malformed)?;
+    let created_unix_us = created_unix_ms * RESOLUTION_US;
+    let claim = Claim { key_id, nonce, created_unix_us, expires_unix_us: None };
+    Ok(Some((claim, SimpleSignature { timestamp, signature })))
+}
+
+/// Milliseconds since 1970, digits only.
+fn parse_timestamp(text: &str) -> Result<i64, SignatureError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let unix_ms: Option<i64> = text.parse().ok().filter(|_| digits);
+    unix_ms
+        .filter(|unix_ms| *unix_ms <= MAX_UNIX_S.saturating_mul(1_000))
+        .ok_or(SignatureError::Malformed)
+}
+
+/// The text that is signed.
+pub(super) fn signed_text(request: &Request<'_>, timestamp: &str, nonce: &str) -> String {
+    let body = Digest::sha256(request.body).to_string();
+    [timestamp, nonce, request.method, request.target, &body].join("\n")
+}
+
+impl SimpleSignature {
+    pub(super) fn verify(
+        &self,
+        request: &Request<'_>,
+        nonce: &str,
+        key: &VerifyingKey,
+    ) -> Result<(), SignatureError> {
+        if key.algorithm() != Algorithm::HmacSha256 {
+            return Err(SignatureError::Algorithm);
+        }
+        let text = signed_text(request, &self.timestamp, nonce);
+        if key.verifies(text.as_bytes(), &self.signature) {
+            Ok(())
+        } else {
+            Err(SignatureError::Mismatch)
+        }
+    }
+}
