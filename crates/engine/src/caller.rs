@@ -84,7 +84,7 @@ pub(crate) enum Once<'a> {
 
 impl Engine {
     /// Who makes this request.
-    pub async fn caller(&self, shown: &Shown<'_>) -> Result<Actor, NotAuthenticated> {
+    pub fn caller(&self, shown: &Shown<'_>) -> Result<Actor, NotAuthenticated> {
         if let Some(signed) = self.signed(shown) {
             return signed;
         }

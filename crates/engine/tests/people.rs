@@ -78,7 +78,7 @@ async fn caller(harness: &Harness, name: &str, value: &str) -> Result<Actor, Not
         budget: Budget::Requests,
     };
     let engine = harness.engine();
-    harness.drive(async move { engine.caller(&shown).await }).await.unwrap()
+    harness.drive(async move { engine.caller(&shown) }).await.unwrap()
 }
 
 /// Four failures are free; from the fifth on even the right password waits, and a success forgets

@@ -114,7 +114,7 @@ async fn carried_out(
         address: exchange.client_address(&head.headers),
         budget: route.budget(),
     };
-    let actor = permitted(route, exchange, &shown, known).await?;
+    let actor = permitted(route, exchange, &shown, known)?;
     match route.handler {
         Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::Page(make) => {
@@ -200,7 +200,7 @@ fn replayed(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
 }
 
 /// Who calls, if the route has to know; the problem, if the caller may not.
-async fn permitted(
+fn permitted(
     route: &Route,
     exchange: &Exchange,
     shown: &Shown<'_>,
@@ -213,7 +213,7 @@ async fn permitted(
         Access::Any(any_of) => any_of,
     };
     let engine = exchange.site.engine();
-    let actor = engine.caller(shown).await.map_err(|no| match no {
+    let actor = engine.caller(shown).map_err(|no| match no {
         NotAuthenticated::Failed => {
             engine.knocked_wrongly(shown.address);
             Problem::unauthenticated()
