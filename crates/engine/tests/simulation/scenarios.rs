@@ -3,6 +3,7 @@
 mod doubt;
 mod halts;
 mod intake;
+mod keys;
 mod position;
 
 use serde_json::Value;

@@ -82,7 +82,7 @@ What became of it:
   {own} audit verify
 
 The same by API, signed with the demo's key; the line that `sign` prints holds for one minute:
-  sh -c \"$({program} sign{sign_trust} --key {key_id} --private-key-file {key_file} --url {base}/api/v1/orders)\"; echo
+  eval \"$({program} sign{sign_trust} --key {key_id} --private-key-file {key_file} --url {base}/api/v1/orders)\"; echo
 
 The same with the operator's token:
   curl -sS {cacert}-H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/orders; echo

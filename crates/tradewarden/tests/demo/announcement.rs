@@ -57,8 +57,12 @@ async fn exactly_one_object_with_the_keys_of_the_product_page() {
     assert_eq!(keys(&ready["webhook"]), ["id", "secret", "token", "url"]);
     assert_eq!(keys(&ready["owner"]), ["email", "password"]);
     assert!(text(&ready["owner"], "password").len() >= 20, "made up, not to be guessed");
-    // C24: keys come with a later version; the member is there, and says nothing.
-    assert!(ready["api_keys"].is_null(), "{ready}");
+    let [hmac, pair] = &ready["api_keys"].as_array().unwrap()[..] else { panic!("two keys") };
+    assert_eq!(keys(hmac), ["algorithm", "key_id", "secret"]);
+    assert_eq!(keys(pair), ["algorithm", "key_id", "private_key_file"]);
+    assert_eq!((text(hmac, "algorithm"), text(pair, "algorithm")), ("hmac-sha256", "ed25519"));
+    let mode = fs::metadata(text(pair, "private_key_file")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 
     for (name, prefix) in [("org_id", "org_"), ("account_id", "acc_"), ("strategy_id", "str_")] {
         assert!(text(&ready, name).starts_with(prefix), "{ready}");

@@ -1,0 +1,172 @@
+//! What the gateway itself does about API keys, and what of their use outlives a restart.
+
+use super::millis;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::quota::Budget;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::caller::Shown;
+use tradewarden_engine::command::{ById, Command, CommandError};
+use tradewarden_seal::http_signature::{RequestToSign, SigningKey, SigningParameters, sign};
+use tradewarden_seal::{Digest, SecretBytes};
+use tradewarden_testkit::broker::Venue;
+use tradewarden_testkit::engine::{Harness, simulate};
+
+const DAY: Duration = Duration::from_hours(24);
+
+async fn key(h: &Harness, settings: Value) -> Value {
+    let mut command = json!({
+        "command": "key-create", "name": "bot", "algorithm": "hmac-sha256",
+        "scopes": ["orders:read", "webhooks:manage"],
+    });
+    command.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    h.command(serde_json::from_value(command).unwrap()).await
+}
+
+/// The actor behind a request that this key signed now.
+async fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
+    let secret = key["secret"].as_str().unwrap().as_bytes().to_vec();
+    let origin = "https://localhost".parse().unwrap();
+    let request = RequestToSign {
+        method: "POST",
+        origin: &origin,
+        target: "/api/v1/webhooks",
+        content_type: None,
+        idempotency_key: None,
+        body: b"",
+    };
+    let parameters = SigningParameters {
+        key_id: key["id"].as_str().unwrap(),
+        created_unix_s: h.now().unix_seconds(),
+        expires_unix_s: None,
+        nonce,
+    };
+    let signing = SigningKey::HmacSha256(SecretBytes::new(secret));
+    let signature = sign(&signing, &request, &parameters).unwrap();
+    let headers: Vec<_> = signature.lines().map(|(name, value)| (name, value.as_bytes())).collect();
+    let shown = Shown {
+        method: "POST",
+        target: "/api/v1/webhooks",
+        authority: "localhost",
+        headers: &headers,
+        body: b"",
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        budget: Budget::Requests,
+    };
+    h.drive(async { h.engine().caller(&shown) }).await.unwrap().unwrap()
+}
+
+async fn state(h: &Harness, key: &Value) -> Value {
+    let id = key["id"].as_str().unwrap().to_owned();
+    h.command(Command::KeyShow(ById { id })).await["state"].clone()
+}
+
+async fn found(h: &Harness, code: &str) -> usize {
+    h.findings().await.iter().filter(|finding| finding.code == code).count()
+}
+
+#[test]
+fn a_key_that_ends_soon_is_told_of_once_a_day() {
+    simulate(async || {
+        let h = Harness::sqlite(71, Venue::default()).await;
+        h.ready().await;
+        let soon = key(&h, json!({"expires_in_days": 7})).await;
+        let _later = key(&h, json!({"expires_in_days": 9})).await;
+        h.elapse(Duration::from_mins(31)).await;
+        assert_eq!(found(&h, "key.expires_soon").await, 1, "three looks, one finding");
+        let finding = h.findings().await.pop().unwrap();
+        assert_eq!(finding.subject, soon["id"].as_str().unwrap());
+        h.clock.advance(DAY);
+        h.elapse(Duration::from_mins(11)).await;
+        assert_eq!(found(&h, "key.expires_soon").await, 2);
+        h.finish().await;
+    });
+}
+
+#[test]
+fn a_key_that_nobody_uses_is_suspended_and_one_that_is_used_is_not() {
+    simulate(async || {
+        let h = Harness::sqlite(72, Venue::default()).await;
+        h.ready().await;
+        let (unused, used) = (key(&h, json!({})).await, key(&h, json!({})).await);
+        h.clock.advance(DAY * 29);
+        let _used = caller(&h, &used, "nonce-0000000000001").await;
+        h.elapse(Duration::from_mins(11)).await;
+        assert_eq!(found(&h, "key.unused").await, 0);
+        h.clock.advance(DAY);
+        h.elapse(Duration::from_mins(11)).await;
+        assert_eq!(state(&h, &unused).await, "suspended");
+        assert_eq!(state(&h, &used).await, "active");
+        assert_eq!(found(&h, "key.unused").await, 1);
+        assert!(h.verify().await.ok);
+        h.finish().await;
+    });
+}
+
+/// C17: the row decides where memory knows nothing, as at another node.
+#[test]
+fn c17_a_nonce_that_only_the_database_knows_changes_nothing() {
+    simulate(async || {
+        let h = Harness::sqlite(73, Venue::default()).await;
+        h.ready().await;
+        let key = key(&h, json!({})).await;
+        let id: tradewarden_domain::id::Id<tradewarden_domain::id::Key> =
+            key["id"].as_str().unwrap().parse().unwrap();
+        let make = |name: &str| {
+            let new = json!({"command": "webhook-create", "name": name});
+            serde_json::from_value::<Command>(new).unwrap()
+        };
+        let seen = "nonce-0000000000001";
+        let actor = caller(&h, &key, seen).await;
+        let hex = |bytes: &[u8]| tradewarden_seal::hex_encode(bytes);
+        h.sabotage(&format!(
+            "INSERT INTO nonces (key_id, nonce_hash, at) VALUES (x'{}', x'{}', {})",
+            hex(&id.to_bytes()),
+            hex(Digest::sha256(seen.as_bytes()).as_bytes()),
+            h.now().unix_micros()
+        ));
+        let replay = h.drive(h.engine().execute(make("replayed"), &actor)).await.unwrap();
+        let Err(CommandError::Refused { code, .. }) = replay else { panic!("{replay:?}") };
+        assert_eq!(code, Code::Unauthenticated);
+        let first = caller(&h, &key, "nonce-0000000000002").await;
+        assert!(h.drive(h.engine().execute(make("first"), &first)).await.unwrap().is_ok());
+        let list = h.command(Command::WebhookList).await;
+        let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|w| &w["name"]).collect();
+        assert_eq!(names, ["first"]);
+        assert!(h.verify().await.ok);
+        h.finish().await;
+    });
+}
+
+#[test]
+fn what_was_asked_for_within_the_day_counts_after_a_restart() {
+    simulate(async || {
+        let mut h = Harness::sqlite(74, Venue::default()).await;
+        h.ready().await;
+        let key = key(&h, json!({"tier": "free"})).await;
+        let actor = caller(&h, &key, "nonce-0000000000001").await;
+        for _ in 0..7 {
+            let drawn = h.engine().draw(&actor, Budget::Requests);
+            assert_eq!(drawn.exceeded, None);
+            h.elapse(Duration::from_secs(1)).await;
+        }
+        h.elapse(millis(1_100)).await;
+        h.crash().await;
+        h.restart().await;
+        h.ready().await;
+        let actor = caller(&h, &key, "nonce-0000000000002").await;
+        let drawn = h.engine().draw(&actor, Budget::Requests);
+        assert_eq!(drawn.standing.day.unwrap().remaining, 10_000 - 8);
+        assert_eq!(h.engine().draw(&actor, Budget::Orders).standing.day.unwrap().remaining, 9_999);
+        h.clock.advance(DAY + Duration::from_mins(15));
+        let drawn = h.engine().draw(&actor, Budget::Requests);
+        assert_eq!(drawn.standing.day.unwrap().remaining, 9_999, "yesterday is forgotten");
+        let usage = ById { id: key["id"].as_str().unwrap().to_owned() };
+        assert_eq!(h.command(Command::KeyUsage(usage)).await["calls"], 10);
+        assert!(h.now() > Timestamp::default());
+        h.finish().await;
+    });
+}
