@@ -478,7 +478,7 @@ pub(crate) struct UserCreate {
     /// The e-mail
     #[arg(long, value_name = "E")]
     pub(crate) email: String,
-    /// owner, admin, risk_officer, trader, auditor, viewer, or one of the organization's own
+    /// `owner`, `admin`, `risk_officer`, `trader`, `auditor`, `viewer`, or one of the organization's own
     #[arg(long, value_name = "R")]
     pub(crate) role: String,
     /// A file with the password

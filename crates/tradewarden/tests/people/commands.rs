@@ -49,7 +49,7 @@ async fn the_set_up_link_makes_one_owner() {
         let body = json!({"token": token, "email": "ann@example.com", "password": password});
         client.post("/api/v1/auth/setup", &[], body.to_string()).await.unwrap()
     };
-    let wrong = format!("{}x", token);
+    let wrong = format!("{token}x");
     problem(&set_up(&wrong, PASSWORD).await, 401, "auth.failed");
     problem(&set_up(&token, "too-short").await, 422, "password.unacceptable");
     assert_eq!(success(&set_up(&token, PASSWORD).await, 201)["role"], "owner");
