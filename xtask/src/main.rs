@@ -9,6 +9,7 @@ mod edges;
 mod files;
 mod fuzz;
 mod licences;
+mod passwords;
 mod postgres;
 mod process;
 mod reference;
@@ -30,6 +31,7 @@ cargo xtask <command>
   licences               licences, banned crates and sources of everything that is compiled
   postgres               start a private PostgreSQL, print its URL, run until stdin closes
   reference [--check]    write the generated pages of docs/reference, or compare them
+  passwords              make the table of breached passwords anew from published packages
   fuzz [TARGET] [--seconds N]
                          run one fuzz target, or all of them, for N seconds each (60)
 ";
@@ -51,6 +53,7 @@ fn run(arguments: &[&str]) -> Outcome {
         ["test", rest @ ..] => suite::run(&suite::Selection::parse(rest)?),
         ["edges"] => edges::run(),
         ["licences" | "deny"] => licences::run(),
+        ["passwords"] => passwords::write(),
         ["postgres"] => postgres::serve(),
         ["reference"] => reference::write(),
         ["reference", "--check"] => reference::check(),

@@ -22,6 +22,7 @@ const PEERS: &[(&str, &[&str], &[&str])] = &[
     ("bash", &["--version"], &["bash"]),
     ("curl", &["--version"], &["curl", "ca-certificates"]),
     ("openssl", &["version"], &["openssl"]),
+    ("oathtool", &["--version"], &["oathtool"]),
     (
         "python3",
         &["-c", "import ensurepip, sqlite3, venv"],

@@ -45,6 +45,38 @@ words! {
         /// A code from the list that was printed at enrolment.
         RecoveryCode = "recovery_code",
     }
+
+    /// How a session is shown.
+    SessionKind {
+        /// By an access token, renewed with refresh tokens.
+        Token = "token",
+        /// By a cookie.
+        Cookie = "cookie",
+    }
+
+    /// What a challenge waits for.
+    ChallengeKind {
+        /// The second factor of a login.
+        Factor = "factor",
+        /// A passkey that names its person.
+        Passkey = "passkey",
+        /// A passkey of a known person, for step-up.
+        StepUp = "step_up",
+        /// A new passkey.
+        Enrolment = "enrolment",
+        /// A new password: a reset or an invitation.
+        Password = "password",
+        /// The first owner.
+        SetUp = "set_up",
+    }
+
+    /// What became of an action.
+    Decision {
+        /// It was carried out.
+        Confirmed = "confirmed",
+        /// It was not.
+        Rejected = "rejected",
+    }
 }
 
 const READS: [Permission; 3] =

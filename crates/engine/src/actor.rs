@@ -2,6 +2,7 @@
 
 use crate::command::{CommandError, Need};
 use crate::nonces::Nonce;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
@@ -19,6 +20,7 @@ pub struct Actor {
     who: Who,
     org: Option<Id<id::Org>>,
     permissions: Permissions,
+    second: Option<Id<id::User>>,
     claim: Option<(Claim, [u8; 32])>,
     nonce: Option<Arc<Nonce>>,
 }
@@ -54,6 +56,7 @@ impl Actor {
             who: Who::Operator,
             org: None,
             permissions: Permissions::all(),
+            second: None,
             claim: None,
             nonce: None,
         }
@@ -67,7 +70,28 @@ impl Actor {
         } else {
             permissions.iter().filter(|permission| !permission.needs_factor()).collect()
         };
-        Self { who: Who::Person(person), org: Some(org), permissions, claim: None, nonce: None }
+        Self {
+            who: Who::Person(person),
+            org: Some(org),
+            permissions,
+            second: None,
+            claim: None,
+            nonce: None,
+        }
+    }
+
+    /// A person whose request another person confirmed: as if the factor had been shown now.
+    pub(crate) fn confirmed(
+        org: Id<id::Org>,
+        user: Id<id::User>,
+        second: Id<id::User>,
+        permissions: Permissions,
+        now: Timestamp,
+        step_up: Duration,
+    ) -> Self {
+        let session_id = Id::from_bytes([0; 16]);
+        let person = Person { user_id: user, session_id, factor_at: Some(now), step_up };
+        Self { second: Some(second), ..Self::person(org, person, permissions) }
     }
 
     /// A program. A suspended key may only cancel and close (S19).
@@ -79,7 +103,14 @@ impl Actor {
             KeyState::Suspended => key.scopes.and(REDUCING),
             KeyState::Revoked => Permissions::NONE,
         };
-        Self { org: Some(key.org_id), permissions, who: Who::Key(key), claim: None, nonce: None }
+        Self {
+            org: Some(key.org_id),
+            permissions,
+            who: Who::Key(key),
+            second: None,
+            claim: None,
+            nonce: None,
+        }
     }
 
     /// The same with the nonce of its request.
@@ -126,6 +157,21 @@ impl Actor {
             Who::Operator => "operator".to_owned(),
             Who::Person(person) => person.user_id.to_string(),
             Who::Key(key) => key.id.to_string(),
+        }
+    }
+
+    /// Who confirmed what this one asked for.
+    pub(crate) fn second(&self) -> Option<Id<id::User>> {
+        self.second
+    }
+
+    /// Puts the actor's name into an audit payload, and the second one's where there is one.
+    pub(crate) fn sign(&self, payload: &mut Value) {
+        if let Some(fields) = payload.as_object_mut() {
+            fields.insert("actor".to_owned(), Value::String(self.name()));
+            if let Some(second) = self.second {
+                fields.insert("confirmed_by".to_owned(), Value::String(second.to_string()));
+            }
         }
     }
 

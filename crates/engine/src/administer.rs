@@ -64,6 +64,9 @@ impl Engine {
     async fn carry_out(&self, command: Command, actor: &Actor) -> Result<Value, CommandError> {
         actor.check(command.needs(), self.now())?;
         let org = self.org_of(actor)?;
+        if let Some(waiting) = self.held_for_two(org, &command, actor).await? {
+            return Ok(waiting);
+        }
         let shared = &self.parts;
         let directory = shared.directory.load_full();
         match command {
@@ -145,7 +148,8 @@ impl Engine {
             Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
             Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
-            Command::Me => to_value(&Self::me(org, actor)),
+            Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
+            command => self.carry_out_about_people(org, command, actor).await,
         }
     }
 
@@ -175,9 +179,7 @@ impl Engine {
         mut payload: Value,
         mut write: impl AsyncFnMut(&mut Tx<'_>) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), CommandError> {
-        if let Some(fields) = payload.as_object_mut() {
-            fields.insert("actor".to_owned(), json!(actor.name()));
-        }
+        actor.sign(&mut payload);
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         let claimed = self
             .parts
@@ -312,6 +314,9 @@ impl Engine {
         };
         if !known {
             return Err(CommandError::NotFound);
+        }
+        if self.raises(org, &new) {
+            actor.fresh(self.now())?;
         }
         if new.value.units() < 0 {
             return Err(invalid("value", &"must not be negative"));

@@ -32,6 +32,8 @@ pub enum NotAuthenticated {
     Failed,
     /// The credential is right, but not from this address.
     Address,
+    /// A browser asked for a change, and not from a page of our own.
+    Origin,
 }
 
 impl Shown<'_> {
@@ -48,6 +50,30 @@ impl Shown<'_> {
     }
 }
 
+impl Shown<'_> {
+    /// The first value of a header, as text.
+    pub(crate) fn first(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| *key == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// A cookie that may be there once. HTTP/2 may send each in a header of its own (RFC 9113
+    /// section 8.2.3).
+    pub(crate) fn cookie(&self, name: &str) -> Once<'_> {
+        let headers = self.headers.iter().filter(|(key, _)| *key == "cookie");
+        let mut found = headers
+            .filter_map(|(_, value)| std::str::from_utf8(value).ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter_map(|(key, value)| (key == name).then_some(value));
+        match (found.next(), found.next()) {
+            (None, _) => Once::Absent,
+            (Some(value), None) => Once::Text(value),
+            (Some(_), Some(_)) => Once::Unusable,
+        }
+    }
+}
+
 /// A header that may be there once.
 pub(crate) enum Once<'a> {
     Absent,
@@ -58,13 +84,14 @@ pub(crate) enum Once<'a> {
 
 impl Engine {
     /// Who makes this request.
-    pub async fn caller(&self, shown: &Shown<'_>) -> Result<Actor, NotAuthenticated> {
+    pub fn caller(&self, shown: &Shown<'_>) -> Result<Actor, NotAuthenticated> {
         if let Some(signed) = self.signed(shown) {
             return signed;
         }
         match shown.once("authorization") {
             Once::Text(text) => self.bearer(text).ok_or(NotAuthenticated::Failed),
-            Once::Absent | Once::Unusable => Err(NotAuthenticated::Failed),
+            Once::Absent => self.by_cookie(shown).unwrap_or(Err(NotAuthenticated::Failed)),
+            Once::Unusable => Err(NotAuthenticated::Failed),
         }
     }
 
@@ -72,7 +99,7 @@ impl Engine {
     pub(crate) fn still(&self, actor: &Actor) -> Option<Actor> {
         match actor.who() {
             Who::Operator => Some(actor.clone()),
-            Who::Person(_) => None,
+            Who::Person(person) => self.by_session(person.session_id),
             Who::Key(key) => {
                 let directory = self.parts.directory.load();
                 let known = directory.keys.get(&key.id)?;
@@ -84,6 +111,9 @@ impl Engine {
     fn bearer(&self, authorization: &str) -> Option<Actor> {
         let (scheme, token) = authorization.split_once(' ')?;
         let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;
+        if token.contains('.') {
+            return self.by_access_token(token);
+        }
         let right = self.parts.operator_token.verify(token.as_bytes());
         right.then(Actor::operator)
     }

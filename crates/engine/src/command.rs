@@ -5,14 +5,16 @@ mod key;
 
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
 
+use crate::people::Entered;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use tradewarden_domain::account::Activity;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
-use tradewarden_domain::permission::Permission;
+use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
 use tradewarden_domain::time::Timestamp;
@@ -83,6 +85,42 @@ pub enum Command {
     FindingList(Paging),
     /// Proves that an entry, or the entry about an object, is in the log.
     AuditProve(ById),
+    /// Adds a person.
+    UserCreate(UserCreate),
+    /// Lists people.
+    UserList,
+    /// Shows one person.
+    UserShow(ById),
+    /// Gives a person another role, or lets them log in or not.
+    UserChange(UserChange),
+    /// Takes a person out of the organization.
+    UserRemove(ById),
+    /// Makes a token with which a person sets a new password.
+    UserResetPassword(ById),
+    /// Takes a person's second factors away.
+    UserResetFactors(ById),
+    /// Ends a person's sessions.
+    UserEndSessions(ById),
+    /// Lists roles.
+    RoleList,
+    /// Makes a role.
+    RoleCreate(RoleCreate),
+    /// Removes a role that nobody has.
+    RoleRemove(ById),
+    /// Lists sessions.
+    SessionList,
+    /// Ends a session.
+    SessionEnd(ById),
+    /// Lists policies about people.
+    PolicyList,
+    /// Sets a policy about people.
+    PolicySet(PolicySet),
+    /// Lists what waits for a second person.
+    PendingList,
+    /// Confirms it.
+    PendingConfirm(ById),
+    /// Rejects it.
+    PendingReject(ById),
     /// Makes an API key; the answer holds what it signs with, once.
     KeyCreate(KeyCreate),
     /// Lists API keys.
@@ -163,6 +201,28 @@ impl Command {
             Self::PositionClose(_) => Need::any_of(&[P::PositionsClose]),
             Self::FindingList(_) => Need::any_of(&[P::AuditRead, P::OrdersRead]),
             Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
+            Self::UserList
+            | Self::UserShow(_)
+            | Self::UserEndSessions(_)
+            | Self::RoleList
+            | Self::SessionList
+            | Self::SessionEnd(_)
+            | Self::PolicyList
+            | Self::UserChange(UserChange { role: None, .. }) => Need::any_of(&[P::UsersManage]),
+            Self::UserCreate(_)
+            | Self::UserChange(_)
+            | Self::UserRemove(_)
+            | Self::UserResetPassword(_)
+            | Self::UserResetFactors(_)
+            | Self::RoleCreate(_)
+            | Self::RoleRemove(_)
+            | Self::PolicySet(_) => Need::fresh(&[P::UsersManage]),
+            Self::PendingList | Self::PendingReject(_) => {
+                Need::any_of(&[P::UsersManage, P::HaltResume, P::LimitsManage])
+            }
+            Self::PendingConfirm(_) => {
+                Need::fresh(&[P::UsersManage, P::HaltResume, P::LimitsManage])
+            }
             Self::KeyCreate(_) | Self::KeyRotate(_) | Self::KeyActivate(_) => {
                 Need::fresh(&[P::KeysManage])
             }
@@ -382,6 +442,58 @@ pub struct HaltEngage {
     /// Why, up to 256 characters.
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// A person to be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserCreate {
+    /// The e-mail; it is what the person logs in with.
+    pub email: String,
+    /// A built-in role, or one of the organization's own.
+    pub role: String,
+    /// The password; absent makes an invitation with which the person sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Entered>,
+    /// Whether a secret for time-based codes is made and shown: on the command line only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub totp: bool,
+}
+
+/// What changes about a person.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// The person's identifier; the path names it.
+    #[serde(default)]
+    pub id: String,
+    /// Another role.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Whether the person may log in.
+    #[serde(default)]
+    pub state: Option<Activity>,
+}
+
+/// A role to be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleCreate {
+    /// What it is called: 1 to 32 of a-z, 0-9 and `_`.
+    pub name: String,
+    /// What it may do.
+    pub permissions: Permissions,
+}
+
+/// A policy about people.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySet {
+    /// `four_eyes.halt_resume`, `four_eyes.limit_override`, `four_eyes.admin_grant`,
+    /// `require_factor` or `require_factor.ROLE`.
+    pub name: String,
+    /// `on` or `off`; for the last two, `always` or `changes`.
+    pub value: String,
 }
 
 /// A command that was not carried out.

@@ -17,6 +17,7 @@ pub mod command;
 pub mod intake;
 pub mod ledger;
 pub mod local_halt;
+pub mod people;
 pub mod view;
 
 mod accesses;
@@ -96,7 +97,10 @@ impl Engine {
 
     /// How many of what there was since the start.
     pub fn counts(&self) -> Counts {
-        self.parts.counters.counts()
+        Counts {
+            password_hashes: self.parts.people.hashing.hashes(),
+            ..self.parts.counters.counts()
+        }
     }
 }
 
@@ -132,6 +136,7 @@ pub(crate) struct Shared {
     pub(crate) broadcast: stream::Broadcast,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
+    pub(crate) people: people::People,
     notices: Notices,
     leader: AtomicBool,
     recovered: AtomicBool,
@@ -255,6 +260,8 @@ pub struct Counts {
     pub orders_sent: u64,
     /// Audit entries written.
     pub audit_entries: u64,
+    /// Slow hashes of passwords and recovery codes begun.
+    pub password_hashes: u64,
 }
 
 impl Counters {
@@ -275,6 +282,7 @@ impl Counters {
             unauthenticated: self.unauthenticated.load(Ordering::Relaxed),
             orders_sent: self.sent.load(Ordering::Relaxed),
             audit_entries: self.entries.load(Ordering::Relaxed),
+            password_hashes: 0,
         }
     }
 }

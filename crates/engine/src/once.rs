@@ -256,12 +256,26 @@ fn refused(code: Code) -> CommandError {
 }
 
 /// Members of answers that are shown once, and so are not repeated.
-const SHOWN_ONCE: [&str; 8] =
-    ["secret", "signing_secret", "private_key_pem", "codes", "uri", "qr_svg", "password", "token"];
+const SHOWN_ONCE: [&str; 10] = [
+    "secret",
+    "signing_secret",
+    "private_key_pem",
+    "codes",
+    "uri",
+    "qr_svg",
+    "password",
+    "token",
+    "invite_token",
+    "totp",
+];
 
 fn without_secrets(mut value: Value) -> Value {
     if let Some(members) = value.as_object_mut() {
         members.retain(|name, _| !SHOWN_ONCE.contains(&name.as_str()));
+        // What a second person confirmed stands in the answer to the confirmation.
+        for member in members.values_mut() {
+            *member = without_secrets(member.take());
+        }
     }
     value
 }

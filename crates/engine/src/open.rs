@@ -12,6 +12,7 @@ use crate::market::{Brokers, Market};
 use crate::nonces::Nonces;
 use crate::notice::{NOTICES_MAX, notices};
 use crate::payload::Payload;
+use crate::people::{self, People};
 use crate::tasks::Tasks;
 use crate::usage::Usage;
 use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
@@ -23,11 +24,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tradewarden_broker::port::{Broker, Cleaned};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::person::Profile;
 use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{
-    DataKey, HashedToken, Keyring, LedgerKey, Place, Purpose, Randomness, WrappedKey,
+    DataKey, HashedToken, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, WrappedKey,
 };
 use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate, nonces};
 
@@ -71,11 +73,18 @@ pub struct Settings {
     pub halt_file: Option<PathBuf>,
     /// This node's name, the same after every restart.
     pub node: String,
+    /// Where the console's pages are, without a slash at the end; its host is what passkeys are
+    /// bound to.
+    pub console_origin: String,
+    /// How strict the rules for people are.
+    pub profile: Profile,
+    /// What a guess at a password costs.
+    pub password_cost: PasswordCost,
 }
 
 /// Why an engine does not open.
 #[derive(Debug)]
-pub struct OpenError(String);
+pub struct OpenError(pub(crate) String);
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,10 +119,13 @@ impl Engine {
             let store = Store::open(parts.location.clone()).await?;
             let is_new = audit::ledger(&store).await?.is_none();
             let key = found(&mut writer, &store, &environment, &parts.keyring, &parts.settings);
-            (key.await?, is_new)
+            let key = key.await?;
+            people::found(&mut writer, &store, &environment, &parts.keyring).await?;
+            (key, is_new)
         };
         let store = Store::open(parts.location.clone()).await?;
         let (journal, journal_task) = journal();
+        let people = People::open(&store, &environment, &parts.keyring, &parts.settings).await?;
         let (notices, heard) = notices(NOTICES_MAX);
         let keys = intake_keys(&store, &parts.keyring).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
@@ -151,6 +163,7 @@ impl Engine {
             broadcast: crate::stream::Broadcast::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
+            people,
             notices,
             leader: AtomicBool::new(false),
             recovered: AtomicBool::new(false),
@@ -180,7 +193,7 @@ fn origins(settings: &Settings) -> Result<Origins, OpenError> {
 }
 
 /// The audit log's own keys belong to no organization.
-const INSTALLATION: Id<id::Org> = Id::from_bytes([0; 16]);
+pub(crate) const INSTALLATION: Id<id::Org> = Id::from_bytes([0; 16]);
 const LEDGER_PLACE: Place<'static> = Place {
     tenant: &[0; 16],
     table: "ledger",

@@ -4,7 +4,9 @@ use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
-use crate::{Shared, accesses, denials, keys, ledger, local_halt, market, once, orders, usage};
+use crate::{
+    Shared, accesses, denials, keys, ledger, local_halt, market, once, orders, people, usage,
+};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
+const SEEN_EVERY: Duration = Duration::from_mins(1);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
 
 /// Everything that runs beside the requests.
@@ -113,7 +116,13 @@ async fn run_beside(
         refresh_quotes(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), SEAL_EVERY, async |shared| seal(shared).await));
-    tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| shared.reload().await));
+    tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| {
+        shared.reload().await;
+        shared.look_at_people().await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), SEEN_EVERY, async |shared| {
+        people::note_seen(shared).await;
+    }));
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
     tasks.spawn(every(Arc::clone(shared), DENIALS_EVERY, async |shared| {
         denials::record(shared).await;
@@ -237,6 +246,8 @@ pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Erro
 }
 
 async fn purge(shared: &Arc<Shared>) {
+    people::purge(shared).await;
+    people::renew(shared).await;
     once::purge(shared).await;
     let now = shared.environment.now();
     shared.nonces.tidy(now);

@@ -13,6 +13,14 @@ use base64::{
 /// Standard alphabet, padded, one text for one value (RFC 4648 section 4).
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new());
 
+/// Standard alphabet without padding, as the PHC string format writes it.
+const BASE64_UNPADDED: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
 /// URL-safe alphabet without padding, one text for one value (RFC 4648 section 5).
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
@@ -134,6 +142,16 @@ pub fn base64_encode(bytes: &[u8]) -> String {
 /// one value has one text.
 pub fn base64_decode(text: &str) -> Result<Vec<u8>, EncodingError> {
     decode(&BASE64, text)
+}
+
+/// Standard base64 without padding.
+pub(crate) fn base64_unpadded_encode(bytes: &[u8]) -> String {
+    BASE64_UNPADDED.encode(bytes)
+}
+
+/// Reads standard base64 without padding, one text for one value.
+pub(crate) fn base64_unpadded_decode(text: &str) -> Result<Vec<u8>, EncodingError> {
+    decode(&BASE64_UNPADDED, text)
 }
 
 /// URL-safe base64 without padding (RFC 4648 section 5).

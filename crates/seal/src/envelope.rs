@@ -152,6 +152,11 @@ impl DataKey {
         let associated = place.associated(header).map_err(|_| OpenError)?;
         committing::open(&self.secret, &associated, body)
     }
+
+    /// The key itself, to derive others from.
+    pub(crate) fn secret(&self) -> &SecretBytes {
+        &self.secret
+    }
 }
 
 impl fmt::Debug for DataKey {

@@ -8,8 +8,15 @@
 //! twh_<22 base62>_<6 checksum>   the name of a webhook in a path, 130 bits; an identifier, not a secret
 //! tww_<43 base62>_<6 checksum>   the secret that proves a sender, 256 bits
 //! two_<43 base62>_<6 checksum>   the operator's token, 256 bits
+//! tws_<43 base62>_<6 checksum>   a session of the console, 256 bits
+//! twr_<43 base62>_<6 checksum>   what an access token is renewed with, 256 bits
+//! twp_<43 base62>_<6 checksum>   what a forgotten password is set anew with, 256 bits
+//! twl_<43 base62>_<6 checksum>   the link that sets an installation up, 256 bits
 //! twk_<43 base62>_<6 checksum>   the secret of an API key, 256 bits
 //! ```
+//! A scanner looks for `tw[a-z]_[0-9A-Za-z]{22,43}_[0-9A-Za-z]{6}`. The secret of an API key is the
+//! one that is not hashed but sealed: its ASCII bytes, all of them, are the HMAC key.
+//!
 //! All characters are unreserved in a URL, so no form of them is percent-encoded.
 
 use std::fmt;
@@ -30,14 +37,30 @@ pub enum TokenKind {
     WebhookSecret,
     /// The local operator, before there are people and keys.
     Operator,
+    /// A session of the console: the value of its cookie.
+    Session,
+    /// Renews an access token, once. It carries nothing: family and age are in its row.
+    Refresh,
+    /// Sets a forgotten password anew, once.
+    PasswordReset,
+    /// Sets an installation up and makes its first owner, once.
+    Setup,
     /// What an API key signs with.
     KeySecret,
 }
 
 impl TokenKind {
     /// Every kind there is.
-    pub const ALL: [Self; 4] =
-        [Self::WebhookPath, Self::WebhookSecret, Self::Operator, Self::KeySecret];
+    pub const ALL: [Self; 8] = [
+        Self::WebhookPath,
+        Self::WebhookSecret,
+        Self::Operator,
+        Self::Session,
+        Self::Refresh,
+        Self::PasswordReset,
+        Self::Setup,
+        Self::KeySecret,
+    ];
 
     /// The letters before the first underscore.
     pub const fn prefix(self) -> &'static str {
@@ -45,6 +68,10 @@ impl TokenKind {
             Self::WebhookPath => "twh",
             Self::WebhookSecret => "tww",
             Self::Operator => "two",
+            Self::Session => "tws",
+            Self::Refresh => "twr",
+            Self::PasswordReset => "twp",
+            Self::Setup => "twl",
             Self::KeySecret => "twk",
         }
     }
@@ -53,7 +80,13 @@ impl TokenKind {
     const fn body_characters(self) -> usize {
         match self {
             Self::WebhookPath => 22,
-            Self::WebhookSecret | Self::Operator | Self::KeySecret => 43,
+            Self::WebhookSecret
+            | Self::Operator
+            | Self::Session
+            | Self::Refresh
+            | Self::PasswordReset
+            | Self::Setup
+            | Self::KeySecret => 43,
         }
     }
 
@@ -166,8 +199,22 @@ mod tests {
                 None
             );
         }
+        let prefixes: std::collections::BTreeSet<_> =
+            TokenKind::ALL.into_iter().map(TokenKind::prefix).collect();
+        assert_eq!(prefixes.len(), TokenKind::ALL.len());
         let webhook = PlainToken::generate(TokenKind::WebhookSecret, &mut Counting(0));
         assert_eq!(webhook.expose(), "tww_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_2z3JU6");
+    }
+
+    #[test]
+    fn every_secret_has_256_bits() {
+        // 62^43 is more than 2^256. The name of a webhook is no secret.
+        for kind in TokenKind::ALL {
+            let characters = kind.body_characters();
+            assert_eq!(characters >= 43, kind != TokenKind::WebhookPath, "{kind:?}");
+        }
+        let secret = PlainToken::generate(TokenKind::KeySecret, &mut SystemRandomness::new());
+        assert!(secret.expose().is_ascii() && secret.expose().len() >= 32, "an HMAC key");
     }
 
     #[test]

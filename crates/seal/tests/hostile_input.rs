@@ -2,14 +2,21 @@
 
 use proptest::prelude::*;
 use tradewarden_seal::{
-    Checkpoint, DataKeyId, Digest, FileKeySource, Keyring, LedgerKey, LocalAuthority, Place,
-    Purpose, SecretString, SystemRandomness, TlogProof, TokenKind, VerifierKey, WrappedKey,
-    base64_decode, base64_encode, base64url_decode, base64url_encode, hex_decode, hex_encode,
+    Checkpoint, DataKeyId, Digest, FileKeySource, Keyring, LedgerKey, LocalAuthority, Password,
+    PasswordHash, PasswordPolicy, Place, Purpose, RecoveryCode, RecoverySet, SecretString,
+    SystemRandomness, TlogProof, TokenKind, TokenRealm, VerifierKey, WrappedKey, base64_decode,
+    base64_encode, base64url_decode, base64url_encode, hex_decode, hex_encode,
     http_signature::{Ed25519Key, Origin, Origins, Presented, Request, VerifyingKey},
     merkle::{TileAddress, parse_tile_path},
     open_note, standard_webhooks,
+    webauthn::{
+        AuthenticationResponse, Credential, RegistrationResponse, RelyingParty,
+        verify_authentication, verify_registration,
+    },
 };
 
+/// With the key of RFC 8032 section 7.1, test 1.
+const CREDENTIAL: &str = r#"{"aaguid":"00000000000000000000000000000000","backup_eligible":false,"backup_state":false,"id":"CQkJCQkJCQkJCQkJCQkJCQ","public_key":"pAEBAycgBiFYINdamAGCsQq31Uv-08lkBzoO4XLz2qYjJa8CGmj3B1Ea","sign_count":0,"transports":[],"v":1}"#;
 const VERIFIER: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
 
 proptest! {
@@ -33,6 +40,20 @@ proptest! {
         prop_assert!(parse_tile_path(&text).is_err());
         prop_assert!(standard_webhooks::parse_secret(&text).is_err());
         prop_assert_eq!(TokenKind::recognise(&text), None);
+        prop_assert!(PasswordHash::from_phc(&text).is_err());
+        prop_assert!(RecoverySet::from_text(&text).is_err());
+        let realm = TokenRealm::new("issuer", "audience", Vec::new()).unwrap();
+        prop_assert!(realm.verify(&text, 0).is_err());
+        let typed = SecretString::new(text.clone());
+        if let Ok(code) = RecoveryCode::parse(&typed) {
+            let shown = code.shown();
+            let again = RecoveryCode::parse(&shown).unwrap().shown();
+            prop_assert_eq!(again.expose(), shown.expose());
+        }
+        if let Ok(password) = Password::new(&typed) {
+            // Nothing panics, whatever people type, and whatever is known of them.
+            drop(PasswordPolicy::standard().judge(&password, &[&text, "anna"]));
+        }
         prop_assert!(text.parse::<Origin>().is_err());
         prop_assert!(Ed25519Key::from_pkcs8_pem(&text).is_err());
         prop_assert!(VerifyingKey::ed25519_from_pem(&text).is_err());
@@ -88,6 +109,37 @@ proptest! {
     fn any_headers(id in ".{0,20}", timestamp in "[0-9+ -]{0,21}", signatures in "(v1,?[A-Za-z0-9+/=]{0,9} ?){0,4}", now: i64) {
         let secret = standard_webhooks::generate_secret(&mut SystemRandomness::new());
         prop_assert!(standard_webhooks::verify(&secret, &id, &timestamp, &signatures, b"", now).is_err());
+    }
+
+    #[test]
+    fn any_passkey(
+        json in "(?s).{0,200}",
+        client_data in "[A-Za-z0-9_-]{0,80}",
+        part in proptest::collection::vec(any::<u8>(), 0..120),
+        signature in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        prop_assert!(RegistrationResponse::from_json(json.as_bytes()).is_err());
+        prop_assert!(AuthenticationResponse::from_json(json.as_bytes()).is_err());
+        prop_assert!(Credential::from_stored(&json).is_err());
+        let party = RelyingParty::new("a.example", "A", ["https://a.example".to_owned()]).unwrap();
+        let credential = Credential::from_stored(CREDENTIAL).unwrap();
+        let id = base64url_encode(credential.id());
+        let right = format!(
+            r#"{{"type":"webauthn.get","challenge":"{}","origin":"https://a.example"}}"#,
+            base64url_encode(&[0; 32])
+        );
+        for client_data in [client_data, base64url_encode(right.as_bytes())] {
+            let part = base64url_encode(&part);
+            let signature = base64url_encode(&signature);
+            let text = format!(
+                r#"{{"id":"{id}","rawId":"{id}","type":"public-key","response":{{"clientDataJSON":"{client_data}","attestationObject":"{part}","authenticatorData":"{part}","signature":"{signature}"}}}}"#
+            );
+            let response = RegistrationResponse::from_json(text.as_bytes()).unwrap();
+            prop_assert!(verify_registration(&party, &[0; 32], &response).is_err());
+            let response = AuthenticationResponse::from_json(text.as_bytes()).unwrap();
+            let judged = verify_authentication(&party, &[0; 32], &credential, &response);
+            prop_assert!(judged.is_err());
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ CREATE TABLE users (
     password_locked_until {int} NOT NULL,
     factor_failures {int} NOT NULL,
     factor_locked_until {int} NOT NULL,
+    recovery_set {text},
     state {text} NOT NULL,
     epoch {int} NOT NULL,
     created_at {int} NOT NULL
@@ -85,7 +86,9 @@ CREATE TABLE refresh_tokens (
     token_hash {bytes} NOT NULL PRIMARY KEY,
     session_id {bytes} NOT NULL REFERENCES sessions (id),
     issued_at {int} NOT NULL,
-    used_at {int}
+    used_at {int},
+    used_from {text},
+    successor_hash {bytes}
 ){strict};
 
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);

@@ -10,9 +10,11 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod challenges;
 pub mod dialect;
 pub mod directory;
 pub mod exposures;
+pub mod factors;
 pub mod findings;
 pub mod idempotency;
 pub mod key_usage;
@@ -21,8 +23,12 @@ pub mod leases;
 pub mod migrate;
 pub mod nonces;
 pub mod orders;
+pub mod pending;
+pub mod sessions;
 pub mod signals;
 pub mod statements;
+pub mod token_keys;
+pub mod users;
 pub mod value;
 
 mod postgres;

@@ -77,3 +77,9 @@ pub async fn meta(tx: &mut crate::Tx<'_>, name: &str) -> Result<Option<String>, 
 pub async fn set_meta(tx: &mut crate::Tx<'_>, name: &str, value: &str) -> Result<(), Error> {
     tx.execute_one(SET_META, &[Value::from(name), Value::from(value)]).await
 }
+
+/// A named value of the installation, read without a transaction.
+pub async fn read_meta(store: &crate::Store, name: &str) -> Result<Option<String>, Error> {
+    let row = store.query_one(META, vec![Value::from(name)]).await?;
+    row.map(|mut row| row.text()).transpose()
+}

@@ -1,8 +1,8 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    api_keys, audit, directory, exposures, findings, idempotency, key_usage, keys, leases, migrate,
-    nonces, orders, signals,
+    api_keys, audit, challenges, directory, exposures, factors, findings, idempotency, key_usage,
+    keys, leases, migrate, nonces, orders, pending, sessions, signals, token_keys, users,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -10,8 +10,10 @@ pub fn all() -> Vec<String> {
     let fixed = [
         api_keys::STATEMENTS,
         audit::STATEMENTS,
+        challenges::STATEMENTS,
         directory::STATEMENTS,
         exposures::STATEMENTS,
+        factors::STATEMENTS,
         findings::STATEMENTS,
         idempotency::STATEMENTS,
         key_usage::STATEMENTS,
@@ -20,7 +22,11 @@ pub fn all() -> Vec<String> {
         migrate::STATEMENTS,
         nonces::STATEMENTS,
         orders::STATEMENTS,
+        pending::STATEMENTS,
+        sessions::STATEMENTS,
         signals::STATEMENTS,
+        token_keys::STATEMENTS,
+        users::STATEMENTS,
     ];
     let inserts = [
         audit::INSERTS,

@@ -27,6 +27,7 @@ use tokio::task::LocalSet;
 use tradewarden_broker::port::Broker;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::person::Profile;
 use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::actor::Actor;
@@ -35,7 +36,7 @@ use tradewarden_engine::command::{
 };
 use tradewarden_engine::intake::{AccountResult, RawSignal, Received, SignalStatus};
 use tradewarden_engine::{CommitFate, Engine, PaperDesk, Parts, Settings};
-use tradewarden_seal::{FileKeySource, HashedToken, Keyring};
+use tradewarden_seal::{FileKeySource, HashedToken, Keyring, PasswordCost};
 use tradewarden_store::{Location, Store};
 
 /// Runs a scenario on a runtime of its own, with time standing still.
@@ -221,6 +222,9 @@ impl Harness {
                 log_origin: "localhost/simulation".to_owned(),
                 checkpoint_file: Some(self.directory.join("checkpoint")),
                 node: "node-1".to_owned(),
+                console_origin: "https://localhost".to_owned(),
+                profile: Profile::Standard,
+                password_cost: PasswordCost::new(8, 1, 1).unwrap(),
             },
             operator_token: HashedToken::of(b"operator"),
         }

@@ -16,7 +16,7 @@ use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::reference::reference;
-pub(crate) use self::request::{Asking, Columns, Shape};
+pub(crate) use self::request::{Asking, Columns, Shape, password};
 use self::word::word;
 
 /// A security-first gateway for automated trading.
@@ -56,7 +56,10 @@ pub(crate) enum Verb {
     /// Run a gateway with paper money and everything set up, and print what to try
     Demo(Listen),
     /// Make the data directory with keys, certificates and database, and stop
-    Init,
+    ///
+    /// With --email, also the first owner: the answer holds the secret for an authenticator app,
+    /// once, and the first login asks for its code.
+    Init(Init),
     /// Check, print or explain the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -92,6 +95,9 @@ pub(crate) enum Verb {
     /// What was found to be odd
     #[command(subcommand)]
     Finding(FindingVerb),
+    /// People: who may log in, with which role
+    #[command(subcommand)]
+    User(UserVerb),
     /// The audit log and its proofs
     #[command(subcommand)]
     Audit(AuditVerb),
@@ -112,6 +118,17 @@ pub(crate) enum Verb {
     /// Print the reference of the command line
     #[command(hide = true)]
     CliReference,
+}
+
+/// The first owner, if there is to be one.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The first owner's e-mail
+    #[arg(long, value_name = "E", requires = "password_file")]
+    pub(crate) email: Option<String>,
+    /// A file with the first owner's password
+    #[arg(long, value_name = "FILE", requires = "email")]
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 /// Where to listen.
@@ -428,6 +445,64 @@ pub(crate) enum PositionVerb {
 pub(crate) enum FindingVerb {
     /// List findings
     List(Page),
+}
+
+/// `user ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserVerb {
+    /// Add a person; without a password, a token for an invitation is printed, once
+    Create(UserCreate),
+    /// List people
+    List,
+    /// Show a person
+    Show(UserName),
+    /// Keep a person from logging in, and end their sessions
+    Disable(UserName),
+    /// Let a person log in again
+    Enable(UserName),
+    /// Give a person another role
+    SetRole(UserSetRole),
+    /// Print a token with which a person sets a new password within 24 hours
+    ResetPassword(UserName),
+    /// Take a person's second factors and recovery codes away, after they were lost
+    ResetFactors(UserName),
+    /// End a person's sessions
+    EndSessions(UserName),
+    /// Take a person out of the organization
+    Remove(UserName),
+}
+
+/// `user create`
+#[derive(Debug, Args)]
+pub(crate) struct UserCreate {
+    /// The e-mail
+    #[arg(long, value_name = "E")]
+    pub(crate) email: String,
+    /// `owner`, `admin`, `risk_officer`, `trader`, `auditor`, `viewer`, or one of the organization's own
+    #[arg(long, value_name = "R")]
+    pub(crate) role: String,
+    /// A file with the password
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Names one person.
+#[derive(Debug, Args)]
+pub(crate) struct UserName {
+    /// The identifier or the e-mail
+    #[arg(value_name = "USER")]
+    pub(crate) user: String,
+}
+
+/// `user set-role`
+#[derive(Debug, Args)]
+pub(crate) struct UserSetRole {
+    /// The identifier or the e-mail
+    #[arg(value_name = "USER")]
+    pub(crate) user: String,
+    /// The role
+    #[arg(value_name = "ROLE")]
+    pub(crate) role: String,
 }
 
 /// `audit ...`

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tradewarden_domain::person::Profile;
 use tradewarden_domain::tier::Tiers;
 use tradewarden_web::peer::TrustedProxies;
 
@@ -66,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) proxy_protocol: bool,
     /// Whether browsers are told to preload HSTS.
     pub(crate) hsts_preload: bool,
+    /// How strict the rules for people are.
+    pub(crate) profile: Profile,
     /// The paper broker.
     pub(crate) paper: Paper,
     /// The form of the logs.
@@ -173,6 +176,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             hsts_preload: false,
+            profile: Profile::Standard,
             paper: Paper { mode: PaperMode::InProcess, seed: 1 },
             log: LogFormat::Text,
             log_level: LogLevel::Info,
@@ -226,6 +230,17 @@ impl Config {
             Some(origin) => origin.clone(),
             None if bound.port() == 443 => format!("https://{}", host_of(bound)),
             None => format!("https://{bound}"),
+        }
+    }
+
+    /// The origin of the console's pages: browsers keep passkeys for names, not for addresses (C21).
+    pub(crate) fn console_origin(&self, origin: &str) -> String {
+        match (&self.public_origin, origin.rsplit_once(':')) {
+            (None, Some((_, port))) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("https://localhost:{port}")
+            }
+            (None, _) => "https://localhost".to_owned(),
+            (Some(origin), _) => origin.clone(),
         }
     }
 

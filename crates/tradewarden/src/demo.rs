@@ -7,21 +7,26 @@
 mod keys;
 mod walk;
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::person::BuiltInRole;
 use tradewarden_domain::strategy::OnOpposite;
 use tradewarden_engine::Engine;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::{
-    AccountCreate, ById, Command, LimitSet, StrategyCreate, WebhookCreate,
+    AccountCreate, ById, Command, LimitSet, StrategyCreate, UserCreate, WebhookCreate,
 };
+use tradewarden_engine::people::{Ask, Client, Entered, Origin, PasswordReset};
+use tradewarden_seal::{Randomness, SystemRandomness, base64url_encode};
 
 use crate::config::Config;
 use crate::data::Data;
 use crate::outcome::{Exit, Failure};
-use crate::serve::{self, AnnouncedWebhook, Announcement, Then};
+use crate::serve::{self, AnnouncedOwner, AnnouncedWebhook, Announcement, Then};
 use crate::{files, output};
 
 /// Where the demo keeps its data unless told otherwise.
@@ -49,9 +54,12 @@ struct Kept {
     webhook_id: String,
     webhook_token: String,
     webhook_secret: String,
+    owner: AnnouncedOwner,
     #[serde(default)]
     keys: Option<keys::KeptKeys>,
 }
+
+const OWNER: &str = "owner@localhost";
 
 /// Runs until it is asked to stop.
 pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
@@ -101,6 +109,7 @@ async fn is_there(engine: &Engine, kept: &Kept) -> Result<bool, Failure> {
         Command::AccountShow(ById { id: kept.account_id.clone() }),
         Command::StrategyShow(ById { id: kept.strategy_id.clone() }),
         Command::WebhookShow(ById { id: kept.webhook_id.clone() }),
+        Command::UserShow(ById { id: kept.owner.email.clone() }),
     ] {
         match ask(engine, command).await {
             Ok(_) => {}
@@ -156,8 +165,44 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         webhook_id,
         webhook_token: text(&webhook, "token")?,
         webhook_secret: text(&webhook, "secret")?,
+        owner: make_owner(engine).await?,
         keys: None,
     })
+}
+
+/// The demo's owner with a password made up here; one who is there already gets a new password.
+async fn make_owner(engine: &Engine) -> Result<AnnouncedOwner, Failure> {
+    let mut bytes = [0; 18];
+    SystemRandomness::new().fill(&mut bytes);
+    let password = base64url_encode(&bytes);
+    let id = ById { id: OWNER.to_owned() };
+    match ask(engine, Command::UserShow(id.clone())).await {
+        Ok(_) => {
+            let token = text(&ask(engine, Command::UserResetPassword(id)).await?, "token")?;
+            let reset = PasswordReset {
+                email: None,
+                token: Some(Entered::new(token)),
+                password: Some(Entered::new(password.clone())),
+            };
+            let client = Client {
+                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                user_agent: "demo".to_owned(),
+                origin: Origin::Unsaid,
+            };
+            engine.converse(Ask::PasswordReset(reset), None, &client).await?;
+        }
+        Err(failure) if failure.exit == Exit::NotFound => {
+            let owner = UserCreate {
+                email: OWNER.to_owned(),
+                role: BuiltInRole::Owner.text().to_owned(),
+                password: Some(Entered::new(password.clone())),
+                totp: false,
+            };
+            ask(engine, Command::UserCreate(owner)).await?;
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(AnnouncedOwner { email: OWNER.to_owned(), password })
 }
 
 async fn ask(engine: &Engine, command: Command) -> Result<Value, Failure> {
@@ -169,6 +214,7 @@ fn announced(announcement: Announcement, kept: Kept, data: &Data) -> Announcemen
     // The port may be another one than when the webhook was made.
     let url = format!("{}/api/v1/webhooks/{}", announcement.base_url, kept.webhook_token);
     Announcement {
+        owner: Some(kept.owner),
         account_id: Some(kept.account_id),
         strategy_id: Some(kept.strategy_id),
         webhook: Some(AnnouncedWebhook {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tradewarden_broker::port::Broker;
@@ -10,7 +11,7 @@ use tradewarden_domain::time::Clock;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::Command;
 use tradewarden_engine::{Engine, Fatal, PaperDesk, Parts, Settings, Tasks};
-use tradewarden_seal::SystemRandomness;
+use tradewarden_seal::{PasswordCost, SystemRandomness};
 
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -41,6 +42,7 @@ impl Gateway {
         let log_origin = data.log_origin(config, &mut randomness)?;
         let node = data.node(&mut randomness)?;
         let paper = Paper::start(config, data, Arc::clone(&clock))?;
+        let console_origin = config.console_origin(&origin);
         let broker: Arc<dyn Broker> = Arc::new(paper.broker());
         let desk: Arc<dyn PaperDesk> = Arc::new(paper.desk());
         let opened = Engine::create(Parts {
@@ -59,6 +61,9 @@ impl Gateway {
                 checkpoint_file: Some(data.checkpoint()),
                 halt_file: Some(data.halt()),
                 node,
+                console_origin,
+                profile: config.profile,
+                password_cost: PasswordCost::standard(),
             },
             operator_token,
         });
@@ -108,8 +113,12 @@ pub(crate) async fn execute(
     outcome
 }
 
-/// `tradewarden init`: everything that `serve` would make, and nothing that runs.
-pub(crate) async fn init(config: &Config) -> Result<Data, Failure> {
+/// `tradewarden init`: everything that `serve` would make, and nothing that runs. Carries `first` out
+/// on it, and gives its answer.
+pub(crate) async fn init(
+    config: &Config,
+    first: Option<Command>,
+) -> Result<(Data, Option<Value>), Failure> {
     config.refuse_insecure_start()?;
     let data = Data::at(config);
     data.create()?;
@@ -120,8 +129,13 @@ pub(crate) async fn init(config: &Config) -> Result<Data, Failure> {
     let mut randomness = SystemRandomness::new();
     crate::certificates::TlsFiles::prepare(config, &data, SystemClock.now(), &mut randomness)?;
     let gateway = Gateway::open(config, &data, config.origin_at(config.listen), &lock).await?;
-    gateway.quietly(async |_engine| Ok(())).await?;
-    Ok(data)
+    let answer = gateway
+        .quietly(async |engine| match first {
+            Some(command) => Ok(Some(engine.execute(command, &Actor::operator()).await?)),
+            None => Ok(None),
+        })
+        .await?;
+    Ok((data, answer))
 }
 
 /// The last sentence of a gateway whose durable data failed (C14).

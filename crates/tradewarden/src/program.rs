@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 use serde_json::json;
 use tokio::runtime::Runtime;
+use tradewarden_domain::person::{BuiltInRole, Profile};
+use tradewarden_engine::command::{Command, UserCreate};
 
 use crate::cli::{self, Asking, Cli, ConfigVerb, Global, Shape, Verb};
 use crate::clock::SystemClock;
@@ -73,7 +75,7 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
 /// A command that ends by itself.
 async fn one_command(config: &Config, verb: Verb, json: bool) -> Result<Exit, Failure> {
     match verb {
-        Verb::Init => init(config, json).await,
+        Verb::Init(new) => init(config, new, json).await,
         Verb::Key(verb) => keys::run(config, verb, json).await,
         Verb::Audit(verb) => audit::run(config, verb, json).await,
         Verb::Db(verb) => db::run(config, verb, json).await,
@@ -85,14 +87,32 @@ async fn one_command(config: &Config, verb: Verb, json: bool) -> Result<Exit, Fa
     }
 }
 
-async fn init(config: &Config, json: bool) -> Result<Exit, Failure> {
-    let data = gateway::init(config).await?;
-    let made = json!({
+async fn init(config: &Config, new: cli::Init, json: bool) -> Result<Exit, Failure> {
+    // Read first: a file that cannot be used is no reason to leave a directory behind.
+    let password = new.password_file.as_deref().map(cli::password).transpose()?;
+    let owner = new.email.zip(password).map(|(email, password)| {
+        Command::UserCreate(UserCreate {
+            email,
+            role: BuiltInRole::Owner.text().to_owned(),
+            password: Some(password),
+            // The hardened profile takes passkeys, which a terminal cannot make.
+            totp: config.profile == Profile::Standard,
+        })
+    });
+    let (data, owner) = gateway::init(config, owner).await?;
+    let mut made = json!({
         "data_dir": data.root(),
         "ca_file": config.tls.is_none().then(|| data.root().join("tls").join("ca.pem")),
         "operator_token_file": data.root().join("operator-token"),
         "key_file": data.root().join("kek"),
     });
+    if let (Some(owner), Some(made)) = (owner, made.as_object_mut()) {
+        for (name, from) in [("user_id", "id"), ("org_id", "org_id"), ("totp", "totp")] {
+            if let Some(value) = owner.get(from) {
+                made.insert(name.to_owned(), value.clone());
+            }
+        }
+    }
     output::note("back the key file up apart from the database: without it nothing sealed opens");
     done(commands::show(&made, Shape::One, json))
 }

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -41,8 +41,8 @@ pub(crate) struct Announcement {
     pub(crate) console_url: String,
     pub(crate) internal_url: String,
     pub(crate) org_id: Option<String>,
-    /// Comes with people (C24).
-    pub(crate) owner: Option<()>,
+    /// The demo's owner.
+    pub(crate) owner: Option<AnnouncedOwner>,
     pub(crate) account_id: Option<String>,
     pub(crate) strategy_id: Option<String>,
     pub(crate) webhook: Option<AnnouncedWebhook>,
@@ -51,7 +51,14 @@ pub(crate) struct Announcement {
     pub(crate) pid: u32,
 }
 
-/// The demo's webhook.
+/// The demo's owner, with the password that the demo made up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AnnouncedOwner {
+    pub(crate) email: String,
+    pub(crate) password: String,
+}
+
+/// The demo's webhook. It, the owner and the keys are the only secrets that are announced.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct AnnouncedWebhook {
     pub(crate) id: String,
@@ -73,13 +80,28 @@ pub(crate) struct AnnouncedKey {
 
 /// Runs until it is asked to stop, and says on standard output with `json` that it is ready.
 pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
-    run_with(config, async |_engine, announcement| {
+    run_with(config, async |engine, announcement| {
+        tell_how_to_begin(&engine, &announcement.console_url).await?;
         if json {
             print_announcement(&announcement)?;
         }
         Ok(Then::Serve)
     })
     .await
+}
+
+/// Without an owner nobody can log in: says how the first one is made, to whoever started us. Not in
+/// the log, which others may read.
+async fn tell_how_to_begin(engine: &Engine, console_url: &str) -> Result<(), Failure> {
+    if let Some(token) = engine.set_up_token().await? {
+        output::note(&format!(
+            "nobody owns this installation yet. Within 24 hours, make the first owner at\n  \
+             {console_url}/setup?token={token}\nor send that token with an email and a password to \
+             POST /api/v1/auth/setup, or use `tradewarden user create`",
+            token = token.expose()
+        ));
+    }
+    Ok(())
 }
 
 /// What comes after a gateway is ready.
@@ -185,14 +207,10 @@ impl Doors {
         engine: &Engine,
         origin: String,
     ) -> Announcement {
-        let console_url = match &config.public_origin {
-            Some(origin) => origin.clone(),
-            None => format!("https://localhost:{}", self.public.local_addr().port()),
-        };
         Announcement {
+            console_url: config.console_origin(&origin),
             base_url: origin,
             ca_file: self.tls.ca_file().map(|path| std::path::absolute(&path).unwrap_or(path)),
-            console_url,
             internal_url: format!("https://{}", self.internal.local_addr()),
             org_id: engine.org_id().map(|id| id.to_string()),
             owner: None,

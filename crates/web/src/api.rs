@@ -14,6 +14,7 @@ use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, CommandError, Paging};
 use tradewarden_engine::once::OnceKey;
+use tradewarden_engine::people::is_pending;
 use tradewarden_engine::{Drawn, Engine, TilePath};
 
 use crate::body::AnswerBody;
@@ -26,6 +27,7 @@ use crate::route::{Access, Handler, Route, Takes};
 use crate::service::{
     APPLICATION_JSON, BODY_BYTES_MAX, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN,
 };
+use crate::session;
 use crate::stream::EventBody;
 
 /// The largest page.
@@ -101,7 +103,18 @@ async fn carried_out(
         }
         Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
     };
-    let actor = permitted(route, exchange, &head, &body, known).await?;
+    let headers: Vec<_> =
+        head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let shown = Shown {
+        method: head.method.as_str(),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+        authority: authority(&head),
+        headers: &headers,
+        body: &body,
+        address: exchange.client_address(&head.headers),
+        budget: route.budget(),
+    };
+    let actor = permitted(route, exchange, &shown, known)?;
     match route.handler {
         Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::Page(make) => {
@@ -126,7 +139,7 @@ async fn carried_out(
             let once = once_key(route, &head, &body)?;
             let body = match route.takes {
                 Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
-                _ => body,
+                _ => body.clone(),
             };
             let command = make(&Input { named, query, body })?;
             let performed = engine.perform(command, &actor, once).await;
@@ -141,9 +154,16 @@ async fn carried_out(
                 }
                 Err(error) => return Err(error.into()),
             };
+            let status = if is_pending(&value) { StatusCode::ACCEPTED } else { route.gives.status };
             let body = serde_json::to_vec(&value).unwrap_or_default();
-            let response = written(route.gives.status, APPLICATION_JSON, body);
+            let response = written(status, APPLICATION_JSON, body);
             Ok(if performed.replayed { replayed(response) } else { response })
+        }
+        Handler::Ask(make) => {
+            let query = query_of(route.takes, head.uri.query())?;
+            let ask = make(&Input { named, query, body: body.clone() })?;
+            let said = engine.converse(ask, actor.as_ref(), &engine.client(&shown)).await?;
+            Ok(session::answer(route.gives.status, said))
         }
     }
 }
@@ -180,11 +200,10 @@ fn replayed(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
 }
 
 /// Who calls, if the route has to know; the problem, if the caller may not.
-async fn permitted(
+fn permitted(
     route: &Route,
     exchange: &Exchange,
-    head: &Parts,
-    body: &[u8],
+    shown: &Shown<'_>,
     known: &mut Known,
 ) -> Result<Option<Actor>, Problem> {
     let any_of = match route.access {
@@ -193,24 +212,17 @@ async fn permitted(
         Access::Caller => &[],
         Access::Any(any_of) => any_of,
     };
-    let headers: Vec<_> =
-        head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let shown = Shown {
-        method: head.method.as_str(),
-        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-        authority: authority(head),
-        headers: &headers,
-        body,
-        address: exchange.client_address(&head.headers),
-        budget: route.budget(),
-    };
     let engine = exchange.site.engine();
-    let actor = engine.caller(&shown).await.map_err(|no| match no {
+    let actor = engine.caller(shown).map_err(|no| match no {
         NotAuthenticated::Failed => {
             engine.knocked_wrongly(shown.address);
             Problem::unauthenticated()
         }
         NotAuthenticated::Address => Problem::of(Code::AddressNotAllowed),
+        NotAuthenticated::Origin => Problem::because(
+            Code::AuthPermission,
+            Cow::Borrowed("A browser may ask for changes from our own pages only."),
+        ),
     })?;
     let drawn = engine.draw(&actor, shown.budget);
     known.caller = Some((actor.clone(), drawn));
@@ -251,7 +263,7 @@ async fn tile(
     }
 }
 
-fn written(
+pub(crate) fn written(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::api::PAGE_MAX;
 use crate::problem::{PROBLEM_JSON, status_of};
-use crate::route::{Access, ROUTES, Route, Shape, Takes};
+use crate::route::{self, Access, Handler, Route, Shape, Takes};
 use crate::schema::{self, reference};
 
 const JSON: &str = "application/json";
@@ -14,7 +14,7 @@ const JSON: &str = "application/json";
 /// The document.
 pub(crate) fn document() -> Value {
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for route in ROUTES {
+    for route in route::routes() {
         let method = route.method.as_str().to_ascii_lowercase();
         paths.entry(written_path(route)).or_default().insert(method, operation(route));
     }
@@ -36,6 +36,14 @@ pub(crate) fn document() -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The token in the file `operator-token` of the data directory.",
+                },
+                "person": {
+                    "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                    "description": "A person's access token, of `POST /api/v1/auth/login`.",
+                },
+                "session": {
+                    "type": "apiKey", "in": "cookie", "name": "__Host-tw_sid",
+                    "description": "A person's session in a browser.",
                 },
                 "signature": {
                     "type": "apiKey", "in": "header", "name": "Signature",
@@ -127,8 +135,7 @@ fn parameters(route: &Route) -> Vec<Value> {
             "name": name, "in": "query", "required": false, "description": about, "schema": schema,
         }))
     });
-    let changes =
-        route.method != Method::GET && matches!(route.access, Access::Caller | Access::Any(_));
+    let changes = route.method != Method::GET && matches!(route.handler, Handler::Command(_));
     let in_header = changes.then(|| {
         json!({
             "name": "Idempotency-Key", "in": "header", "required": route.wants_once_key(),
@@ -144,7 +151,9 @@ fn parameters(route: &Route) -> Vec<Value> {
 fn security(access: Access) -> Value {
     match access {
         Access::Public | Access::InternalOnly => json!([]),
-        Access::Caller | Access::Any(_) => json!([{"operator": []}, {"signature": []}]),
+        Access::Caller | Access::Any(_) => json!([
+            {"operator": []}, {"person": []}, {"session": []}, {"signature": []},
+        ]),
         Access::Credential => json!([
             {"webhookQuery": []}, {"webhookHeader": []}, {"webhookSignature": []},
             // In the body, which a security scheme cannot say.

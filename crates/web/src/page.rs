@@ -64,3 +64,7 @@ pub(crate) fn metrics(site: &Site) -> Page {
     let body = site.counters().exposition(&site.options().listeners).into();
     Page { status: StatusCode::OK, content_type: EXPOSITION, body }
 }
+
+pub(crate) fn token_keys(site: &Site) -> Page {
+    Page::json(StatusCode::OK, &site.engine().token_keys())
+}

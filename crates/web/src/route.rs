@@ -1,14 +1,18 @@
 //! Every route there is: one table. The router and the `OpenAPI` document are both made from it.
 
+mod codes;
+mod keys;
+mod people;
+
 use hyper::{Method, StatusCode};
-use tradewarden_domain::code::{Class, Code};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::quota::Budget;
-use tradewarden_engine::command::{Command, KeyRotate, PositionClose};
+use tradewarden_engine::command::{Command, PositionClose};
+use tradewarden_engine::people::Ask;
 
 use crate::api::Input;
 use crate::page::{self, Page};
-use crate::problem::{Problem, status_of};
+use crate::problem::Problem;
 use crate::service::Site;
 
 /// Who may call a route. There is no route without one, and none is assumed.
@@ -80,6 +84,8 @@ pub(crate) enum Handler {
     Signal,
     /// The engine, by a command.
     Command(fn(&Input<'_>) -> Result<Command, Problem>),
+    /// The engine, by what a person asks about themselves.
+    Ask(fn(&Input<'_>) -> Result<Ask, Problem>),
     /// This crate itself, at once.
     Page(fn(&Site) -> Page),
     /// The newest checkpoint of the audit log.
@@ -95,6 +101,7 @@ impl std::fmt::Debug for Handler {
         formatter.write_str(match self {
             Self::Signal => "Signal",
             Self::Command(_) => "Command",
+            Self::Ask(_) => "Ask",
             Self::Page(_) => "Page",
             Self::Checkpoint => "Checkpoint",
             Self::Tile => "Tile",
@@ -182,73 +189,6 @@ impl Route {
     pub(crate) const fn knows_caller(&self) -> bool {
         matches!(self.access, Access::Caller | Access::Any(_))
     }
-
-    /// Every code with which it may answer a problem, sorted by status.
-    pub(crate) fn codes(&self) -> Vec<Code> {
-        let mut codes: Vec<Code> =
-            Code::ALL.iter().copied().filter(|code| self.may_answer(*code)).collect();
-        codes.sort_by_key(|code| status_of(*code));
-        codes
-    }
-
-    fn may_answer(&self, code: Code) -> bool {
-        let knows_caller = self.knows_caller();
-        let manages_keys = self.method != GET
-            && matches!(self.access, Any(any_of) if any_of.contains(&P::KeysManage));
-        let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
-        let asks_engine = !matches!(self.handler, Handler::Page(_));
-        match (self.takes, code) {
-            (Takes::Signal, Code::RequestMalformed) => true,
-            (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
-            (Takes::Signal, _) => {
-                !matches!(code.class(), Class::Skip | Class::Order) && concerns_signals(code)
-            }
-            (_, Code::IdempotencyKeyMissing) => self.wants_once_key(),
-            (_, Code::IdempotencyKeyReused | Code::IdempotencyInFlight) => {
-                self.method != Method::GET && matches!(self.handler, Handler::Command(_))
-            }
-            (
-                _,
-                Code::Unauthenticated
-                | Code::AddressNotAllowed
-                | Code::LimitRate
-                | Code::LimitDaily
-                | Code::LimitFlood,
-            ) => knows_caller,
-            (_, Code::AuthStepUp | Code::KeyState | Code::KeyLifetime) => manages_keys,
-            (_, Code::AuthPermission | Code::AuthFactorRequired) => {
-                matches!(self.access, Access::Any(_))
-            }
-            (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
-            (takes, Code::RequestMalformed) => takes_body || takes == Takes::Paging,
-            (_, Code::RequestNotFound) => {
-                takes_body
-                    || self.parameter().is_some()
-                    || matches!(self.handler, Handler::Checkpoint)
-            }
-            (_, Code::NotDurable) => asks_engine,
-            _ => false,
-        }
-    }
-}
-
-/// Whether a sender of signals can meet it: the others are for callers of the API.
-fn concerns_signals(code: Code) -> bool {
-    let text = code.text();
-    let family = text.split('.').next().unwrap_or_default();
-    match family {
-        "request" | "signal" | "strategy" | "sizing" | "risk" | "account" | "journal"
-        | "address" => true,
-        _ => matches!(
-            code,
-            Code::Unauthenticated
-                | Code::ClientCertificate
-                | Code::DuplicateIdConflict
-                | Code::HaltActive
-                | Code::LimitRate
-                | Code::LimitFlood
-        ),
-    }
 }
 
 const GET: Method = Method::GET;
@@ -256,7 +196,7 @@ const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
-use Access::{Any, Caller, Credential, InternalOnly, Public};
+use Access::{Any, Credential, InternalOnly, Public};
 use Handler::{Checkpoint, Signal, Tile};
 use Permission as P;
 
@@ -264,8 +204,13 @@ const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
     Handler::Command(make)
 }
 
-/// The table.
-pub const ROUTES: &[Route] = &[
+/// Every row of the table.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(keys::KEYS).chain(people::PEOPLE)
+}
+
+/// The table, but for the rows about keys and people.
+const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/webhooks/{id}",
@@ -531,90 +476,6 @@ pub const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::EVENT_STREAM),
         handler: Handler::Stream,
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/me",
-        access: Caller,
-        summary: "Tells who calls, and what that one may do.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Me"),
-        handler: command(|_| Ok(Command::Me)),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/keys",
-        access: Any(&[P::KeysManage]),
-        summary: "Lists API keys.",
-        takes: Takes::Nothing,
-        gives: Gives::page_of("Key"),
-        handler: command(|_| Ok(Command::KeyList)),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/keys",
-        access: Any(&[P::KeysManage]),
-        summary: "Makes an API key; the answer holds what it signs with, once.",
-        takes: Takes::Body("KeyCreate"),
-        gives: Gives::created("Key"),
-        handler: command(|input| input.body().map(Command::KeyCreate)),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/keys/{id}",
-        access: Any(&[P::KeysManage]),
-        summary: "Shows an API key.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Key"),
-        handler: command(|input| Ok(Command::KeyShow(input.id()))),
-    },
-    Route {
-        method: DELETE,
-        path: "/api/v1/keys/{id}",
-        access: Any(&[P::KeysManage]),
-        summary: "Revokes an API key, for ever and at once.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Key"),
-        handler: command(|input| Ok(Command::KeyRevoke(input.id()))),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/keys/{id}/rotate",
-        access: Any(&[P::KeysManage]),
-        summary: "Makes the successor of an API key; both are taken until the overlap ends.",
-        takes: Takes::OptionalBody("KeyRotation"),
-        gives: Gives::created("Key"),
-        handler: command(|input| {
-            let rotation = input.body()?;
-            Ok(Command::KeyRotate(KeyRotate { id: input.id().id, rotation }))
-        }),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/keys/{id}/suspend",
-        access: Any(&[P::KeysManage]),
-        summary: "Suspends an API key: it may only cancel and close.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Key"),
-        handler: command(|input| Ok(Command::KeySuspend(input.id()))),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/keys/{id}/activate",
-        access: Any(&[P::KeysManage]),
-        summary: "Lets a suspended API key go on.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Key"),
-        handler: command(|input| Ok(Command::KeyActivate(input.id()))),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/keys/{id}/usage",
-        access: Any(&[P::KeysManage]),
-        summary: "Tells what an API key did in the last seven days, by the hour.",
-        takes: Takes::Nothing,
-        gives: Gives::one("KeyUsage"),
-        handler: command(|input| Ok(Command::KeyUsage(input.id()))),
     },
     Route {
         method: GET,

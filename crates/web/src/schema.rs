@@ -8,6 +8,7 @@ use tradewarden_domain::key::{KeyAlgorithm, KeyState};
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::order::{OrderState, OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::Permission;
+use tradewarden_domain::person::FactorKind;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
 use tradewarden_domain::tier::Tier;
 
@@ -69,8 +70,11 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
 
 /// All schemas, by name.
 pub(crate) fn all() -> Map<String, Value> {
-    let mut schemas: Map<String, Value> =
-        SCHEMAS.iter().map(|schema| (schema.name.to_owned(), object(schema))).collect();
+    let mut schemas: Map<String, Value> = SCHEMAS
+        .iter()
+        .chain(people::SCHEMAS)
+        .map(|schema| (schema.name.to_owned(), object(schema)))
+        .collect();
     let codes: Vec<_> = Code::ALL.iter().map(|code| code.text()).collect();
     schemas.insert(
         "Code".to_owned(),
@@ -176,8 +180,10 @@ fn permissions() -> Vec<&'static str> {
 
 const ANSWERED: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run"]);
 const OUTCOME: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run", "refused"]);
+const FACTOR: Kind = OneOf(|| texts(FactorKind::ALL, FactorKind::text));
 const ACTIVITY: Kind = OneOf(|| vec!["active", "disabled"]);
 
+mod people;
 mod table;
 use table::SCHEMAS;
 

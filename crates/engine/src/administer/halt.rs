@@ -9,12 +9,15 @@ use crate::journal::NotWritten;
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
 use crate::reads::halt_view;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::time::timeout;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_store::directory as rows;
 
+/// How long a halt holds before a person may end it (S20).
+const HALT_HOLD: Duration = Duration::from_mins(1);
 const REASON_BYTES_MAX: usize = 256;
 
 impl HaltEngage {
@@ -108,6 +111,7 @@ impl Engine {
     ) -> Result<Value, CommandError> {
         let id: Id<id::Halt> = parse_id(text)?;
         if let Some(halt) = self.parts.local_halts.find(id) {
+            self.held(&halt, actor)?;
             return self.resume_local(org, halt, actor).await;
         }
         let directory = self.parts.directory.load_full();
@@ -116,12 +120,23 @@ impl Engine {
             .iter()
             .find(|halt| halt.id == id && halt.org_id.is_none_or(|of| of == org))
             .ok_or(CommandError::NotFound)?;
+        self.held(halt, actor)?;
         let (by, now) = (actor.name(), self.now());
         self.change(org, id, "halt.resumed", actor, json!({}), async move |tx| {
             rows::resume(tx, id, &by, now).await.map(|_| ())
         })
         .await?;
         to_value(&halt_view(halt, false))
+    }
+
+    /// A person may end a halt after its hold; whoever holds the data directory, at once.
+    fn held(&self, halt: &Halt, actor: &Actor) -> Result<(), CommandError> {
+        let until = halt.engaged_at.plus(HALT_HOLD);
+        if matches!(actor.who(), Who::Person(_)) && self.now() < until {
+            let detail = format!("{} It ends at {until}.", Code::HaltHold.meaning());
+            return Err(CommandError::Refused { code: Code::HaltHold, detail });
+        }
+        Ok(())
     }
 
     async fn resume_local(

@@ -170,6 +170,18 @@ pub struct MeView {
     /// From when on a key is not taken any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// A person's e-mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// A person's role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// When a person last showed a second factor in this session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor_at: Option<Timestamp>,
+    /// A person's session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<Id<id::Session>>,
 }
 
 impl Engine {
@@ -242,6 +254,10 @@ impl Engine {
             tier: key.map(|key| key.tier),
             state: key.map(|key| key.state),
             expires_at: key.map(|key| key.expires_at),
+            email: None,
+            role: None,
+            factor_at: None,
+            session_id: None,
         }
     }
 }

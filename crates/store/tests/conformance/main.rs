@@ -25,6 +25,8 @@ mod leases;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod rows;
@@ -105,6 +107,12 @@ on_both! {
     directory::a_halt_is_resumed_once,
     directory::findings_are_newest_first,
     directory::data_keys_are_written_once,
+    people::people_and_their_roles,
+    people::a_code_is_taken_once,
+    people::sessions_and_their_tokens,
+    people::a_challenge_is_taken_once,
+    people::an_action_is_decided_once,
+    people::a_new_key_retires_the_others,
     api_keys::a_key_comes_back_as_it_was_made,
     api_keys::a_revoked_key_stays_revoked,
     api_keys::only_a_newer_use_is_noted,

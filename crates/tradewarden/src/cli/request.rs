@@ -1,18 +1,22 @@
 //! From what was typed to what the engine is asked, and how its answer is shown.
 
+use tradewarden_domain::account::Activity;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::SymbolSource;
 use tradewarden_engine::command::{self, Command};
+use tradewarden_engine::people::Entered;
 
 use super::{
     AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, Page, PaperPrice, PositionVerb,
-    SignalVerb, StrategyVerb, Verb, WebhookCreate, WebhookVerb,
+    SignalVerb, StrategyVerb, UserName, UserVerb, Verb, WebhookCreate, WebhookVerb,
 };
 use crate::files;
 use crate::outcome::Failure;
 
 /// Largest mapping file, in bytes.
 const MAPPING_BYTES_MAX: u64 = 64 * 1024;
+/// Largest password file, in bytes.
+const PASSWORD_BYTES_MAX: u64 = 4 * 1024;
 
 /// The columns of a list: a heading and the name of the field under it.
 pub(crate) type Columns = &'static [(&'static str, &'static str)];
@@ -96,6 +100,14 @@ const FINDINGS: Columns = &[
     ("DETAIL", "detail"),
 ];
 
+const USERS: Columns = &[
+    ("ID", "id"),
+    ("EMAIL", "email"),
+    ("ROLE", "role"),
+    ("STATE", "state"),
+    ("FACTORS", "factors"),
+];
+
 impl Asking {
     /// What the engine is asked; `None` for what is done without it.
     pub(crate) fn of(verb: Verb) -> Result<Option<Self>, Failure> {
@@ -119,9 +131,10 @@ impl Asking {
             Verb::Finding(FindingVerb::List(page)) => {
                 list(Command::FindingList(page.into()), FINDINGS)
             }
+            Verb::User(verb) => user(verb)?,
             Verb::Serve(_)
             | Verb::Demo(_)
-            | Verb::Init
+            | Verb::Init(_)
             | Verb::Key(_)
             | Verb::Sign(_)
             | Verb::Config(_)
@@ -227,6 +240,48 @@ fn halt(verb: HaltVerb) -> Asking {
         HaltVerb::Resume(id) => one(Command::HaltResume(id.into())),
         HaltVerb::Status => list(Command::HaltStatus, HALTS),
     }
+}
+
+fn user(verb: UserVerb) -> Result<Asking, Failure> {
+    let named = |name: UserName| command::ById { id: name.user };
+    let state = |name: UserName, state| {
+        let change = command::UserChange { id: name.user, role: None, state: Some(state) };
+        one(Command::UserChange(change))
+    };
+    Ok(match verb {
+        UserVerb::Create(new) => one(Command::UserCreate(command::UserCreate {
+            email: new.email,
+            role: new.role,
+            password: new.password_file.as_deref().map(password).transpose()?,
+            totp: false,
+        })),
+        UserVerb::List => list(Command::UserList, USERS),
+        UserVerb::Show(name) => one(Command::UserShow(named(name))),
+        UserVerb::Disable(name) => state(name, Activity::Disabled),
+        UserVerb::Enable(name) => state(name, Activity::Active),
+        UserVerb::SetRole(set) => one(Command::UserChange(command::UserChange {
+            id: set.user,
+            role: Some(set.role),
+            state: None,
+        })),
+        UserVerb::ResetPassword(name) => one(Command::UserResetPassword(named(name))),
+        UserVerb::ResetFactors(name) => one(Command::UserResetFactors(named(name))),
+        UserVerb::EndSessions(name) => one(Command::UserEndSessions(named(name))),
+        UserVerb::Remove(name) => one(Command::UserRemove(named(name))),
+    })
+}
+
+/// The password in a file, without the line's end.
+pub(crate) fn password(path: &std::path::Path) -> Result<Entered, Failure> {
+    let text = files::read_text(path, PASSWORD_BYTES_MAX)?;
+    if files::read_secret(path, PASSWORD_BYTES_MAX).is_err() {
+        crate::output::note(&format!(
+            "others can read {}: remove it when you are done, or change the password",
+            path.display()
+        ));
+    }
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Entered::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
 }
 
 fn one(command: Command) -> Asking {

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tradewarden_domain::person::Profile;
 
 use super::{CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode};
 use crate::files;
@@ -30,6 +31,7 @@ pub(super) struct File {
     trusted_proxies: Option<Vec<String>>,
     proxy_protocol: Option<bool>,
     hsts_preload: Option<bool>,
+    profile: Option<Profile>,
     log: Option<LogFormat>,
     log_level: Option<LogLevel>,
     tls: Option<Tls>,
@@ -121,6 +123,7 @@ impl File {
         set(&mut config.trusted_proxies, self.trusted_proxies);
         set(&mut config.proxy_protocol, self.proxy_protocol);
         set(&mut config.hsts_preload, self.hsts_preload);
+        set(&mut config.profile, self.profile);
         set(&mut config.log, self.log);
         set(&mut config.log_level, self.log_level);
         set(&mut config.paper.mode, self.paper.mode);

@@ -126,6 +126,15 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "",
+        name: "profile",
+        kind: "standard or hardened",
+        meaning: "How strict the rules for people are: the length of passwords, how long tokens and \
+                  sessions last, and what a second factor is needed for. `hardened` wants a passkey \
+                  for everything.",
+        shown: |config| Some(text(&config.profile)),
+    },
+    Key {
+        section: "",
         name: "log",
         kind: "text or json",
         meaning: "The form of the logs on standard error.",

@@ -43,6 +43,7 @@ pub(super) fn text(demo: &Announcement, program: &str) -> String {
   account    {account}, 100,000 USD of paper money
   strategy   {strategy}, 10 AAPL on each entry
   webhook    {webhook_id}
+  owner      {owner_email}, password {owner_password}
 {trust}
   The webhook's secret is in the commands below and is kept in {data}/demo.json, so that the
   next start can print it again. A real webhook's secret is shown once.
@@ -86,6 +87,13 @@ The same by API, signed with the demo's key; the line that `sign` prints holds f
 The same with the operator's token:
   curl -sS {cacert}-H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/orders; echo
 
+As the owner, who may look but not trade before a second factor is enrolled:
+  TOKEN=$(curl -sS {cacert}-d '{{\"email\":\"{owner_email}\",\"password\":\"{owner_password}\"}}' {base}/api/v1/auth/login | grep -o 'eyJ[0-9A-Za-z._-]*')
+  curl -sS {cacert}-H \"Authorization: Bearer $TOKEN\" {base}/api/v1/me; echo
+  curl -sS {cacert}-H \"Authorization: Bearer $TOKEN\" -X POST {base}/api/v1/me/factors/totp; echo
+Add the secret to an authenticator app and send its code within five minutes of the login to
+.../api/v1/me/factors/totp/ID/confirm as {{\"code\":\"123456\"}}; from then on a login asks for a code.
+
 Stop the demo with Ctrl-C.
 ",
         base = demo.base_url,
@@ -95,6 +103,8 @@ Stop the demo with Ctrl-C.
         account = demo.account_id.as_deref().unwrap_or_default(),
         strategy = demo.strategy_id.as_deref().unwrap_or_default(),
         webhook_id = webhook.id,
+        owner_email = demo.owner.as_ref().map_or("", |owner| &owner.email),
+        owner_password = demo.owner.as_ref().map_or("", |owner| &owner.password),
         trust = trust(ca),
         cacert = ca.map(|ca| format!("--cacert {} ", quoted_path(ca))).unwrap_or_default(),
         program = quoted(program),
@@ -121,7 +131,7 @@ fn trust(ca: Option<&Path>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::{AnnouncedKey, AnnouncedWebhook};
+    use crate::serve::{AnnouncedKey, AnnouncedOwner, AnnouncedWebhook};
 
     fn demo(data_dir: &str) -> Announcement {
         Announcement {
@@ -130,7 +140,10 @@ mod tests {
             console_url: "https://localhost:8443".to_owned(),
             internal_url: "https://127.0.0.1:8444".to_owned(),
             org_id: Some("org_1".to_owned()),
-            owner: None,
+            owner: Some(AnnouncedOwner {
+                email: "owner@localhost".to_owned(),
+                password: "made up".to_owned(),
+            }),
             account_id: Some("acc_1".to_owned()),
             strategy_id: Some("str_1".to_owned()),
             webhook: Some(AnnouncedWebhook {
@@ -196,7 +209,10 @@ mod tests {
         ];
         wanted.sort_unstable();
         assert_eq!(keys, wanted);
-        assert!(json["owner"].is_null());
+        assert_eq!(
+            json["owner"],
+            serde_json::json!({"email": "owner@localhost", "password": "made up"})
+        );
         assert_eq!(json["api_keys"][0]["private_key_file"], "/d/demo-key.pem");
     }
 }

@@ -55,8 +55,8 @@ async fn exactly_one_object_with_the_keys_of_the_product_page() {
     wanted.sort_unstable();
     assert_eq!(keys(&ready), wanted);
     assert_eq!(keys(&ready["webhook"]), ["id", "secret", "token", "url"]);
-    // C24: people come with a later version; the key is there, and says nothing.
-    assert!(ready["owner"].is_null(), "{ready}");
+    assert_eq!(keys(&ready["owner"]), ["email", "password"]);
+    assert!(text(&ready["owner"], "password").len() >= 20, "made up, not to be guessed");
     let [hmac, pair] = &ready["api_keys"].as_array().unwrap()[..] else { panic!("two keys") };
     assert_eq!(keys(hmac), ["algorithm", "key_id", "secret"]);
     assert_eq!(keys(pair), ["algorithm", "key_id", "private_key_file"]);

@@ -219,6 +219,17 @@ async fn a_stranger_pastes_the_walk() {
         let list = shell.json(&next(about)).await;
         assert_eq!(list["items"].as_array().unwrap().len(), 3, "{list}");
     }
+    let owner = "As the owner, who may look but not trade";
+    let mut next = || {
+        let step = steps.next().unwrap_or_else(|| panic!("no step of the owner"));
+        assert!(step.promise.contains(owner), "{step:?}");
+        step.command
+    };
+    shell.paste_well(&next()).await;
+    let me = shell.json(&next()).await;
+    assert_eq!((&me["kind"], &me["role"]), (&"person".into(), &"owner".into()), "{me}");
+    let totp = shell.json(&next()).await;
+    assert!(totp["uri"].as_str().unwrap().starts_with("otpauth://totp/"), "{totp}");
     assert!(steps.next().is_none(), "nothing in the walk is left untried");
 
     // "Go on" was true: what the halt refused is bought now, and the walk can be walked again.

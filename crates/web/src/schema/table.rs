@@ -329,6 +329,10 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("tier", TIER, "How much a key may ask for."),
             may("state", KEY_STATE, "Whether a key is taken."),
             may("expires_at", Instant, "From when on a key is not taken any more."),
+            may("email", Text, "A person's e-mail."),
+            may("role", Text, "A person's role."),
+            may("factor_at", Instant, "When a person last showed a second factor here."),
+            may("session_id", Id("ses_"), "A person's session."),
         ],
     },
     Schema {

@@ -309,6 +309,10 @@ fn keys_and_their_use() {
         tier: is_full.then_some(Tier::Free),
         state: is_full.then_some(KeyState::Active),
         expires_at: is_full.then_some(AT),
+        email: is_full.then(text),
+        role: is_full.then(text),
+        factor_at: is_full.then_some(AT),
+        session_id: is_full.then(id),
     };
     assert_sent("Me", &me(true), &me(false));
 }
@@ -386,4 +390,49 @@ fn the_patterns_are_those_of_the_types() {
     assert_eq!((bare.len(), &bare[..1]), (26, "7"));
     assert!(bare.chars().all(|letter| letters.contains(letter)));
     assert_eq!(Quantity::MAX.to_string().split_once('.').map(|(whole, _)| whole.len()), Some(11));
+}
+
+/// What people send about themselves is read and never written: each sample is taken, and without a
+/// required member it is not.
+fn assert_read<T: DeserializeOwned>(name: &str, sample: &Value) {
+    let (every, required) = properties(name);
+    assert_eq!(names(sample), every, "{name}, sample");
+    assert!(serde_json::from_value::<T>(sample.clone()).is_ok(), "{name}");
+    for member in names(sample) {
+        let mut without = sample.clone();
+        without.as_object_mut().unwrap().remove(&member);
+        let refused = serde_json::from_value::<T>(without).is_err();
+        assert_eq!(refused, required.contains(&member), "{name} without {member}");
+    }
+    let mut with_more = sample.clone();
+    with_more["more"] = json!(1);
+    assert!(serde_json::from_value::<T>(with_more).is_err(), "{name} with more");
+}
+
+#[test]
+fn what_people_send() {
+    use tradewarden_engine::command::{PolicySet, RoleCreate, UserChange, UserCreate};
+    use tradewarden_engine::people as ask;
+    let org = id::Id::<id::Org>::from_bytes([1; 16]).to_string();
+    let login = json!({"email": "e", "password": "p", "cookie": true, "org_id": org});
+    assert_read::<ask::Login>("Login", &login);
+    let shown = json!({"challenge_id": "c", "type": "totp", "code": "1", "credential": {}});
+    assert_read::<ask::FactorShown>("FactorShown", &shown);
+    assert_read::<ask::Proof>("FactorProof", &shown);
+    assert_read::<ask::RefreshShown>("Refresh", &json!({"refresh_token": "t"}));
+    let passkey = json!({"challenge_id": "c", "credential": {}, "cookie": true, "org_id": org});
+    assert_read::<ask::PasskeyLogin>("PasskeyLogin", &passkey);
+    let reset = json!({"email": "e", "token": "t", "password": "p"});
+    assert_read::<ask::PasswordReset>("PasswordReset", &reset);
+    assert_read::<ask::SetUp>("SetUp", &reset);
+    assert_read::<ask::CodeShown>("CodeShown", &json!({"code": "1"}));
+    let enrol = json!({"challenge_id": "c", "credential": {}, "name": "n"});
+    assert_read::<ask::WebauthnEnrol>("PasskeyEnrol", &enrol);
+    assert_read::<ask::PasswordChange>("PasswordChange", &json!({"current": "c", "new": "n"}));
+    let user = json!({"email": "e", "role": "viewer", "password": "p"});
+    assert_read::<UserCreate>("UserCreate", &user);
+    assert_read::<UserChange>("UserChange", &json!({"role": "viewer", "state": "active"}));
+    let role = json!({"name": "n", "permissions": ["orders:read"]});
+    assert_read::<RoleCreate>("RoleCreate", &role);
+    assert_read::<PolicySet>("PolicySet", &json!({"name": "n", "value": "on"}));
 }

@@ -1,7 +1,9 @@
 //! Every route against every kind of caller, and what every answer wears.
 
 use hyper::Method;
-use tradewarden_web::route::{Access, ROUTES, Route};
+use tradewarden_domain::permission::Permission;
+use tradewarden_domain::person::BuiltInRole;
+use tradewarden_web::route::{self, Access, Route};
 use tradewarden_web::service::{Exposure, SiteOptions};
 
 use crate::harness::{Answer, Caller, House};
@@ -18,7 +20,7 @@ fn path_of(route: &Route) -> String {
 #[tokio::test]
 async fn every_route_and_every_caller() {
     let house = House::open().await;
-    for route in ROUTES {
+    for route in route::routes() {
         for caller in [Caller::Anonymous, Caller::WrongToken, Caller::Operator] {
             let path = path_of(route);
             if caller == Caller::Operator && path.ends_with("/stream") {
@@ -48,6 +50,53 @@ async fn every_route_and_every_caller() {
                 }
             }
             assert_dressed(&answer, "max-age=63072000");
+        }
+    }
+    house.close().await;
+}
+
+/// A person without a second factor sees what the role lets them see, and changes nothing; whoever's
+/// session is over is nobody.
+#[tokio::test]
+async fn every_route_and_every_person() {
+    let house = House::open().await;
+    let people = [
+        (house.person("viewer").await, BuiltInRole::Viewer),
+        (house.person("auditor").await, BuiltInRole::Auditor),
+        (house.person("owner").await, BuiltInRole::Owner),
+    ];
+    let ended = house.person("owner").await;
+    let logout = house.call_with(&ended, Method::POST, "/api/v1/auth/logout").await;
+    assert_eq!(logout.status, 200, "{logout:?}");
+    let guarded: Vec<_> = route::routes()
+        .filter(|route| matches!(route.access, Access::Caller | Access::Any(_)))
+        .filter(|route| !route.path.ends_with("/stream") && !route.path.ends_with("/logout"))
+        .collect();
+    assert!(guarded.len() > 50, "{}", guarded.len());
+    for route in &guarded {
+        let (method, path) = (&route.method, path_of(route));
+        for (bearer, role) in &people {
+            let answer = house.call_with(bearer, method.clone(), &path).await;
+            let told = format!("{method} {path} as {role} without a factor: {answer:?}");
+            let sees = |permission: &Permission| {
+                !permission.needs_factor() && role.permissions().has(*permission)
+            };
+            match route.access {
+                Access::Any(any_of) if !any_of.iter().any(sees) => {
+                    assert_eq!(answer.status, 403, "{told}");
+                    assert_eq!(answer.json()["code"], "auth.factor_required", "{told}");
+                }
+                _ => assert!(answer.status != 401, "{told}"),
+            }
+        }
+        let answer = house.call_with(&ended, method.clone(), &path).await;
+        answer.problem(401, "auth.failed");
+    }
+    house.clock.turn(91 * 60);
+    for route in guarded {
+        for (bearer, _) in &people {
+            let answer = house.call_with(bearer, route.method.clone(), &path_of(route)).await;
+            answer.problem(401, "auth.failed");
         }
     }
     house.close().await;

@@ -11,12 +11,15 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tradewarden_domain::person::Profile;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::{Engine, Parts, Settings};
-use tradewarden_seal::{FileKeySource, Keyring, PlainToken, SystemRandomness, TokenKind};
+use tradewarden_seal::{
+    FileKeySource, Keyring, PasswordCost, PlainToken, SystemRandomness, TokenKind,
+};
 use tradewarden_store::Location;
 use tradewarden_web::peer::Peer;
 use tradewarden_web::service::{AnswerBody, Exposure, Site, SiteOptions};
@@ -111,6 +114,9 @@ impl House {
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),
+                console_origin: "https://gateway.test".to_owned(),
+                profile: Profile::Standard,
+                password_cost: PasswordCost::new(8, 1, 1).unwrap(),
             },
             operator_token: token.hash(),
         })
@@ -193,6 +199,32 @@ impl House {
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         self.call(Caller::Operator, Method::POST, path, body).await
+    }
+
+    /// A new person of this role, logged in with the password alone: what goes into
+    /// `Authorization`.
+    pub(crate) async fn person(&self, role: &str) -> String {
+        const PASSWORD: &str = "correct-zebra-battery-8841-staple";
+        let email = format!("{role}-{}@example.com", Self::number());
+        let new = json!({"email": email, "role": role, "password": PASSWORD}).to_string();
+        let made = self.post("/api/v1/users", &new).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let login = json!({"email": email, "password": PASSWORD}).to_string();
+        let tokens = self.call(Caller::Anonymous, Method::POST, "/api/v1/auth/login", &login).await;
+        assert_eq!(tokens.status, 200, "{tokens:?}");
+        format!("Bearer {}", tokens.json()["access_token"].as_str().unwrap())
+    }
+
+    /// A request with this in `Authorization`.
+    pub(crate) async fn call_with(&self, bearer: &str, method: Method, path: &str) -> Answer {
+        let mut request = self.request(Caller::Anonymous, method, path, "");
+        request.headers_mut().insert("authorization", bearer.parse().unwrap());
+        self.ask(Exposure::Public, request).await
+    }
+
+    fn number() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A new webhook: what the answer that makes it says.

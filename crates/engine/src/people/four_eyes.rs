@@ -1,0 +1,245 @@
+//! Four eyes: what an organization lets nobody do alone waits here for another person.
+//!
+//! The command is stored as it was given, and carried out as its author's once somebody else, with a
+//! factor that was shown a moment ago, confirms it; both names are in the entry. It is decided before
+//! it is carried out: a crash in between leaves it undone, never done twice.
+
+use super::manage::member;
+use super::{away, no, parse_id, person_of};
+use crate::Engine;
+use crate::actor::{Actor, Who};
+use crate::administer::invalid;
+use crate::book::Book;
+use crate::command::{Command, CommandError};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::limit::LimitScope;
+use tradewarden_domain::permission::Permission;
+use tradewarden_domain::person::Decision;
+use tradewarden_store::Tx;
+use tradewarden_store::pending::{self, PendingRow};
+
+/// How long an action waits.
+const WAITS: Duration = Duration::from_mins(15);
+/// What stands in for the second person where there is none (S20).
+const TIME_LOCK: Duration = Duration::from_mins(10);
+const PENDING: &str = "pending";
+
+/// Whether an answer says that the command waits for a second person.
+pub fn is_pending(answer: &Value) -> bool {
+    answer.get("status").and_then(Value::as_str) == Some(PENDING)
+        && answer.get("pending_id").is_some()
+}
+
+impl Engine {
+    /// Lets a command wait, if its organization wants two people for it; `None` if it may go on.
+    /// Whoever holds the data directory is not held up: that person could change the policy, too.
+    pub(crate) async fn held_for_two(
+        &self,
+        org: Id<id::Org>,
+        command: &Command,
+        actor: &Actor,
+    ) -> Result<Option<Value>, CommandError> {
+        let Who::Person(person) = actor.who() else { return Ok(None) };
+        let Some((policy, summary)) = self.two_for(org, command) else { return Ok(None) };
+        let principals = self.parts.people.principals.load_full();
+        if actor.second().is_some() || principals.policy(org, policy) != Some("on") {
+            return Ok(None);
+        }
+        if matches!(command, Command::UserCreate(new) if new.password.is_some()) {
+            return Err(invalid("password", &"leave it out: the person sets it by invitation"));
+        }
+        let now = self.now();
+        let row = PendingRow {
+            id: self.parts.environment.id(now),
+            org_id: org,
+            command: serde_json::to_string(command).map_err(|_| CommandError::Unavailable {
+                detail: "the command could not be stored".to_owned(),
+            })?,
+            summary,
+            requested_by: person.user_id,
+            requested_at: now,
+            expires_at: now.plus(WAITS),
+        };
+        let view = view(&row);
+        let mut payload = json!({ "policy": policy, "summary": row.summary });
+        actor.sign(&mut payload);
+        let shared = Arc::clone(&self.parts);
+        self.parts
+            .note_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
+                pending::insert(tx, &row).await?;
+                book.enter(&shared, org, row.id, "pending.requested", &payload);
+                Ok(())
+            })
+            .await?;
+        Ok(Some(view))
+    }
+
+    /// The policy that a command falls under, and the command in a few words.
+    fn two_for(&self, org: Id<id::Org>, command: &Command) -> Option<(&'static str, String)> {
+        match command {
+            Command::HaltResume(halt) => {
+                Some(("four_eyes.halt_resume", format!("resume halt {}", halt.id)))
+            }
+            Command::LimitSet(limit) if self.raises(org, limit) => Some((
+                "four_eyes.limit_override",
+                format!("set limit {} of {} to {}", limit.name, limit.scope, limit.value),
+            )),
+            Command::UserCreate(new) if self.is_admin_role(org, &new.role) => {
+                Some(("four_eyes.admin_grant", format!("add a person as {}", new.role)))
+            }
+            Command::UserChange(change) => {
+                let role = change.role.as_deref().filter(|role| self.is_admin_role(org, role))?;
+                // By the identifier: an e-mail has no place in the audit log.
+                let principals = self.parts.people.principals.load();
+                let user = member(&principals, org, &change.id).ok()?;
+                Some(("four_eyes.admin_grant", format!("make {user} {role}")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a role lets its holder change people.
+    fn is_admin_role(&self, org: Id<id::Org>, role: &str) -> bool {
+        let principals = self.parts.people.principals.load();
+        principals
+            .permissions(org, role)
+            .is_some_and(|permissions| permissions.has(Permission::UsersManage))
+    }
+
+    /// Whether a limit would become wider than it is. The first of an organization is: without it,
+    /// nothing is traded.
+    pub(crate) fn raises(&self, org: Id<id::Org>, new: &crate::command::LimitSet) -> bool {
+        let Ok(scope) = new.scope.parse::<LimitScope>() else { return false };
+        let directory = self.parts.directory.load();
+        let known = directory
+            .limits
+            .iter()
+            .find(|limit| limit.org_id == org && limit.scope == scope && limit.name == new.name);
+        match known {
+            Some(limit) => new.value.units() > limit.value,
+            None => scope == LimitScope::Org,
+        }
+    }
+
+    pub(crate) async fn pending(&self, org: Id<id::Org>) -> Result<Value, CommandError> {
+        let rows = pending::open(&self.parts.store, org, self.now()).await;
+        let rows = rows.map_err(|error| away(&error))?;
+        let items: Vec<Value> = rows.iter().map(view).collect();
+        Ok(json!({ "items": items, "next": null }))
+    }
+
+    async fn waiting(&self, org: Id<id::Org>, id: &str) -> Result<PendingRow, CommandError> {
+        let id: Id<id::Pending> = parse_id(id)?;
+        let rows = pending::open(&self.parts.store, org, self.now()).await;
+        let mut rows = rows.map_err(|error| away(&error))?.into_iter();
+        rows.find(|row| row.id == id).ok_or(CommandError::NotFound)
+    }
+
+    pub(crate) async fn confirm_pending(
+        &self,
+        org: Id<id::Org>,
+        id: &str,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let row = self.waiting(org, id).await?;
+        let confirmer = person_of(actor)?;
+        let command: Command = serde_json::from_str(&row.command)
+            .map_err(|_| CommandError::Unavailable { detail: "it is unreadable".to_owned() })?;
+        actor.check(command.needs(), self.now())?;
+        if confirmer.user_id == row.requested_by {
+            self.may_wait_instead(org, &row)?;
+        }
+        let author = self.author(org, row.requested_by, confirmer.user_id)?;
+        author.check(command.needs(), self.now())?;
+        self.decide(org, row.id, actor, Decision::Confirmed).await?;
+        // This is a command inside a command: boxed, or its future would hold itself.
+        let result = Box::pin(self.execute(command, &author)).await?;
+        Ok(json!({ "status": Decision::Confirmed, "pending_id": row.id, "result": result }))
+    }
+
+    pub(crate) async fn reject_pending(
+        &self,
+        org: Id<id::Org>,
+        id: &str,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let row = self.waiting(org, id).await?;
+        let command: Command = serde_json::from_str(&row.command)
+            .map_err(|_| CommandError::Unavailable { detail: "it is unreadable".to_owned() })?;
+        actor.allowed(command.needs().any_of)?;
+        self.decide(org, row.id, actor, Decision::Rejected).await?;
+        Ok(json!({ "status": Decision::Rejected, "pending_id": row.id }))
+    }
+
+    /// An organization of one person waits ten minutes in place of a second one.
+    fn may_wait_instead(&self, org: Id<id::Org>, row: &PendingRow) -> Result<(), CommandError> {
+        let principals = self.parts.people.principals.load();
+        let members = principals.members.keys().filter(|(of, _)| *of == org);
+        let active = members.filter(|(_, user)| principals.is_active(*user)).count();
+        let until = row.requested_at.plus(TIME_LOCK);
+        if active > 1 {
+            return Err(no(Code::AuthSecondPerson));
+        }
+        if self.now() < until {
+            let detail = format!("Nobody else is there to confirm it: wait until {until}.");
+            return Err(CommandError::Refused { code: Code::AuthSecondPerson, detail });
+        }
+        Ok(())
+    }
+
+    /// The person who asked, with what the role allows now; the factor was fresh at the time.
+    fn author(
+        &self,
+        org: Id<id::Org>,
+        user: Id<id::User>,
+        second: Id<id::User>,
+    ) -> Result<Actor, CommandError> {
+        let people = &self.parts.people;
+        let principals = people.principals.load();
+        let role = principals.members.get(&(org, user)).filter(|_| principals.is_active(user));
+        let permissions = role.and_then(|role| principals.permissions(org, role));
+        let permissions = permissions.ok_or_else(|| no(Code::AuthPermission))?;
+        let step_up = people.profile.lifetimes().step_up;
+        Ok(Actor::confirmed(org, user, second, permissions, self.now(), step_up))
+    }
+
+    async fn decide(
+        &self,
+        org: Id<id::Org>,
+        id: Id<id::Pending>,
+        actor: &Actor,
+        decision: Decision,
+    ) -> Result<(), CommandError> {
+        let by = actor.name();
+        let mut payload = json!({});
+        actor.sign(&mut payload);
+        let shared = Arc::clone(&self.parts);
+        let decided = self
+            .parts
+            .note_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if !pending::decide(tx, id, &by, decision, book.now).await? {
+                    return Ok(false);
+                }
+                let event = match decision {
+                    Decision::Confirmed => "pending.confirmed",
+                    Decision::Rejected => "pending.rejected",
+                };
+                book.enter(&shared, org, id, event, &payload);
+                Ok(true)
+            })
+            .await?;
+        if decided { Ok(()) } else { Err(CommandError::NotFound) }
+    }
+}
+
+fn view(row: &PendingRow) -> Value {
+    json!({
+        "status": PENDING, "pending_id": row.id, "summary": row.summary,
+        "requested_by": row.requested_by, "requested_at": row.requested_at,
+        "expires_at": row.expires_at,
+    })
+}

@@ -1,0 +1,322 @@
+//! Logging in: password, then the second factor, then a session.
+//!
+//! Nobody learns from a wrong answer who exists, who is locked out or what was wrong: each takes one
+//! slow hash and one commit and says the same.
+
+use super::ask::unknown;
+use super::proof::Prepared;
+use super::sessions::Opening;
+use super::{Client, Entered, FactorShown, Login, Origin, Proof, Said, away, failed, no};
+use crate::Engine;
+use crate::book::{Book, Severity};
+use crate::command::CommandError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::lockout::{self, FAILURES_ALERT, FAILURES_MAX, Lockout};
+use tradewarden_domain::person::{ChallengeKind, FactorKind, SessionKind, email_key};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::{Digest, Password, base64url_decode, base64url_encode};
+use tradewarden_store::users::{self, Failures, UserRow};
+use tradewarden_store::{Tx, challenges, factors, migrate};
+
+/// How long a login may wait for its second factor.
+pub(super) const CHALLENGE_LASTS: Duration = Duration::from_mins(5);
+/// Tries at one challenge.
+pub(super) const ATTEMPTS_MAX: u32 = 5;
+
+/// What a login remembers until its second factor comes.
+#[derive(Clone, Serialize, Deserialize)]
+struct Begun {
+    org: Id<id::Org>,
+    cookie: bool,
+    /// The challenge for passkeys, in base64url.
+    passkey: Option<String>,
+}
+
+/// Somebody whose password was right.
+pub(super) struct Known {
+    pub(super) row: UserRow,
+    pub(super) org: Id<id::Org>,
+}
+
+impl Engine {
+    pub(super) async fn login(&self, login: Login, client: &Client) -> Result<Said, CommandError> {
+        // A foreign page could log its reader in as somebody else.
+        if login.cookie && client.origin == Origin::Other {
+            return Err(no(Code::AuthPermission));
+        }
+        let wanted = login.org_id.as_deref().map(super::parse_id).transpose()?;
+        let Known { row, org } =
+            self.checked(&login.email, &login.password, wanted, client).await?;
+        let user = row.user.id;
+        let enrolled = factors::of_user(&self.parts.store, user).await;
+        let mut enrolled = enrolled.map_err(|error| away(&error))?;
+        enrolled.retain(|factor| factor.confirmed_at.is_some());
+        if enrolled.is_empty() {
+            let opening = self.opening(user, org, kind(login.cookie), "pwd", None, client);
+            return self.open_session(opening).await;
+        }
+        let passkeys: Vec<_> =
+            enrolled.iter().filter(|factor| factor.kind == FactorKind::Webauthn).collect();
+        let options = self.request_options(&passkeys)?;
+        let begun = Begun {
+            org,
+            cookie: login.cookie,
+            passkey: options.as_ref().map(|(challenge, _)| base64url_encode(challenge)),
+        };
+        let content = serde_json::to_vec(&begun).unwrap_or_default();
+        let id = self.challenge(ChallengeKind::Factor, Some(user), content).await?;
+        let mut kinds: Vec<Value> = Vec::new();
+        if enrolled.iter().any(|factor| factor.kind == FactorKind::Totp) {
+            kinds.push(json!({ "type": "totp" }));
+        }
+        if let Some((_, options)) = options {
+            kinds.push(json!({ "type": "webauthn", "options": options }));
+        }
+        if row.recovery_set.is_some() {
+            kinds.push(json!({ "type": "recovery_code" }));
+        }
+        Ok(json!({
+            "factor_required": true, "challenge_id": id, "factors": kinds,
+            "expires_in": CHALLENGE_LASTS.as_secs(),
+        })
+        .into())
+    }
+
+    /// Checks a person's own password once more.
+    pub(super) async fn check_password(
+        &self,
+        email: &str,
+        password: &Entered,
+        client: &Client,
+    ) -> Result<(), CommandError> {
+        self.checked(email, password, None, client).await.map(|_| ())
+    }
+
+    async fn checked(
+        &self,
+        email: &str,
+        password: &Entered,
+        wanted: Option<Id<id::Org>>,
+        client: &Client,
+    ) -> Result<Known, CommandError> {
+        let people = &self.parts.people;
+        self.slow_down(client).await?;
+        // What cannot be anybody's password says nothing about anybody.
+        let Ok(password) = Password::new(password.secret()) else {
+            people.sources.failed(client.address, self.now());
+            return Err(failed());
+        };
+        let turn = people.hashing.turn().await?;
+        let row = match email_key(email) {
+            Some(key) => users::by_email(&self.parts.store, &key).await,
+            None => Ok(None),
+        };
+        let row = row.map_err(|error| away(&error))?;
+        let now = self.now();
+        let open = row.as_ref().filter(|row| may_try(row.password, now));
+        let stored = open.and_then(|row| row.password_hash.as_deref());
+        let is_tried = stored.is_some();
+        let (looked, turn) = self.look_at_password(turn, password, stored).await?;
+        let matches = is_tried && looked.matches;
+        let principals = people.principals.load_full();
+        let row = row.filter(|_| is_tried);
+        let org = row
+            .as_ref()
+            .filter(|row| principals.is_active(row.user.id))
+            .and_then(|row| principals.org_of(row.user.id, wanted));
+        let known = row.as_ref().zip(org).filter(|_| matches);
+        let Some((row, org)) = known else {
+            // Who was right and may not come in is not counted, and not told apart.
+            let counted = row.as_ref().filter(|_| !matches).map(|row| row.user.id);
+            self.count_wrong_password(counted).await?;
+            drop(turn);
+            people.sources.failed(client.address, self.now());
+            self.parts.denials.count_as(client.address, "login");
+            return Err(failed());
+        };
+        if row.password.count > 0 || looked.anew.is_some() {
+            self.password_was_right(row.user.id, looked.anew).await?;
+        }
+        drop(turn);
+        Ok(Known { row: row.clone(), org })
+    }
+
+    /// Counts a wrong password, or does the same work for nobody.
+    async fn count_wrong_password(&self, user: Option<Id<id::User>>) -> Result<(), CommandError> {
+        let principals = self.parts.people.principals.load_full();
+        let shared = Arc::clone(&self.parts);
+        self.parts
+            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                let id = user.unwrap_or_else(|| Id::from_bytes([0; 16]));
+                let row = users::lock(tx, id).await?;
+                let before = row.as_ref().map_or(0, |row| row.password.count);
+                let failures = after_failure(before, book.now);
+                users::set_password_failures(tx, id, failures).await?;
+                // A commit that changes nothing is not synced, and would be faster.
+                let at = book.now.unix_micros().to_string();
+                migrate::set_meta(tx, "login_failed_at", &at).await?;
+                let org = user.and_then(|user| principals.org_of(user, None));
+                if let (Some(user), Some(org)) = (user, org) {
+                    note_failure(&shared, book, org, user, "pwd", failures.count);
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn password_was_right(
+        &self,
+        user: Id<id::User>,
+        anew: Option<String>,
+    ) -> Result<(), CommandError> {
+        self.parts
+            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if let Some(hash) = &anew {
+                    users::set_password(tx, user, hash, book.now).await?;
+                }
+                let none = Failures { count: 0, locked_until: Timestamp::from_unix_micros(0) };
+                users::set_password_failures(tx, user, none).await.map(|_| ())
+            })
+            .await
+    }
+
+    /// Stores a challenge and answers its name.
+    pub(super) async fn challenge(
+        &self,
+        kind: ChallengeKind,
+        user: Option<Id<id::User>>,
+        content: Vec<u8>,
+    ) -> Result<String, CommandError> {
+        let id = base64url_encode(&self.random_32());
+        let hash = hash_of(&id);
+        self.parts
+            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                let until = book.now.plus(CHALLENGE_LASTS);
+                challenges::insert(tx, hash, kind, user, &content, until).await
+            })
+            .await?;
+        Ok(id)
+    }
+
+    pub(super) fn random_32(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.parts.environment.with_randomness(|randomness| randomness.fill(&mut bytes));
+        bytes
+    }
+
+    pub(super) async fn second_factor(
+        &self,
+        shown: FactorShown,
+        client: &Client,
+    ) -> Result<Said, CommandError> {
+        self.slow_down(client).await?;
+        let factor: FactorKind = shown.kind.parse().map_err(unknown)?;
+        let hash = hash_of(&shown.challenge_id);
+        let challenge = self
+            .parts
+            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                let kind = ChallengeKind::Factor;
+                challenges::attempt(tx, hash, kind, ATTEMPTS_MAX, book.now).await
+            })
+            .await?;
+        let wrong = || {
+            self.parts.people.sources.failed(client.address, self.now());
+            failed()
+        };
+        let (user, begun) = challenge
+            .and_then(|challenge| {
+                let begun = serde_json::from_slice::<Begun>(&challenge.content).ok()?;
+                Some((challenge.user_id?, begun))
+            })
+            .ok_or_else(wrong)?;
+        if begun.cookie && client.origin == Origin::Other {
+            return Err(no(Code::AuthPermission));
+        }
+        let passkey = begun.passkey.as_deref().and_then(|text| base64url_decode(text).ok());
+        let proof = Proof::from(shown);
+        let Prepared { material, turn } = self.prepared(user, factor, &proof, passkey).await?;
+        let methods = material.methods("pwd");
+        let opening =
+            self.opening(user, begun.org, kind(begun.cookie), &methods, Some(self.now()), client);
+        let (row, tokens) = opening.to_store();
+        let shared = Arc::clone(&self.parts);
+        let org = begun.org;
+        let shown = self
+            .parts
+            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if !material.judge(tx, book, &shared, org, user).await?
+                    || !challenges::take(tx, hash).await?
+                {
+                    return Ok(false);
+                }
+                super::sessions::store(tx, book, &shared, &row, tokens).await?;
+                Ok(true)
+            })
+            .await?;
+        drop(turn);
+        if shown { self.opened(opening) } else { Err(wrong()) }
+    }
+
+    /// A session from the parts that are known before its transaction.
+    pub(super) async fn open_session(&self, opening: Opening) -> Result<Said, CommandError> {
+        let (row, tokens) = opening.to_store();
+        let shared = Arc::clone(&self.parts);
+        self.parts
+            .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                super::sessions::store(tx, book, &shared, &row, tokens).await
+            })
+            .await?;
+        self.opened(opening)
+    }
+}
+
+const fn kind(cookie: bool) -> SessionKind {
+    if cookie { SessionKind::Cookie } else { SessionKind::Token }
+}
+
+/// The hash under which a challenge is stored.
+pub(super) fn hash_of(name: &str) -> [u8; 32] {
+    *Digest::sha256(name.as_bytes()).as_bytes()
+}
+
+/// Whether another try may be made now.
+pub(super) fn may_try(failures: Failures, now: Timestamp) -> bool {
+    lockout::after(failures.count) != Lockout::Disabled && failures.locked_until <= now
+}
+
+/// The count after one more failure, and until when no other try is made.
+pub(super) fn after_failure(before: u32, now: Timestamp) -> Failures {
+    let count = before.saturating_add(1);
+    let locked_until = match lockout::after(count) {
+        Lockout::None => Timestamp::from_unix_micros(0),
+        Lockout::Wait(wait) => now.plus(wait),
+        Lockout::Disabled => now,
+    };
+    Failures { count, locked_until }
+}
+
+/// Writes the entry about a failure, and the finding when people should look at it.
+pub(super) fn note_failure(
+    shared: &crate::Shared,
+    book: &mut Book,
+    org: Id<id::Org>,
+    user: Id<id::User>,
+    method: &'static str,
+    failures: u32,
+) {
+    let payload = json!({ "failures": failures.to_string(), "method": method });
+    book.enter(shared, org, user, "login.failed", &payload);
+    let subject = format!("user:{user}");
+    if failures == FAILURES_ALERT {
+        let detail = format!("{failures} wrong tries in a row ({method})");
+        book.find(shared, org, "auth.lockout", Severity::Warning, subject, detail);
+    } else if failures == FAILURES_MAX {
+        let detail = format!("disabled after {failures} wrong tries in a row ({method})");
+        book.find(shared, org, "auth.disabled", Severity::Critical, subject, detail);
+    }
+}

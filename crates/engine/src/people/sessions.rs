@@ -1,0 +1,448 @@
+//! Sessions: opened, renewed, recognised, ended.
+//!
+//! Refresh tokens are used once (RFC 9700 section 4.14.2). One that comes again ends its whole
+//! session, because one of the two who showed it is a thief; but for ten seconds the same program at
+//! the same address is taken to have missed the answer, and gets another successor in place of the
+//! one that nobody has used.
+
+use super::passwords::end_sessions;
+use super::principals::PASSKEY_METHOD;
+use super::{Client, Cookie, Origin, RefreshShown, Said, failed, no, parse_id, person_of};
+use crate::actor::{Actor, Person, Who};
+use crate::book::{Book, Severity};
+use crate::caller::{NotAuthenticated, Once, Shown};
+use crate::command::CommandError;
+use crate::view::MeView;
+use crate::{Engine, Shared};
+use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::person::SessionKind;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::{HashedToken, PlainToken, SecretString, TokenKind};
+use tradewarden_store::sessions::{self, SessionRow};
+use tradewarden_store::{Error, Tx};
+
+/// Sessions of one person at one time; one more ends the oldest.
+pub(crate) const SESSIONS_MAX: usize = 100;
+/// How long a used refresh token may come again from where it was used.
+const RETRY_GRACE: Duration = Duration::from_secs(10);
+/// The cookie that shows a session; the prefix keeps it on this host and on TLS (RFC 6265bis).
+pub const COOKIE: &str = "__Host-tw_sid";
+
+/// A session before it is stored. Its secrets are made before the transaction, which may run twice.
+pub(super) struct Opening {
+    row: SessionRow,
+    token: PlainToken,
+}
+
+/// What is stored of a session's tokens.
+#[derive(Clone, Copy)]
+pub(super) struct StoredTokens {
+    refresh: Option<[u8; 32]>,
+}
+
+impl Opening {
+    /// What the transaction writes.
+    pub(super) fn to_store(&self) -> (SessionRow, StoredTokens) {
+        let refresh = (self.row.kind == SessionKind::Token).then(|| *self.token.hash().as_bytes());
+        (self.row.clone(), StoredTokens { refresh })
+    }
+}
+
+/// Writes a session, with its entry.
+pub(super) async fn store(
+    tx: &mut Tx<'_>,
+    book: &mut Book,
+    shared: &Shared,
+    row: &SessionRow,
+    tokens: StoredTokens,
+) -> Result<(), Error> {
+    let known = sessions::is_known_device(tx, row.user_id, &row.user_agent, &row.address).await?;
+    let alive = sessions::alive_of(tx, row.user_id, book.now).await?;
+    let surplus = alive.len().saturating_sub(SESSIONS_MAX - 1);
+    for oldest in alive.into_iter().take(surplus) {
+        sessions::end(tx, oldest, "too_many", book.now).await?;
+    }
+    sessions::insert(tx, row).await?;
+    if let Some(hash) = tokens.refresh {
+        sessions::insert_refresh(tx, hash, row.id, book.now).await?;
+    }
+    let payload = json!({
+        "actor": row.user_id, "kind": row.kind, "methods": row.methods, "new_device": !known,
+    });
+    book.enter(shared, row.org_id, row.id, "session.started", &payload);
+    Ok(())
+}
+
+impl Engine {
+    pub(super) fn opening(
+        &self,
+        user: Id<id::User>,
+        org: Id<id::Org>,
+        kind: SessionKind,
+        methods: &str,
+        factor_at: Option<Timestamp>,
+        client: &Client,
+    ) -> Opening {
+        let now = self.now();
+        let lifetimes = self.parts.people.profile.lifetimes();
+        let (token, lasts) = match kind {
+            SessionKind::Token => (TokenKind::Refresh, lifetimes.refresh_token),
+            SessionKind::Cookie => (TokenKind::Session, lifetimes.console),
+        };
+        let token = self.new_token(token);
+        let token_hash = (kind == SessionKind::Cookie).then(|| *token.hash().as_bytes());
+        let row = SessionRow {
+            id: self.parts.environment.id(now),
+            user_id: user,
+            org_id: org,
+            kind,
+            token_hash,
+            methods: methods.to_owned(),
+            address: client.address.to_string(),
+            user_agent: client.user_agent.clone(),
+            authenticated_at: now,
+            factor_at,
+            last_seen_at: now,
+            expires_at: now.plus(lasts),
+        };
+        Opening { row, token }
+    }
+
+    /// What the person gets of a session that is stored.
+    pub(super) fn opened(&self, opening: Opening) -> Result<Said, CommandError> {
+        let Opening { row, token } = opening;
+        match row.kind {
+            SessionKind::Token => self.tokens(&row, &token),
+            SessionKind::Cookie => Ok(Said {
+                value: json!({
+                    "session_id": row.id, "user_id": row.user_id, "org_id": row.org_id,
+                    "expires_at": row.expires_at,
+                }),
+                cookie: Cookie::Set {
+                    token: SecretString::new(token.expose().to_owned()),
+                    max_age_s: row.expires_at.since(self.now()).as_secs(),
+                },
+            }),
+        }
+    }
+
+    fn tokens(&self, row: &SessionRow, refresh: &PlainToken) -> Result<Said, CommandError> {
+        let people = &self.parts.people;
+        let now = self.now();
+        let lasts = people.profile.lifetimes().access_token.min(row.expires_at.since(now));
+        let epoch = people.principals.load().users.get(&row.user_id).map_or(0, |user| user.epoch);
+        let token = people.signing.load().issue(&self.parts, row, epoch, now, lasts);
+        let token = token.ok_or_else(|| CommandError::Unavailable {
+            detail: "the access token could not be signed".to_owned(),
+        })?;
+        Ok(json!({
+            "access_token": token.expose(),
+            "refresh_token": refresh.expose(),
+            "token_type": "Bearer",
+            "expires_in": lasts.as_secs(),
+        })
+        .into())
+    }
+
+    pub(super) async fn refresh(
+        &self,
+        shown: &RefreshShown,
+        client: &Client,
+    ) -> Result<Said, CommandError> {
+        self.slow_down(client).await?;
+        let wrong = || {
+            self.parts.people.sources.failed(client.address, self.now());
+            failed()
+        };
+        let shown = shown.refresh_token.secret().expose();
+        if TokenKind::recognise(shown) != Some(TokenKind::Refresh) {
+            return Err(wrong());
+        }
+        let old = *HashedToken::of(shown.as_bytes()).as_bytes();
+        let next = self.new_token(TokenKind::Refresh);
+        let new = *next.hash().as_bytes();
+        let from = device(&client.address.to_string(), &client.user_agent);
+        let shared = Arc::clone(&self.parts);
+        let principals = self.parts.people.principals.load_full();
+        let renewed = self
+            .parts
+            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                renew(tx, book, &shared, &principals, old, new, &from).await
+            })
+            .await?;
+        match renewed {
+            Renewed::Yes(row) => self.tokens(&row, &next),
+            Renewed::No => Err(wrong()),
+            Renewed::Stolen => {
+                self.parts.change_people(async |_: &mut Tx<'_>, _: &mut Book| Ok(())).await?;
+                Err(wrong())
+            }
+        }
+    }
+
+    pub(super) async fn log_out(&self, actor: &Actor) -> Result<Said, CommandError> {
+        self.end_session(person_of(actor)?.session_id, actor).await?;
+        Ok(Said { value: json!({ "ended": true }), cookie: Cookie::Clear })
+    }
+
+    pub(super) fn own_sessions(&self, person: &Person) -> Result<Said, CommandError> {
+        let org = self.org_of_session(person.session_id)?;
+        let principals = self.parts.people.principals.load();
+        let own = principals.sessions_of(org, Some(person.user_id), self.now());
+        let items: Vec<Value> =
+            own.map(|row| self.session_view(row, Some(person.session_id))).collect();
+        Ok(json!({ "items": items, "next": null }).into())
+    }
+
+    pub(super) async fn end_own_session(
+        &self,
+        actor: &Actor,
+        id: &str,
+    ) -> Result<Said, CommandError> {
+        let person = person_of(actor)?;
+        let id: Id<id::Session> = parse_id(id)?;
+        let principals = self.parts.people.principals.load_full();
+        let row = principals.session(id, self.now());
+        row.filter(|row| row.user_id == person.user_id).ok_or(CommandError::NotFound)?;
+        self.end_session(id, actor).await?;
+        let cookie = if id == person.session_id { Cookie::Clear } else { Cookie::Keep };
+        Ok(Said { value: json!({ "id": id, "ended": true }), cookie })
+    }
+
+    /// Ends a session now; its tokens are void with the next request.
+    pub(crate) async fn end_session(
+        &self,
+        id: Id<id::Session>,
+        actor: &Actor,
+    ) -> Result<(), CommandError> {
+        let principals = self.parts.people.principals.load_full();
+        let row = principals.session(id, self.now()).ok_or(CommandError::NotFound)?;
+        let (org, user) = (row.org_id, row.user_id);
+        let (by, shared) = (actor.name(), Arc::clone(&self.parts));
+        self.parts
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if sessions::end(tx, id, &by, book.now).await? {
+                    let payload = json!({ "actor": by, "user_id": user });
+                    book.enter(&shared, org, id, "session.ended", &payload);
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Ends every session of a person in the organization.
+    pub(crate) async fn end_all_sessions(
+        &self,
+        org: Id<id::Org>,
+        user: Id<id::User>,
+        actor: &Actor,
+    ) -> Result<(), CommandError> {
+        let (by, shared) = (actor.name(), Arc::clone(&self.parts));
+        self.parts
+            .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
+                end_sessions(tx, book.now, user, None, &by).await?;
+                let payload = json!({ "actor": by });
+                book.enter(&shared, org, user, "user.sessions_ended", &payload);
+                Ok(())
+            })
+            .await
+    }
+
+    pub(crate) fn session_view(&self, row: &SessionRow, current: Option<Id<id::Session>>) -> Value {
+        json!({
+            "id": row.id, "user_id": row.user_id, "kind": row.kind,
+            "methods": row.methods.split(' ').collect::<Vec<_>>(),
+            "address": row.address, "user_agent": row.user_agent,
+            "authenticated_at": row.authenticated_at, "factor_at": row.factor_at,
+            "last_seen_at": self.last_seen(row), "expires_at": row.expires_at,
+            "current": current == Some(row.id),
+        })
+    }
+
+    fn last_seen(&self, row: &SessionRow) -> Timestamp {
+        let seen = self.parts.people.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&row.id).map_or(row.last_seen_at, |seen| (*seen).max(row.last_seen_at))
+    }
+
+    /// The person behind an access token.
+    pub(crate) fn by_access_token(&self, token: &str) -> Option<Actor> {
+        let now = self.now();
+        let people = &self.parts.people;
+        let claims = people.signing.load().verify(token, now)?;
+        let principals = people.principals.load();
+        let session = principals.session(claims.session, now)?;
+        let epoch = principals.users.get(&session.user_id)?.epoch;
+        let same = session.kind == SessionKind::Token
+            && session.user_id == claims.user
+            && session.org_id == claims.org
+            && epoch == claims.epoch;
+        if !same {
+            return None;
+        }
+        self.saw(session.id, now);
+        principals.actor(session, people.profile)
+    }
+
+    /// The person behind a session that is alive, with what the role allows now.
+    pub(crate) fn by_session(&self, id: Id<id::Session>) -> Option<Actor> {
+        let people = &self.parts.people;
+        let principals = people.principals.load();
+        let session = principals.session(id, self.now())?;
+        principals.actor(session, people.profile)
+    }
+
+    /// The person behind a cookie, if the request shows one. A change must come from a page of our
+    /// own: a browser sends the cookie along with what any page asks for.
+    pub(crate) fn by_cookie(&self, shown: &Shown<'_>) -> Option<Result<Actor, NotAuthenticated>> {
+        let cookie = match shown.cookie(COOKIE) {
+            Once::Absent => return None,
+            Once::Unusable => return Some(Err(NotAuthenticated::Failed)),
+            Once::Text(cookie) => cookie,
+        };
+        let changes = !matches!(shown.method, "GET" | "HEAD" | "OPTIONS");
+        if changes && self.origin_of(shown) != Origin::Own {
+            return Some(Err(NotAuthenticated::Origin));
+        }
+        Some(self.of_cookie(cookie).ok_or(NotAuthenticated::Failed))
+    }
+
+    fn of_cookie(&self, cookie: &str) -> Option<Actor> {
+        let now = self.now();
+        let people = &self.parts.people;
+        let hash = HashedToken::of(cookie.as_bytes());
+        let principals = people.principals.load();
+        let session = principals.by_cookie(hash.as_bytes(), now)?;
+        let idle = now.since(self.last_seen(session));
+        if idle > people.profile.lifetimes().console_idle {
+            return None;
+        }
+        self.saw(session.id, now);
+        principals.actor(session, people.profile)
+    }
+
+    fn saw(&self, session: Id<id::Session>, now: Timestamp) {
+        let mut seen = self.parts.people.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(session, now);
+    }
+
+    /// What a person is told besides about themselves.
+    pub(crate) fn with_person(&self, me: MeView, actor: &Actor) -> MeView {
+        let Who::Person(person) = actor.who() else { return me };
+        let principals = self.parts.people.principals.load();
+        MeView {
+            email: principals.users.get(&person.user_id).map(|user| user.email.clone()),
+            role: principals.members.get(&(me.org_id, person.user_id)).cloned(),
+            factor_at: person.factor_at,
+            session_id: Some(person.session_id),
+            ..me
+        }
+    }
+}
+
+enum Renewed {
+    Yes(Box<SessionRow>),
+    No,
+    Stolen,
+}
+
+async fn renew(
+    tx: &mut Tx<'_>,
+    book: &mut Book,
+    shared: &Shared,
+    principals: &super::Principals,
+    old: [u8; 32],
+    new: [u8; 32],
+    from: &str,
+) -> Result<Renewed, Error> {
+    let now = book.now;
+    let Some(found) = sessions::lock_refresh(tx, old).await? else { return Ok(Renewed::No) };
+    let Some(session) = principals.session(found.session_id, now) else {
+        return Ok(Renewed::No);
+    };
+    if let Some(used_at) = found.used_at {
+        let successor = match found.successor_hash {
+            Some(hash) => sessions::lock_refresh(tx, hash).await?,
+            None => None,
+        };
+        let unheard = successor.filter(|next| next.used_at.is_none());
+        let same = found.used_from.as_deref() == Some(from);
+        match unheard {
+            Some(unheard) if same && now <= used_at.plus(RETRY_GRACE) => {
+                sessions::use_refresh(tx, unheard.token_hash, None, from, now).await?;
+            }
+            _ => {
+                sessions::end(tx, session.id, "refresh_reuse", now).await?;
+                let payload = json!({ "actor": "refresh_reuse", "user_id": session.user_id });
+                book.enter(shared, session.org_id, session.id, "session.ended", &payload);
+                let subject = format!("session:{}", session.id);
+                let detail = "a refresh token was shown twice: its session was ended".to_owned();
+                let code = "auth.refresh_reuse";
+                book.find(shared, session.org_id, code, Severity::Critical, subject, detail);
+                return Ok(Renewed::Stolen);
+            }
+        }
+    }
+    // The first use stays the one that the grace counts from.
+    let used_at = found.used_at.unwrap_or(now);
+    sessions::insert_refresh(tx, new, session.id, now).await?;
+    sessions::use_refresh(tx, old, Some(new), from, used_at).await?;
+    Ok(Renewed::Yes(Box::new(SessionRow::clone(session))))
+}
+
+/// Which program at which address, as one bounded text.
+fn device(address: &str, user_agent: &str) -> String {
+    let agent = tradewarden_seal::Digest::sha256(user_agent.as_bytes());
+    format!("{address} {agent}")
+}
+
+/// Whether a passkey is among the methods of a session.
+pub(super) fn with_method(methods: &str, method: &str) -> String {
+    if methods.split(' ').any(|known| known == method) {
+        methods.to_owned()
+    } else {
+        format!("{methods} {method}")
+    }
+}
+
+/// Writes when sessions were last seen, and forgets those that have ended.
+pub(crate) async fn note_seen(shared: &Arc<Shared>) {
+    let now = shared.environment.now();
+    let principals = shared.people.principals.load_full();
+    let seen: Vec<_> = {
+        let mut seen = shared.people.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|id, _| principals.session(*id, now).is_some());
+        seen.iter().map(|(id, at)| (*id, *at)).collect()
+    };
+    if seen.is_empty() {
+        return;
+    }
+    let written = shared
+        .journal
+        .write(crate::journal::Urgency::Soon, async move |tx: &mut Tx<'_>, _effects| {
+            sessions::set_seen(tx, &seen).await
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::error!(error = %error.0, "the last use of sessions was not written");
+    }
+}
+
+/// What a factor is called among the methods of a session.
+pub(super) const fn method_of(kind: tradewarden_domain::person::FactorKind) -> &'static str {
+    use tradewarden_domain::person::FactorKind;
+    match kind {
+        FactorKind::Totp => "otp",
+        FactorKind::Webauthn => PASSKEY_METHOD,
+        FactorKind::Sms => "sms",
+        FactorKind::RecoveryCode => "kba",
+    }
+}
+
+/// A refusal for a person without a second factor.
+pub(super) fn factor_required() -> CommandError {
+    no(Code::AuthFactorRequired)
+}

@@ -1,0 +1,152 @@
+//! The pepper: a key that goes into hashes of what people know and is not in the database, so that a
+//! stolen database alone lets nobody guess (NIST SP 800-63B-4 section 3.1.1.2 calls it a keyed hash).
+//!
+//! ```text
+//! prk            = HKDF-Extract(SHA-256, salt = "tw/pepper/v1", the data key)
+//! passwords      = HKDF-Expand(prk, "password", 32)
+//! recovery codes = HKDF-Expand(prk, "recovery-code", 32)
+//! ```
+//! Derived, not stored: it lives and dies with its data key.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    error::Unspecified,
+    hkdf::{HKDF_SHA256, Salt},
+    hmac,
+};
+use zeroize::Zeroizing;
+
+use crate::{DataKey, DataKeyId, Purpose, SecretBytes};
+
+const KEY_BYTES: usize = 32;
+
+/// Why there is no pepper in a data key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PepperError {
+    /// The data key is not for [`Purpose::People`].
+    OtherPurpose,
+    /// The cryptographic library refused. Not expected with inputs of these sizes.
+    Refused,
+}
+
+impl fmt::Display for PepperError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::OtherPurpose => "only the data key of people has a pepper in it",
+            Self::Refused => "the cryptographic library refused to derive the pepper",
+        })
+    }
+}
+
+impl std::error::Error for PepperError {}
+
+impl From<Unspecified> for PepperError {
+    fn from(_: Unspecified) -> Self {
+        Self::Refused
+    }
+}
+
+/// The keys that go into hashes of passwords and of recovery codes.
+pub struct Pepper {
+    id: DataKeyId,
+    passwords: SecretBytes,
+    recovery_codes: SecretBytes,
+}
+
+impl Pepper {
+    /// The pepper in a data key for people.
+    pub fn of(key: &DataKey) -> Result<Self, PepperError> {
+        if key.purpose() != Purpose::People {
+            return Err(PepperError::OtherPurpose);
+        }
+        Ok(Self {
+            id: key.id(),
+            passwords: derive(key, b"password")?,
+            recovery_codes: derive(key, b"recovery-code")?,
+        })
+    }
+
+    /// The name of the data key it comes from. Stored beside each hash: with another pepper the
+    /// right password does not match.
+    pub fn id(&self) -> DataKeyId {
+        self.id
+    }
+
+    /// HMAC-SHA-256 of a password.
+    pub(crate) fn of_password(&self, password: &[u8]) -> Zeroizing<[u8; 32]> {
+        authenticate(&self.passwords, password)
+    }
+
+    /// HMAC-SHA-256 of a recovery code.
+    pub(crate) fn of_recovery_code(&self, code: &[u8]) -> Zeroizing<[u8; 32]> {
+        authenticate(&self.recovery_codes, code)
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Pepper({})", self.id)
+    }
+}
+
+fn derive(key: &DataKey, label: &[u8]) -> Result<SecretBytes, Unspecified> {
+    let prk = Salt::new(HKDF_SHA256, b"tw/pepper/v1").extract(key.secret().expose());
+    let mut derived = vec![0; KEY_BYTES];
+    prk.expand(&[label], HKDF_SHA256)?.fill(&mut derived)?;
+    Ok(SecretBytes::new(derived))
+}
+
+fn authenticate(key: &SecretBytes, message: &[u8]) -> Zeroizing<[u8; 32]> {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), message);
+    let mut bytes = Zeroizing::new([0; 32]);
+    bytes.copy_from_slice(tag.as_ref());
+    bytes
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::randomness::testing::Counting;
+
+    /// The pepper of a data key whose 32 bytes count up from `first_byte`.
+    pub(crate) fn pepper(first_byte: u8) -> Pepper {
+        let secret = SecretBytes::random(32, &mut Counting(first_byte));
+        let id = DataKeyId::from_bytes([first_byte; 16]);
+        Pepper::of(&DataKey::new(id, Purpose::People, secret)).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::hex_encode;
+
+    /// Made by a second implementation (Python: hmac, hashlib). Every stored password hash depends
+    /// on these bytes.
+    #[test]
+    fn the_derivation_is_frozen() {
+        let pepper = testing::pepper(0);
+        assert_eq!(
+            hex_encode(&*pepper.of_password(b"correct horse")),
+            "06fcfec37616c9a86a4a1d321084003831822f461b4131b9bdb191a51e9f79b1"
+        );
+        assert_eq!(
+            hex_encode(&*pepper.of_recovery_code(b"correct horse")),
+            "1aabf9592849df9f028b3e58cef15de10cdb31bc69a210bec14f833e03231a12"
+        );
+        assert_eq!(format!("{pepper:?}"), "Pepper(00000000000000000000000000000000)");
+    }
+
+    #[test]
+    fn only_the_key_of_people_has_a_pepper() {
+        for purpose in Purpose::ALL {
+            let key = DataKey::new(
+                DataKeyId::from_bytes([1; 16]),
+                purpose,
+                SecretBytes::new(vec![7; 32]),
+            );
+            assert_eq!(Pepper::of(&key).is_ok(), purpose == Purpose::People, "{purpose}");
+        }
+    }
+}

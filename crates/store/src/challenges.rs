@@ -1,0 +1,115 @@
+//! Challenges: what was begun and waits for its second half. Each is taken once.
+
+use crate::Error;
+use crate::dialect::Tx;
+use crate::value::Value;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::person::ChallengeKind;
+use tradewarden_domain::time::Timestamp;
+
+const INSERT: &str = "-- challenges::insert\n\
+    INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at) \
+    VALUES ($1, $2, $3, $4, 0, $5)";
+const SPEND: &str = "-- challenges::spend\n\
+    INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at) \
+    VALUES ($1, NULL, $2, $3, 0, $4) ON CONFLICT (token_hash) DO NOTHING";
+const TRY: &str = "-- challenges::attempt\n\
+    UPDATE challenges SET attempts = attempts + 1 \
+    WHERE token_hash = $1 AND kind = $2 AND attempts < $3 AND expires_at > $4";
+const FIND: &str = "-- challenges::find\n\
+    SELECT user_id, content, attempts FROM challenges WHERE token_hash = $1";
+const TAKE: &str = "-- challenges::take\nDELETE FROM challenges WHERE token_hash = $1";
+const VOID: &str = "-- challenges::void\nDELETE FROM challenges WHERE user_id = $1 AND kind = $2";
+const VOID_KIND: &str = "-- challenges::void_kind\nDELETE FROM challenges WHERE kind = $1";
+const PURGE: &str = "-- challenges::purge\nDELETE FROM challenges WHERE expires_at < $1";
+
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, SPEND, TRY, FIND, TAKE, VOID, VOID_KIND, PURGE];
+
+/// A challenge that was found alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// Whom it is for.
+    pub user_id: Option<Id<id::User>>,
+    /// What it remembers.
+    pub content: Vec<u8>,
+    /// How many tries were made, this one included.
+    pub attempts: u32,
+}
+
+/// Stores a challenge.
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    token_hash: [u8; 32],
+    kind: ChallengeKind,
+    user: Option<Id<id::User>>,
+    content: &[u8],
+    expires_at: Timestamp,
+) -> Result<(), Error> {
+    let parameters = [
+        token_hash.into(),
+        user.into(),
+        Value::Word(kind.text()),
+        content.to_vec().into(),
+        expires_at.into(),
+    ];
+    tx.execute_one(INSERT, &parameters).await
+}
+
+/// Notes that a challenge which is stored nowhere was used, until it has expired; answers whether
+/// this was the first time.
+pub async fn spend(
+    tx: &mut Tx<'_>,
+    token_hash: [u8; 32],
+    kind: ChallengeKind,
+    expires_at: Timestamp,
+) -> Result<bool, Error> {
+    let parameters =
+        [token_hash.into(), Value::Word(kind.text()), Vec::new().into(), expires_at.into()];
+    Ok(tx.execute(SPEND, &parameters).await? == 1)
+}
+
+/// Counts a try at a challenge; `None` if there is none, or it has expired, or was tried
+/// `attempts_max` times.
+pub async fn attempt(
+    tx: &mut Tx<'_>,
+    token_hash: [u8; 32],
+    kind: ChallengeKind,
+    attempts_max: u32,
+    now: Timestamp,
+) -> Result<Option<Challenge>, Error> {
+    let counted = [token_hash.into(), Value::Word(kind.text()), attempts_max.into(), now.into()];
+    if tx.execute(TRY, &counted).await? == 0 {
+        return Ok(None);
+    }
+    let rows = tx.query(FIND, &[token_hash.into()]).await?;
+    rows.into_iter()
+        .next()
+        .map(|mut row| {
+            Ok(Challenge {
+                user_id: row.id_or_null()?,
+                content: row.bytes()?,
+                attempts: row.small()?,
+            })
+        })
+        .transpose()
+}
+
+/// Uses a challenge up; answers whether it was there.
+pub async fn take(tx: &mut Tx<'_>, token_hash: [u8; 32]) -> Result<bool, Error> {
+    Ok(tx.execute(TAKE, &[token_hash.into()]).await? == 1)
+}
+
+/// Takes back every challenge of a kind that a person has.
+pub async fn void(tx: &mut Tx<'_>, user: Id<id::User>, kind: ChallengeKind) -> Result<(), Error> {
+    tx.execute(VOID, &[user.into(), Value::Word(kind.text())]).await.map(|_| ())
+}
+
+/// Takes back every challenge of a kind.
+pub async fn void_kind(tx: &mut Tx<'_>, kind: ChallengeKind) -> Result<(), Error> {
+    tx.execute(VOID_KIND, &[Value::Word(kind.text())]).await.map(|_| ())
+}
+
+/// Forgets what expired before `horizon`.
+pub async fn purge(tx: &mut Tx<'_>, horizon: Timestamp) -> Result<(), Error> {
+    tx.execute(PURGE, &[horizon.into()]).await.map(|_| ())
+}

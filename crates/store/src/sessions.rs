@@ -1,0 +1,246 @@
+//! Sessions and their refresh tokens. Tokens are stored as SHA-256 only.
+
+use crate::Error;
+use crate::dialect::{Lock, Store, Tx};
+use crate::value::{Row, Value};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::person::SessionKind;
+use tradewarden_domain::time::Timestamp;
+
+const INSERT: &str = "-- sessions::insert\n\
+    INSERT INTO sessions (id, user_id, org_id, kind, token_hash, methods, address, user_agent, \
+    authenticated_at, factor_at, last_seen_at, expires_at, ended_at, ended_by) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL)";
+const ALIVE: &str = "-- sessions::alive\n\
+    SELECT id, user_id, org_id, kind, token_hash, methods, address, user_agent, \
+    authenticated_at, factor_at, last_seen_at, expires_at FROM sessions \
+    WHERE ended_at IS NULL AND expires_at > $1 ORDER BY id";
+const END: &str = "-- sessions::end\n\
+    UPDATE sessions SET ended_at = $2, ended_by = $3 WHERE id = $1 AND ended_at IS NULL";
+const ALIVE_OF: &str = "-- sessions::alive_of\n\
+    SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 \
+    ORDER BY id";
+const SET_FACTOR: &str = "-- sessions::set_factor\n\
+    UPDATE sessions SET factor_at = $2, methods = $3 WHERE id = $1 AND ended_at IS NULL";
+const SET_SEEN: &str = "-- sessions::set_seen\n\
+    UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2";
+const KNOWN_DEVICE: &str = "-- sessions::known_device\n\
+    SELECT id FROM sessions WHERE user_id = $1 AND user_agent = $2 AND address = $3 LIMIT 1";
+const INSERT_REFRESH: &str = "-- sessions::insert_refresh\n\
+    INSERT INTO refresh_tokens (token_hash, session_id, issued_at, used_at, used_from, \
+    successor_hash) VALUES ($1, $2, $3, NULL, NULL, NULL)";
+const REFRESH: &str = "-- sessions::lock_refresh\n\
+    SELECT token_hash, session_id, issued_at, used_at, used_from, successor_hash \
+    FROM refresh_tokens WHERE token_hash = $1";
+const USE_REFRESH: &str = "-- sessions::use_refresh\n\
+    UPDATE refresh_tokens SET used_at = $2, used_from = $3, successor_hash = $4 \
+    WHERE token_hash = $1";
+const PURGE_REFRESH: &str = "-- sessions::purge_refresh\n\
+    DELETE FROM refresh_tokens WHERE session_id IN \
+    (SELECT id FROM sessions WHERE expires_at < $1)";
+const PURGE: &str = "-- sessions::purge\nDELETE FROM sessions WHERE expires_at < $1";
+
+pub(crate) const STATEMENTS: &[&str] = &[
+    INSERT,
+    ALIVE,
+    END,
+    ALIVE_OF,
+    SET_FACTOR,
+    SET_SEEN,
+    KNOWN_DEVICE,
+    INSERT_REFRESH,
+    REFRESH,
+    USE_REFRESH,
+    PURGE_REFRESH,
+    PURGE,
+];
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its identifier.
+    pub id: Id<id::Session>,
+    /// Whose it is.
+    pub user_id: Id<id::User>,
+    /// In which organization.
+    pub org_id: Id<id::Org>,
+    /// How it is shown.
+    pub kind: SessionKind,
+    /// The hash of its cookie.
+    pub token_hash: Option<[u8; 32]>,
+    /// What was shown for it, as words separated by spaces (RFC 8176).
+    pub methods: String,
+    /// From where.
+    pub address: String,
+    /// By which program, as it calls itself; bounded by the caller.
+    pub user_agent: String,
+    /// When the person logged in.
+    pub authenticated_at: Timestamp,
+    /// When a second factor was last shown.
+    pub factor_at: Option<Timestamp>,
+    /// When it was last seen, within a minute.
+    pub last_seen_at: Timestamp,
+    /// When it ends whatever happens.
+    pub expires_at: Timestamp,
+}
+
+/// A refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshRow {
+    /// Its hash.
+    pub token_hash: [u8; 32],
+    /// Its family.
+    pub session_id: Id<id::Session>,
+    /// When it was given out.
+    pub issued_at: Timestamp,
+    /// When it was used.
+    pub used_at: Option<Timestamp>,
+    /// From where.
+    pub used_from: Option<String>,
+    /// The hash of the token that took its place.
+    pub successor_hash: Option<[u8; 32]>,
+}
+
+/// Begins a session.
+pub async fn insert(tx: &mut Tx<'_>, session: &SessionRow) -> Result<(), Error> {
+    let parameters = [
+        session.id.into(),
+        session.user_id.into(),
+        session.org_id.into(),
+        Value::Word(session.kind.text()),
+        session.token_hash.into(),
+        session.methods.as_str().into(),
+        session.address.as_str().into(),
+        session.user_agent.as_str().into(),
+        session.authenticated_at.into(),
+        session.factor_at.into(),
+        session.last_seen_at.into(),
+        session.expires_at.into(),
+    ];
+    tx.execute_one(INSERT, &parameters).await
+}
+
+/// The sessions that are alive, oldest first.
+pub async fn alive(store: &Store, now: Timestamp) -> Result<Vec<SessionRow>, Error> {
+    store.query(ALIVE, vec![now.into()]).await?.into_iter().map(session).collect()
+}
+
+/// The sessions of a person that are alive, oldest first.
+pub async fn alive_of(
+    tx: &mut Tx<'_>,
+    user: Id<id::User>,
+    now: Timestamp,
+) -> Result<Vec<Id<id::Session>>, Error> {
+    let rows = tx.query(ALIVE_OF, &[user.into(), now.into()]).await?;
+    rows.into_iter().map(|mut row| row.id()).collect()
+}
+
+/// Ends a session; answers whether it was alive.
+pub async fn end(
+    tx: &mut Tx<'_>,
+    id: Id<id::Session>,
+    by: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    Ok(tx.execute(END, &[id.into(), now.into(), by.into()]).await? == 1)
+}
+
+/// Notes that a second factor was shown; answers whether the session is alive.
+pub async fn set_factor(
+    tx: &mut Tx<'_>,
+    id: Id<id::Session>,
+    factor_at: Timestamp,
+    methods: &str,
+) -> Result<bool, Error> {
+    Ok(tx.execute(SET_FACTOR, &[id.into(), factor_at.into(), methods.into()]).await? == 1)
+}
+
+/// Notes when sessions were last seen.
+pub async fn set_seen(tx: &mut Tx<'_>, seen: &[(Id<id::Session>, Timestamp)]) -> Result<(), Error> {
+    let sets: Vec<Vec<Value>> =
+        seen.iter().map(|(id, at)| vec![(*id).into(), (*at).into()]).collect();
+    tx.execute_each(SET_SEEN, &sets).await.map(|_| ())
+}
+
+/// Whether the person has logged in from there with such a program before.
+pub async fn is_known_device(
+    tx: &mut Tx<'_>,
+    user: Id<id::User>,
+    user_agent: &str,
+    address: &str,
+) -> Result<bool, Error> {
+    let parameters = [user.into(), user_agent.into(), address.into()];
+    Ok(!tx.query(KNOWN_DEVICE, &parameters).await?.is_empty())
+}
+
+/// Stores a refresh token.
+pub async fn insert_refresh(
+    tx: &mut Tx<'_>,
+    token_hash: [u8; 32],
+    session: Id<id::Session>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    tx.execute_one(INSERT_REFRESH, &[token_hash.into(), session.into(), now.into()]).await
+}
+
+/// The refresh token with this hash, locked.
+pub async fn lock_refresh(
+    tx: &mut Tx<'_>,
+    token_hash: [u8; 32],
+) -> Result<Option<RefreshRow>, Error> {
+    let found = tx.lock_each(REFRESH, &[vec![token_hash.into()]], Lock::Update).await?;
+    found.into_iter().flatten().next().map(refresh).transpose()
+}
+
+/// Uses a refresh token up.
+pub async fn use_refresh(
+    tx: &mut Tx<'_>,
+    token_hash: [u8; 32],
+    successor_hash: Option<[u8; 32]>,
+    from: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let parameters = [token_hash.into(), now.into(), from.into(), successor_hash.into()];
+    tx.execute_one(USE_REFRESH, &parameters).await
+}
+
+/// Forgets sessions that expired before `horizon`, with their tokens.
+pub async fn purge(tx: &mut Tx<'_>, horizon: Timestamp) -> Result<(), Error> {
+    tx.execute(PURGE_REFRESH, &[horizon.into()]).await?;
+    tx.execute(PURGE, &[horizon.into()]).await.map(|_| ())
+}
+
+fn session(mut row: Row) -> Result<SessionRow, Error> {
+    Ok(SessionRow {
+        id: row.id()?,
+        user_id: row.id()?,
+        org_id: row.id()?,
+        kind: row.word()?,
+        token_hash: hash_or_null(&mut row)?,
+        methods: row.text()?,
+        address: row.text()?,
+        user_agent: row.text()?,
+        authenticated_at: row.time()?,
+        factor_at: row.time_or_null()?,
+        last_seen_at: row.time()?,
+        expires_at: row.time()?,
+    })
+}
+
+fn refresh(mut row: Row) -> Result<RefreshRow, Error> {
+    Ok(RefreshRow {
+        token_hash: row.hash()?,
+        session_id: row.id()?,
+        issued_at: row.time()?,
+        used_at: row.time_or_null()?,
+        used_from: row.text_or_null()?,
+        successor_hash: hash_or_null(&mut row)?,
+    })
+}
+
+fn hash_or_null(row: &mut Row) -> Result<Option<[u8; 32]>, Error> {
+    let bytes = row.bytes_or_null()?;
+    bytes
+        .map(|bytes| bytes.try_into().map_err(|_| Error::broken("a hash has not 32 bytes")))
+        .transpose()
+}

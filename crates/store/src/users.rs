@@ -1,0 +1,370 @@
+//! People: who there is, what opens for them, and which roles they have.
+
+use crate::Error;
+use crate::dialect::{Lock, Store, Tx};
+use crate::value::{Row, Value};
+use tradewarden_domain::account::Activity;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::permission::Permissions;
+use tradewarden_domain::person::User;
+use tradewarden_domain::time::Timestamp;
+
+const INSERT: &str = "-- users::insert\n\
+    INSERT INTO users (id, email, email_key, password_hash, password_changed_at, \
+    password_failures, password_locked_until, factor_failures, factor_locked_until, \
+    recovery_set, state, epoch, created_at) \
+    VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, NULL, $6, $7, $8)";
+const ALL: &str = "-- users::all\n\
+    SELECT id, email, state, epoch, created_at FROM users ORDER BY id";
+const FIND: &str = "-- users::find\n\
+    SELECT id, email, state, epoch, created_at, password_hash, password_failures, \
+    password_locked_until, factor_failures, factor_locked_until, recovery_set FROM users WHERE id = $1";
+const BY_EMAIL: &str = "-- users::by_email\n\
+    SELECT id, email, state, epoch, created_at, password_hash, password_failures, \
+    password_locked_until, factor_failures, factor_locked_until, recovery_set FROM users WHERE email_key = $1";
+const SET_PASSWORD: &str = "-- users::set_password\n\
+    UPDATE users SET password_hash = $2, password_changed_at = $3, password_failures = 0, \
+    password_locked_until = 0 WHERE id = $1";
+const SET_PASSWORD_FAILURES: &str = "-- users::set_password_failures\n\
+    UPDATE users SET password_failures = $2, password_locked_until = $3 WHERE id = $1";
+const SET_FACTOR_FAILURES: &str = "-- users::set_factor_failures\n\
+    UPDATE users SET factor_failures = $2, factor_locked_until = $3 WHERE id = $1";
+const SET_RECOVERY_SET: &str =
+    "-- users::set_recovery_set\nUPDATE users SET recovery_set = $2 WHERE id = $1";
+const SET_STATE: &str = "-- users::set_state\n\
+    UPDATE users SET state = $2, epoch = epoch + 1 WHERE id = $1";
+const MEMBERS: &str = "-- users::members\n\
+    SELECT org_id, user_id, role FROM memberships ORDER BY org_id, user_id";
+const INSERT_MEMBER: &str = "-- users::insert_member\n\
+    INSERT INTO memberships (org_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)";
+const SET_ROLE: &str = "-- users::set_role\n\
+    UPDATE memberships SET role = $3 WHERE org_id = $1 AND user_id = $2";
+const REMOVE_MEMBER: &str = "-- users::remove_member\n\
+    DELETE FROM memberships WHERE org_id = $1 AND user_id = $2";
+const ROLE_OF: &str = "-- users::role_of\n\
+    SELECT role FROM memberships WHERE org_id = $1 AND user_id = $2";
+const HOLDERS: &str = "-- users::holders\n\
+    SELECT memberships.user_id FROM memberships JOIN users ON users.id = memberships.user_id \
+    WHERE memberships.org_id = $1 AND memberships.role = $2 AND users.state = 'active' \
+    ORDER BY memberships.user_id";
+const HAS_ROLE: &str = "-- users::has_role\n\
+    SELECT user_id FROM memberships WHERE org_id = $1 AND role = $2 LIMIT 1";
+const ROLES: &str = "-- users::roles\n\
+    SELECT id, org_id, name, permissions, created_at FROM roles ORDER BY org_id, name";
+const INSERT_ROLE: &str = "-- users::insert_role\n\
+    INSERT INTO roles (id, org_id, name, permissions, created_at) VALUES ($1, $2, $3, $4, $5)";
+const REMOVE_ROLE: &str = "-- users::remove_role\nDELETE FROM roles WHERE id = $1";
+const POLICIES: &str = "-- users::policies\n\
+    SELECT org_id, name, value FROM policies ORDER BY org_id, name";
+const PUT_POLICY: &str = "-- users::put_policy\n\
+    INSERT INTO policies (org_id, name, value, updated_at) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT (org_id, name) DO UPDATE SET value = excluded.value, \
+    updated_at = excluded.updated_at";
+
+pub(crate) const STATEMENTS: &[&str] = &[
+    INSERT,
+    ALL,
+    FIND,
+    BY_EMAIL,
+    SET_PASSWORD,
+    SET_PASSWORD_FAILURES,
+    SET_FACTOR_FAILURES,
+    SET_RECOVERY_SET,
+    SET_STATE,
+    MEMBERS,
+    INSERT_MEMBER,
+    SET_ROLE,
+    REMOVE_MEMBER,
+    ROLE_OF,
+    HOLDERS,
+    HAS_ROLE,
+    ROLES,
+    INSERT_ROLE,
+    REMOVE_ROLE,
+    POLICIES,
+    PUT_POLICY,
+];
+
+/// A count of failures in a row, and until when another try is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failures {
+    /// Failures since the last success.
+    pub count: u32,
+    /// No try before this; the beginning of time if none is refused.
+    pub locked_until: Timestamp,
+}
+
+/// A person with what a login is judged by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserRow {
+    /// The person.
+    pub user: User,
+    /// The password's hash as a PHC string; absent until one is chosen.
+    pub password_hash: Option<String>,
+    /// Wrong passwords.
+    pub password: Failures,
+    /// Wrong codes.
+    pub factor: Failures,
+    /// What the hashes of the recovery codes have in common; absent without codes.
+    pub recovery_set: Option<String>,
+}
+
+impl std::fmt::Debug for UserRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserRow").field("id", &self.user.id).finish_non_exhaustive()
+    }
+}
+
+/// That a person belongs to an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The organization.
+    pub org_id: Id<id::Org>,
+    /// The person.
+    pub user_id: Id<id::User>,
+    /// A built-in role, or the name of one of the organization's own.
+    pub role: String,
+}
+
+/// A role that an organization made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleRow {
+    /// Its identifier.
+    pub id: Id<id::Role>,
+    /// The owner.
+    pub org_id: Id<id::Org>,
+    /// What it is called.
+    pub name: String,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A setting of an organization that is about people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRow {
+    /// The owner.
+    pub org_id: Id<id::Org>,
+    /// Which.
+    pub name: String,
+    /// What it is.
+    pub value: String,
+}
+
+/// Adds a person; [`crate::Kind::Exists`] if the e-mail is taken.
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    user: &User,
+    email_key: &str,
+    password_hash: Option<&str>,
+) -> Result<(), Error> {
+    let changed_at = password_hash.map(|_| user.created_at);
+    let parameters = [
+        user.id.into(),
+        user.email.as_str().into(),
+        email_key.into(),
+        password_hash.into(),
+        changed_at.into(),
+        Value::Word(user.state.text()),
+        user.epoch.into(),
+        user.created_at.into(),
+    ];
+    tx.execute_one(INSERT, &parameters).await
+}
+
+/// Everybody.
+pub async fn all(store: &Store) -> Result<Vec<User>, Error> {
+    store.query(ALL, Vec::new()).await?.iter_mut().map(user).collect()
+}
+
+/// The person with this identifier.
+pub async fn find(store: &Store, id: Id<id::User>) -> Result<Option<UserRow>, Error> {
+    store.query_one(FIND, vec![id.into()]).await?.map(user_row).transpose()
+}
+
+/// The person with this e-mail in its normal form.
+pub async fn by_email(store: &Store, email_key: &str) -> Result<Option<UserRow>, Error> {
+    store.query_one(BY_EMAIL, vec![email_key.into()]).await?.map(user_row).transpose()
+}
+
+/// The person with this e-mail, inside a transaction.
+pub async fn by_email_in(tx: &mut Tx<'_>, email_key: &str) -> Result<Option<UserRow>, Error> {
+    tx.query(BY_EMAIL, &[email_key.into()]).await?.into_iter().next().map(user_row).transpose()
+}
+
+/// The person, locked against every other change.
+pub async fn lock(tx: &mut Tx<'_>, id: Id<id::User>) -> Result<Option<UserRow>, Error> {
+    let found = tx.lock_each(FIND, &[vec![id.into()]], Lock::Update).await?;
+    found.into_iter().flatten().next().map(user_row).transpose()
+}
+
+/// Sets a password; failures are forgotten.
+pub async fn set_password(
+    tx: &mut Tx<'_>,
+    id: Id<id::User>,
+    hash: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    tx.execute_one(SET_PASSWORD, &[id.into(), hash.into(), now.into()]).await
+}
+
+/// Sets the count of wrong passwords; answers whether there is such a person. Said of nobody, it is
+/// as much work.
+pub async fn set_password_failures(
+    tx: &mut Tx<'_>,
+    id: Id<id::User>,
+    failures: Failures,
+) -> Result<bool, Error> {
+    let parameters = [id.into(), failures.count.into(), failures.locked_until.into()];
+    Ok(tx.execute(SET_PASSWORD_FAILURES, &parameters).await? == 1)
+}
+
+/// Sets the count of wrong codes.
+pub async fn set_factor_failures(
+    tx: &mut Tx<'_>,
+    id: Id<id::User>,
+    failures: Failures,
+) -> Result<(), Error> {
+    let parameters = [id.into(), failures.count.into(), failures.locked_until.into()];
+    tx.execute_one(SET_FACTOR_FAILURES, &parameters).await
+}
+
+/// Sets what the hashes of a person's recovery codes have in common.
+pub async fn set_recovery_set(
+    tx: &mut Tx<'_>,
+    id: Id<id::User>,
+    set: Option<&str>,
+) -> Result<(), Error> {
+    tx.execute_one(SET_RECOVERY_SET, &[id.into(), set.into()]).await
+}
+
+/// Lets a person log in or not; tokens from before are void either way.
+pub async fn set_state(tx: &mut Tx<'_>, id: Id<id::User>, state: Activity) -> Result<(), Error> {
+    tx.execute_one(SET_STATE, &[id.into(), Value::Word(state.text())]).await
+}
+
+/// Every membership.
+pub async fn members(store: &Store) -> Result<Vec<Member>, Error> {
+    let rows = store.query(MEMBERS, Vec::new()).await?;
+    rows.into_iter()
+        .map(|mut row| Ok(Member { org_id: row.id()?, user_id: row.id()?, role: row.text()? }))
+        .collect()
+}
+
+/// Adds a person to an organization; [`crate::Kind::Exists`] if there already.
+pub async fn insert_member(tx: &mut Tx<'_>, member: &Member, now: Timestamp) -> Result<(), Error> {
+    let parameters =
+        [member.org_id.into(), member.user_id.into(), member.role.as_str().into(), now.into()];
+    tx.execute_one(INSERT_MEMBER, &parameters).await
+}
+
+/// Gives a member another role.
+pub async fn set_role(tx: &mut Tx<'_>, member: &Member) -> Result<(), Error> {
+    let parameters = [member.org_id.into(), member.user_id.into(), member.role.as_str().into()];
+    tx.execute_one(SET_ROLE, &parameters).await
+}
+
+/// Takes a person out of an organization.
+pub async fn remove_member(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    user: Id<id::User>,
+) -> Result<(), Error> {
+    tx.execute_one(REMOVE_MEMBER, &[org.into(), user.into()]).await
+}
+
+/// The role of a member, inside a transaction.
+pub async fn role_of(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    user: Id<id::User>,
+) -> Result<Option<String>, Error> {
+    let rows = tx.query(ROLE_OF, &[org.into(), user.into()]).await?;
+    rows.into_iter().next().map(|mut row| row.text()).transpose()
+}
+
+/// The active people who have a role, inside a transaction.
+pub async fn holders(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    role: &str,
+) -> Result<Vec<Id<id::User>>, Error> {
+    let rows = tx.query(HOLDERS, &[org.into(), role.into()]).await?;
+    rows.into_iter().map(|mut row| row.id()).collect()
+}
+
+/// Whether anybody has a role, inside a transaction.
+pub async fn has_role(tx: &mut Tx<'_>, org: Id<id::Org>, role: &str) -> Result<bool, Error> {
+    Ok(!tx.query(HAS_ROLE, &[org.into(), role.into()]).await?.is_empty())
+}
+
+/// Every role that an organization made.
+pub async fn roles(store: &Store) -> Result<Vec<RoleRow>, Error> {
+    let rows = store.query(ROLES, Vec::new()).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            let (id, org_id, name) = (row.id()?, row.id()?, row.text()?);
+            let permissions = Permissions::from_words(&row.text()?)
+                .map_err(|_| Error::unreadable("a role has an unknown permission"))?;
+            Ok(RoleRow { id, org_id, name, permissions, created_at: row.time()? })
+        })
+        .collect()
+}
+
+/// Adds a role; [`crate::Kind::Exists`] if the name is taken.
+pub async fn insert_role(tx: &mut Tx<'_>, role: &RoleRow) -> Result<(), Error> {
+    let parameters = [
+        role.id.into(),
+        role.org_id.into(),
+        role.name.as_str().into(),
+        role.permissions.to_string().into(),
+        role.created_at.into(),
+    ];
+    tx.execute_one(INSERT_ROLE, &parameters).await
+}
+
+/// Removes a role.
+pub async fn remove_role(tx: &mut Tx<'_>, id: Id<id::Role>) -> Result<(), Error> {
+    tx.execute_one(REMOVE_ROLE, &[id.into()]).await
+}
+
+/// Every policy.
+pub async fn policies(store: &Store) -> Result<Vec<PolicyRow>, Error> {
+    let rows = store.query(POLICIES, Vec::new()).await?;
+    rows.into_iter()
+        .map(|mut row| Ok(PolicyRow { org_id: row.id()?, name: row.text()?, value: row.text()? }))
+        .collect()
+}
+
+/// Sets a policy.
+pub async fn put_policy(tx: &mut Tx<'_>, policy: &PolicyRow, now: Timestamp) -> Result<(), Error> {
+    let parameters = [
+        policy.org_id.into(),
+        policy.name.as_str().into(),
+        policy.value.as_str().into(),
+        now.into(),
+    ];
+    tx.execute_one(PUT_POLICY, &parameters).await
+}
+
+fn user(row: &mut Row) -> Result<User, Error> {
+    Ok(User {
+        id: row.id()?,
+        email: row.text()?,
+        state: row.word()?,
+        epoch: row.int()?,
+        created_at: row.time()?,
+    })
+}
+
+fn user_row(mut row: Row) -> Result<UserRow, Error> {
+    let user = user(&mut row)?;
+    Ok(UserRow {
+        user,
+        password_hash: row.text_or_null()?,
+        password: Failures { count: row.small()?, locked_until: row.time()? },
+        factor: Failures { count: row.small()?, locked_until: row.time()? },
+        recovery_set: row.text_or_null()?,
+    })
+}

@@ -1,0 +1,20 @@
+//! People from outside, with the real program: logging in, second factors, sessions, roles.
+
+#[cfg(test)]
+#[path = "people/commands.rs"]
+mod commands;
+#[cfg(test)]
+#[path = "people/factors.rs"]
+mod factors;
+#[cfg(test)]
+#[path = "people/login.rs"]
+mod login;
+#[cfg(test)]
+#[path = "people/roles.rs"]
+mod roles;
+#[cfg(test)]
+#[path = "people/someone.rs"]
+mod someone;
+#[cfg(test)]
+#[path = "people/tokens.rs"]
+mod tokens;

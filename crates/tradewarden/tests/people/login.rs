@@ -1,0 +1,157 @@
+//! Passwords: right, wrong, unknown, locked.
+
+use serde_json::{Value, json};
+use tradewarden_testkit::process::TestDir;
+
+use crate::someone::{Someone, demo, problem, success};
+
+/// The owner of a demo logs in, is who they are, and may look but not change anything yet.
+#[tokio::test]
+async fn the_demos_owner_may_look_before_a_factor_is_enrolled() {
+    let dir = TestDir::new("people-owner");
+    let gateway = demo(&dir).await;
+    let mut owner = Someone::owner(&gateway).await;
+    let tokens = owner.password_login().await;
+    let tokens = success(&tokens, 200);
+    let names: Vec<_> = tokens.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["access_token", "expires_in", "refresh_token", "token_type"]);
+    assert_eq!((&tokens["expires_in"], &tokens["token_type"]), (&json!(5_400), &json!("Bearer")));
+    let me = success(&owner.get("/api/v1/me").await, 200);
+    assert_eq!((&me["kind"], &me["email"]), (&json!("person"), &json!(owner.email)));
+    assert_eq!((&me["role"], &me["factor_at"]), (&json!("owner"), &Value::Null));
+    assert_eq!(owner.get("/api/v1/orders").await.status, 200);
+    problem(&owner.post("/api/v1/halts", &json!({})).await, 403, "auth.factor_required");
+    problem(&owner.get("/api/v1/users").await, 403, "auth.factor_required");
+    owner.enrol().await;
+    assert_eq!(owner.get("/api/v1/users").await.status, 200);
+    assert_eq!(owner.post("/api/v1/halts", &json!({"reason": "x"})).await.status, 201);
+    gateway.stop().await;
+}
+
+/// Wrong password, unknown e-mail, one that is no e-mail: one answer, but for its own number.
+#[tokio::test]
+async fn nobody_learns_who_exists() {
+    let dir = TestDir::new("people-alike");
+    let gateway = demo(&dir).await;
+    let mut bodies = Vec::new();
+    for (email, password) in [
+        ("owner@localhost", "not-the-password-at-all"),
+        ("OWNER@LOCALHOST", "not-the-password-at-all"),
+        ("nobody@localhost", "not-the-password-at-all"),
+        ("not an e-mail", "not-the-password-at-all"),
+        // A letter that looks like an o.
+        ("\u{43e}wner@localhost", "not-the-password-at-all"),
+        ("owner@localhost", "short"),
+        ("nobody@localhost", "short"),
+    ] {
+        let mut someone = Someone::new(&gateway, email, password);
+        let answer = someone.password_login().await;
+        let mut body = problem(&answer, 401, "auth.failed");
+        assert!(!answer.headers.contains_key("www-authenticate"));
+        body.as_object_mut().unwrap().remove("request_id");
+        bodies.push(body);
+    }
+    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "{bodies:?}");
+    gateway.stop().await;
+}
+
+/// The e-mail in any case, the password in any composition of its letters.
+#[tokio::test]
+async fn letters_are_compared_as_people_see_them() {
+    let dir = TestDir::new("people-letters");
+    let gateway = demo(&dir).await;
+    let file = dir.path().join("password");
+    std::fs::write(&file, "Zwo\u{308}lf-Boxka\u{308}mpfer-jagen-Eva\n").unwrap();
+    let program = gateway.program();
+    let file = file.to_str().unwrap();
+    let new = ["user", "create", "--email", "Eva@Example.com", "--role", "viewer"];
+    program.json(&[&new[..], &["--password-file", file]].concat()).await;
+    let composed = "Zw\u{f6}lf-Boxk\u{e4}mpfer-jagen-Eva";
+    let mut eva = Someone::new(&gateway, "eVA@example.COM", composed);
+    eva.log_in().await;
+    let me = success(&eva.get("/api/v1/me").await, 200);
+    assert_eq!((&me["email"], &me["role"]), (&json!("Eva@Example.com"), &json!("viewer")));
+    gateway.stop().await;
+}
+
+/// A browser's session: its cookie, and what other pages cannot do with it.
+#[tokio::test]
+async fn a_cookie_is_for_our_own_pages() {
+    let dir = TestDir::new("people-cookie");
+    let gateway = demo(&dir).await;
+    let mut owner = Someone::owner(&gateway).await;
+    let body = json!({"email": owner.email, "password": owner.password, "cookie": true});
+    let foreign = [("origin", "https://evil.example")];
+    let path = "/api/v1/auth/login";
+    let refused = owner.client.post(path, &foreign, body.to_string()).await.unwrap();
+    problem(&refused, 403, "auth.permission");
+    let begun = owner.client.post(path, &[], body.to_string()).await.unwrap();
+    let answer = success(&begun, 200);
+    assert!(answer["session_id"].as_str().unwrap().starts_with("ses_"), "{answer}");
+    assert!(answer.get("access_token").is_none(), "no token where a script could read it");
+    let cookie = begun.headers["set-cookie"].to_str().unwrap().to_owned();
+    let (pair, attributes) = cookie.split_once(';').unwrap();
+    assert!(pair.starts_with("__Host-tw_sid=tws_"), "{cookie}");
+    for attribute in ["Path=/", "Secure", "HttpOnly", "SameSite=Strict"] {
+        assert!(attributes.contains(attribute), "{cookie}");
+    }
+    assert!(!attributes.contains("Domain"), "{cookie}");
+
+    let console = gateway.ready()["console_url"].as_str().unwrap();
+    let show = |more: &[(&'static str, &str)]| {
+        let mut headers = vec![("cookie".to_owned(), pair.to_owned())];
+        headers.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        headers
+    };
+    let mut ask = async |method: hyper::Method, path: &str, headers: Vec<(String, String)>| {
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        owner.client.send(method, path, &headers, "").await.unwrap()
+    };
+    let (get, post) = (hyper::Method::GET, hyper::Method::POST);
+    assert_eq!(ask(get.clone(), "/api/v1/me", show(&[])).await.status, 200);
+    let logout = "/api/v1/auth/logout";
+    for foreign in [
+        &[][..],
+        &[("origin", "https://evil.example")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site"), ("origin", console)],
+    ] {
+        let answer = ask(post.clone(), logout, show(foreign)).await;
+        problem(&answer, 403, "auth.permission");
+    }
+    let twice = format!("{pair}; {pair}");
+    let answer = ask(get.clone(), "/api/v1/me", vec![("cookie".to_owned(), twice)]).await;
+    problem(&answer, 401, "auth.failed");
+    let ended = ask(post, logout, show(&[("origin", console)])).await;
+    assert_eq!(ended.status, 200);
+    assert_eq!(ended.headers["clear-site-data"], "\"cache\", \"cookies\", \"storage\"");
+    assert!(ended.headers["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
+    problem(&ask(get, "/api/v1/me", show(&[])).await, 401, "auth.failed");
+    gateway.stop().await;
+}
+
+/// Another password: the old one is wrong, other sessions are over, this one goes on.
+#[tokio::test]
+async fn a_changed_password_ends_other_sessions() {
+    let dir = TestDir::new("people-change");
+    let gateway = demo(&dir).await;
+    let mut here = Someone::owner(&gateway).await;
+    let mut there = Someone::owner(&gateway).await;
+    let path = "/api/v1/me/password";
+    let new = "another-Zebra-eats-41-batteries";
+    let wrong = json!({"current": "not-the-password-at-all", "new": new});
+    problem(&here.post(path, &wrong).await, 401, "auth.failed");
+    for bad in ["short", "passwordpassword", "tradewarden2026", "owner@localhost"] {
+        let body = json!({"current": here.password, "new": bad});
+        problem(&here.post(path, &body).await, 422, "password.unacceptable");
+    }
+    let body = json!({"current": here.password, "new": new});
+    success(&here.post(path, &body).await, 200);
+    assert_eq!(here.get("/api/v1/me").await.status, 200);
+    problem(&there.get("/api/v1/me").await, 401, "auth.failed");
+    problem(&there.password_login().await, 401, "auth.failed");
+    there.password = new.to_owned();
+    there.log_in().await;
+    gateway.stop().await;
+}
