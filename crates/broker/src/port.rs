@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod capability;
+pub mod clean;
 
 pub use answer::{
     AccountState, AllCanceled, BrokerOrder, BrokerOrderState, BrokerPosition, Cancellation,
@@ -13,6 +14,7 @@ pub use answer::{
     YesNo,
 };
 pub use capability::{Capabilities, Capability, ClientOrderIds, Environment};
+pub use clean::Cleaned;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

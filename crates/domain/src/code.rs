@@ -3,7 +3,7 @@
 //! Codes are part of the interface: they appear in answers, in the decision trace, in the audit log
 //! and in the generated reference.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 
 /// What kind of answer a code belongs to. The web crate alone turns it into a status.
@@ -68,6 +68,7 @@ macro_rules! codes {
 // A macro so that a code cannot exist without its text, its class and its meaning.
 codes! {
     RequestTooLarge = "request.too_large", TooLarge, "The body is larger than 64 KiB.";
+    RequestHeadTooLarge = "request.head_too_large", TooLarge, "The request has too many headers, or too large ones.";
     RequestTooSlow = "request.too_slow", TooSlow, "The request did not arrive in time.";
     RequestMalformed = "request.malformed", Malformed, "The request cannot be read.";
     RequestNotFound = "request.not_found", NotFound, "There is no such thing, or it is not for this caller.";
@@ -134,9 +135,11 @@ codes! {
     DispatchNotPlaced = "dispatch.not_placed", Order, "The broker proved that it never had the order.";
     DispatchHalted = "dispatch.halted", Order, "A halt stopped the order before it was sent.";
     BrokerRejected = "broker.rejected", Order, "The broker rejected the order.";
+    PositionFlat = "position.flat", Refused, "There is no position that this could reduce.";
     OrderNotOpen = "order.not_open", Conflict, "The order has ended already.";
-    OrderSuperseded = "order.superseded", Order, "An exit removed the unsent entry.";
+    OrderSuperseded = "order.superseded", Order, "An exit took the entry back.";
     OrderCanceled = "order.canceled", Order, "The order was canceled on request.";
+    ExitPendingOpen = "exit.pending_open", Order, "The market is closed; the exit is held and leaves when it opens.";
     PositionDust = "position.dust", Order, "What is left of the position is smaller than the venue's minimum.";
 }
 
@@ -156,6 +159,13 @@ impl fmt::Display for Code {
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::from_text(&text).ok_or_else(|| D::Error::custom("expected a code of the table"))
     }
 }
 

@@ -63,6 +63,30 @@ impl Exposure {
             .max(Quantity::ZERO)
     }
 
+    /// What is held on the side that an exit on `side` closes; negative if the other side is held.
+    pub const fn held(&self, side: Side) -> Quantity {
+        match side {
+            Side::Sell => self.quantity,
+            Side::Buy => self.quantity.negated(),
+        }
+    }
+
+    /// Of an account's exposure, all strategies together: the net position that an exit on `side`
+    /// may close once everything live has filled. No strategy's exit is larger (S3): what it holds
+    /// beyond that is held against by others, and closing it would open the other side.
+    pub fn net_closable(&self, side: Side) -> Quantity {
+        let (entering, returning) = match side {
+            Side::Sell => (self.entry_buy, self.exit_buy),
+            Side::Buy => (self.entry_sell, self.exit_sell),
+        };
+        let held = self.held(side);
+        let against = held.negated().saturating_minus(returning).max(Quantity::ZERO);
+        held.max(Quantity::ZERO)
+            .saturating_plus(entering)
+            .saturating_minus(against)
+            .max(Quantity::ZERO)
+    }
+
     /// Both together: positions and live orders add up; prices and profits do not.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {

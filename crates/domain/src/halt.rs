@@ -32,6 +32,8 @@ pub enum HaltScope {
     Strategy(Id<id::Strategy>),
     /// One webhook.
     Webhook(Id<id::Webhook>),
+    /// One API key.
+    Key(Id<id::Key>),
     /// One instrument, on every account.
     Instrument(Symbol),
     /// One instrument on one account.
@@ -49,6 +51,8 @@ pub struct HaltSubject<'a> {
     pub strategy: Option<Id<id::Strategy>>,
     /// The webhook it came through, if any.
     pub webhook: Option<Id<id::Webhook>>,
+    /// The API key that asked for it, if one did.
+    pub key: Option<Id<id::Key>>,
     /// Its instrument.
     pub symbol: &'a Symbol,
 }
@@ -81,6 +85,7 @@ impl HaltScope {
             Self::Account(account) => *account == subject.account,
             Self::Strategy(strategy) => Some(*strategy) == subject.strategy,
             Self::Webhook(webhook) => Some(*webhook) == subject.webhook,
+            Self::Key(key) => Some(*key) == subject.key,
             Self::Instrument(symbol) => symbol == subject.symbol,
             Self::Pair(account, symbol) => *account == subject.account && symbol == subject.symbol,
         }
@@ -116,6 +121,7 @@ impl fmt::Display for HaltScope {
             Self::Account(id) => write!(f, "account:{id}"),
             Self::Strategy(id) => write!(f, "strategy:{id}"),
             Self::Webhook(id) => write!(f, "webhook:{id}"),
+            Self::Key(id) => write!(f, "key:{id}"),
             Self::Instrument(symbol) => write!(f, "instrument:{symbol}"),
             Self::Pair(account, symbol) => write!(f, "pair:{account}/{symbol}"),
         }
@@ -135,6 +141,7 @@ impl FromStr for HaltScope {
             "account" => name.parse().map(Self::Account).map_err(|_| UnknownWord),
             "strategy" => name.parse().map(Self::Strategy).map_err(|_| UnknownWord),
             "webhook" => name.parse().map(Self::Webhook).map_err(|_| UnknownWord),
+            "key" => name.parse().map(Self::Key).map_err(|_| UnknownWord),
             "instrument" => name.parse().map(Self::Instrument).map_err(|_| UnknownWord),
             "pair" => {
                 let (account, symbol) = name.split_once('/').ok_or(UnknownWord)?;

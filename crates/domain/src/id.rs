@@ -87,6 +87,21 @@ impl<K> Id<K> {
         Self::from_bytes(bytes)
     }
 
+    /// As [`Id::new`], but after `previous` if that is of the same millisecond: so that what one
+    /// process makes sorts as it was made. The step is random, so that nobody counts what was made.
+    #[must_use]
+    pub fn after(previous: Option<Self>, at: Timestamp, random: [u8; 10]) -> Self {
+        let fresh = Self::new(at, random);
+        let Some(previous) = previous.filter(|last| last.bits >> 80 == fresh.bits >> 80) else {
+            return fresh;
+        };
+        let step = (fresh.bits & u128::from(u32::MAX)).saturating_add(1);
+        let next = previous.bits.saturating_add(step);
+        // The end of the millisecond's range, which nobody reaches, is no reason to leave it.
+        let bits = if next >> 80 == fresh.bits >> 80 { next } else { fresh.bits };
+        Self { bits, kind: PhantomData }
+    }
+
     /// The identifier whose sixteen bytes these are, most significant first.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self { bits: u128::from_be_bytes(bytes), kind: PhantomData }
@@ -97,8 +112,22 @@ impl<K> Id<K> {
         self.bits.to_be_bytes()
     }
 
+    /// The identifier that sorts right after this one; `None` for the last.
+    pub fn successor(self) -> Option<Self> {
+        self.bits.checked_add(1).map(|bits| Self { bits, kind: PhantomData })
+    }
+
+    /// How many identifiers `earlier` lies before this one; `None` if it does not.
+    pub fn distance_from(self, earlier: Self) -> Option<u128> {
+        self.bits.checked_sub(earlier.bits)
+    }
+
     /// The 26 characters of the text form without the prefix.
     pub fn bare_text(self) -> String {
+        self.with_bare_text(str::to_owned)
+    }
+
+    fn with_bare_text<T>(self, work: impl FnOnce(&str) -> T) -> T {
         let mut text = [b'0'; TEXT_LENGTH];
         let mut rest = self.bits;
         for slot in text.iter_mut().rev() {
@@ -106,7 +135,8 @@ impl<K> Id<K> {
             *slot = ALPHABET.get(digit).copied().unwrap_or(b'0');
             rest >>= 5;
         }
-        text.iter().map(|byte| char::from(*byte)).collect()
+        // The alphabet is ASCII.
+        work(str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -157,7 +187,7 @@ impl<K: Kind> FromStr for Id<K> {
 impl<K: Kind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(K::PREFIX)?;
-        f.write_str(&self.bare_text())
+        self.with_bare_text(|text| f.write_str(text))
     }
 }
 
@@ -228,7 +258,43 @@ mod tests {
         assert!(early.to_string() < late.to_string());
     }
 
+    #[test]
+    fn identifiers_follow_one_another() {
+        let first = Id::<Order>::from_bytes([1; 16]);
+        let second = first.successor().unwrap();
+        assert!(first < second);
+        assert_eq!(second.distance_from(first), Some(1));
+        assert_eq!(first.distance_from(second), None);
+        assert_eq!(Id::<Order>::from_bytes([255; 16]).successor(), None);
+    }
+
     proptest! {
+        /// Within a millisecond each sorts after the one before, and stays in the millisecond.
+        #[test]
+        fn later_in_a_millisecond_sorts_later(
+            micros in 0_i64..4_000_000_000_000_000,
+            draws in prop::collection::vec(any::<[u8; 10]>(), 2..50),
+        ) {
+            let at = Timestamp::from_unix_micros(micros);
+            let mut draws = draws;
+            // From the very end there is no later one.
+            draws[0][0] &= 0x7f;
+            let mut last: Option<Id<Order>> = None;
+            for random in draws {
+                let next = Id::after(last, at, random);
+                prop_assert!(last.is_none_or(|last| last < next));
+                prop_assert_eq!(next.to_bytes()[..6].to_vec(), Id::<Order>::new(at, random).to_bytes()[..6].to_vec());
+                last = Some(next);
+            }
+        }
+
+        #[test]
+        fn another_millisecond_begins_anew(random: [u8; 10], before: [u8; 10]) {
+            let last: Id<Order> = Id::new(Timestamp::from_unix_micros(5_000), before);
+            let at = Timestamp::from_unix_micros(6_000);
+            prop_assert_eq!(Id::after(Some(last), at, random), Id::new(at, random));
+        }
+
         #[test]
         fn text_round_trips(bytes: [u8; 16]) {
             let id = Id::<Account>::from_bytes(bytes);

@@ -242,6 +242,9 @@ pub const fn after(state: OrderState, event: OrderEvent) -> Option<OrderState> {
     }
 }
 
+/// Most characters of an order's tag.
+pub const TAG_MAX: usize = 64;
+
 /// An order as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -255,6 +258,10 @@ pub struct Order {
     pub account_id: Id<id::Account>,
     /// The strategy to which its fills belong, if any.
     pub strategy_id: Option<Id<id::Strategy>>,
+    /// The API key that asked for it, if one did.
+    pub key_id: Option<Id<id::Key>>,
+    /// What the caller calls it, at most [`TAG_MAX`] characters.
+    pub tag: Option<String>,
     /// What it trades.
     pub symbol: Symbol,
     /// Which way.
@@ -285,6 +292,8 @@ pub struct Order {
     pub cancel_requested: bool,
     /// After this instant it is not sent any more (S12); exits have none.
     pub send_by: Option<Timestamp>,
+    /// It works no longer than until this instant: then it is canceled.
+    pub expires_at: Option<Timestamp>,
     /// The attempt at the broker is void after this instant: the broker was told so.
     pub attempt_until: Option<Timestamp>,
     /// The version of the limits that cleared it.

@@ -131,6 +131,39 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+impl Decision {
+    /// Cuts exits to the account's net position of their sign (S3), and says how much was cut off.
+    /// `account` is the exposure of all strategies on the instrument together. The strategy is not
+    /// flat after a cut exit, so nothing is opened behind one (S5).
+    #[must_use]
+    pub fn within_account(
+        self,
+        account: &Exposure,
+        removed_entries: RemovedEntries,
+    ) -> (Self, Quantity) {
+        let Self::Trade(intents) = self else { return (self, Quantity::ZERO) };
+        let mut cut = Quantity::ZERO;
+        let mut kept = Vec::with_capacity(intents.len());
+        for mut intent in intents {
+            if intent.purpose == Purpose::Exit {
+                let quantity = intent.quantity.min(account.net_closable(intent.side));
+                cut = cut.saturating_plus(intent.quantity.saturating_minus(quantity));
+                intent.quantity = quantity;
+            }
+            let opens_behind_a_cut = intent.purpose == Purpose::Entry && cut.is_positive();
+            if intent.quantity.is_positive() && !opens_behind_a_cut {
+                kept.push(intent);
+            }
+        }
+        if kept.is_empty() && cut.is_positive() && removed_entries == RemovedEntries::None {
+            let detail = "Other strategies hold as much against it: the account has no net \
+                          position to close.";
+            return (Self::Skip(Refusal::because(Code::StrategyFlat, detail)), cut);
+        }
+        (Self::Trade(kept), cut)
+    }
+}
+
 impl Strategy {
     /// The symbol this signal is about.
     pub fn symbol_for(&self, signal: &Signal) -> Result<Symbol, Refusal> {

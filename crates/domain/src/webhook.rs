@@ -4,6 +4,8 @@ use crate::account::Activity;
 use crate::id::{self, Id};
 use crate::signal::Mapping;
 use crate::time::Timestamp;
+use std::fmt;
+use std::str::FromStr;
 
 /// Which forms of credential a webhook takes (C4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Webhook {
     pub forms: CredentialForms,
     /// Addresses in CIDR form; empty means any.
     pub allow: Vec<String>,
+    /// The name that the sender's TLS client certificate must show; `None` asks for none.
+    pub client_certificate: Option<CertificateName>,
     /// Every signal is only judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second; the default is 10.
@@ -62,3 +66,164 @@ pub const MAX_AGE_S_DEFAULT: u32 = 90;
 /// Source: TradingView support article 43000529348.
 pub const TRADINGVIEW_ADDRESSES: [&str; 4] =
     ["52.89.214.238", "34.212.75.30", "54.218.53.128", "52.32.178.7"];
+/// The name in the client certificate with which TradingView sends.
+/// Source: TradingView support article 43000680459.
+pub const TRADINGVIEW_CERTIFICATE: &str = "email:webhook-server@tradingview.com";
+
+/// A name in a certificate, of one of the kinds that a sender can be told by. As text
+/// `email:NAME`, `dns:NAME` or `cn:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateName {
+    /// A subject alternative name of the form `rfc822Name` (RFC 5280 section 4.2.1.6).
+    Email(String),
+    /// A subject alternative name of the form `dNSName`, compared without regard to case.
+    Dns(String),
+    /// The common name of the subject, for certificates without alternative names.
+    CommonName(String),
+}
+
+impl CertificateName {
+    /// Longest name, in bytes.
+    pub const BYTES_MAX: usize = 253;
+
+    /// Whether a certificate that shows `shown` is the one meant. Kinds are never mixed: a CA that
+    /// vouches for an address may let everybody choose a common name. A wildcard is a name like
+    /// any other, so that nobody is let in who was not named.
+    pub fn is_shown_by(&self, shown: &Self) -> bool {
+        match (self, shown) {
+            (Self::Email(wanted), Self::Email(shown)) => {
+                match mailbox(wanted).zip(mailbox(shown)) {
+                    // The host is a DNS name; the part before it is the host's own affair (RFC 5321).
+                    Some(((user, host), (shown_user, shown_host))) => {
+                        user == shown_user && host.eq_ignore_ascii_case(shown_host)
+                    }
+                    None => false,
+                }
+            }
+            (Self::Dns(wanted), Self::Dns(shown)) => wanted.eq_ignore_ascii_case(shown),
+            (Self::CommonName(wanted), Self::CommonName(shown)) => wanted == shown,
+            _ => false,
+        }
+    }
+}
+
+fn mailbox(text: &str) -> Option<(&str, &str)> {
+    text.rsplit_once('@').filter(|(user, host)| !user.is_empty() && !host.is_empty())
+}
+
+impl fmt::Display for CertificateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Email(name) => write!(f, "email:{name}"),
+            Self::Dns(name) => write!(f, "dns:{name}"),
+            Self::CommonName(name) => write!(f, "cn:{name}"),
+        }
+    }
+}
+
+/// The text is no name that a certificate can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotACertificateName;
+
+impl fmt::Display for NotACertificateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "must be tradingview, an e-mail address, a host name, or a common name as cn:NAME",
+        )
+    }
+}
+
+impl std::error::Error for NotACertificateName {}
+
+impl FromStr for CertificateName {
+    type Err = NotACertificateName;
+
+    /// Reads a name, with its kind before it or without: then an `@` makes it an e-mail address,
+    /// and everything else is a host name. A common name is never guessed.
+    fn from_str(text: &str) -> Result<Self, NotACertificateName> {
+        if text == "tradingview" {
+            return TRADINGVIEW_CERTIFICATE.parse();
+        }
+        let name = match text.split_once(':') {
+            Some(("email", name)) => Self::Email(name.to_owned()),
+            Some(("dns", name)) => Self::Dns(name.to_owned()),
+            Some(("cn", name)) => Self::CommonName(name.to_owned()),
+            Some(_) => return Err(NotACertificateName),
+            None if text.contains('@') => Self::Email(text.to_owned()),
+            None => Self::Dns(text.to_owned()),
+        };
+        let fits = |text: &str| {
+            (1..=Self::BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
+        };
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let valid = match &name {
+            Self::Email(name) => fits(name) && is_plain(name) && mailbox(name).is_some(),
+            Self::Dns(name) => {
+                fits(name) && is_plain(name) && name.contains('.') && !name.contains('@')
+            }
+            Self::CommonName(name) => fits(name) && name.trim() == name,
+        };
+        if valid { Ok(name) } else { Err(NotACertificateName) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> CertificateName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn names_are_read_with_and_without_their_kind() {
+        for (text, read) in [
+            ("tradingview", "email:webhook-server@tradingview.com"),
+            ("a@b.example", "email:a@b.example"),
+            ("email:a@b.example", "email:a@b.example"),
+            ("sender.example", "dns:sender.example"),
+            ("dns:*.sender.example", "dns:*.sender.example"),
+            ("cn:TradingView Webhooks", "cn:TradingView Webhooks"),
+        ] {
+            assert_eq!(name(text).to_string(), read);
+            assert_eq!(name(&name(text).to_string()), name(text));
+        }
+        let long = format!("cn:{}", "x".repeat(254));
+        for wrong in [
+            "",
+            "TradingView",
+            "dns:",
+            "cn:",
+            "cn: x",
+            "email:x",
+            "email:@x",
+            "email:x@",
+            "dns:a b.c",
+            "dns:a@b.c",
+            "uri:https://x.example",
+            "cn:a\nb",
+            "a@b\u{e9}.example",
+            &long,
+        ] {
+            assert_eq!(wrong.parse::<CertificateName>(), Err(NotACertificateName), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_not_mixed_and_only_hosts_ignore_case() {
+        for (wanted, shown, same) in [
+            ("email:a@b.example", "email:a@B.example", true),
+            ("email:a@b.example", "email:A@b.example", false),
+            ("dns:a.example", "dns:A.EXAMPLE", true),
+            ("dns:a.example", "dns:b.a.example", false),
+            ("dns:a.example", "dns:*.example", false),
+            ("cn:One", "cn:One", true),
+            ("cn:One", "cn:one", false),
+            ("email:a@b.example", "cn:a@b.example", false),
+            ("dns:a.example", "cn:a.example", false),
+            ("cn:a.example", "dns:a.example", false),
+        ] {
+            assert_eq!(name(wanted).is_shown_by(&name(shown)), same, "{wanted} {shown}");
+        }
+    }
+}

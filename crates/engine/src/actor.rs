@@ -9,6 +9,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::{ApiKey, KeyState};
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::idempotency::{self, Claim};
 use tradewarden_store::{Error, Tx};
 
 /// On whose authority a command is carried out. Only this crate makes one, of credentials that it
@@ -18,6 +19,7 @@ pub struct Actor {
     who: Who,
     org: Option<Id<id::Org>>,
     permissions: Permissions,
+    claim: Option<(Claim, [u8; 32])>,
     nonce: Option<Arc<Nonce>>,
 }
 
@@ -48,7 +50,13 @@ pub struct Person {
 impl Actor {
     /// The person who holds the data directory: may do everything in the first organization.
     pub fn operator() -> Self {
-        Self { who: Who::Operator, org: None, permissions: Permissions::all(), nonce: None }
+        Self {
+            who: Who::Operator,
+            org: None,
+            permissions: Permissions::all(),
+            claim: None,
+            nonce: None,
+        }
     }
 
     /// A person, with what the role allows. Without a second factor only what changes nothing is
@@ -59,7 +67,7 @@ impl Actor {
         } else {
             permissions.iter().filter(|permission| !permission.needs_factor()).collect()
         };
-        Self { who: Who::Person(person), org: Some(org), permissions, nonce: None }
+        Self { who: Who::Person(person), org: Some(org), permissions, claim: None, nonce: None }
     }
 
     /// A program. A suspended key may only cancel and close (S19).
@@ -71,7 +79,7 @@ impl Actor {
             KeyState::Suspended => key.scopes.and(REDUCING),
             KeyState::Revoked => Permissions::NONE,
         };
-        Self { org: Some(key.org_id), permissions, who: Who::Key(key), nonce: None }
+        Self { org: Some(key.org_id), permissions, who: Who::Key(key), claim: None, nonce: None }
     }
 
     /// The same with the nonce of its request.
@@ -127,6 +135,30 @@ impl Actor {
             Who::Key(key) => Some(key),
             Who::Operator | Who::Person(_) => None,
         }
+    }
+
+    /// Whether it may know of this account at all.
+    pub fn reaches(&self, account: Id<id::Account>) -> bool {
+        self.as_key().is_none_or(|key| key.reaches(account))
+    }
+
+    /// The same actor, whose next change claims an idempotency key.
+    pub(crate) fn claiming(&self, claim: Claim, fingerprint: [u8; 32]) -> Self {
+        Self { claim: Some((claim, fingerprint)), ..self.clone() }
+    }
+
+    /// What every change of this actor writes first, in its own transaction: the nonce of the
+    /// request and its idempotency key. A no is [`Actor::claim`]'s.
+    pub(crate) async fn begin(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<bool, Error> {
+        if !self.claim(tx).await? {
+            return Ok(false);
+        }
+        if let Some((claim, fingerprint)) = &self.claim
+            && !idempotency::claim(tx, claim, *fingerprint, now).await?
+        {
+            return Err(Error::taken("the idempotency key was claimed by another node"));
+        }
+        Ok(true)
     }
 
     /// Whether the actor has what is needed, or why not.

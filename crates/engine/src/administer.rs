@@ -1,14 +1,16 @@
 //! Administer: what people command, carried out with its audit entry and visible at once.
 
 mod create;
+mod halt;
 
 pub(crate) use create::name;
 
 use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::{ById, Command, CommandError, HaltEngage, LimitSet, PaperPrice};
+use crate::command::{ById, Command, CommandError, LimitSet, PaperPrice};
 use crate::journal::{Admission, NotWritten, SignalWork, Urgency};
-use crate::reads::{account_view, away, halt_view, limit_view, strategy_view, webhook_view};
+use crate::once::Claimed;
+use crate::reads::{account_view, away, limit_view, strategy_view, webhook_view};
 use crate::view::{Page, SignalView};
 use crate::{Engine, Shared, judge};
 use serde::Serialize;
@@ -19,7 +21,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::check::Trace;
-use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::{Limit, LimitScope};
@@ -62,10 +63,7 @@ impl Engine {
 
     async fn carry_out(&self, command: Command, actor: &Actor) -> Result<Value, CommandError> {
         actor.check(command.needs(), self.now())?;
-        let org = match actor.org() {
-            Some(org) => org,
-            None => self.org()?,
-        };
+        let org = self.org_of(actor)?;
         let shared = &self.parts;
         let directory = shared.directory.load_full();
         match command {
@@ -94,12 +92,28 @@ impl Engine {
             Command::StrategyDisable(ById { id }) => self.disable_strategy(org, &id, actor).await,
             Command::AccountCreate(new) => self.create_account(org, new, actor).await,
             Command::AccountList => list(
-                directory.accounts.values().filter(|account| account.org_id == org),
+                directory
+                    .accounts
+                    .values()
+                    .filter(|account| account.org_id == org && actor.reaches(account.id)),
                 |account| account_view(account),
             ),
+            Command::AccountBalances(ById { id }) => {
+                to_value(&self.balances(org, actor, &id).await?)
+            }
+            Command::OrderCreate(new) => match self.create_order(org, new, actor, None).await? {
+                Claimed::First(value) => Ok(value),
+                Claimed::Before => Err(CommandError::NotFound),
+            },
+            Command::OrderCancel(ById { id }) => self.cancel_order(org, &id, actor).await,
+            Command::OrderCancelAll(which) => self.cancel_all(org, which, actor).await,
+            Command::PositionClose(close) => self.close_position(org, close, actor).await,
             Command::AccountShow(ById { id }) => {
                 let id = parse_id(&id)?;
-                let found = directory.accounts.get(&id).filter(|found| found.org_id == org);
+                let found = directory
+                    .accounts
+                    .get(&id)
+                    .filter(|found| found.org_id == org && actor.reaches(id));
                 one(found.map(|account| account_view(account)))
             }
             Command::AccountDisable(ById { id }) => self.disable_account(org, &id, actor).await,
@@ -110,18 +124,17 @@ impl Engine {
             }
             Command::HaltEngage(halt) => self.engage(org, halt, actor).await,
             Command::HaltResume(ById { id }) => self.resume(org, &id, actor).await,
-            Command::HaltStatus => {
-                let own = |halt: &&Halt| halt.org_id.is_none_or(|of| of == org);
-                list(directory.halts.iter().filter(own), halt_view)
-            }
+            Command::HaltStatus => self.halts(org),
             Command::SignalList(paging) => to_value(&self.signal_page(org, &paging).await?),
             Command::SignalShow(ById { id }) => to_value(&self.signal(org, parse_id(&id)?).await?),
             Command::SignalReplay(ById { id }) => {
                 to_value(&self.replay(org, parse_id(&id)?).await?)
             }
-            Command::OrderList(paging) => to_value(&self.order_page(org, &paging).await?),
-            Command::OrderShow(ById { id }) => to_value(&self.order(org, parse_id(&id)?).await?),
-            Command::PositionList => to_value(&self.positions(org).await?),
+            Command::OrderList(paging) => to_value(&self.order_page(org, actor, &paging).await?),
+            Command::OrderShow(ById { id }) => {
+                to_value(&self.order(org, actor, parse_id(&id)?).await?)
+            }
+            Command::PositionList => to_value(&self.positions(org, actor).await?),
             Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
             Command::KeyCreate(new) => self.create_key(org, new, actor).await,
@@ -134,6 +147,11 @@ impl Engine {
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
             Command::Me => to_value(&Self::me(org, actor)),
         }
+    }
+
+    /// The organization that the actor acts in.
+    pub(crate) fn org_of(&self, actor: &Actor) -> Result<Id<id::Org>, CommandError> {
+        actor.org().map_or_else(|| self.org(), Ok)
     }
 
     /// The organization of the local operator: the first one.
@@ -165,12 +183,12 @@ impl Engine {
             .parts
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                if !claimant.claim(tx).await? {
+                if !claimant.begin(tx, shared.environment.now()).await? {
                     return Ok(false);
                 }
                 write(tx).await?;
                 let mut book = Book::load(tx, &shared, &Scope::default()).await?;
-                effects.halts = Some(book.halts.clone());
+                effects.halts = Some(rows::halts_in(tx).await?);
                 book.enter(&shared, org, object, event, &payload);
                 book.write(tx, effects).await?;
                 Ok(true)
@@ -324,70 +342,6 @@ impl Engine {
         one(found.map(limit_view))
     }
 
-    async fn engage(
-        &self,
-        org: Id<id::Org>,
-        new: HaltEngage,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let scope = match new.scope.as_deref() {
-            None => HaltScope::Org(org),
-            Some(text) => text.parse().map_err(|_| {
-                invalid(
-                    "scope",
-                    &"must be global, org:ID, account:ID, strategy:ID, webhook:ID, \
-                      instrument:SYMBOL or pair:ACCOUNT/SYMBOL",
-                )
-            })?,
-        };
-        let reason = new.reason.unwrap_or_else(|| "no reason was given".to_owned());
-        if reason.len() > 256 || reason.chars().any(char::is_control) {
-            return Err(invalid("reason", &"must be at most 256 printable characters"));
-        }
-        let now = self.now();
-        let halt = Halt {
-            id: self.parts.environment.id(now),
-            org_id: (scope != HaltScope::Global).then_some(org),
-            scope,
-            mode: new.mode.unwrap_or(HaltMode::Block),
-            reason,
-            engaged_by: actor.name(),
-            engaged_at: now,
-        };
-        let payload = json!({
-            "mode": halt.mode, "reason": halt.reason, "scope": halt.scope.to_string(),
-        });
-        let row = halt.clone();
-        self.change(org, halt.id, "halt.engaged", actor, payload, async move |tx| {
-            // No `sending` commit can be between this lock and this commit (C11).
-            rows::lock_organizations(tx, &[org], Lock::Update).await?;
-            rows::insert_halt(tx, &row).await
-        })
-        .await?;
-        to_value(&halt_view(&halt))
-    }
-
-    async fn resume(
-        &self,
-        org: Id<id::Org>,
-        text: &str,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let id: Id<id::Halt> = parse_id(text)?;
-        let directory = self.parts.directory.load_full();
-        let halt = directory
-            .halts
-            .iter()
-            .find(|halt| halt.id == id && halt.org_id.is_none_or(|of| of == org))
-            .ok_or(CommandError::NotFound)?;
-        let (by, now) = (actor.name(), self.now());
-        self.change(org, id, "halt.resumed", actor, json!({}), async move |tx| {
-            rows::resume(tx, id, &by, now).await.map(|_| ())
-        })
-        .await?;
-        to_value(&halt_view(halt))
-    }
-
     /// Judges a stored signal by today's rules; nothing is written.
     async fn replay(
         &self,
@@ -396,7 +350,7 @@ impl Engine {
     ) -> Result<SignalView, CommandError> {
         let stored = signals::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
         let stored = stored.filter(|row| row.org_id == org).ok_or(CommandError::NotFound)?;
-        let body = signals::body(&self.parts.store, stored.body_sha256).await;
+        let body = signals::body(&self.parts.store, stored.id).await;
         let body = body.map_err(|error| away(&error))?.ok_or(CommandError::NotFound)?;
         let directory = self.parts.directory.load_full();
         let door = directory.doors.get(&stored.webhook_id).ok_or(CommandError::NotFound)?;
@@ -416,6 +370,7 @@ impl Engine {
             admission,
             dry_run: true,
             answer_was_lost: false,
+            sent_ahead: None,
             body,
             body_sha256: stored.body_sha256,
             trace,

@@ -5,10 +5,19 @@
 //! else goes out for that account. A crash after the broker's answer and before the outcome's
 //! commit is the same: the answer is asked for again.
 
-use crate::book::{Book, Effects, Scope, Severity, order_payload, place_of, webhook_of};
-use crate::{Shared, tasks};
-use serde_json::json;
-use std::collections::BTreeMap;
+mod fit;
+mod late;
+mod open;
+
+pub(crate) use self::fit::tell_netted;
+pub(crate) use self::open::waits_for_open;
+
+use self::fit::{Fit, fit_to_position};
+use self::late::filled_late;
+use self::open::{goes_at_open, hold_until_open, is_open};
+use crate::book::{Book, Effects, Scope, Severity, place_of, webhook_of};
+use crate::{Shared, payload, tasks};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_broker::port::{BrokerOrderState, Execution, Placement};
 use tradewarden_domain::code::Code;
@@ -83,7 +92,8 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         order = current.clone();
     }
     if order.cancel_requested {
-        return end(shared, book, order, OrderEvent::Cancel, Code::OrderCanceled);
+        let code = order.code.unwrap_or(Code::OrderCanceled);
+        return end(shared, book, order, OrderEvent::Cancel, code);
     }
     if order.send_by.is_some_and(|by| by < book.now) {
         let subject = order.id.to_string();
@@ -98,12 +108,16 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         account: order.account_id,
         strategy: order.strategy_id,
         webhook: webhook_of(shared, &order),
+        key: order.key_id,
         symbol: &order.symbol,
     };
     if halt::stopping(&book.halts, order.purpose, &subject).is_some() {
+        tell_if_halted(shared, book, &order);
         return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
     }
     match order.purpose {
+        // Only a strategy's reversal waits for flat; a caller's own order stands for itself.
+        Purpose::Entry if order.signal_id.is_none() => {}
         Purpose::Entry => match ground(&book.exposure(&place_of(&order)), order.side) {
             Ground::Free => {}
             Ground::Clearing => return Attempt::Hold,
@@ -116,8 +130,12 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
                 return ended;
             }
         },
+        Purpose::Exit if !is_open(shared, &order) => {
+            hold_until_open(shared, book, order);
+            return Attempt::Hold;
+        }
         Purpose::Exit => match fit_to_position(shared, book, &mut order) {
-            Fit::Go => {}
+            Fit::Go => goes_at_open(shared, book, &mut order),
             Fit::Wait => return Attempt::Hold,
             Fit::Flat => {
                 return end(shared, book, order, OrderEvent::Cancel, Code::StrategyFlat);
@@ -126,7 +144,7 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
     }
     book.advance(&mut order, OrderEvent::Attempt, None);
     order.attempt_until = Some(book.now.plus(ATTEMPT_SPAN));
-    book.enter(shared, order.org_id, order.id, "order.sending", &order_payload(&order));
+    book.enter(shared, order.org_id, order.id, "order.sending", &order);
     book.put_order(order.clone());
     Attempt::Send(Box::new(order))
 }
@@ -143,7 +161,7 @@ fn end(
         OrderState::Expired => "order.expired",
         _ => "order.canceled",
     };
-    book.enter(shared, order.org_id, order.id, name, &order_payload(&order));
+    book.enter(shared, order.org_id, order.id, name, &order);
     book.put_order(order);
     Attempt::Ended
 }
@@ -171,64 +189,6 @@ fn ground(exposure: &Exposure, side: Side) -> Ground {
     }
 }
 
-enum Fit {
-    Go,
-    Wait,
-    Flat,
-}
-
-/// Shrinks an exit to what there is to close (C6). While entries of the strategy are unresolved,
-/// what is held is closed now and the rest is left to a second exit (S1).
-fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
-    let place = place_of(order);
-    let exposure = book.exposure(&place);
-    let held = match order.side {
-        Side::Sell => exposure.quantity,
-        Side::Buy => exposure.quantity.negated(),
-    };
-    let live = book.live_orders(&place);
-    let under_way = live
-        .iter()
-        .filter(|other| other.id != order.id && other.purpose == Purpose::Exit)
-        .filter(|other| other.side == order.side && other.state != OrderState::Accepted)
-        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
-    let unresolved = live
-        .iter()
-        .any(|other| other.purpose == Purpose::Entry && other.state != OrderState::Accepted);
-    // An entry on the exit's own side may have filled already, and taken what the journal holds.
-    let taken = live
-        .iter()
-        .filter(|other| other.purpose == Purpose::Entry && other.side == order.side)
-        .filter(|other| other.state != OrderState::Accepted)
-        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
-    let closable = held.saturating_minus(under_way).saturating_minus(taken).max(Quantity::ZERO);
-    if closable >= order.quantity {
-        return Fit::Go;
-    }
-    if closable.is_zero() {
-        return if unresolved { Fit::Wait } else { Fit::Flat };
-    }
-    let rest = order.quantity.saturating_minus(closable);
-    if unresolved {
-        // The exposure stays reserved: the second exit holds what the first gives up.
-        let second = Order {
-            id: shared.environment.id(book.now),
-            quantity: rest,
-            state: OrderState::Accepted,
-            attempt_until: None,
-            created_at: book.now,
-            ..order.clone()
-        };
-        book.enter(shared, second.org_id, second.id, "order.accepted", &order_payload(&second));
-        book.put_order(second);
-    } else {
-        let (purpose, side) = (order.purpose, order.side);
-        book.change_exposure(&place, |exposure| exposure.release(purpose, side, rest));
-    }
-    order.quantity = closable;
-    Fit::Go
-}
-
 /// What became of a call, or what a later question brought to light.
 #[derive(Debug, Clone)]
 pub(crate) enum Learned {
@@ -243,13 +203,19 @@ pub(crate) enum Learned {
         /// How much has filled by its account.
         filled: Quantity,
     },
-    /// It is proven that the broker never had it and never will.
-    Absent,
+    /// It is proven that the broker never had it and never will: of the attempt that was void then.
+    Absent {
+        /// When that attempt became void.
+        attempt_until: Option<Timestamp>,
+    },
     /// A halt came between the attempt and the call; nothing was sent.
     NotSentHalted,
     /// These fills.
     Fills(Vec<Execution>),
 }
+
+/// Fills by account and broker's identifier.
+type FillNames = BTreeSet<(Id<id::Account>, String)>;
 
 /// Journals what was learned about orders, in this order.
 pub(crate) async fn learn(
@@ -259,33 +225,26 @@ pub(crate) async fn learn(
     cursor: Option<&(Id<id::Account>, String)>,
     effects: &mut Effects,
 ) -> Result<(), Error> {
-    let ids: Vec<_> = learned
-        .iter()
-        .map(|(id, _)| *id)
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    // Account rows are locked before order rows, so the orders are read twice: once to know their
-    // accounts, then under lock.
+    let ids: Vec<_> =
+        learned.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>().into_iter().collect();
+    // Account rows are locked before order rows, so the orders' accounts are asked for first.
     let mut scope = Scope::default();
-    for order in orders::by_ids(tx, &ids).await?.into_iter().flatten() {
-        scope.add(order.org_id, order.account_id, &order.symbol);
+    for (org, account, symbol) in orders::pairs_of(tx, &ids).await? {
+        scope.add(org, account, &symbol);
     }
     let mut book = Book::load(tx, shared, &scope).await?;
     let stored = orders::lock_by_id(tx, &ids).await?;
     let mut current: BTreeMap<_, _> =
         stored.into_iter().flatten().map(|order| (order.id, order)).collect();
-    let fills = new_fills(tx, &current, learned).await?;
-    let mut rows_of_fills = Vec::new();
+    let mut new = insert_fills(tx, shared, book.now, &current, learned, effects).await?;
     for (id, what) in learned {
         let Some(order) = current.get_mut(id) else {
             tracing::error!(order.id = %id, "the broker speaks of an order that is not stored");
             continue;
         };
-        apply(shared, &mut book, order, what, &fills, &mut rows_of_fills);
+        apply(shared, &mut book, order, what, &mut new);
         book.put_order(order.clone());
     }
-    orders::insert_fills(tx, &rows_of_fills).await?;
     book.write(tx, effects).await?;
     if let Some((account, cursor)) = cursor {
         rows::set_fills_cursor(tx, *account, cursor).await?;
@@ -293,22 +252,37 @@ pub(crate) async fn learn(
     Ok(())
 }
 
-/// The fills that are not stored yet, each once, by account and broker's identifier.
-async fn new_fills(
+/// Writes the fills that are not stored yet, and says which those are.
+async fn insert_fills(
     tx: &mut Tx<'_>,
+    shared: &Shared,
+    now: Timestamp,
     current: &BTreeMap<Id<id::Order>, Order>,
     learned: &[(Id<id::Order>, Learned)],
-) -> Result<std::collections::BTreeSet<(Id<id::Account>, String)>, Error> {
-    let mut told = std::collections::BTreeSet::new();
+    effects: &mut Effects,
+) -> Result<FillNames, Error> {
+    let mut told = Vec::new();
     for (id, what) in learned {
         let Some(order) = current.get(id) else { continue };
-        for execution in executions(what) {
-            told.insert((order.account_id, execution.broker_fill_id.clone()));
-        }
+        told.extend(executions(what).iter().map(|execution| Fill {
+            id: shared.environment.id(now),
+            org_id: order.org_id,
+            account_id: order.account_id,
+            broker_fill_id: execution.broker_fill_id.clone(),
+            order_id: order.id,
+            symbol: order.symbol.clone(),
+            side: execution.side,
+            quantity: execution.quantity,
+            price: execution.price,
+            fee: execution.fee,
+            at: execution.at,
+        }));
     }
-    let told: Vec<_> = told.into_iter().collect();
-    let known = orders::known_fills(tx, &told).await?;
-    Ok(told.into_iter().zip(known).filter(|(_, known)| !known).map(|(fill, _)| fill).collect())
+    let new: FillNames = orders::insert_fills(tx, &told).await?.into_iter().collect();
+    let mut left = new.clone();
+    told.retain(|fill| left.remove(&(fill.account_id, fill.broker_fill_id.clone())));
+    effects.fills.extend(told);
+    Ok(new)
 }
 
 fn executions(learned: &Learned) -> &[Execution] {
@@ -323,8 +297,7 @@ fn apply(
     book: &mut Book,
     order: &mut Order,
     learned: &Learned,
-    new: &std::collections::BTreeSet<(Id<id::Account>, String)>,
-    rows: &mut Vec<Fill>,
+    new: &mut FillNames,
 ) {
     match learned {
         Learned::Placed(Placement::Accepted { broker_order_id, fills, state }) => {
@@ -332,18 +305,14 @@ fn apply(
             if order.state != OrderState::Filled {
                 book.advance(order, OrderEvent::Acknowledge, None);
             }
-            let _any_new = fold(shared, book, order, fills, new, rows);
+            let _any_new = fold(shared, book, order, fills, new);
             settle(shared, book, order, *state);
             enter_state(shared, book, order);
         }
         Learned::Placed(Placement::Rejected { code, reason }) => {
             book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
-            let mut payload = order_payload(order);
-            if let Some(fields) = payload.as_object_mut() {
-                fields.insert("broker_code".to_owned(), json!(code));
-                fields.insert("broker_reason".to_owned(), json!(reason));
-            }
-            book.enter(shared, order.org_id, order.id, "order.rejected", &payload);
+            let payload = payload::rejected(order, code, reason);
+            book.enter(shared, order.org_id, order.id, "order.rejected", payload);
             if order.purpose == Purpose::Exit {
                 let detail = format!("The broker rejected an exit: {code} {reason}");
                 let (org, subject) = (order.org_id, order.id.to_string());
@@ -353,11 +322,8 @@ fn apply(
         Learned::Placed(Placement::Unknown { why }) => {
             if order.state == OrderState::Sending {
                 book.advance(order, OrderEvent::Unheard, None);
-                let mut payload = order_payload(order);
-                if let Some(fields) = payload.as_object_mut() {
-                    fields.insert("why".to_owned(), json!(why));
-                }
-                book.enter(shared, order.org_id, order.id, "order.unknown", &payload);
+                let payload = payload::unheard(order, why);
+                book.enter(shared, order.org_id, order.id, "order.unknown", payload);
             }
         }
         // Nothing left; the attempt stays journaled and is made again or expires.
@@ -374,15 +340,19 @@ fn apply(
                 let shrunk = *state == BrokerOrderState::Filled && filled.is_positive();
                 if shrunk && order.state.is_live() {
                     book.advance(order, OrderEvent::Cancel, None);
+                    tell_if_short(shared, book, order);
                 }
             }
             enter_state(shared, book, order);
         }
         // It was heard of after the question.
-        Learned::Absent if !matches!(order.state, OrderState::Sending | OrderState::Unknown) => {}
-        Learned::Absent => {
+        Learned::Absent { .. }
+            if !matches!(order.state, OrderState::Sending | OrderState::Unknown) => {}
+        // Another attempt was made since, and its call may still go out.
+        Learned::Absent { attempt_until } if *attempt_until != order.attempt_until => {}
+        Learned::Absent { .. } => {
             book.advance(order, OrderEvent::Expire, Some(Code::DispatchNotPlaced));
-            book.enter(shared, order.org_id, order.id, "order.expired", &order_payload(order));
+            book.enter(shared, order.org_id, order.id, "order.expired", &*order);
             let severity = match order.purpose {
                 Purpose::Exit => Severity::Critical,
                 Purpose::Entry => Severity::Warning,
@@ -393,11 +363,12 @@ fn apply(
         }
         Learned::NotSentHalted => {
             book.advance(order, OrderEvent::Cancel, Some(Code::DispatchHalted));
-            book.enter(shared, order.org_id, order.id, "order.canceled", &order_payload(order));
+            tell_if_halted(shared, book, order);
+            book.enter(shared, order.org_id, order.id, "order.canceled", &*order);
         }
         Learned::Fills(fills) => {
             // After a restart fills are read again that are known: nothing happened then.
-            if fold(shared, book, order, fills, new, rows) {
+            if fold(shared, book, order, fills, new) {
                 enter_state(shared, book, order);
             }
         }
@@ -416,7 +387,7 @@ fn enter_state(shared: &Shared, book: &mut Book, order: &Order) {
             return;
         }
     };
-    book.enter(shared, order.org_id, order.id, event, &order_payload(order));
+    book.enter(shared, order.org_id, order.id, event, order);
 }
 
 /// Ends an order that has ended at the broker.
@@ -430,10 +401,15 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
         | BrokerOrderState::PartiallyFilled
         | BrokerOrderState::Filled => {}
         BrokerOrderState::Canceled => {
-            let code = order.cancel_requested.then_some(Code::OrderCanceled);
+            let asked = order.cancel_requested.then_some(Code::OrderCanceled);
+            let code = order.code.or(asked);
             book.advance(order, OrderEvent::Cancel, code);
+            tell_if_short(shared, book, order);
         }
-        BrokerOrderState::Expired => book.advance(order, OrderEvent::Expire, None),
+        BrokerOrderState::Expired => {
+            book.advance(order, OrderEvent::Expire, None);
+            tell_if_short(shared, book, order);
+        }
         BrokerOrderState::Rejected => {
             book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
             if order.purpose == Purpose::Exit {
@@ -445,41 +421,45 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
     }
 }
 
-/// Folds new fills into the order, the exposure and the rows to write. Whether there were any.
+/// The broker ended an exit before all of it filled, and no other exit is for the rest (S24).
+fn tell_if_short(shared: &Shared, book: &mut Book, order: &Order) {
+    let left = book.exposure(&place_of(order)).closable(order.side);
+    if order.purpose == Purpose::Entry || !left.is_positive() {
+        return;
+    }
+    let (filled, quantity) = (order.filled_quantity, order.quantity);
+    let detail = format!("The exit ended with {filled} of {quantity} filled; {left} is held.");
+    let (org, subject) = (order.org_id, order.id.to_string());
+    book.find(shared, org, "order.exit_short", Severity::Critical, subject, detail);
+}
+
+/// A halt stopped an exit: what it was to close stays open (S24).
+fn tell_if_halted(shared: &Shared, book: &mut Book, order: &Order) {
+    if order.purpose == Purpose::Exit {
+        let (org, subject, code) = (order.org_id, order.id.to_string(), Code::DispatchHalted);
+        let detail = format!("A halt stopped an exit of {}; it is not sent.", order.quantity);
+        book.find(shared, org, code.text(), Severity::Critical, subject, detail);
+    }
+}
+
+/// Folds new fills into the order and the exposure, each once. Whether there were any.
 fn fold(
     shared: &Shared,
     book: &mut Book,
     order: &mut Order,
     fills: &[Execution],
-    new: &std::collections::BTreeSet<(Id<id::Account>, String)>,
-    rows: &mut Vec<Fill>,
+    new: &mut FillNames,
 ) -> bool {
-    let known = rows.len();
+    let before = new.len();
     for execution in fills {
-        let key = (order.account_id, execution.broker_fill_id.clone());
-        let told_before =
-            rows.iter().any(|row| row.account_id == key.0 && row.broker_fill_id == key.1);
-        if !new.contains(&key) || told_before {
+        if !new.remove(&(order.account_id, execution.broker_fill_id.clone())) {
             continue;
         }
-        rows.push(Fill {
-            id: shared.environment.id(book.now),
-            org_id: order.org_id,
-            account_id: order.account_id,
-            broker_fill_id: execution.broker_fill_id.clone(),
-            order_id: order.id,
-            symbol: order.symbol.clone(),
-            side: execution.side,
-            quantity: execution.quantity,
-            price: execution.price,
-            fee: execution.fee,
-            at: execution.at,
-        });
         // An order whose answer was not heard learns its name at the broker here.
         order.broker_order_id.get_or_insert_with(|| execution.broker_order_id.clone());
         fold_one(shared, book, order, execution);
     }
-    rows.len() > known
+    new.len() < before
 }
 
 fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Execution) {
@@ -507,6 +487,9 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
         if filled >= order.quantity { OrderEvent::FinalFill } else { OrderEvent::PartialFill };
     if order.state != OrderState::Filled {
         book.advance(order, event, None);
+    }
+    if !was_live && purpose == Purpose::Entry {
+        filled_late(shared, book, order, execution.quantity);
     }
     let over = filled > order.quantity;
     if over || !fits {

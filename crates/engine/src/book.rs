@@ -3,7 +3,8 @@
 
 use crate::Shared;
 use crate::entry::entry;
-use serde_json::{Value, json};
+use crate::payload::Payload;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_domain::account::{Account, Activity};
@@ -20,12 +21,15 @@ use tradewarden_store::audit::{self, Entry};
 use tradewarden_store::directory as rows;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
 use tradewarden_store::findings::{self, Finding};
-use tradewarden_store::{Error, Lock, Tx, orders};
+use tradewarden_store::orders::{self, Fill};
+use tradewarden_store::{Error, Lock, Tx};
 
 /// What a transaction changed and others must hear of once it is committed.
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(crate) orders: Vec<Order>,
+    pub(crate) fills: Vec<Fill>,
+    pub(crate) findings: Vec<Finding>,
     pub(crate) entries: u64,
     /// The halts that are engaged from now on, if that changed.
     pub(crate) halts: Option<Vec<Halt>>,
@@ -43,6 +47,7 @@ struct AccountState {
 #[derive(Clone)]
 pub(crate) struct Book {
     pub(crate) now: Timestamp,
+    /// What is engaged, in the database and beside it.
     pub(crate) halts: Vec<Halt>,
     pub(crate) limits: BTreeMap<Id<id::Org>, LimitBook>,
     accounts: BTreeMap<Id<id::Account>, AccountState>,
@@ -134,9 +139,11 @@ impl Book {
             exposures::of_pairs(tx, &pairs).await?.into_iter().collect();
         let live_pairs = scope.live_pairs(&exposures);
         let live = orders::live_on_pairs(tx, &live_pairs).await?;
+        let mut halts = rows::halts_in(tx).await?;
+        halts.extend(shared.local_halts.in_force().iter().cloned());
         Ok(Self {
             now,
-            halts: rows::halts_in(tx).await?,
+            halts,
             limits,
             accounts: ids
                 .into_iter()
@@ -178,6 +185,7 @@ impl Book {
         for finding in &self.findings {
             findings::insert(tx, finding).await?;
         }
+        effects.findings.extend(self.findings);
         Ok(())
     }
 
@@ -216,6 +224,16 @@ impl Book {
             .fold(Exposure::default(), |sum, (_, exposure)| sum.and(exposure))
     }
 
+    /// The strategies that have an exposure on a pair; [`NO_STRATEGY`] stands for none.
+    pub(crate) fn holders(
+        &self,
+        account: Id<id::Account>,
+        symbol: &Symbol,
+    ) -> Vec<Id<id::Strategy>> {
+        let of_pair = |place: &&Place| place.account_id == account && place.symbol == *symbol;
+        self.exposures.keys().filter(of_pair).map(|place| place.strategy_id).collect()
+    }
+
     /// Changes an exposure.
     pub(crate) fn change_exposure(&mut self, place: &Place, change: impl FnOnce(&mut Exposure)) {
         let mut exposure = self.exposure(place);
@@ -226,12 +244,19 @@ impl Book {
 
     /// The live orders of a strategy on a pair, as this transaction sees them.
     pub(crate) fn live_orders(&self, place: &Place) -> Vec<Order> {
+        let mut orders = self.live_on_pair(place);
+        orders.retain(|order| place_of(order) == *place);
+        orders
+    }
+
+    /// The live orders of all strategies on a strategy's pair, as this transaction sees them.
+    pub(crate) fn live_on_pair(&self, place: &Place) -> Vec<Order> {
         let pair = (place.account_id, place.symbol.clone());
         let stored = self.live.get(&pair).map_or(&[][..], Vec::as_slice);
         let unchanged = stored.iter().filter(|order| !self.changed_orders.contains_key(&order.id));
         unchanged
             .chain(self.changed_orders.values().filter(|order| order.state.is_live()))
-            .filter(|order| place_of(order) == *place)
+            .filter(|order| order.account_id == pair.0 && order.symbol == pair.1)
             .cloned()
             .collect()
     }
@@ -267,16 +292,20 @@ impl Book {
         }
     }
 
-    /// Adds an audit entry.
+    /// Adds an audit entry. The identifiers of a transaction's entries follow one another, so that
+    /// the log holds them as one run.
     pub(crate) fn enter<K: Kind>(
         &mut self,
         shared: &Shared,
         org: Id<id::Org>,
         object: Id<K>,
         event: &'static str,
-        payload: &Value,
+        payload: impl Into<Payload>,
     ) {
-        self.entries.push(entry(&shared.environment, org, object, event, self.now, payload));
+        let last = self.entries.last().map(|last| last.id);
+        let id = shared.environment.id_following(last, self.now);
+        let payload = payload.into();
+        self.entries.push(entry(&shared.environment, id, org, object, event, self.now, payload));
     }
 
     /// Records something a person should look at, with its audit entry.
@@ -336,27 +365,6 @@ pub(crate) fn place_of(order: &Order) -> Place {
         symbol: order.symbol.clone(),
         strategy_id: order.strategy_id.unwrap_or(NO_STRATEGY),
     }
-}
-
-/// An order as an audit payload tells it.
-pub(crate) fn order_payload(order: &Order) -> Value {
-    json!({
-        "account_id": order.account_id,
-        "client_order_id": order.client_order_id(),
-        "code": order.code,
-        "filled_quantity": order.filled_quantity,
-        "id": order.id,
-        "limit_price": order.limit_price,
-        "limits_version": order.limits_version,
-        "purpose": order.purpose,
-        "quantity": order.quantity,
-        "side": order.side,
-        "state": order.state,
-        "stop_price": order.stop_price,
-        "strategy_id": order.strategy_id,
-        "symbol": order.symbol,
-        "type": order.order_type,
-    })
 }
 
 /// The account with this identifier, if it is known.

@@ -2,8 +2,9 @@
 //! here; what is wrong is one answer, whatever the reason.
 
 use crate::Engine;
-use crate::actor::Actor;
+use crate::actor::{Actor, Who};
 use std::net::IpAddr;
+use std::sync::Arc;
 use tradewarden_domain::quota::Budget;
 
 /// What a request shows.
@@ -64,6 +65,19 @@ impl Engine {
         match shown.once("authorization") {
             Once::Text(text) => self.bearer(text).ok_or(NotAuthenticated::Failed),
             Once::Absent | Once::Unusable => Err(NotAuthenticated::Failed),
+        }
+    }
+
+    /// The same caller with what it may do now; `None` if it is not one any more.
+    pub(crate) fn still(&self, actor: &Actor) -> Option<Actor> {
+        match actor.who() {
+            Who::Operator => Some(actor.clone()),
+            Who::Person(_) => None,
+            Who::Key(key) => {
+                let directory = self.parts.directory.load();
+                let known = directory.keys.get(&key.id)?;
+                known.key.is_alive(self.now()).then(|| Actor::key(Arc::clone(&known.key)))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Commands: everything a caller asks for, as values that can cross a socket, and what each needs.
 
+pub use crate::orders::OrderNo;
 mod key;
 
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
@@ -10,9 +11,11 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::order::{OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
+use tradewarden_domain::time::Timestamp;
 
 /// One request of an operator. Fields carry the names of the API's create bodies (C27).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,8 +67,18 @@ pub enum Command {
     OrderList(Paging),
     /// Shows one order.
     OrderShow(ById),
+    /// Places an order.
+    OrderCreate(OrderCreate),
+    /// Cancels one order.
+    OrderCancel(ById),
+    /// Cancels every open order that is meant.
+    OrderCancelAll(CancelAll),
     /// Lists positions.
     PositionList,
+    /// Closes what is held on an account and instrument.
+    PositionClose(PositionClose),
+    /// Shows an account's cash and equity.
+    AccountBalances(ById),
     /// Lists findings, newest first.
     FindingList(Paging),
     /// Proves that an entry, or the entry about an object, is in the log.
@@ -110,6 +123,8 @@ impl Need {
 }
 
 impl Command {
+    pub(crate) const ORDER_CREATE_NEEDS: Need = Need::any_of(&[Permission::OrdersCreate]);
+
     /// What a caller needs for it. The route's permission is asked first; this one holds for every
     /// way in.
     pub const fn needs(&self) -> Need {
@@ -128,6 +143,7 @@ impl Command {
             Self::AccountCreate(_) | Self::AccountDisable(_) | Self::PaperPrice(_) => {
                 Need::any_of(&[P::AccountsManage])
             }
+            Self::AccountBalances(_) => Need::any_of(&[P::BalancesRead]),
             Self::AccountList | Self::AccountShow(_) => {
                 Need::any_of(&[P::BalancesRead, P::AccountsManage])
             }
@@ -141,7 +157,10 @@ impl Command {
             | Self::SignalReplay(_)
             | Self::OrderList(_)
             | Self::OrderShow(_) => Need::any_of(&[P::OrdersRead]),
+            Self::OrderCreate(_) => Self::ORDER_CREATE_NEEDS,
+            Self::OrderCancel(_) | Self::OrderCancelAll(_) => Need::any_of(&[P::OrdersCancel]),
             Self::PositionList => Need::any_of(&[P::PositionsRead]),
+            Self::PositionClose(_) => Need::any_of(&[P::PositionsClose]),
             Self::FindingList(_) => Need::any_of(&[P::AuditRead, P::OrdersRead]),
             Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
             Self::KeyCreate(_) | Self::KeyRotate(_) | Self::KeyActivate(_) => {
@@ -163,6 +182,69 @@ impl Command {
 pub struct ById {
     /// Its identifier.
     pub id: String,
+}
+
+/// An order to be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderCreate {
+    /// The account it trades on.
+    pub account_id: String,
+    /// What it trades.
+    pub symbol: String,
+    /// Which way.
+    pub side: Side,
+    /// How it is priced.
+    #[serde(rename = "type")]
+    pub order_type: OrderType,
+    /// How much.
+    pub quantity: Quantity,
+    /// The limit price of a limit or stop-limit order, on the tick.
+    #[serde(default)]
+    pub limit_price: Option<Price>,
+    /// The stop price of a stop or stop-limit order, on the tick.
+    #[serde(default)]
+    pub stop_price: Option<Price>,
+    /// How long it works; `day` if absent.
+    #[serde(default)]
+    pub time_in_force: Option<TimeInForce>,
+    /// It must never increase the position; more than there is to close is cut.
+    #[serde(default)]
+    pub reduce_only: bool,
+    /// It is canceled at this instant if it still works.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// What the caller calls it, 1 to 64 characters.
+    #[serde(default)]
+    pub tag: Option<String>,
+    /// The same order may follow within 2 seconds (S17).
+    #[serde(default)]
+    pub allow_repeat: bool,
+}
+
+/// Which orders to cancel; all of the organization if nothing is said.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelAll {
+    /// Only those of this account.
+    #[serde(default)]
+    pub account_id: Option<String>,
+    /// Only those of this instrument.
+    #[serde(default)]
+    pub symbol: Option<String>,
+    /// Those too that only reduce.
+    #[serde(default)]
+    pub include_protective: bool,
+}
+
+/// Which position to close.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositionClose {
+    /// The account.
+    pub account: String,
+    /// The instrument.
+    pub symbol: String,
 }
 
 /// Where a page begins and how long it is.
@@ -189,6 +271,10 @@ pub struct WebhookCreate {
     /// `tradingview` adds TradingView's addresses.
     #[serde(default)]
     pub preset: Option<String>,
+    /// The name that the sender's TLS client certificate must show: an e-mail address, a host name,
+    /// `cn:NAME`, or `tradingview`; none is asked for if absent.
+    #[serde(default)]
+    pub client_certificate: Option<String>,
     /// Signals are judged, never traded.
     #[serde(default)]
     pub dry_run: bool,
@@ -317,6 +403,8 @@ pub enum CommandError {
         /// In a sentence.
         detail: String,
     },
+    /// A rule said no to an order.
+    Order(Box<OrderNo>),
     /// It could not be made durable, or the database is away.
     Unavailable {
         /// In a sentence.
@@ -330,6 +418,7 @@ impl fmt::Display for CommandError {
             Self::Invalid { field, detail } => write!(f, "{field}: {detail}"),
             Self::NotFound => f.write_str("there is no such thing"),
             Self::Refused { code, detail } => write!(f, "{code}: {detail}"),
+            Self::Order(no) => write!(f, "{}: {}", no.code, no.detail),
             Self::Unavailable { detail } => write!(f, "unavailable: {detail}"),
         }
     }

@@ -15,7 +15,7 @@ use tradewarden_domain::rate::{Bucket, SlidingWindow};
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_domain::webhook::{CredentialForms, Webhook};
+use tradewarden_domain::webhook::{CertificateName, CredentialForms, Webhook};
 use tradewarden_seal::{DataKey, HashedToken, Place, SecretBytes};
 use tradewarden_store::directory::{self as rows, Organization, WebhookRow};
 use tradewarden_store::{Error, Store};
@@ -175,6 +175,8 @@ fn door(row: WebhookRow, key: Option<&DataKey>, before: &Directory) -> Result<Do
     let allow: Result<Vec<IpNet>, _> =
         row.allow.split(',').filter(|part| !part.is_empty()).map(parse_network).collect();
     let mapping = row.mapping.as_deref().map(serde_json::from_str::<Mapping>).transpose();
+    let client_certificate =
+        row.client_certificate.as_deref().map(str::parse::<CertificateName>).transpose();
     let has = |form: &str| row.forms.split(',').any(|word| word == form);
     let rates = match before.doors.get(&row.id) {
         Some(door) => {
@@ -205,6 +207,8 @@ fn door(row: WebhookRow, key: Option<&DataKey>, before: &Directory) -> Result<Do
                 .filter(|part| !part.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            client_certificate: client_certificate
+                .map_err(|_| broken("its client certificate's name is unreadable"))?,
             dry_run: row.dry_run,
             rate_per_s: row.rate_per_s,
             max_age_s: row.max_age_s,

@@ -8,11 +8,11 @@ mod doubt;
 
 use crate::Shared;
 use crate::attempt::{self, Attempt, Learned};
-use crate::journal::{NotWritten, Notice, Urgency};
+use crate::journal::{NotWritten, Urgency};
+use crate::notice::{Heard, Notice};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tradewarden_broker::port::{
     Broker, BrokerAccount, Cancellation, Lookup, PlaceOrder, Placement, ReduceOnly,
@@ -100,20 +100,24 @@ impl Dispatcher {
     }
 
     /// Runs until the notices end.
-    pub(crate) async fn run(mut self, mut notices: mpsc::UnboundedReceiver<Notice>) {
+    pub(crate) async fn run(mut self, mut notices: Heard) {
         loop {
             let mut heard = Vec::new();
             tokio::select! {
-                count = notices.recv_many(&mut heard, 1_024) => {
-                    if count == 0 {
+                told = notices.next() => {
+                    if told.is_empty() {
                         return;
                     }
+                    heard = told;
                 }
                 Some(done) = self.under_way.join_next() => self.finish(done),
                 () = tokio::time::sleep(TICK) => self.dirty.extend(self.pairs.keys().cloned()),
             }
             for notice in heard {
                 self.hear(notice);
+            }
+            if notices.missed() {
+                self.hear(Notice::Resync);
             }
             while let Some(done) = self.under_way.try_join_next() {
                 self.finish(done);
@@ -303,7 +307,7 @@ impl Dispatcher {
             }
             let overdue = order.send_by.is_some_and(|by| by < now) || order.cancel_requested;
             let may_go = match order.purpose {
-                Purpose::Exit => !exit_under_way && self.is_open(&order),
+                Purpose::Exit => !exit_under_way && !attempt::waits_for_open(&self.shared, &order),
                 Purpose::Entry => {
                     !exit_live
                         && !entry_lost
@@ -318,11 +322,6 @@ impl Dispatcher {
                 wanted.push(order);
             }
         }
-    }
-
-    fn is_open(&self, order: &Order) -> bool {
-        crate::book::account(&self.shared, order.account_id)
-            .is_some_and(|account| self.shared.market.is_open(&account, &order.symbol))
     }
 
     fn broker(&self, order: &Order) -> Option<(Arc<dyn Broker>, Arc<Account>)> {
@@ -411,9 +410,12 @@ impl Dispatcher {
             account: order.account_id,
             strategy: order.strategy_id,
             webhook: crate::book::webhook_of(&self.shared, &order),
+            key: order.key_id,
             symbol: &order.symbol,
         };
-        if halt::stopping(halts, order.purpose, &subject).is_some() {
+        let local = self.shared.local_halts.in_force();
+        let stopping = |halts: &[Halt]| halt::stopping(halts, order.purpose, &subject).is_some();
+        if stopping(halts) || stopping(&local) {
             self.learned.push((order.id, Learned::NotSentHalted));
             return;
         }

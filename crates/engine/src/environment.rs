@@ -1,7 +1,8 @@
 //! Time and chance, given from outside.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use tradewarden_domain::id::Id;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tradewarden_domain::id::{Id, Kind};
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::Randomness;
 
@@ -9,13 +10,20 @@ use tradewarden_seal::Randomness;
 #[derive(Clone)]
 pub struct Environment {
     clock: Arc<dyn Clock>,
-    randomness: Arc<Mutex<Box<dyn Randomness>>>,
+    chance: Arc<Mutex<Chance>>,
+}
+
+/// The random source, and the newest identifier of each kind, as bytes by prefix.
+struct Chance {
+    randomness: Box<dyn Randomness>,
+    newest: BTreeMap<&'static str, [u8; 16]>,
 }
 
 impl Environment {
     /// An environment of these two.
     pub fn new(clock: Arc<dyn Clock>, randomness: Box<dyn Randomness>) -> Self {
-        Self { clock, randomness: Arc::new(Mutex::new(randomness)) }
+        let chance = Chance { randomness, newest: BTreeMap::new() };
+        Self { clock, chance: Arc::new(Mutex::new(chance)) }
     }
 
     /// The present instant.
@@ -23,16 +31,36 @@ impl Environment {
         self.clock.now()
     }
 
-    /// A new identifier.
-    pub fn id<K>(&self, at: Timestamp) -> Id<K> {
+    /// A new identifier. Those of one kind and millisecond sort as they were made here, so that what
+    /// is listed by them keeps its order.
+    pub fn id<K: Kind>(&self, at: Timestamp) -> Id<K> {
+        let mut chance = self.chance();
         let mut random = [0_u8; 10];
-        self.with_randomness(|randomness| randomness.fill(&mut random));
-        Id::new(at, random)
+        chance.randomness.fill(&mut random);
+        let newest = chance.newest.get(K::PREFIX).copied().map(Id::from_bytes);
+        let id = Id::after(newest, at, random);
+        chance.newest.insert(K::PREFIX, id.to_bytes());
+        id
+    }
+
+    /// The identifier right after `previous` if that is the newest of its kind; else a new one.
+    pub(crate) fn id_following<K: Kind>(&self, previous: Option<Id<K>>, at: Timestamp) -> Id<K> {
+        let mut chance = self.chance();
+        let newest = chance.newest.get(K::PREFIX).copied().map(Id::from_bytes);
+        if let Some(id) = previous.filter(|id| newest == Some(*id)).and_then(Id::successor) {
+            chance.newest.insert(K::PREFIX, id.to_bytes());
+            return id;
+        }
+        drop(chance);
+        self.id(at)
     }
 
     /// Lets `work` draw from the random source.
     pub fn with_randomness<T>(&self, work: impl FnOnce(&mut dyn Randomness) -> T) -> T {
-        let mut randomness = self.randomness.lock().unwrap_or_else(PoisonError::into_inner);
-        work(randomness.as_mut())
+        work(self.chance().randomness.as_mut())
+    }
+
+    fn chance(&self) -> MutexGuard<'_, Chance> {
+        self.chance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

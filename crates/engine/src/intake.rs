@@ -2,9 +2,10 @@
 //! nothing was learned. What needs the database is left to the journal.
 
 use crate::Engine;
+use crate::client_certificate;
 use crate::directory::{Budget, Door};
 use crate::journal::{Admission, SignalWork};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub struct RawSignal {
     pub header_secret: Option<Presented>,
     /// The signature headers.
     pub signature: Option<SignatureHeaders>,
-    /// The TLS client certificate, DER.
+    /// The sender's TLS client certificate, DER, if it showed one that verified.
     pub client_certificate: Option<Vec<u8>>,
     /// The sender's address.
     pub address: IpAddr,
@@ -112,8 +113,14 @@ impl Serialize for SignalStatus {
     }
 }
 
+impl<'de> Deserialize<'de> for SignalStatus {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// What became of a signal on one account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountResult {
     /// The account.
     pub account_id: Id<id::Account>,
@@ -122,13 +129,13 @@ pub struct AccountResult {
     /// What became of it.
     pub result: SignalStatus,
     /// Why, unless accepted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// The last order that came of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<Id<id::Order>>,
     /// All orders that came of it, in the order of sending.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order_ids: Vec<Id<id::Order>>,
 }
 
@@ -227,13 +234,12 @@ impl Engine {
         for name in ["size", "token", "secret"] {
             trace.pass(name);
         }
-        trace.skip("client_certificate", "not asked for on this webhook");
         let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
         let admitted = admit(&door, &raw, body.signal, received_at, &mut trace);
         trace.took(micros_between(received_at, self.now()));
-        let admission = match admitted {
-            Ok(signal) => Admission::Admitted(Box::new(signal)),
-            Err(no) => Admission::Refused(no),
+        let (admission, sent_ahead) = match admitted {
+            Ok((signal, sent_ahead)) => (Admission::Admitted(Box::new(signal)), sent_ahead),
+            Err(no) => (Admission::Refused(no), None),
         };
         let webhook_id = door.webhook.id;
         let undelivered = &self.parts.undelivered;
@@ -242,6 +248,7 @@ impl Engine {
             received_at,
             dry_run: raw.dry_run || door.webhook.dry_run || admission.asks_dry_run(),
             answer_was_lost: undelivered.holds(webhook_id, &body_sha256, received_at),
+            sent_ahead,
             body: body.redacted,
             body_sha256,
             door,
@@ -356,14 +363,21 @@ fn conceal_presented(body: &mut Body, raw: &RawSignal) {
     }
 }
 
-/// Address, flood cap, readability, budget, freshness: in this order (C1).
+/// Client certificate, address, flood cap, readability, budget, freshness: in this order (C1). A
+/// time of sending that lies too far in the future is taken out of the signal, and answered beside
+/// it (S13).
 fn admit(
     door: &Door,
     raw: &RawSignal,
     signal: Result<Signal, signal::FieldError>,
     now: Timestamp,
     trace: &mut Trace,
-) -> Result<Signal, NotAdmitted> {
+) -> Result<(Signal, Option<Timestamp>), NotAdmitted> {
+    client_certificate::judge(
+        door.webhook.client_certificate.as_ref(),
+        raw.client_certificate.as_deref(),
+        trace,
+    )?;
     let address = raw.address.to_canonical();
     if !door.admits(address) {
         let refusal = Refusal {
@@ -377,7 +391,7 @@ fn admit(
     }
     trace.pass("address");
     draw(door, Budget::Flood, "flood", Code::LimitFlood, now, trace)?;
-    let signal = signal.map_err(|error| {
+    let mut signal = signal.map_err(|error| {
         let no = NotAdmitted::unreadable(&error);
         trace.fail("parse", &no.refusal);
         no
@@ -386,18 +400,20 @@ fn admit(
     let reduces = signal.is_exit();
     let budget = if reduces { Budget::Exits } else { Budget::Entries };
     draw(door, budget, "rate", Code::LimitRate, now, trace)?;
+    let mut sent_ahead = None;
     match freshness(signal.sent_at, now, door.webhook.max_age_s, reduces) {
         Freshness::Fresh => trace.pass("freshness"),
         Freshness::Unstated => trace.skip("freshness", "the signal states no time of sending"),
         Freshness::Future => {
             trace.skip("freshness", "the stated time lies more than 10 s in the future");
+            sent_ahead = signal.sent_at.take();
         }
         Freshness::Stale(refusal) => {
             trace.fail("freshness", &refusal);
             return Err(refusal.into());
         }
     }
-    Ok(signal)
+    Ok((signal, sent_ahead))
 }
 
 fn draw(

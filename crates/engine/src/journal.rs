@@ -19,7 +19,6 @@ use tokio::sync::{mpsc, oneshot};
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::order::Order;
 use tradewarden_domain::signal::Signal;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Error, Kind, Location, Tx, Writer};
@@ -40,6 +39,8 @@ pub(crate) struct SignalWork {
     pub(crate) admission: Admission,
     pub(crate) dry_run: bool,
     pub(crate) answer_was_lost: bool,
+    /// The stated time of sending, where it lies so far ahead that it counts as absent (S13).
+    pub(crate) sent_ahead: Option<Timestamp>,
     pub(crate) body: Vec<u8>,
     pub(crate) body_sha256: [u8; 32],
     pub(crate) trace: Trace,
@@ -271,45 +272,36 @@ impl Work {
     }
 }
 
-/// Writes a batch; if one statement fails, each of its requests alone, so that one bad request
-/// never fails its neighbours (C13).
-async fn write_batch(
-    writer: &mut Writer,
-    shared: &Shared,
-    mut batch: Vec<Work>,
-) -> Result<(), Fatal> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let error = match write_together(writer, shared, &mut batch).await {
-        Ok(answers) => {
-            answer_all(batch, answers);
-            return Ok(());
+/// Writes a batch; if one statement fails for what it was given, each half alone, and so on, so that
+/// one bad request never fails its neighbours and costs two transactions for each halving (C13).
+async fn write_batch(writer: &mut Writer, shared: &Shared, batch: Vec<Work>) -> Result<(), Fatal> {
+    // The last one is the next to be written.
+    let mut parts = vec![batch];
+    while let Some(mut part) = parts.pop() {
+        if part.is_empty() {
+            continue;
         }
-        Err(Failed::Fatal(fatal)) => return Err(fatal),
-        Err(Failed::Error(error)) => error,
-    };
-    if batch.len() == 1 || error.kind() != Kind::Broken && error.kind() != Kind::Exists {
-        tracing::error!(error = %error, requests = batch.len(), "a batch was not written");
-        for work in batch {
+        let error = match write_together(writer, shared, &mut part).await {
+            Ok(answers) => {
+                answer_all(part, answers);
+                continue;
+            }
+            Err(Failed::Fatal(fatal)) => return Err(fatal),
+            Err(Failed::Error(error)) => error,
+        };
+        let requests = part.len();
+        if requests > 1 && matches!(error.kind(), Kind::Broken | Kind::Exists) {
+            tracing::warn!(error = %error, requests, "a batch failed and is written in halves");
+            let second = part.split_off(requests.div_ceil(2));
+            parts.push(second);
+            parts.push(part);
+            continue;
+        }
+        tracing::error!(error = %error, requests, "a batch was not written");
+        for work in part {
             work.fail("it could not be written to disk");
         }
         shared.resync();
-        return Ok(());
-    }
-    tracing::warn!(error = %error, requests = batch.len(), "a batch failed and is written one by one");
-    for work in batch {
-        let mut alone = vec![work];
-        match write_together(writer, shared, &mut alone).await {
-            Ok(answers) => answer_all(alone, answers),
-            Err(Failed::Fatal(fatal)) => return Err(fatal),
-            Err(Failed::Error(error)) => {
-                tracing::error!(error = %error, "a request was not written");
-                for work in alone {
-                    work.fail("it could not be written to disk");
-                }
-            }
-        }
     }
     Ok(())
 }
@@ -387,12 +379,4 @@ async fn write_once(
     }
     shared.after_commit(effects);
     Ok(outcomes)
-}
-
-/// What the dispatcher hears after a commit.
-pub(crate) enum Notice {
-    /// These orders are new or changed.
-    Orders(Vec<Order>),
-    /// Something may have been missed: read again.
-    Resync,
 }

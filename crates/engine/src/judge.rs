@@ -7,11 +7,12 @@ mod follow;
 
 use self::duplicates::{First, claim_keys, id_conflict, repeat};
 use self::follow::follow;
+pub(crate) use self::follow::{remove_entries, reserve};
 use crate::Shared;
-use crate::book::{Book, Effects, Scope, Severity, order_payload};
+use crate::book::{Book, Effects, Scope, Severity};
 use crate::intake::{AccountResult, SignalStatus};
 use crate::journal::{Admission, SignalOutcome, SignalWork};
-use serde_json::json;
+use crate::payload::{OrderPayload, Payload, SignalPayload};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,6 @@ pub(crate) async fn judge(
     let mut book = Book::load(tx, shared, &scope(shared, works)).await?;
     let mut firsts = claim_keys(tx, shared, works).await?;
     let mut rows = Vec::with_capacity(works.len());
-    let mut bodies = Vec::with_capacity(works.len());
     let mut outcomes: Vec<SignalOutcome> = Vec::with_capacity(works.len());
     for (place, work) in works.iter().enumerate() {
         let first = match firsts.remove(&place) {
@@ -47,7 +47,7 @@ pub(crate) async fn judge(
             Some(First::OtherBody) => {
                 let (outcome, trace) = id_conflict(work);
                 alert(shared, &mut book, work, &outcome);
-                store(shared, &mut book, work, &outcome, &trace, &mut rows, &mut bodies);
+                store(shared, &mut book, work, &outcome, &trace, &mut rows);
                 outcomes.push(outcome);
                 continue;
             }
@@ -73,10 +73,10 @@ pub(crate) async fn judge(
             }
         };
         alert(shared, &mut book, work, &outcome);
-        store(shared, &mut book, work, &outcome, &trace, &mut rows, &mut bodies);
+        store(shared, &mut book, work, &outcome, &trace, &mut rows);
         outcomes.push(outcome);
     }
-    signals::insert(tx, rows, bodies).await?;
+    signals::insert(tx, rows).await?;
     book.write(tx, effects).await?;
     Ok(outcomes)
 }
@@ -211,6 +211,19 @@ fn summarize(
 
 /// What S6, S13, S15 and S16 want a person to hear of.
 fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOutcome) {
+    let (org, webhook) = (work.door.webhook.org_id, work.door.webhook.id);
+    let subject = format!("{webhook} {}", work.signal_id);
+    let now = book.now;
+    let is_first = |code| shared.alerts.is_first(webhook, code, work.signal_id, now);
+    if let Some(stated) = work.sent_ahead
+        && is_first(SENT_AHEAD)
+    {
+        let detail = format!(
+            "The signal says that it was sent at {stated}, more than 10 s after it was received; \
+             the sender's clock is wrong, and its times count as absent."
+        );
+        book.find(shared, org, SENT_AHEAD, Severity::Warning, subject.clone(), detail);
+    }
     let Some(code) = outcome.code else { return };
     let limited = matches!(code, Code::LimitRate | Code::LimitFlood);
     let alarming = matches!(
@@ -225,13 +238,9 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
     let severity = match () {
         () if exit_refused => Severity::Critical,
         () if alarming => Severity::Warning,
-        () if limited && shared.alerts.is_first(work.door.webhook.id, code, book.now) => {
-            Severity::Warning
-        }
+        () if limited && is_first(code.text()) => Severity::Warning,
         () => return,
     };
-    let subject = format!("{} {}", work.door.webhook.id, work.signal_id);
-    let org = work.door.webhook.org_id;
     book.find(shared, org, code.text(), severity, subject, outcome.message.clone());
 }
 
@@ -242,8 +251,7 @@ fn store(
     work: &SignalWork,
     outcome: &SignalOutcome,
     trace: &Trace,
-    rows: &mut Vec<StoredSignal>,
-    bodies: &mut Vec<([u8; 32], Vec<u8>)>,
+    rows: &mut Vec<(StoredSignal, Vec<u8>)>,
 ) {
     let webhook = &work.door.webhook;
     let event = match outcome.status {
@@ -257,19 +265,19 @@ fn store(
         .iter()
         .flat_map(|result| &result.order_ids)
         .filter_map(|id| book.changed_order(*id))
-        .map(order_payload)
+        .map(OrderPayload::from)
         .collect();
-    let payload = json!({
-        "body_sha256": Digest::from_bytes(work.body_sha256).to_string(),
-        "code": outcome.code,
-        "orders": orders,
-        "received_at": work.received_at,
-        "status": outcome.status,
-        "webhook_id": webhook.id,
+    let payload = Payload::from(&SignalPayload {
+        body_sha256: Digest::from_bytes(work.body_sha256).to_string(),
+        code: outcome.code,
+        orders,
+        received_at: work.received_at,
+        status: outcome.status,
+        webhook_id: webhook.id,
     });
-    book.enter(shared, webhook.org_id, work.signal_id, event, &payload);
+    book.enter(shared, webhook.org_id, work.signal_id, event, payload);
     // Writing strings and numbers to JSON cannot fail.
-    rows.push(StoredSignal {
+    let row = StoredSignal {
         id: work.signal_id,
         org_id: webhook.org_id,
         webhook_id: webhook.id,
@@ -280,27 +288,42 @@ fn store(
         body_sha256: work.body_sha256,
         checks: serde_json::to_string(trace.checks()).unwrap_or_else(|_| "[]".to_owned()),
         accounts: serde_json::to_string(&outcome.accounts).unwrap_or_else(|_| "[]".to_owned()),
-    });
-    bodies.push((work.body_sha256, work.body.clone()));
+    };
+    rows.push((row, work.body.clone()));
 }
+
+/// The finding of a sender whose clock is ahead.
+const SENT_AHEAD: &str = "signal.sent_ahead";
 
 /// Keeps a flood of refusals from becoming a flood of findings: one for each webhook and code in a
 /// quarter of an hour (S24).
 #[derive(Default)]
 pub(crate) struct Alerts {
-    last: std::sync::Mutex<BTreeMap<(Id<id::Webhook>, Code), Timestamp>>,
+    last: std::sync::Mutex<Told>,
 }
+
+/// By webhook and code: when it was told, and of which signal.
+type Told = BTreeMap<(Id<id::Webhook>, &'static str), (Timestamp, Id<id::Signal>)>;
 
 const ALERT_SPAN: Duration = Duration::from_mins(15);
 
 impl Alerts {
-    fn is_first(&self, webhook: Id<id::Webhook>, code: Code, now: Timestamp) -> bool {
+    /// Whether this signal is the one to tell of. It stays so: a transaction may be run again.
+    fn is_first(
+        &self,
+        webhook: Id<id::Webhook>,
+        code: &'static str,
+        signal: Id<id::Signal>,
+        now: Timestamp,
+    ) -> bool {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let fresh = last.get(&(webhook, code)).is_some_and(|at| at.plus(ALERT_SPAN) > now);
-        if !fresh {
-            last.insert((webhook, code), now);
+        if let Some((at, first)) = last.get(&(webhook, code))
+            && at.plus(ALERT_SPAN) > now
+        {
+            return *first == signal;
         }
-        !fresh
+        last.insert((webhook, code), (now, signal));
+        true
     }
 }
 

@@ -14,8 +14,8 @@ use tradewarden_seal::{Checkpoint, Digest, LedgerKey, TlogProof, VerifierKey};
 use tradewarden_store::audit::{self, Placed};
 use tradewarden_store::{Error, Store, Tx};
 
-/// Entries of one sealing.
-const SEAL_MAX: i64 = 4_096;
+/// Runs of entries of one sealing: at most 16,384 entries.
+const SEAL_MAX: i64 = 64;
 
 /// Seals what is queued; says how many entries got their place.
 pub(crate) async fn seal(shared: &Arc<Shared>) -> Result<usize, String> {
@@ -52,7 +52,11 @@ async fn seal_in(tx: &mut Tx<'_>, shared: &Shared) -> Result<Option<(usize, Publ
             head.size, published.size
         )));
     }
-    let hashes: Vec<Digest> = queued.iter().map(|(_, hash)| Digest::from_bytes(*hash)).collect();
+    let hashes: Vec<Digest> = queued
+        .iter()
+        .flat_map(|run| &run.leaf_hashes)
+        .map(|hash| Digest::from_bytes(*hash))
+        .collect();
     let mut tiles = KnownTiles::default();
     let written = loop {
         match merkle::extend_tiles(head.size, &hashes, &|tile| tiles.read(tile)) {
@@ -74,13 +78,12 @@ async fn seal_in(tx: &mut Tx<'_>, shared: &Shared) -> Result<Option<(usize, Publ
     let note = checkpoint
         .sign(&shared.ledger_key)
         .map_err(|error| Error::unreadable(error.to_string()))?;
-    let ids: Vec<_> = queued.iter().map(|(id, _)| *id).collect();
-    audit::append(tx, head.size, &ids).await?;
+    audit::append(tx, head.size, &queued).await?;
     let rows =
         written.into_iter().map(|(tile, bytes)| (tile.level(), tile.index(), bytes)).collect();
     audit::put_tiles(tx, rows).await?;
     audit::advance(tx, head.size, size, &note, shared.environment.now()).await?;
-    Ok(Some((ids.len(), Published { size, note })))
+    Ok(Some((hashes.len(), Published { size, note })))
 }
 
 /// The newest published checkpoint.

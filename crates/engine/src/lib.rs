@@ -16,11 +16,14 @@ pub mod caller;
 pub mod command;
 pub mod intake;
 pub mod ledger;
+pub mod local_halt;
 pub mod view;
 
+mod accesses;
 mod administer;
 mod attempt;
 mod book;
+mod client_certificate;
 mod denials;
 mod directory;
 mod dispatch;
@@ -32,10 +35,15 @@ mod judge;
 mod keys;
 mod market;
 mod nonces;
+mod notice;
+pub mod once;
 mod open;
+mod orders;
+mod payload;
 mod reads;
 mod reconcile;
 mod signed;
+pub mod stream;
 mod tasks;
 mod usage;
 
@@ -43,17 +51,17 @@ pub use administer::PaperDesk;
 pub use environment::Environment;
 pub use journal::{CommitFate, Fatal, Fate};
 pub use open::{OpenError, Parts, Settings};
-pub use reads::{Readiness, TilePath};
+pub use reads::{Readiness, TilePath, halt_view};
 pub use tasks::Tasks;
 pub use usage::Drawn;
 
 use arc_swap::ArcSwap;
 use directory::Directory;
-use journal::{Journal, Notice};
+use journal::Journal;
+use notice::{Notice, Notices};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
@@ -99,6 +107,7 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) directory: ArcSwap<Directory>,
     pub(crate) halts: ArcSwap<Vec<Halt>>,
+    pub(crate) local_halts: local_halt::LocalHalts,
     pub(crate) market: market::Market,
     pub(crate) brokers: market::Brokers,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,
@@ -118,9 +127,12 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) undelivered: Arc<intake::Undelivered>,
     pub(crate) denials: denials::Denials,
+    pub(crate) accesses: accesses::Accesses,
+    pub(crate) in_flight: once::InFlight,
+    pub(crate) broadcast: stream::Broadcast,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
-    notices: mpsc::UnboundedSender<Notice>,
+    notices: Notices,
     leader: AtomicBool,
     recovered: AtomicBool,
     quoted: AtomicBool,
@@ -132,18 +144,18 @@ impl Shared {
     /// Tells the dispatcher what a commit changed.
     pub(crate) fn after_commit(&self, effects: book::Effects) {
         self.counters.entries(effects.entries);
+        self.broadcast.tell(&effects, &self.halts.load());
         if let Some(halts) = effects.halts {
             self.halts.store(Arc::new(halts));
         }
         if !effects.orders.is_empty() {
-            // The dispatcher has gone only when the process is ending.
-            let _ending = self.notices.send(Notice::Orders(effects.orders));
+            self.notices.tell(Notice::Orders(effects.orders));
         }
     }
 
     /// Tells the dispatcher to read again.
     pub(crate) fn resync(&self) {
-        let _ending = self.notices.send(Notice::Resync);
+        self.notices.tell(Notice::Resync);
     }
 
     pub(crate) fn is_leader(&self) -> bool {

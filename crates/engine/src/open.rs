@@ -1,13 +1,17 @@
 //! Opening: from parts to a running engine. What is not there yet is made.
 
 use crate::directory::Directory;
+use crate::entry::entry;
 use crate::environment::Environment;
 use crate::guard::Guard;
 use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
+use crate::local_halt::{LocalHaltFile, LocalHalts};
 use crate::market::{Brokers, Market};
 use crate::nonces::Nonces;
+use crate::notice::{NOTICES_MAX, notices};
+use crate::payload::Payload;
 use crate::tasks::Tasks;
 use crate::usage::Usage;
 use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
@@ -17,7 +21,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tradewarden_broker::port::{Broker, Cleaned};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
@@ -52,6 +56,9 @@ pub struct Parts {
 pub struct Settings {
     /// The address under which the gateway is reached, without a slash at the end.
     pub public_origin: String,
+    /// The address under which senders are asked for a TLS client certificate, and where one that
+    /// does not verify counts as none; `None` where nobody is asked. Without a slash at the end.
+    pub hooks_origin: Option<String>,
     /// More such addresses that callers may sign for.
     pub further_origins: Vec<String>,
     /// What each tier allows on this node.
@@ -60,6 +67,8 @@ pub struct Settings {
     pub log_origin: String,
     /// Where a copy of the newest checkpoint is kept, outside the database.
     pub checkpoint_file: Option<PathBuf>,
+    /// Where halts are kept that the database did not take.
+    pub halt_file: Option<PathBuf>,
     /// This node's name, the same after every restart.
     pub node: String,
 }
@@ -92,6 +101,8 @@ impl Engine {
     /// The same, with somebody who decides about every commit: for simulations.
     pub async fn create_with_fate(parts: Parts, fate: Fate) -> Result<(Self, Tasks), OpenError> {
         let environment = Environment::new(parts.clock, parts.randomness);
+        let halt_file = parts.settings.halt_file.clone().map(LocalHaltFile::at);
+        let local_halts = LocalHalts::open(halt_file, &environment);
         let origins = origins(&parts.settings)?;
         let (ledger_key, is_new) = {
             let mut writer = Writer::open(&parts.location).await?;
@@ -103,7 +114,7 @@ impl Engine {
         };
         let store = Store::open(parts.location.clone()).await?;
         let (journal, journal_task) = journal();
-        let (notices, heard) = mpsc::unbounded_channel();
+        let (notices, heard) = notices(NOTICES_MAX);
         let keys = intake_keys(&store, &parts.keyring).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
@@ -122,9 +133,10 @@ impl Engine {
             store,
             journal,
             halts: ArcSwap::from_pointee(directory.halts.clone()),
+            local_halts,
             directory: ArcSwap::from_pointee(directory),
             market: Market::default(),
-            brokers: parts.brokers,
+            brokers: cleaned(parts.brokers),
             desk: parts.desk,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
@@ -134,6 +146,9 @@ impl Engine {
             counters: Counters::default(),
             undelivered: Arc::new(Undelivered::default()),
             denials: denials::Denials::default(),
+            accesses: crate::accesses::Accesses::default(),
+            in_flight: crate::once::InFlight::default(),
+            broadcast: crate::stream::Broadcast::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
             notices,
@@ -146,6 +161,12 @@ impl Engine {
         let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);
         Ok((Self { parts: shared }, tasks))
     }
+}
+
+/// What brokers say is made fit to be stored where it enters.
+fn cleaned(brokers: Brokers) -> Brokers {
+    let clean = |broker| -> Arc<dyn Broker> { Arc::new(Cleaned::new(broker)) };
+    brokers.into_iter().map(|(kind, broker)| (kind, clean(broker))).collect()
 }
 
 /// The origins that callers may sign for.
@@ -220,7 +241,8 @@ async fn found(
     keys::insert(&mut tx, org, Purpose::Intake.name(), intake.as_bytes().to_vec(), now).await?;
     audit::create_ledger(&mut tx, &head, now).await?;
     let payload = serde_json::json!({ "name": "main", "origin": settings.log_origin });
-    let entry = crate::entry::entry(environment, org, org, "organization.created", now, &payload);
+    let (id, payload) = (environment.id(now), Payload::from(&payload));
+    let entry = entry(environment, id, org, org, "organization.created", now, payload);
     audit::insert(&mut tx, vec![entry]).await?;
     tx.commit().await?;
     Ok(ledger_key)

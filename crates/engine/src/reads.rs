@@ -1,5 +1,6 @@
 //! Reads: everything that is shown, from reading connections that never wait for the journal.
 
+use crate::actor::Actor;
 use crate::command::{CommandError, Paging};
 use crate::directory::Door;
 use crate::view::{
@@ -10,6 +11,7 @@ use crate::{Engine, Shared, ledger};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::Halt;
@@ -22,6 +24,7 @@ use tradewarden_seal::merkle::{TileAddress, parse_tile_path};
 use tradewarden_seal::{Digest, base64_encode};
 use tradewarden_store::audit::{self, Placed};
 use tradewarden_store::exposures::{self, NO_STRATEGY};
+use tradewarden_store::findings::Finding;
 use tradewarden_store::signals::StoredSignal;
 use tradewarden_store::{Error, findings, orders, signals};
 
@@ -158,22 +161,28 @@ impl Engine {
     pub(crate) async fn order_page(
         &self,
         org: Id<id::Org>,
+        actor: &Actor,
         paging: &Paging,
     ) -> Result<Page<OrderView>, CommandError> {
         let (before, count) = window(paging)?;
-        let stored = orders::page(&self.parts.store, org, before, count.saturating_add(1)).await;
-        let (stored, next) = cut(stored.map_err(|error| away(&error))?, count, |row| row.id);
+        let mut stored = orders::page(&self.parts.store, org, before, count.saturating_add(1))
+            .await
+            .map_err(|error| away(&error))?;
+        // A key that reaches some accounts sees shorter pages, and no other account's orders.
+        let (mut stored, next) = cut(std::mem::take(&mut stored), count, |row| row.id);
+        stored.retain(|order| actor.reaches(order.account_id));
         Ok(Page { items: stored.into_iter().map(OrderView::from).collect(), next })
     }
 
     pub(crate) async fn order(
         &self,
         org: Id<id::Org>,
+        actor: &Actor,
         id: Id<id::Order>,
     ) -> Result<OrderView, CommandError> {
         let stored = orders::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
         stored
-            .filter(|order| order.org_id == org)
+            .filter(|order| order.org_id == org && actor.reaches(order.account_id))
             .map(OrderView::from)
             .ok_or(CommandError::NotFound)
     }
@@ -181,10 +190,12 @@ impl Engine {
     pub(crate) async fn positions(
         &self,
         org: Id<id::Org>,
+        actor: &Actor,
     ) -> Result<Page<PositionView>, CommandError> {
         let directory = self.parts.directory.load_full();
         let mut items = Vec::new();
-        for account in directory.accounts.values().filter(|account| account.org_id == org) {
+        let own = |account: &&Arc<Account>| account.org_id == org && actor.reaches(account.id);
+        for account in directory.accounts.values().filter(own) {
             let rows = exposures::of_account(&self.parts.store, account.id).await;
             let mut by_symbol: BTreeMap<Symbol, Vec<(Id<id::Strategy>, Exposure)>> =
                 BTreeMap::new();
@@ -206,15 +217,7 @@ impl Engine {
         let (before, count) = window(paging)?;
         let rows = findings::page(&self.parts.store, org, before, count.saturating_add(1)).await;
         let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
-        let items = rows.into_iter().map(|row| FindingView {
-            id: row.id,
-            at: row.at,
-            code: row.code,
-            severity: row.severity,
-            subject: row.subject,
-            detail: row.detail,
-        });
-        Ok(Page { items: items.collect(), next })
+        Ok(Page { items: rows.into_iter().map(finding_view).collect(), next })
     }
 
     /// Proves the entry with this identifier, or the one that made the thing with it: an order is
@@ -398,15 +401,22 @@ pub(crate) fn webhook_view(shared: &Shared, door: &Door) -> WebhookView {
         (webhook.forms.body, "body"),
         (webhook.forms.signature, "signature"),
     ];
+    let settings = &shared.settings;
+    // Where no certificate is asked for, none is shown.
+    let origin = match (&webhook.client_certificate, &settings.hooks_origin) {
+        (Some(_), Some(hooks_origin)) => hooks_origin,
+        _ => &settings.public_origin,
+    };
     WebhookView {
         id: webhook.id,
         name: webhook.name.clone(),
-        url: format!("{}/api/v1/webhooks/{}", shared.settings.public_origin, webhook.token),
+        url: format!("{origin}/api/v1/webhooks/{}", webhook.token),
         token: webhook.token.clone(),
         secret: None,
         signing_secret: None,
         forms: forms.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect(),
         allow: webhook.allow.clone(),
+        client_certificate: webhook.client_certificate.as_ref().map(ToString::to_string),
         dry_run: webhook.dry_run,
         rate_per_s: webhook.rate_per_s,
         max_age_s: webhook.max_age_s,
@@ -444,7 +454,19 @@ pub(crate) fn limit_view(limit: &Limit) -> LimitView {
     }
 }
 
-pub(crate) fn halt_view(halt: &Halt) -> HaltView {
+pub(crate) fn finding_view(finding: Finding) -> FindingView {
+    FindingView {
+        id: finding.id,
+        at: finding.at,
+        code: finding.code,
+        severity: finding.severity,
+        subject: finding.subject,
+        detail: finding.detail,
+    }
+}
+
+/// A halt as it is shown; `local` while the database does not have it.
+pub fn halt_view(halt: &Halt, local: bool) -> HaltView {
     HaltView {
         id: halt.id,
         scope: halt.scope.to_string(),
@@ -452,5 +474,6 @@ pub(crate) fn halt_view(halt: &Halt) -> HaltView {
         reason: halt.reason.clone(),
         engaged_by: halt.engaged_by.clone(),
         engaged_at: halt.engaged_at,
+        local,
     }
 }

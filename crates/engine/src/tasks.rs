@@ -1,14 +1,15 @@
 //! The background tasks: started in one place, named, ended in order.
 
 use crate::dispatch::Dispatcher;
-use crate::journal::{Fatal, JournalTask, Notice, Urgency};
+use crate::journal::{Fatal, JournalTask, Urgency};
+use crate::notice::Heard;
 use crate::reconcile::Reconciler;
-use crate::{Shared, denials, keys, ledger, market, usage};
+use crate::{Shared, accesses, denials, keys, ledger, local_halt, market, once, orders, usage};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tradewarden_store::{Error, Location, Tx, leases, signals};
 
@@ -20,6 +21,9 @@ const LEASE: &str = "leader";
 const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
+const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
+const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
+const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
@@ -29,7 +33,7 @@ const KEYS_KEPT: Duration = Duration::from_hours(25);
 pub struct Tasks {
     shared: Arc<Shared>,
     journal: JournalTask,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    notices: Heard,
     location: Location,
 }
 
@@ -37,7 +41,7 @@ impl Tasks {
     pub(crate) fn new(
         shared: Arc<Shared>,
         journal: JournalTask,
-        notices: mpsc::UnboundedReceiver<Notice>,
+        notices: Heard,
         location: Location,
     ) -> Self {
         Self { shared, journal, notices, location }
@@ -96,7 +100,7 @@ fn journal_thread(
 
 async fn run_beside(
     shared: &Arc<Shared>,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    notices: Heard,
     shutdown: impl Future<Output = ()>,
     mut ended: oneshot::Receiver<Result<(), Fatal>>,
 ) -> Result<(), Fatal> {
@@ -113,12 +117,24 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), LEASE_EVERY, async |shared| lead(shared).await));
     tasks.spawn(every(Arc::clone(shared), DENIALS_EVERY, async |shared| {
         denials::record(shared).await;
+        accesses::record(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), LOCAL_HALTS_EVERY, async |shared| {
+        shared.local_halts.look(&shared.environment);
+    }));
+    tasks.spawn(every(Arc::clone(shared), JOURNAL_LOCAL_HALTS_EVERY, async |shared| {
+        local_halt::journal(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), USAGE_EVERY, async |shared| usage::record(shared).await));
     tasks.spawn(every(Arc::clone(shared), KEYS_LOOKED_AT_EVERY, async |shared| {
         keys::inspect(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
+    tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {
+        if shared.is_leader() {
+            orders::expire(shared).await;
+        }
+    }));
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
         () = shutdown => {}
@@ -221,6 +237,7 @@ pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Erro
 }
 
 async fn purge(shared: &Arc<Shared>) {
+    once::purge(shared).await;
     let now = shared.environment.now();
     shared.nonces.tidy(now);
     let purged = shared

@@ -10,6 +10,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side, TimeInForce};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::orders::Fill;
 
 /// A list, and where the next page begins.
 #[derive(Debug, Serialize)]
@@ -59,6 +60,12 @@ pub struct OrderView {
     /// Its strategy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy_id: Option<Id<id::Strategy>>,
+    /// The API key that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Id<id::Key>>,
+    /// What the caller calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// What it trades.
     pub symbol: Symbol,
     /// Which way.
@@ -92,6 +99,9 @@ pub struct OrderView {
     pub client_order_id: String,
     /// The identifier the broker gave.
     pub broker_order_id: Option<String>,
+    /// When it is canceled if it still works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// When it was journaled.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -108,6 +118,8 @@ impl From<Order> for OrderView {
             signal_id: order.signal_id,
             account_id: order.account_id,
             strategy_id: order.strategy_id,
+            key_id: order.key_id,
+            tag: order.tag,
             symbol: order.symbol,
             side: order.side,
             order_type: order.order_type,
@@ -121,9 +133,86 @@ impl From<Order> for OrderView {
             reduce_only: order.purpose == Purpose::Exit,
             code: order.code,
             broker_order_id: order.broker_order_id,
+            expires_at: order.expires_at,
             created_at: order.created_at,
             updated_at: order.updated_at,
             limits_version: order.limits_version,
+        }
+    }
+}
+
+/// An account's money.
+#[derive(Debug, Serialize)]
+pub struct BalancesView {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// Currency of the amounts.
+    pub currency: String,
+    /// Money with all realised profit and loss and fees in it.
+    pub cash: Money,
+    /// Cash and the positions at their mark.
+    pub equity: Money,
+    /// When this was so, by the broker's clock.
+    pub at: Timestamp,
+}
+
+/// What closes a position.
+#[derive(Debug, Serialize)]
+pub struct ClosingView {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The instrument.
+    pub symbol: Symbol,
+    /// The orders that close it, one for each strategy that holds some.
+    pub orders: Vec<OrderView>,
+    /// Entries that were taken back, or whose cancel was asked for.
+    pub canceled: Vec<Id<id::Order>>,
+}
+
+/// What a request to cancel many orders did.
+#[derive(Debug, Serialize)]
+pub struct CanceledView {
+    /// Orders that have ended, or whose cancel was asked for.
+    pub canceled: Vec<Id<id::Order>>,
+    /// Orders that only reduce, and keep working.
+    pub kept: Vec<Id<id::Order>>,
+}
+
+/// A fill.
+#[derive(Debug, Serialize)]
+pub struct FillView {
+    /// Its identifier.
+    pub id: Id<id::Fill>,
+    /// The order that filled.
+    pub order_id: Id<id::Order>,
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// What was traded.
+    pub symbol: Symbol,
+    /// Which way.
+    pub side: Side,
+    /// How much.
+    pub quantity: Quantity,
+    /// At which price.
+    pub price: Price,
+    /// For which fee, in the account's currency.
+    pub fee: Money,
+    /// When, by the broker's clock.
+    pub at: Timestamp,
+}
+
+impl From<Fill> for FillView {
+    fn from(fill: Fill) -> Self {
+        Self {
+            id: fill.id,
+            order_id: fill.order_id,
+            account_id: fill.account_id,
+            symbol: fill.symbol,
+            side: fill.side,
+            quantity: fill.quantity,
+            price: fill.price,
+            fee: fill.fee,
+            at: fill.at,
         }
     }
 }
@@ -209,6 +298,9 @@ pub struct WebhookView {
     pub forms: Vec<&'static str>,
     /// Addresses it takes; empty means any.
     pub allow: Vec<String>,
+    /// The name that the sender's TLS client certificate must show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     /// Signals are judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second.
@@ -284,6 +376,8 @@ pub struct HaltView {
     pub engaged_by: String,
     /// When.
     pub engaged_at: Timestamp,
+    /// It is kept in the data directory, and becomes part of the record once the database answers.
+    pub local: bool,
 }
 
 /// A finding.

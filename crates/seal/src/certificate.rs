@@ -14,7 +14,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, date_time_ymd,
 };
-use x509_parser::{pem::parse_x509_pem, prelude::FromDer};
+use x509_parser::{extensions::GeneralName, pem::parse_x509_pem, prelude::FromDer};
 use zeroize::Zeroizing;
 
 use crate::{Randomness, SecretString, randomness::random_array};
@@ -59,6 +59,8 @@ pub enum CertificateError {
     Validity,
     /// The PEM texts are not a certificate and a P-256 key.
     Pem,
+    /// The bytes are not a certificate in DER.
+    Der,
     /// The certificate is not that of an authority of ours, or the key is not its key.
     NotAnAuthority,
     /// The library refused, with its reason.
@@ -82,6 +84,7 @@ impl fmt::Display for CertificateError {
             Self::Pem => {
                 formatter.write_str("the text is not PEM of a certificate and its ECDSA P-256 key")
             }
+            Self::Der => formatter.write_str("the bytes are not a certificate in DER"),
             Self::NotAnAuthority => formatter.write_str(
                 "the certificate is not of a local authority, or the key is not its key",
             ),
@@ -333,6 +336,43 @@ fn new_key(randomness: &mut dyn Randomness) -> Result<KeyPair, CertificateError>
         &encoded.as_ref().into(),
         &rcgen::PKCS_ECDSA_P256_SHA256,
     )?)
+}
+
+/// The names in a certificate by which its owner can be told. Nothing else is read: whether the
+/// certificate may be believed is for whoever checked its chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertificateNames {
+    /// Subject alternative names of the form `rfc822Name` (RFC 5280 section 4.2.1.6).
+    pub emails: Vec<String>,
+    /// Subject alternative names of the form `dNSName`.
+    pub dns: Vec<String>,
+    /// Common names of the subject.
+    pub common_names: Vec<String>,
+}
+
+impl CertificateNames {
+    /// Reads the names of a certificate in DER.
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let (rest, certificate) = x509_parser::certificate::X509Certificate::from_der(der)
+            .map_err(|_| CertificateError::Der)?;
+        if !rest.is_empty() {
+            return Err(CertificateError::Der);
+        }
+        let mut names = Self::default();
+        let alternatives =
+            certificate.subject_alternative_name().map_err(|_| CertificateError::Der)?;
+        for name in alternatives.iter().flat_map(|extension| &extension.value.general_names) {
+            match name {
+                GeneralName::RFC822Name(email) => names.emails.push((*email).to_owned()),
+                GeneralName::DNSName(host) => names.dns.push((*host).to_owned()),
+                _ => {}
+            }
+        }
+        // One in an encoding that is no text is nobody's name.
+        let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+        names.common_names.extend(common.map(str::to_owned));
+        Ok(names)
+    }
 }
 
 #[cfg(test)]

@@ -111,7 +111,9 @@ impl FromStr for Digest {
 
 /// Lower-case hex.
 pub fn hex_encode(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).map(hex_digit).collect()
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    text.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).map(hex_digit));
+    text
 }
 
 /// Reads lower-case hex; upper case is refused, so that one value has one text.

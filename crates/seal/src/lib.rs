@@ -40,7 +40,7 @@ pub mod standard_webhooks;
 mod token;
 
 pub use canonical::{CanonicalError, to_canonical};
-pub use certificate::{CertificateError, IssuedCertificate, LocalAuthority};
+pub use certificate::{CertificateError, CertificateNames, IssuedCertificate, LocalAuthority};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use commitment::{commit, new_salt, opens_commitment};
 pub use committing::{MAX_PLAINTEXT_BYTES, OpenError, SealError};

@@ -1,5 +1,7 @@
 -- The foundation. Words in braces are put in by dialect.rs; everything else is the same text on
 -- SQLite and PostgreSQL. Integers are BIGINT: times in microseconds, money in units of 10^-8.
+-- Small rows lie in their key's tree (clustered). Rows of more than a quarter of a page do not: there
+-- SQLite would give each a page of its own.
 
 CREATE TABLE meta (
     name {text} NOT NULL PRIMARY KEY,
@@ -46,6 +48,7 @@ CREATE TABLE webhooks (
     signing_secret {bytes},
     forms {text} NOT NULL,
     allow {text} NOT NULL,
+    client_certificate {text},
     dry_run {int} NOT NULL,
     rate_per_s {int} NOT NULL,
     max_age_s {int} NOT NULL,
@@ -112,21 +115,14 @@ CREATE TABLE signals (
     message {text} NOT NULL,
     body_sha256 {bytes} NOT NULL,
     checks {text} NOT NULL,
-    accounts {text} NOT NULL
-){clustered};
-
-CREATE TABLE bodies (
-    sha256 {bytes} NOT NULL PRIMARY KEY,
+    accounts {text} NOT NULL,
     body {bytes} NOT NULL
-){clustered};
+){strict};
 
+-- Each key lies at a random place, so a row holds no more than it must.
 CREATE TABLE signal_keys (
-    webhook_id {bytes} NOT NULL,
-    dedup_key {bytes} NOT NULL,
-    signal_id {bytes} NOT NULL,
-    body_sha256 {bytes} NOT NULL,
-    at {int} NOT NULL,
-    PRIMARY KEY (webhook_id, dedup_key)
+    dedup_key {bytes} NOT NULL PRIMARY KEY,
+    signal_id {bytes} NOT NULL
 ){clustered};
 
 CREATE TABLE orders (
@@ -154,7 +150,10 @@ CREATE TABLE orders (
     attempt_until {int},
     limits_version {int} NOT NULL,
     created_at {int} NOT NULL,
-    updated_at {int} NOT NULL
+    updated_at {int} NOT NULL,
+    key_id {bytes},
+    tag {text},
+    expires_at {int}
 ){clustered};
 
 CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;
@@ -171,7 +170,7 @@ CREATE TABLE fills (
     price {int} NOT NULL,
     fee {int} NOT NULL,
     at {int} NOT NULL,
-    PRIMARY KEY (account_id, broker_fill_id)
+    PRIMARY KEY (broker_fill_id, account_id)
 ){clustered};
 
 CREATE TABLE exposures (
@@ -208,18 +207,20 @@ CREATE TABLE audit_entries (
     leaf {text} NOT NULL,
     payload {text} NOT NULL,
     salt {bytes} NOT NULL
-){clustered};
+){strict};
 
 CREATE INDEX audit_entries_object ON audit_entries (object_id);
 
+-- Entries whose identifiers follow one another are one row here: a run.
 CREATE TABLE audit_queue (
-    entry_id {bytes} NOT NULL PRIMARY KEY,
-    leaf_hash {bytes} NOT NULL
+    first_id {bytes} NOT NULL PRIMARY KEY,
+    leaf_hashes {bytes} NOT NULL
 ){clustered};
 
 CREATE TABLE audit_log (
     position {int} NOT NULL PRIMARY KEY,
-    entry_id {bytes} NOT NULL UNIQUE
+    first_id {bytes} NOT NULL UNIQUE,
+    last_id {bytes} NOT NULL
 ){strict};
 
 CREATE TABLE audit_tiles (

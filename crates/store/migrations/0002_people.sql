@@ -155,8 +155,8 @@ CREATE TABLE idempotency (
     idempotency_key {text} NOT NULL,
     fingerprint {bytes} NOT NULL,
     order_id {bytes},
-    status {int} NOT NULL,
-    answer {text} NOT NULL,
+    refusal {text},
+    answer {text},
     at {int} NOT NULL,
     PRIMARY KEY (org_id, caller, idempotency_key)
 ){clustered};

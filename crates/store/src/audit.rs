@@ -13,16 +13,16 @@ const INSERT: Insert = Insert {
     tail: "",
 };
 const ENQUEUE: Insert = Insert {
-    into: "-- audit::enqueue\nINSERT INTO audit_queue (entry_id, leaf_hash)",
+    into: "-- audit::enqueue\nINSERT INTO audit_queue (first_id, leaf_hashes)",
     columns: 2,
     tail: "",
 };
 const DRAIN: &str = "-- audit::drain\n\
-    DELETE FROM audit_queue WHERE entry_id IN \
-    (SELECT entry_id FROM audit_queue ORDER BY entry_id LIMIT $1) RETURNING entry_id, leaf_hash";
+    DELETE FROM audit_queue WHERE first_id IN \
+    (SELECT first_id FROM audit_queue ORDER BY first_id LIMIT $1) RETURNING first_id, leaf_hashes";
 const APPEND: Insert = Insert {
-    into: "-- audit::append\nINSERT INTO audit_log (position, entry_id)",
-    columns: 2,
+    into: "-- audit::append\nINSERT INTO audit_log (position, first_id, last_id)",
+    columns: 3,
     tail: "",
 };
 const PUT_TILE: Insert = Insert {
@@ -40,19 +40,37 @@ const CREATE_LEDGER: &str = "-- audit::create_ledger\n\
 const ADVANCE: &str = "-- audit::advance\n\
     UPDATE ledger SET size = $2, checkpoint = $3, updated_at = $4 \
     WHERE name = 'main' AND size = $1";
-const RANGE: &str = "-- audit::range\n\
-    SELECT l.position, e.id, e.org_id, e.object_id, e.leaf, e.payload, e.salt \
-    FROM audit_log l JOIN audit_entries e ON e.id = l.entry_id \
-    WHERE l.position >= $1 AND l.position < $2 ORDER BY l.position";
-const OF_OBJECT: &str = "-- audit::of_object\n\
-    SELECT l.position, e.id, e.org_id, e.object_id, e.leaf, e.payload, e.salt \
-    FROM audit_entries e LEFT JOIN audit_log l ON l.entry_id = e.id \
-    WHERE e.object_id = $1 ORDER BY e.id LIMIT $2";
-const ENTRY: &str = "-- audit::entry\n\
-    SELECT l.position, e.id, e.org_id, e.object_id, e.leaf, e.payload, e.salt \
-    FROM audit_entries e LEFT JOIN audit_log l ON l.entry_id = e.id WHERE e.id = $1";
-const COUNT_QUEUED: &str =
-    "-- audit::count_queued\nSELECT CAST(COUNT(*) AS BIGINT) FROM audit_queue";
+macro_rules! placed {
+    () => {
+        "l.position, l.first_id, l.last_id, e.id, e.org_id, e.object_id, e.leaf, e.payload, e.salt"
+    };
+}
+
+// Identifiers inside a run are those of its entries only, so the run of an entry is the last one
+// that begins at it or before it, if it reaches so far.
+macro_rules! with_run {
+    () => {
+        " FROM audit_entries e LEFT JOIN audit_log l ON l.first_id = \
+         (SELECT m.first_id FROM audit_log m WHERE m.first_id <= e.id \
+         ORDER BY m.first_id DESC LIMIT 1)"
+    };
+}
+
+const RANGE: &str = concat!(
+    "-- audit::range\nSELECT ",
+    placed!(),
+    " FROM audit_log l JOIN audit_entries e ON e.id >= l.first_id AND e.id <= l.last_id \
+     WHERE l.position >= $1 AND l.position < $2 ORDER BY l.position, e.id"
+);
+const OF_OBJECT: &str = concat!(
+    "-- audit::of_object\nSELECT ",
+    placed!(),
+    with_run!(),
+    " WHERE e.object_id = $1 ORDER BY e.id LIMIT $2"
+);
+const ENTRY: &str = concat!("-- audit::entry\nSELECT ", placed!(), with_run!(), " WHERE e.id = $1");
+const COUNT_QUEUED: &str = "-- audit::count_queued\n\
+    SELECT CAST(COALESCE(SUM(LENGTH(leaf_hashes)), 0) / 32 AS BIGINT) FROM audit_queue";
 const COUNT_ENTRIES: &str =
     "-- audit::count_entries\nSELECT CAST(COUNT(*) AS BIGINT) FROM audit_entries";
 
@@ -123,12 +141,41 @@ pub struct Ledger {
     pub signing_key: Vec<u8>,
 }
 
-/// Writes entries and queues them for a place.
+/// Entries of one run.
+const RUN_MAX: usize = 256;
+
+/// Entries of one transaction whose identifiers follow one another: they are queued, and get their
+/// places, together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The first entry.
+    pub first_id: Id<id::Entry>,
+    /// The leaf hashes, at most 256, in order.
+    pub leaf_hashes: Vec<[u8; 32]>,
+}
+
+impl Run {
+    fn last_id(&self) -> Result<Id<id::Entry>, Error> {
+        let following = self.leaf_hashes.len().saturating_sub(1);
+        (0..following)
+            .try_fold(self.first_id, |id, _| id.successor())
+            .ok_or_else(|| Error::broken("a run of entries has no end"))
+    }
+}
+
+/// Writes entries and queues them for their places.
 pub async fn insert(tx: &mut Tx<'_>, entries: Vec<Entry>) -> Result<(), Error> {
     let mut rows = Vec::with_capacity(entries.len().saturating_mul(INSERT.columns));
-    let mut queue = Vec::with_capacity(entries.len().saturating_mul(2));
+    let mut runs: Vec<Run> = Vec::new();
+    let mut expected = None;
     for entry in entries {
-        queue.extend([entry.id.into(), Value::Hash(entry.leaf_hash)]);
+        match runs.last_mut() {
+            Some(run) if expected == Some(entry.id) && run.leaf_hashes.len() < RUN_MAX => {
+                run.leaf_hashes.push(entry.leaf_hash);
+            }
+            _ => runs.push(Run { first_id: entry.id, leaf_hashes: vec![entry.leaf_hash] }),
+        }
+        expected = entry.id.successor();
         rows.extend([
             entry.id.into(),
             entry.org_id.into(),
@@ -139,26 +186,39 @@ pub async fn insert(tx: &mut Tx<'_>, entries: Vec<Entry>) -> Result<(), Error> {
         ]);
     }
     tx.insert(&INSERT, &rows).await?;
+    let queue: Vec<Value> = runs
+        .into_iter()
+        .flat_map(|run| [run.first_id.into(), run.leaf_hashes.concat().into()])
+        .collect();
     tx.insert(&ENQUEUE, &queue).await.map(|_| ())
 }
 
-/// Takes at most `count` entries from the queue, oldest first, with their leaf hashes. What a
-/// transaction takes and does not commit stays queued.
-pub async fn drain(tx: &mut Tx<'_>, count: i64) -> Result<Vec<(Id<id::Entry>, [u8; 32])>, Error> {
+/// Takes at most `count` runs from the queue, oldest first. What a transaction takes and does not
+/// commit stays queued.
+pub async fn drain(tx: &mut Tx<'_>, count: i64) -> Result<Vec<Run>, Error> {
     let rows = tx.query(DRAIN, &[Value::Int(count)]).await?;
     let mut drained = rows
         .into_iter()
-        .map(|mut row| Ok((row.id()?, row.hash()?)))
+        .map(|mut row| {
+            let (first_id, hashes) = (row.id()?, row.bytes()?);
+            match hashes.as_chunks() {
+                (leaf_hashes, []) => Ok(Run { first_id, leaf_hashes: leaf_hashes.to_vec() }),
+                _ => Err(Error::broken("a queued run has half a hash")),
+            }
+        })
         .collect::<Result<Vec<_>, Error>>()?;
-    drained.sort_unstable();
+    drained.sort_unstable_by_key(|run| run.first_id);
     Ok(drained)
 }
 
-/// Gives drained entries their places, beginning with `start`.
-pub async fn append(tx: &mut Tx<'_>, start: u64, entries: &[Id<id::Entry>]) -> Result<(), Error> {
-    let mut values = Vec::with_capacity(entries.len().saturating_mul(2));
-    for (position, entry) in (start..).zip(entries) {
-        values.extend([Value::Int(to_int(position)?), Value::from(*entry)]);
+/// Gives the entries of drained runs their places, beginning with `start`.
+pub async fn append(tx: &mut Tx<'_>, start: u64, runs: &[Run]) -> Result<(), Error> {
+    let mut values = Vec::with_capacity(runs.len().saturating_mul(APPEND.columns));
+    let mut position = start;
+    for run in runs {
+        let last_id = run.last_id()?;
+        values.extend([Value::Int(to_int(position)?), run.first_id.into(), last_id.into()]);
+        position = position.saturating_add(u64::try_from(run.leaf_hashes.len()).unwrap_or(0));
     }
     tx.insert(&APPEND, &values).await.map(|_| ())
 }
@@ -225,8 +285,13 @@ pub async fn advance(
 
 /// The entries with places from `start` up to but without `end`.
 pub async fn range(store: &Store, start: u64, end: u64) -> Result<Vec<Placed>, Error> {
-    let parameters = vec![Value::Int(to_int(start)?), Value::Int(to_int(end)?)];
-    store.query(RANGE, parameters).await?.into_iter().map(decode_placed).collect()
+    // The run in which the range begins may begin before it.
+    let earliest = start.saturating_sub(u64::try_from(RUN_MAX).unwrap_or(0));
+    let parameters = vec![Value::Int(to_int(earliest)?), Value::Int(to_int(end)?)];
+    let rows = store.query(RANGE, parameters).await?;
+    let mut placed = rows.into_iter().map(decode_placed).collect::<Result<Vec<_>, Error>>()?;
+    placed.retain(|entry| entry.position.is_some_and(|position| (start..end).contains(&position)));
+    Ok(placed)
 }
 
 /// At most `count` entries about an object, oldest first.
@@ -270,9 +335,19 @@ fn decode_ledger(mut row: Row) -> Result<Ledger, Error> {
 }
 
 fn decode_placed(mut row: Row) -> Result<Placed, Error> {
+    let run = (row.int_or_null()?, row.id_or_null()?, row.id_or_null()?);
+    let id: Id<id::Entry> = row.id()?;
+    let position = match run {
+        (Some(position), Some(first), Some(last)) if id <= last => id
+            .distance_from(first)
+            .and_then(|distance| u64::try_from(distance).ok())
+            .map(|distance| to_size(position).map(|position| position.saturating_add(distance)))
+            .transpose()?,
+        _ => None,
+    };
     Ok(Placed {
-        position: row.int_or_null()?.map(to_size).transpose()?,
-        id: row.id()?,
+        position,
+        id,
         org_id: row.id()?,
         object_id: row.id::<id::Entry>()?.to_bytes(),
         leaf: row.text()?,

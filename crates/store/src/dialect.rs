@@ -257,7 +257,7 @@ impl Tx<'_> {
         let failed_before = self.expect_failure();
         refuse_nul(sql, parameters)?;
         let hit = match self.driver {
-            Driver::Sqlite(connection) => connection.execute(sql, parameters),
+            Driver::Sqlite(connection) => connection.execute(sql, std::iter::once(parameters)),
             Driver::Postgres(connection) => connection.execute(sql, parameters).await,
         }?;
         self.failed = failed_before;
@@ -321,9 +321,7 @@ impl Tx<'_> {
         let failed_before = self.expect_failure();
         sets.iter().try_for_each(|parameters| refuse_nul(sql, parameters))?;
         let rows = match self.driver {
-            Driver::Sqlite(connection) => {
-                sets.iter().map(|parameters| connection.query(sql, parameters)).collect()
-            }
+            Driver::Sqlite(connection) => connection.query_each(sql, sets),
             Driver::Postgres(connection) => connection.query_each(sql, sets, lock).await,
         }?;
         self.failed = failed_before;
@@ -339,15 +337,9 @@ impl Tx<'_> {
         let failed_before = self.expect_failure();
         sets.iter().try_for_each(|parameters| refuse_nul(sql, parameters))?;
         let hit = match self.driver {
-            Driver::Sqlite(connection) => {
-                let mut hit = 0_u64;
-                for parameters in sets {
-                    hit = hit.saturating_add(connection.execute(sql, parameters)?);
-                }
-                hit
-            }
-            Driver::Postgres(connection) => connection.execute_each(sql, sets).await?,
-        };
+            Driver::Sqlite(connection) => connection.execute(sql, sets.iter().map(Vec::as_slice)),
+            Driver::Postgres(connection) => connection.execute_each(sql, sets).await,
+        }?;
         self.failed = failed_before;
         Ok(hit)
     }

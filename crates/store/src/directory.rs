@@ -49,12 +49,13 @@ const PUT_INSTRUMENT: Insert = Insert {
            point_value = excluded.point_value, currency = excluded.currency",
 };
 const WEBHOOKS: &str = "-- directory::webhooks\n\
-    SELECT id, org_id, name, token, secret_hash, signing_secret, forms, allow, dry_run, \
-    rate_per_s, max_age_s, mapping, state, created_at FROM webhooks ORDER BY id";
+    SELECT id, org_id, name, token, secret_hash, signing_secret, forms, allow, \
+    client_certificate, dry_run, rate_per_s, max_age_s, mapping, state, created_at \
+    FROM webhooks ORDER BY id";
 const INSERT_WEBHOOK: &str = "-- directory::insert_webhook\n\
     INSERT INTO webhooks (id, org_id, name, token, secret_hash, signing_secret, forms, allow, \
-    dry_run, rate_per_s, max_age_s, mapping, state, created_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    client_certificate, dry_run, rate_per_s, max_age_s, mapping, state, created_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const SET_WEBHOOK_STATE: &str =
     "-- directory::set_webhook_state\nUPDATE webhooks SET state = $2 WHERE id = $1";
 const STRATEGIES: &str = "-- directory::strategies\n\
@@ -80,6 +81,9 @@ const HALTS: &str = "-- directory::halts\n\
 const INSERT_HALT: &str = "-- directory::insert_halt\n\
     INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, resumed_by, \
     resumed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL)";
+const INSERT_HALT_ONCE: &str = "-- directory::insert_halt_once\n\
+    INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, resumed_by, \
+    resumed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL) ON CONFLICT (id) DO NOTHING";
 const RESUME: &str = "-- directory::resume\n\
     UPDATE halts SET resumed_by = $2, resumed_at = $3 WHERE id = $1 AND resumed_at IS NULL";
 
@@ -106,6 +110,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PUT_LIMIT,
     HALTS,
     INSERT_HALT,
+    INSERT_HALT_ONCE,
     RESUME,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT_INSTRUMENT];
@@ -142,6 +147,8 @@ pub struct WebhookRow {
     pub forms: String,
     /// The addresses it takes, separated by commas.
     pub allow: String,
+    /// The name that the sender's client certificate must show, if it must show one.
+    pub client_certificate: Option<String>,
     /// Signals are judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second.
@@ -344,6 +351,7 @@ pub async fn webhooks(store: &Store) -> Result<Vec<WebhookRow>, Error> {
                 signing_secret: row.bytes_or_null()?,
                 forms: row.text()?,
                 allow: row.text()?,
+                client_certificate: row.text_or_null()?,
                 dry_run: row.int()? != 0,
                 rate_per_s: row.small()?,
                 max_age_s: row.small()?,
@@ -368,6 +376,7 @@ pub async fn insert_webhook(tx: &mut Tx<'_>, webhook: WebhookRow) -> Result<(), 
             webhook.signing_secret.into(),
             webhook.forms.into(),
             webhook.allow.into(),
+            webhook.client_certificate.into(),
             Value::Int(i64::from(webhook.dry_run)),
             webhook.rate_per_s.into(),
             webhook.max_age_s.into(),
@@ -487,19 +496,24 @@ pub async fn halts_in(tx: &mut Tx<'_>) -> Result<Vec<Halt>, Error> {
 
 /// Engages a halt.
 pub async fn insert_halt(tx: &mut Tx<'_>, halt: &Halt) -> Result<(), Error> {
-    tx.execute_one(
-        INSERT_HALT,
-        &[
-            halt.id.into(),
-            halt.org_id.into(),
-            halt.scope.to_string().into(),
-            Value::Word(halt.mode.text()),
-            halt.reason.as_str().into(),
-            halt.engaged_by.as_str().into(),
-            halt.engaged_at.into(),
-        ],
-    )
-    .await
+    tx.execute_one(INSERT_HALT, &halt_values(halt)).await
+}
+
+/// Engages a halt unless there is or was one of its identifier; says whether it did.
+pub async fn insert_halt_once(tx: &mut Tx<'_>, halt: &Halt) -> Result<bool, Error> {
+    Ok(tx.execute(INSERT_HALT_ONCE, &halt_values(halt)).await? == 1)
+}
+
+fn halt_values(halt: &Halt) -> [Value; 7] {
+    [
+        halt.id.into(),
+        halt.org_id.into(),
+        halt.scope.to_string().into(),
+        Value::Word(halt.mode.text()),
+        halt.reason.as_str().into(),
+        halt.engaged_by.as_str().into(),
+        halt.engaged_at.into(),
+    ]
 }
 
 /// Ends a halt; `false` if it was not engaged.

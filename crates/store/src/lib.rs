@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod directory;
 pub mod exposures;
 pub mod findings;
+pub mod idempotency;
 pub mod key_usage;
 pub mod keys;
 pub mod leases;
@@ -64,6 +65,11 @@ impl Error {
     /// Data that this version of the program cannot have written.
     pub fn unreadable(message: impl Into<String>) -> Self {
         Self::new(Kind::Broken, message)
+    }
+
+    /// A unique row that somebody else has made.
+    pub fn taken(message: impl Into<String>) -> Self {
+        Self::new(Kind::Exists, message)
     }
 
     pub(crate) fn broken(message: impl Into<String>) -> Self {

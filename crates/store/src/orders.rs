@@ -15,21 +15,24 @@ macro_rules! columns {
         "id, org_id, signal_id, account_id, strategy_id, symbol, side, order_type, time_in_force, \
          quantity, limit_price, stop_price, purpose, state, live, code, filled_quantity, \
          average_price, broker_order_id, cancel_requested, send_by, attempt_until, \
-         limits_version, created_at, updated_at"
+         limits_version, created_at, updated_at, key_id, tag, expires_at"
     };
 }
 
 const PUT: Insert = Insert {
     into: concat!("-- orders::put\nINSERT INTO orders (", columns!(), ")"),
-    columns: 25,
+    columns: 28,
     tail: "ON CONFLICT (id) DO UPDATE SET quantity = excluded.quantity, state = excluded.state, \
            live = excluded.live, code = excluded.code, \
            filled_quantity = excluded.filled_quantity, average_price = excluded.average_price, \
            broker_order_id = excluded.broker_order_id, \
            cancel_requested = excluded.cancel_requested, attempt_until = excluded.attempt_until, \
+           limit_price = excluded.limit_price, stop_price = excluded.stop_price, \
            updated_at = excluded.updated_at",
 };
 const BY_ID: &str = concat!("-- orders::by_id\nSELECT ", columns!(), " FROM orders WHERE id = $1");
+const PLACE: &str =
+    "-- orders::pairs_of\nSELECT org_id, account_id, symbol FROM orders WHERE id = $1";
 const LIVE_ON_PAIR: &str = concat!(
     "-- orders::live_on_pair\nSELECT ",
     columns!(),
@@ -45,19 +48,29 @@ const PAGE: &str = concat!(
     columns!(),
     " FROM orders WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
 );
+const LIKE_THIS: &str = concat!(
+    "-- orders::like_this\nSELECT ",
+    columns!(),
+    " FROM orders WHERE id >= $1 AND account_id = $2 AND symbol = $3 AND side = $4 \
+     AND quantity = $5 AND signal_id IS NULL ORDER BY id LIMIT 16"
+);
+const DUE: &str = concat!(
+    "-- orders::due\nSELECT ",
+    columns!(),
+    " FROM orders WHERE live = 1 AND cancel_requested = 0 AND expires_at <= $1 \
+     ORDER BY account_id, symbol, id LIMIT $2"
+);
 const INSERT_FILL: Insert = Insert {
     into: "-- orders::insert_fills\nINSERT INTO fills (account_id, broker_fill_id, id, org_id, \
            order_id, symbol, side, quantity, price, fee, at)",
     columns: 11,
-    tail: "ON CONFLICT (account_id, broker_fill_id) DO NOTHING RETURNING broker_fill_id",
+    tail: "ON CONFLICT (account_id, broker_fill_id) DO NOTHING RETURNING account_id, broker_fill_id",
 };
-const FILL_EXISTS: &str = "-- orders::fill_exists\n\
-    SELECT broker_fill_id FROM fills WHERE account_id = $1 AND broker_fill_id = $2";
 const FILLS_OF_ACCOUNT: &str = "-- orders::fills_of_account\n\
     SELECT symbol, side, quantity FROM fills WHERE account_id = $1 ORDER BY broker_fill_id";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[BY_ID, LIVE_ON_PAIR, LIVE, PAGE, FILL_EXISTS, FILLS_OF_ACCOUNT];
+    &[BY_ID, PLACE, LIVE_ON_PAIR, LIVE, PAGE, LIKE_THIS, DUE, FILLS_OF_ACCOUNT];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT, &INSERT_FILL];
 
 /// A fill as it is stored.
@@ -106,11 +119,16 @@ pub async fn lock_by_id(
     found.into_iter().map(|rows| rows.into_iter().next().map(decode).transpose()).collect()
 }
 
-/// The same without a lock.
-pub async fn by_ids(tx: &mut Tx<'_>, ids: &[Id<id::Order>]) -> Result<Vec<Option<Order>>, Error> {
+/// Owner, account and instrument of those of these orders that are stored: what never changes, so
+/// without a lock.
+pub async fn pairs_of(
+    tx: &mut Tx<'_>,
+    ids: &[Id<id::Order>],
+) -> Result<Vec<(Id<id::Org>, Id<id::Account>, Symbol)>, Error> {
     let sets: Vec<_> = ids.iter().map(|id| vec![Value::from(*id)]).collect();
-    let found = tx.query_each(BY_ID, &sets).await?;
-    found.into_iter().map(|rows| rows.into_iter().next().map(decode).transpose()).collect()
+    let found = tx.query_each(PLACE, &sets).await?;
+    let pairs = found.into_iter().flatten();
+    pairs.map(|mut row| Ok((row.id()?, row.id()?, row.word()?))).collect()
 }
 
 /// The live orders on each of these (account, instrument) pairs, oldest first.
@@ -132,6 +150,12 @@ pub async fn live(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
     rows.into_iter().map(decode).collect()
 }
 
+/// At most `count` live orders whose time is up and whose cancel was not asked for.
+pub async fn due(store: &Store, now: Timestamp, count: i64) -> Result<Vec<Order>, Error> {
+    let rows = store.query(DUE, vec![now.into(), Value::Int(count)]).await?;
+    rows.into_iter().map(decode).collect()
+}
+
 /// The order with this identifier.
 pub async fn find(store: &Store, id: Id<id::Order>) -> Result<Option<Order>, Error> {
     store.query_one(BY_ID, vec![Value::from(id)]).await?.map(decode).transpose()
@@ -148,8 +172,28 @@ pub async fn page(
     store.query(PAGE, parameters).await?.into_iter().map(decode).collect()
 }
 
-/// Writes fills that are new and says which they were, by the broker's identifiers.
-pub async fn insert_fills(tx: &mut Tx<'_>, fills: &[Fill]) -> Result<Vec<String>, Error> {
+/// Orders of no signal that were made since `since` and are alike in account, instrument, side and
+/// quantity; at most 16, oldest first.
+pub async fn like(
+    tx: &mut Tx<'_>,
+    order: &Order,
+    since: Id<id::Order>,
+) -> Result<Vec<Order>, Error> {
+    let parameters = [
+        since.into(),
+        order.account_id.into(),
+        order.symbol.as_str().into(),
+        Value::Word(order.side.text()),
+        order.quantity.units().into(),
+    ];
+    tx.query(LIKE_THIS, &parameters).await?.into_iter().map(decode).collect()
+}
+
+/// Writes fills that are new and says which they were, by account and broker's identifier.
+pub async fn insert_fills(
+    tx: &mut Tx<'_>,
+    fills: &[Fill],
+) -> Result<Vec<(Id<id::Account>, String)>, Error> {
     let mut values = Vec::with_capacity(fills.len().saturating_mul(INSERT_FILL.columns));
     for fill in fills {
         values.extend([
@@ -167,20 +211,7 @@ pub async fn insert_fills(tx: &mut Tx<'_>, fills: &[Fill]) -> Result<Vec<String>
         ]);
     }
     let rows = tx.insert(&INSERT_FILL, &values).await?;
-    rows.into_iter().map(|mut row| row.text()).collect()
-}
-
-/// Which of these fills are stored already: one answer for each, in the same order.
-pub async fn known_fills(
-    tx: &mut Tx<'_>,
-    fills: &[(Id<id::Account>, String)],
-) -> Result<Vec<bool>, Error> {
-    let sets: Vec<_> = fills
-        .iter()
-        .map(|(account, fill)| vec![Value::from(*account), Value::from(fill.as_str())])
-        .collect();
-    let found = tx.query_each(FILL_EXISTS, &sets).await?;
-    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+    rows.into_iter().map(|mut row| Ok((row.id()?, row.text()?))).collect()
 }
 
 /// Symbol, side and quantity of every fill of an account, for checks against positions.
@@ -194,7 +225,7 @@ pub async fn fills_of_account(
         .collect()
 }
 
-fn encode(order: &Order) -> [Value; 25] {
+fn encode(order: &Order) -> [Value; 28] {
     [
         order.id.into(),
         order.org_id.into(),
@@ -221,6 +252,9 @@ fn encode(order: &Order) -> [Value; 25] {
         order.limits_version.into(),
         order.created_at.into(),
         order.updated_at.into(),
+        order.key_id.into(),
+        order.tag.as_deref().into(),
+        order.expires_at.into(),
     ]
 }
 
@@ -255,5 +289,8 @@ fn decode(mut row: Row) -> Result<Order, Error> {
         limits_version: row.int()?,
         created_at: row.time()?,
         updated_at: row.time()?,
+        key_id: row.id_or_null()?,
+        tag: row.text_or_null()?,
+        expires_at: row.time_or_null()?,
     })
 }

@@ -1,4 +1,4 @@
-//! Signals, their bodies, and the keys by which a second sending is known.
+//! Signals with their bodies, and the keys by which a second sending is known.
 
 use crate::Error;
 use crate::dialect::{Insert, Store, Tx};
@@ -13,27 +13,21 @@ macro_rules! columns {
 }
 
 const INSERT: Insert = Insert {
-    into: concat!("-- signals::insert\nINSERT INTO signals (", columns!(), ")"),
-    columns: 10,
+    into: concat!("-- signals::insert\nINSERT INTO signals (", columns!(), ", body)"),
+    columns: 11,
     tail: "",
-};
-const INSERT_BODY: Insert = Insert {
-    into: "-- signals::insert_bodies\nINSERT INTO bodies (sha256, body)",
-    columns: 2,
-    tail: "ON CONFLICT (sha256) DO NOTHING",
 };
 const CLAIM_KEY: Insert = Insert {
     into: "-- signals::claim_keys\n\
-           INSERT INTO signal_keys (webhook_id, dedup_key, signal_id, body_sha256, at)",
-    columns: 5,
-    tail: "ON CONFLICT (webhook_id, dedup_key) DO NOTHING RETURNING webhook_id, dedup_key",
+           INSERT INTO signal_keys (dedup_key, signal_id)",
+    columns: 2,
+    tail: "ON CONFLICT (dedup_key) DO NOTHING RETURNING dedup_key",
 };
 const KEY: &str = "-- signals::key\n\
-    SELECT signal_id, body_sha256, at FROM signal_keys WHERE webhook_id = $1 AND dedup_key = $2";
+    SELECT signal_id FROM signal_keys WHERE dedup_key = $1";
 const TAKE_KEY_OVER: &str = "-- signals::take_key_over\n\
-    UPDATE signal_keys SET signal_id = $3, body_sha256 = $4, at = $5 \
-    WHERE webhook_id = $1 AND dedup_key = $2 AND signal_id = $6";
-const PURGE_KEYS: &str = "-- signals::purge_keys\nDELETE FROM signal_keys WHERE at < $1";
+    UPDATE signal_keys SET signal_id = $2 WHERE dedup_key = $1 AND signal_id = $3";
+const PURGE_KEYS: &str = "-- signals::purge_keys\nDELETE FROM signal_keys WHERE signal_id < $1";
 const BY_ID: &str =
     concat!("-- signals::by_id\nSELECT ", columns!(), " FROM signals WHERE id = $1");
 const PAGE: &str = concat!(
@@ -41,10 +35,10 @@ const PAGE: &str = concat!(
     columns!(),
     " FROM signals WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
 );
-const BODY: &str = "-- signals::body\nSELECT body FROM bodies WHERE sha256 = $1";
+const BODY: &str = "-- signals::body\nSELECT body FROM signals WHERE id = $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[KEY, TAKE_KEY_OVER, PURGE_KEYS, BY_ID, PAGE, BODY];
-pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &INSERT_BODY, &CLAIM_KEY];
+pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &CLAIM_KEY];
 
 /// A signal as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +57,7 @@ pub struct StoredSignal {
     pub code: Option<String>,
     /// A sentence for people.
     pub message: String,
-    /// The hash that names its body.
+    /// The hash of its body.
     pub body_sha256: [u8; 32],
     /// The decision trace, as JSON.
     pub checks: String,
@@ -71,36 +65,23 @@ pub struct StoredSignal {
     pub accounts: String,
 }
 
-/// What makes two signals the same.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// The webhook they came through.
-    pub webhook_id: Id<id::Webhook>,
-    /// The hash of their id, or of their body.
-    pub dedup_key: [u8; 32],
-}
+/// What makes two signals the same: the hash of their webhook and their id, or their body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub [u8; 32]);
 
 /// A key with the signal that holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// The key.
     pub key: Key,
     /// The signal.
     pub signal_id: Id<id::Signal>,
-    /// Its body.
-    pub body_sha256: [u8; 32],
-    /// When it was received.
-    pub at: Timestamp,
 }
 
-/// Writes signals and the bodies that are not there yet.
-pub async fn insert(
-    tx: &mut Tx<'_>,
-    signals: Vec<StoredSignal>,
-    bodies: Vec<([u8; 32], Vec<u8>)>,
-) -> Result<(), Error> {
+/// Writes signals, each with its body, without the secret that may have been in it.
+pub async fn insert(tx: &mut Tx<'_>, signals: Vec<(StoredSignal, Vec<u8>)>) -> Result<(), Error> {
     let mut values = Vec::with_capacity(signals.len().saturating_mul(INSERT.columns));
-    for signal in signals {
+    for (signal, body) in signals {
         values.extend([
             signal.id.into(),
             signal.org_id.into(),
@@ -112,14 +93,10 @@ pub async fn insert(
             signal.body_sha256.into(),
             signal.checks.into(),
             signal.accounts.into(),
+            body.into(),
         ]);
     }
-    tx.insert(&INSERT, &values).await?;
-    let mut values = Vec::with_capacity(bodies.len().saturating_mul(2));
-    for (hash, body) in bodies {
-        values.extend([Value::Hash(hash), Value::Bytes(body)]);
-    }
-    tx.insert(&INSERT_BODY, &values).await.map(|_| ())
+    tx.insert(&INSERT, &values).await.map(|_| ())
 }
 
 /// Claims keys and says which of them were free. The claims must be sorted by key, so that two
@@ -127,34 +104,20 @@ pub async fn insert(
 pub async fn claim(tx: &mut Tx<'_>, claims: &[Claim]) -> Result<Vec<Key>, Error> {
     let mut values = Vec::with_capacity(claims.len().saturating_mul(CLAIM_KEY.columns));
     for claim in claims {
-        values.extend([
-            claim.key.webhook_id.into(),
-            claim.key.dedup_key.into(),
-            claim.signal_id.into(),
-            claim.body_sha256.into(),
-            claim.at.into(),
-        ]);
+        values.extend([Value::Hash(claim.key.0), claim.signal_id.into()]);
     }
     let rows = tx.insert(&CLAIM_KEY, &values).await?;
-    rows.into_iter()
-        .map(|mut row| Ok(Key { webhook_id: row.id()?, dedup_key: row.hash()? }))
-        .collect()
+    rows.into_iter().map(|mut row| row.hash().map(Key)).collect()
 }
 
 /// Who holds these keys.
 pub async fn holders(tx: &mut Tx<'_>, keys: &[Key]) -> Result<Vec<Claim>, Error> {
-    let sets: Vec<_> =
-        keys.iter().map(|key| vec![key.webhook_id.into(), Value::Hash(key.dedup_key)]).collect();
+    let sets: Vec<_> = keys.iter().map(|key| vec![Value::Hash(key.0)]).collect();
     let found = tx.query_each(KEY, &sets).await?;
     let mut claims = Vec::with_capacity(keys.len());
     for (key, rows) in keys.iter().zip(found) {
         for mut row in rows {
-            claims.push(Claim {
-                key: key.clone(),
-                signal_id: row.id()?,
-                body_sha256: row.hash()?,
-                at: row.time()?,
-            });
+            claims.push(Claim { key: *key, signal_id: row.id()? });
         }
     }
     Ok(claims)
@@ -162,23 +125,14 @@ pub async fn holders(tx: &mut Tx<'_>, keys: &[Key]) -> Result<Vec<Claim>, Error>
 
 /// Takes an expired key over from the signal that held it.
 pub async fn take_over(tx: &mut Tx<'_>, claim: &Claim, from: Id<id::Signal>) -> Result<(), Error> {
-    tx.execute_one(
-        TAKE_KEY_OVER,
-        &[
-            claim.key.webhook_id.into(),
-            claim.key.dedup_key.into(),
-            claim.signal_id.into(),
-            claim.body_sha256.into(),
-            claim.at.into(),
-            from.into(),
-        ],
-    )
-    .await
+    let parameters = [Value::Hash(claim.key.0), claim.signal_id.into(), from.into()];
+    tx.execute_one(TAKE_KEY_OVER, &parameters).await
 }
 
-/// Forgets keys that were claimed before `horizon`.
+/// Forgets the keys of signals that were received before `horizon`.
 pub async fn purge_keys(tx: &mut Tx<'_>, horizon: Timestamp) -> Result<u64, Error> {
-    tx.execute(PURGE_KEYS, &[horizon.into()]).await
+    let earliest = Id::<id::Signal>::new(horizon, [0; 10]);
+    tx.execute(PURGE_KEYS, &[earliest.into()]).await
 }
 
 /// The signals with these identifiers, inside a transaction, in the same order.
@@ -207,9 +161,9 @@ pub async fn page(
     store.query(PAGE, parameters).await?.into_iter().map(decode).collect()
 }
 
-/// The body with this hash, without the secret it may have carried.
-pub async fn body(store: &Store, sha256: [u8; 32]) -> Result<Option<Vec<u8>>, Error> {
-    let row = store.query_one(BODY, vec![Value::Hash(sha256)]).await?;
+/// The body of this signal, without the secret it may have carried.
+pub async fn body(store: &Store, id: Id<id::Signal>) -> Result<Option<Vec<u8>>, Error> {
+    let row = store.query_one(BODY, vec![Value::from(id)]).await?;
     row.map(|mut row| row.bytes()).transpose()
 }
 

@@ -1,8 +1,8 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    api_keys, audit, directory, exposures, findings, key_usage, keys, leases, migrate, nonces,
-    orders, signals,
+    api_keys, audit, directory, exposures, findings, idempotency, key_usage, keys, leases, migrate,
+    nonces, orders, signals,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -13,6 +13,7 @@ pub fn all() -> Vec<String> {
         directory::STATEMENTS,
         exposures::STATEMENTS,
         findings::STATEMENTS,
+        idempotency::STATEMENTS,
         key_usage::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,

@@ -130,6 +130,11 @@ impl ScriptedBroker {
         self.world().plan = plan.into();
     }
 
+    /// The sentence with which placements are rejected from now on.
+    pub fn reject_because(&self, reason: &str) {
+        reason.clone_into(&mut self.world().rejection);
+    }
+
     /// Draws faults and plans from a seed; `None` ends that.
     pub fn chaos(&self, chaos: Option<Chaos>, seed: u64) {
         let mut world = self.world();

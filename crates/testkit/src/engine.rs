@@ -5,6 +5,7 @@
 //! timer when nothing does, so a simulated minute takes as long as what happens in it.
 
 mod reading;
+mod rival;
 mod words;
 
 pub use words::{halt_engage, limit_set, raw, signal, strategy};
@@ -88,6 +89,12 @@ pub struct Reply {
     pub message: String,
     /// By account.
     pub accounts: Vec<AccountResult>,
+    /// The field that is wrong.
+    pub field: Option<String>,
+    /// What was asked for.
+    pub input: Option<String>,
+    /// What is allowed.
+    pub limit: Option<String>,
 }
 
 impl Heard {
@@ -207,6 +214,8 @@ impl Harness {
             desk: Some(desk),
             settings: Settings {
                 public_origin: "https://localhost".to_owned(),
+                hooks_origin: None,
+                halt_file: None,
                 further_origins: Vec::new(),
                 tiers: Tiers::default(),
                 log_origin: "localhost/simulation".to_owned(),
@@ -407,6 +416,7 @@ impl Harness {
             name: name.to_owned(),
             allow: Vec::new(),
             preset: None,
+            client_certificate: None,
             dry_run: false,
             rate_per_s: Some(rate_per_s),
             max_age_s: None,
@@ -565,6 +575,9 @@ fn heard(received: Received) -> Heard {
                 code: answer.code,
                 message: answer.message,
                 accounts: answer.accounts,
+                field: answer.field,
+                input: answer.input,
+                limit: answer.limit,
             })
         }
     }

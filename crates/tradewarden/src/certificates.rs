@@ -33,7 +33,7 @@ const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 pub(crate) struct TlsFiles {
     tls: PathBuf,
     source: Source,
-    hooks_host: Option<String>,
+    hooks_host: Option<(String, ClientCertificates)>,
     internal_names: BTreeSet<String>,
     public: Certificates,
     internal: Certificates,
@@ -54,6 +54,11 @@ impl TlsFiles {
         now: Timestamp,
         randomness: &mut dyn Randomness,
     ) -> Result<Self, Failure> {
+        let asked = match config.hooks_client_ca()? {
+            Some(ca) => ClientCertificates::Requested { ca_pem: ca.into_bytes() },
+            // A certificate that nobody checks is not worth asking for.
+            None => ClientCertificates::None,
+        };
         let source = match &config.tls {
             Some(files) => Source::Files(files.clone()),
             None => Source::LocalAuthority(public_names(config)),
@@ -67,7 +72,7 @@ impl TlsFiles {
         Ok(Self {
             tls: data.tls(),
             source,
-            hooks_host: config.hooks_host.clone(),
+            hooks_host: config.hooks_host.clone().map(|name| (name, asked)),
             internal_names,
             public: loaded(&public)?,
             internal: loaded(&internal)?,
@@ -93,9 +98,9 @@ impl TlsFiles {
         let tls = Tls::new(&self.public, &ClientCertificates::None).map_err(unusable)?;
         match &self.hooks_host {
             None => Ok(tls),
-            Some(name) => tls
-                .with_second_host(name, &self.public, &ClientCertificates::Requested)
-                .map_err(unusable),
+            Some((name, asked)) => {
+                tls.with_second_host(name, &self.public, asked).map_err(unusable)
+            }
         }
     }
 

@@ -207,6 +207,10 @@ pub(crate) struct WebhookCreate {
     /// Take signals from a sender's known addresses
     #[arg(long, value_parser = ["tradingview"])]
     pub(crate) preset: Option<String>,
+    /// Take signals only from a sender whose TLS client certificate shows this name: an e-mail
+    /// address, a host name, `cn:NAME`, or `tradingview`
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) client_certificate: Option<String>,
     /// Judge signals, never trade
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -408,6 +412,8 @@ pub(crate) enum OrderVerb {
     List(Page),
     /// Show an order
     Show(ById),
+    /// Cancel an order
+    Cancel(ById),
 }
 
 /// `position ...`

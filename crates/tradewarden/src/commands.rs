@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control;
 use crate::data::{Data, Locking};
 use crate::gateway;
+use crate::local_halt;
 use crate::outcome::{Exit, Failure};
 use crate::{output, table};
 
@@ -28,12 +29,22 @@ pub(crate) async fn carry_out(config: &Config, command: Command) -> Result<Value
         )));
     }
     crate::files::private_directory(&config.data)?;
+    match asked(config, &data, &command).await {
+        Err(failure) => local_halt::instead(&data, command, failure),
+        done => done,
+    }
+}
+
+/// The running gateway's answer, or ours if there is none.
+async fn asked(config: &Config, data: &Data, command: &Command) -> Result<Value, Failure> {
     for _look in 0..LOOKS_MAX {
-        if let Some(answer) = control::ask(&data, &command).await? {
+        if let Some(answer) = control::ask(data, command).await? {
             return Ok(answer);
         }
         match data.lock()? {
-            Locking::Held(lock) => return gateway::execute(config, &data, lock, command).await,
+            Locking::Held(lock) => {
+                return gateway::execute(config, data, lock, command.clone()).await;
+            }
             // A gateway that starts or stops, or another command: soon one of the two will do.
             Locking::Taken => tokio::time::sleep(PAUSE).await,
         }

@@ -55,8 +55,11 @@ pub(crate) struct Config {
     pub(crate) tls: Option<CertificateFiles>,
     /// Further names for the local CA's certificate.
     pub(crate) host_names: Vec<String>,
-    /// The second host name, for webhooks, where a client certificate is asked for (C5).
+    /// The second host name, for webhooks (C5).
     pub(crate) hooks_host: Option<String>,
+    /// The CAs under which client certificates shown at that name must be issued, as a PEM file;
+    /// without it nobody is asked for one.
+    pub(crate) hooks_client_ca_file: Option<PathBuf>,
     /// The proxies whose word about their clients is taken, as written.
     pub(crate) trusted_proxies: Vec<String>,
     /// Whether connections begin with a PROXY header.
@@ -166,6 +169,7 @@ impl Default for Config {
             tls: None,
             host_names: Vec::new(),
             hooks_host: None,
+            hooks_client_ca_file: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             hsts_preload: false,
@@ -206,6 +210,11 @@ impl Config {
         check::start(self)
     }
 
+    /// The CAs of senders' client certificates, as PEM, read and checked.
+    pub(crate) fn hooks_client_ca(&self) -> Result<Option<String>, Failure> {
+        check::client_ca(self)
+    }
+
     /// The trusted proxies; every network in the list was read before.
     pub(crate) fn trusted_proxies(&self) -> Result<TrustedProxies, Failure> {
         TrustedProxies::parse(&self.trusted_proxies).map_err(|error| Failure::no(error.to_string()))
@@ -218,6 +227,19 @@ impl Config {
             None if bound.port() == 443 => format!("https://{}", host_of(bound)),
             None => format!("https://{bound}"),
         }
+    }
+
+    /// The same for the host name under which senders are asked for a client certificate, at the
+    /// port of the main origin; `None` where nobody is asked.
+    pub(crate) fn hooks_origin(&self, public_origin: &str) -> Option<String> {
+        let (host, _) = self.hooks_host.as_ref().zip(self.hooks_client_ca_file.as_ref())?;
+        let authority = public_origin.strip_prefix("https://").unwrap_or(public_origin);
+        // The colons inside the brackets are the address's own.
+        let behind_address = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+        Some(match behind_address.rsplit_once(':') {
+            Some((_, port)) => format!("https://{host}:{port}"),
+            None => format!("https://{host}"),
+        })
     }
 
     /// More origins that callers may sign for: while none is configured, the other names of this

@@ -30,6 +30,8 @@ const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a caller waits for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+/// The same for a halt, which has another way when the gateway hangs.
+const HALT_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Conversations at one time; one more waits to be accepted.
 const CONVERSATIONS_MAX: usize = 16;
 /// Raised when requests or answers change their meaning.
@@ -65,7 +67,11 @@ pub(crate) async fn ask(data: &Data, command: &Command) -> Result<Option<Value>,
         write_line(&mut stream, &request).await?;
         read_line(&mut stream, ANSWER_BYTES_MAX).await
     };
-    let heard = timeout(ANSWER_TIMEOUT, conversation).await.unwrap_or(Err(unheard("in time")));
+    let wait = match command {
+        Command::HaltEngage(_) => HALT_ANSWER_TIMEOUT,
+        _ => ANSWER_TIMEOUT,
+    };
+    let heard = timeout(wait, conversation).await.unwrap_or(Err(unheard("in time")));
     match serde_json::from_slice(&heard?) {
         Ok(Answer::Done(value)) => Ok(Some(value)),
         Ok(Answer::Failed(failure)) => Err(failure),

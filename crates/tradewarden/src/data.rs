@@ -7,6 +7,7 @@
 //! kek               the key that wraps all keys; back it up apart from the database
 //! operator-token    the bearer token of the local operator (C24)
 //! checkpoint        the newest checkpoint of the audit log, outside the database
+//! halt              halts that the database did not take; an empty file halts everything
 //! log-origin        the name of the audit log
 //! node              this node's name among several on one database
 //! paper/            the paper broker's own journal; paper.sock if it is a process of its own
@@ -99,6 +100,11 @@ impl Data {
     /// The newest checkpoint.
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.root.join("checkpoint")
+    }
+
+    /// Halts that are kept beside the database.
+    pub(crate) fn halt(&self) -> PathBuf {
+        self.root.join("halt")
     }
 
     /// The operator's token.

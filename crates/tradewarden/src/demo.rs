@@ -126,6 +126,7 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         name: "demo".to_owned(),
         allow: Vec::new(),
         preset: None,
+        client_certificate: None,
         dry_run: false,
         rate_per_s: None,
         max_age_s: None,

@@ -51,11 +51,13 @@ impl Gateway {
             brokers: BTreeMap::from([("paper".to_owned(), broker)]),
             desk: Some(desk),
             settings: Settings {
+                hooks_origin: config.hooks_origin(&origin),
                 further_origins: config.further_origins(&origin),
                 tiers: config.tiers_of_this_node()?,
                 public_origin: origin,
                 log_origin,
                 checkpoint_file: Some(data.checkpoint()),
+                halt_file: Some(data.halt()),
                 node,
             },
             operator_token,

@@ -24,6 +24,7 @@ mod demo;
 mod files;
 mod gateway;
 mod keys;
+mod local_halt;
 mod logs;
 mod outcome;
 mod output;

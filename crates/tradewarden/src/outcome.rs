@@ -92,6 +92,7 @@ impl From<CommandError> for Failure {
             CommandError::Refused { code, detail } => {
                 Self::no(format!("refused: {detail} ({code})"))
             }
+            CommandError::Order(no) => Self::no(format!("refused: {} ({})", no.detail, no.code)),
             CommandError::Unavailable { detail } => Self::unavailable(format!(
                 "{detail}; nothing was changed that was not confirmed, try again"
             )),

@@ -4,14 +4,9 @@
 //! doors close and what is under way is answered, then the engine finishes the journal and seals,
 //! then the paper broker ends, and last the lock is given back.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::service::{Service, service_fn};
-use hyper::{Request, Response};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -20,8 +15,7 @@ use tradewarden_domain::time::Clock;
 use tradewarden_engine::Engine;
 use tradewarden_seal::SystemRandomness;
 use tradewarden_web::listen::{Listener, ListenerOptions, ProxyProtocol, Transport};
-use tradewarden_web::peer::Peer;
-use tradewarden_web::service::{AnswerBody, Exposure, NamedListener, Site, SiteOptions};
+use tradewarden_web::service::{Exposure, NamedListener, Site, SiteOptions};
 use tradewarden_web::tls::Tls;
 
 use crate::certificates::TlsFiles;
@@ -242,7 +236,10 @@ impl Doors {
                 if exposure == Exposure::Public {
                     first_prices(&engine).await;
                 }
-                let answering = move |peer| answering(&site, peer, exposure);
+                let unreadable = site.clone();
+                let listener =
+                    listener.answering_unreadable(move |head| unreadable.unreadable(head));
+                let answering = move |peer| site.service(peer, exposure);
                 let serving = listener.serve(answering, stopped).await;
                 if serving.cut_connections > 0 {
                     tracing::warn!(cut = serving.cut_connections, "connections were cut");
@@ -268,25 +265,6 @@ async fn first_prices(engine: &Engine) {
     }
     // A fraction of a second after a restart, and nothing at the first start.
     tokio::time::sleep(engine.opens_at().since(engine.now())).await;
-}
-
-/// What answers the requests of one connection.
-fn answering(
-    site: &Site,
-    peer: Peer,
-    exposure: Exposure,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<AnswerBody>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Send
-+ use<> {
-    let (site, peer) = (site.clone(), Arc::new(peer));
-    service_fn(move |request| {
-        let (site, peer) = (site.clone(), Arc::clone(&peer));
-        async move { Ok(site.answer(exposure, peer, request).await) }
-    })
 }
 
 fn stopped(stop: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {

@@ -1,6 +1,9 @@
 //! The API over HTTPS with the real program: every route, every kind of caller, every header.
 
 #[cfg(test)]
+#[path = "api/accesses.rs"]
+mod accesses;
+#[cfg(test)]
 #[path = "api/callers.rs"]
 mod callers;
 #[cfg(test)]
@@ -16,5 +19,11 @@ mod internal;
 #[path = "api/operator.rs"]
 mod operator;
 #[cfg(test)]
+#[path = "api/orders.rs"]
+mod orders;
+#[cfg(test)]
 #[path = "api/pages.rs"]
 mod pages;
+#[cfg(test)]
+#[path = "api/stream.rs"]
+mod stream;

@@ -7,6 +7,9 @@ mod address;
 #[path = "intake/answers.rs"]
 mod answers;
 #[cfg(test)]
+#[path = "intake/client_certificate.rs"]
+mod client_certificate;
+#[cfg(test)]
 #[path = "intake/credentials.rs"]
 mod credentials;
 #[cfg(test)]

@@ -4,15 +4,16 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use tradewarden_domain::code::Code;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, CommandError, Paging};
+use tradewarden_engine::once::OnceKey;
 use tradewarden_engine::{Drawn, Engine, TilePath};
 
 use crate::body::AnswerBody;
@@ -22,7 +23,10 @@ use crate::listen::read_body;
 use crate::problem::Problem;
 use crate::query::{Query, Value};
 use crate::route::{Access, Handler, Route, Takes};
-use crate::service::{APPLICATION_JSON, BODY_BYTES_MAX, Exchange, OCTET_STREAM, TEXT_PLAIN};
+use crate::service::{
+    APPLICATION_JSON, BODY_BYTES_MAX, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN,
+};
+use crate::stream::EventBody;
 
 /// The largest page.
 pub(crate) const PAGE_MAX: u32 = 200;
@@ -31,9 +35,13 @@ const TILE_WIDTH: u16 = 256;
 /// A full tile of hashes never changes and is for everyone.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
 /// What a request gives to the making of a command.
 pub(crate) struct Input<'a> {
-    id: &'a str,
+    /// What the path names, in its order.
+    named: &'a [String],
     query: Query<'a>,
     body: Bytes,
 }
@@ -42,12 +50,12 @@ pub(crate) struct Input<'a> {
 pub(crate) async fn answer(
     route: &'static Route,
     exchange: Exchange,
-    id: String,
+    named: &[String],
     request: Request<axum::body::Body>,
 ) -> Response<AnswerBody> {
     let request_id = exchange.request_id;
     let mut known = Known::default();
-    let mut response = match carried_out(route, &exchange, &id, request, &mut known).await {
+    let mut response = match carried_out(route, &exchange, named, request, &mut known).await {
         Ok(response) => response,
         Err(problem) => problem.answer(request_id),
     };
@@ -56,6 +64,9 @@ pub(crate) async fn answer(
         if response.status().is_client_error() {
             exchange.site.engine().refused(actor);
         }
+        let object = named.first().map_or("", String::as_str);
+        let (method, status) = (route.method_text(), response.status().as_u16());
+        exchange.site.engine().accessed(actor, method, route.path, object, status);
     }
     response
 }
@@ -69,7 +80,7 @@ struct Known {
 async fn carried_out(
     route: &'static Route,
     exchange: &Exchange,
-    id: &str,
+    named: &[String],
     request: Request<axum::body::Body>,
     known: &mut Known,
 ) -> Result<Response<AnswerBody>, Problem> {
@@ -99,26 +110,73 @@ async fn carried_out(
         }
         Handler::Checkpoint => Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?)),
         Handler::Tile => tile(engine, head.uri.path(), actor.as_ref()).await,
+        Handler::Stream => {
+            let actor = actor.ok_or_else(Problem::unauthenticated)?;
+            query_of(route.takes, head.uri.query())?;
+            let listener = engine.listen(&actor).ok_or_else(Problem::unauthenticated)?;
+            let body = axum::body::Body::new(EventBody::new(listener));
+            let mut response = Response::new(AnswerBody::routed(body));
+            let content_type = HeaderValue::from_static(EVENT_STREAM);
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+            Ok(response)
+        }
         Handler::Command(make) => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
             let query = query_of(route.takes, head.uri.query())?;
+            let once = once_key(route, &head, &body)?;
             let body = match route.takes {
                 Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
                 _ => body,
             };
-            let command = make(&Input { id, query, body })?;
-            let value = match engine.execute(command, &actor).await {
+            let command = make(&Input { named, query, body })?;
+            let performed = engine.perform(command, &actor, once).await;
+            let value = match performed.outcome {
                 Ok(value) => value,
                 // A path that names nothing that could exist is a path that does not exist.
                 Err(CommandError::Invalid { field: "id", .. }) if route.parameter().is_some() => {
                     return Err(Problem::of(Code::RequestNotFound));
                 }
+                Err(error) if performed.replayed => {
+                    return Ok(replayed(Problem::from(error).answer(exchange.request_id)));
+                }
                 Err(error) => return Err(error.into()),
             };
             let body = serde_json::to_vec(&value).unwrap_or_default();
-            Ok(written(route.gives.status, APPLICATION_JSON, body))
+            let response = written(route.gives.status, APPLICATION_JSON, body);
+            Ok(if performed.replayed { replayed(response) } else { response })
         }
     }
+}
+
+/// The idempotency key of a request that changes something.
+fn once_key(route: &Route, head: &Parts, body: &[u8]) -> Result<Option<OnceKey>, Problem> {
+    if head.method == Method::GET || head.method == Method::HEAD {
+        return Ok(None);
+    }
+    let mut values = head.headers.get_all(IDEMPOTENCY_KEY).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) if route.wants_once_key() => {
+            return Err(Problem::of(Code::IdempotencyKeyMissing));
+        }
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok(),
+        (Some(_), Some(_)) => None,
+    };
+    let path = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    value
+        .and_then(|value| OnceKey::read(value, head.method.as_str(), path, body))
+        .map(Some)
+        .ok_or_else(|| {
+            Problem::field(
+                "Idempotency-Key",
+                "The header must be there once, with 1 to 128 printable ASCII characters.",
+            )
+        })
+}
+
+fn replayed(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    response
 }
 
 /// Who calls, if the route has to know; the problem, if the caller may not.
@@ -218,7 +276,12 @@ fn query_of(takes: Takes, text: Option<&str>) -> Result<Query<'_>, Problem> {
 impl Input<'_> {
     /// What the path names.
     pub(crate) fn id(&self) -> ById {
-        ById { id: self.id.to_owned() }
+        ById { id: self.named(0) }
+    }
+
+    /// What the path names at this place.
+    pub(crate) fn named(&self, place: usize) -> String {
+        self.named.get(place).cloned().unwrap_or_default()
     }
 
     /// Which page is asked for.
@@ -317,7 +380,7 @@ mod tests {
 
     fn input(query: Option<&'static str>, body: &'static str) -> Input<'static> {
         Input {
-            id: "x",
+            named: &[],
             query: Query::parse(query).unwrap(),
             body: Bytes::from_static(body.as_bytes()),
         }

@@ -179,6 +179,7 @@ fn refused(answer: SignalAnswer, request_id: Id<id::Request>) -> Response<Answer
     };
     let problem = Problem::because(code, answer.message.into()).with(Particulars {
         signal_id: Some(answer.signal_id),
+        order_id: None,
         field: answer.field.map(Into::into),
         input: answer.input,
         limit: answer.limit,

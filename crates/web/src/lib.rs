@@ -33,4 +33,5 @@ mod query;
 pub mod route;
 mod schema;
 pub mod service;
+mod stream;
 pub mod tls;

@@ -19,15 +19,18 @@ mod counters;
 mod options;
 mod proxy_protocol;
 mod seats;
+mod wire;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use hyper::{Request, Response};
@@ -40,6 +43,8 @@ pub use self::body::{BodyError, read_body};
 pub use self::counters::{ListenerCounters, ListenerCounts};
 pub use self::options::{ListenError, ListenerOptions, ProxyProtocol, Transport};
 use self::seats::{Seat, Seats};
+use self::wire::AnswerUnreadable;
+pub use self::wire::UnreadableHead;
 use crate::peer::Peer;
 
 /// How long accepting rests after the system refused us a connection, for want of file
@@ -47,12 +52,20 @@ use crate::peer::Peer;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A bound socket with its limits, ready to serve.
-#[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     local_address: SocketAddr,
     options: ListenerOptions,
     counters: Arc<ListenerCounters>,
+    answer_unreadable: Option<AnswerUnreadable>,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Listener");
+        shown.field("local_address", &self.local_address).field("options", &self.options);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl Listener {
@@ -62,7 +75,18 @@ impl Listener {
         let failed = |cause| ListenError::Bind { address, cause };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let local_address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, local_address, options, counters: Arc::default() })
+        let counters = Arc::default();
+        Ok(Self { socket, local_address, options, counters, answer_unreadable: None })
+    }
+
+    /// Has heads that no service can hear of answered by `answer`, where a bare status would be sent
+    /// otherwise; on HTTP/2 that stays so for heads that are too large for the protocol itself.
+    #[must_use]
+    pub fn answering_unreadable(
+        self,
+        answer: impl Fn(UnreadableHead) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        Self { answer_unreadable: Some(Arc::new(answer)), ..self }
     }
 
     /// The address that was bound, with the port that the system chose if it was 0.
@@ -88,16 +112,16 @@ impl Listener {
         F: Fn(Peer) -> S + Send + Sync + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
-        B: Body + Send + 'static,
-        B::Data: Send,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Self { socket, options, counters, .. } = self;
+        let Self { socket, options, counters, answer_unreadable, .. } = self;
         let drain = Duration::from_millis(options.drain_ms);
         let house = Arc::new(House {
             seats: Seats::new(options.connections_per_address_max),
             options,
             counters,
+            answer_unreadable,
             make_service,
         });
         let mut connections = Connections::default();
@@ -135,6 +159,7 @@ pub struct Drained {
 struct House<F> {
     options: ListenerOptions,
     counters: Arc<ListenerCounters>,
+    answer_unreadable: Option<AnswerUnreadable>,
     seats: Arc<Seats>,
     make_service: F,
 }

@@ -127,7 +127,17 @@ fn parameters(route: &Route) -> Vec<Value> {
             "name": name, "in": "query", "required": false, "description": about, "schema": schema,
         }))
     });
-    in_path.chain(in_query).collect()
+    let changes =
+        route.method != Method::GET && matches!(route.access, Access::Caller | Access::Any(_));
+    let in_header = changes.then(|| {
+        json!({
+            "name": "Idempotency-Key", "in": "header", "required": route.wants_once_key(),
+            "description": "The caller's own name for the request: the same key again gets the \
+                            same answer, with `Idempotent-Replayed: true`.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+        })
+    });
+    in_path.chain(in_query).chain(in_header).collect()
 }
 
 /// Any one of the list is enough.

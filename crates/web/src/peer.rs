@@ -20,8 +20,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// The port that belongs to the address.
     pub port: u16,
-    /// The client's own certificate as DER, if it showed one. Its owner proved to hold the key;
-    /// whether the certificate itself was checked depends on [`crate::tls::ClientCertificates`].
+    /// The client's own certificate as DER, if it was asked for one and showed one that is valid and
+    /// issued under the CA of [`crate::tls::ClientCertificates`]. Its owner proved to hold the key.
     pub client_certificate: Option<Vec<u8>>,
     /// Whether the connection is encrypted; only loopback connections ever are not.
     pub tls: bool,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Response, StatusCode, Version, header::HeaderValue};
 use serde::Serialize;
@@ -27,6 +28,7 @@ const UNAVAILABLE_RETRY_S: u64 = 5;
 pub(crate) const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::RequestMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Code::RequestHeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         _ => status_of_class(code.class()),
     }
 }
@@ -61,6 +63,8 @@ pub(crate) struct Problem {
 pub(crate) struct Particulars {
     /// The stored signal.
     pub(crate) signal_id: Option<Id<id::Signal>>,
+    /// The order that was refused and stored, or the first of two that are alike.
+    pub(crate) order_id: Option<Id<id::Order>>,
     /// The field or parameter that is wrong.
     pub(crate) field: Option<Cow<'static, str>>,
     /// What was asked for.
@@ -91,6 +95,8 @@ struct Document<'a> {
     request_id: Id<id::Request>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal_id: Option<Id<id::Signal>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Id<id::Order>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,11 +162,16 @@ impl Problem {
         self.written(request_id, |bytes| AnswerBody::signal(bytes, delivery))
     }
 
-    fn written(
+    /// The answer to what is no request yet.
+    pub(crate) fn answer_whole(self, request_id: Id<id::Request>) -> Response<Bytes> {
+        self.written(request_id, Bytes::from)
+    }
+
+    fn written<B>(
         mut self,
         request_id: Id<id::Request>,
-        body: impl FnOnce(Vec<u8>) -> AnswerBody,
-    ) -> Response<AnswerBody> {
+        body: impl FnOnce(Vec<u8>) -> B,
+    ) -> Response<B> {
         let status = status_of(self.code);
         if status.is_server_error() {
             // What went wrong inside is for the log.
@@ -182,6 +193,7 @@ impl Problem {
             code: self.code,
             request_id,
             signal_id: particulars.and_then(|more| more.signal_id),
+            order_id: particulars.and_then(|more| more.order_id),
             field: particulars.and_then(|more| more.field.as_deref()),
             input: particulars.and_then(|more| more.input.as_deref()),
             limit: particulars.and_then(|more| more.limit.as_deref()),
@@ -227,6 +239,14 @@ impl From<CommandError> for Problem {
             CommandError::NotFound => Self::of(Code::RequestNotFound),
             CommandError::Refused { code: Code::Unauthenticated, .. } => Self::unauthenticated(),
             CommandError::Refused { code, detail } => Self::because(code, Cow::Owned(detail)),
+            CommandError::Order(no) => {
+                Self::because(no.code, Cow::Owned(no.detail)).with(Particulars {
+                    order_id: no.order_id,
+                    input: no.input,
+                    limit: no.limit,
+                    ..Particulars::default()
+                })
+            }
             CommandError::Unavailable { detail } => {
                 tracing::error!(%detail, "a command could not be carried out");
                 Self::of(Code::NotDurable)
@@ -263,6 +283,7 @@ mod tests {
     fn everything() -> Particulars {
         Particulars {
             signal_id: Some(Id::from_bytes([1; 16])),
+            order_id: Some(Id::from_bytes([2; 16])),
             field: Some("quantity".into()),
             input: Some("9".to_owned()),
             limit: Some("5".to_owned()),

@@ -4,7 +4,7 @@ use hyper::{Method, StatusCode};
 use tradewarden_domain::code::{Class, Code};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::quota::Budget;
-use tradewarden_engine::command::{Command, KeyRotate};
+use tradewarden_engine::command::{Command, KeyRotate, PositionClose};
 
 use crate::api::Input;
 use crate::page::{self, Page};
@@ -86,6 +86,8 @@ pub(crate) enum Handler {
     Checkpoint,
     /// A tile of the audit log, or the entries behind one.
     Tile,
+    /// What happens, as it happens.
+    Stream,
 }
 
 impl std::fmt::Debug for Handler {
@@ -96,6 +98,7 @@ impl std::fmt::Debug for Handler {
             Self::Page(_) => "Page",
             Self::Checkpoint => "Checkpoint",
             Self::Tile => "Tile",
+            Self::Stream => "Stream",
         })
     }
 }
@@ -134,6 +137,25 @@ impl Route {
     pub(crate) fn parameter(&self) -> Option<&'static str> {
         let (_, rest) = self.path.split_once('{')?;
         rest.split('}').next().map(|name| name.trim_start_matches('*'))
+    }
+
+    /// Whether a request without an idempotency key is refused (C10).
+    pub(crate) fn wants_once_key(&self) -> bool {
+        let trades = [
+            "/api/v1/orders",
+            "/api/v1/orders/cancel-all",
+            "/api/v1/positions/{account}/{symbol}/close",
+            "/api/v1/halts",
+        ];
+        self.method == Method::POST && trades.contains(&self.path)
+    }
+
+    /// The method, for records.
+    pub(crate) fn method_text(&self) -> &'static str {
+        ["GET", "POST", "PUT", "PATCH", "DELETE"]
+            .into_iter()
+            .find(|text| self.method == *text)
+            .unwrap_or("-")
     }
 
     /// What a request draws on: taking risk away has a budget of its own (S18).
@@ -178,7 +200,13 @@ impl Route {
         match (self.takes, code) {
             (Takes::Signal, Code::RequestMalformed) => true,
             (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
-            (Takes::Signal, _) => !matches!(code.class(), Class::Skip | Class::Order),
+            (Takes::Signal, _) => {
+                !matches!(code.class(), Class::Skip | Class::Order) && concerns_signals(code)
+            }
+            (_, Code::IdempotencyKeyMissing) => self.wants_once_key(),
+            (_, Code::IdempotencyKeyReused | Code::IdempotencyInFlight) => {
+                self.method != Method::GET && matches!(self.handler, Handler::Command(_))
+            }
             (
                 _,
                 Code::Unauthenticated
@@ -201,6 +229,25 @@ impl Route {
             (_, Code::NotDurable) => asks_engine,
             _ => false,
         }
+    }
+}
+
+/// Whether a sender of signals can meet it: the others are for callers of the API.
+fn concerns_signals(code: Code) -> bool {
+    let text = code.text();
+    let family = text.split('.').next().unwrap_or_default();
+    match family {
+        "request" | "signal" | "strategy" | "sizing" | "risk" | "account" | "journal"
+        | "address" => true,
+        _ => matches!(
+            code,
+            Code::Unauthenticated
+                | Code::ClientCertificate
+                | Code::DuplicateIdConflict
+                | Code::HaltActive
+                | Code::LimitRate
+                | Code::LimitFlood
+        ),
     }
 }
 
@@ -292,6 +339,33 @@ pub const ROUTES: &[Route] = &[
         handler: command(|input| input.paging().map(Command::OrderList)),
     },
     Route {
+        method: POST,
+        path: "/api/v1/orders",
+        access: Any(&[P::OrdersCreate]),
+        summary: "Places an order. It is durable when this answers.",
+        takes: Takes::Body("OrderCreate"),
+        gives: Gives::created("Order"),
+        handler: command(|input| input.body().map(Command::OrderCreate)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/orders/cancel-all",
+        access: Any(&[P::OrdersCancel]),
+        summary: "Cancels every open order that is meant; without a body, all but those that only reduce.",
+        takes: Takes::OptionalBody("CancelAll"),
+        gives: Gives::one("Canceled"),
+        handler: command(|input| input.body().map(Command::OrderCancelAll)),
+    },
+    Route {
+        method: DELETE,
+        path: "/api/v1/orders/{id}",
+        access: Any(&[P::OrdersCancel]),
+        summary: "Cancels an order.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Order"),
+        handler: command(|input| Ok(Command::OrderCancel(input.id()))),
+    },
+    Route {
         method: GET,
         path: "/api/v1/orders/{id}",
         access: Any(&[P::OrdersRead]),
@@ -308,6 +382,29 @@ pub const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::page_of("Position"),
         handler: command(|_| Ok(Command::PositionList)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/positions/{account}/{symbol}/close",
+        access: Any(&[P::PositionsClose]),
+        summary: "Closes what is held of an instrument on an account.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Closing"),
+        handler: command(|input| {
+            Ok(Command::PositionClose(PositionClose {
+                account: input.named(0),
+                symbol: input.named(1),
+            }))
+        }),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/accounts/{id}/balances",
+        access: Any(&[P::BalancesRead]),
+        summary: "Shows an account's cash and equity.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Balances"),
+        handler: command(|input| Ok(Command::AccountBalances(input.id()))),
     },
     Route {
         method: GET,
@@ -425,6 +522,15 @@ pub const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::one("Proof"),
         handler: command(|input| Ok(Command::AuditProve(input.id()))),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/stream",
+        access: Any(&[P::OrdersRead, P::PositionsRead, P::AuditRead]),
+        summary: "Tells orders, fills, halts and findings as they happen (server-sent events).",
+        takes: Takes::Nothing,
+        gives: Gives::other(crate::service::EVENT_STREAM),
+        handler: Handler::Stream,
     },
     Route {
         method: GET,

@@ -26,6 +26,7 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::Engine;
 
 pub use crate::body::AnswerBody;
+use crate::listen::UnreadableHead;
 use crate::metrics::Counters;
 pub use crate::metrics::NamedListener;
 use crate::peer::{Peer, TrustedProxies};
@@ -35,6 +36,7 @@ use crate::{api, hook, openapi};
 
 pub(crate) const APPLICATION_JSON: &str = "application/json; charset=utf-8";
 pub(crate) const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
 /// The largest body of any request.
@@ -138,9 +140,8 @@ impl Site {
         Error = Infallible,
         Future: Send + 'static,
     > + Send
-    + 'static {
-        let site = self.clone();
-        let peer = Arc::new(peer);
+    + use<> {
+        let (site, peer) = (self.clone(), Arc::new(peer));
         service_fn(move |request| {
             let (site, peer) = (site.clone(), Arc::clone(&peer));
             async move { Ok(site.answer(exposure, peer, request).await) }
@@ -180,6 +181,23 @@ impl Site {
             None => "-",
         };
         exchange.log(&method, route, status, started, is_signal);
+        response
+    }
+
+    /// Answers what cannot be read as a request: give it to
+    /// [`Listener::answering_unreadable`](crate::listen::Listener::answering_unreadable).
+    pub fn unreadable(&self, head: UnreadableHead) -> Response<Bytes> {
+        let request_id = self.engine().request_id();
+        let code = match head {
+            UnreadableHead::Malformed => Code::RequestMalformed,
+            UnreadableHead::TooLarge => Code::RequestHeadTooLarge,
+        };
+        let mut response = Problem::of(code).answer_whole(request_id);
+        self.dress(response.headers_mut(), request_id);
+        self.counters().request(response.status());
+        tracing::info!(
+            %request_id, method = "-", route = "-", status = response.status().as_u16(), "answered"
+        );
         response
     }
 
@@ -298,6 +316,7 @@ fn filter(method: &Method) -> Option<MethodFilter> {
         (Method::GET, MethodFilter::GET),
         (Method::POST, MethodFilter::POST),
         (Method::PUT, MethodFilter::PUT),
+        (Method::PATCH, MethodFilter::PATCH),
         (Method::DELETE, MethodFilter::DELETE),
     ]
     .into_iter()
@@ -312,15 +331,12 @@ async fn matched(
     parameters: Parameters,
     request: Request<axum::body::Body>,
 ) -> Response<AnswerBody> {
-    let id = match (&parameters, route.parameter()) {
-        (Ok(parameters), Some(name)) => {
-            parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
-        }
-        (Ok(_), None) => None,
+    let named: Vec<String> = match &parameters {
+        Ok(parameters) => parameters.iter().map(|(_, value)| value.to_owned()).collect(),
         // Percent-encoded bytes that are no text name nothing.
-        (Err(_), _) => return Problem::of(Code::RequestNotFound).answer(exchange.request_id),
+        Err(_) => return Problem::of(Code::RequestNotFound).answer(exchange.request_id),
     };
-    let mut response = api::answer(route, exchange, id.unwrap_or_default(), request).await;
+    let mut response = api::answer(route, exchange, &named, request).await;
     response.extensions_mut().insert(Matched(route.path));
     response
 }

@@ -91,23 +91,58 @@ pub enum ClientCertificates {
         /// The certificates of the CA, as PEM.
         ca_pem: Vec<u8>,
     },
-    /// Clients are asked, and any certificate or none is let through. One that is shown is proved
-    /// to be the client's own, but nothing in it is checked: issuer, names and dates are for the
-    /// service to judge from [`crate::peer::Peer::client_certificate`], in each request.
-    Requested,
+    /// Clients are asked, and the handshake goes on with any certificate or none. One that is shown
+    /// is proved to be the client's own. It stands in [`crate::peer::Peer::client_certificate`] only
+    /// if it is valid, for client authentication, and issued under this CA when the connection is
+    /// made, resumed or not; else it counts as not shown. Names are for the service to judge.
+    Requested {
+        /// The certificates of the CAs, as PEM.
+        ca_pem: Vec<u8>,
+    },
 }
 
 /// The TLS side of a listener: what is offered to which host name.
 #[derive(Clone)]
 pub struct Tls {
-    main: Arc<ServerConfig>,
-    second_host: Option<SecondHost>,
+    main: Host,
+    second_host: Option<(String, Host)>,
 }
 
+/// What is offered under one host name.
 #[derive(Clone)]
-struct SecondHost {
-    name: String,
-    config: Arc<ServerConfig>,
+pub(crate) struct Host {
+    pub(crate) config: Arc<ServerConfig>,
+    /// Judges a client certificate after the handshake, where the handshake takes any.
+    judge: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Host {
+    fn new(
+        certificates: &Certificates,
+        client_certificates: &ClientCertificates,
+    ) -> Result<Self, TlsError> {
+        let judge = match client_certificates {
+            ClientCertificates::Requested { ca_pem } => {
+                Some(issued_under(ca_pem, Arc::new(provider()))?)
+            }
+            ClientCertificates::None | ClientCertificates::Required { .. } => None,
+        };
+        Ok(Self { config: server_config(certificates, client_certificates)?, judge })
+    }
+
+    /// The client's own certificate out of the chain it showed in a handshake with this
+    /// configuration, if it verified then or does now.
+    pub(crate) fn verified(&self, chain: &[CertificateDer<'_>]) -> Option<Vec<u8>> {
+        let (own, intermediates) = chain.split_first()?;
+        if let Some(judge) = &self.judge {
+            let now = self.config.time_provider.current_time()?;
+            if let Err(cause) = judge.verify_client_cert(own, intermediates, now) {
+                tracing::debug!(%cause, "a client certificate that was asked for does not verify");
+                return None;
+            }
+        }
+        Some(own.to_vec())
+    }
 }
 
 impl Tls {
@@ -116,7 +151,7 @@ impl Tls {
         certificates: &Certificates,
         client_certificates: &ClientCertificates,
     ) -> Result<Self, TlsError> {
-        Ok(Self { main: server_config(certificates, client_certificates)?, second_host: None })
+        Ok(Self { main: Host::new(certificates, client_certificates)?, second_host: None })
     }
 
     /// Treats clients that ask for this host name (the `hooks` host) in their own way.
@@ -129,19 +164,18 @@ impl Tls {
         if DnsName::try_from(name).is_err() {
             return Err(TlsError::NotAHostName(name.to_owned()));
         }
-        let config = server_config(certificates, client_certificates)?;
-        Ok(Self { second_host: Some(SecondHost { name: name.to_owned(), config }), ..self })
+        let host = Host::new(certificates, client_certificates)?;
+        Ok(Self { second_host: Some((name.to_owned(), host)), ..self })
     }
 
-    /// The configuration for a client that asked for this name.
-    pub(crate) fn config_for(&self, server_name: Option<&str>) -> Arc<ServerConfig> {
-        let config = match &self.second_host {
-            Some(host) if server_name.is_some_and(|name| name.eq_ignore_ascii_case(&host.name)) => {
-                &host.config
+    /// What a client gets that asked for this name.
+    pub(crate) fn host_for(&self, server_name: Option<&str>) -> &Host {
+        match &self.second_host {
+            Some((own, host)) if server_name.is_some_and(|name| name.eq_ignore_ascii_case(own)) => {
+                host
             }
             _ => &self.main,
-        };
-        Arc::clone(config)
+        }
     }
 }
 
@@ -149,7 +183,7 @@ impl fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Tls")
-            .field("second_host", &self.second_host.as_ref().map(|host| &host.name))
+            .field("second_host", &self.second_host.as_ref().map(|(name, _)| name))
             .finish_non_exhaustive()
     }
 }
@@ -219,6 +253,11 @@ impl std::error::Error for TlsError {
     }
 }
 
+/// Says whether a bundle of CA certificates for clients can be used.
+pub fn check_client_ca(ca_pem: &[u8]) -> Result<(), TlsError> {
+    issued_under(ca_pem, Arc::new(provider())).map(|_| ())
+}
+
 fn server_config(
     certificates: &Certificates,
     client_certificates: &ClientCertificates,
@@ -234,7 +273,7 @@ fn server_config(
         ClientCertificates::Required { ca_pem } => {
             builder.with_client_cert_verifier(issued_under(ca_pem, provider)?)
         }
-        ClientCertificates::Requested => {
+        ClientCertificates::Requested { .. } => {
             builder.with_client_cert_verifier(Arc::new(AnyClientCertificate {
                 algorithms: provider.signature_verification_algorithms,
             }))
@@ -245,7 +284,7 @@ fn server_config(
     config.max_early_data_size = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     match client_certificates {
-        ClientCertificates::None | ClientCertificates::Requested => {
+        ClientCertificates::None | ClientCertificates::Requested { .. } => {
             // The keys change every six hours and a ticket lives for at most twelve.
             config.ticketer = Ticketer::new().map_err(TlsError::Setup)?;
         }
@@ -309,7 +348,7 @@ fn issued_under(
         .map_err(|cause| TlsError::ClientCa(cause.to_string()))
 }
 
-/// Asks for a certificate and accepts any whose key signed the handshake; see
+/// Asks for a certificate and lets the handshake go on with any whose key signed it; see
 /// [`ClientCertificates::Requested`].
 #[derive(Debug)]
 struct AnyClientCertificate {
@@ -423,9 +462,9 @@ mod tests {
             Err(TlsError::NotAHostName(_))
         ));
         let tls = tls.with_second_host("hooks.example", &certificates, &none).unwrap();
-        let main = tls.config_for(None);
-        assert!(Arc::ptr_eq(&main, &tls.config_for(Some("gateway.example"))));
-        assert!(!Arc::ptr_eq(&main, &tls.config_for(Some("Hooks.Example"))));
+        let main = tls.host_for(None);
+        assert!(Arc::ptr_eq(&main.config, &tls.host_for(Some("gateway.example")).config));
+        assert!(!Arc::ptr_eq(&main.config, &tls.host_for(Some("Hooks.Example")).config));
     }
 
     #[test]

@@ -85,6 +85,7 @@ fn subject(symbol: &Symbol) -> HaltSubject<'_> {
         account: Id::from_bytes([2; 16]),
         strategy: Some(Id::from_bytes([3; 16])),
         webhook: Some(Id::from_bytes([4; 16])),
+        key: None,
         symbol,
     }
 }
@@ -413,7 +414,7 @@ fn halts_by_scope_mode_and_purpose() {
 #[test]
 fn an_order_of_no_strategy_is_not_covered_by_a_strategys_halt() {
     let symbol: Symbol = "NQ".parse().unwrap();
-    let bare = HaltSubject { strategy: None, webhook: None, ..subject(&symbol) };
+    let bare = HaltSubject { strategy: None, webhook: None, key: None, ..subject(&symbol) };
     for (scope, covers) in [
         (HaltScope::Strategy(Id::from_bytes([3; 16])), false),
         (HaltScope::Webhook(Id::from_bytes([4; 16])), false),

@@ -205,6 +205,37 @@ fn s5_an_opposite_signal_closes() {
     );
 }
 
+/// S3: an exit is at most the account's net of that sign; nothing opens behind a cut one.
+#[test]
+fn s3_an_exit_is_at_most_the_accounts_net() {
+    let whole = instrument("1", "1");
+    for (strategy, own, account, words, expected, cut) in [
+        (strategy(), "3", "3", "EXIT", "exit sell 3", "0"),
+        (strategy(), "3", "1", "EXIT", "exit sell 1", "2"),
+        (strategy(), "-3", "-1", "BUY", "exit buy 1", "2"),
+        (strategy(), "4", "3", "EXIT comment=EXIT_50", "exit sell 2", "0"),
+        (strategy(), "3", "0", "EXIT", "skip strategy.flat", "3"),
+        (strategy(), "3", "-2", "SELL", "skip strategy.flat", "3"),
+        (strategy(), "3", "9", "EXIT", "exit sell 3", "0"),
+        // What another strategy is closing comes back.
+        (strategy(), "3", "1 exit_buy=2", "EXIT", "exit sell 1", "2"),
+        (strategy(), "3", "-2 exit_buy=2", "EXIT", "skip strategy.flat", "3"),
+        (strategy(), "0 entry_buy=3", "-1 entry_buy=3", "EXIT", "exit sell 2", "1"),
+        (strategy(), "0 entry_buy=3", "-1 entry_buy=3 exit_buy=1", "EXIT", "exit sell 3", "0"),
+        (reversing(), "3", "1", "SELL", "exit sell 1", "2"),
+        (reversing(), "3", "3", "SELL", "exit sell 3, entry sell 2", "0"),
+    ] {
+        let none = RemovedEntries::None;
+        let decision = strategy.decide(&signal(words), &book(own), &whole, none);
+        let (decision, left) = decision.within_account(&book(account), none);
+        let told = format!("{words} at {own} of {account}");
+        assert_eq!((say(&decision).as_str(), left), (expected, units(cut)), "{told}");
+    }
+    let decision = strategy().decide(&signal("EXIT"), &book("3"), &whole, RemovedEntries::Some);
+    let (decision, _) = decision.within_account(&book("0"), RemovedEntries::Some);
+    assert_eq!(say(&decision), "nothing", "what was taken back stays so");
+}
+
 /// S5: a reversal closes and opens; where the entry is refused, it stays flat.
 #[test]
 fn s5_reverse() {
@@ -525,6 +556,40 @@ proptest! {
                 }
             }
         }
+    }
+
+    /// S3: whatever others hold, no exit is larger than what its strategy holds and enters, nor
+    /// than what the account would hold of that sign.
+    #[test]
+    fn s3_no_exit_goes_past_the_accounts_net(
+        strategy in any_strategy(),
+        signal in any_signal(),
+        instrument in any_instrument(),
+        lots in any_lots(),
+        others in any_lots(),
+        removed in any_word(&[RemovedEntries::Some, RemovedEntries::None]),
+    ) {
+        let own = in_lots(lots, instrument.lot);
+        let account = own.and(&in_lots(others, instrument.lot));
+        let decision = strategy.decide(&signal, &own, &instrument, removed);
+        let uncut = decision.clone();
+        let (decision, cut) = decision.within_account(&account, removed);
+        let Decision::Trade(intents) = &decision else { return Ok(()) };
+        prop_assert!(cut.is_positive() || decision == uncut);
+        for exit in intents.iter().filter(|intent| intent.purpose == Purpose::Exit) {
+            prop_assert!(exit.quantity.is_positive());
+            prop_assert!(exit.quantity <= own.closable(exit.side));
+            // Everything that can only help fills, and the exit after it: not past flat.
+            let (entering, returning) = match exit.side {
+                Side::Sell => (account.entry_buy, account.exit_buy),
+                Side::Buy => (account.entry_sell, account.exit_sell),
+            };
+            let best = account.held(exit.side).saturating_plus(entering);
+            let best = best.saturating_plus(returning);
+            prop_assert!(exit.quantity <= best, "{exit:?} of {account:?}");
+        }
+        let opens = intents.iter().any(|intent| intent.purpose == Purpose::Entry);
+        prop_assert!(!(opens && cut.is_positive()));
     }
 
     /// An exit leaves less than the minimum only by leaving nothing.

@@ -18,7 +18,9 @@ use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState,
     SymbolSource,
 };
-use tradewarden_domain::webhook::{MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES};
+use tradewarden_domain::webhook::{
+    CertificateName, MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES,
+};
 use tradewarden_seal::{PlainToken, TokenKind, standard_webhooks};
 use tradewarden_store::directory::{self as rows, WebhookRow};
 
@@ -35,6 +37,7 @@ impl Engine {
         let environment = &self.parts.environment;
         let name = name(&new.name)?;
         let allow = allow_list(&new)?;
+        let client_certificate = self.client_certificate(new.client_certificate.as_deref())?;
         let forms = forms(new.forms)?;
         let rate_per_s = within("rate_per_s", new.rate_per_s, RATE_PER_S_DEFAULT, 1_000_000)?;
         let max_age_s = within("max_age_s", new.max_age_s, MAX_AGE_S_DEFAULT, 86_400)?;
@@ -60,6 +63,7 @@ impl Engine {
                 .transpose()?,
             forms: forms.iter().copied().collect::<Vec<_>>().join(","),
             allow: allow.join(","),
+            client_certificate: client_certificate.as_ref().map(ToString::to_string),
             dry_run: new.dry_run,
             rate_per_s,
             max_age_s,
@@ -68,7 +72,7 @@ impl Engine {
             created_at: now,
         };
         let payload = json!({
-            "allow": allow, "dry_run": new.dry_run, "forms": row.forms, "name": name,
+            "allow": allow, "client_certificate": row.client_certificate, "dry_run": new.dry_run, "forms": row.forms, "name": name,
             "rate_per_s": rate_per_s,
         });
         self.change(org, id, "webhook.created", actor, payload, async move |tx| {
@@ -83,6 +87,23 @@ impl Engine {
             .as_ref()
             .map(|plain| standard_webhooks::print_secret(plain).expose().to_owned());
         to_value(&view)
+    }
+
+    /// The name that a webhook requires, if a sender can show one that is checked.
+    fn client_certificate(
+        &self,
+        wanted: Option<&str>,
+    ) -> Result<Option<CertificateName>, CommandError> {
+        let Some(text) = wanted else { return Ok(None) };
+        let name = text.parse().map_err(|error| invalid("client_certificate", &error))?;
+        if self.parts.settings.hooks_origin.is_none() {
+            return Err(invalid(
+                "client_certificate",
+                &"this gateway asks nobody for a certificate: set hooks_host and \
+                  hooks_client_ca_file in its configuration first",
+            ));
+        }
+        Ok(Some(name))
     }
 
     fn seal_signing(

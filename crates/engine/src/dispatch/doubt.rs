@@ -95,7 +95,8 @@ impl Dispatcher {
                 let absences = tracked.absences;
                 let order = tracked.order.clone();
                 if self.proves_absence(&order, absences, asked_at) {
-                    self.learned.push((id, Learned::Absent));
+                    let attempt_until = order.attempt_until;
+                    self.learned.push((id, Learned::Absent { attempt_until }));
                 } else {
                     self.release(id, Some(now.plus(RETRY_AFTER)));
                 }

@@ -1,7 +1,8 @@
 //! Following: what one strategy makes of a signal, up to its cleared and reserved orders.
 
 use crate::Shared;
-use crate::book::{Book, order_payload, place_of};
+use crate::attempt::tell_netted;
+use crate::book::{Book, place_of};
 use crate::journal::SignalWork;
 use std::time::Duration;
 use tradewarden_domain::check::Trace;
@@ -66,12 +67,21 @@ pub(super) fn follow(
     };
     let judged = after.as_mut().unwrap_or(book);
     let exposure = judged.exposure(&place);
-    let intents = match strategy.decide(signal, &exposure, instrument, removed) {
+    let net = judged.pair_exposure(account.id, &symbol);
+    let decision = strategy.decide(signal, &exposure, instrument, removed);
+    let (decision, cut) = decision.within_account(&net, removed);
+    let intents = match decision {
         Decision::Trade(intents) => intents,
         Decision::Skip(refusal) | Decision::Refuse(refusal) => {
+            if cut.is_positive() {
+                tell_netted(shared, book, &place, strategy.org_id, cut);
+            }
             return no(trace, "strategy", refusal);
         }
     };
+    if cut.is_positive() {
+        tell_netted(shared, judged, &place, strategy.org_id, cut);
+    }
     trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
     if signal.take_profit.is_some() || signal.stop_loss.is_some() {
         trace
@@ -87,6 +97,7 @@ pub(super) fn follow(
                 account: account.id,
                 strategy: Some(strategy.id),
                 webhook: Some(work.door.webhook.id),
+                key: None,
                 symbol: &symbol,
             },
             limits: limits
@@ -148,7 +159,7 @@ fn closes(signal: &Signal, exposure: &Exposure) -> &'static [Side] {
 }
 
 /// Ends the strategy's unsent entries on the pair and asks for the others to be canceled.
-fn remove_entries(
+pub(crate) fn remove_entries(
     shared: &Shared,
     book: &mut Book,
     place: &Place,
@@ -162,9 +173,10 @@ fn remove_entries(
         if order.state == OrderState::Accepted {
             removed = RemovedEntries::Some;
             book.advance(&mut order, OrderEvent::Cancel, Some(Code::OrderSuperseded));
-            book.enter(shared, order.org_id, order.id, "order.superseded", &order_payload(&order));
+            book.enter(shared, order.org_id, order.id, "order.superseded", &order);
         } else {
             order.cancel_requested = true;
+            order.code = Some(Code::OrderSuperseded);
         }
         book.put_order(order);
     }
@@ -187,6 +199,8 @@ fn draft(
         signal_id: Some(work.signal_id),
         account_id: strategy.account_id,
         strategy_id: Some(strategy.id),
+        key_id: None,
+        tag: None,
         symbol: symbol.clone(),
         side: intent.side,
         order_type: intent.order_type,
@@ -202,6 +216,7 @@ fn draft(
         broker_order_id: None,
         cancel_requested: false,
         send_by: (intent.purpose == Purpose::Entry).then(|| work.received_at.plus(send_within)),
+        expires_at: None,
         attempt_until: None,
         limits_version: cleared.limits_version(),
         created_at: book.now,
@@ -209,7 +224,7 @@ fn draft(
     }
 }
 
-fn reserve(book: &mut Book, order: Order) -> (Id<id::Order>, Purpose) {
+pub(crate) fn reserve(book: &mut Book, order: Order) -> (Id<id::Order>, Purpose) {
     let (id, purpose) = (order.id, order.purpose);
     book.change_exposure(&place_of(&order), |exposure| {
         exposure.reserve(order.purpose, order.side, order.quantity);

@@ -4,8 +4,9 @@ use crate::random::World;
 use crate::witness::Deep;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
+use tradewarden_domain::order::OrderState;
 use tradewarden_engine::intake::SignalStatus;
-use tradewarden_testkit::broker::{Call, Fault, Venue};
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, Heard, signal, simulate, strategy};
 use tradewarden_testkit::life::Death;
 
@@ -96,6 +97,62 @@ fn an_unheard_order_survives_a_crash() {
         assert_eq!(h.position(&account, "ES").await.to_string(), "2");
         assert_eq!(h.broker.sent().len(), 1);
         assert!(h.verify().await.ok);
+        h.finish().await;
+    });
+}
+
+/// C7: a leader that was paused past its lease writes no attempt and sends nothing, until it leads
+/// again; it takes signals all the while.
+#[test]
+fn c7_a_leader_past_its_lease_sends_nothing() {
+    simulate(async || {
+        let h = Harness::postgres(37, Venue::default()).await;
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.strategy(strategy("es", &hook, &account, "ES", "2")).await;
+        h.sane_limits().await;
+        // At several moments between two renewals, after which it would know by itself.
+        for (round, action) in ["BUY", "EXIT", "BUY", "EXIT"].into_iter().enumerate() {
+            h.elapse(Duration::from_millis(430)).await;
+            let sent = h.broker.sent().len();
+            h.lose_the_lead(Duration::from_secs(2)).await;
+            let reply = h.send(&hook, &signal(action, &round.to_string())).await.answer();
+            assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
+            h.elapse(Duration::from_millis(500)).await;
+            assert_eq!(h.broker.sent().len(), sent, "sent past the lease");
+            assert_eq!(h.orders().await.pop().unwrap().state, OrderState::Accepted);
+            h.quiet().await;
+            assert_eq!(h.broker.sent().len(), sent + 1);
+        }
+        assert!(h.position(&account, "ES").await.is_zero());
+        h.finish().await;
+    });
+}
+
+/// What a broker says may hold what PostgreSQL refuses to store; it fails no transaction.
+#[test]
+fn a_nul_from_the_broker_is_journaled() {
+    simulate(async || {
+        let h = Harness::postgres(36, Venue::default()).await;
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.strategy(strategy("es", &hook, &account, "ES", "2")).await;
+        h.sane_limits().await;
+        let entry = h.send(&hook, &signal("BUY", "a")).await.answer();
+        assert_eq!(entry.status, SignalStatus::Accepted, "{entry:?}");
+        h.quiet().await;
+        h.broker.reject_because("not\0now");
+        h.broker.next_plans(&[FillPlan::Rejected.into()]);
+        let exit = h.send(&hook, &signal("EXIT", "b")).await.answer();
+        assert_eq!(exit.status, SignalStatus::Accepted, "{exit:?}");
+        h.quiet().await;
+        let order = h.orders().await.pop().unwrap();
+        assert_eq!(order.state, OrderState::Rejected, "{order:?}");
+        let findings = h.findings().await;
+        let told = findings.iter().find(|finding| finding.code == "order.exit_rejected").unwrap();
+        assert!(told.detail.contains("not\u{fffd}now"), "{told:?}");
         h.finish().await;
     });
 }

@@ -424,9 +424,9 @@ impl World {
         "another hand buys an ES on the second account".to_owned()
     }
 
-    /// Ends all trouble and expects that everything comes to rest and agrees.
+    /// Ends all trouble and expects that everything comes to rest and agrees. The last that the
+    /// strategies hear, while there is still trouble, is to leave.
     pub(crate) async fn calm_down(&mut self) {
-        self.h.broker.chaos(None, 0);
         for symbol in ["ES", "AAPL", "BTCUSD"] {
             self.h.broker.set_market(symbol, None, MarketState::Open);
         }
@@ -434,12 +434,37 @@ impl World {
         for halt in engaged["items"].as_array().unwrap().clone() {
             self.resume_one(halt["id"].as_str().unwrap()).await;
         }
+        self.h.elapse(Duration::from_millis(700)).await;
+        let left_at = self.h.clock.now();
+        self.leave().await;
+        self.h.broker.chaos(None, 0);
         self.trail.push("calm".to_owned());
         // Entries that still wait expire by themselves; what rests at the broker is filled.
         self.h.elapse(Duration::from_secs(15)).await;
         self.h.broker.let_all_fill();
         self.h.quiet().await;
+        // What was told late has its exit by now; that has to come to rest, too.
+        self.h.quiet().await;
         self.check(Deep::Yes).await;
         self.witness.check_quiet(&self.h).await;
+        self.witness.check_left(&self.h, left_at).await;
+    }
+
+    /// Entries, and right behind them an exit of everything.
+    async fn leave(&mut self) {
+        for hook in 0..self.hooks.len() {
+            for (action, comment) in [("BUY", "last"), ("EXIT", "EXIT_FINAL")] {
+                self.next += 1;
+                let id = format!("l{}", self.next);
+                let body = json!({
+                    "action": action, "comment": comment, "quantity": 2, "id": id,
+                });
+                let answer = self.h.send(&self.hooks[hook], &body).await;
+                let words = self.heard(hook, &body, answer);
+                self.trail.push(words);
+                let micros = self.random.below(20_000);
+                self.h.elapse(Duration::from_micros(micros)).await;
+            }
+        }
     }
 }

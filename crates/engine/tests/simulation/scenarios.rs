@@ -6,6 +6,7 @@ mod intake;
 mod keys;
 mod position;
 
+use serde_json::Value;
 use std::time::Duration;
 use tradewarden_domain::order::Order;
 use tradewarden_engine::command::StrategyCreate;
@@ -62,6 +63,12 @@ impl Small {
         assert!(self.h.broker.doubled().is_empty(), "{:?}", self.h.broker.doubled());
         self.h.finish().await;
     }
+}
+
+/// Sends a signal that must be accepted.
+async fn accept(h: &Harness, hook: &Hook, body: &Value) {
+    let reply = h.send(hook, body).await.answer();
+    assert_eq!(reply.status, SignalStatus::Accepted, "{body}: {reply:?}");
 }
 
 const fn millis(count: u64) -> Duration {

@@ -270,6 +270,37 @@ impl Witness {
     }
 }
 
+impl Witness {
+    /// Once all strategies were told to leave and nothing is under way: each is flat, or a finding
+    /// since then says why it is not, by its order or by its place (S1, S24).
+    pub(crate) async fn check_left(&self, h: &Harness, since: Timestamp) {
+        let (orders, findings) = (h.orders().await, h.findings().await);
+        let findings: Vec<_> = findings.iter().filter(|finding| finding.at >= since).collect();
+        for account in &self.accounts {
+            for (place, exposure) in h.exposures(account).await {
+                if exposure.quantity.is_zero() {
+                    continue;
+                }
+                let own = orders.iter().filter(|order| {
+                    order.account_id == place.account_id
+                        && order.symbol == place.symbol
+                        && order.strategy_id == Some(place.strategy_id)
+                });
+                let mut subjects: Vec<String> = own.map(|order| order.id.to_string()).collect();
+                subjects
+                    .push(format!("{} {} {}", place.account_id, place.symbol, place.strategy_id));
+                let explained = findings.iter().any(|found| subjects.contains(&found.subject));
+                assert!(
+                    explained,
+                    "{place:?} holds {} and nobody says why: {findings:#?}\n{}",
+                    exposure.quantity,
+                    lines(h, &orders).await
+                );
+            }
+        }
+    }
+}
+
 /// What an account holds, in three ways of saying it.
 struct Book {
     account: String,
@@ -290,7 +321,9 @@ impl HeardHalt {
     fn covers(&self, order: &Order) -> bool {
         let stops = self.mode == HaltMode::Block || order.purpose == Purpose::Entry;
         let about = match &self.scope {
-            HaltScope::Global | HaltScope::Org(_) | HaltScope::Webhook(_) => true,
+            HaltScope::Global | HaltScope::Org(_) | HaltScope::Webhook(_) | HaltScope::Key(_) => {
+                true
+            }
             HaltScope::Account(account) => *account == order.account_id,
             HaltScope::Strategy(strategy) => Some(*strategy) == order.strategy_id,
             HaltScope::Instrument(symbol) => *symbol == order.symbol,

@@ -233,3 +233,25 @@ fn broken_randomness_gives_no_key() {
         Err(CertificateError::Refused(_))
     ));
 }
+
+#[test]
+fn the_names_in_a_certificate_are_read_by_kind() {
+    let key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name.push(DnType::CommonName, "TradingView Webhooks");
+    parameters.subject_alt_names = vec![
+        rcgen::SanType::Rfc822Name("webhook-server@tradingview.com".try_into().unwrap()),
+        rcgen::SanType::DnsName("sender.example".try_into().unwrap()),
+        rcgen::SanType::IpAddress("192.0.2.1".parse().unwrap()),
+    ];
+    let certificate = parameters.self_signed(&key).unwrap();
+    let shown = CertificateNames::from_der(certificate.der()).unwrap();
+    assert_eq!(shown.emails, ["webhook-server@tradingview.com"]);
+    assert_eq!(shown.dns, ["sender.example"]);
+    assert!(shown.common_names.contains(&"TradingView Webhooks".to_owned()), "{shown:?}");
+    let mut cut = certificate.der().to_vec();
+    cut.pop();
+    assert_eq!(CertificateNames::from_der(&cut), Err(CertificateError::Der));
+    let longer = [certificate.der().as_ref(), &[0]].concat();
+    assert_eq!(CertificateNames::from_der(&longer), Err(CertificateError::Der));
+}

@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, abandon, at, id};
 use tradewarden_store::Kind;
-use tradewarden_store::audit::{self, Entry, Ledger, Placed};
+use tradewarden_store::audit::{self, Entry, Ledger, Placed, Run};
 
 fn entry(number: u64) -> Entry {
     let byte = u8::try_from(number).unwrap();
@@ -17,6 +17,11 @@ fn entry(number: u64) -> Entry {
     }
 }
 
+fn run(numbers: std::ops::RangeInclusive<u64>) -> Run {
+    let first_id = id(*numbers.start());
+    Run { first_id, leaf_hashes: numbers.map(|number| entry(number).leaf_hash).collect() }
+}
+
 fn placed(entry: &Entry, position: Option<u64>) -> Placed {
     Placed {
         position,
@@ -29,43 +34,75 @@ fn placed(entry: &Entry, position: Option<u64>) -> Placed {
     }
 }
 
+/// Entries whose identifiers follow one another are one run; a gap, and a new transaction, begin
+/// another.
 pub(crate) async fn entries_wait_for_their_places(backend: &Backend) {
     let (mut writer, store) = backend.migrated().await;
     let entries: Vec<_> = (1..=100).map(entry).collect();
     let mut tx = writer.begin().await.unwrap();
-    audit::insert(&mut tx, entries.clone()).await.unwrap();
+    let with_a_gap: Vec<_> =
+        entries.iter().filter(|entry| entry.id != id(50)).take(79).cloned().collect();
+    audit::insert(&mut tx, with_a_gap).await.unwrap();
+    audit::insert(&mut tx, entries[80..].to_vec()).await.unwrap();
+    audit::insert(&mut tx, Vec::new()).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(audit::count_queued(&store).await.unwrap(), 100);
+    assert_eq!(audit::count_queued(&store).await.unwrap(), 99);
     assert_eq!(audit::entry(&store, id(5)).await.unwrap(), Some(placed(&entries[4], None)));
 
     // What is drained and not committed stays queued.
+    let all = [run(1..=49), run(51..=80), run(81..=100)];
     let mut tx = writer.begin().await.unwrap();
-    assert_eq!(audit::drain(&mut tx, 1_000).await.unwrap().len(), 100);
+    assert_eq!(audit::drain(&mut tx, 1_000).await.unwrap(), all);
     abandon(tx);
     let mut tx = writer.begin().await.unwrap();
-    let queued = audit::drain(&mut tx, 70).await.unwrap();
-    let expected: Vec<_> = entries[..70].iter().map(|entry| (entry.id, entry.leaf_hash)).collect();
-    assert_eq!(queued, expected, "oldest first");
-    let order: Vec<_> = queued.iter().map(|(id, _)| *id).rev().collect();
-    audit::append(&mut tx, 0, &order).await.unwrap();
+    assert_eq!(audit::drain(&mut tx, 2).await.unwrap(), all[..2], "oldest first");
+    let turned = [all[1].clone(), all[0].clone()];
+    audit::append(&mut tx, 0, &turned).await.unwrap();
     tx.commit().await.unwrap();
 
-    assert_eq!(audit::count_queued(&store).await.unwrap(), 30);
-    assert_eq!(audit::count_entries(&store).await.unwrap(), 100);
-    let range = audit::range(&store, 3, 5).await.unwrap();
-    assert_eq!(range, [placed(&entries[66], Some(3)), placed(&entries[65], Some(4))]);
-    assert_eq!(audit::range(&store, 0, 1_000).await.unwrap().len(), 70);
-    assert_eq!(audit::range(&store, 70, 1_000).await.unwrap(), []);
+    assert_eq!(audit::count_queued(&store).await.unwrap(), 20);
+    assert_eq!(audit::count_entries(&store).await.unwrap(), 99);
+    let range = audit::range(&store, 29, 31).await.unwrap();
+    assert_eq!(range, [placed(&entries[79], Some(29)), placed(&entries[0], Some(30))]);
+    let places: Vec<_> = audit::range(&store, 0, 1_000).await.unwrap();
+    let places: Vec<_> = places.iter().map(|entry| entry.position).collect();
+    assert_eq!(places, (0..79).map(Some).collect::<Vec<_>>());
+    assert_eq!(audit::range(&store, 79, 1_000).await.unwrap(), []);
     let of_object = audit::of_object(&store, [1; 16], 3).await.unwrap();
     let odd = [
-        placed(&entries[0], Some(69)),
-        placed(&entries[2], Some(67)),
-        placed(&entries[4], Some(65)),
+        placed(&entries[0], Some(30)),
+        placed(&entries[2], Some(32)),
+        placed(&entries[4], Some(34)),
     ];
     assert_eq!(of_object, odd);
+    let entry = audit::entry(&store, id(80)).await.unwrap();
+    assert_eq!(entry, Some(placed(&entries[79], Some(29))));
+    let waiting = audit::entry(&store, id(81)).await.unwrap();
+    assert_eq!(waiting, Some(placed(&entries[80], None)), "the run before it ends before it");
     assert_eq!(audit::entry(&store, id(404)).await.unwrap(), None);
     // A place beyond what a column holds is no place.
     assert_eq!(audit::range(&store, 0, u64::MAX).await.unwrap_err().kind(), Kind::Broken);
+}
+
+/// A long transaction is cut into runs of 256, and every place of it can be asked for.
+pub(crate) async fn a_run_has_an_end(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let entries: Vec<_> =
+        (1..=600).map(|number| Entry { id: id(number), ..entry(number % 200) }).collect();
+    let mut tx = writer.begin().await.unwrap();
+    audit::insert(&mut tx, entries.clone()).await.unwrap();
+    let runs = audit::drain(&mut tx, 10).await.unwrap();
+    let lengths: Vec<_> = runs.iter().map(|run| run.leaf_hashes.len()).collect();
+    assert_eq!(lengths, [256, 256, 88]);
+    audit::append(&mut tx, 0, &runs).await.unwrap();
+    tx.commit().await.unwrap();
+    for (start, end) in [(0, 1), (255, 257), (300, 520), (511, 513), (599, 600)] {
+        let range = audit::range(&store, start, end).await.unwrap();
+        let expected: Vec<_> = (start..end)
+            .map(|place| placed(&entries[usize::try_from(place).unwrap()], Some(place)))
+            .collect();
+        assert_eq!(range, expected, "{start} to {end}");
+    }
 }
 
 pub(crate) async fn the_head_moves_only_from_where_it_is(backend: &Backend) {
@@ -104,17 +141,17 @@ pub(crate) async fn the_head_moves_only_from_where_it_is(backend: &Backend) {
 pub(crate) async fn a_place_is_given_once(backend: &Backend) {
     let (mut writer, store) = backend.migrated().await;
     let mut tx = writer.begin().await.unwrap();
-    audit::insert(&mut tx, (1..=4).map(entry).collect()).await.unwrap();
-    assert_eq!(audit::drain(&mut tx, 2).await.unwrap().len(), 2);
-    audit::append(&mut tx, 0, &[id(1), id(2)]).await.unwrap();
+    audit::insert(&mut tx, [1, 2, 4, 6].map(entry).to_vec()).await.unwrap();
+    assert_eq!(audit::drain(&mut tx, 1).await.unwrap(), [run(1..=2)]);
+    audit::append(&mut tx, 0, &[run(1..=2)]).await.unwrap();
     tx.commit().await.unwrap();
-    for (what, start, entries) in [
-        ("a taken place", 1, vec![id(3)]),
-        ("an entry that has a place", 2, vec![id(1)]),
-        ("an entry twice", 2, vec![id(3), id(3)]),
+    for (what, start, runs) in [
+        ("a taken place", 0, vec![run(4..=4)]),
+        ("a run that has its places", 2, vec![run(1..=2)]),
+        ("a run twice", 2, vec![run(4..=4), run(4..=4)]),
     ] {
         let mut tx = writer.begin().await.unwrap();
-        let error = audit::append(&mut tx, start, &entries).await.unwrap_err();
+        let error = audit::append(&mut tx, start, &runs).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Exists, "{what}: {error}");
     }
     let mut tx = writer.begin().await.unwrap();

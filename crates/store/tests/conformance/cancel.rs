@@ -44,8 +44,7 @@ async fn write(writer: &mut Writer, start: u64, stage: &Cell<Stage>) {
         migrate::set_meta(&mut tx, &format!("step-{start}-{step}"), "set").await.unwrap();
         tokio::task::yield_now().await;
     }
-    let (rows, bodies) = signals(start, ROWS);
-    rows::insert(&mut tx, rows, bodies).await.unwrap();
+    rows::insert(&mut tx, signals(start, ROWS)).await.unwrap();
     tokio::task::yield_now().await;
     let ids: Vec<_> = (start..start + ROWS).map(id).collect();
     assert!(rows::by_ids(&mut tx, &ids).await.unwrap().iter().all(Option::is_some));

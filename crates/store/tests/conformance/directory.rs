@@ -99,6 +99,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         signing_secret: Some(vec![1, 2, 3]),
         forms: "query,header".to_owned(),
         allow: "192.0.2.0/24".to_owned(),
+        client_certificate: Some("dns:sender.example".to_owned()),
         dry_run: true,
         rate_per_s: u32::MAX,
         max_age_s: 90,
@@ -110,6 +111,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         id: id(21),
         token: "another".to_owned(),
         signing_secret: None,
+        client_certificate: None,
         mapping: None,
         dry_run: false,
         ..webhook.clone()

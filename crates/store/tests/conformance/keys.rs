@@ -1,20 +1,16 @@
 //! The keys by which a second sending is known.
 
 use crate::backend::{Backend, abandon, at, id};
+use tradewarden_domain::id::Id;
 use tradewarden_store::Kind;
 use tradewarden_store::signals::{self, Claim, Key};
 
 pub(crate) fn key(number: u8) -> Key {
-    Key { webhook_id: id(1), dedup_key: [number; 32] }
+    Key([number; 32])
 }
 
 pub(crate) fn claim(key_number: u8, signal: u64) -> Claim {
-    Claim {
-        key: key(key_number),
-        signal_id: id(signal),
-        body_sha256: [key_number; 32],
-        at: at(i64::from(key_number)),
-    }
+    Claim { key: key(key_number), signal_id: id(signal) }
 }
 
 pub(crate) async fn a_key_is_claimed_once(backend: &Backend) {
@@ -29,10 +25,6 @@ pub(crate) async fn a_key_is_claimed_once(backend: &Backend) {
     assert_eq!(signals::claim(&mut tx, &wanted).await.unwrap(), [key(2), key(4)]);
     let holders = signals::holders(&mut tx, &[key(3), key(9), key(1), key(2)]).await.unwrap();
     assert_eq!(holders, [claim(3, 11), claim(1, 10), claim(2, 21)]);
-    // The same key at another webhook is another key.
-    let elsewhere = Key { webhook_id: id(2), ..key(1) };
-    let other = Claim { key: elsewhere.clone(), ..claim(1, 30) };
-    assert_eq!(signals::claim(&mut tx, &[other]).await.unwrap(), [elsewhere]);
     abandon(tx);
 
     let mut tx = writer.begin().await.unwrap();
@@ -44,7 +36,7 @@ pub(crate) async fn an_expired_key_changes_hands(backend: &Backend) {
     let (mut writer, _store) = backend.migrated().await;
     let mut tx = writer.begin().await.unwrap();
     signals::claim(&mut tx, &[claim(1, 10)]).await.unwrap();
-    let new = Claim { at: at(99), ..claim(1, 20) };
+    let new = claim(1, 20);
     signals::take_over(&mut tx, &new, id(10)).await.unwrap();
     assert_eq!(signals::holders(&mut tx, &[key(1)]).await.unwrap(), [new]);
     tx.commit().await.unwrap();
@@ -58,9 +50,14 @@ pub(crate) async fn an_expired_key_changes_hands(backend: &Backend) {
 pub(crate) async fn old_keys_are_forgotten(backend: &Backend) {
     let (mut writer, _store) = backend.migrated().await;
     let mut tx = writer.begin().await.unwrap();
-    signals::claim(&mut tx, &[claim(1, 10), claim(2, 11), claim(3, 12)]).await.unwrap();
-    assert_eq!(signals::purge_keys(&mut tx, at(3)).await.unwrap(), 2);
+    // The times of signals are in their identifiers, to the millisecond.
+    let received = |number: u8| Claim {
+        key: key(number),
+        signal_id: Id::new(at(i64::from(number) * 1_000), [number; 10]),
+    };
+    signals::claim(&mut tx, &[received(1), received(2), received(3)]).await.unwrap();
+    assert_eq!(signals::purge_keys(&mut tx, at(3_000)).await.unwrap(), 2);
     let left = signals::holders(&mut tx, &[key(1), key(2), key(3)]).await.unwrap();
-    assert_eq!(left, [claim(3, 12)]);
+    assert_eq!(left, [received(3)]);
     tx.commit().await.unwrap();
 }

@@ -17,6 +17,8 @@ mod directory;
 #[cfg(test)]
 mod fake_server;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod leases;
@@ -73,6 +75,8 @@ on_both! {
     transactions::the_kinds_of_failure_are_the_same,
     transactions::readers_see_only_what_is_committed,
     cancel::a_future_dropped_midway_leaves_all_or_nothing,
+    idempotency::a_key_belongs_to_its_first_request,
+    idempotency::answers_are_forgotten_and_orders_are_not,
     keys::a_key_is_claimed_once,
     keys::an_expired_key_changes_hands,
     keys::old_keys_are_forgotten,
@@ -92,6 +96,7 @@ on_both! {
     audit::entries_wait_for_their_places,
     audit::the_head_moves_only_from_where_it_is,
     audit::a_place_is_given_once,
+    audit::a_run_has_an_end,
     audit::tiles_grow,
     leases::a_lease_has_one_holder,
     directory::accounts_and_their_instruments,

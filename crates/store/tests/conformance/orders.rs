@@ -33,6 +33,9 @@ pub(crate) fn full_order(number: u64) -> Order {
         limits_version: 7,
         created_at: at(1),
         updated_at: at(2),
+        key_id: Some(id(4)),
+        tag: Some("breakfast".to_owned()),
+        expires_at: Some(at(30)),
     }
 }
 
@@ -49,6 +52,9 @@ fn bare_order(number: u64) -> Order {
         cancel_requested: false,
         send_by: None,
         attempt_until: None,
+        key_id: None,
+        tag: None,
+        expires_at: None,
         ..full_order(number)
     }
 }
@@ -58,10 +64,11 @@ pub(crate) async fn an_order_comes_back_as_it_was_put(backend: &Backend) {
     let (full, bare) = (full_order(10), bare_order(11));
     let mut tx = writer.begin().await.unwrap();
     orders::put(&mut tx, &[full.clone(), bare.clone()]).await.unwrap();
-    let found = orders::by_ids(&mut tx, &[id(11), id(404), id(10)]).await.unwrap();
-    assert_eq!(found, [Some(bare.clone()), None, Some(full.clone())]);
-    let locked = orders::lock_by_id(&mut tx, &[id(10), id(404)]).await.unwrap();
-    assert_eq!(locked, [Some(full.clone()), None]);
+    let locked = orders::lock_by_id(&mut tx, &[id(11), id(404), id(10)]).await.unwrap();
+    assert_eq!(locked, [Some(bare.clone()), None, Some(full.clone())]);
+    let pairs = orders::pairs_of(&mut tx, &[id(10), id(404), id(11)]).await.unwrap();
+    let pair = |order: &Order| (order.org_id, order.account_id, order.symbol.clone());
+    assert_eq!(pairs, [pair(&full), pair(&bare)]);
     tx.commit().await.unwrap();
     assert_eq!(orders::find(&store, id(10)).await.unwrap(), Some(full));
     assert_eq!(orders::find(&store, id(11)).await.unwrap(), Some(bare));
@@ -79,7 +86,7 @@ pub(crate) async fn an_order_comes_back_as_it_was_put(backend: &Backend) {
     for batch in [states, codes] {
         orders::put(&mut tx, &batch).await.unwrap();
         let ids: Vec<_> = batch.iter().map(|order| order.id).collect();
-        let found = orders::by_ids(&mut tx, &ids).await.unwrap();
+        let found = orders::lock_by_id(&mut tx, &ids).await.unwrap();
         assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), batch);
     }
 }
@@ -194,15 +201,15 @@ pub(crate) async fn a_fill_counts_once(backend: &Backend) {
     let (mut writer, store) = backend.migrated().await;
     let mut tx = writer.begin().await.unwrap();
     let first = [fill(1, "f1"), fill(2, "f2"), fill(3, "f1")];
-    assert_eq!(orders::insert_fills(&mut tx, &first).await.unwrap(), ["f1", "f2"]);
+    let new = orders::insert_fills(&mut tx, &first).await.unwrap();
+    assert_eq!(new, [(id(2), "f1".to_owned()), (id(2), "f2".to_owned())]);
     tx.commit().await.unwrap();
     let mut tx = writer.begin().await.unwrap();
     // The broker's number is unique on the account, not beyond.
     let elsewhere = Fill { account_id: id(9), ..fill(5, "f1") };
     let second = [fill(4, "f2"), elsewhere, fill(6, "f3")];
-    assert_eq!(orders::insert_fills(&mut tx, &second).await.unwrap(), ["f1", "f3"]);
-    let asked = [(id(2), "f2".to_owned()), (id(9), "f2".to_owned()), (id(9), "f1".to_owned())];
-    assert_eq!(orders::known_fills(&mut tx, &asked).await.unwrap(), [true, false, true]);
+    let new = orders::insert_fills(&mut tx, &second).await.unwrap();
+    assert_eq!(new, [(id(9), "f1".to_owned()), (id(2), "f3".to_owned())]);
     tx.commit().await.unwrap();
     let stored = orders::fills_of_account(&store, id(2)).await.unwrap();
     let one = ("NQ".parse().unwrap(), Side::Buy, Quantity::MAX);

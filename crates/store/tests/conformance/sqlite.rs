@@ -67,13 +67,13 @@ async fn a_backup_is_a_database_of_its_own() {
     const INTEGRITY: &str = "SELECT integrity_check FROM pragma_integrity_check";
     let backend = Backend::sqlite();
     let (mut writer, store) = backend.migrated().await;
-    let (stored, bodies) = signals(1, 200);
+    let stored = signals(1, 200);
     let mut tx = writer.begin().await.unwrap();
-    rows::insert(&mut tx, stored, bodies).await.unwrap();
+    rows::insert(&mut tx, stored).await.unwrap();
     tx.commit().await.unwrap();
-    let (stored, bodies) = signals(1_000, 5);
+    let stored = signals(1_000, 5);
     let mut tx = writer.begin().await.unwrap();
-    rows::insert(&mut tx, stored, bodies).await.unwrap();
+    rows::insert(&mut tx, stored).await.unwrap();
 
     let target = backend.directory().join("copy.db");
     store.backup(target.clone()).await.unwrap();

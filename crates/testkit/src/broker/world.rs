@@ -75,6 +75,7 @@ pub(super) struct World {
     pub(super) chaos: Option<super::Chaos>,
     pub(super) random: SplitMix64,
     pub(super) away_until: Timestamp,
+    pub(super) rejection: String,
     agenda: BTreeMap<(Timestamp, u64), Event>,
     arrived: BTreeMap<u64, Arrived>,
     next: u64,
@@ -97,6 +98,7 @@ impl World {
             chaos: None,
             random: SplitMix64::new(0),
             away_until: Timestamp::default(),
+            rejection: "the scripted broker says no".to_owned(),
             agenda: BTreeMap::new(),
             arrived: BTreeMap::new(),
             next: 0,
@@ -381,10 +383,9 @@ impl World {
                     state: order.view.state,
                 }
             }
-            Some(Arrived::Rejected(code)) => Placement::Rejected {
-                code: (*code).to_owned(),
-                reason: "the scripted broker says no".to_owned(),
-            },
+            Some(Arrived::Rejected(code)) => {
+                Placement::Rejected { code: (*code).to_owned(), reason: self.rejection.clone() }
+            }
             Some(Arrived::Dropped) | None => {
                 Placement::Unknown { why: "no answer came".to_owned() }
             }

@@ -13,9 +13,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderMap};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -68,6 +69,8 @@ impl std::error::Error for Unanswered {}
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
+    name: ServerName<'static>,
+    roots: Arc<RootCertStore>,
     tls: Arc<ClientConfig>,
     connection: Option<Connection>,
 }
@@ -88,24 +91,48 @@ impl Client {
     #[must_use]
     pub fn new(base_url: &str, ca_file: &Path) -> Self {
         let address = base_url.trim_start_matches("https://").parse();
-        let address = address.unwrap_or_else(|error| panic!("{base_url}: {error}"));
+        let address: SocketAddr = address.unwrap_or_else(|error| panic!("{base_url}: {error}"));
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca_file).expect("the CA can be read") {
             roots.add(certificate.expect("the CA is PEM")).expect("the CA is a certificate");
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3 can be had")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self { address, tls: Arc::new(tls), connection: None }
+        let (roots, name) = (Arc::new(roots), ServerName::IpAddress(address.ip().into()));
+        let tls = Arc::new(trusting(&roots).with_no_client_auth());
+        Self { address, name, roots, tls, connection: None }
     }
 
     /// Another connection to the same place.
     #[must_use]
     pub fn another(&self) -> Self {
-        Self { address: self.address, tls: Arc::clone(&self.tls), connection: None }
+        Self {
+            address: self.address,
+            name: self.name.clone(),
+            roots: Arc::clone(&self.roots),
+            tls: Arc::clone(&self.tls),
+            connection: None,
+        }
+    }
+
+    /// A client of the same place that asks for this host name and shows this certificate (its
+    /// chain and key as PEM), if it is asked for one.
+    ///
+    /// # Panics
+    ///
+    /// When the name, the chain or the key is none.
+    #[must_use]
+    pub fn at_host(&self, name: &str, own: Option<(&str, &str)>) -> Self {
+        let name = ServerName::try_from(name.to_owned()).expect("a host name");
+        let builder = trusting(&self.roots);
+        let tls = match own {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
+                let chain = chain.collect::<Result<_, _>>().expect("the chain is PEM");
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("the key is PEM");
+                builder.with_client_auth_cert(chain, key).expect("they belong together")
+            }
+        };
+        Self { name, tls: Arc::new(tls), ..self.another() }
     }
 
     /// A TLS connection of its own, for what is not HTTP, or not yet.
@@ -113,8 +140,7 @@ impl Client {
         let connect = async {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
-            let name = ServerName::IpAddress(self.address.ip().into());
-            TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await
+            TlsConnector::from(Arc::clone(&self.tls)).connect(self.name.clone(), stream).await
         };
         let late = |_| Err(io::ErrorKind::TimedOut.into());
         timeout(REQUEST_DEADLINE, connect).await.unwrap_or_else(late)
@@ -196,4 +222,13 @@ impl Client {
         requests.ready().await.map_err(|error| Unanswered(error.to_string()))?;
         Ok(Connection { requests, _driver: running })
     }
+}
+
+/// A client configuration that trusts these certificates.
+fn trusting(roots: &Arc<RootCertStore>) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3 can be had")
+        .with_root_certificates(Arc::clone(roots))
 }

@@ -58,6 +58,7 @@ const HALTS: Columns = &[
     ("MODE", "mode"),
     ("ENGAGED AT", "engaged_at"),
     ("BY", "engaged_by"),
+    ("LOCAL", "local"),
     ("REASON", "reason"),
 ];
 const SIGNALS: Columns = &[
@@ -112,6 +113,7 @@ impl Asking {
             Verb::Order(verb) => match verb {
                 OrderVerb::List(page) => list(Command::OrderList(page.into()), ORDERS),
                 OrderVerb::Show(id) => one(Command::OrderShow(id.into())),
+                OrderVerb::Cancel(id) => one(Command::OrderCancel(id.into())),
             },
             Verb::Position(PositionVerb::List) => list(Command::PositionList, POSITIONS),
             Verb::Finding(FindingVerb::List(page)) => {
@@ -152,6 +154,7 @@ fn webhook_create(create: WebhookCreate) -> Result<command::WebhookCreate, Failu
         name: create.name,
         allow: create.allow,
         preset: create.preset,
+        client_certificate: create.client_certificate,
         dry_run: create.dry_run,
         rate_per_s: create.rate_per_s,
         max_age_s: create.max_age_s,

@@ -45,9 +45,10 @@ fn global_options_stand_before_and_after_the_command() {
 fn what_is_typed_becomes_the_request() {
     let cases = [
         (
-            "webhook create --name w --allow 10.0.0.0/8 --allow ::1 --preset tradingview --dry-run \
+            "webhook create --name w --allow 10.0.0.0/8 --allow ::1 --preset tradingview \
+             --client-certificate cn:X --dry-run \
              --rate-per-s 5 --max-age-s 60 --form header --form body",
-            r#"{"command":"webhook-create","name":"w","allow":["10.0.0.0/8","::1"],"preset":"tradingview","dry_run":true,"rate_per_s":5,"max_age_s":60,"forms":["header","body"],"mapping":null}"#,
+            r#"{"command":"webhook-create","name":"w","allow":["10.0.0.0/8","::1"],"preset":"tradingview","client_certificate":"cn:X","dry_run":true,"rate_per_s":5,"max_age_s":60,"forms":["header","body"],"mapping":null}"#,
         ),
         (
             "strategy create --name s --webhook w --account a --symbol AAPL --quantity 10 \

@@ -10,6 +10,8 @@ use crate::outcome::Failure;
 
 /// Most names that go into the local certificate besides the fixed ones.
 const HOST_NAMES_MAX: usize = 32;
+/// Largest bundle of CA certificates, in bytes: all that browsers trust have room.
+const CLIENT_CA_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What can be judged from the values alone.
 pub(super) fn values(config: &Config) -> Result<(), Failure> {
@@ -36,6 +38,12 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
             ));
         }
     }
+    if config.hooks_client_ca_file.is_some() && config.hooks_host.is_none() {
+        return refuse(
+            "hooks_client_ca_file is set, but hooks_host is not, so nobody would be asked for a \
+             certificate: set the host name under which senders come with one, or leave both out",
+        );
+    }
     if config.host_names.len() > HOST_NAMES_MAX {
         return refuse(&format!("host_names has more than {HOST_NAMES_MAX} names; shorten it"));
     }
@@ -59,6 +67,7 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
         let metadata = readable(&tls.key_file, "key_file")?;
         files::closed_to_others(&tls.key_file, metadata.mode())?;
     }
+    client_ca(config)?;
     if let Ok(metadata) = fs::metadata(&config.data) {
         if !metadata.is_dir() {
             let data = config.data.display();
@@ -68,6 +77,21 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
     }
     // Looked up for its refusals only; the address is not kept.
     config.database.location(config.data.join("tradewarden.db")).map(|_| ())
+}
+
+/// The CAs of client certificates, as they are read at the start; `None` if none are set.
+pub(super) fn client_ca(config: &Config) -> Result<Option<String>, Failure> {
+    let Some(file) = &config.hooks_client_ca_file else { return Ok(None) };
+    let text = files::read_text(file, CLIENT_CA_BYTES_MAX).map_err(|failure| {
+        Failure::no(format!("hooks_client_ca_file: {failure}; correct the path"))
+    })?;
+    tradewarden_web::tls::check_client_ca(text.as_bytes()).map_err(|error| {
+        Failure::no(format!(
+            "hooks_client_ca_file {}: {error}; it needs one or more CA certificates as PEM",
+            file.display()
+        ))
+    })?;
+    Ok(Some(text))
 }
 
 /// Other machines must be able to check whom they talk to, by a certificate they trust.

@@ -16,6 +16,7 @@ const BYTES_MAX: u64 = 1024 * 1024;
 /// Every key, each absent unless written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "the keys are what people write")]
 pub(super) struct File {
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
@@ -25,6 +26,7 @@ pub(super) struct File {
     log_origin: Option<String>,
     host_names: Option<Vec<String>>,
     hooks_host: Option<String>,
+    hooks_client_ca_file: Option<PathBuf>,
     trusted_proxies: Option<Vec<String>>,
     proxy_protocol: Option<bool>,
     hsts_preload: Option<bool>,
@@ -143,6 +145,7 @@ impl File {
         config.public_origin = self.public_origin;
         config.log_origin = self.log_origin;
         config.hooks_host = self.hooks_host;
+        config.hooks_client_ca_file = self.hooks_client_ca_file.map(|path| directory.join(path));
         config.tls = self.tls.map(|tls| CertificateFiles {
             certificate_file: directory.join(tls.certificate_file),
             key_file: directory.join(tls.key_file),

@@ -85,8 +85,20 @@ pub(super) const KEYS: &[Key] = &[
         name: "hooks_host",
         kind: "host name",
         meaning: "A second host name on the public listener, for webhooks: only there senders are \
-                  asked for a TLS client certificate. The certificate must cover this name too.",
+                  asked for a TLS client certificate, if `hooks_client_ca_file` is set. The \
+                  gateway's own certificate must cover this name too.",
         shown: |config| config.hooks_host.as_ref().map(text),
+    },
+    Key {
+        section: "",
+        name: "hooks_client_ca_file",
+        kind: "path",
+        meaning: "The CAs, as PEM, under which client certificates shown at `hooks_host` must be \
+                  issued; read at the start. A certificate that is not, is expired or is not for \
+                  client authentication counts as not shown: the connection goes on, and \
+                  webhooks that require one refuse. If not set: nobody is asked for a \
+                  certificate, and no webhook can require one.",
+        shown: |config| config.hooks_client_ca_file.as_deref().map(path),
     },
     Key {
         section: "",
@@ -318,6 +330,7 @@ const TAIL: &str = "
 - `listen` on an address that other machines reach without certificate files or `public_origin`.
 - A private key, a key file in the data directory, a configuration with a database password, or the
   data directory itself that others can use.
+- `hooks_client_ca_file` without `hooks_host`, or one that holds no CA certificate that can be used.
 - A trusted proxy that covers every address; `proxy_protocol` without trusted proxies.
 - A second gateway on the same data directory.
 ";

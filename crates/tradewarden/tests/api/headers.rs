@@ -6,7 +6,7 @@ use hyper::Method;
 use tradewarden_testkit::process::{Answer, TestDir};
 
 use crate::door::demo;
-use crate::operator::{Operator, operations};
+use crate::operator::{Operator, once_key, operations};
 
 fn dressed(answer: &Answer, about: &str) {
     for (name, value) in [
@@ -42,11 +42,17 @@ async fn every_answer_is_dressed() {
     let mut seen = BTreeSet::new();
     for operation in operations(&mut client).await {
         let path = operation.at("x");
-        for headers in [&[][..], &[("authorization", bearer.as_str())]] {
+        if path.ends_with("/stream") {
+            // It has no end; its own test reads its head.
+            continue;
+        }
+        for shown in [&[][..], &[("authorization", bearer.as_str())]] {
             for method in [operation.method.as_str(), "DELETE", "OPTIONS", "HEAD"] {
+                let once = once_key();
+                let headers = [shown, &[("idempotency-key", once.as_str())]].concat();
                 let method: Method = method.parse().unwrap();
                 let about = format!("{method} {path}");
-                let answer = client.send(method, &path, headers, "").await.unwrap();
+                let answer = client.send(method, &path, &headers, "").await.unwrap();
                 dressed(&answer, &about);
                 assert!(seen.insert(answer.headers["x-request-id"].clone()), "an id twice");
             }

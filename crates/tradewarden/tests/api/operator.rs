@@ -1,5 +1,7 @@
 //! The operator's client, and the document that says what there is to call.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::Value;
 use tradewarden_testkit::process::{Answer, Client, Gateway};
 
@@ -26,9 +28,16 @@ impl Operator {
 
     /// `POST path`.
     pub(crate) async fn post(&mut self, path: &str, body: &Value) -> Answer {
-        let headers = [("authorization", self.bearer.as_str())];
+        let once = once_key();
+        let headers = [("authorization", self.bearer.as_str()), ("idempotency-key", once.as_str())];
         self.client.post(path, &headers, body.to_string()).await.unwrap()
     }
+}
+
+/// An idempotency key that no other request of this process has.
+pub(crate) fn once_key() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A method on a path, as the document has it.

@@ -248,7 +248,7 @@ async fn the_operators_bodies_are_read_as_strictly() {
     let (gateway, mut door) = demo(&dir, "").await;
     let token = std::fs::read_to_string(dir.data().join("operator-token")).unwrap();
     let bearer = format!("Bearer {}", token.trim());
-    let headers = [("authorization", bearer.as_str())];
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "bad-body")];
     let cases: [(&str, String, Value); 10] = [
         ("webhooks", String::new(), Value::Null),
         ("webhooks", "[]".to_owned(), Value::Null),

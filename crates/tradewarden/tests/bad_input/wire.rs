@@ -36,6 +36,24 @@ pub(crate) fn statuses(answer: &str) -> Vec<u16> {
     lines.map(|(at, _)| answer[at + 9..at + 12].parse().unwrap()).collect()
 }
 
+/// The same, and every one of them is ours: dressed like all others, and a problem unless it is a
+/// success, also where no service heard of the request.
+pub(crate) fn ours(answer: &str) -> Vec<u16> {
+    let found = statuses(answer);
+    let failed = found.iter().filter(|status| **status >= 400).count();
+    for (line, count) in [
+        ("\r\nx-request-id: req_", found.len()),
+        ("\r\nstrict-transport-security: max-age=", found.len()),
+        ("\r\nx-content-type-options: nosniff\r\n", found.len()),
+        ("\r\ndate: ", found.len()),
+        ("\r\ncontent-type: application/problem+json\r\n", failed),
+        ("\"type\":\"urn:tradewarden:problem:", failed),
+    ] {
+        assert_eq!(answer.matches(line).count(), count, "{line:?} in {answer}");
+    }
+    found
+}
+
 /// A signal that would be traded, if it were only sent decently.
 pub(crate) fn signal(door: &Door, more_headers: &str, body: &str) -> String {
     format!(

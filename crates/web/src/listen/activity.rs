@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+
+use super::wire::{AnswerUnreadable, UnreadableHead};
 
 /// What happened on a connection so far.
 #[derive(Debug, Default)]
@@ -26,8 +28,14 @@ pub(super) struct Activity {
     steps: AtomicU64,
     /// The requests for which it is our turn: the service is working.
     at_work: AtomicUsize,
+    /// The requests that have not ended: being answered, or their answer being taken.
+    open: AtomicUsize,
+    /// The requests that have begun.
+    begun: AtomicU64,
+    /// The last answer was given before its request had been read.
+    early: AtomicBool,
     /// Goes up with everything the peer sends.
-    reads: AtomicU64,
+    pub(super) reads: AtomicU64,
     /// Whether requests came by HTTP/2.
     multiplexed: AtomicBool,
 }
@@ -35,6 +43,25 @@ pub(super) struct Activity {
 impl Activity {
     fn step(&self) {
         self.steps.fetch_add(1, Relaxed);
+    }
+
+    /// The requests that have begun, if all of them have ended.
+    pub(super) fn begun_if_all_ended(&self) -> Option<u64> {
+        (self.open.load(Relaxed) == 0).then(|| self.begun.load(Relaxed))
+    }
+
+    /// Whether nothing has begun since so many had, and all of them have ended.
+    pub(super) fn is_settled(&self, begun: u64) -> bool {
+        self.begun_if_all_ended() == Some(begun)
+    }
+
+    /// The connection ends although the peer may still be sending.
+    pub(super) fn answered_early(&self) {
+        self.early.store(true, Relaxed);
+    }
+
+    pub(super) fn was_answered_early(&self) -> bool {
+        self.early.load(Relaxed)
     }
 }
 
@@ -127,6 +154,9 @@ impl Turn {
     fn begin(activity: &Arc<Activity>) -> Self {
         activity.step();
         activity.at_work.fetch_add(1, Relaxed);
+        activity.open.fetch_add(1, Relaxed);
+        activity.begun.fetch_add(1, Relaxed);
+        activity.early.store(false, Relaxed);
         Self { activity: Arc::clone(activity), ours: true }
     }
 
@@ -149,16 +179,17 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.pass_to_peer();
+        self.activity.open.fetch_sub(1, Relaxed);
     }
 }
 
 /// A service whose requests are seen by an [`Activity`], and that refuses a request with too many
 /// headers before the service hears of it (for HTTP/2, where hyper does not count them).
-#[derive(Debug)]
 pub(super) struct Watched<S> {
     pub(super) service: S,
     pub(super) activity: Arc<Activity>,
     pub(super) header_count_max: usize,
+    pub(super) answer_unreadable: Option<AnswerUnreadable>,
 }
 
 impl<S, B> Service<Request<Incoming>> for Watched<S>
@@ -176,6 +207,7 @@ where
         let within_count = request.headers().len() <= self.header_count_max;
         WatchedAnswer {
             answer: within_count.then(|| self.service.call(request)),
+            answer_unreadable: self.answer_unreadable.clone(),
             turn: Some(Turn::begin(&self.activity)),
         }
     }
@@ -186,6 +218,7 @@ pin_project! {
     pub(super) struct WatchedAnswer<A> {
         #[pin]
         answer: Option<A>,
+        answer_unreadable: Option<AnswerUnreadable>,
         turn: Option<Turn>,
     }
 }
@@ -199,42 +232,61 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(answer) = this.answer.as_pin_mut() else {
-            let mut refusal = Response::new(WatchedBody { body: None, turn: None });
-            *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Poll::Ready(Ok(refusal));
+            let turn = this.turn.take();
+            let own = this.answer_unreadable.take().map(|answer| answer(UnreadableHead::TooLarge));
+            let refusal = own.unwrap_or_else(|| {
+                let mut bare = Response::new(Bytes::new());
+                *bare.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                bare
+            });
+            return Poll::Ready(Ok(refusal.map(|own| WatchedBody { body: None, own, turn })));
         };
         let response = match ready!(answer.poll(context)) {
             Ok(response) => response,
             Err(never) => match never {},
         };
         let mut turn = this.turn.take();
+        if let Some(turn) = &turn
+            && matches!(
+                response.status(),
+                StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+            )
+        {
+            turn.activity.answered_early();
+        }
         if let Some(turn) = &mut turn {
             turn.pass_to_peer();
         }
-        Poll::Ready(Ok(response.map(|body| WatchedBody { body: Some(body), turn })))
+        Poll::Ready(Ok(response.map(|body| WatchedBody {
+            body: Some(body),
+            own: Bytes::new(),
+            turn,
+        })))
     }
 }
 
 pin_project! {
-    /// The body of an answer; none if the request was refused.
+    /// The body of an answer, or our own if the request was refused.
     pub(super) struct WatchedBody<B> {
         #[pin]
         body: Option<B>,
+        own: Bytes,
         turn: Option<Turn>,
     }
 }
 
-impl<B: Body> Body for WatchedBody<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes>> Body for WatchedBody<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         let Some(body) = this.body.as_pin_mut() else {
-            return Poll::Ready(None);
+            let own = std::mem::take(this.own);
+            return Poll::Ready((!own.is_empty()).then(|| Ok(Frame::data(own))));
         };
         let frame = body.poll_frame(context);
         if let Some(turn) = this.turn {
@@ -247,69 +299,12 @@ impl<B: Body> Body for WatchedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().map_or_else(|| self.own.is_empty(), Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
-    }
-}
-
-/// A stream whose reads are seen by an [`Activity`].
-#[derive(Debug)]
-pub(super) struct WatchedStream<T> {
-    pub(super) stream: T,
-    pub(super) activity: Arc<Activity>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for WatchedStream<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() != before {
-            self.activity.reads.fetch_add(1, Relaxed);
-        }
-        result
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for WatchedStream<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let own = || SizeHint::with_exact(u64::try_from(self.own.len()).unwrap_or(u64::MAX));
+        self.body.as_ref().map_or_else(own, Body::size_hint)
     }
 }
 

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper::service::Service;
@@ -22,12 +23,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::activity::{Activity, Verdict, Watch, Watched, WatchedStream};
+use super::activity::{Activity, Verdict, Watch, Watched};
 use super::options::{ListenerOptions, ProxyProtocol, Transport};
 use super::seats::Seat;
+use super::wire::Wire;
 use super::{Admission, House, proxy_protocol};
 use crate::peer::Peer;
-use crate::tls::{ALPN_H2, Tls};
+use crate::tls::{ALPN_H2, Host, Tls};
 
 /// What one HTTP/2 stream may send before the service has taken it, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
@@ -48,8 +50,7 @@ pub(super) async fn run<F, S, B>(
     F: Fn(Peer) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = Duration::from_millis(house.options.handshake_timeout_ms);
@@ -123,13 +124,9 @@ async fn open<F>(
     match &house.options.transport {
         Transport::PlainLoopbackOnly => Ok(Opened { stream: Stream::Plain(socket), peer, seat }),
         Transport::Tls(tls) => {
-            let stream = handshake(tls, socket).await?;
-            let client_certificate = stream
-                .get_ref()
-                .1
-                .peer_certificates()
-                .and_then(|chain| chain.first())
-                .map(|certificate| certificate.to_vec());
+            let (stream, host) = handshake(tls, socket).await?;
+            let shown = stream.get_ref().1.peer_certificates();
+            let client_certificate = shown.and_then(|chain| host.verified(chain));
             let peer = Peer { client_certificate, tls: true, ..peer };
             Ok(Opened { stream: Stream::Tls(Box::new(stream)), peer, seat })
         }
@@ -137,10 +134,10 @@ async fn open<F>(
 }
 
 /// Reads the client's first message, and only then decides by the host name in it what to offer.
-async fn handshake(tls: &Tls, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+async fn handshake(tls: &Tls, socket: TcpStream) -> io::Result<(TlsStream<TcpStream>, &Host)> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-    let config = tls.config_for(start.client_hello().server_name());
-    start.into_stream(config).await
+    let host = tls.host_for(start.client_hello().server_name());
+    Ok((start.into_stream(Arc::clone(&host.config)).await?, host))
 }
 
 /// What is spoken on a connection.
@@ -162,11 +159,10 @@ async fn serve<F, T, S, B>(
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let House { options, counters, .. } = house;
+    let House { options, counters, answer_unreadable, .. } = house;
     let activity = Arc::new(Activity::default());
     let mut watch = Watch::new(
         Arc::clone(&activity),
@@ -181,8 +177,13 @@ async fn serve<F, T, S, B>(
     let _ended_with_the_connection = EndStreams(streams.clone());
     let http = http(options, protocol, streams);
     let connection = http.serve_connection(
-        TokioIo::new(WatchedStream { stream, activity: Arc::clone(&activity) }),
-        Watched { service, activity, header_count_max: options.header_count_max },
+        TokioIo::new(Wire::new(stream, Arc::clone(&activity), answer_unreadable.clone())),
+        Watched {
+            service,
+            activity,
+            header_count_max: options.header_count_max,
+            answer_unreadable: answer_unreadable.clone(),
+        },
     );
     let mut connection = pin!(connection);
     let mut closing = Closing::No;

@@ -12,13 +12,14 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
-    AccountCreate, HaltEngage, KeyCreate, KeyRotation, LimitSet, StrategyCreate, WebhookCreate,
+    AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet, OrderCreate,
+    StrategyCreate, WebhookCreate,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
-    AccountView, FindingView, HaltView, HourView, KeyUsageView, KeyView, LimitView, MeView,
-    OrderView, Page, PositionView, ProofView, SignalView, StrategyPosition, StrategyView,
-    WebhookView,
+    AccountView, BalancesView, CanceledView, ClosingView, FindingView, HaltView, HourView,
+    KeyUsageView, KeyView, LimitView, MeView, OrderView, Page, PositionView, ProofView, SignalView,
+    StrategyPosition, StrategyView, WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -80,6 +81,8 @@ fn order(code: Option<Code>, is_full: bool) -> OrderView {
         signal_id: is_full.then(id),
         account_id: id(),
         strategy_id: is_full.then(id),
+        key_id: is_full.then(id),
+        tag: is_full.then(text),
         symbol: symbol(),
         side: Side::Buy,
         order_type: OrderType::Market,
@@ -94,6 +97,7 @@ fn order(code: Option<Code>, is_full: bool) -> OrderView {
         code,
         client_order_id: text(),
         broker_order_id: is_full.then(text),
+        expires_at: is_full.then_some(AT),
         created_at: AT,
         updated_at: AT,
         limits_version: 1,
@@ -116,6 +120,23 @@ fn signals_and_orders() {
     };
     assert_sent("Signal", &signal(Some(text())), &signal(None));
     assert_sent("Order", &order(Some(Code::HaltActive), true), &order(None, false));
+    let canceled = CanceledView { canceled: Vec::new(), kept: Vec::new() };
+    assert_sent("Canceled", &canceled, &canceled);
+    let closing = ClosingView {
+        account_id: id(),
+        symbol: symbol(),
+        orders: Vec::new(),
+        canceled: Vec::new(),
+    };
+    assert_sent("Closing", &closing, &closing);
+    let balances = BalancesView {
+        account_id: id(),
+        currency: text(),
+        cash: Money::ZERO,
+        equity: Money::ZERO,
+        at: AT,
+    };
+    assert_sent("Balances", &balances, &balances);
     let check = |code: Option<Code>| Check {
         name: "halt",
         result: Outcome::Pass,
@@ -178,14 +199,15 @@ fn webhooks_and_strategies() {
         token: text(),
         url: text(),
         signing_secret: secret.clone(),
-        secret,
         forms: vec!["query"],
         allow: Vec::new(),
+        client_certificate: secret.clone(),
         dry_run: false,
         rate_per_s: 10,
         max_age_s: 90,
         state: text(),
         created_at: AT,
+        secret,
     };
     assert_sent("Webhook", &webhook(Some(text())), &webhook(None));
     let strategy = StrategyView {
@@ -218,6 +240,7 @@ fn limits_halts_findings_and_proofs() {
         reason: text(),
         engaged_by: text(),
         engaged_at: AT,
+        local: false,
     };
     assert_sent("Halt", &halt, &halt);
     let finding = FindingView {
@@ -308,7 +331,7 @@ fn what_is_taken() {
         "WebhookCreate",
         &json!({
             "name": "a", "allow": [], "preset": "tradingview", "dry_run": true, "rate_per_s": 1,
-            "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
+            "client_certificate": "tradingview", "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
         }),
     );
     assert_taken::<StrategyCreate>(
@@ -318,6 +341,18 @@ fn what_is_taken() {
             "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
         }),
+    );
+    assert_taken::<OrderCreate>(
+        "OrderCreate",
+        &json!({
+            "account_id": "a", "symbol": "ES", "side": "buy", "type": "limit", "quantity": "1",
+            "limit_price": "1", "stop_price": "1", "time_in_force": "day", "reduce_only": true,
+            "expires_at": AT, "tag": "t", "allow_repeat": true,
+        }),
+    );
+    assert_taken::<CancelAll>(
+        "CancelAll",
+        &json!({"account_id": "a", "symbol": "ES", "include_protective": true}),
     );
     assert_taken::<AccountCreate>(
         "AccountCreate",

@@ -10,7 +10,7 @@ use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, X25519};
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 use tokio::io::AsyncWriteExt;
 use tradewarden_web::listen::{ListenerOptions, Transport};
-use tradewarden_web::tls::{ClientCertificates, Tls};
+use tradewarden_web::tls::{ClientCertificates, Tls, check_client_ca};
 
 use crate::harness::{Authority, Gateway, der, http1_over, http2_over, rest, try_tls};
 
@@ -144,11 +144,19 @@ async fn replaced_certificates_are_shown_to_new_connections_and_old_ones_go_on()
 }
 
 #[tokio::test]
-async fn a_requested_certificate_is_exposed_whoever_issued_it() {
+async fn a_requested_certificate_is_exposed_if_the_ca_issued_it() {
     let authority = Authority::new();
-    let (gateway, _) = Gateway::tls(&authority, &ClientCertificates::Requested).await;
+    let requested = ClientCertificates::Requested { ca_pem: authority.pem.clone().into_bytes() };
+    let (gateway, _) = Gateway::tls(&authority, &requested).await;
+    let ours = authority.issue("webhook.example", ClientAuth);
     let stranger = Authority::new().issue("webhook.example", ClientAuth);
-    for (own, expected) in [(Some(&stranger), der(&stranger.0)), (None, Vec::new())] {
+    let not_for_clients = authority.issue("webhook.example", ServerAuth);
+    for (own, expected) in [
+        (Some(&ours), der(&ours.0)),
+        (Some(&stranger), Vec::new()),
+        (Some(&not_for_clients), Vec::new()),
+        (None, Vec::new()),
+    ] {
         let config = Arc::new(authority.client(own, &[]));
         // The second connection resumes the first one's session and shows the same.
         for _ in 0..2 {
@@ -156,6 +164,17 @@ async fn a_requested_certificate_is_exposed_whoever_issued_it() {
             let (_, shown) = http1_over(stream).await.get("/certificate").await.unwrap();
             assert_eq!(shown, expected);
         }
+    }
+    assert_eq!(gateway.counters.snapshot().handshake_failed, 0);
+}
+
+#[test]
+fn a_bundle_without_a_ca_is_refused() {
+    let authority = Authority::new();
+    check_client_ca(authority.pem.as_bytes()).unwrap();
+    for wrong in ["", "nothing", "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n"] {
+        let error = check_client_ca(wrong.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("CA"), "{wrong}: {error}");
     }
 }
 
@@ -190,9 +209,10 @@ async fn only_the_second_host_asks_for_a_certificate() {
     let authority = Authority::new();
     let main = authority.server_certificates("localhost");
     let hooks = authority.server_certificates("hooks.localhost");
+    let requested = ClientCertificates::Requested { ca_pem: authority.pem.clone().into_bytes() };
     let tls = Tls::new(&main, &ClientCertificates::None)
         .unwrap()
-        .with_second_host("hooks.localhost", &hooks, &ClientCertificates::Requested)
+        .with_second_host("hooks.localhost", &hooks, &requested)
         .unwrap();
     let gateway = Gateway::start(ListenerOptions::new(Transport::Tls(tls))).await;
     let own = authority.issue("webhook.example", ClientAuth);

@@ -91,7 +91,7 @@ async fn headers_that_never_end_end_the_connection() {
     assert_eq!(gateway.counters.snapshot().timed_out, 5);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_lives_longer_than_slow_headers_but_not_for_ever() {
     let gateway = Gateway::plain(|limits| {
         limits.header_read_timeout_ms = 100;
@@ -124,7 +124,7 @@ async fn idle_http_2_connections_end_although_pings_are_answered() {
     assert_eq!(gateway.counters.snapshot().closed_idle, 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_of_an_answer_is_left() {
     let gateway = Gateway::plain(|limits| limits.idle_timeout_ms = 200).await;
     let mut tcp = gateway.tcp().await;
@@ -140,7 +140,7 @@ async fn a_peer_that_takes_nothing_of_an_answer_is_left() {
     assert_eq!(gateway.counters.snapshot().closed_idle, 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_service_may_take_longer_than_the_idle_timeout() {
     let gateway = Gateway::plain(|limits| limits.idle_timeout_ms = 50).await;
     let mut client = http1_over(gateway.tcp().await).await;
@@ -153,7 +153,7 @@ async fn a_service_may_take_longer_than_the_idle_timeout() {
     assert_eq!(answer.unwrap().1, "waited");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_handshake_that_never_comes_ends_the_connection() {
     let authority = Authority::new();
     let certificates = authority.server_certificates("localhost");
@@ -169,7 +169,7 @@ async fn a_handshake_that_never_comes_ends_the_connection() {
     assert_eq!(gateway.counters.snapshot().timed_out, 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bodies_are_bounded_in_size_and_time() {
     let gateway = Gateway::plain(|_| {}).await;
     let within = "b".repeat(BODY_BYTES_MAX);
@@ -198,7 +198,7 @@ async fn bodies_are_bounded_in_size_and_time() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_that_drips_is_bounded_by_one_deadline() {
     let gateway = Gateway::plain(|_| {}).await;
     let mut tcp = gateway.tcp().await;
@@ -217,6 +217,47 @@ async fn a_body_that_drips_is_bounded_by_one_deadline() {
         () = dripping => {}
     }
     assert_eq!(&answer, b"HTTP/1.1 408");
+}
+
+/// An answer that comes before the request was sent to its end is read, not lost in a reset.
+#[tokio::test]
+async fn a_sender_that_still_writes_reads_the_413() {
+    let gateway = Gateway::plain(|_| {}).await;
+    let mut tcp = gateway.tcp().await;
+    let head = "POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900000\r\n\r\n";
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    soon(tcp.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+    // It has answered, and would have closed: what is written now would be answered by a reset.
+    for _ in 0..100 {
+        soon(tcp.write_all(&[b'x'; 9_000])).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    soon(tcp.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("larger"), "{answer}");
+}
+
+/// It is listened to for a moment only: who neither sends nor closes is left.
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_was_answered_early_has_its_time() {
+    let gateway = Gateway::plain(|_| {}).await;
+    let mut tcp = gateway.tcp().await;
+    let head = "POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900000\r\n\r\n";
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    assert!(rest(&mut tcp).await.starts_with(b"HTTP/1.1 413"));
+    let answered = Instant::now();
+    tcp.write_all(b"more").await.unwrap();
+    soon(async {
+        while gateway.counters.snapshot().open > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let waited = answered.elapsed();
+    assert!(waited > Duration::from_millis(1_900), "{waited:?}");
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
 }
 
 /// Whether the connection is served, as against closed at once.

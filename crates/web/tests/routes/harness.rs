@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -104,6 +104,8 @@ impl House {
             desk: None,
             settings: Settings {
                 public_origin: "https://gateway.test".to_owned(),
+                hooks_origin: None,
+                halt_file: None,
                 further_origins: Vec::new(),
                 tiers: tradewarden_domain::tier::Tiers::default(),
                 log_origin: "gateway.test/log".to_owned(),
@@ -174,7 +176,9 @@ impl House {
         path: &str,
         body: &str,
     ) -> Request<Full<Bytes>> {
-        let request = Request::builder().method(method).uri(path);
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let once = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let request = Request::builder().method(method).uri(path).header("idempotency-key", once);
         let request = match caller {
             Caller::Anonymous => request,
             Caller::WrongToken => request.header("authorization", "Bearer two_wrong"),

@@ -62,12 +62,13 @@ impl Holder {
         let origin = ORIGIN.parse().unwrap();
         let content_type = (!body.is_empty()).then_some("application/json");
         let nonce = self.nonce();
+        let once = (target == "/api/v1/halts").then_some(nonce.as_str());
         let request = RequestToSign {
             method: method.as_str(),
             origin: &origin,
             target,
             content_type,
-            idempotency_key: None,
+            idempotency_key: once,
             body: body.as_bytes(),
         };
         let parameters = SigningParameters {
@@ -78,6 +79,7 @@ impl Holder {
         };
         let signature = sign(&self.key, &request, &parameters).unwrap();
         let lines = signature.lines().chain(content_type.map(|value| ("content-type", value)));
+        let lines = lines.chain(once.map(|value| ("idempotency-key", value)));
         let headers = lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Signed {
             method,

@@ -7,7 +7,7 @@ use tradewarden_domain::order::OrderState;
 use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, OrderPlan, Report, Venue};
-use tradewarden_testkit::engine::simulate;
+use tradewarden_testkit::engine::{Harness, Heard, raw, signal, simulate};
 
 /// "Absent" proves nothing before the venue's look-ups have settled.
 #[test]
@@ -58,6 +58,27 @@ fn c7_an_unheard_order_is_asked_for_and_never_sent_again() {
     }
 }
 
+/// "Absent" is about the attempt that was void when it was asked for, and ends no later one.
+#[test]
+fn absence_of_one_attempt_does_not_end_the_next() {
+    simulate(async || {
+        let venue = Venue { latency: millis(150), ..Venue::default() };
+        let s = Small::with(38, venue, |_| {}).await;
+        s.h.broker.next_faults(Call::Place, &[Fault::LostBefore]);
+        s.accept("BUY", "a").await;
+        let asked =
+            async |h: &Harness| h.broker.records().iter().any(|record| record.call == Call::Find);
+        s.h.until("a look-up", asked).await;
+        // Another node's attempt, while the answer is on its way.
+        s.h.sabotage("UPDATE orders SET attempt_until = attempt_until + 30000000");
+        s.h.elapse(millis(5_000)).await;
+        assert_eq!(s.order(0).await.state, OrderState::Unknown, "it may still go out");
+        s.h.elapse(millis(40_000)).await;
+        assert_eq!(s.order(0).await.code, Some(Code::DispatchNotPlaced));
+        s.end().await;
+    });
+}
+
 /// A fill that came with an answer is not forgotten because the answer could not be journaled.
 #[test]
 fn fills_survive_a_failed_write() {
@@ -72,6 +93,35 @@ fn fills_survive_a_failed_write() {
         s.h.sabotage("DROP TRIGGER no_fills");
         s.h.quiet().await;
         assert_eq!(s.position().await, "2", "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
+/// C13: one request that cannot be written fails alone, and is found by halving.
+#[test]
+fn c13_a_bad_request_fails_alone_in_few_transactions() {
+    simulate(async || {
+        let s = Small::with(35, Venue::default(), |_| {}).await;
+        s.h.sabotage(
+            "CREATE TRIGGER no_poison BEFORE INSERT ON signals \
+             WHEN instr(CAST(NEW.body AS TEXT), 'poison') > 0 \
+             BEGIN SELECT RAISE(ABORT, 'no'); END",
+        );
+        let ids = (0..64).map(|n| if n == 37 { "poison".to_owned() } else { format!("s{n}") });
+        // Nothing is held, so nothing goes out and every commit is one of intake.
+        let requests = ids.map(|id| raw(&s.hook, &signal("EXIT", &id))).collect();
+        let before = s.h.life().commits();
+        let answers = s.h.send_together(requests).await;
+        let commits = s.h.life().commits() - before;
+        for (n, answer) in answers.into_iter().enumerate() {
+            match answer {
+                Heard::Unavailable(code) => assert_eq!((n, code), (37, Code::NotDurable)),
+                other => assert_eq!(other.answer().status, SignalStatus::Skipped, "{n}"),
+            }
+        }
+        assert_eq!(s.h.signals().await.len(), 63);
+        assert_eq!(commits, 6, "one for each half that was left, of 64 requests");
+        s.h.sabotage("DROP TRIGGER no_poison");
         s.end().await;
     });
 }

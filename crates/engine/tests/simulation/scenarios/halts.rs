@@ -7,7 +7,7 @@ use tradewarden_domain::order::{OrderState, Purpose};
 use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{Call, Fault, Venue};
-use tradewarden_testkit::engine::{halt_engage, simulate};
+use tradewarden_testkit::engine::{Harness, halt_engage, simulate};
 use tradewarden_testkit::life::Death;
 
 /// C11: a disk that needs 15 ms for a commit is slow, not a halt.
@@ -95,7 +95,8 @@ fn s12_an_entry_is_not_sent_late() {
     });
 }
 
-/// S14: an exit is held while the market is closed, and leaves when it opens.
+/// S14: an exit is held while the market is closed, and leaves when it opens; both are told, once.
+/// Entries are refused.
 #[test]
 fn s14_an_exit_waits_for_the_market() {
     simulate(async || {
@@ -107,11 +108,23 @@ fn s14_an_exit_waits_for_the_market() {
         assert_eq!(s.send("BUY", "b").await.status, SignalStatus::Skipped);
         s.accept("EXIT", "c").await;
         s.h.elapse(millis(20_000)).await;
+        assert_eq!(s.order(1).await.code, Some(Code::ExitPendingOpen));
+        let told = async |h: &Harness| {
+            h.findings().await.iter().filter(|found| found.code == "exit.pending_open").count()
+        };
+        assert_eq!(told(&s.h).await, 1);
         s.h.restart().await;
         s.h.elapse(millis(20_000)).await;
         assert_eq!(s.h.broker.sent().len(), 1, "held");
+        assert_eq!(told(&s.h).await, 1);
+        let late = s.send("BUY", "d").await;
+        assert_eq!(late.code, Some(Code::RiskMarketClosed), "{late:?}");
         s.h.broker.set_market("ES", None, MarketState::Open);
+        s.h.elapse(millis(1_000)).await;
+        assert_eq!(s.h.broker.sent().len(), 2, "at the first tradable second");
         s.h.quiet().await;
+        assert_eq!(told(&s.h).await, 2);
+        assert_eq!(s.order(1).await.code, None);
         assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
         s.end().await;
     });

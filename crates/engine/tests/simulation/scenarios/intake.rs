@@ -1,7 +1,8 @@
 //! What comes in: the same again, too much, forged.
 
-use super::{Small, millis};
+use super::{Small, accept, millis};
 use serde_json::json;
+use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::Venue;
@@ -41,6 +42,43 @@ fn s15_duplicates() {
     });
 }
 
+/// C3: a duplicate repeats the first outcome in full, whether the first is in the same transaction or
+/// comes from the database.
+#[test]
+fn c3_a_duplicate_says_all_that_the_first_said() {
+    simulate(async || {
+        let mut s = Small::with(39, Venue::default(), |_| {}).await;
+        s.h.limit("org", "max_position", "1").await;
+        for (id, status, code) in [
+            ("a", SignalStatus::Refused, Some(Code::RiskMaxPosition)),
+            ("b", SignalStatus::Accepted, None),
+            ("c", SignalStatus::Skipped, Some(Code::StrategyAlreadyLong)),
+        ] {
+            let twice = vec![raw(&s.hook, &signal("BUY", id)), raw(&s.hook, &signal("BUY", id))];
+            let mut answers = s.h.send_together(twice).await.into_iter().map(Heard::answer);
+            let (first, in_batch) = (answers.next().unwrap(), answers.next().unwrap());
+            assert_eq!((first.status, first.code), (status, code), "{first:?}");
+            assert!(!first.accounts.is_empty());
+            s.h.quiet().await;
+            s.h.restart().await;
+            s.h.ready().await;
+            let stored = s.send("BUY", id).await;
+            assert_eq!(stored, in_batch);
+            assert_eq!(stored.accounts, first.accounts);
+            assert_eq!((&stored.input, &stored.limit), (&first.input, &first.limit));
+            if status == SignalStatus::Refused {
+                assert_eq!(stored, first);
+                assert_eq!(
+                    (first.input.as_deref(), first.limit.as_deref()),
+                    (Some("2"), Some("1"))
+                );
+                s.h.limit("org", "max_position", "20").await;
+            }
+        }
+        s.end().await;
+    });
+}
+
 #[test]
 fn forged_signals_leave_nothing_behind() {
     simulate(async || {
@@ -75,5 +113,62 @@ fn s16_too_many_entries() {
         assert_ne!(exit.code, Some(Code::LimitRate));
         h.quiet().await;
         h.finish().await;
+    });
+}
+
+/// S13: a time far ahead counts as absent and is told once in a quarter of an hour; it does not make
+/// later exits look old.
+#[test]
+fn s13_a_time_of_sending_ahead_is_told_and_ignored() {
+    simulate(async || {
+        let s = Small::with(33, Venue::default(), |_| {}).await;
+        let told = async || {
+            let findings = s.h.findings().await;
+            findings.iter().filter(|finding| finding.code == "signal.sent_ahead").count()
+        };
+        let at = |seconds: u64| s.h.now().plus(Duration::from_secs(seconds)).to_string();
+        let near = json!({ "action": "EXIT", "id": "a", "timenow": at(9) });
+        assert_eq!(s.h.send(&s.hook, &near).await.answer().status, SignalStatus::Skipped);
+        assert_eq!(told().await, 0);
+        let ahead = json!({ "action": "BUY", "id": "b", "timenow": at(3_600) });
+        accept(&s.h, &s.hook, &ahead).await;
+        s.h.quiet().await;
+        assert_eq!(told().await, 1);
+        let again = json!({ "action": "BUY", "id": "c", "timenow": at(3_600) });
+        assert_eq!(s.h.send(&s.hook, &again).await.answer().status, SignalStatus::Skipped);
+        assert_eq!(told().await, 1);
+        let exit = json!({ "action": "EXIT", "id": "d", "timenow": at(0) });
+        accept(&s.h, &s.hook, &exit).await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "0");
+        s.h.elapse(Duration::from_mins(15)).await;
+        let later = json!({ "action": "EXIT", "id": "e", "timenow": at(3_600) });
+        assert_eq!(s.h.send(&s.hook, &later).await.answer().status, SignalStatus::Skipped);
+        assert_eq!(told().await, 2);
+        s.end().await;
+    });
+}
+
+/// S13: an exit is never too old by itself; older than an accepted entry, it is refused and told.
+#[test]
+fn s13_an_exit_older_than_an_accepted_entry() {
+    simulate(async || {
+        let s = Small::with(34, Venue::default(), |_| {}).await;
+        let before = s.h.now().to_string();
+        s.h.elapse(millis(2_000)).await;
+        let entry = json!({ "action": "BUY", "id": "a", "timenow": s.h.now().to_string() });
+        accept(&s.h, &s.hook, &entry).await;
+        s.h.quiet().await;
+        let late = json!({ "action": "EXIT", "id": "b", "timenow": before });
+        let reply = s.h.send(&s.hook, &late).await.answer();
+        assert_eq!(reply.code, Some(Code::SignalOutOfOrder), "{reply:?}");
+        assert!(s.h.has_finding("signal.out_of_order").await);
+        assert_eq!(s.position().await, "2");
+        let exit = json!({ "action": "EXIT", "id": "c", "timenow": s.h.now().to_string() });
+        s.h.elapse(Duration::from_mins(5)).await;
+        accept(&s.h, &s.hook, &exit).await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "0");
+        s.end().await;
     });
 }

@@ -1,13 +1,13 @@
 //! What is held: opposite signals, exits, reversals.
 
-use super::{Small, millis};
+use super::{Small, accept, millis};
 use serde_json::json;
 use tradewarden_broker::port::{Capability, MarketState};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::{OrderState, Purpose};
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding};
-use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
-use tradewarden_testkit::engine::{Harness, raw, signal, simulate};
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, OrderPlan, Report, Venue};
+use tradewarden_testkit::engine::{Harness, Hook, raw, signal, simulate, strategy};
 
 #[test]
 fn an_entry_fills_and_an_exit_closes_it() {
@@ -110,6 +110,61 @@ fn s1_an_exit_never_projects_past_flat() {
     });
 }
 
+/// S1: what crosses the cancel that an exit asked for is closed as well, by an exit of its own.
+#[test]
+fn s1_a_fill_that_crosses_an_exits_cancel_is_closed() {
+    simulate(async || {
+        let s = Small::with(40, Venue::default(), |_| {}).await;
+        s.h.broker.next_plans(&[CROSSES]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(300)).await;
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        s.h.quiet().await;
+        let exits = s.h.orders().await.into_iter().filter(|order| order.purpose == Purpose::Exit);
+        let exits: Vec<_> = exits.map(|e| (e.quantity.to_string(), e.state, e.code)).collect();
+        let flat = ("2".to_owned(), OrderState::Canceled, Some(Code::StrategyFlat));
+        assert_eq!(exits, [flat, ("1".to_owned(), OrderState::Filled, None)]);
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        assert!(s.h.has_finding("order.late_fill").await);
+        s.end().await;
+    });
+}
+
+/// S1: the same across a restart, and when it cannot be closed a person hears of it.
+#[test]
+fn s1_a_late_fill_that_cannot_be_closed_is_told() {
+    simulate(async || {
+        let mut s = Small::with(41, Venue::default(), |_| {}).await;
+        let late = OrderPlan { report: Report::Late(millis(4_000)), ..CROSSES };
+        s.h.broker.next_plans(&[late]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(300)).await;
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(1_500)).await;
+        s.h.restart().await;
+        s.h.quiet().await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        s.h.broker.next_plans(&[late]);
+        s.accept("BUY", "c").await;
+        s.h.elapse(millis(300)).await;
+        s.accept("EXIT", "d").await;
+        s.h.elapse(millis(1_000)).await;
+        s.h.halt(None, "block").await;
+        s.h.quiet().await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "1");
+        let findings = s.h.findings().await;
+        let told = findings.iter().find(|finding| finding.code == "order.late_fill").unwrap();
+        assert_eq!(told.severity, "critical", "{told:?}");
+        s.end().await;
+    });
+}
+
+/// It works until it is canceled, and half of it fills after that.
+const CROSSES: OrderPlan = OrderPlan { fill: FillPlan::Rests, report: Report::Once, crosses: true };
+
 /// S4: where the venue shrinks a reduce-only order, the order ends with what it could fill.
 #[test]
 fn s4_an_exit_that_the_venue_shrank_ends() {
@@ -188,5 +243,64 @@ fn s3_a_foreign_position_makes_the_pair_reduce_only() {
             1
         );
         s.end().await;
+    });
+}
+
+/// Two strategies on one pair of one account: the first buys three, the second may sell two short.
+async fn shared_pair(seed: u64) -> (Harness, String, [Hook; 2]) {
+    let h = Harness::sqlite(seed, Venue::default()).await;
+    h.ready().await;
+    let account = h.account("main").await;
+    let hooks = [h.webhook("long", 100).await, h.webhook("short", 100).await];
+    h.strategy(strategy("long", &hooks[0], &account, "ES", "3")).await;
+    let mut short = strategy("short", &hooks[1], &account, "ES", "2");
+    (short.allow_short, short.shared_position) = (true, true);
+    h.strategy(short).await;
+    h.sane_limits().await;
+    (h, account, hooks)
+}
+
+/// S3: an exit is at most the account's net of its sign, and a person hears what it leaves.
+#[test]
+fn s3_an_exit_closes_at_most_the_accounts_net() {
+    simulate(async || {
+        let (h, account, [long, short]) = shared_pair(31).await;
+        accept(&h, &long, &signal("BUY", "a")).await;
+        h.quiet().await;
+        accept(&h, &short, &signal("SELL", "b")).await;
+        h.quiet().await;
+        assert_eq!(h.position(&account, "ES").await.to_string(), "1");
+        accept(&h, &long, &signal("EXIT", "c")).await;
+        h.quiet().await;
+        let exit = h.orders().await.pop().unwrap();
+        assert_eq!((exit.purpose, exit.quantity.to_string()), (Purpose::Exit, "1".to_owned()));
+        assert_eq!(h.position(&account, "ES").await.to_string(), "0");
+        assert!(h.has_finding("position.netted").await);
+        let reply = h.send(&short, &signal("EXIT", "d")).await.answer();
+        assert_eq!(reply.code, Some(Code::StrategyFlat), "{reply:?}");
+        assert_eq!(h.broker.violations(), [""; 0]);
+        h.finish().await;
+    });
+}
+
+/// S3, C6: the net is looked at again when the exit leaves, with what may have filled meanwhile.
+#[test]
+fn s3_an_exit_shrinks_to_the_accounts_net_when_it_leaves() {
+    simulate(async || {
+        let (h, account, [long, short]) = shared_pair(32).await;
+        accept(&h, &long, &signal("BUY", "a")).await;
+        h.quiet().await;
+        h.broker.next_plans(&[FillPlan::After(millis(500)).into()]);
+        accept(&h, &short, &signal("SELL", "b")).await;
+        h.elapse(millis(200)).await;
+        accept(&h, &long, &signal("EXIT", "c")).await;
+        h.quiet().await;
+        let exits = h.orders().await.into_iter().filter(|order| order.purpose == Purpose::Exit);
+        let filled: Vec<_> = exits.map(|exit| exit.filled_quantity.to_string()).collect();
+        assert_eq!(filled, ["1", "0"]);
+        assert_eq!(h.position(&account, "ES").await.to_string(), "0");
+        assert_eq!(h.broker.violations(), [""; 0]);
+        assert!(h.has_finding("position.netted").await);
+        h.finish().await;
     });
 }

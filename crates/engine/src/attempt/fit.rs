@@ -1,0 +1,97 @@
+//! Fitting an exit to what there is to close, in the moment of its attempt.
+
+use crate::Shared;
+use crate::book::{Book, Severity, place_of};
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose};
+use tradewarden_store::exposures::Place;
+
+/// What becomes of an exit that is to be sent.
+pub(super) enum Fit {
+    Go,
+    Wait,
+    Flat,
+}
+
+/// Shrinks an exit to what there is to close (C6): at most what its strategy holds and at most the
+/// account's net of that sign (S3). While entries are unresolved, what is held is closed now and the
+/// rest is left to a second exit (S1).
+pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
+    let place = place_of(order);
+    let sent: Vec<Order> = book
+        .live_on_pair(&place)
+        .into_iter()
+        .filter(|other| other.id != order.id && other.state != OrderState::Accepted)
+        .collect();
+    let is_own = |other: &Order| place_of(other) == place;
+    let own = sent.iter().filter(|other| is_own(other));
+    let gone = sent.iter().filter(|other| is_own(other) || resolves_soon(other));
+    let unresolved = gone.clone().any(|other| other.purpose == Purpose::Entry);
+    let pair = book.pair_exposure(place.account_id, &place.symbol);
+    let of_own = left(&book.exposure(&place), order, own);
+    let closable = of_own.min(left(&pair, order, gone));
+    if closable >= order.quantity {
+        return Fit::Go;
+    }
+    let rest = order.quantity.saturating_minus(closable);
+    if !unresolved && of_own > closable {
+        let cut = rest.min(of_own.saturating_minus(closable));
+        tell_netted(shared, book, &place, order.org_id, cut);
+    }
+    if closable.is_zero() {
+        return if unresolved { Fit::Wait } else { Fit::Flat };
+    }
+    if unresolved {
+        // The exposure stays reserved: the second exit holds what the first gives up.
+        let second = Order {
+            id: shared.environment.id(book.now),
+            quantity: rest,
+            state: OrderState::Accepted,
+            code: None,
+            attempt_until: None,
+            created_at: book.now,
+            ..order.clone()
+        };
+        book.enter(shared, second.org_id, second.id, "order.accepted", &second);
+        book.put_order(second);
+    } else {
+        let (purpose, side) = (order.purpose, order.side);
+        book.change_exposure(&place, |exposure| exposure.release(purpose, side, rest));
+    }
+    order.quantity = closable;
+    Fit::Go
+}
+
+/// Other strategies hold the other side (S3): a person should know that the exit's own strategy is
+/// not flat after it.
+pub(crate) fn tell_netted(
+    shared: &Shared,
+    book: &mut Book,
+    place: &Place,
+    org: Id<id::Org>,
+    cut: Quantity,
+) {
+    let detail =
+        format!("{cut} of what is held is not closed: other strategies hold as much against it.");
+    let subject = format!("{} {} {}", place.account_id, place.symbol, place.strategy_id);
+    book.find(shared, org, "position.netted", Severity::Warning, subject, detail);
+}
+
+/// What is held less what was sent on the exit's own side: exits that are under way, and entries
+/// that may have filled already and taken what the journal holds.
+fn left<'a>(held: &Exposure, exit: &Order, sent: impl Iterator<Item = &'a Order>) -> Quantity {
+    let gone = sent
+        .filter(|other| other.side == exit.side)
+        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
+    held.held(exit.side).saturating_minus(gone).max(Quantity::ZERO)
+}
+
+/// Whether an order of another strategy will soon be known. One that rests may rest for days, and an
+/// exit does not wait for it.
+fn resolves_soon(other: &Order) -> bool {
+    other.purpose == Purpose::Exit
+        || other.order_type == OrderType::Market
+        || matches!(other.state, OrderState::Sending | OrderState::Unknown)
+}

@@ -1,0 +1,98 @@
+//! Orders that a caller places, closes and cancels by itself, through the same risk rules, the same
+//! journal and the same dispatch as those of a signal.
+
+mod cancel;
+mod place;
+
+pub(crate) use cancel::expire;
+
+use crate::Engine;
+use crate::actor::Actor;
+use crate::command::CommandError;
+use crate::reads::away;
+use crate::view::BalancesView;
+use std::sync::Arc;
+use tradewarden_broker::port::BrokerAccount;
+use tradewarden_domain::account::Account;
+use tradewarden_domain::code::{Code, Refusal};
+use tradewarden_domain::id::{self, Id};
+
+/// A rule said no to an order, or to a change of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderNo {
+    /// Which rule.
+    pub code: Code,
+    /// In a sentence.
+    pub detail: String,
+    /// The order: the one that was refused and stored, or the one that this one is too much like.
+    pub order_id: Option<Id<id::Order>>,
+    /// What was asked for, if the rule compares.
+    pub input: Option<String>,
+    /// What is allowed, if the rule compares.
+    pub limit: Option<String>,
+}
+
+impl OrderNo {
+    fn of(refusal: Refusal, order_id: Option<Id<id::Order>>) -> Self {
+        let Refusal { code, input, limit, detail } = refusal;
+        Self { code, detail, order_id, input, limit }
+    }
+}
+
+impl From<OrderNo> for CommandError {
+    fn from(no: OrderNo) -> Self {
+        Self::Order(Box::new(no))
+    }
+}
+
+impl Engine {
+    /// The account, if the actor may know of it.
+    pub(crate) fn account_of(
+        &self,
+        org: Id<id::Org>,
+        actor: &Actor,
+        text: &str,
+    ) -> Result<Arc<Account>, CommandError> {
+        let id: Id<id::Account> = text.parse().map_err(|_| CommandError::NotFound)?;
+        crate::book::account(&self.parts, id)
+            .filter(|account| account.org_id == org && actor.reaches(id))
+            .ok_or(CommandError::NotFound)
+    }
+
+    /// Cash and equity, as the broker tells them.
+    pub(crate) async fn balances(
+        &self,
+        org: Id<id::Org>,
+        actor: &Actor,
+        text: &str,
+    ) -> Result<BalancesView, CommandError> {
+        let account = self.account_of(org, actor, text)?;
+        let unavailable =
+            || CommandError::Unavailable { detail: "the broker does not answer".to_owned() };
+        let broker = self.parts.brokers.get(&account.broker).ok_or_else(unavailable)?;
+        let state = broker.account(BrokerAccount::new(&account.broker_account)).await;
+        let state = state.map_err(|_| unavailable())?;
+        Ok(BalancesView {
+            account_id: account.id,
+            currency: state.currency,
+            cash: state.cash,
+            equity: state.equity,
+            at: state.at,
+        })
+    }
+
+    /// A stored order, if the actor may know of it.
+    async fn order_of(
+        &self,
+        org: Id<id::Org>,
+        actor: &Actor,
+        text: &str,
+    ) -> Result<tradewarden_domain::order::Order, CommandError> {
+        let id: Id<id::Order> = text.parse().map_err(|_| CommandError::NotFound)?;
+        let found = tradewarden_store::orders::find(&self.parts.store, id).await;
+        found
+            .map_err(|error| away(&error))?
+            .filter(|order| order.org_id == org && actor.reaches(order.account_id))
+            .ok_or(CommandError::NotFound)
+    }
+}

@@ -1,0 +1,503 @@
+//! Placing an order, and closing a position, in one transaction each.
+
+use super::OrderNo;
+use crate::Engine;
+use crate::Shared;
+use crate::actor::Actor;
+use crate::administer::invalid;
+use crate::book::{Book, Effects, Scope, place_of};
+use crate::command::{CommandError, OrderCreate, PositionClose};
+use crate::journal::Urgency;
+use crate::judge::{remove_entries, reserve};
+use crate::once::{Claimed, OnceKey};
+use crate::payload;
+use crate::view::{ClosingView, OrderView};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tradewarden_domain::account::Account;
+use tradewarden_domain::check::Trace;
+use tradewarden_domain::code::{Code, Refusal};
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::halt::HaltSubject;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::{Instrument, Symbol};
+use tradewarden_domain::money::{Price, Quantity, Round};
+use tradewarden_domain::order::{
+    Order, OrderState, OrderType, Purpose, Side, TAG_MAX, TimeInForce,
+};
+use tradewarden_domain::risk;
+use tradewarden_domain::strategy::{Intent, SEND_WITHIN_S_DEFAULT};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::exposures::{NO_STRATEGY, Place};
+use tradewarden_store::{Error, Tx, idempotency, orders};
+
+/// Orders that are alike within this span are one order too many (S17).
+const ALIKE_SPAN: Duration = Duration::from_secs(2);
+
+/// What became of an order inside its transaction.
+enum Placed {
+    Order(Box<Order>),
+    No(OrderNo),
+    /// The idempotency key was used before.
+    Before,
+    /// The signed request was carried out before.
+    Replayed,
+}
+
+impl Engine {
+    pub(crate) async fn create_order(
+        &self,
+        org: Id<id::Org>,
+        new: OrderCreate,
+        actor: &Actor,
+        once: Option<&OnceKey>,
+    ) -> Result<Claimed<Value>, CommandError> {
+        let account = self.account_of(org, actor, &new.account_id)?;
+        let wanted = Wanted::read(&account, new, actor, self.now())?;
+        if let Some(key) = actor.as_key()
+            && !key.trades(&wanted.symbol)
+        {
+            let detail = format!("{} is not among the key's instruments.", wanted.symbol);
+            return Err(CommandError::Refused { code: Code::KeyInstrument, detail });
+        }
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
+        let once = once.cloned();
+        let claim = once.as_ref().map(|once| once.claim(org, actor));
+        let inner = claim.clone();
+        let placed = self
+            .parts
+            .journal
+            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                if !claimant.claim(tx).await? {
+                    return Ok(Placed::Replayed);
+                }
+                if let (Some(claim), Some(once)) = (&inner, &once)
+                    && !once.claim_in(tx, claim, shared.environment.now()).await?
+                {
+                    return Ok(Placed::Before);
+                }
+                let placed = place(tx, &shared, &account, &wanted, &claimant, effects).await?;
+                if let (Some(claim), Some(once)) = (&inner, &once) {
+                    let now = shared.environment.now();
+                    let answer = match &placed {
+                        Placed::Order(order) => Some(once.order(order, now)),
+                        Placed::No(no) => Some(once.no(no, now)),
+                        Placed::Before | Placed::Replayed => None,
+                    };
+                    if let Some(answer) = answer {
+                        idempotency::answer(tx, claim, &answer).await?;
+                    }
+                }
+                Ok(placed)
+            })
+            .await?;
+        actor.carried_out(!matches!(placed, Placed::Replayed))?;
+        match placed {
+            Placed::Order(order) => {
+                crate::administer::to_value(&OrderView::from(*order)).map(Claimed::First)
+            }
+            Placed::No(no) => Err(no.into()),
+            Placed::Before | Placed::Replayed => Ok(Claimed::Before),
+        }
+    }
+
+    /// Closes what is held on a pair: unsent entries are taken back, the others canceled, and each
+    /// strategy's part is closed by an order of its own.
+    pub(crate) async fn close_position(
+        &self,
+        org: Id<id::Org>,
+        close: PositionClose,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let account = self.account_of(org, actor, &close.account)?;
+        let symbol: Symbol = close.symbol.parse().map_err(|_| CommandError::NotFound)?;
+        if actor.as_key().is_some_and(|key| !key.trades(&symbol)) {
+            return Err(CommandError::NotFound);
+        }
+        let instrument = account.instruments.get(&symbol).ok_or(CommandError::NotFound)?.clone();
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
+        let (account_id, wanted_symbol) = (account.id, symbol.clone());
+        let closing = self
+            .parts
+            .journal
+            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                if !claimant.begin(tx, shared.environment.now()).await? {
+                    return Ok(None);
+                }
+                let closing =
+                    close_all(tx, &shared, &account, &instrument, &symbol, &claimant, effects);
+                closing.await.map(Some)
+            })
+            .await?;
+        actor.carried_out(closing.is_some())?;
+        let (orders, canceled) = closing.ok_or(CommandError::NotFound)??;
+        if orders.is_empty() && canceled.is_empty() {
+            return Err(OrderNo::of(Refusal::plain(Code::PositionFlat), None).into());
+        }
+        crate::administer::to_value(&ClosingView {
+            account_id,
+            symbol: wanted_symbol,
+            orders: orders.into_iter().map(OrderView::from).collect(),
+            canceled,
+        })
+    }
+}
+
+/// An order that is asked for, as far as it can be judged without the database.
+struct Wanted {
+    symbol: Symbol,
+    side: Side,
+    order_type: OrderType,
+    quantity: Quantity,
+    limit_price: Option<Price>,
+    stop_price: Option<Price>,
+    time_in_force: TimeInForce,
+    reduce_only: bool,
+    expires_at: Option<Timestamp>,
+    tag: Option<String>,
+    allow_repeat: bool,
+    strategy: Option<Id<id::Strategy>>,
+}
+
+impl Wanted {
+    fn read(
+        account: &Account,
+        new: OrderCreate,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<Self, CommandError> {
+        let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
+        let instrument = account.instruments.get(&symbol).ok_or_else(|| {
+            let detail = format!("{symbol} cannot be traded on account {}.", account.id);
+            CommandError::Refused { code: Code::RiskUnknownInstrument, detail }
+        })?;
+        let (limit, stop) = match new.order_type {
+            OrderType::Market => (false, false),
+            OrderType::Limit => (true, false),
+            OrderType::Stop => (false, true),
+            OrderType::StopLimit => (true, true),
+        };
+        price("limit_price", new.limit_price, limit, instrument)?;
+        price("stop_price", new.stop_price, stop, instrument)?;
+        if !new.quantity.is_positive() {
+            return Err(invalid("quantity", &"must be greater than zero"));
+        }
+        if new.expires_at.is_some_and(|at| at <= now) {
+            return Err(invalid("expires_at", &"must be in the future"));
+        }
+        if let Some(tag) = &new.tag
+            && (tag.is_empty()
+                || tag.chars().count() > TAG_MAX
+                || tag.chars().any(char::is_control))
+        {
+            return Err(invalid("tag", &"must be 1 to 64 printable characters"));
+        }
+        Ok(Self {
+            symbol,
+            side: new.side,
+            order_type: new.order_type,
+            quantity: new.quantity,
+            limit_price: new.limit_price,
+            stop_price: new.stop_price,
+            time_in_force: new.time_in_force.unwrap_or(TimeInForce::Day),
+            reduce_only: new.reduce_only,
+            expires_at: new.expires_at,
+            tag: new.tag,
+            allow_repeat: new.allow_repeat,
+            strategy: actor.as_key().and_then(|key| key.strategy_id),
+        })
+    }
+}
+
+fn price(
+    field: &'static str,
+    price: Option<Price>,
+    wanted: bool,
+    instrument: &Instrument,
+) -> Result<(), CommandError> {
+    match (price, wanted) {
+        (None, false) => Ok(()),
+        (None, true) => Err(invalid(field, &"is required for this type of order")),
+        (Some(_), false) => Err(invalid(field, &"does not belong to this type of order")),
+        (Some(price), true) if !price.is_positive() => {
+            Err(invalid(field, &"must be greater than zero"))
+        }
+        (Some(price), true) if price.to_step(instrument.tick, Round::Down) != price => {
+            let detail = format!("must be a multiple of the tick {}", instrument.tick);
+            Err(invalid(field, &detail))
+        }
+        (Some(_), true) => Ok(()),
+    }
+}
+
+async fn place(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    account: &Arc<Account>,
+    wanted: &Wanted,
+    actor: &Actor,
+    effects: &mut Effects,
+) -> Result<Placed, Error> {
+    let mut scope = Scope::default();
+    scope.add(account.org_id, account.id, &wanted.symbol);
+    let mut book = Book::load(tx, shared, &scope).await?;
+    let mut order = draft(shared, &book, account, wanted, actor);
+    if !wanted.allow_repeat && order.purpose == Purpose::Entry {
+        let since = Id::new(book.now.minus(ALIKE_SPAN), [0; 10]);
+        let alike = orders::like(tx, &order, since).await?.into_iter().find(|other| {
+            other.state != OrderState::Refused
+                && (other.limit_price, other.stop_price) == (order.limit_price, order.stop_price)
+        });
+        if let Some(first) = alike {
+            let no = Refusal::plain(Code::DuplicateSuspect);
+            return Ok(Placed::No(OrderNo::of(no, Some(first.id))));
+        }
+    }
+    let judged = judge(shared, &mut book, account, actor, &mut order);
+    let refusal = match judged {
+        Ok(()) => {
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.accepted",
+                payload::by(&order, &actor.name()),
+            );
+            reserve(&mut book, order.clone());
+            None
+        }
+        Err(refusal) => {
+            order.state = OrderState::Refused;
+            order.code = Some(refusal.code);
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.refused",
+                payload::by(&order, &actor.name()),
+            );
+            book.put_order(order.clone());
+            Some(refusal)
+        }
+    };
+    book.write(tx, effects).await?;
+    Ok(match refusal {
+        None => Placed::Order(Box::new(order)),
+        Some(refusal) => Placed::No(OrderNo::of(refusal, Some(order.id))),
+    })
+}
+
+fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor: &Actor) -> Order {
+    let (purpose, strategy) = purpose_of(book, account, wanted);
+    let send_by = book.now.plus(Duration::from_secs(u64::from(SEND_WITHIN_S_DEFAULT)));
+    let send_by = wanted.expires_at.map_or(send_by, |expires_at| send_by.min(expires_at));
+    Order {
+        id: shared.environment.id(book.now),
+        org_id: account.org_id,
+        signal_id: None,
+        account_id: account.id,
+        strategy_id: strategy,
+        key_id: actor.as_key().map(|key| key.id),
+        tag: wanted.tag.clone(),
+        symbol: wanted.symbol.clone(),
+        side: wanted.side,
+        order_type: wanted.order_type,
+        time_in_force: wanted.time_in_force,
+        quantity: wanted.quantity,
+        limit_price: wanted.limit_price,
+        stop_price: wanted.stop_price,
+        purpose,
+        state: OrderState::Accepted,
+        code: None,
+        filled_quantity: Quantity::ZERO,
+        average_price: None,
+        broker_order_id: None,
+        cancel_requested: false,
+        send_by: (purpose == Purpose::Entry).then_some(send_by),
+        expires_at: wanted.expires_at,
+        attempt_until: None,
+        limits_version: 0,
+        created_at: book.now,
+        updated_at: book.now,
+    }
+}
+
+/// What an order is for, and to whose position it belongs. What can only reduce what is held is an
+/// exit, whether the caller said so or not (S18). A caller who says so means whoever holds most.
+fn purpose_of(
+    book: &Book,
+    account: &Account,
+    wanted: &Wanted,
+) -> (Purpose, Option<Id<id::Strategy>>) {
+    let own = wanted.strategy.unwrap_or(NO_STRATEGY);
+    let closable = |strategy: Id<id::Strategy>| {
+        let place =
+            Place { account_id: account.id, symbol: wanted.symbol.clone(), strategy_id: strategy };
+        held(&book.exposure(&place), wanted.side)
+    };
+    if wanted.quantity <= closable(own) {
+        return (Purpose::Exit, wanted.strategy);
+    }
+    if !wanted.reduce_only {
+        return (Purpose::Entry, wanted.strategy);
+    }
+    if wanted.strategy.is_some() || closable(own).is_positive() {
+        return (Purpose::Exit, wanted.strategy);
+    }
+    let holders = book.holders(account.id, &wanted.symbol);
+    let most = holders.into_iter().max_by_key(|strategy| closable(*strategy));
+    (Purpose::Exit, most.filter(|strategy| *strategy != NO_STRATEGY))
+}
+
+/// What an exit on `side` can still take off what has filled.
+fn held(exposure: &Exposure, side: Side) -> Quantity {
+    let (filled, leaving) = match side {
+        Side::Sell => (exposure.quantity, exposure.exit_sell),
+        Side::Buy => (exposure.quantity.negated(), exposure.exit_buy),
+    };
+    filled.saturating_minus(leaving).max(Quantity::ZERO)
+}
+
+/// Sizes the order to the instrument and the position, and lets risk judge it.
+fn judge(
+    shared: &Shared,
+    book: &mut Book,
+    account: &Arc<Account>,
+    actor: &Actor,
+    order: &mut Order,
+) -> Result<(), Refusal> {
+    let Some(instrument) = account.instruments.get(&order.symbol) else {
+        return Err(Refusal::plain(Code::RiskUnknownInstrument));
+    };
+    let is_exit = order.purpose == Purpose::Exit;
+    if !is_exit && !book.is_active(account.id) {
+        return Err(Refusal::plain(Code::AccountOff));
+    }
+    if is_exit {
+        let net = book.pair_exposure(account.id, &order.symbol).net_closable(order.side);
+        let closable = book.exposure(&place_of(order)).closable(order.side).min(net);
+        order.quantity = order.quantity.min(closable);
+        if !order.quantity.is_positive() {
+            return Err(Refusal::plain(Code::PositionFlat));
+        }
+    } else if instrument.entry_quantity(order.quantity) != order.quantity
+        || order.quantity < instrument.quantity_min
+    {
+        return Err(Refusal::over(
+            Code::SizingUnusableQuantity,
+            order.quantity,
+            format_args!("multiples of {}, from {}", instrument.lot, instrument.quantity_min),
+        ));
+    }
+    let reference = shared.market.reference(account, &order.symbol);
+    let limits = book
+        .limits
+        .get(&order.org_id)
+        .map(|limits| limits.tightest(account.id, order.strategy_id, &order.symbol));
+    let context = risk::Context {
+        halts: &book.halts,
+        subject: HaltSubject {
+            org: order.org_id,
+            account: account.id,
+            strategy: order.strategy_id,
+            webhook: None,
+            key: order.key_id,
+            symbol: &order.symbol,
+        },
+        limits: limits.unwrap_or_default(),
+        exposure: book.pair_exposure(account.id, &order.symbol),
+        instrument,
+        reference,
+        stated_price: None,
+        orders_last_minute: book.orders_last_minute(account.id),
+        now: book.now,
+    };
+    let intent = Intent {
+        purpose: order.purpose,
+        side: order.side,
+        quantity: order.quantity,
+        order_type: order.order_type,
+        time_in_force: order.time_in_force,
+        limit_price: order.limit_price,
+        stop_price: order.stop_price,
+    };
+    let cleared = risk::clear(intent, &context, &mut Trace::new())?;
+    order.limits_version = cleared.limits_version();
+    match actor.as_key().and_then(|key| key.max_notional) {
+        Some(allowed) if !is_exit => {
+            let asked = [order.limit_price, order.stop_price].into_iter().flatten();
+            let price = asked.chain(reference.price(book.now)).max().unwrap_or_default();
+            match price.notional(order.quantity, instrument.point_value) {
+                Some(value) if value <= allowed => Ok(()),
+                Some(value) => Err(Refusal::over(Code::KeyMaxNotional, value, allowed)),
+                None => Err(Refusal::plain(Code::RiskWorthTooLarge)),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+type Closing = Result<(Vec<Order>, Vec<Id<id::Order>>), CommandError>;
+
+async fn close_all(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    account: &Arc<Account>,
+    instrument: &Instrument,
+    symbol: &Symbol,
+    actor: &Actor,
+    effects: &mut Effects,
+) -> Result<Closing, Error> {
+    let mut scope = Scope::default();
+    scope.add(account.org_id, account.id, symbol);
+    scope.pairs_with_live_orders.insert((account.id, symbol.clone()));
+    let mut book = Book::load(tx, shared, &scope).await?;
+    let (mut placed, mut canceled) = (Vec::new(), Vec::new());
+    for strategy in book.holders(account.id, symbol) {
+        let place = Place { account_id: account.id, symbol: symbol.clone(), strategy_id: strategy };
+        let entries = book.live_orders(&place).into_iter();
+        canceled
+            .extend(entries.filter(|order| order.purpose == Purpose::Entry).map(|order| order.id));
+        remove_entries(shared, &mut book, &place, &[Side::Buy, Side::Sell]);
+        let exposure = book.exposure(&place);
+        for side in [Side::Sell, Side::Buy] {
+            let closable = exposure.closable(side);
+            if !closable.is_positive() {
+                continue;
+            }
+            let wanted = Wanted {
+                symbol: symbol.clone(),
+                side,
+                order_type: OrderType::Market,
+                quantity: instrument.exit_quantity(closable, closable),
+                limit_price: None,
+                stop_price: None,
+                time_in_force: TimeInForce::Day,
+                reduce_only: true,
+                expires_at: None,
+                tag: None,
+                allow_repeat: true,
+                strategy: (strategy != NO_STRATEGY).then_some(strategy),
+            };
+            let mut order = draft(shared, &book, account, &wanted, actor);
+            order.purpose = Purpose::Exit;
+            order.strategy_id = wanted.strategy;
+            order.send_by = None;
+            if let Err(refusal) = judge(shared, &mut book, account, actor, &mut order) {
+                return Ok(Err(OrderNo::of(refusal, None).into()));
+            }
+            book.enter(
+                shared,
+                order.org_id,
+                order.id,
+                "order.accepted",
+                payload::by(&order, &actor.name()),
+            );
+            reserve(&mut book, order.clone());
+            placed.push(order);
+        }
+    }
+    book.write(tx, effects).await?;
+    Ok(Ok((placed, canceled)))
+}

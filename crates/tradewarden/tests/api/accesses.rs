@@ -1,0 +1,51 @@
+//! Every call of the API is in the audit log, reads and refused ones included (C19).
+
+use serde_json::Value;
+use tradewarden_testkit::process::{Gateway, TestDir, until};
+
+use crate::door::demo;
+use crate::operator::Operator;
+
+/// The payloads of the calls that the log holds now.
+async fn calls(gateway: &Gateway, dir: &TestDir) -> Vec<Value> {
+    let bundle = dir.path().join("bundle");
+    std::fs::remove_file(&bundle).ok();
+    let exported =
+        gateway.program().run(&["audit", "export", "--out", bundle.to_str().unwrap()]).await;
+    assert_eq!(exported.code, Some(0), "{exported}");
+    let text = std::fs::read_to_string(&bundle).unwrap();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+        let Some(payload) = line["payload"].as_str() else { continue };
+        let payload: Value = serde_json::from_str(payload).unwrap();
+        if payload["route"].is_string() {
+            found.push(payload);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn reads_and_refused_calls_leave_entries() {
+    let dir = TestDir::new("api-accesses");
+    let (gateway, _) = demo(&dir, "").await;
+    let mut operator = Operator::of(&gateway);
+    let unknown = "ord_00000000000000000000000000";
+    for _ in 0..2 {
+        assert_eq!(operator.get(&format!("/api/v1/orders/{unknown}")).await.status, 404);
+    }
+    let mut seen = Vec::new();
+    until("the calls are in the log", async || {
+        seen = calls(&gateway, &dir).await;
+        let count = |payload: &Value| payload["count"].as_str().unwrap().parse::<u32>().unwrap();
+        seen.iter().map(count).sum::<u32>() >= 2
+    })
+    .await;
+    for call in seen {
+        assert_eq!(call["actor"], "operator");
+        assert_eq!((&call["method"], &call["status"]), (&"GET".into(), &"404".into()));
+        assert_eq!(call["route"], "/api/v1/orders/{id}");
+        assert_eq!(call["object"], unknown);
+    }
+}

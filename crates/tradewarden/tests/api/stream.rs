@@ -1,0 +1,89 @@
+//! The stream: what happens is told to who may know of it.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tradewarden_testkit::process::TestDir;
+
+use crate::door::demo;
+use crate::operator::Operator;
+
+/// A connection that has asked for the stream.
+struct Ear {
+    stream: TlsStream<TcpStream>,
+    heard: String,
+}
+
+impl Ear {
+    async fn open(operator: &Operator) -> Self {
+        let mut stream = operator.client.raw().await.unwrap();
+        let request = format!(
+            "GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\r\n",
+            operator.bearer
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut ear = Self { stream, heard: String::new() };
+        ear.until("event: ready").await;
+        assert!(ear.heard.starts_with("HTTP/1.1 200 OK\r\n"), "{}", ear.heard);
+        for header in [
+            "content-type: text/event-stream\r\n",
+            "cache-control: no-store\r\n",
+            "strict-transport-security: max-age=63072000\r\n",
+        ] {
+            assert!(ear.heard.contains(header), "{}", ear.heard);
+        }
+        ear
+    }
+
+    /// Listens until this was heard; the test's own time limit ends what does not come.
+    async fn until(&mut self, text: &str) {
+        let mut buffer = [0; 4_096];
+        while !self.heard.contains(text) {
+            let count = self.stream.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "the stream ended before {text:?}: {}", self.heard);
+            self.heard.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+    }
+
+    /// The data of every whole event of this kind so far.
+    fn events(&self, kind: &str) -> Vec<Value> {
+        let mut found = Vec::new();
+        let mut lines = self.heard.lines();
+        while let Some(line) = lines.next() {
+            if line == format!("event: {kind}")
+                && let Some(data) = lines.next().and_then(|data| data.strip_prefix("data: "))
+            {
+                found.extend(serde_json::from_str(data));
+            }
+        }
+        found
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_heard_from_acceptance_to_fill() {
+    let dir = TestDir::new("api-stream");
+    let (gateway, mut door) = demo(&dir, "").await;
+    let mut operator = Operator::of(&gateway);
+    let mut ear = Ear::open(&operator).await;
+    let answer = door.send(r#"{"action":"BUY","id":"1"}"#).await.json();
+    let order_id = answer["accounts"][0]["order_id"].clone();
+    ear.until("\"state\":\"filled\"").await;
+    let states: Vec<_> = ear.events("order").iter().map(|order| order["state"].clone()).collect();
+    assert_eq!(states, ["accepted", "sending", "filled"], "{}", ear.heard);
+    ear.until("event: fill").await;
+    ear.until("\"price\"").await;
+    let fills = ear.events("fill");
+    assert_eq!((fills.len(), &fills[0]["order_id"]), (1, &order_id), "{}", ear.heard);
+
+    let halt = operator.post("/api/v1/halts", &serde_json::json!({"reason": "test"})).await.json();
+    ear.until("\"state\":\"engaged\"").await;
+    let path = format!("/api/v1/halts/{}/resume", halt["id"].as_str().unwrap());
+    operator.post(&path, &Value::Null).await;
+    ear.until("\"state\":\"resumed\"").await;
+    assert!(ear.events("halt").iter().all(|heard| heard["id"] == halt["id"]));
+    assert_eq!(door.send(r#"{"action":"BUY","id":"1","comment":"x"}"#).await.status, 422);
+    ear.until("duplicate.id_conflict").await;
+    assert_eq!(ear.events("finding").len(), 1, "{}", ear.heard);
+}
