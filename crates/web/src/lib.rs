@@ -7,7 +7,7 @@
 //! to a broker; put a query string, a header or a part of a path that a caller chose into a log.
 //!
 //! What always holds:
-//! - There is one table of routes, [`route::ROUTES`]. The router and the `OpenAPI` document are both
+//! - There is one table of routes, [`route::routes`]. The router and the `OpenAPI` document are both
 //!   made from it, and every row of it has a [`route::Permission`], checked before its handler runs
 //!   and before its body is read.
 //! - Codes become status codes in one place, `problem`, and nowhere is an error answered but as a

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::api::PAGE_MAX;
 use crate::problem::{PROBLEM_JSON, status_of};
-use crate::route::{Access, ROUTES, Route, Shape, Takes};
+use crate::route::{self, Access, Route, Shape, Takes};
 use crate::schema::{self, reference};
 
 const JSON: &str = "application/json";
@@ -14,7 +14,7 @@ const JSON: &str = "application/json";
 /// The document.
 pub(crate) fn document() -> Value {
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for route in ROUTES {
+    for route in route::routes() {
         let method = route.method.as_str().to_ascii_lowercase();
         paths.entry(written_path(route)).or_default().insert(method, operation(route));
     }

@@ -1,10 +1,13 @@
 //! Every route there is: one table. The router and the `OpenAPI` document are both made from it.
 
+mod keys;
+mod trading;
+
 use hyper::{Method, StatusCode};
 use tradewarden_domain::code::{Class, Code};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::quota::Budget;
-use tradewarden_engine::command::{Command, KeyRotate, PositionClose};
+use tradewarden_engine::command::Command;
 
 use crate::api::Input;
 use crate::page::{self, Page};
@@ -256,7 +259,7 @@ const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
-use Access::{Any, Caller, Credential, InternalOnly, Public};
+use Access::{Any, Credential, InternalOnly, Public};
 use Handler::{Checkpoint, Signal, Tile};
 use Permission as P;
 
@@ -264,8 +267,13 @@ const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
     Handler::Command(make)
 }
 
-/// The table.
-pub const ROUTES: &[Route] = &[
+/// Every row of the table.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(trading::TRADING).chain(keys::KEYS)
+}
+
+/// The table, but for the rows about trading and about keys.
+const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/webhooks/{id}",
@@ -328,74 +336,6 @@ pub const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::one("Signal"),
         handler: command(|input| Ok(Command::SignalReplay(input.id()))),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/orders",
-        access: Any(&[P::OrdersRead]),
-        summary: "Lists orders, newest first.",
-        takes: Takes::Paging,
-        gives: Gives::page_of("Order"),
-        handler: command(|input| input.paging().map(Command::OrderList)),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/orders",
-        access: Any(&[P::OrdersCreate]),
-        summary: "Places an order. It is durable when this answers.",
-        takes: Takes::Body("OrderCreate"),
-        gives: Gives::created("Order"),
-        handler: command(|input| input.body().map(Command::OrderCreate)),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/orders/cancel-all",
-        access: Any(&[P::OrdersCancel]),
-        summary: "Cancels every open order that is meant; without a body, all but those that only reduce.",
-        takes: Takes::OptionalBody("CancelAll"),
-        gives: Gives::one("Canceled"),
-        handler: command(|input| input.body().map(Command::OrderCancelAll)),
-    },
-    Route {
-        method: DELETE,
-        path: "/api/v1/orders/{id}",
-        access: Any(&[P::OrdersCancel]),
-        summary: "Cancels an order.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Order"),
-        handler: command(|input| Ok(Command::OrderCancel(input.id()))),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/orders/{id}",
-        access: Any(&[P::OrdersRead]),
-        summary: "Shows an order.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Order"),
-        handler: command(|input| Ok(Command::OrderShow(input.id()))),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/positions",
-        access: Any(&[P::PositionsRead]),
-        summary: "Lists positions.",
-        takes: Takes::Nothing,
-        gives: Gives::page_of("Position"),
-        handler: command(|_| Ok(Command::PositionList)),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/positions/{account}/{symbol}/close",
-        access: Any(&[P::PositionsClose]),
-        summary: "Closes what is held of an instrument on an account.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Closing"),
-        handler: command(|input| {
-            Ok(Command::PositionClose(PositionClose {
-                account: input.named(0),
-                symbol: input.named(1),
-            }))
-        }),
     },
     Route {
         method: GET,
@@ -531,90 +471,6 @@ pub const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::EVENT_STREAM),
         handler: Handler::Stream,
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/me",
-        access: Caller,
-        summary: "Tells who calls, and what that one may do.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Me"),
-        handler: command(|_| Ok(Command::Me)),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/keys",
-        access: Any(&[P::KeysManage]),
-        summary: "Lists API keys.",
-        takes: Takes::Nothing,
-        gives: Gives::page_of("Key"),
-        handler: command(|_| Ok(Command::KeyList)),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/keys",
-        access: Any(&[P::KeysManage]),
-        summary: "Makes an API key; the answer holds what it signs with, once.",
-        takes: Takes::Body("KeyCreate"),
-        gives: Gives::created("Key"),
-        handler: command(|input| input.body().map(Command::KeyCreate)),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/keys/{id}",
-        access: Any(&[P::KeysManage]),
-        summary: "Shows an API key.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Key"),
-        handler: command(|input| Ok(Command::KeyShow(input.id()))),
-    },
-    Route {
-        method: DELETE,
-        path: "/api/v1/keys/{id}",
-        access: Any(&[P::KeysManage]),
-        summary: "Revokes an API key, for ever and at once.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Key"),
-        handler: command(|input| Ok(Command::KeyRevoke(input.id()))),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/keys/{id}/rotate",
-        access: Any(&[P::KeysManage]),
-        summary: "Makes the successor of an API key; both are taken until the overlap ends.",
-        takes: Takes::OptionalBody("KeyRotation"),
-        gives: Gives::created("Key"),
-        handler: command(|input| {
-            let rotation = input.body()?;
-            Ok(Command::KeyRotate(KeyRotate { id: input.id().id, rotation }))
-        }),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/keys/{id}/suspend",
-        access: Any(&[P::KeysManage]),
-        summary: "Suspends an API key: it may only cancel and close.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Key"),
-        handler: command(|input| Ok(Command::KeySuspend(input.id()))),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/keys/{id}/activate",
-        access: Any(&[P::KeysManage]),
-        summary: "Lets a suspended API key go on.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Key"),
-        handler: command(|input| Ok(Command::KeyActivate(input.id()))),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/keys/{id}/usage",
-        access: Any(&[P::KeysManage]),
-        summary: "Tells what an API key did in the last seven days, by the hour.",
-        takes: Takes::Nothing,
-        gives: Gives::one("KeyUsage"),
-        handler: command(|input| Ok(Command::KeyUsage(input.id()))),
     },
     Route {
         method: GET,

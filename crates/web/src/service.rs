@@ -31,7 +31,7 @@ use crate::metrics::Counters;
 pub use crate::metrics::NamedListener;
 use crate::peer::{Peer, TrustedProxies};
 use crate::problem::{Problem, give_up_connection};
-use crate::route::{ROUTES, Route};
+use crate::route::{self, Route};
 use crate::{api, hook, openapi};
 
 pub(crate) const APPLICATION_JSON: &str = "application/json; charset=utf-8";
@@ -298,7 +298,7 @@ where
 /// The rows of the table that this listener has.
 fn router(exposure: Exposure) -> Router {
     let mut router = Router::new();
-    for route in ROUTES.iter().filter(|route| route.is_on(exposure)) {
+    for route in route::routes().filter(|route| route.is_on(exposure)) {
         let Some(filter) = filter(&route.method) else { continue };
         router = router.route(
             route.path,

@@ -217,7 +217,6 @@ fn price(
     instrument: &Instrument,
 ) -> Result<(), CommandError> {
     match (price, wanted) {
-        (None, false) => Ok(()),
         (None, true) => Err(invalid(field, &"is required for this type of order")),
         (Some(_), false) => Err(invalid(field, &"does not belong to this type of order")),
         (Some(price), true) if !price.is_positive() => {
@@ -227,7 +226,7 @@ fn price(
             let detail = format!("must be a multiple of the tick {}", instrument.tick);
             Err(invalid(field, &detail))
         }
-        (Some(_), true) => Ok(()),
+        (None, false) | (Some(_), true) => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every route against every kind of caller, and what every answer wears.
 
 use hyper::Method;
-use tradewarden_web::route::{Access, ROUTES, Route};
+use tradewarden_web::route::{self, Access, Route};
 use tradewarden_web::service::{Exposure, SiteOptions};
 
 use crate::harness::{Answer, Caller, House};
@@ -18,7 +18,7 @@ fn path_of(route: &Route) -> String {
 #[tokio::test]
 async fn every_route_and_every_caller() {
     let house = House::open().await;
-    for route in ROUTES {
+    for route in route::routes() {
         for caller in [Caller::Anonymous, Caller::WrongToken, Caller::Operator] {
             let path = path_of(route);
             if caller == Caller::Operator && path.ends_with("/stream") {
