@@ -47,7 +47,6 @@ async fn nobody_learns_who_exists() {
         let mut someone = Someone::new(&gateway, email, password);
         let answer = someone.password_login().await;
         let mut body = problem(&answer, 401, "auth.failed");
-        assert!(!answer.headers.contains_key("www-authenticate"));
         body.as_object_mut().unwrap().remove("request_id");
         bodies.push(body);
     }
