@@ -66,7 +66,7 @@ async fn try_from(harness: &Harness, last: u8, password: &str) -> Result<Said, C
     ask(harness, login(EMAIL, password, false), None, from(last)).await
 }
 
-async fn caller(harness: &Harness, name: &str, value: &str) -> Result<Actor, NotAuthenticated> {
+fn caller(harness: &Harness, name: &str, value: &str) -> Result<Actor, NotAuthenticated> {
     let headers = [(name, value.as_bytes())];
     let shown = Shown {
         method: "GET",
@@ -78,7 +78,7 @@ async fn caller(harness: &Harness, name: &str, value: &str) -> Result<Actor, Not
         budget: Budget::Requests,
     };
     let engine = harness.engine();
-    harness.drive(async move { engine.caller(&shown) }).await.unwrap()
+    engine.caller(&shown)
 }
 
 /// Four failures are free; from the fifth on even the right password waits, and a success forgets
@@ -226,22 +226,22 @@ fn sessions_end_by_the_clock() {
         let token = try_from(&harness, 1, PASSWORD).await.unwrap().value;
         let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
         harness.clock.advance(Duration::from_mins(59));
-        caller(&harness, "cookie", &busy).await.unwrap();
+        caller(&harness, "cookie", &busy).unwrap();
         harness.clock.advance(Duration::from_mins(2));
-        assert!(caller(&harness, "cookie", &idle).await.is_err(), "an hour without a request");
-        caller(&harness, "cookie", &busy).await.unwrap();
-        caller(&harness, "authorization", &bearer).await.unwrap();
+        assert!(caller(&harness, "cookie", &idle).is_err(), "an hour without a request");
+        caller(&harness, "cookie", &busy).unwrap();
+        caller(&harness, "authorization", &bearer).unwrap();
         // When it was last seen is written once a minute.
         harness.elapse(Duration::from_secs(61)).await;
         harness.restart().await;
-        caller(&harness, "cookie", &busy).await.unwrap();
+        caller(&harness, "cookie", &busy).unwrap();
         harness.clock.advance(Duration::from_mins(30));
-        assert!(caller(&harness, "authorization", &bearer).await.is_err(), "90 minutes");
+        assert!(caller(&harness, "authorization", &bearer).is_err(), "90 minutes");
         for _ in 0..46 {
-            caller(&harness, "cookie", &busy).await.ok();
+            caller(&harness, "cookie", &busy).ok();
             harness.clock.advance(Duration::from_mins(30));
         }
-        assert!(caller(&harness, "cookie", &busy).await.is_err(), "a day");
+        assert!(caller(&harness, "cookie", &busy).is_err(), "a day");
         assert_eq!(Profile::Standard.lifetimes().console, Duration::from_hours(24));
         harness.finish().await;
     });
@@ -254,11 +254,11 @@ fn an_ended_session_stays_ended_after_a_crash() {
         let mut harness = with_owner(6).await;
         let token = try_from(&harness, 1, PASSWORD).await.unwrap().value;
         let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
-        let actor = caller(&harness, "authorization", &bearer).await.unwrap();
+        let actor = caller(&harness, "authorization", &bearer).unwrap();
         ask(&harness, Ask::Logout, Some(&actor), from(1)).await.unwrap();
-        assert!(caller(&harness, "authorization", &bearer).await.is_err());
+        assert!(caller(&harness, "authorization", &bearer).is_err());
         harness.restart().await;
-        assert!(caller(&harness, "authorization", &bearer).await.is_err());
+        assert!(caller(&harness, "authorization", &bearer).is_err());
         harness.finish().await;
     });
 }
@@ -267,14 +267,14 @@ fn an_ended_session_stays_ended_after_a_crash() {
 async fn strong(harness: &Harness) -> (Actor, String) {
     let begun = try_from(harness, 1, PASSWORD).await.unwrap().value;
     let bearer = format!("Bearer {}", begun["access_token"].as_str().unwrap());
-    let weak = caller(harness, "authorization", &bearer).await.unwrap();
+    let weak = caller(harness, "authorization", &bearer).unwrap();
     let made = ask(harness, Ask::TotpBegin, Some(&weak), from(1)).await.unwrap().value;
     let code = code_now(harness, made["secret"].as_str().unwrap());
     let shown = serde_json::from_value(json!({ "code": code })).unwrap();
     let id = made["id"].as_str().unwrap().to_owned();
     ask(harness, Ask::TotpConfirm(id, shown), Some(&weak), from(1)).await.unwrap();
     let secret = made["secret"].as_str().unwrap().to_owned();
-    (caller(harness, "authorization", &bearer).await.unwrap(), secret)
+    (caller(harness, "authorization", &bearer).unwrap(), secret)
 }
 
 /// The code of this moment (RFC 6238), found as whoever guesses would: the engine knows only whether

@@ -36,7 +36,7 @@ pub(crate) fn instead(data: &Data, command: Command, failure: Failure) -> Result
             let Some(halt) = halts.iter().find(|halt| halt.id.to_string() == by_id.id) else {
                 return Err(failure);
             };
-            let by = Actor::operator().name().to_owned();
+            let by = Actor::operator().name();
             let resumed = Resumed { by, at: environment.now() };
             file.resume(halt, &resumed, illegible)
                 .map_err(|cause| not_kept(data, &failure, &cause))?;

@@ -29,7 +29,7 @@ impl Trader {
     }
 
     /// A body for an order on the demo's account, changed by `more`.
-    fn order(&self, more: Value) -> String {
+    fn order(&self, more: &Value) -> String {
         let mut body = json!({"account_id": self.account, "symbol": "AAPL", "side": "buy",
                               "type": "market", "quantity": "2"});
         for (name, value) in more.as_object().unwrap() {
@@ -39,7 +39,7 @@ impl Trader {
     }
 
     async fn place(&mut self, key: &str, more: Value) -> Answer {
-        let body = self.order(more);
+        let body = self.order(&more);
         self.send(Method::POST, ORDERS, key, &body).await
     }
 

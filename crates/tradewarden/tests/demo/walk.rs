@@ -219,7 +219,6 @@ async fn a_stranger_pastes_the_walk() {
         let list = shell.json(&next(about)).await;
         assert_eq!(list["items"].as_array().unwrap().len(), 3, "{list}");
     }
-
     let owner = "As the owner, who may look but not trade";
     let mut next = || {
         let step = steps.next().unwrap_or_else(|| panic!("no step of the owner"));

@@ -13,7 +13,8 @@ if (asked.body) {
   headers['content-type'] = 'application/json';
   headers['content-digest'] =
     `sha-256=:${createHash('sha256').update(asked.body).digest('base64')}:`;
-  fields.push('content-type', 'content-digest');
+  headers['idempotency-key'] = `"${randomBytes(16).toString('base64url')}"`;
+  fields.push('content-type', 'content-digest', 'idempotency-key');
 }
 
 (async () => {

@@ -14,7 +14,8 @@ components = ["@method", "@target-uri"]
 headers = {}
 if asked["body"]:
     headers["Content-Type"] = "application/json"
-    components.append("content-type")
+    headers["Idempotency-Key"] = f'"{secrets.token_urlsafe(16)}"'
+    components += ["content-type", "idempotency-key"]
 request = requests.Request(
     asked["method"], asked["url"], headers=headers, data=asked["body"].encode() or None
 )

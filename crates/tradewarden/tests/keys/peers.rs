@@ -51,12 +51,26 @@ async fn what_others_sign_is_taken() {
     let (python, modules) = (python(&dir).await, node_modules(&dir).await);
     let ca = gateway.ready()["ca_file"].as_str().unwrap();
     let modules = [("NODE_PATH", modules.to_str().unwrap())];
+    // The same order from each of them is meant: it is not taken for a repetition.
+    let account = gateway.ready()["account_id"].as_str().unwrap();
+    let order = json!({
+        "account_id": account, "symbol": "AAPL", "side": "buy", "type": "market",
+        "quantity": "1", "time_in_force": "day", "allow_repeat": true, "tag": "é ✓",
+    });
+    let order = order.to_string();
     let requests = [
         ("GET", "/api/v1/orders?limit=5&cursor=", "", 400),
         ("GET", "/api/v1/orders?limit=5", "", 200),
         ("GET", "/api/v1/me", "", 200),
+        ("POST", "/api/v1/orders", order.as_str(), 201),
         ("POST", "/api/v1/halts", r#"{"reason":"by a peer, é ✓","mode":"reduce_only"}"#, 201),
     ];
+    // What one peer halted, the next one's order would be refused for.
+    let resume = async |answer: &Value| {
+        if let Some(id) = answer["body"]["id"].as_str().filter(|id| id.starts_with("hlt_")) {
+            gateway.program().json(&["halt", "resume", id]).await;
+        }
+    };
     for key in &keys {
         for peer in ["requests", "low-level", "node"] {
             for (method, path, body, status) in requests {
@@ -72,6 +86,7 @@ async fn what_others_sign_is_taken() {
                 let answer: Value = serde_json::from_str(&printed).unwrap();
                 let about = format!("{peer} {} {method} {path}: {answer}", key.algorithm);
                 assert_eq!(answer["status"], status, "{about}");
+                resume(&answer).await;
                 if path.ends_with("/me") {
                     assert_eq!(answer["body"]["id"], key.id.as_str(), "{about}");
                 }

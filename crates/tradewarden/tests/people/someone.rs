@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tradewarden_testkit::process::{Answer, Client, Gateway, Program, TestDir};
 
-/// Counts requests, so that each has an idempotency key of its own.
-static NEXT: AtomicU64 = AtomicU64::new(0);
-
 /// Good enough for every rule, and nothing to remember.
 pub(crate) const PASSWORD: &str = "correct-zebra-battery-8841-staple";
 
@@ -106,6 +103,7 @@ impl Someone {
 
     /// Any request with the access token.
     pub(crate) async fn call(&mut self, method: Method, path: &str, body: &Value) -> Answer {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let once = format!("once-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let headers = [("authorization", self.bearer.as_str()), ("idempotency-key", &once)];

@@ -205,7 +205,7 @@ impl House {
     /// `Authorization`.
     pub(crate) async fn person(&self, role: &str) -> String {
         const PASSWORD: &str = "correct-zebra-battery-8841-staple";
-        let email = format!("{role}-{}@example.com", number());
+        let email = format!("{role}-{}@example.com", Self::number());
         let new = json!({"email": email, "role": role, "password": PASSWORD}).to_string();
         let made = self.post("/api/v1/users", &new).await;
         assert_eq!(made.status, 201, "{made:?}");
@@ -222,16 +222,15 @@ impl House {
         self.ask(Exposure::Public, request).await
     }
 
+    fn number() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// A new webhook: what the answer that makes it says.
     pub(crate) async fn webhook(&self) -> Value {
         let answer = self.post("/api/v1/webhooks", r#"{"name":"test"}"#).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()
     }
-}
-
-/// Another one each time.
-fn number() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -27,7 +27,7 @@ async fn key(h: &Harness, settings: Value) -> Value {
 }
 
 /// The actor behind a request that this key signed now.
-async fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
+fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
     let secret = key["secret"].as_str().unwrap().as_bytes().to_vec();
     let origin = "https://localhost".parse().unwrap();
     let request = RequestToSign {
@@ -56,7 +56,7 @@ async fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         budget: Budget::Requests,
     };
-    h.drive(async { h.engine().caller(&shown) }).await.unwrap().unwrap()
+    h.engine().caller(&shown).unwrap()
 }
 
 async fn state(h: &Harness, key: &Value) -> Value {
@@ -93,7 +93,7 @@ fn a_key_that_nobody_uses_is_suspended_and_one_that_is_used_is_not() {
         h.ready().await;
         let (unused, used) = (key(&h, json!({})).await, key(&h, json!({})).await);
         h.clock.advance(DAY * 29);
-        let _used = caller(&h, &used, "nonce-0000000000001").await;
+        let _used = caller(&h, &used, "nonce-0000000000001");
         h.elapse(Duration::from_mins(11)).await;
         assert_eq!(found(&h, "key.unused").await, 0);
         h.clock.advance(DAY);
@@ -120,7 +120,7 @@ fn c17_a_nonce_that_only_the_database_knows_changes_nothing() {
             serde_json::from_value::<Command>(new).unwrap()
         };
         let seen = "nonce-0000000000001";
-        let actor = caller(&h, &key, seen).await;
+        let actor = caller(&h, &key, seen);
         let hex = |bytes: &[u8]| tradewarden_seal::hex_encode(bytes);
         h.sabotage(&format!(
             "INSERT INTO nonces (key_id, nonce_hash, at) VALUES (x'{}', x'{}', {})",
@@ -131,7 +131,7 @@ fn c17_a_nonce_that_only_the_database_knows_changes_nothing() {
         let replay = h.drive(h.engine().execute(make("replayed"), &actor)).await.unwrap();
         let Err(CommandError::Refused { code, .. }) = replay else { panic!("{replay:?}") };
         assert_eq!(code, Code::Unauthenticated);
-        let first = caller(&h, &key, "nonce-0000000000002").await;
+        let first = caller(&h, &key, "nonce-0000000000002");
         assert!(h.drive(h.engine().execute(make("first"), &first)).await.unwrap().is_ok());
         let list = h.command(Command::WebhookList).await;
         let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|w| &w["name"]).collect();
@@ -147,7 +147,7 @@ fn what_was_asked_for_within_the_day_counts_after_a_restart() {
         let mut h = Harness::sqlite(74, Venue::default()).await;
         h.ready().await;
         let key = key(&h, json!({"tier": "free"})).await;
-        let actor = caller(&h, &key, "nonce-0000000000001").await;
+        let actor = caller(&h, &key, "nonce-0000000000001");
         for _ in 0..7 {
             let drawn = h.engine().draw(&actor, Budget::Requests);
             assert_eq!(drawn.exceeded, None);
@@ -157,7 +157,7 @@ fn what_was_asked_for_within_the_day_counts_after_a_restart() {
         h.crash().await;
         h.restart().await;
         h.ready().await;
-        let actor = caller(&h, &key, "nonce-0000000000002").await;
+        let actor = caller(&h, &key, "nonce-0000000000002");
         let drawn = h.engine().draw(&actor, Budget::Requests);
         assert_eq!(drawn.standing.day.unwrap().remaining, 10_000 - 8);
         assert_eq!(h.engine().draw(&actor, Budget::Orders).standing.day.unwrap().remaining, 9_999);

@@ -1,0 +1,81 @@
+//! With which codes each route may answer a problem.
+
+use hyper::Method;
+use tradewarden_domain::code::{Class, Code};
+use tradewarden_domain::permission::Permission;
+
+use super::{Access, Handler, Route, Takes};
+use crate::problem::status_of;
+
+impl Route {
+    /// Every code with which it may answer a problem, sorted by status.
+    pub(crate) fn codes(&self) -> Vec<Code> {
+        let mut codes: Vec<Code> =
+            Code::ALL.iter().copied().filter(|code| self.may_answer(*code)).collect();
+        codes.sort_by_key(|code| status_of(*code));
+        codes
+    }
+
+    fn may_answer(&self, code: Code) -> bool {
+        let knows_caller = self.knows_caller();
+        let manages_keys = self.method != Method::GET
+            && matches!(self.access, Access::Any(any_of) if any_of.contains(&Permission::KeysManage));
+        let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
+        let asks_engine = !matches!(self.handler, Handler::Page(_));
+        match (self.takes, code) {
+            (Takes::Signal, Code::RequestMalformed) => true,
+            (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
+            (Takes::Signal, _) => {
+                !matches!(code.class(), Class::Skip | Class::Order) && concerns_signals(code)
+            }
+            (_, Code::IdempotencyKeyMissing) => self.wants_once_key(),
+            (_, Code::IdempotencyKeyReused | Code::IdempotencyInFlight) => {
+                self.method != Method::GET && matches!(self.handler, Handler::Command(_))
+            }
+            (
+                _,
+                Code::Unauthenticated
+                | Code::AddressNotAllowed
+                | Code::LimitRate
+                | Code::LimitDaily
+                | Code::LimitFlood,
+            ) if knows_caller => true,
+            (_, Code::AuthStepUp | Code::KeyState | Code::KeyLifetime) => manages_keys,
+            (_, Code::AuthPermission | Code::AuthFactorRequired) => {
+                matches!(self.access, Access::Any(_))
+            }
+            // Whoever knocks without being known may be slowed down or held up.
+            (_, Code::Unauthenticated | Code::LimitRate | Code::AuthBusy) => {
+                self.access == Access::Public && matches!(self.handler, Handler::Ask(_))
+            }
+            (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
+            (takes, Code::RequestMalformed) => takes_body || takes == Takes::Paging,
+            (_, Code::RequestNotFound) => {
+                takes_body
+                    || self.parameter().is_some()
+                    || matches!(self.handler, Handler::Checkpoint)
+            }
+            (_, Code::NotDurable) => asks_engine,
+            _ => false,
+        }
+    }
+}
+
+/// Whether a sender of signals can meet it: the others are for callers of the API.
+fn concerns_signals(code: Code) -> bool {
+    let text = code.text();
+    let family = text.split('.').next().unwrap_or_default();
+    match family {
+        "request" | "signal" | "strategy" | "sizing" | "risk" | "account" | "journal"
+        | "address" => true,
+        _ => matches!(
+            code,
+            Code::Unauthenticated
+                | Code::ClientCertificate
+                | Code::DuplicateIdConflict
+                | Code::HaltActive
+                | Code::LimitRate
+                | Code::LimitFlood
+        ),
+    }
+}
