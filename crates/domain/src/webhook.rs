@@ -62,6 +62,10 @@ pub const RATE_PER_S_DEFAULT: u32 = 10;
 /// Age in seconds up to which an entry that states its time is fresh, unless the webhook says
 /// otherwise (S13).
 pub const MAX_AGE_S_DEFAULT: u32 = 90;
+/// Seconds for which a replaced secret is still taken, unless the rotation says otherwise.
+pub const OVERLAP_S_DEFAULT: u32 = 24 * 3_600;
+/// The longest such time: a week.
+pub const OVERLAP_S_MAX: u32 = 7 * 24 * 3_600;
 /// The addresses from which TradingView sends.
 /// Source: TradingView support article 43000529348.
 pub const TRADINGVIEW_ADDRESSES: [&str; 4] =

@@ -2,6 +2,7 @@
 
 mod create;
 mod halt;
+mod rotate;
 
 pub(crate) use create::name;
 
@@ -81,6 +82,7 @@ impl Engine {
                 let door = directory.doors.get(&id).filter(|door| door.webhook.org_id == org);
                 one(door.map(|door| webhook_view(shared, door)))
             }
+            Command::WebhookRotate(rotate) => self.rotate_webhook(org, rotate, actor).await,
             Command::WebhookDisable(ById { id }) => self.disable_webhook(org, &id, actor).await,
             Command::StrategyCreate(new) => self.create_strategy(org, new, actor).await,
             Command::StrategyList => list(
@@ -138,6 +140,7 @@ impl Engine {
                 to_value(&self.order(org, actor, parse_id(&id)?).await?)
             }
             Command::PositionList => to_value(&self.positions(org, actor).await?),
+            Command::AuditList(paging) => to_value(&self.entry_page(org, &paging).await?),
             Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
             Command::KeyCreate(new) => self.create_key(org, new, actor).await,

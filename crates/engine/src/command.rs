@@ -31,6 +31,8 @@ pub enum Command {
     WebhookShow(ById),
     /// Switches a webhook off.
     WebhookDisable(ById),
+    /// Gives a webhook new secrets; the answer holds them, once.
+    WebhookRotate(WebhookRotate),
     /// Makes a strategy.
     StrategyCreate(StrategyCreate),
     /// Lists strategies.
@@ -83,6 +85,8 @@ pub enum Command {
     AccountBalances(ById),
     /// Lists findings, newest first.
     FindingList(Paging),
+    /// Lists entries of the audit log, newest first.
+    AuditList(Paging),
     /// Proves that an entry, or the entry about an object, is in the log.
     AuditProve(ById),
     /// Adds a person.
@@ -168,7 +172,9 @@ impl Command {
     pub const fn needs(&self) -> Need {
         use Permission as P;
         match self {
-            Self::WebhookCreate(_) | Self::WebhookDisable(_) => Need::any_of(&[P::WebhooksManage]),
+            Self::WebhookCreate(_) | Self::WebhookDisable(_) | Self::WebhookRotate(_) => {
+                Need::any_of(&[P::WebhooksManage])
+            }
             Self::WebhookList | Self::WebhookShow(_) => {
                 Need::any_of(&[P::WebhooksManage, P::OrdersRead])
             }
@@ -200,7 +206,7 @@ impl Command {
             Self::PositionList => Need::any_of(&[P::PositionsRead]),
             Self::PositionClose(_) => Need::any_of(&[P::PositionsClose]),
             Self::FindingList(_) => Need::any_of(&[P::AuditRead, P::OrdersRead]),
-            Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
+            Self::AuditList(_) | Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
             Self::UserList
             | Self::UserShow(_)
             | Self::UserEndSessions(_)
@@ -350,6 +356,26 @@ pub struct WebhookCreate {
     /// How to read the sender's own JSON.
     #[serde(default)]
     pub mapping: Option<Mapping>,
+}
+
+/// New secrets for a webhook.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookRotate {
+    /// The webhook.
+    pub id: String,
+    /// Seconds for which the old ones are still taken, 0 to 604,800; a day if absent.
+    #[serde(default)]
+    pub overlap_s: Option<u32>,
+}
+
+/// How long old secrets are still taken.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookRotation {
+    /// Seconds for which the old ones are still taken, 0 to 604,800; a day if absent.
+    #[serde(default)]
+    pub overlap_s: Option<u32>,
 }
 
 /// A strategy to be.

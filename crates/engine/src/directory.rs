@@ -18,6 +18,7 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{CertificateName, CredentialForms, Webhook};
 use tradewarden_seal::{DataKey, HashedToken, Place, SecretBytes};
 use tradewarden_store::directory::{self as rows, Organization, WebhookRow};
+use tradewarden_store::webhook_secrets::{self, Previous};
 use tradewarden_store::{Error, Store};
 
 /// A snapshot of everything that is configured.
@@ -40,8 +41,17 @@ pub(crate) struct Door {
     pub(crate) webhook: Webhook,
     pub(crate) secret: HashedToken,
     pub(crate) signing_secret: Option<SecretBytes>,
+    /// What was replaced and is still taken for a while.
+    pub(crate) previous: Option<PreviousSecrets>,
     pub(crate) allow: Vec<IpNet>,
     rates: Mutex<Rates>,
+}
+
+/// Secrets that were replaced.
+pub(crate) struct PreviousSecrets {
+    pub(crate) secret: HashedToken,
+    pub(crate) signing_secret: Option<SecretBytes>,
+    pub(crate) valid_until: Timestamp,
 }
 
 /// The budgets of one webhook (S16).
@@ -124,9 +134,17 @@ impl Directory {
             of_webhook.push(Arc::clone(&strategy));
             directory.strategies.insert(strategy.id, strategy);
         }
+        // Those that have ended are told apart when they are shown; none is missed here.
+        let replaced = webhook_secrets::all(store, Timestamp::default()).await?;
+        let mut replaced: BTreeMap<_, _> =
+            replaced.into_iter().map(|previous| (previous.webhook_id, previous)).collect();
         for row in rows::webhooks(store).await? {
             let key = keys.get(&row.org_id).map(AsRef::as_ref);
-            let door = Arc::new(door(row, key, before)?);
+            let mut door = door(row, key, before)?;
+            if let Some(replaced) = replaced.remove(&door.webhook.id) {
+                door.previous = Some(previous(door.webhook.org_id, &replaced, key)?);
+            }
+            let door = Arc::new(door);
             if door.webhook.state == Activity::Active {
                 directory.by_token.insert(door.webhook.token.clone(), Arc::clone(&door));
             }
@@ -161,6 +179,31 @@ pub(crate) fn signing_place<'a>(org: &'a [u8; 16], webhook: &'a [u8; 16]) -> Pla
     }
 }
 
+/// Where a webhook's replaced signing secret is sealed.
+pub(crate) fn previous_signing_place<'a>(org: &'a [u8; 16], webhook: &'a [u8; 16]) -> Place<'a> {
+    Place { table: "previous_secrets", ..signing_place(org, webhook) }
+}
+
+fn previous(
+    org: Id<id::Org>,
+    previous: &Previous,
+    key: Option<&DataKey>,
+) -> Result<PreviousSecrets, Error> {
+    let broken = || Error::unreadable(format!("webhook {}: replaced secret", previous.webhook_id));
+    let (org, webhook) = (org.to_bytes(), previous.webhook_id.to_bytes());
+    let place = previous_signing_place(&org, &webhook);
+    let signing_secret = match (&previous.secrets.signing_secret, key) {
+        (None, _) => None,
+        (Some(record), Some(key)) => Some(key.open(&place, record).map_err(|_| broken())?),
+        (Some(_), None) => return Err(broken()),
+    };
+    Ok(PreviousSecrets {
+        secret: HashedToken::from_stored(&previous.secrets.secret_hash).map_err(|_| broken())?,
+        signing_secret,
+        valid_until: previous.valid_until,
+    })
+}
+
 fn door(row: WebhookRow, key: Option<&DataKey>, before: &Directory) -> Result<Door, Error> {
     let broken = |what: &str| Error::unreadable(format!("webhook {}: {what}", row.id));
     let signing_secret = match (&row.signing_secret, key) {
@@ -190,6 +233,7 @@ fn door(row: WebhookRow, key: Option<&DataKey>, before: &Directory) -> Result<Do
         secret: HashedToken::from_stored(&row.secret_hash)
             .map_err(|_| broken("its secret's hash is unreadable"))?,
         signing_secret,
+        previous: None,
         allow: allow.map_err(|_| broken("its allow-list is unreadable"))?,
         rates: Mutex::new(rates),
         webhook: Webhook {

@@ -4,8 +4,8 @@ use crate::actor::Actor;
 use crate::command::{CommandError, Paging};
 use crate::directory::Door;
 use crate::view::{
-    AccountView, FindingView, HaltView, LimitView, OrderView, Page, PositionView, ProofView,
-    SignalView, StrategyPosition, StrategyView, WebhookView,
+    AccountView, EntryView, FindingView, HaltView, LimitView, OrderView, Page, PositionView,
+    ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
 };
 use crate::{Engine, Shared, ledger};
 use serde::Serialize;
@@ -218,6 +218,27 @@ impl Engine {
         let rows = findings::page(&self.parts.store, org, before, count.saturating_add(1)).await;
         let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
         Ok(Page { items: rows.into_iter().map(finding_view).collect(), next })
+    }
+
+    pub(crate) async fn entry_page(
+        &self,
+        org: Id<id::Org>,
+        paging: &Paging,
+    ) -> Result<Page<EntryView>, CommandError> {
+        let (before, count) = window(paging)?;
+        let rows = audit::page(&self.parts.store, org, before, count.saturating_add(1)).await;
+        let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
+        let broken =
+            |_| CommandError::Unavailable { detail: "a stored entry is unreadable".to_owned() };
+        let items = rows.into_iter().map(|row| -> Result<EntryView, CommandError> {
+            Ok(EntryView {
+                id: row.id,
+                index: row.position,
+                leaf: RawValue::from_string(row.leaf).map_err(broken)?,
+                payload: RawValue::from_string(row.payload).map_err(broken)?,
+            })
+        });
+        Ok(Page { items: items.collect::<Result<_, CommandError>>()?, next })
     }
 
     /// Proves the entry with this identifier, or the one that made the thing with it: an order is

@@ -397,6 +397,20 @@ pub struct FindingView {
     pub detail: String,
 }
 
+/// An entry of the audit log.
+#[derive(Debug, Serialize)]
+pub struct EntryView {
+    /// Its identifier.
+    pub id: Id<id::Entry>,
+    /// Its place in the log; absent until it is sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// The public part: when, what happened, to what, and the commitment to the payload.
+    pub leaf: Box<RawValue>,
+    /// The owner's part.
+    pub payload: Box<RawValue>,
+}
+
 /// An inclusion proof of one audit entry (C2SP tlog-proof), with what it proves.
 #[derive(Debug, Serialize)]
 pub struct ProofView {

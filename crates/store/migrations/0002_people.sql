@@ -186,3 +186,10 @@ CREATE TABLE token_keys (
     created_at {int} NOT NULL,
     retired_at {int}
 ){strict};
+
+CREATE TABLE previous_secrets (
+    webhook_id {bytes} NOT NULL PRIMARY KEY REFERENCES webhooks (id),
+    secret_hash {bytes} NOT NULL,
+    signing_secret {bytes},
+    valid_until {int} NOT NULL
+){strict};

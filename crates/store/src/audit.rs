@@ -68,6 +68,12 @@ const OF_OBJECT: &str = concat!(
     with_run!(),
     " WHERE e.object_id = $1 ORDER BY e.id LIMIT $2"
 );
+const PAGE: &str = concat!(
+    "-- audit::page\nSELECT ",
+    placed!(),
+    with_run!(),
+    " WHERE e.org_id = $1 AND e.id < $2 ORDER BY e.id DESC LIMIT $3"
+);
 const ENTRY: &str = concat!("-- audit::entry\nSELECT ", placed!(), with_run!(), " WHERE e.id = $1");
 const COUNT_QUEUED: &str = "-- audit::count_queued\n\
     SELECT CAST(COALESCE(SUM(LENGTH(leaf_hashes)), 0) / 32 AS BIGINT) FROM audit_queue";
@@ -82,6 +88,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ADVANCE,
     RANGE,
     OF_OBJECT,
+    PAGE,
     ENTRY,
     COUNT_QUEUED,
     COUNT_ENTRIES,
@@ -302,6 +309,17 @@ pub async fn of_object(
 ) -> Result<Vec<Placed>, Error> {
     let parameters = vec![Value::Id(object_id), Value::Int(count)];
     store.query(OF_OBJECT, parameters).await?.into_iter().map(decode_placed).collect()
+}
+
+/// At most `count` entries of an organization that are older than `before`, newest first.
+pub async fn page(
+    store: &Store,
+    org: Id<id::Org>,
+    before: Id<id::Entry>,
+    count: u32,
+) -> Result<Vec<Placed>, Error> {
+    let parameters = vec![org.into(), before.into(), count.into()];
+    store.query(PAGE, parameters).await?.into_iter().map(decode_placed).collect()
 }
 
 /// The entry with this identifier.

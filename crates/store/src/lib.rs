@@ -30,6 +30,7 @@ pub mod statements;
 pub mod token_keys;
 pub mod users;
 pub mod value;
+pub mod webhook_secrets;
 
 mod postgres;
 mod sqlite;

@@ -3,6 +3,7 @@
 use crate::{
     api_keys, audit, challenges, directory, exposures, factors, findings, idempotency, key_usage,
     keys, leases, migrate, nonces, orders, pending, sessions, signals, token_keys, users,
+    webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -27,6 +28,7 @@ pub fn all() -> Vec<String> {
         signals::STATEMENTS,
         token_keys::STATEMENTS,
         users::STATEMENTS,
+        webhook_secrets::STATEMENTS,
     ];
     let inserts = [
         audit::INSERTS,

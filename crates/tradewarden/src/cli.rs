@@ -210,6 +210,18 @@ pub(crate) enum WebhookVerb {
     Show(ById),
     /// Switch a webhook off
     Disable(ById),
+    /// Give a webhook new secrets, printed once; the old ones are taken for a while longer
+    Rotate(WebhookRotate),
+}
+
+/// `webhook rotate`
+#[derive(Debug, Args)]
+pub(crate) struct WebhookRotate {
+    /// Its identifier
+    pub(crate) id: String,
+    /// Seconds for which the old secrets are still taken; a day if absent
+    #[arg(long, value_name = "N")]
+    pub(crate) overlap_s: Option<u32>,
 }
 
 /// `webhook create`

@@ -28,6 +28,9 @@ mod rates;
 #[path = "intake/risk.rs"]
 mod risk;
 #[cfg(test)]
+#[path = "intake/rotation.rs"]
+mod rotation;
+#[cfg(test)]
 #[path = "intake/stage.rs"]
 mod stage;
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod people;
 use hyper::{Method, StatusCode};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::quota::Budget;
-use tradewarden_engine::command::{Command, PositionClose};
+use tradewarden_engine::command::{Command, PositionClose, WebhookRotate, WebhookRotation};
 use tradewarden_engine::people::Ask;
 
 use crate::api::Input;
@@ -239,6 +239,18 @@ const ROUTES: &[Route] = &[
         handler: command(|input| input.body().map(Command::WebhookCreate)),
     },
     Route {
+        method: POST,
+        path: "/api/v1/webhooks/{id}/rotate",
+        access: Any(&[P::WebhooksManage]),
+        summary: "Gives a webhook new secrets; the old ones are taken for a while longer.",
+        takes: Takes::OptionalBody("WebhookRotation"),
+        gives: Gives::one("Webhook"),
+        handler: command(|input| {
+            let WebhookRotation { overlap_s } = input.body()?;
+            Ok(Command::WebhookRotate(WebhookRotate { id: input.named(0), overlap_s }))
+        }),
+    },
+    Route {
         method: GET,
         path: "/api/v1/webhooks/{id}",
         access: Any(&[P::WebhooksManage, P::OrdersRead]),
@@ -458,6 +470,15 @@ const ROUTES: &[Route] = &[
         takes: Takes::Paging,
         gives: Gives::page_of("Finding"),
         handler: command(|input| input.paging().map(Command::FindingList)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/audit",
+        access: Any(&[P::AuditRead]),
+        summary: "Lists entries of the audit log, newest first.",
+        takes: Takes::Paging,
+        gives: Gives::page_of("Entry"),
+        handler: command(|input| input.paging().map(Command::AuditList)),
     },
     Route {
         method: GET,

@@ -21,7 +21,7 @@ use tradewarden_domain::strategy::{
 use tradewarden_domain::webhook::{
     CertificateName, MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES,
 };
-use tradewarden_seal::{PlainToken, TokenKind, standard_webhooks};
+use tradewarden_seal::{Place, PlainToken, TokenKind, standard_webhooks};
 use tradewarden_store::directory::{self as rows, WebhookRow};
 
 const FORMS: [&str; 4] = ["query", "header", "body", "signature"];
@@ -106,10 +106,21 @@ impl Engine {
         Ok(Some(name))
     }
 
-    fn seal_signing(
+    pub(super) fn seal_signing(
         &self,
         org: Id<id::Org>,
         webhook: Id<id::Webhook>,
+        secret: &tradewarden_seal::SecretBytes,
+    ) -> Result<Vec<u8>, CommandError> {
+        let (org_bytes, webhook) = (org.to_bytes(), webhook.to_bytes());
+        self.seal_at(org, &signing_place(&org_bytes, &webhook), secret)
+    }
+
+    /// Seals a secret of intake for its place.
+    pub(super) fn seal_at(
+        &self,
+        org: Id<id::Org>,
+        place: &Place<'_>,
         secret: &tradewarden_seal::SecretBytes,
     ) -> Result<Vec<u8>, CommandError> {
         let missing = || CommandError::Unavailable {
@@ -117,12 +128,9 @@ impl Engine {
         };
         let keys = self.parts.intake_keys.load();
         let key = keys.get(&org).ok_or_else(missing)?;
-        let (org, webhook) = (org.to_bytes(), webhook.to_bytes());
         self.parts
             .environment
-            .with_randomness(|random| {
-                key.seal(&signing_place(&org, &webhook), secret.expose(), random)
-            })
+            .with_randomness(|random| key.seal(place, secret.expose(), random))
             .map_err(|_| missing())
     }
 

@@ -12,7 +12,7 @@ use tradewarden_store::directory::{self, LockedAccount, Organization, WebhookRow
 use tradewarden_store::findings::{self, Finding};
 use tradewarden_store::{Kind, Lock, Store, Writer, keys};
 
-async fn founded(backend: &Backend) -> (Writer, Store) {
+pub(crate) async fn founded(backend: &Backend) -> (Writer, Store) {
     let (mut writer, store) = backend.migrated().await;
     let mut tx = writer.begin().await.unwrap();
     directory::insert_organization(&mut tx, id(1), "ours", at(1)).await.unwrap();
@@ -88,9 +88,9 @@ pub(crate) async fn accounts_and_their_instruments(backend: &Backend) {
     directory::fills_cursor(&store, id(404)).await.unwrap_err();
 }
 
-pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
-    let (mut writer, store) = founded(backend).await;
-    let webhook = WebhookRow {
+/// Everything is set.
+pub(crate) fn webhook() -> WebhookRow {
+    WebhookRow {
         id: id(20),
         org_id: id(1),
         name: "alerts".to_owned(),
@@ -106,7 +106,12 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         mapping: Some("{}".to_owned()),
         state: Activity::Active,
         created_at: at(4),
-    };
+    }
+}
+
+pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let webhook = webhook();
     let bare = WebhookRow {
         id: id(21),
         token: "another".to_owned(),

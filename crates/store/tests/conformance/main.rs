@@ -38,6 +38,8 @@ mod sqlite;
 mod transactions;
 #[cfg(test)]
 mod values;
+#[cfg(test)]
+mod webhook_secrets;
 
 #[cfg(test)]
 macro_rules! on_both {
@@ -79,6 +81,7 @@ on_both! {
     cancel::a_future_dropped_midway_leaves_all_or_nothing,
     idempotency::a_key_belongs_to_its_first_request,
     idempotency::answers_are_forgotten_and_orders_are_not,
+    webhook_secrets::one_secret_before_is_kept,
     keys::a_key_is_claimed_once,
     keys::an_expired_key_changes_hands,
     keys::old_keys_are_forgotten,

@@ -154,6 +154,10 @@ fn webhook(verb: WebhookVerb) -> Result<Asking, Failure> {
         WebhookVerb::List => list(Command::WebhookList, WEBHOOKS),
         WebhookVerb::Show(id) => one(Command::WebhookShow(id.into())),
         WebhookVerb::Disable(id) => one(Command::WebhookDisable(id.into())),
+        WebhookVerb::Rotate(rotate) => one(Command::WebhookRotate(command::WebhookRotate {
+            id: rotate.id,
+            overlap_s: rotate.overlap_s,
+        })),
     })
 }
 

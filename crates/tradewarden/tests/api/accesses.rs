@@ -42,6 +42,11 @@ async fn reads_and_refused_calls_leave_entries() {
         seen.iter().map(count).sum::<u32>() >= 2
     })
     .await;
+    let page = operator.get("/api/v1/audit?limit=200").await.json();
+    let listed = page["items"].as_array().unwrap().iter();
+    let listed = listed.filter(|entry| entry["leaf"]["event"] == "api.called");
+    assert!(listed.clone().count() >= 1, "{page}");
+    assert!(listed.clone().all(|entry| entry["payload"]["actor"] == "operator"), "{page}");
     for call in seen {
         assert_eq!(call["actor"], "operator");
         assert_eq!((&call["method"], &call["status"]), (&"GET".into(), &"404".into()));

@@ -302,6 +302,17 @@ pub(super) const SCHEMAS: &[Schema] = &[
         ],
     },
     Schema {
+        name: "Entry",
+        about: "An entry of the audit log.",
+        closed: false,
+        fields: &[
+            must("id", Id("ent_"), "Its identifier."),
+            may("index", Count, "Its place in the log; absent until it is sealed."),
+            must("leaf", Any, "When, what happened, to what, and the commitment to the payload."),
+            must("payload", Any, "The owner's part."),
+        ],
+    },
+    Schema {
         name: "Proof",
         about: "An inclusion proof of one audit entry (C2SP tlog-proof), with what it proves.",
         closed: false,
@@ -470,6 +481,12 @@ pub(super) const SCHEMAS: &[Schema] = &[
             ),
             may("mapping", Any, "How to read the sender's own JSON."),
         ],
+    },
+    Schema {
+        name: "WebhookRotation",
+        about: "How long old secrets are still taken.",
+        closed: true,
+        fields: &[may("overlap_s", Range(0, 604_800), "In seconds; a day if absent.")],
     },
     Schema {
         name: "StrategyCreate",

@@ -13,13 +13,13 @@ use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
     AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet, OrderCreate,
-    StrategyCreate, WebhookCreate,
+    StrategyCreate, WebhookCreate, WebhookRotation,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
-    AccountView, BalancesView, CanceledView, ClosingView, FindingView, HaltView, HourView,
-    KeyUsageView, KeyView, LimitView, MeView, OrderView, Page, PositionView, ProofView, SignalView,
-    StrategyPosition, StrategyView, WebhookView,
+    AccountView, BalancesView, CanceledView, ClosingView, EntryView, FindingView, HaltView,
+    HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, Page, PositionView, ProofView,
+    SignalView, StrategyPosition, StrategyView, WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -252,6 +252,8 @@ fn limits_halts_findings_and_proofs() {
         detail: text(),
     };
     assert_sent("Finding", &finding, &finding);
+    let entry = |index| EntryView { id: id(), index, leaf: empty_list(), payload: empty_list() };
+    assert_sent("Entry", &entry(Some(1)), &entry(None));
     let proof = ProofView {
         entry_id: id(),
         index: 1,
@@ -338,6 +340,7 @@ fn what_is_taken() {
             "client_certificate": "tradingview", "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
         }),
     );
+    assert_taken::<WebhookRotation>("WebhookRotation", &json!({"overlap_s": 60}));
     assert_taken::<StrategyCreate>(
         "StrategyCreate",
         &json!({

@@ -1,0 +1,78 @@
+//! Rotating a webhook's secrets: the new ones are taken at once, the old ones for a while longer,
+//! so that the sender can be changed without a gap.
+
+use super::{invalid, parse_id, to_value};
+use crate::Engine;
+use crate::actor::Actor;
+use crate::command::{CommandError, WebhookRotate};
+use crate::directory::previous_signing_place;
+use crate::reads::webhook_view;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::webhook::{OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
+use tradewarden_seal::{PlainToken, TokenKind, standard_webhooks};
+use tradewarden_store::webhook_secrets::{self, Previous, Secrets};
+
+impl Engine {
+    pub(super) async fn rotate_webhook(
+        &self,
+        org: Id<id::Org>,
+        rotate: WebhookRotate,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let id: Id<id::Webhook> = parse_id(&rotate.id)?;
+        let overlap_s = rotate.overlap_s.unwrap_or(OVERLAP_S_DEFAULT);
+        if overlap_s > OVERLAP_S_MAX {
+            return Err(invalid("overlap_s", &format_args!("must be at most {OVERLAP_S_MAX}")));
+        }
+        let directory = self.parts.directory.load_full();
+        let door = directory
+            .doors
+            .get(&id)
+            .filter(|door| door.webhook.org_id == org)
+            .ok_or(CommandError::NotFound)?;
+        let environment = &self.parts.environment;
+        let secret = environment
+            .with_randomness(|random| PlainToken::generate(TokenKind::WebhookSecret, random));
+        let signing = door
+            .webhook
+            .forms
+            .signature
+            .then(|| environment.with_randomness(standard_webhooks::generate_secret));
+        let new = Secrets {
+            secret_hash: *secret.hash().as_bytes(),
+            signing_secret: signing
+                .as_ref()
+                .map(|plain| self.seal_signing(org, id, plain))
+                .transpose()?,
+        };
+        let (org_bytes, id_bytes) = (org.to_bytes(), id.to_bytes());
+        let place = previous_signing_place(&org_bytes, &id_bytes);
+        let previous = Previous {
+            webhook_id: id,
+            secrets: Secrets {
+                secret_hash: *door.secret.as_bytes(),
+                signing_secret: door
+                    .signing_secret
+                    .as_ref()
+                    .map(|plain| self.seal_at(org, &place, plain))
+                    .transpose()?,
+            },
+            valid_until: self.now().plus(Duration::from_secs(u64::from(overlap_s))),
+        };
+        let payload = json!({ "previous_valid_until": previous.valid_until });
+        self.change(org, id, "webhook.rotated", actor, payload, async move |tx| {
+            webhook_secrets::replace(tx, &new, &previous).await
+        })
+        .await?;
+        let directory = self.parts.directory.load_full();
+        let door = directory.doors.get(&id).ok_or(CommandError::NotFound)?;
+        let mut view = webhook_view(&self.parts, door);
+        view.secret = Some(secret.expose().to_owned());
+        view.signing_secret = signing
+            .as_ref()
+            .map(|plain| standard_webhooks::print_secret(plain).expose().to_owned());
+        to_value(&view)
+    }
+}
