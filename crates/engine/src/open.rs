@@ -78,6 +78,9 @@ pub struct Settings {
     pub console_origin: String,
     /// How strict the rules for people are.
     pub profile: Profile,
+    /// Whether a password needs letters in both cases, a digit and another character. NIST forbids
+    /// such rules (SP 800-63B-4 section 3.1.1.2); some houses must have them.
+    pub require_classes: bool,
     /// What a guess at a password costs.
     pub password_cost: PasswordCost,
 }

@@ -224,6 +224,7 @@ impl Harness {
                 node: "node-1".to_owned(),
                 console_origin: "https://localhost".to_owned(),
                 profile: Profile::Standard,
+                require_classes: false,
                 password_cost: PasswordCost::new(8, 1, 1).unwrap(),
             },
             operator_token: HashedToken::of(b"operator"),

@@ -69,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) hsts_preload: bool,
     /// How strict the rules for people are.
     pub(crate) profile: Profile,
+    /// Whether a password needs characters of four classes.
+    pub(crate) require_classes: bool,
     /// The paper broker.
     pub(crate) paper: Paper,
     /// The form of the logs.
@@ -177,6 +179,7 @@ impl Default for Config {
             proxy_protocol: false,
             hsts_preload: false,
             profile: Profile::Standard,
+            require_classes: false,
             paper: Paper { mode: PaperMode::InProcess, seed: 1 },
             log: LogFormat::Text,
             log_level: LogLevel::Info,

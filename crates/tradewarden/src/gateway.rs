@@ -63,6 +63,7 @@ impl Gateway {
                 node,
                 console_origin,
                 profile: config.profile,
+                require_classes: config.require_classes,
                 password_cost: PasswordCost::standard(),
             },
             operator_token,

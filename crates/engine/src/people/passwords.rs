@@ -88,9 +88,12 @@ impl Engine {
             |detail: String| CommandError::Refused { code: Code::PasswordUnacceptable, detail };
         let password =
             Password::new(entered.secret()).map_err(|error| refused(error.to_string()))?;
-        let policy = match self.parts.people.profile {
-            Profile::Standard => PasswordPolicy::standard(),
-            Profile::Hardened => PasswordPolicy::hardened(),
+        let policy = PasswordPolicy {
+            require_classes: self.parts.settings.require_classes,
+            ..match self.parts.people.profile {
+                Profile::Standard => PasswordPolicy::standard(),
+                Profile::Hardened => PasswordPolicy::hardened(),
+            }
         };
         let directory = self.parts.directory.load_full();
         let local = email.split('@').next().unwrap_or_default();

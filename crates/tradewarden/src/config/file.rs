@@ -32,6 +32,7 @@ pub(super) struct File {
     proxy_protocol: Option<bool>,
     hsts_preload: Option<bool>,
     profile: Option<Profile>,
+    require_classes: Option<bool>,
     log: Option<LogFormat>,
     log_level: Option<LogLevel>,
     tls: Option<Tls>,
@@ -124,6 +125,7 @@ impl File {
         set(&mut config.proxy_protocol, self.proxy_protocol);
         set(&mut config.hsts_preload, self.hsts_preload);
         set(&mut config.profile, self.profile);
+        set(&mut config.require_classes, self.require_classes);
         set(&mut config.log, self.log);
         set(&mut config.log_level, self.log_level);
         set(&mut config.paper.mode, self.paper.mode);

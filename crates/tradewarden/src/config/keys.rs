@@ -135,6 +135,14 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "",
+        name: "require_classes",
+        kind: "true or false",
+        meaning: "Whether a password needs letters in both cases, a digit and another character. NIST \
+                  forbids such rules; some houses must have them.",
+        shown: |config| Some(config.require_classes.to_string()),
+    },
+    Key {
+        section: "",
         name: "log",
         kind: "text or json",
         meaning: "The form of the logs on standard error.",

@@ -36,6 +36,27 @@ async fn init_makes_an_owner_with_a_factor() {
     gateway.stop().await;
 }
 
+/// Composition rules are a house's own wish, and the hardened profile wants longer passwords.
+#[tokio::test]
+async fn the_configuration_makes_passwords_stricter() {
+    let dir = TestDir::new("people-stricter");
+    let config = "profile = \"hardened\"\nrequire_classes = true\n";
+    let program = Program::new(env!("CARGO_BIN_EXE_tradewarden"), dir.data(), config);
+    let file = dir.path().join("password");
+    let file_text = file.to_str().unwrap().to_owned();
+    let init = ["init", "--email", "ann@example.com", "--password-file", &file_text];
+    for (password, code) in [
+        // Fourteen characters, then no digit and no capital, then everything.
+        ("Zebra-eats-41x", 1),
+        ("zebra-eats-many-batteries", 1),
+        ("Zebra-eats-41-batteries", 0),
+    ] {
+        std::fs::write(&file, password).unwrap();
+        let ended = program.run(&init).await;
+        assert_eq!(ended.code, Some(code), "{password}: {ended}");
+    }
+}
+
 /// A gateway without an owner says once how to make one; the link works once.
 #[tokio::test]
 async fn the_set_up_link_makes_one_owner() {

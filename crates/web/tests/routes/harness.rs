@@ -116,6 +116,7 @@ impl House {
                 node: "test".to_owned(),
                 console_origin: "https://gateway.test".to_owned(),
                 profile: Profile::Standard,
+                require_classes: false,
                 password_cost: PasswordCost::new(8, 1, 1).unwrap(),
             },
             operator_token: token.hash(),
