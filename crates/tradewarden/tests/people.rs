@@ -10,6 +10,9 @@ mod factors;
 #[path = "people/login.rs"]
 mod login;
 #[cfg(test)]
+#[path = "people/passkeys.rs"]
+mod passkeys;
+#[cfg(test)]
 #[path = "people/roles.rs"]
 mod roles;
 #[cfg(test)]
