@@ -86,12 +86,17 @@ impl Engine {
             Command::WebhookDisable(ById { id }) => self.disable_webhook(org, &id, actor).await,
             Command::StrategyCreate(new) => self.create_strategy(org, new, actor).await,
             Command::StrategyList => list(
-                directory.strategies.values().filter(|strategy| strategy.org_id == org),
+                directory.strategies.values().filter(|strategy| {
+                    strategy.org_id == org && actor.reaches(strategy.account_id)
+                }),
                 |strategy| strategy_view(strategy),
             ),
             Command::StrategyShow(ById { id }) => {
                 let id = parse_id(&id)?;
-                let found = directory.strategies.get(&id).filter(|found| found.org_id == org);
+                let found = directory
+                    .strategies
+                    .get(&id)
+                    .filter(|found| found.org_id == org && actor.reaches(found.account_id));
                 one(found.map(|strategy| strategy_view(strategy)))
             }
             Command::StrategyDisable(ById { id }) => self.disable_strategy(org, &id, actor).await,
@@ -130,10 +135,12 @@ impl Engine {
             Command::HaltEngage(halt) => self.engage(org, halt, actor).await,
             Command::HaltResume(ById { id }) => self.resume(org, &id, actor).await,
             Command::HaltStatus => self.halts(org),
-            Command::SignalList(paging) => to_value(&self.signal_page(org, &paging).await?),
-            Command::SignalShow(ById { id }) => to_value(&self.signal(org, parse_id(&id)?).await?),
+            Command::SignalList(paging) => to_value(&self.signal_page(org, actor, &paging).await?),
+            Command::SignalShow(ById { id }) => {
+                to_value(&self.signal(org, actor, parse_id(&id)?).await?)
+            }
             Command::SignalReplay(ById { id }) => {
-                to_value(&self.replay(org, parse_id(&id)?).await?)
+                to_value(&self.replay(org, actor, parse_id(&id)?).await?)
             }
             Command::OrderList(paging) => to_value(&self.order_page(org, actor, &paging).await?),
             Command::OrderShow(ById { id }) => {
@@ -354,10 +361,12 @@ impl Engine {
     async fn replay(
         &self,
         org: Id<id::Org>,
+        actor: &Actor,
         id: Id<id::Signal>,
     ) -> Result<SignalView, CommandError> {
         let stored = signals::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
-        let stored = stored.filter(|row| row.org_id == org).ok_or(CommandError::NotFound)?;
+        let stored = stored.filter(|row| row.org_id == org && crate::reads::may_see(actor, row));
+        let stored = stored.ok_or(CommandError::NotFound)?;
         let body = signals::body(&self.parts.store, stored.id).await;
         let body = body.map_err(|error| away(&error))?.ok_or(CommandError::NotFound)?;
         let directory = self.parts.directory.load_full();

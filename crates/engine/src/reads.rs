@@ -136,13 +136,15 @@ impl Engine {
     pub(crate) async fn signal_page(
         &self,
         org: Id<id::Org>,
+        actor: &Actor,
         paging: &Paging,
     ) -> Result<Page<SignalView>, CommandError> {
         let (before, count) = window(paging)?;
         let stored = signals::page(&self.parts.store, org, before, count.saturating_add(1)).await;
         let (stored, next) = cut(stored.map_err(|error| away(&error))?, count, |row| row.id);
         let mut items = Vec::with_capacity(stored.len());
-        for row in stored {
+        // A key that reaches some accounts sees shorter pages, and no other account's signals.
+        for row in stored.into_iter().filter(|row| may_see(actor, row)) {
             items.push(signal_view(&self.parts, row).await?);
         }
         Ok(Page { items, next })
@@ -151,11 +153,12 @@ impl Engine {
     pub(crate) async fn signal(
         &self,
         org: Id<id::Org>,
+        actor: &Actor,
         id: Id<id::Signal>,
     ) -> Result<SignalView, CommandError> {
         let stored = signals::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
-        let stored = stored.filter(|row| row.org_id == org).ok_or(CommandError::NotFound)?;
-        signal_view(&self.parts, stored).await
+        let stored = stored.filter(|row| row.org_id == org && may_see(actor, row));
+        signal_view(&self.parts, stored.ok_or(CommandError::NotFound)?).await
     }
 
     pub(crate) async fn order_page(
@@ -356,6 +359,20 @@ async fn signal_view(shared: &Shared, row: StoredSignal) -> Result<SignalView, C
         accounts: RawValue::from_string(row.accounts).map_err(broken)?,
         orders: views,
     })
+}
+
+/// Whether the actor may know of a signal: of every account that it came to. What came to none is
+/// the organization's.
+pub(crate) fn may_see(actor: &Actor, row: &StoredSignal) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Result {
+        account_id: Id<id::Account>,
+    }
+    if actor.as_key().is_none_or(|key| key.accounts.is_empty()) {
+        return true;
+    }
+    let results: Vec<Result> = serde_json::from_str(&row.accounts).unwrap_or_default();
+    !results.is_empty() && results.iter().all(|result| actor.reaches(result.account_id))
 }
 
 /// The orders that a stored signal's results name.

@@ -11,6 +11,9 @@ mod peers;
 #[path = "keys/program.rs"]
 mod program;
 #[cfg(test)]
+#[path = "keys/reach.rs"]
+mod reach;
+#[cfg(test)]
 #[path = "keys/restart.rs"]
 mod restart;
 #[cfg(test)]
