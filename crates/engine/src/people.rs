@@ -35,7 +35,7 @@ pub(crate) use sessions::note_seen;
 
 use crate::actor::{Actor, Person, Who};
 use crate::book::{Book, Effects, Scope};
-use crate::caller::Shown;
+use crate::caller::{Once, Shown};
 use crate::command::{ById, Command, CommandError};
 use crate::journal::Urgency;
 use crate::{Engine, Shared};
@@ -175,6 +175,22 @@ impl Engine {
             (None, None) => return Origin::Unsaid,
         };
         if own { Origin::Own } else { Origin::Other }
+    }
+
+    /// Whether a request that names the page it comes from (`Origin`) names one of our own. A browser
+    /// asks nobody before it opens a WebSocket, and sends cookies along (OWASP ASVS 5.0 V4.4.2).
+    pub fn has_own_origin(&self, shown: &Shown<'_>) -> bool {
+        let settings = &self.parts.settings;
+        let mut own = settings.further_origins.iter();
+        match shown.once("origin") {
+            Once::Absent => true,
+            Once::Unusable => false,
+            Once::Text(origin) => {
+                origin == settings.public_origin
+                    || origin == settings.console_origin
+                    || own.any(|further| further == origin)
+            }
+        }
     }
 
     /// The public keys of access tokens as a JWK set (RFC 7517).

@@ -19,3 +19,6 @@ mod restart;
 #[cfg(test)]
 #[path = "keys/stage.rs"]
 mod stage;
+#[cfg(test)]
+#[path = "keys/websocket.rs"]
+mod websocket;

@@ -29,6 +29,7 @@ use crate::service::{
 };
 use crate::session;
 use crate::stream::EventBody;
+use crate::websocket;
 
 /// The largest page.
 pub(crate) const PAGE_MAX: u32 = 200;
@@ -90,7 +91,7 @@ async fn carried_out(
     if matches!(route.handler, Handler::Signal) {
         return Ok(hook::receive(exchange, request).await);
     }
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let address = exchange.client_address(&head.headers);
     if route.knows_caller() {
         engine.may_knock(address).map_err(|wait| budget::waiting(Code::LimitFlood, wait))?;
@@ -126,7 +127,17 @@ async fn carried_out(
         Handler::Stream => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
             query_of(route.takes, head.uri.query())?;
+            let has_own_origin = engine.has_own_origin(&shown);
             let listener = engine.listen(&actor).ok_or_else(Problem::unauthenticated)?;
+            if websocket::is_wanted(&head) {
+                if !has_own_origin {
+                    return Err(Problem::because(
+                        Code::AuthPermission,
+                        Cow::Borrowed("A browser may listen from our own pages only."),
+                    ));
+                }
+                return Ok(websocket::answer(&mut head, listener, exchange.request_id));
+            }
             let body = axum::body::Body::new(EventBody::new(listener));
             let mut response = Response::new(AnswerBody::routed(body));
             let content_type = HeaderValue::from_static(EVENT_STREAM);

@@ -36,3 +36,4 @@ pub mod service;
 mod session;
 mod stream;
 pub mod tls;
+mod websocket;

@@ -7,7 +7,7 @@
 //!
 //! What always holds:
 //! - Every task it starts lives in a set it owns; when [`Listener::serve`] returns, none is left.
-//! - A connection is one task. Only HTTP/2 adds a task for each stream, which ends with its
+//! - A connection is one task, also after an upgrade (WebSocket), which keeps its seat. Only HTTP/2 adds a task for each stream, which ends with its
 //!   connection.
 //! - A peer that goes away ends its unfinished requests: their futures are dropped. What must
 //!   survive that has to be handed over before it is awaited.
@@ -16,6 +16,7 @@ mod activity;
 mod body;
 mod connection;
 mod counters;
+mod handover;
 mod options;
 mod proxy_protocol;
 mod seats;
@@ -41,6 +42,7 @@ use tokio::time::{sleep, timeout};
 
 pub use self::body::{BodyError, read_body};
 pub use self::counters::{ListenerCounters, ListenerCounts};
+pub(crate) use self::handover::{Handover, Stop};
 pub use self::options::{ListenError, ListenerOptions, ProxyProtocol, Transport};
 use self::seats::{Seat, Seats};
 use self::wire::AnswerUnreadable;

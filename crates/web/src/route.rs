@@ -493,7 +493,8 @@ const ROUTES: &[Route] = &[
         method: GET,
         path: "/api/v1/stream",
         access: Any(&[P::OrdersRead, P::PositionsRead, P::AuditRead]),
-        summary: "Tells orders, fills, halts and findings as they happen (server-sent events).",
+        summary: "Tells orders, fills, halts and findings as they happen (server-sent events, or WebSocket if the \
+                  request asks for the upgrade).",
         takes: Takes::Nothing,
         gives: Gives::other(crate::service::EVENT_STREAM),
         handler: Handler::Stream,

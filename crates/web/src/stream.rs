@@ -12,7 +12,7 @@ use tradewarden_engine::stream::{Heard, Listener};
 /// Seconds of silence after which a comment keeps the connection alive.
 const SILENT_SECONDS_MAX: u32 = 10;
 
-type Step = Pin<Box<dyn Future<Output = (Listener, Option<Heard>)> + Send>>;
+pub(crate) type Step = Pin<Box<dyn Future<Output = (Listener, Option<Heard>)> + Send>>;
 
 /// The body of such an answer.
 pub(crate) struct EventBody {
@@ -23,11 +23,13 @@ pub(crate) struct EventBody {
 
 impl EventBody {
     pub(crate) fn new(listener: Listener) -> Self {
-        Self { step: Some(step(listener)), greeted: false, silent_seconds: 0 }
+        Self { step: Some(next(listener)), greeted: false, silent_seconds: 0 }
     }
 }
 
-fn step(mut listener: Listener) -> Step {
+/// What is heard next, and the listener again: kept between two polls, because a listener that is
+/// dropped while it waits begins its second anew.
+pub(crate) fn next(mut listener: Listener) -> Step {
     Box::pin(async move {
         let heard = listener.next().await;
         (listener, heard)
@@ -51,7 +53,7 @@ impl Body for EventBody {
         loop {
             let Some(waiting) = &mut this.step else { return Poll::Ready(None) };
             let (listener, heard) = ready!(waiting.as_mut().poll(context));
-            this.step = heard.is_some().then(|| step(listener));
+            this.step = heard.is_some().then(|| next(listener));
             match heard {
                 None => return Poll::Ready(None),
                 Some(Heard::Event(event)) => {

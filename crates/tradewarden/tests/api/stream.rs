@@ -62,6 +62,67 @@ impl Ear {
 }
 
 #[tokio::test]
+async fn a_websocket_that_answers_no_ping_is_left() {
+    let dir = TestDir::new("api-stream-silent");
+    let (gateway, _door) = demo(&dir, "").await;
+    let operator = Operator::of(&gateway);
+    let mut stream = operator.client.raw().await.unwrap();
+    let request = format!(
+        "GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+         connection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        operator.bearer
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).await.unwrap();
+    let head_end = heard.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8_lossy(&heard[..head_end]);
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    // The example of RFC 6455, section 1.3.
+    assert!(head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
+    assert!(head.contains("strict-transport-security: max-age=63072000\r\n"), "{head}");
+    let ready = br#"{"event":"ready","data":{}}"#;
+    let length = u8::try_from(ready.len()).unwrap();
+    // Text, and then one ping without words.
+    assert_eq!(heard[head_end..], [&[0x81, length], &ready[..], &[0x89, 0]].concat(), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_none_is_refused_by_its_header() {
+    let dir = TestDir::new("api-stream-handshake");
+    let (gateway, _door) = demo(&dir, "").await;
+    let operator = Operator::of(&gateway);
+    let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (headers, field) in [
+        (format!("sec-websocket-version: 13\r\n{key}"), "Connection"),
+        (
+            format!("connection: upgrade\r\nsec-websocket-version: 8\r\n{key}"),
+            "Sec-WebSocket-Version",
+        ),
+        (format!("connection: upgrade\r\n{key}"), "Sec-WebSocket-Version"),
+        ("connection: upgrade\r\nsec-websocket-version: 13\r\n".to_owned(), "Sec-WebSocket-Key"),
+    ] {
+        let mut stream = operator.client.raw().await.unwrap();
+        let request = format!(
+            "GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+             upgrade: websocket\r\n{headers}\r\n",
+            operator.bearer
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let (mut heard, mut buffer) = (String::new(), [0; 4_096]);
+        while !heard.ends_with('}') {
+            let count = stream.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "{field}: {heard}");
+            heard.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+        assert!(heard.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{field}: {heard}");
+        assert!(heard.contains("sec-websocket-version: 13\r\n"), "{field}: {heard}");
+        assert!(heard.contains(&format!("\"field\":\"{field}\"")), "{field}: {heard}");
+    }
+}
+
+#[tokio::test]
 async fn an_order_is_heard_from_acceptance_to_fill() {
     let dir = TestDir::new("api-stream");
     let (gateway, mut door) = demo(&dir, "").await;

@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::UPGRADE;
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
+use super::handover::Handover;
 use super::wire::{AnswerUnreadable, UnreadableHead};
 
 /// What happened on a connection so far.
@@ -34,6 +36,8 @@ pub(super) struct Activity {
     begun: AtomicU64,
     /// The last answer was given before its request had been read.
     early: AtomicBool,
+    /// What is spoken is no longer HTTP.
+    handed_over: AtomicBool,
     /// Goes up with everything the peer sends.
     pub(super) reads: AtomicU64,
     /// Whether requests came by HTTP/2.
@@ -58,6 +62,16 @@ impl Activity {
     /// The connection ends although the peer may still be sending.
     pub(super) fn answered_early(&self) {
         self.early.store(true, Relaxed);
+    }
+
+    /// From now on it is not HTTP that is spoken, and the peer may be sending when it ends.
+    pub(super) fn hand_over(&self) {
+        self.handed_over.store(true, Relaxed);
+        self.answered_early();
+    }
+
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Relaxed)
     }
 
     pub(super) fn was_answered_early(&self) -> bool {
@@ -188,6 +202,7 @@ impl Drop for Turn {
 pub(super) struct Watched<S> {
     pub(super) service: S,
     pub(super) activity: Arc<Activity>,
+    pub(super) handover: Handover,
     pub(super) header_count_max: usize,
     pub(super) answer_unreadable: Option<AnswerUnreadable>,
 }
@@ -200,7 +215,10 @@ where
     type Error = Infallible;
     type Future = WatchedAnswer<S::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if request.version() == Version::HTTP_11 && request.headers().contains_key(UPGRADE) {
+            request.extensions_mut().insert(self.handover.clone());
+        }
         if request.version() == Version::HTTP_2 {
             self.activity.multiplexed.store(true, Relaxed);
         }

@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
+use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +25,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Verdict, Watch, Watched};
+use super::handover::{Handover, Stop};
 use super::options::{ListenerOptions, ProxyProtocol, Transport};
 use super::seats::Seat;
 use super::wire::Wire;
@@ -162,55 +164,97 @@ async fn serve<F, T, S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let House { options, counters, answer_unreadable, .. } = house;
+    let House { options, answer_unreadable, .. } = house;
     let activity = Arc::new(Activity::default());
-    let mut watch = Watch::new(
-        Arc::clone(&activity),
-        Duration::from_millis(options.header_read_timeout_ms),
-        Duration::from_millis(options.idle_timeout_ms),
-        Instant::now(),
-    );
-    let mut ticks = interval_at(Instant::now() + watch.tick(), watch.tick());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-
+    let handover = Handover::default();
+    let wire = Wire::new(stream, Arc::clone(&activity), answer_unreadable.clone());
+    let wire = TokioIo::new(wire);
+    let service = Watched {
+        service,
+        activity: Arc::clone(&activity),
+        handover: handover.clone(),
+        header_count_max: options.header_count_max,
+        answer_unreadable: answer_unreadable.clone(),
+    };
     let streams = StreamTasks::default();
     let _ended_with_the_connection = EndStreams(streams.clone());
-    let http = http(options, protocol, streams);
-    let connection = http.serve_connection(
-        TokioIo::new(Wire::new(stream, Arc::clone(&activity), answer_unreadable.clone())),
-        Watched {
-            service,
-            activity,
-            header_count_max: options.header_count_max,
-            answer_unreadable: answer_unreadable.clone(),
-        },
-    );
-    let mut connection = pin!(connection);
-    let mut closing = Closing::No;
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                if let Err(cause) = ended {
-                    tracing::debug!(cause, "a connection broke");
+    let driven = Driven { house, activity: &activity, stop: &mut stop };
+    match protocol {
+        Protocol::Http1 => {
+            let connection = http1(options).serve_connection(wire, service).with_upgrades();
+            driven.run(connection, http1::UpgradeableConnection::graceful_shutdown).await;
+        }
+        Protocol::Http2 => {
+            let http = http(options, streams).http2_only();
+            let connection = http.serve_connection(wire, service);
+            driven.run(connection, auto::Connection::graceful_shutdown).await;
+        }
+        Protocol::Told => {
+            let http = http(options, streams);
+            let connection = http.serve_connection_with_upgrades(wire, service);
+            driven.run(connection, auto::UpgradeableConnection::graceful_shutdown).await;
+        }
+    }
+    let Some(conversation) = handover.take() else { return };
+    activity.hand_over();
+    let stopped: Stop = if stop.is_terminated() {
+        Box::pin(std::future::ready(()))
+    } else {
+        Box::pin(async { drop(stop.await) })
+    };
+    conversation(stopped).await;
+}
+
+/// What drives a connection while HTTP is spoken on it.
+struct Driven<'a, F> {
+    house: &'a House<F>,
+    activity: &'a Arc<Activity>,
+    stop: &'a mut oneshot::Receiver<()>,
+}
+
+impl<F> Driven<'_, F> {
+    /// Until either side ends it or a limit does; `finish` tells it to come to an end.
+    async fn run<C, E>(self, connection: C, finish: fn(Pin<&mut C>))
+    where
+        C: Future<Output = Result<(), E>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Self { house: House { options, counters, .. }, activity, stop } = self;
+        let mut watch = Watch::new(
+            Arc::clone(activity),
+            Duration::from_millis(options.header_read_timeout_ms),
+            Duration::from_millis(options.idle_timeout_ms),
+            Instant::now(),
+        );
+        let mut ticks = interval_at(Instant::now() + watch.tick(), watch.tick());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut connection = pin!(connection);
+        let mut closing = Closing::No;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(cause) = ended.map_err(Into::into) {
+                        tracing::debug!(cause, "a connection broke");
+                    }
+                    return;
                 }
-                return;
-            }
-            _ = &mut stop, if !matches!(closing, Closing::Stopped) => {
-                closing = Closing::Stopped;
-                connection.as_mut().graceful_shutdown();
-            }
-            now = ticks.tick() => match (watch.judge(now), &closing) {
-                (Verdict::Stay, _) => {}
-                (Verdict::HeadersTooSlow, _) => return counters.timed_out(),
-                (Verdict::Idle, Closing::No) => {
-                    counters.closed_idle();
-                    closing = Closing::Idle;
-                    connection.as_mut().graceful_shutdown();
+                _ = &mut *stop, if !matches!(closing, Closing::Stopped) => {
+                    closing = Closing::Stopped;
+                    finish(connection.as_mut());
                 }
-                // One tick was its time to say goodbye.
-                (Verdict::Idle, Closing::Idle | Closing::Stopped) => return,
-            },
+                now = ticks.tick() => match (watch.judge(now), &closing) {
+                    (Verdict::Stay, _) => {}
+                    (Verdict::HeadersTooSlow, _) => return counters.timed_out(),
+                    (Verdict::Idle, Closing::No) => {
+                        counters.closed_idle();
+                        closing = Closing::Idle;
+                        finish(connection.as_mut());
+                    }
+                    // One tick was its time to say goodbye.
+                    (Verdict::Idle, Closing::Idle | Closing::Stopped) => return,
+                },
+            }
         }
     }
 }
@@ -222,15 +266,21 @@ enum Closing {
     Stopped,
 }
 
-fn http(
-    options: &ListenerOptions,
-    protocol: Protocol,
-    streams: StreamTasks,
-) -> auto::Builder<StreamTasks> {
+fn http1(options: &ListenerOptions) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        // The watch does this, without a timer for each request.
+        .header_read_timeout(None)
+        .max_buf_size(usize::try_from(options.header_bytes_max).unwrap_or(usize::MAX))
+        .max_headers(options.header_count_max);
+    http
+}
+
+fn http(options: &ListenerOptions, streams: StreamTasks) -> auto::Builder<StreamTasks> {
     let mut http = auto::Builder::new(streams);
+    // As in `http1`: the builder does not take one.
     http.http1()
         .timer(TokioTimer::new())
-        // The watch does this, without a timer for each request.
         .header_read_timeout(None)
         .max_buf_size(usize::try_from(options.header_bytes_max).unwrap_or(usize::MAX))
         .max_headers(options.header_count_max);
@@ -245,11 +295,7 @@ fn http(
         .max_send_buf_size(STREAM_SEND_BYTES)
         .keep_alive_interval(Duration::from_millis(options.ping_interval_ms))
         .keep_alive_timeout(Duration::from_millis(options.ping_timeout_ms));
-    match protocol {
-        Protocol::Http1 => http.http1_only(),
-        Protocol::Http2 => http.http2_only(),
-        Protocol::Told => http,
-    }
+    http
 }
 
 /// The tasks that hyper starts for the streams of one HTTP/2 connection.

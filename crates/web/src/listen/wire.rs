@@ -79,7 +79,11 @@ impl<T> Wire<T> {
             return true;
         }
         let Some(answer) = &self.answer else { return false };
-        if !self.activity.is_settled(self.settled) || !bytes.starts_with(b"HTTP/1.") {
+        // The rest of a frame may begin with anything.
+        if self.activity.is_handed_over()
+            || !self.activity.is_settled(self.settled)
+            || !bytes.starts_with(b"HTTP/1.")
+        {
             return false;
         }
         let head = match bytes.get(b"HTTP/1.x ".len()..) {

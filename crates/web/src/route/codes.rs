@@ -49,7 +49,9 @@ impl Route {
                 self.access == Access::Public && matches!(self.handler, Handler::Ask(_))
             }
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
-            (takes, Code::RequestMalformed) => takes_body || takes == Takes::Paging,
+            (takes, Code::RequestMalformed) => {
+                takes_body || takes == Takes::Paging || matches!(self.handler, Handler::Stream)
+            }
             (_, Code::RequestNotFound) => {
                 takes_body
                     || self.parameter().is_some()
