@@ -96,23 +96,32 @@ impl FileKeySource {
     /// Makes a new key and writes it to `path`, which must not exist yet. When this returns, the
     /// file is on the disk, mode 0600.
     ///
-    /// A crash may leave a file that is empty or cut; [`FileKeySource::open`] refuses it, nothing
-    /// was sealed with it, and it can be deleted.
+    /// The file is there as a whole or not at all: a crash may leave a draft beside it, which the
+    /// next start writes anew.
     pub fn create(path: &Path, randomness: &mut dyn Randomness) -> Result<Self, KeyFileError> {
         let source = Self::from_randomness(randomness);
         let failed =
             |action| move |cause| KeyFileError::Io { path: path.to_owned(), action, cause };
         let encoded = SecretString::new(base64url_encode(source.key.expose()));
         let line = SecretString::new(checked_text::print(PREFIX, encoded.expose()));
+        if path.exists() {
+            return Err(failed("create")(io::ErrorKind::AlreadyExists.into()));
+        }
+        // Left over from a crash: nothing was sealed with it.
+        let draft = path.with_extension("draft");
         let mut file = OpenOptions::new()
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .mode(0o600)
-            .open(path)
+            .open(&draft)
             .map_err(failed("create"))?;
         file.write_all(line.expose().as_bytes()).map_err(failed("write"))?;
         file.write_all(b"\n").map_err(failed("write"))?;
         file.sync_all().map_err(failed("sync"))?;
+        // A link never replaces a key that somebody else has made meanwhile.
+        fs::hard_link(&draft, path).map_err(failed("create"))?;
+        fs::remove_file(&draft).map_err(failed("remove the draft of"))?;
         // The name of the file is in its directory, which is synced apart.
         if let Some(directory) = path.parent() {
             let directory =
