@@ -111,10 +111,6 @@ impl Engine {
     fn bearer(&self, authorization: &str) -> Option<Actor> {
         let (scheme, token) = authorization.split_once(' ')?;
         let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;
-        if token.contains('.') {
-            return self.by_access_token(token);
-        }
-        let right = self.parts.operator_token.verify(token.as_bytes());
-        right.then(Actor::operator)
+        self.by_access_token(token)
     }
 }

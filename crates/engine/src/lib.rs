@@ -67,7 +67,7 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::http_signature::Origins;
-use tradewarden_seal::{DataKey, HashedToken, LedgerKey};
+use tradewarden_seal::{DataKey, LedgerKey};
 use tradewarden_store::Store;
 
 /// The engine: cheap to clone, shared by everything that serves requests.
@@ -118,7 +118,6 @@ pub(crate) struct Shared {
     pub(crate) intake_keys: ArcSwap<std::collections::BTreeMap<Id<id::Org>, Arc<DataKey>>>,
     pub(crate) ledger_key: LedgerKey,
     pub(crate) published: ArcSwap<ledger::Published>,
-    pub(crate) operator_token: HashedToken,
     pub(crate) settings: Settings,
     pub(crate) origins: Origins,
     pub(crate) started_at: Timestamp,

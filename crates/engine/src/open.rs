@@ -29,7 +29,7 @@ use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{
-    DataKey, HashedToken, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, WrappedKey,
+    DataKey, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, WrappedKey,
 };
 use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate, nonces};
 
@@ -49,8 +49,6 @@ pub struct Parts {
     pub desk: Option<Arc<dyn PaperDesk>>,
     /// Settings.
     pub settings: Settings,
-    /// The operator token's hash.
-    pub operator_token: HashedToken,
 }
 
 /// What the engine needs to know of its surroundings.
@@ -155,7 +153,6 @@ impl Engine {
             desk: parts.desk,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
-            operator_token: parts.operator_token,
             settings: parts.settings,
             fate,
             counters: Counters::default(),

@@ -7,7 +7,6 @@
 //! ```text
 //! twh_<22 base62>_<6 checksum>   the name of a webhook in a path, 130 bits; an identifier, not a secret
 //! tww_<43 base62>_<6 checksum>   the secret that proves a sender, 256 bits
-//! two_<43 base62>_<6 checksum>   the operator's token, 256 bits
 //! tws_<43 base62>_<6 checksum>   a session of the console, 256 bits
 //! twr_<43 base62>_<6 checksum>   what an access token is renewed with, 256 bits
 //! twp_<43 base62>_<6 checksum>   what a forgotten password is set anew with, 256 bits
@@ -35,8 +34,6 @@ pub enum TokenKind {
     WebhookPath,
     /// Proves the sender of a webhook.
     WebhookSecret,
-    /// The local operator, before there are people and keys.
-    Operator,
     /// A session of the console: the value of its cookie.
     Session,
     /// Renews an access token, once. It carries nothing: family and age are in its row.
@@ -51,10 +48,9 @@ pub enum TokenKind {
 
 impl TokenKind {
     /// Every kind there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::WebhookPath,
         Self::WebhookSecret,
-        Self::Operator,
         Self::Session,
         Self::Refresh,
         Self::PasswordReset,
@@ -67,7 +63,6 @@ impl TokenKind {
         match self {
             Self::WebhookPath => "twh",
             Self::WebhookSecret => "tww",
-            Self::Operator => "two",
             Self::Session => "tws",
             Self::Refresh => "twr",
             Self::PasswordReset => "twp",
@@ -81,7 +76,6 @@ impl TokenKind {
         match self {
             Self::WebhookPath => 22,
             Self::WebhookSecret
-            | Self::Operator
             | Self::Session
             | Self::Refresh
             | Self::PasswordReset
@@ -219,7 +213,7 @@ mod tests {
 
     #[test]
     fn only_the_token_itself_verifies() {
-        let token = PlainToken::generate(TokenKind::Operator, &mut SystemRandomness::new());
+        let token = PlainToken::generate(TokenKind::Session, &mut SystemRandomness::new());
         let hash = HashedToken::from_stored(token.hash().as_bytes()).unwrap();
         assert!(hash.verify(token.expose().as_bytes()));
         assert!(!hash.verify(b""));

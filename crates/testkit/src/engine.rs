@@ -36,7 +36,7 @@ use tradewarden_engine::command::{
 };
 use tradewarden_engine::intake::{AccountResult, RawSignal, Received, SignalStatus};
 use tradewarden_engine::{CommitFate, Engine, PaperDesk, Parts, Settings};
-use tradewarden_seal::{FileKeySource, HashedToken, Keyring, PasswordCost};
+use tradewarden_seal::{FileKeySource, Keyring, PasswordCost};
 use tradewarden_store::{Location, Store};
 
 /// Runs a scenario on a runtime of its own, with time standing still.
@@ -227,7 +227,6 @@ impl Harness {
                 require_classes: false,
                 password_cost: PasswordCost::new(8, 1, 1).unwrap(),
             },
-            operator_token: HashedToken::of(b"operator"),
         }
     }
 

@@ -19,6 +19,7 @@
 )]
 
 mod client;
+mod owner;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -35,6 +36,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub use client::{Answer, Client, Unanswered};
+pub use owner::{QUICK_CALLERS, Session, log_in, log_in_with_factor, totp_code};
 
 /// How long a process may take to begin, to end, or to carry out one command.
 const PROCESS_DEADLINE: Duration = Duration::from_mins(1);

@@ -5,7 +5,6 @@
 //! control.sock      the running gateway's ear for the command line
 //! tradewarden.db    SQLite, unless the database is elsewhere
 //! kek               the key that wraps all keys; back it up apart from the database
-//! operator-token    the bearer token of the local operator (C24)
 //! checkpoint        the newest checkpoint of the audit log, outside the database
 //! halt              halts that the database did not take; an empty file halts everything
 //! log-origin        the name of the audit log
@@ -15,20 +14,19 @@
 //! tls/              the local CAs and what they issued
 //! ```
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use tradewarden_seal::{
-    FileKeySource, HashedToken, Keyring, PlainToken, Randomness, TokenKind, hex_encode,
-};
+use tradewarden_seal::{FileKeySource, Keyring, Randomness, hex_encode};
 
 use crate::config::Config;
 use crate::files;
 use crate::outcome::Failure;
 
-/// Longest token file, in bytes.
-const TOKEN_BYTES_MAX: u64 = 256;
+/// Longest file that holds one name, in bytes.
+const NAME_BYTES_MAX: u64 = 256;
 
 /// A data directory, locked or not.
 #[derive(Debug, Clone)]
@@ -107,11 +105,6 @@ impl Data {
         self.root.join("halt")
     }
 
-    /// The operator's token.
-    pub(crate) fn operator_token(&self) -> PathBuf {
-        self.root.join("operator-token")
-    }
-
     /// What the demo remembers, with the webhook's secret.
     pub(crate) fn demo(&self) -> PathBuf {
         self.root.join("demo.json")
@@ -169,27 +162,15 @@ impl Data {
         source.map(Keyring::new).map_err(|error| Failure::no(error.to_string()))
     }
 
-    /// The hash of the operator's token, which is made on first use.
-    pub(crate) fn hashed_operator_token(
-        &self,
-        randomness: &mut dyn Randomness,
-    ) -> Result<HashedToken, Failure> {
-        let path = self.operator_token();
-        if !path.exists() {
-            let token = PlainToken::generate(TokenKind::Operator, randomness);
-            files::write_private(&path, &format!("{}\n", token.expose()))?;
-            return Ok(token.hash());
+    /// Removes the token with which older versions let the operator in: it opens nothing any more.
+    pub(crate) fn remove_operator_token(&self) -> Result<(), Failure> {
+        let path = self.root.join("operator-token");
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                Err(files::failed("remove", &path, &cause))
+            }
+            _ => Ok(()),
         }
-        let text = files::read_secret(&path, TOKEN_BYTES_MAX)?;
-        let text = text.trim_end();
-        if TokenKind::recognise(text) != Some(TokenKind::Operator) {
-            return Err(Failure::no(format!(
-                "{} holds no operator token or was cut; delete it, and the next start makes a \
-                 new one",
-                path.display()
-            )));
-        }
-        Ok(HashedToken::of(text.as_bytes()))
     }
 
     /// The name of the audit log: as configured, else a random one that is kept, because a log that
@@ -213,7 +194,7 @@ impl Data {
     /// The line in the file of this name, which is made on first use.
     fn kept(&self, name: &str, make: impl FnOnce() -> String) -> Result<String, Failure> {
         let path = self.root.join(name);
-        if let Some(kept) = files::read_text_if_there(&path, TOKEN_BYTES_MAX)? {
+        if let Some(kept) = files::read_text_if_there(&path, NAME_BYTES_MAX)? {
             return Ok(kept.trim_end().to_owned());
         }
         let line = make();
@@ -239,7 +220,6 @@ mod tests {
     use super::*;
     use crate::outcome::Exit;
     use crate::scratch::Scratch;
-    use std::fs;
     use std::os::unix::fs::MetadataExt;
     use tradewarden_seal::SystemRandomness;
 
@@ -267,9 +247,6 @@ mod tests {
         let scratch = Scratch::new();
         let (config, data) = data(&scratch);
         let mut randomness = SystemRandomness::new();
-        let first = data.hashed_operator_token(&mut randomness).unwrap();
-        let again = data.hashed_operator_token(&mut randomness).unwrap();
-        assert_eq!(first.as_bytes(), again.as_bytes());
         let origin = data.log_origin(&config, &mut randomness).unwrap();
         assert_eq!(data.log_origin(&config, &mut randomness).unwrap(), origin);
         data.keyring(&mut randomness).unwrap();
@@ -290,13 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_cut_or_opened_to_others_is_refused() {
+    fn the_token_that_older_versions_left_is_removed() {
         let scratch = Scratch::new();
         let (_, data) = data(&scratch);
-        files::write_private(&data.operator_token(), "two_cut").unwrap();
-        assert_eq!(
-            data.hashed_operator_token(&mut SystemRandomness::new()).unwrap_err().exit,
-            Exit::No
-        );
+        let left_over = data.root().join("operator-token");
+        files::write_private(&left_over, "two_left").unwrap();
+        for _ in 0..2 {
+            data.remove_operator_token().unwrap();
+            assert!(!left_over.exists());
+        }
+        fs::create_dir(&left_over).unwrap();
+        assert!(data.remove_operator_token().is_err(), "what stays is not passed over");
     }
 }

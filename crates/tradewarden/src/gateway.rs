@@ -38,7 +38,7 @@ impl Gateway {
         let mut randomness = SystemRandomness::new();
         let location = config.database.location(data.database())?;
         let keyring = Arc::new(data.keyring(&mut randomness)?);
-        let operator_token = data.hashed_operator_token(&mut randomness)?;
+        data.remove_operator_token()?;
         let log_origin = data.log_origin(config, &mut randomness)?;
         let node = data.node(&mut randomness)?;
         let paper = Paper::start(config, data, Arc::clone(&clock))?;
@@ -66,7 +66,6 @@ impl Gateway {
                 require_classes: config.require_classes,
                 password_cost: PasswordCost::standard(),
             },
-            operator_token,
         });
         let (engine, tasks) =
             opened.await.map_err(|error| Failure::unavailable(error.to_string()))?;

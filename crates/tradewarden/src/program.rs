@@ -103,7 +103,6 @@ async fn init(config: &Config, new: cli::Init, json: bool) -> Result<Exit, Failu
     let mut made = json!({
         "data_dir": data.root(),
         "ca_file": config.tls.is_none().then(|| data.root().join("tls").join("ca.pem")),
-        "operator_token_file": data.root().join("operator-token"),
         "key_file": data.root().join("kek"),
     });
     if let (Some(owner), Some(made)) = (owner, made.as_object_mut()) {

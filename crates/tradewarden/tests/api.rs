@@ -16,11 +16,11 @@ mod headers;
 #[path = "api/internal.rs"]
 mod internal;
 #[cfg(test)]
-#[path = "api/operator.rs"]
-mod operator;
-#[cfg(test)]
 #[path = "api/orders.rs"]
 mod orders;
+#[cfg(test)]
+#[path = "api/owner.rs"]
+mod owner;
 #[cfg(test)]
 #[path = "api/pages.rs"]
 mod pages;

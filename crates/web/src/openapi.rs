@@ -32,11 +32,6 @@ pub(crate) fn document() -> Value {
         "components": {
             "schemas": schema::all(),
             "securitySchemes": {
-                "operator": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "The token in the file `operator-token` of the data directory.",
-                },
                 "person": {
                     "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
                     "description": "A person's access token, of `POST /api/v1/auth/login`.",
@@ -151,9 +146,9 @@ fn parameters(route: &Route) -> Vec<Value> {
 fn security(access: Access) -> Value {
     match access {
         Access::Public | Access::InternalOnly => json!([]),
-        Access::Caller | Access::Any(_) => json!([
-            {"operator": []}, {"person": []}, {"session": []}, {"signature": []},
-        ]),
+        Access::Caller | Access::Any(_) => {
+            json!([{"person": []}, {"session": []}, {"signature": []}])
+        }
         Access::Credential => json!([
             {"webhookQuery": []}, {"webhookHeader": []}, {"webhookSignature": []},
             // In the body, which a security scheme cannot say.

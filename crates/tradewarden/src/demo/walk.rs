@@ -84,9 +84,6 @@ What became of it:
 The same by API, signed with the demo's key; the line that `sign` prints holds for one minute:
   eval \"$({program} sign{sign_trust} --key {key_id} --private-key-file {key_file} --url {base}/api/v1/orders)\"; echo
 
-The same with the operator's token:
-  curl -sS {cacert}-H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/orders; echo
-
 As the owner, who may look but not trade before a second factor is enrolled:
   TOKEN=$(curl -sS {cacert}-d '{{\"email\":\"{owner_email}\",\"password\":\"{owner_password}\"}}' {base}/api/v1/auth/login | grep -o 'eyJ[0-9A-Za-z._-]*')
   curl -sS {cacert}-H \"Authorization: Bearer $TOKEN\" {base}/api/v1/me; echo
@@ -111,7 +108,6 @@ Stop the demo with Ctrl-C.
         sign_trust = ca.map(|ca| format!(" --cacert {}", quoted_path(ca))).unwrap_or_default(),
         key_id = key.map(|(id, _)| id).unwrap_or_default(),
         key_file = key.map(|(_, file)| quoted_path(file)).unwrap_or_default(),
-        token = quoted_path(&demo.data_dir.join("operator-token")),
     );
     page
 }

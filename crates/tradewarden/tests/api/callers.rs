@@ -2,10 +2,10 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
-use tradewarden_testkit::process::{Answer, Client, TestDir};
+use tradewarden_testkit::process::{Answer, Client, QUICK_CALLERS, TestDir};
 
 use crate::door::demo;
-use crate::operator::{Operation, Operator, once_key, operations};
+use crate::owner::{Operation, Owner, once_key, operations};
 
 /// Never made, but well formed.
 fn unknown_id(path: &str) -> String {
@@ -41,17 +41,17 @@ fn problem(answer: &Answer, status: u16, code: &str, about: &str) -> Value {
     body
 }
 
-/// Without the operator's token nobody learns anything, not even whether a thing exists.
+/// Who does not show who it is learns nothing, not even whether a thing exists.
 #[tokio::test]
 async fn anonymous_and_wrong_callers() {
     let dir = TestDir::new("api-callers");
-    let (gateway, door) = demo(&dir, "").await;
-    let Operator { mut client, bearer } = Operator::of(&gateway);
+    let (gateway, door) = demo(&dir, QUICK_CALLERS).await;
+    let Owner { mut client, bearer, .. } = Owner::of(&gateway).await;
     let real = gateway.ready()["account_id"].as_str().unwrap();
     let token = bearer.trim_start_matches("Bearer ");
-    let mut changed = bearer.clone();
-    let last = changed.pop().unwrap();
-    changed.push(if last == 'a' { 'b' } else { 'a' });
+    let (claims, signature) = bearer.rsplit_once('.').unwrap();
+    let other = if signature.starts_with('a') { "b" } else { "a" };
+    let changed = format!("{claims}.{other}{}", &signature[1..]);
     let of_the_webhook = format!("Bearer {}", door.secret);
     let callers: [&[&str]; 9] = [
         &[],
@@ -64,12 +64,12 @@ async fn anonymous_and_wrong_callers() {
         &[token],
         &[&bearer, &bearer],
     ];
-    let mut operators = 0;
+    let mut guarded = 0;
     for operation in operations(&mut client).await {
-        if !operation.is_operators() {
+        if !operation.is_guarded() {
             continue;
         }
-        operators += 1;
+        guarded += 1;
         for id in [real, &unknown_id(&operation.path), "nonsense"] {
             let path = operation.at(id);
             for caller in callers {
@@ -80,7 +80,7 @@ async fn anonymous_and_wrong_callers() {
             }
         }
     }
-    assert!(operators > 20, "{operators}");
+    assert!(guarded > 20, "{guarded}");
     let program = gateway.program();
     for (things, count) in [("halt", 0), ("webhook", 1), ("account", 1), ("strategy", 1)] {
         let verb = if things == "halt" { "status" } else { "list" };
@@ -89,13 +89,13 @@ async fn anonymous_and_wrong_callers() {
     }
 }
 
-/// The operator gets what the document promises; what is not there, or is no identifier at all,
+/// The owner gets what the document promises; what is not there, or is no identifier at all,
 /// looks the same: 404.
 #[tokio::test]
-async fn the_operator_with_unknown_and_ill_formed_ids() {
-    let dir = TestDir::new("api-operator");
-    let (gateway, _) = demo(&dir, "").await;
-    let Operator { mut client, bearer } = Operator::of(&gateway);
+async fn the_owner_with_unknown_and_ill_formed_ids() {
+    let dir = TestDir::new("api-owner");
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let Owner { mut client, bearer, .. } = Owner::of(&gateway).await;
     let strange = [
         "nonsense",
         "%00",
@@ -110,7 +110,7 @@ async fn the_operator_with_unknown_and_ill_formed_ids() {
     ];
     for operation in operations(&mut client).await {
         let endless = operation.path.ends_with("/stream");
-        // The operator is no person: `people` has what those may do about themselves.
+        // `people` has what persons may do about themselves.
         let of_persons = ["/api/v1/me/", "/api/v1/auth/"];
         let of_persons = of_persons.iter().any(|path| operation.path.starts_with(path));
         let audit = operation.path.starts_with("/audit/");
@@ -141,7 +141,7 @@ async fn the_operator_with_unknown_and_ill_formed_ids() {
             continue;
         }
         // A parameter that the route does not take is named, not ignored.
-        if operation.is_operators() {
+        if operation.is_guarded() {
             let path = format!("{}?surprise=1", operation.path);
             let answer = call(&mut client, &operation, &path, &[&bearer]).await;
             let body = problem(&answer, 400, "request.malformed", &path);
@@ -154,8 +154,8 @@ async fn the_operator_with_unknown_and_ill_formed_ids() {
 #[tokio::test]
 async fn methods_that_a_path_does_not_take() {
     let dir = TestDir::new("api-methods");
-    let (gateway, _) = demo(&dir, "").await;
-    let Operator { mut client, bearer } = Operator::of(&gateway);
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let Owner { mut client, bearer, .. } = Owner::of(&gateway).await;
     let all = operations(&mut client).await;
     for operation in &all {
         if operation.path == "/metrics" {
@@ -186,32 +186,31 @@ async fn methods_that_a_path_does_not_take() {
     }
 }
 
-/// What the operator makes by the API is what the command line shows, and the other way round.
+/// What the owner makes by the API is what the command line shows, and the other way round.
 #[tokio::test]
 async fn the_api_and_the_command_line_show_the_same() {
     let dir = TestDir::new("api-same");
-    let (gateway, mut door) = demo(&dir, "").await;
-    let mut operator = Operator::of(&gateway);
+    let (gateway, mut door) = demo(&dir, QUICK_CALLERS).await;
+    let mut owner = Owner::of(&gateway).await;
     let program = gateway.program();
     assert_eq!(door.send(r#"{"action":"BUY"}"#).await.status, 202);
 
-    let webhook = operator.post("/api/v1/webhooks", &json!({"name": "by api"})).await;
+    let webhook = owner.post("/api/v1/webhooks", &json!({"name": "by api"})).await;
     assert_eq!(webhook.status, 201);
     let webhook = webhook.json();
     assert!(webhook["secret"].is_string(), "shown once: {webhook}");
     let account = json!({"broker": "paper", "name": "by api", "cash": "5000"});
-    let account = operator.post("/api/v1/accounts", &account).await;
+    let account = owner.post("/api/v1/accounts", &account).await;
     assert_eq!(account.status, 201, "{:?}", account.body);
     let strategy = json!({"name": "by api", "webhook": webhook["id"], "symbol": "MSFT",
                           "account": account.json()["id"], "quantity": "1"});
-    let strategy = operator.post("/api/v1/strategies", &strategy).await;
+    let strategy = owner.post("/api/v1/strategies", &strategy).await;
     assert_eq!(strategy.status, 201, "{:?}", strategy.body);
-    let halt = operator.post("/api/v1/halts", &json!({"reason": "by api"})).await;
+    let halt = owner.post("/api/v1/halts", &json!({"reason": "by api"})).await;
     assert_eq!(halt.status, 201);
     let limit = json!({"scope": "org", "name": "max_position", "value": "7"});
-    let headers = [("authorization", operator.bearer.as_str())];
-    let put =
-        operator.client.send(Method::PUT, "/api/v1/limits", &headers, limit.to_string()).await;
+    let headers = [("authorization", owner.bearer.as_str())];
+    let put = owner.client.send(Method::PUT, "/api/v1/limits", &headers, limit.to_string()).await;
     assert_eq!(put.unwrap().status, 201);
 
     for (path, command) in [
@@ -224,18 +223,19 @@ async fn the_api_and_the_command_line_show_the_same() {
         ("findings", ["finding", "list"]),
         ("positions", ["position", "list"]),
     ] {
-        let by_api = operator.get(&format!("/api/v1/{path}")).await.json();
+        let by_api = owner.get(&format!("/api/v1/{path}")).await.json();
         assert_eq!(by_api, program.json(&command).await, "{path}");
         assert!(!by_api.to_string().contains("tww_"), "a secret is shown once: {by_api}");
     }
     for (path, thing) in [("webhooks", &webhook), ("strategies", &strategy.json())] {
         let id = thing["id"].as_str().unwrap();
-        let shown = operator.get(&format!("/api/v1/{path}/{id}")).await;
+        let shown = owner.get(&format!("/api/v1/{path}/{id}")).await;
         assert_eq!((shown.status, &shown.json()["name"]), (200, &"by api".into()));
     }
     let id = halt.json()["id"].as_str().unwrap().to_owned();
-    let resumed = operator.post(&format!("/api/v1/halts/{id}/resume"), &Value::Null).await;
-    assert_eq!((resumed.status, resumed.json()["id"].as_str()), (200, Some(id.as_str())));
+    let early = owner.post(&format!("/api/v1/halts/{id}/resume"), &Value::Null).await;
+    problem(&early, 422, "halt.hold", "whoever holds the data directory need not wait");
+    assert_eq!(program.json(&["halt", "resume", &id]).await["id"], id.as_str());
     assert_eq!(program.json(&["halt", "status"]).await["items"], json!([]));
 }
 
@@ -243,7 +243,7 @@ async fn the_api_and_the_command_line_show_the_same() {
 #[tokio::test]
 async fn public_pages() {
     let dir = TestDir::new("api-public");
-    let (gateway, _) = demo(&dir, "").await;
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
     let mut client = gateway.client();
     let mut get = async |path: &str| client.get(path, &[]).await.unwrap();
     assert_eq!(get("/livez").await.json(), json!({"status": "ok"}));

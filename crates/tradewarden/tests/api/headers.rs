@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use hyper::Method;
-use tradewarden_testkit::process::{Answer, TestDir};
+use tradewarden_testkit::process::{Answer, QUICK_CALLERS, TestDir};
 
 use crate::door::demo;
-use crate::operator::{Operator, once_key, operations};
+use crate::owner::{Owner, once_key, operations};
 
 fn dressed(answer: &Answer, about: &str) {
     for (name, value) in [
@@ -30,8 +30,8 @@ fn dressed(answer: &Answer, about: &str) {
 #[tokio::test]
 async fn every_answer_is_dressed() {
     let dir = TestDir::new("api-headers");
-    let (gateway, mut door) = demo(&dir, "").await;
-    let Operator { mut client, bearer } = Operator::of(&gateway);
+    let (gateway, mut door) = demo(&dir, QUICK_CALLERS).await;
+    let Owner { mut client, bearer, .. } = Owner::of(&gateway).await;
     for (body, status) in
         [(r#"{"action":"BUY"}"#, 202), (r#"{"action":"BUY"}"#, 200), (r#"{"action":"HOLD"}"#, 400)]
     {
@@ -47,6 +47,10 @@ async fn every_answer_is_dressed() {
             continue;
         }
         for shown in [&[][..], &[("authorization", bearer.as_str())]] {
+            if !shown.is_empty() && path.ends_with("/logout") {
+                // The session is still needed.
+                continue;
+            }
             for method in [operation.method.as_str(), "DELETE", "OPTIONS", "HEAD"] {
                 let once = once_key();
                 let headers = [shown, &[("idempotency-key", once.as_str())]].concat();

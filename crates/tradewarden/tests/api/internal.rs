@@ -74,7 +74,7 @@ async fn it_refuses_who_does_not_show_our_certificate() {
     }
     let metrics = get(&gateway, ca, OURS, "/metrics").await.unwrap();
     assert!(metrics.contains("# TYPE tradewarden_"), "{metrics}");
-    // The certificate opens the listener, not the operator's routes behind it.
+    // The certificate opens the listener, not the callers' routes behind it.
     let answer = get(&gateway, ca, OURS, "/api/v1/orders").await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     // And the listener is not the public one under another port: its CA is its own.

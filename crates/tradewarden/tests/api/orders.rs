@@ -2,30 +2,35 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
-use tradewarden_testkit::process::{Answer, Gateway, TestDir, until};
+use tradewarden_testkit::process::{Answer, Gateway, QUICK_CALLERS, TestDir, until};
 
 use crate::door::demo;
-use crate::operator::Operator;
+use crate::owner::Owner;
 
 const ORDERS: &str = "/api/v1/orders";
 
 /// Someone who trades on the demo's account.
 struct Trader {
-    operator: Operator,
+    owner: Owner,
     account: String,
 }
 
 impl Trader {
-    fn of(gateway: &Gateway) -> Self {
+    async fn of(gateway: &Gateway) -> Self {
         let account = gateway.ready()["account_id"].as_str().unwrap().to_owned();
-        Self { operator: Operator::of(gateway), account }
+        Self { owner: Owner::of(gateway).await, account }
+    }
+
+    /// The same session at the gateway as it was started again.
+    async fn again_at(self, gateway: &Gateway) -> Self {
+        Self { owner: self.owner.again_at(gateway).await, ..self }
     }
 
     async fn send(&mut self, method: Method, path: &str, key: &str, body: &str) -> Answer {
-        let bearer = self.operator.bearer.clone();
+        let bearer = self.owner.bearer.clone();
         let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
         let headers = if key.is_empty() { &headers[..1] } else { &headers[..] };
-        self.operator.client.send(method, path, headers, body.to_owned()).await.unwrap()
+        self.owner.client.send(method, path, headers, body.to_owned()).await.unwrap()
     }
 
     /// A body for an order on the demo's account, changed by `more`.
@@ -44,7 +49,7 @@ impl Trader {
     }
 
     async fn show(&mut self, id: &Value) -> Value {
-        self.operator.get(&format!("{ORDERS}/{}", id.as_str().unwrap())).await.json()
+        self.owner.get(&format!("{ORDERS}/{}", id.as_str().unwrap())).await.json()
     }
 
     async fn until_state(&mut self, id: &Value, state: &str) -> Value {
@@ -58,7 +63,7 @@ impl Trader {
     }
 
     async fn position(&mut self) -> String {
-        let page = self.operator.get("/api/v1/positions").await.json();
+        let page = self.owner.get("/api/v1/positions").await.json();
         let found = page["items"].as_array().unwrap().iter().find(|one| one["symbol"] == "AAPL");
         found.map_or("0".to_owned(), |one| one["quantity"].as_str().unwrap().to_owned())
     }
@@ -80,8 +85,8 @@ async fn resting(trader: &mut Trader, key: &str) -> Value {
 #[tokio::test]
 async fn an_order_goes_out_and_its_answer_is_repeated() {
     let dir = TestDir::new("api-orders-once");
-    let (gateway, _) = demo(&dir, "").await;
-    let mut trader = Trader::of(&gateway);
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let mut trader = Trader::of(&gateway).await;
     let first = trader.place("\"one\"", json!({"tag": "breakfast"})).await;
     let order = first.json();
     assert_eq!(first.status, 201, "{order}");
@@ -100,7 +105,7 @@ async fn an_order_goes_out_and_its_answer_is_repeated() {
     let program = gateway.program().clone();
     gateway.kill9().await;
     let gateway = program.try_start("demo").await.unwrap();
-    let mut trader = Trader::of(&gateway);
+    let mut trader = trader.again_at(&gateway).await;
     let replayed = trader.place("one", json!({"tag": "breakfast"})).await;
     assert_eq!((replayed.status, replayed.json()), (201, order));
     assert_eq!(trader.position().await, "2");
@@ -109,8 +114,8 @@ async fn an_order_goes_out_and_its_answer_is_repeated() {
 #[tokio::test]
 async fn a_refused_order_is_stored_and_its_refusal_repeated() {
     let dir = TestDir::new("api-orders-refused");
-    let (gateway, _) = demo(&dir, "").await;
-    let mut trader = Trader::of(&gateway);
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let mut trader = Trader::of(&gateway).await;
     let refused = trader.place("large", json!({"quantity": "101"})).await;
     let problem = refused.json();
     assert_eq!(refused.status, 422, "{problem}");
@@ -132,8 +137,8 @@ async fn a_refused_order_is_stored_and_its_refusal_repeated() {
 #[tokio::test]
 async fn what_cannot_be_an_order_names_its_field() {
     let dir = TestDir::new("api-orders-fields");
-    let (gateway, _) = demo(&dir, "").await;
-    let mut trader = Trader::of(&gateway);
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let mut trader = Trader::of(&gateway).await;
     for (more, field) in [
         (json!({"quantity": "0"}), "quantity"),
         (json!({"quantity": "-1"}), "quantity"),
@@ -160,15 +165,15 @@ async fn what_cannot_be_an_order_names_its_field() {
     assert_eq!(nowhere.await.status, 404);
     let unknown = trader.place("unknown", json!({"symbol": "NONE"})).await;
     assert_eq!((unknown.status, &unknown.json()["code"]), (422, &json!("risk.unknown_instrument")));
-    let orders = trader.operator.get(ORDERS).await.json();
+    let orders = trader.owner.get(ORDERS).await.json();
     assert!(orders["items"].as_array().unwrap().iter().all(|order| order["state"] == "refused"));
 }
 
 #[tokio::test]
 async fn orders_are_canceled_one_by_one_and_all_together() {
     let dir = TestDir::new("api-orders-cancel");
-    let (gateway, _) = demo(&dir, "").await;
-    let mut trader = Trader::of(&gateway);
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let mut trader = Trader::of(&gateway).await;
     let order = resting(&mut trader, "rest-1").await;
     let path = format!("{ORDERS}/{}", order["id"].as_str().unwrap());
     assert_eq!(trader.send(Method::DELETE, &path, "", "").await.status, 200);
@@ -196,10 +201,10 @@ async fn orders_are_canceled_one_by_one_and_all_together() {
 #[tokio::test]
 async fn an_order_works_no_longer_than_it_may() {
     let dir = TestDir::new("api-orders-expiry");
-    let (gateway, _) = demo(&dir, "").await;
-    let mut trader = Trader::of(&gateway);
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let mut trader = Trader::of(&gateway).await;
     let order = resting(&mut trader, "rest").await;
-    let now = trader.operator.client.get("/api/v1/time", &[]).await.unwrap().json();
+    let now = trader.owner.client.get("/api/v1/time", &[]).await.unwrap().json();
     let now: String = now["time"].as_str().or(now["now"].as_str()).unwrap().to_owned();
     let soon: tradewarden_domain::time::Timestamp = now.parse().unwrap();
     let soon = serde_json::to_value(soon.plus(std::time::Duration::from_secs(2))).unwrap();
@@ -214,8 +219,8 @@ async fn an_order_works_no_longer_than_it_may() {
 #[tokio::test]
 async fn a_position_is_closed_and_only_reduced() {
     let dir = TestDir::new("api-orders-close");
-    let (gateway, mut door) = demo(&dir, "").await;
-    let mut trader = Trader::of(&gateway);
+    let (gateway, mut door) = demo(&dir, QUICK_CALLERS).await;
+    let mut trader = Trader::of(&gateway).await;
     let close = format!("/api/v1/positions/{}/AAPL/close", trader.account);
     let flat = trader.send(Method::POST, &close, "flat", "").await;
     assert_eq!((flat.status, &flat.json()["code"]), (422, &json!("position.flat")));
@@ -242,7 +247,7 @@ async fn a_position_is_closed_and_only_reduced() {
     assert_eq!(again.json(), closing);
 
     let balances = format!("/api/v1/accounts/{}/balances", trader.account);
-    let balances = trader.operator.get(&balances).await.json();
+    let balances = trader.owner.get(&balances).await.json();
     assert_eq!(balances["currency"], "USD");
     assert_eq!(balances["cash"], balances["equity"], "flat: {balances}");
 }

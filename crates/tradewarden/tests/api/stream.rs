@@ -4,10 +4,10 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-use tradewarden_testkit::process::TestDir;
+use tradewarden_testkit::process::{QUICK_CALLERS, TestDir};
 
 use crate::door::demo;
-use crate::operator::Operator;
+use crate::owner::Owner;
 
 /// A connection that has asked for the stream.
 struct Ear {
@@ -16,11 +16,11 @@ struct Ear {
 }
 
 impl Ear {
-    async fn open(operator: &Operator) -> Self {
-        let mut stream = operator.client.raw().await.unwrap();
+    async fn open(owner: &Owner) -> Self {
+        let mut stream = owner.client.raw().await.unwrap();
         let request = format!(
             "GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\r\n",
-            operator.bearer
+            owner.bearer
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut ear = Self { stream, heard: String::new() };
@@ -125,9 +125,9 @@ async fn a_handshake_that_is_none_is_refused_by_its_header() {
 #[tokio::test]
 async fn an_order_is_heard_from_acceptance_to_fill() {
     let dir = TestDir::new("api-stream");
-    let (gateway, mut door) = demo(&dir, "").await;
-    let mut operator = Operator::of(&gateway);
-    let mut ear = Ear::open(&operator).await;
+    let (gateway, mut door) = demo(&dir, QUICK_CALLERS).await;
+    let mut owner = Owner::of(&gateway).await;
+    let mut ear = Ear::open(&owner).await;
     let answer = door.send(r#"{"action":"BUY","id":"1"}"#).await.json();
     let order_id = answer["accounts"][0]["order_id"].clone();
     ear.until("\"state\":\"filled\"").await;
@@ -138,10 +138,9 @@ async fn an_order_is_heard_from_acceptance_to_fill() {
     let fills = ear.events("fill");
     assert_eq!((fills.len(), &fills[0]["order_id"]), (1, &order_id), "{}", ear.heard);
 
-    let halt = operator.post("/api/v1/halts", &serde_json::json!({"reason": "test"})).await.json();
+    let halt = owner.post("/api/v1/halts", &serde_json::json!({"reason": "test"})).await.json();
     ear.until("\"state\":\"engaged\"").await;
-    let path = format!("/api/v1/halts/{}/resume", halt["id"].as_str().unwrap());
-    operator.post(&path, &Value::Null).await;
+    gateway.program().json(&["halt", "resume", halt["id"].as_str().unwrap()]).await;
     ear.until("\"state\":\"resumed\"").await;
     assert!(ear.events("halt").iter().all(|heard| heard["id"] == halt["id"]));
     assert_eq!(door.send(r#"{"action":"BUY","id":"1","comment":"x"}"#).await.status, 422);

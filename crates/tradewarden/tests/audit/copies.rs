@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
-use tradewarden_testkit::process::{Ended, Program, TestDir, until};
+use tradewarden_testkit::process::{Ended, Program, QUICK_CALLERS, TestDir, log_in, until};
 
 use crate::door::{BINARY, Door};
 use crate::stranger::{mirror, verify};
-use crate::trading::{bearer, traded};
+use crate::trading::traded;
 
 fn path_text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -21,10 +21,10 @@ fn installation(from: &TestDir, data: &Path, database: &Path) -> Program {
     fs::create_dir_all(data).unwrap();
     fs::set_permissions(data, fs::Permissions::from_mode(0o700)).unwrap();
     fs::copy(database, data.join("tradewarden.db")).unwrap();
-    for name in ["kek", "checkpoint", "log-origin", "node", "operator-token", "demo.json"] {
+    for name in ["kek", "checkpoint", "log-origin", "node", "demo.json"] {
         fs::copy(from.data().join(name), data.join(name)).unwrap();
     }
-    Program::new(BINARY, data, "")
+    Program::new(BINARY, data, QUICK_CALLERS)
 }
 
 /// Flips one bit of the only place, or of all places, where the file has this text.
@@ -150,6 +150,7 @@ async fn a_backup_of_a_running_gateway_serves() {
     let dir = TestDir::new("audit-backup");
     let (gateway, mut door, order) = traded(&dir).await;
     let program = gateway.program().clone();
+    let owner = gateway.ready()["owner"].clone();
     let backup = dir.path().join("backup.db");
     let made = program.run(&["db", "backup", "--out", path_text(&backup), "--json"]).await;
     assert_eq!(made.code, Some(0), "{made}");
@@ -197,13 +198,14 @@ async fn a_backup_of_a_running_gateway_serves() {
 
     let signal = answer.json()["signal_id"].as_str().unwrap().to_owned();
     let copy = dir.path().join("mirror");
+    let bearer = log_in(&mut client, &owner).await;
     let mut size = 0;
     until("the log of the copy goes on", async || {
-        size = mirror(&mut client, &bearer(&dir), &copy).await;
+        size = mirror(&mut client, &bearer, &copy).await;
         second.run(&["audit", "prove", &signal]).await.code == Some(0)
     })
     .await;
-    let size_after = mirror(&mut client, &bearer(&dir), &copy).await;
+    let size_after = mirror(&mut client, &bearer, &copy).await;
     assert!(size_after >= size);
     let proof = second.json(&["audit", "prove", &order]).await;
     let found = verify("log", proof["verifier_key"].as_str().unwrap(), &copy).await.unwrap();

@@ -17,7 +17,7 @@ async fn a_stranger_recomputes_the_root() {
     let program = gateway.program();
     let proof = program.json(&["audit", "prove", &order]).await;
     let vkey = proof["verifier_key"].as_str().unwrap().to_owned();
-    let bearer = bearer(&dir);
+    let bearer = bearer(&gateway).await;
     let mut client = gateway.client();
 
     let small = dir.path().join("small");
@@ -104,7 +104,8 @@ async fn a_stranger_checks_the_proof_of_an_order() {
 
     // The same by API, and by our own verifier offline.
     let path = format!("/api/v1/audit/proof/{order}");
-    let answer = door.client.get(&path, &[("authorization", &bearer(&dir))]).await.unwrap();
+    let answer =
+        door.client.get(&path, &[("authorization", &bearer(&gateway).await)]).await.unwrap();
     assert_eq!(answer.status, 200);
     let by_api = answer.json();
     assert_eq!((&by_api["leaf"], &by_api["index"]), (&shown["leaf"], &shown["index"]));
@@ -135,7 +136,7 @@ async fn who_may_read_what() {
     let dir = TestDir::new("audit-open");
     let (gateway, _, _) = traded(&dir).await;
     let mut client = gateway.client();
-    let bearer = bearer(&dir);
+    let bearer = bearer(&gateway).await;
     for (path, status) in [
         ("checkpoint", 200),
         ("tile/0/000.p/1", 200),

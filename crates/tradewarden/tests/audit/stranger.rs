@@ -47,8 +47,8 @@ async fn fetch(client: &mut Client, bearer: &str, directory: &Path, path: &str) 
     answer
 }
 
-/// Copies the log as it is served: checkpoint and hashes as anybody, entries with the operator's
-/// token. Returns the number of entries.
+/// Copies the log as it is served: checkpoint and hashes as anybody, entries as somebody
+/// who may see them. Returns the number of entries.
 pub(crate) async fn mirror(client: &mut Client, bearer: &str, directory: &Path) -> u64 {
     let note = fetch(client, "", directory, "checkpoint").await;
     let note = String::from_utf8(note.body.to_vec()).unwrap();

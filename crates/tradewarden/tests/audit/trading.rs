@@ -1,13 +1,13 @@
 //! A gateway that has traded, so that there is something to prove.
 
 use serde_json::{Value, json};
-use tradewarden_testkit::process::{Gateway, TestDir, until};
+use tradewarden_testkit::process::{Gateway, QUICK_CALLERS, TestDir, log_in, until};
 
 use crate::door::{Door, demo};
 
 /// A demo with one filled order, everything sealed, and the order's identifier.
 pub(crate) async fn traded(dir: &TestDir) -> (Gateway, Door, String) {
-    let (gateway, mut door) = demo(dir, "").await;
+    let (gateway, mut door) = demo(dir, QUICK_CALLERS).await;
     let body = json!({"action": "BUY", "comment": "marked-payload", "id": "first"}).to_string();
     assert_eq!(door.send(body).await.status, 202);
     let program = gateway.program();
@@ -22,8 +22,7 @@ pub(crate) async fn traded(dir: &TestDir) -> (Gateway, Door, String) {
     (gateway, door, id)
 }
 
-/// `Bearer ...` of the operator.
-pub(crate) fn bearer(dir: &TestDir) -> String {
-    let token = std::fs::read_to_string(dir.data().join("operator-token")).unwrap();
-    format!("Bearer {}", token.trim())
+/// `Bearer ...` of the demo's owner, who sees everything.
+pub(crate) async fn bearer(gateway: &Gateway) -> String {
+    log_in(&mut gateway.client(), &gateway.ready()["owner"]).await
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tradewarden_testkit::process::TestDir;
+use tradewarden_testkit::process::{TestDir, log_in_with_factor};
 
 use crate::door::{Door, demo};
 use crate::wire::{exchange, no_order_and_still_serving, signal, statuses};
@@ -241,13 +241,12 @@ async fn a_body_in_chunks_is_bounded_too() {
     no_order_and_still_serving(gateway.program(), &mut door).await;
 }
 
-/// The operator's routes read their bodies as strictly.
+/// The callers' routes read their bodies as strictly.
 #[tokio::test]
-async fn the_operators_bodies_are_read_as_strictly() {
-    let dir = TestDir::new("bad-operator");
+async fn the_callers_bodies_are_read_as_strictly() {
+    let dir = TestDir::new("bad-callers");
     let (gateway, mut door) = demo(&dir, "").await;
-    let token = std::fs::read_to_string(dir.data().join("operator-token")).unwrap();
-    let bearer = format!("Bearer {}", token.trim());
+    let bearer = log_in_with_factor(&mut door.client, &gateway.ready()["owner"]).await.bearer;
     let headers = [("authorization", bearer.as_str()), ("idempotency-key", "bad-body")];
     let cases: [(&str, String, Value); 10] = [
         ("webhooks", String::new(), Value::Null),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
-use tradewarden_testkit::process::{Client, Gateway, Program, TestDir};
+use tradewarden_testkit::process::{Client, Gateway, Program, TestDir, log_in};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tradewarden");
 /// The keys of the product page, in its order.
@@ -83,8 +83,7 @@ async fn exactly_one_object_with_the_keys_of_the_product_page() {
     // The CA is enough to be sure whom we talk to, under both names.
     let mut client = gateway.client();
     assert_eq!(client.get("/livez", &[]).await.unwrap().status, 200);
-    let token = fs::read_to_string(dir.data().join("operator-token")).unwrap();
-    let bearer = format!("Bearer {}", token.trim());
+    let bearer = log_in(&mut client, &ready["owner"]).await;
     for path in [
         format!("/api/v1/accounts/{}", text(&ready, "account_id")),
         format!("/api/v1/strategies/{}", text(&ready, "strategy_id")),

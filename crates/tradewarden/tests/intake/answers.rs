@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
-use tradewarden_testkit::process::TestDir;
+use tradewarden_testkit::process::{TestDir, log_in};
 
 use crate::door::{Door, demo};
 use crate::stage::{
@@ -113,8 +113,7 @@ async fn the_decision_trace_is_complete_and_the_same_everywhere() {
     settled(program).await;
 
     let by_command = signal(program, &accepted["signal_id"]).await;
-    let token = std::fs::read_to_string(dir.data().join("operator-token")).unwrap();
-    let bearer = format!("Bearer {}", token.trim());
+    let bearer = log_in(&mut door.client, &gateway.ready()["owner"]).await;
     let path = format!("/api/v1/signals/{}", accepted["signal_id"].as_str().unwrap());
     let answer = door.client.get(&path, &[("authorization", &bearer)]).await.unwrap();
     assert_eq!((answer.status, answer.json()), (200, by_command.clone()));

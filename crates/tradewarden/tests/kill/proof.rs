@@ -12,7 +12,7 @@ use tradewarden_seal::{Checkpoint, Digest, VerifierKey};
 use tradewarden_testkit::process::Gateway;
 
 use crate::load::{self, Diary};
-use crate::stage::{Exchange, Stage, text};
+use crate::stage::{Exchange, Stage, all, text, until_nothing_lives};
 
 /// So many signals are proven to be in the log one by one.
 const PROVEN: usize = 20;
@@ -25,10 +25,9 @@ pub(crate) async fn everything_is_in_order(stage: &Stage, diary: &Arc<Diary>) {
     let gateway = stage.program.start().await;
     load::look_at_log(&gateway, diary).await;
     load::send_again(&gateway, &stage.doors, diary).await.unwrap();
-    let mut operator = stage.operator(&gateway);
-    operator.until_nothing_lives().await;
-    let signals = operator.all("/api/v1/signals").await;
-    let orders = operator.all("/api/v1/orders").await;
+    until_nothing_lives(&stage.program).await;
+    let signals = all(&stage.program, "signal").await;
+    let orders = all(&stage.program, "order").await;
 
     let accepted = signals_are_there_once(diary, &signals);
     signals_have_their_orders(diary, &signals, &orders);

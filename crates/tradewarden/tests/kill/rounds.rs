@@ -10,7 +10,7 @@ use tradewarden_testkit::process::TestDir;
 use crate::chance::Chance;
 use crate::load::{self, Diary};
 use crate::proof;
-use crate::stage::Stage;
+use crate::stage::{Stage, until_nothing_lives};
 
 /// No sender goes on longer after the gateway is gone.
 const SENDERS_END: Duration = Duration::from_secs(30);
@@ -78,7 +78,7 @@ async fn round(stage: &Stage, diary: &Arc<Diary>, name: &str, moment: Moment, ch
     load::look_at_log(&gateway, diary).await;
     if moment == Moment::Dispatching {
         load::send_again(&gateway, &stage.doors, diary).await.unwrap();
-        stage.operator(&gateway).until_nothing_lives().await;
+        until_nothing_lives(&stage.program).await;
     }
     let mut running = load::begin(&gateway, &stage.doors, diary, name, chance);
     tokio::time::sleep(chance.millis(5, 400)).await;

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tradewarden_broker::paper::{PaperAdmin, PaperBroker, PaperLink, PaperSocket};
 use tradewarden_broker::port::BrokerAccount;
 use tradewarden_domain::id::{Account, Id};
-use tradewarden_testkit::process::{Client, Gateway, Process, Program, TestDir, until};
+use tradewarden_testkit::process::{Process, Program, TestDir, until};
 
 /// Each webhook has an instrument of its own and leads two accounts.
 const SYMBOLS: [&str; 4] = ["AAPL", "MSFT", "SPY", "EURUSD"];
@@ -99,13 +99,6 @@ impl Stage {
     pub(crate) fn sells_short(door: usize) -> bool {
         door.is_multiple_of(2)
     }
-
-    /// The operator of a running gateway.
-    pub(crate) fn operator(&self, gateway: &Gateway) -> Operator {
-        let path = self.program.data().join("operator-token");
-        let token = std::fs::read_to_string(path).unwrap();
-        Operator { client: gateway.client(), bearer: format!("Bearer {}", token.trim_end()) }
-    }
 }
 
 /// Some entries may wait long and are sent after a restart, some expire meanwhile. Where positions of
@@ -137,46 +130,31 @@ impl Exchange {
     }
 }
 
-/// Reads by the API, on one kept connection.
-#[derive(Debug)]
-pub(crate) struct Operator {
-    client: Client,
-    bearer: String,
+/// A whole list, page by page, such as that of `order list`.
+pub(crate) async fn all(program: &Program, things: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    let list = [things, "list", "--limit", "200"];
+    let mut page = program.json(&list).await;
+    loop {
+        items.extend(page["items"].as_array().unwrap().iter().cloned());
+        let Some(next) = page["next"].as_str() else { return items };
+        page = program.json(&[&list[..], &["--cursor", next]].concat()).await;
+    }
 }
 
-impl Operator {
-    async fn read(&mut self, path: &str) -> Value {
-        let headers = [("authorization", self.bearer.as_str())];
-        let answer = self.client.get(path, &headers).await.unwrap();
-        assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
-        answer.json()
-    }
-
-    /// The whole list, page by page.
-    pub(crate) async fn all(&mut self, path: &str) -> Vec<Value> {
-        let mut items = Vec::new();
-        let mut page = self.read(&format!("{path}?limit=200")).await;
-        loop {
-            items.extend(page["items"].as_array().unwrap().iter().cloned());
-            let Some(next) = page["next"].as_str() else { return items };
-            page = self.read(&format!("{path}?limit=200&cursor={next}")).await;
-        }
-    }
-
-    /// Waits until no order is live: then nothing is reserved in any position.
-    pub(crate) async fn until_nothing_lives(&mut self) {
-        until("no order lives", async || {
-            let page = self.read("/api/v1/positions").await;
-            let positions = page["items"].as_array().unwrap();
-            let mut parts = positions.iter().flat_map(|one| one["strategies"].as_array().unwrap());
-            parts.all(|part| {
-                ["entry_buy", "entry_sell", "exit_buy", "exit_sell"]
-                    .into_iter()
-                    .all(|side| part[format!("working_{side}")] == "0")
-            })
+/// Waits until no order is live: then nothing is reserved in any position.
+pub(crate) async fn until_nothing_lives(program: &Program) {
+    until("no order lives", async || {
+        let page = program.json(&["position", "list"]).await;
+        let positions = page["items"].as_array().unwrap();
+        let mut parts = positions.iter().flat_map(|one| one["strategies"].as_array().unwrap());
+        parts.all(|part| {
+            ["entry_buy", "entry_sell", "exit_buy", "exit_sell"]
+                .into_iter()
+                .all(|side| part[format!("working_{side}")] == "0")
         })
-        .await;
-    }
+    })
+    .await;
 }
 
 /// A text field that must be there.

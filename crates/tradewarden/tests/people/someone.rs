@@ -1,12 +1,10 @@
 //! A person at a client of their own, with an authenticator app that is not ours.
 
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::Method;
 use serde_json::{Value, json};
-use tokio::process::Command;
-use tradewarden_testkit::process::{Answer, Client, Gateway, Program, TestDir};
+use tradewarden_testkit::process::{Answer, Client, Gateway, Program, TestDir, totp_code};
 
 /// Good enough for every rule, and nothing to remember.
 pub(crate) const PASSWORD: &str = "correct-zebra-battery-8841-staple";
@@ -30,20 +28,7 @@ pub(crate) async fn demo(dir: &TestDir) -> Gateway {
 
 /// Six digits of this secret, `steps` steps of 30 seconds from now.
 pub(crate) async fn code_of(secret: &str, steps: i64) -> String {
-    let when = format!("now {:+} seconds", steps * 30);
-    let output = Command::new("oathtool")
-        .args(["--totp", "--base32", "--now", &when, "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child = output.expect("this test needs oathtool (Debian: apt-get install oathtool)");
-    let mut input = child.stdin.take().unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut input, secret.as_bytes()).await.unwrap();
-    drop(input);
-    let output = child.wait_with_output().await.unwrap();
-    let code = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-    assert_eq!(code.len(), 6, "oathtool said {code:?}");
-    code
+    totp_code(secret, &format!("now {:+} seconds", steps * 30)).await
 }
 
 impl Someone {

@@ -86,7 +86,7 @@ fn table_of_routes() -> String {
     let mut text = String::from(
         "# API\n\nGenerated from the table of routes in `crates/web/src/route.rs`; the shapes are in \
          [openapi.json](openapi.json).\nA person sends `Authorization: Bearer` with the access token of a login, or the session's \
-         cookie; the operator the token in `operator-token` of the data directory.\nAny other path is 404 `request.not_found`, any \
+         cookie; a program signs with its API key.\nAny other path is 404 `request.not_found`, any \
          other method 405 `request.method`.\n\n\
          | method | path | who | what | answer | problems |\n|---|---|---|---|---|---|\n",
     );

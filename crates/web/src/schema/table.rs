@@ -331,7 +331,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
         about: "Who calls.",
         closed: false,
         fields: &[
-            must("kind", OneOf(|| vec!["operator", "person", "key"]), "What the caller is."),
+            must("kind", OneOf(|| vec!["person", "key"]), "What the caller is."),
             may("id", Text, "The key or the person."),
             must("org_id", Id("org_"), "The organization."),
             must("permissions", Words(permissions), "What the caller may ask for now."),

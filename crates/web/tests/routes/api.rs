@@ -19,12 +19,14 @@ async fn what_is_made_can_be_read() {
     assert_eq!((&list["items"][0]["id"], &list["next"]), (&made["id"], &json!(null)));
 
     let limit = r#"{"scope":"org","name":"max_position","value":"5"}"#;
-    let set = house.call(Caller::Operator, Method::PUT, "/api/v1/limits", limit).await;
+    let set = house.call(Caller::Owner, Method::PUT, "/api/v1/limits", limit).await;
     assert_eq!((set.status.as_u16(), &set.json()["value"]), (201, &json!("5")));
 
     let halt = house.post("/api/v1/halts", "").await;
     assert_eq!((halt.status.as_u16(), &halt.json()["mode"]), (201, &json!("block")));
     let resume = format!("/api/v1/halts/{}/resume", halt.json()["id"].as_str().unwrap());
+    house.post(&resume, "").await.problem(422, "halt.hold");
+    house.clock.turn(60);
     assert_eq!(house.post(&resume, "").await.status, 200);
     house.post(&resume, "").await.problem(404, "request.not_found");
     house.close().await;

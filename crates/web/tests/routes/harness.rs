@@ -14,22 +14,29 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tradewarden_domain::person::Profile;
+use tradewarden_domain::person::{BuiltInRole, Profile};
+use tradewarden_domain::tier::{Tier, Tiers};
 use tradewarden_domain::time::{Clock, Timestamp};
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::command::{Command, UserCreate};
+use tradewarden_engine::people::Entered;
 use tradewarden_engine::{Engine, Parts, Settings};
-use tradewarden_seal::{
-    FileKeySource, Keyring, PasswordCost, PlainToken, SystemRandomness, TokenKind,
-};
+use tradewarden_seal::{FileKeySource, Keyring, PasswordCost, SystemRandomness};
 use tradewarden_store::Location;
 use tradewarden_web::peer::Peer;
 use tradewarden_web::service::{AnswerBody, Exposure, Site, SiteOptions};
+
+/// The first owner.
+const OWNER: &str = "first@example.com";
+/// Everybody's; good enough for every rule.
+const PASSWORD: &str = "correct-zebra-battery-8841-staple";
 
 /// What the caller shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Anonymous,
     WrongToken,
-    Operator,
+    Owner,
 }
 
 /// A whole answer.
@@ -60,6 +67,7 @@ impl Answer {
 /// A gateway without its sockets.
 pub(crate) struct House {
     pub(crate) site: Site,
+    /// The access token of the owner, who showed a second factor when the house was opened.
     pub(crate) token: String,
     pub(crate) clock: Arc<TestClock>,
     stop: Option<oneshot::Sender<()>>,
@@ -94,7 +102,6 @@ impl House {
             std::env::temp_dir().join(format!("tradewarden-web-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let mut randomness = SystemRandomness::new();
-        let token = PlainToken::generate(TokenKind::Operator, &mut randomness);
         let clock = Arc::new(TestClock(AtomicI64::new(1_795_312_984_500_000)));
         let clock_of_engine: Arc<dyn Clock> = clock.clone();
         let keyring = Keyring::new(FileKeySource::from_randomness(&mut randomness));
@@ -110,7 +117,8 @@ impl House {
                 hooks_origin: None,
                 halt_file: None,
                 further_origins: Vec::new(),
-                tiers: tradewarden_domain::tier::Tiers::default(),
+                // The owner asks more often than a person may.
+                tiers: Tiers { standard: Tier::Institutional.allowance(), ..Tiers::default() },
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),
@@ -119,7 +127,6 @@ impl House {
                 require_classes: false,
                 password_cost: PasswordCost::new(8, 1, 1).unwrap(),
             },
-            operator_token: token.hash(),
         })
         .await
         .unwrap();
@@ -129,8 +136,35 @@ impl House {
             let stopped = async { drop(stopped.await) };
             tasks.run(stopped).await.unwrap();
         });
-        let token = token.expose().to_owned();
-        Self { site: Site::new(engine, options), token, clock, stop: Some(stop), running, folder }
+        let owner = Command::UserCreate(UserCreate {
+            email: OWNER.to_owned(),
+            role: BuiltInRole::Owner.text().to_owned(),
+            password: Some(Entered::new(PASSWORD.to_owned())),
+            totp: true,
+        });
+        let owner = engine.execute(owner, &Actor::operator()).await.unwrap();
+        let (site, token) = (Site::new(engine, options), String::new());
+        let mut house = Self { site, token, clock, stop: Some(stop), running, folder };
+        house.token = house.log_in_with_factor(owner["totp"]["secret"].as_str().unwrap()).await;
+        house
+    }
+
+    /// The owner's access token, of a login with both factors.
+    async fn log_in_with_factor(&self, secret: &str) -> String {
+        let login = json!({"email": OWNER, "password": PASSWORD}).to_string();
+        let login = self.call(Caller::Anonymous, Method::POST, "/api/v1/auth/login", &login).await;
+        let challenge = login.json()["challenge_id"].clone();
+        let now = format!("@{}", self.clock.now().unix_seconds());
+        let output = std::process::Command::new("oathtool")
+            .args(["--totp", "--base32", "--now", &now, secret])
+            .output()
+            .expect("this test needs oathtool (Debian: apt-get install oathtool)");
+        let code = String::from_utf8(output.stdout).unwrap();
+        let shown = json!({"challenge_id": challenge, "type": "totp", "code": code.trim()});
+        let path = "/api/v1/auth/factor";
+        let tokens = self.call(Caller::Anonymous, Method::POST, path, &shown.to_string()).await;
+        assert_eq!(tokens.status, 200, "{tokens:?}");
+        tokens.json()["access_token"].as_str().unwrap().to_owned()
     }
 
     /// Ends what runs; what is left is removed.
@@ -188,24 +222,23 @@ impl House {
         let request = Request::builder().method(method).uri(path).header("idempotency-key", once);
         let request = match caller {
             Caller::Anonymous => request,
-            Caller::WrongToken => request.header("authorization", "Bearer two_wrong"),
-            Caller::Operator => request.header("authorization", format!("Bearer {}", self.token)),
+            Caller::WrongToken => request.header("authorization", "Bearer wrong.wrong.wrong"),
+            Caller::Owner => request.header("authorization", format!("Bearer {}", self.token)),
         };
         request.body(Full::from(body.to_owned())).unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.call(Caller::Operator, Method::GET, path, "").await
+        self.call(Caller::Owner, Method::GET, path, "").await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
-        self.call(Caller::Operator, Method::POST, path, body).await
+        self.call(Caller::Owner, Method::POST, path, body).await
     }
 
     /// A new person of this role, logged in with the password alone: what goes into
     /// `Authorization`.
     pub(crate) async fn person(&self, role: &str) -> String {
-        const PASSWORD: &str = "correct-zebra-battery-8841-staple";
         let email = format!("{role}-{}@example.com", Self::number());
         let new = json!({"email": email, "role": role, "password": PASSWORD}).to_string();
         let made = self.post("/api/v1/users", &new).await;

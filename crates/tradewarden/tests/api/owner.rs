@@ -1,24 +1,38 @@
-//! The operator's client, and the document that says what there is to call.
+//! An owner's client, and the document that says what there is to call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::Value;
-use tradewarden_testkit::process::{Answer, Client, Gateway};
+use serde_json::{Value, json};
+use tradewarden_testkit::process::{Answer, Client, Gateway, Session, log_in_with_factor};
 
-/// A client that shows the operator's token (C24).
-pub(crate) struct Operator {
+/// The demo's owner, with a second factor.
+pub(crate) struct Owner {
     /// Shows nothing by itself.
     pub(crate) client: Client,
     /// `Bearer ...`.
     pub(crate) bearer: String,
+    refresh: String,
 }
 
-impl Operator {
-    /// The operator of a gateway that runs.
-    pub(crate) fn of(gateway: &Gateway) -> Self {
-        let file = gateway.program().data().join("operator-token");
-        let token = std::fs::read_to_string(file).unwrap();
-        Self { client: gateway.client(), bearer: format!("Bearer {}", token.trim()) }
+impl Owner {
+    /// The owner of a demo that runs; once for each data directory.
+    pub(crate) async fn of(gateway: &Gateway) -> Self {
+        let mut client = gateway.client();
+        let Session { bearer, refresh } =
+            log_in_with_factor(&mut client, &gateway.ready()["owner"]).await;
+        Self { client, bearer, refresh }
+    }
+
+    /// The same session at a gateway that was started again, at another address.
+    pub(crate) async fn again_at(self, gateway: &Gateway) -> Self {
+        let mut client = gateway.client();
+        let body = json!({"refresh_token": self.refresh}).to_string();
+        let answer = client.post("/api/v1/auth/refresh", &[], body).await.unwrap();
+        let tokens = answer.json();
+        assert_eq!(answer.status, 200, "{tokens}");
+        let text = |name: &str| tokens[name].as_str().unwrap().to_owned();
+        let bearer = format!("Bearer {}", text("access_token"));
+        Self { client, bearer, refresh: text("refresh_token") }
     }
 
     /// `GET path`.
@@ -65,9 +79,9 @@ impl Operation {
         path + rest
     }
 
-    /// Whether the document says that the operator's token is needed.
-    pub(crate) fn is_operators(&self) -> bool {
-        self.about["security"][0].get("operator").is_some()
+    /// Whether the document says that a caller has to show who it is.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.about["security"][0].get("person").is_some()
     }
 
     /// Whether it is the intake, which has credentials of its own.
