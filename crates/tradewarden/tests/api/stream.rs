@@ -65,13 +65,13 @@ impl Ear {
 async fn a_websocket_that_answers_no_ping_is_left() {
     let dir = TestDir::new("api-stream-silent");
     let (gateway, _door) = demo(&dir, "").await;
-    let operator = Operator::of(&gateway);
-    let mut stream = operator.client.raw().await.unwrap();
+    let owner = Owner::of(&gateway).await;
+    let mut stream = owner.client.raw().await.unwrap();
     let request = format!(
         "GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
          connection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-version: 13\r\n\
          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        operator.bearer
+        owner.bearer
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut heard = Vec::new();
@@ -92,7 +92,7 @@ async fn a_websocket_that_answers_no_ping_is_left() {
 async fn a_handshake_that_is_none_is_refused_by_its_header() {
     let dir = TestDir::new("api-stream-handshake");
     let (gateway, _door) = demo(&dir, "").await;
-    let operator = Operator::of(&gateway);
+    let owner = Owner::of(&gateway).await;
     let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     for (headers, field) in [
         (format!("sec-websocket-version: 13\r\n{key}"), "Connection"),
@@ -103,11 +103,11 @@ async fn a_handshake_that_is_none_is_refused_by_its_header() {
         (format!("connection: upgrade\r\n{key}"), "Sec-WebSocket-Version"),
         ("connection: upgrade\r\nsec-websocket-version: 13\r\n".to_owned(), "Sec-WebSocket-Key"),
     ] {
-        let mut stream = operator.client.raw().await.unwrap();
+        let mut stream = owner.client.raw().await.unwrap();
         let request = format!(
             "GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
              upgrade: websocket\r\n{headers}\r\n",
-            operator.bearer
+            owner.bearer
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let (mut heard, mut buffer) = (String::new(), [0; 4_096]);
