@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
-use tradewarden_testkit::process::{Gateway, TestDir};
+use tradewarden_testkit::process::{Gateway, TestDir, log_in_with_factor};
 
 use crate::stage::{demo, run_well};
 
@@ -50,11 +50,11 @@ impl<'a> Listeners<'a> {
         Ear { _child: child, lines }
     }
 
-    /// What the operator shows.
-    fn operator(&self) -> Value {
-        let file = self.gateway.program().data().join("operator-token");
-        let token = std::fs::read_to_string(file).unwrap();
-        json!({"authorization": format!("Bearer {}", token.trim())})
+    /// What the owner shows.
+    async fn owner(&self) -> Value {
+        let owner = &self.gateway.ready()["owner"];
+        let session = log_in_with_factor(&mut self.gateway.client(), owner).await;
+        json!({"authorization": session.bearer})
     }
 }
 
@@ -75,14 +75,14 @@ async fn an_order_is_heard_until_the_gateway_stops() {
     let dir = TestDir::new("keys-websocket");
     let (gateway, _keys) = demo(&dir).await;
     let listeners = Listeners::of(&gateway, &dir).await;
-    let mut ear = listeners.listen(&listeners.operator(), None, &[0, 4_096]);
+    let owner = listeners.owner().await;
+    let mut ear = listeners.listen(&owner, None, &[0, 4_096]);
     ear.is_ready().await;
     let order = json!({
         "account_id": gateway.ready()["account_id"], "symbol": "AAPL", "side": "buy",
         "type": "market", "quantity": "1", "time_in_force": "day",
     });
-    let operator = listeners.operator();
-    let bearer = operator["authorization"].as_str().unwrap();
+    let bearer = owner["authorization"].as_str().unwrap();
     let headers = [("authorization", bearer), ("idempotency-key", "heard")];
     let mut client = gateway.client();
     let answer = client.post("/api/v1/orders", &headers, order.to_string()).await.unwrap();
@@ -142,9 +142,9 @@ async fn other_pages_and_long_speeches_are_refused() {
     let dir = TestDir::new("keys-websocket-refused");
     let (gateway, _keys) = demo(&dir).await;
     let listeners = Listeners::of(&gateway, &dir).await;
-    let operator = listeners.operator();
+    let owner = listeners.owner().await;
     for origin in ["https://elsewhere.example", "null", "http://localhost"] {
-        let refused = listeners.listen(&operator, Some(origin), &[]).next().await;
+        let refused = listeners.listen(&owner, Some(origin), &[]).next().await;
         assert_eq!(
             (&refused["status"], &refused["problem"]["code"]),
             (&json!(403), &json!("auth.permission")),
@@ -153,7 +153,7 @@ async fn other_pages_and_long_speeches_are_refused() {
     }
     let mut nobody = listeners.listen(&json!({}), Some(gateway.base_url()), &[]);
     assert_eq!(nobody.next().await["status"], 401);
-    let mut ear = listeners.listen(&operator, Some(gateway.base_url()), &[4_096, 4_097]);
+    let mut ear = listeners.listen(&owner, Some(gateway.base_url()), &[4_096, 4_097]);
     ear.is_ready().await;
     assert_eq!(ear.next().await, json!({"closed": 1009}));
 }
