@@ -21,6 +21,7 @@ try:
         additional_headers=asked["headers"],
         origin=asked["origin"],
         proxy=None,
+        open_timeout=30,
     ) as socket:
         tell(json.loads(socket.recv()))
         for length in asked["say"]:
