@@ -20,6 +20,7 @@ const NEEDED: &[(&str, &[&str], &str)] = &[
 /// Programs of other people that tests hold us against: what makes each answer, and Debian's package.
 const PEERS: &[(&str, &[&str], &[&str])] = &[
     ("bash", &["--version"], &["bash"]),
+    ("chromium", &["--version"], &["chromium"]),
     ("curl", &["--version"], &["curl", "ca-certificates"]),
     ("openssl", &["version"], &["openssl"]),
     ("oathtool", &["--version"], &["oathtool"]),

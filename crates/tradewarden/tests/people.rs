@@ -1,6 +1,12 @@
 //! People from outside, with the real program: logging in, second factors, sessions, roles.
 
 #[cfg(test)]
+#[path = "people/browser.rs"]
+mod browser;
+#[cfg(test)]
+#[path = "people/chromium.rs"]
+mod chromium;
+#[cfg(test)]
 #[path = "people/commands.rs"]
 mod commands;
 #[cfg(test)]

@@ -272,17 +272,19 @@ impl Engine {
         let row = principals.session(session, self.now()).ok_or_else(failed)?;
         let (org, methods) = (row.org_id, material.methods(&row.methods));
         let shared = Arc::clone(&self.parts);
-        let shown = self
+        let shown_at = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 if !material.judge(tx, book, &shared, org, user).await? {
-                    return Ok(false);
+                    return Ok(None);
                 }
-                store_step_up(tx, book, &shared, org, session, user, &methods).await
+                let stored = store_step_up(tx, book, &shared, org, session, user, &methods).await?;
+                Ok(stored.then_some(book.now))
             })
             .await?;
         drop(turn);
-        if shown { Ok(json!({ "factor_at": self.now() }).into()) } else { Err(failed()) }
+        let factor_at = shown_at.ok_or_else(failed)?;
+        Ok(json!({ "factor_at": factor_at }).into())
     }
 
     pub(super) async fn passkeys_of(
