@@ -13,11 +13,17 @@ mod commands;
 #[path = "people/factors.rs"]
 mod factors;
 #[cfg(test)]
+#[path = "people/forgeries.rs"]
+mod forgeries;
+#[cfg(test)]
 #[path = "people/login.rs"]
 mod login;
 #[cfg(test)]
 #[path = "people/passkeys.rs"]
 mod passkeys;
+#[cfg(test)]
+#[path = "people/python.rs"]
+mod python;
 #[cfg(test)]
 #[path = "people/roles.rs"]
 mod roles;

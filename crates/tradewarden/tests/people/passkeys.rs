@@ -1,7 +1,6 @@
 //! Passkeys through the gateway, with an authenticator that others wrote: the `fido2` package of
-//! `PyPI`, in a virtual environment of its own for each run.
+//! `PyPI`.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -9,6 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tradewarden_testkit::process::{Gateway, TestDir};
 
+use crate::python::python_with;
 use crate::someone::{Someone, demo, problem, success};
 
 /// The version that `seal`'s tests hold themselves against.
@@ -23,20 +23,9 @@ struct Authenticator {
     counter: u32,
 }
 
-async fn prepare(program: &Path, args: &[&str]) {
-    let ended = Command::new(program).args(args).stdin(Stdio::null()).output().await;
-    let ended = ended.expect("this test needs python3 with venv and pip");
-    let told = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{args:?}: this test needs {PACKAGE} from PyPI: {told}");
-}
-
 impl Authenticator {
     async fn new(dir: &TestDir, gateway: &Gateway) -> Self {
-        let venv = dir.path().join("venv");
-        prepare(Path::new("python3"), &["-m", "venv", venv.to_str().unwrap()]).await;
-        let python: PathBuf = venv.join("bin/python");
-        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE];
-        prepare(&python, &install).await;
+        let python = python_with(dir, &[PACKAGE]).await;
         let script =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../seal/tests/webauthn/authenticator.py");
         let mut child = Command::new(python)
