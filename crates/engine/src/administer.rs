@@ -73,9 +73,7 @@ impl Engine {
         match command {
             Command::WebhookCreate(new) => self.create_webhook(org, new, actor).await,
             Command::WebhookList => {
-                list(directory.doors.values().filter(|door| door.webhook.org_id == org), |door| {
-                    webhook_view(shared, door)
-                })
+                list(directory.doors_of(org).into_iter(), |door| webhook_view(shared, door))
             }
             Command::WebhookShow(ById { id }) => {
                 let id = parse_id(&id)?;
@@ -86,9 +84,10 @@ impl Engine {
             Command::WebhookDisable(ById { id }) => self.disable_webhook(org, &id, actor).await,
             Command::StrategyCreate(new) => self.create_strategy(org, new, actor).await,
             Command::StrategyList => list(
-                directory.strategies.values().filter(|strategy| {
-                    strategy.org_id == org && actor.reaches(strategy.account_id)
-                }),
+                directory
+                    .strategies_of(org)
+                    .into_iter()
+                    .filter(|strategy| actor.reaches(strategy.account_id)),
                 |strategy| strategy_view(strategy),
             ),
             Command::StrategyShow(ById { id }) => {

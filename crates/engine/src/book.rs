@@ -116,11 +116,9 @@ impl Book {
         let ids: Vec<_> =
             scope.accounts.iter().map(|(_, id)| *id).collect::<BTreeSet<_>>().into_iter().collect();
         let locked = rows::lock_accounts(tx, &ids).await?;
-        let known: BTreeMap<_, _> = directory
-            .books
+        let known: BTreeMap<_, _> = orgs
             .iter()
-            .filter(|(org, _)| orgs.contains(org))
-            .map(|(org, book)| (*org, book.clone()))
+            .filter_map(|org| directory.books.get(org).map(|book| (*org, book.clone())))
             .collect();
         let current = orgs
             .iter()

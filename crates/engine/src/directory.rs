@@ -1,9 +1,15 @@
-//! What is known by heart: a snapshot that look-ups read without a lock, replaced as a whole.
+//! What is known by heart: a snapshot that look-ups read without a lock. A change makes the next
+//! snapshot of the one before and of the rows that changed; what did not change is shared.
 
 pub(crate) mod keys;
+mod read;
+mod shards;
 
 use ipnet::IpNet;
-use std::collections::{BTreeMap, HashMap};
+use shards::Shards;
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,29 +18,52 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::{Limit, LimitBook};
 use tradewarden_domain::rate::{Bucket, SlidingWindow};
-use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_domain::webhook::{CertificateName, CredentialForms, Webhook};
-use tradewarden_seal::{DataKey, HashedToken, Place, SecretBytes};
-use tradewarden_store::directory::{self as rows, Organization, WebhookRow};
-use tradewarden_store::webhook_secrets::{self, Previous};
-use tradewarden_store::{Error, Store};
+use tradewarden_domain::webhook::Webhook;
+use tradewarden_seal::{HashedToken, Place, SecretBytes};
+use tradewarden_store::directory::Organization;
 
-/// A snapshot of everything that is configured.
-#[derive(Default)]
+/// A snapshot of everything that is configured. To copy it copies none of it.
+#[derive(Clone, Default)]
 pub(crate) struct Directory {
-    pub(crate) organizations: Vec<Organization>,
-    pub(crate) accounts: BTreeMap<Id<id::Account>, Arc<Account>>,
-    pub(crate) doors: BTreeMap<Id<id::Webhook>, Arc<Door>>,
-    pub(crate) strategies: BTreeMap<Id<id::Strategy>, Arc<Strategy>>,
-    pub(crate) limits: Vec<Limit>,
-    pub(crate) books: BTreeMap<Id<id::Org>, LimitBook>,
-    pub(crate) halts: Vec<Halt>,
-    pub(crate) keys: keys::Keys,
-    by_token: HashMap<String, Arc<Door>>,
-    by_webhook: HashMap<Id<id::Webhook>, Vec<Arc<Strategy>>>,
+    /// Every change up to this number is in it.
+    seen: i64,
+    pub(crate) organizations: Arc<Vec<Organization>>,
+    pub(crate) accounts: Arc<BTreeMap<Id<id::Account>, Arc<Account>>>,
+    pub(crate) doors: Shards<Id<id::Webhook>, Arc<Door>>,
+    pub(crate) strategies: Shards<Id<id::Strategy>, Arc<Strategy>>,
+    pub(crate) limits: Arc<Vec<Limit>>,
+    pub(crate) books: Arc<BTreeMap<Id<id::Org>, LimitBook>>,
+    pub(crate) halts: Arc<Vec<Halt>>,
+    pub(crate) keys: Shards<Id<id::Key>, Arc<keys::KnownKey>>,
+    by_token: Shards<ByToken, ()>,
+    by_webhook: Shards<Id<id::Webhook>, Arc<Vec<Arc<Strategy>>>>,
 }
+
+/// An active door, found by its token.
+#[derive(Clone)]
+struct ByToken(Arc<Door>);
+
+impl Borrow<str> for ByToken {
+    fn borrow(&self) -> &str {
+        &self.0.webhook.token
+    }
+}
+
+impl Hash for ByToken {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.webhook.token.hash(state);
+    }
+}
+
+impl PartialEq for ByToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.webhook.token == other.0.webhook.token
+    }
+}
+
+impl Eq for ByToken {}
 
 /// A webhook as intake needs it.
 pub(crate) struct Door {
@@ -42,9 +71,10 @@ pub(crate) struct Door {
     pub(crate) secret: HashedToken,
     pub(crate) signing_secret: Option<SecretBytes>,
     /// What was replaced and is still taken for a while.
-    pub(crate) previous: Option<PreviousSecrets>,
-    pub(crate) allow: Vec<IpNet>,
-    rates: Mutex<Rates>,
+    pub(crate) previous: Option<Box<PreviousSecrets>>,
+    pub(crate) allow: Box<[IpNet]>,
+    /// Made at the first draw: most doors are quiet for most of the time.
+    rates: Mutex<Option<Box<Rates>>>,
 }
 
 /// Secrets that were replaced.
@@ -56,7 +86,6 @@ pub(crate) struct PreviousSecrets {
 
 /// The budgets of one webhook (S16).
 struct Rates {
-    per_s: u32,
     flood: Bucket,
     entries: SlidingWindow,
     exits: Bucket,
@@ -75,7 +104,6 @@ impl Rates {
         let flood = FLOOD_PER_S.max(per_s.saturating_mul(2));
         let exits = EXITS_PER_S.max(per_s);
         Self {
-            per_s,
             flood: Bucket::new(flood, FLOOD_BURST.max(flood.saturating_mul(2))),
             entries: SlidingWindow::new(per_s, Duration::from_secs(1)),
             exits: Bucket::new(exits, EXITS_BURST.max(exits)),
@@ -103,6 +131,8 @@ impl Door {
     /// Draws one from a budget, or says how long to wait.
     pub(crate) fn draw(&self, budget: Budget, now: Timestamp) -> Result<(), Duration> {
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Box::new(Rates::new(self.webhook.rate_per_s));
+        let rates = rates.get_or_insert_with(fresh);
         match budget {
             Budget::Flood => rates.flood.admit(now),
             Budget::Entries => rates.entries.admit(now),
@@ -112,59 +142,60 @@ impl Door {
 }
 
 impl Directory {
-    /// Reads everything; the budgets of doors that were there before go on.
-    pub(crate) async fn load(
-        store: &Store,
-        keys: &BTreeMap<Id<id::Org>, Arc<DataKey>>,
-        before: &Self,
-    ) -> Result<Self, Error> {
-        let mut directory = Self {
-            organizations: rows::organizations(store).await?,
-            limits: rows::limits(store).await?,
-            halts: rows::halts(store).await?,
-            keys: keys::load(store, keys, before).await?,
-            ..Self::default()
-        };
-        for account in rows::accounts(store).await? {
-            directory.accounts.insert(account.id, Arc::new(account));
-        }
-        for strategy in rows::strategies(store).await? {
-            let strategy = Arc::new(strategy);
-            let of_webhook = directory.by_webhook.entry(strategy.webhook_id).or_default();
-            of_webhook.push(Arc::clone(&strategy));
-            directory.strategies.insert(strategy.id, strategy);
-        }
-        // Those that have ended are told apart when they are shown; none is missed here.
-        let replaced = webhook_secrets::all(store, Timestamp::default()).await?;
-        let mut replaced: BTreeMap<_, _> =
-            replaced.into_iter().map(|previous| (previous.webhook_id, previous)).collect();
-        for row in rows::webhooks(store).await? {
-            let key = keys.get(&row.org_id).map(AsRef::as_ref);
-            let mut door = door(row, key, before)?;
-            if let Some(replaced) = replaced.remove(&door.webhook.id) {
-                door.previous = Some(previous(door.webhook.org_id, &replaced, key)?);
-            }
-            let door = Arc::new(door);
-            if door.webhook.state == Activity::Active {
-                directory.by_token.insert(door.webhook.token.clone(), Arc::clone(&door));
-            }
-            directory.doors.insert(door.webhook.id, door);
-        }
-        for organization in &directory.organizations {
-            let own = directory.limits.iter().filter(|limit| limit.org_id == organization.id);
-            directory.books.insert(organization.id, LimitBook::of(own));
-        }
-        Ok(directory)
-    }
-
     /// The active door behind this token.
     pub(crate) fn door(&self, token: &str) -> Option<&Arc<Door>> {
-        self.by_token.get(token)
+        self.by_token.get_key(token).map(|ByToken(door)| door)
     }
 
     /// The strategies that follow this webhook, oldest first.
     pub(crate) fn followers(&self, webhook: Id<id::Webhook>) -> &[Arc<Strategy>] {
-        self.by_webhook.get(&webhook).map_or(&[], Vec::as_slice)
+        self.by_webhook.get(&webhook).map_or(&[], |strategies| strategies.as_slice())
+    }
+
+    /// The webhooks of an organization, oldest first.
+    pub(crate) fn doors_of(&self, org: Id<id::Org>) -> Vec<&Arc<Door>> {
+        let mut own: Vec<_> =
+            self.doors.values().filter(|door| door.webhook.org_id == org).collect();
+        own.sort_unstable_by_key(|door| door.webhook.id);
+        own
+    }
+
+    /// The strategies of an organization, oldest first.
+    pub(crate) fn strategies_of(&self, org: Id<id::Org>) -> Vec<&Arc<Strategy>> {
+        let mut own: Vec<_> =
+            self.strategies.values().filter(|strategy| strategy.org_id == org).collect();
+        own.sort_unstable_by_key(|strategy| strategy.id);
+        own
+    }
+
+    /// Puts a webhook in the place of the one before, or takes it away.
+    fn set_door(&mut self, id: Id<id::Webhook>, door: Option<Door>) {
+        if let Some(before) = self.doors.remove(&id) {
+            self.by_token.remove(before.webhook.token.as_str());
+        }
+        let Some(door) = door.map(Arc::new) else { return };
+        if door.webhook.state == Activity::Active {
+            self.by_token.insert(ByToken(Arc::clone(&door)), ());
+        }
+        self.doors.insert(id, door);
+    }
+
+    /// Puts a strategy in the place of the one before, or takes it away.
+    fn set_strategy(&mut self, id: Id<id::Strategy>, strategy: Option<Strategy>) {
+        if let Some(before) = self.strategies.remove(&id) {
+            let mut followers = self.by_webhook.remove(&before.webhook_id).unwrap_or_default();
+            Arc::make_mut(&mut followers).retain(|follower| follower.id != id);
+            if !followers.is_empty() {
+                self.by_webhook.insert(before.webhook_id, followers);
+            }
+        }
+        let Some(strategy) = strategy.map(Arc::new) else { return };
+        let webhook = strategy.webhook_id;
+        let mut followers = self.by_webhook.remove(&webhook).unwrap_or_default();
+        let place = followers.partition_point(|follower| follower.id < id);
+        Arc::make_mut(&mut followers).insert(place, Arc::clone(&strategy));
+        self.by_webhook.insert(webhook, followers);
+        self.strategies.insert(id, strategy);
     }
 }
 
@@ -182,87 +213,6 @@ pub(crate) fn signing_place<'a>(org: &'a [u8; 16], webhook: &'a [u8; 16]) -> Pla
 /// Where a webhook's replaced signing secret is sealed.
 pub(crate) fn previous_signing_place<'a>(org: &'a [u8; 16], webhook: &'a [u8; 16]) -> Place<'a> {
     Place { table: "previous_secrets", ..signing_place(org, webhook) }
-}
-
-fn previous(
-    org: Id<id::Org>,
-    previous: &Previous,
-    key: Option<&DataKey>,
-) -> Result<PreviousSecrets, Error> {
-    let broken = || Error::unreadable(format!("webhook {}: replaced secret", previous.webhook_id));
-    let (org, webhook) = (org.to_bytes(), previous.webhook_id.to_bytes());
-    let place = previous_signing_place(&org, &webhook);
-    let signing_secret = match (&previous.secrets.signing_secret, key) {
-        (None, _) => None,
-        (Some(record), Some(key)) => Some(key.open(&place, record).map_err(|_| broken())?),
-        (Some(_), None) => return Err(broken()),
-    };
-    Ok(PreviousSecrets {
-        secret: HashedToken::from_stored(&previous.secrets.secret_hash).map_err(|_| broken())?,
-        signing_secret,
-        valid_until: previous.valid_until,
-    })
-}
-
-fn door(row: WebhookRow, key: Option<&DataKey>, before: &Directory) -> Result<Door, Error> {
-    let broken = |what: &str| Error::unreadable(format!("webhook {}: {what}", row.id));
-    let signing_secret = match (&row.signing_secret, key) {
-        (None, _) => None,
-        (Some(record), Some(key)) => {
-            let (org, webhook) = (row.org_id.to_bytes(), row.id.to_bytes());
-            let opened = key.open(&signing_place(&org, &webhook), record);
-            Some(opened.map_err(|_| broken("its signing secret does not open"))?)
-        }
-        (Some(_), None) => return Err(broken("there is no key to open its signing secret")),
-    };
-    let allow: Result<Vec<IpNet>, _> =
-        row.allow.split(',').filter(|part| !part.is_empty()).map(parse_network).collect();
-    let mapping = row.mapping.as_deref().map(serde_json::from_str::<Mapping>).transpose();
-    let client_certificate =
-        row.client_certificate.as_deref().map(str::parse::<CertificateName>).transpose();
-    let has = |form: &str| row.forms.split(',').any(|word| word == form);
-    let rates = match before.doors.get(&row.id) {
-        Some(door) => {
-            let mut old = door.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            let fresh = Rates::new(row.rate_per_s);
-            if old.per_s == row.rate_per_s { std::mem::replace(&mut *old, fresh) } else { fresh }
-        }
-        None => Rates::new(row.rate_per_s),
-    };
-    Ok(Door {
-        secret: HashedToken::from_stored(&row.secret_hash)
-            .map_err(|_| broken("its secret's hash is unreadable"))?,
-        signing_secret,
-        previous: None,
-        allow: allow.map_err(|_| broken("its allow-list is unreadable"))?,
-        rates: Mutex::new(rates),
-        webhook: Webhook {
-            id: row.id,
-            org_id: row.org_id,
-            forms: CredentialForms {
-                query: has("query"),
-                header: has("header"),
-                body: has("body"),
-                signature: has("signature"),
-            },
-            allow: row
-                .allow
-                .split(',')
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            client_certificate: client_certificate
-                .map_err(|_| broken("its client certificate's name is unreadable"))?,
-            dry_run: row.dry_run,
-            rate_per_s: row.rate_per_s,
-            max_age_s: row.max_age_s,
-            mapping: mapping.map_err(|_| broken("its mapping is unreadable"))?,
-            state: row.state,
-            created_at: row.created_at,
-            name: row.name,
-            token: row.token,
-        },
-    })
 }
 
 /// The text is neither an address nor a network.

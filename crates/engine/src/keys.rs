@@ -293,9 +293,8 @@ impl Engine {
     }
 
     pub(crate) async fn list_keys(&self, org: Id<id::Org>) -> Result<Value, CommandError> {
-        let rows = api_keys::all(&self.parts.store).await.map_err(|error| away(&error))?;
-        let own = rows.iter().filter(|row| row.key.org_id == org);
-        let items: Vec<_> = own.map(|row| self.stored_view(row)).collect();
+        let own = api_keys::of_org(&self.parts.store, org).await.map_err(|error| away(&error))?;
+        let items: Vec<_> = own.iter().map(|row| self.stored_view(row)).collect();
         to_value(&crate::view::Page { items, next: None })
     }
 

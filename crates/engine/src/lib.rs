@@ -212,15 +212,19 @@ impl Shared {
         self.published.store(Arc::new(published));
     }
 
-    /// Reads the directory again; what fails keeps the old one.
+    /// Takes into the directory what changed since it was read, whoever changed it; what fails keeps
+    /// the old one.
     pub(crate) async fn reload(&self) {
         let _one_at_a_time = self.reloading.lock().await;
         let before = self.directory.load_full();
         let keys = self.intake_keys.load_full();
-        match Directory::load(&self.store, &keys, &before).await {
-            Ok(directory) => {
-                self.halts.store(Arc::new(directory.halts.clone()));
-                self.directory.store(Arc::new(directory));
+        match before.following(&self.store, &keys).await {
+            Ok(None) => {}
+            Ok(Some(next)) => {
+                if !Arc::ptr_eq(&next.halts, &before.halts) {
+                    self.halts.store(Arc::clone(&next.halts));
+                }
+                self.directory.store(Arc::new(next));
             }
             Err(error) => tracing::error!(error = %error, "the directory could not be read"),
         }

@@ -145,7 +145,7 @@ impl Engine {
             environment,
             store,
             journal,
-            halts: ArcSwap::from_pointee(directory.halts.clone()),
+            halts: ArcSwap::new(Arc::clone(&directory.halts)),
             local_halts,
             directory: ArcSwap::from_pointee(directory),
             market: Market::default(),

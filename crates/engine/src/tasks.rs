@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tradewarden_store::{Error, Location, Tx, leases, signals};
+use tradewarden_store::{Error, Location, Tx, changes, leases, signals};
 
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
@@ -255,6 +255,7 @@ async fn purge(shared: &Arc<Shared>) {
         .journal
         .write(Urgency::Soon, async move |tx, _effects| {
             usage::purge(tx, now).await?;
+            changes::forget(tx, changes::KEPT).await?;
             signals::purge_keys(tx, now.minus(KEYS_KEPT)).await
         })
         .await;

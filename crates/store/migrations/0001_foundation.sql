@@ -246,3 +246,18 @@ CREATE TABLE leases (
     fence {int} NOT NULL,
     until {int} NOT NULL
 ){strict};
+
+-- What changed of what every node knows by heart. The one row of the head is locked until the commit,
+-- so numbers are dense and in the order of the commits.
+CREATE TABLE change_head (
+    id {int} NOT NULL PRIMARY KEY,
+    newest {int} NOT NULL
+){strict};
+
+INSERT INTO change_head (id, newest) VALUES (1, 0);
+
+CREATE TABLE changes (
+    number {int} NOT NULL PRIMARY KEY,
+    subject {text} NOT NULL,
+    row_id {bytes} NOT NULL
+){clustered};

@@ -125,6 +125,8 @@ CREATE TABLE api_keys (
     last_address {text}
 ){strict};
 
+CREATE INDEX api_keys_org ON api_keys (org_id, id);
+
 CREATE TABLE key_usage (
     key_id {bytes} NOT NULL,
     hour {int} NOT NULL,

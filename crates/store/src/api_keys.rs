@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::dialect::{Store, Tx};
+use crate::directory::PAGE;
 use crate::value::{Row, Value};
 use std::str::FromStr;
 use tradewarden_domain::id::{self, Id};
@@ -18,7 +19,16 @@ macro_rules! columns {
     };
 }
 
-const ALL: &str = concat!("-- api_keys::all\nSELECT ", columns!(), " FROM api_keys ORDER BY id");
+const AFTER: &str = concat!(
+    "-- api_keys::after\nSELECT ",
+    columns!(),
+    " FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2"
+);
+const OF_ORG: &str = concat!(
+    "-- api_keys::of_org\nSELECT ",
+    columns!(),
+    " FROM api_keys WHERE org_id = $1 ORDER BY id"
+);
 const FIND: &str =
     concat!("-- api_keys::find\nSELECT ", columns!(), " FROM api_keys WHERE id = $1");
 const INSERT: &str = concat!(
@@ -35,7 +45,8 @@ const SET_LAST_USE: &str = "-- api_keys::set_last_use\n\
     UPDATE api_keys SET last_used_at = $2, last_address = $3 \
     WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
 
-pub(crate) const STATEMENTS: &[&str] = &[ALL, FIND, INSERT, SET_STATE, END_AT, SET_LAST_USE];
+pub(crate) const STATEMENTS: &[&str] =
+    &[AFTER, OF_ORG, FIND, INSERT, SET_STATE, END_AT, SET_LAST_USE];
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +74,24 @@ pub struct LastUse {
 
 /// All keys, revoked ones too.
 pub async fn all(store: &Store) -> Result<Vec<KeyRow>, Error> {
-    store.query(ALL, Vec::new()).await?.into_iter().map(decode).collect()
+    let (mut all, mut last) = (Vec::new(), Id::from_bytes([0; 16]));
+    loop {
+        let page = after(store, last).await?;
+        let Some(row) = page.last() else { return Ok(all) };
+        last = row.key.id;
+        all.extend(page);
+    }
+}
+
+/// The next keys after this identifier, at most [`PAGE`]; none after the last one.
+pub async fn after(store: &Store, id: Id<id::Key>) -> Result<Vec<KeyRow>, Error> {
+    let rows = store.query(AFTER, vec![id.into(), PAGE.into()]).await?;
+    rows.into_iter().map(decode).collect()
+}
+
+/// All keys of an organization.
+pub async fn of_org(store: &Store, org: Id<id::Org>) -> Result<Vec<KeyRow>, Error> {
+    store.query(OF_ORG, vec![org.into()]).await?.into_iter().map(decode).collect()
 }
 
 /// The key with this identifier.

@@ -5,8 +5,10 @@
 //! more connections on blocking threads. PostgreSQL: `READ COMMITTED` with row locks in one fixed
 //! order; statements of one kind are pipelined.
 
+use crate::changes::{self, Change};
 use crate::value::{Row, Value};
 use crate::{Error, postgres, sqlite};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -174,7 +176,7 @@ impl Writer {
             Driver::Sqlite(connection) => connection.begin()?,
             Driver::Postgres(connection) => connection.begin().await?,
         }
-        Ok(Tx { driver: &mut self.driver, failed: false })
+        Ok(Tx { driver: &mut self.driver, failed: false, changed: BTreeSet::new() })
     }
 
     /// Runs statements that are not part of a transaction, for migrations.
@@ -249,6 +251,8 @@ pub struct Tx<'w> {
     driver: &'w mut Driver,
     /// A statement failed, or was dropped before its answer was heard.
     failed: bool,
+    /// What others know by heart and this transaction changes.
+    changed: BTreeSet<Change>,
 }
 
 impl Tx<'_> {
@@ -260,6 +264,9 @@ impl Tx<'_> {
             Driver::Sqlite(connection) => connection.execute(sql, std::iter::once(parameters)),
             Driver::Postgres(connection) => connection.execute(sql, parameters).await,
         }?;
+        if hit > 0 {
+            self.hear(sql, std::iter::once(parameters.first()))?;
+        }
         self.failed = failed_before;
         Ok(hit)
     }
@@ -288,6 +295,7 @@ impl Tx<'_> {
             Driver::Sqlite(connection) => connection.query(sql, parameters),
             Driver::Postgres(connection) => connection.query(sql, parameters).await,
         }?;
+        self.hear(sql, std::iter::once(parameters.first()))?;
         self.failed = failed_before;
         Ok(rows)
     }
@@ -324,6 +332,7 @@ impl Tx<'_> {
             Driver::Sqlite(connection) => connection.query_each(sql, sets),
             Driver::Postgres(connection) => connection.query_each(sql, sets, lock).await,
         }?;
+        self.hear(sql, sets.iter().map(|set| set.first()))?;
         self.failed = failed_before;
         Ok(rows)
     }
@@ -340,6 +349,7 @@ impl Tx<'_> {
             Driver::Sqlite(connection) => connection.execute(sql, sets.iter().map(Vec::as_slice)),
             Driver::Postgres(connection) => connection.execute_each(sql, sets).await,
         }?;
+        self.hear(sql, sets.iter().map(|set| set.first()))?;
         self.failed = failed_before;
         Ok(hit)
     }
@@ -359,6 +369,7 @@ impl Tx<'_> {
             Driver::Sqlite(connection) => connection.insert(insert, values),
             Driver::Postgres(connection) => connection.insert(insert, values).await,
         }?;
+        self.hear(insert.into, values.chunks(insert.columns).map(<[Value]>::first))?;
         self.failed = failed_before;
         Ok(rows)
     }
@@ -366,7 +377,11 @@ impl Tx<'_> {
     /// Makes everything durable. When this fails with [`crate::Kind::Gone`], nobody knows whether
     /// it happened. After a failed statement it undoes everything and fails: PostgreSQL would answer
     /// a COMMIT with a rollback and no error, SQLite would commit what came before.
-    pub async fn commit(self) -> Result<(), Error> {
+    pub async fn commit(mut self) -> Result<(), Error> {
+        let changed = std::mem::take(&mut self.changed);
+        if !self.failed && !changed.is_empty() {
+            changes::put(&mut self, changed).await?;
+        }
         if self.failed {
             self.rollback().await?;
             return Err(Error::broken("a statement failed, so the transaction was undone"));
@@ -375,6 +390,20 @@ impl Tx<'_> {
             Driver::Sqlite(connection) => connection.commit(),
             Driver::Postgres(connection) => connection.commit().await,
         }
+    }
+
+    /// Notes what a statement changed that others know by heart; `rows` are the first values of
+    /// each row.
+    fn hear<'v>(
+        &mut self,
+        sql: &str,
+        rows: impl Iterator<Item = Option<&'v Value>>,
+    ) -> Result<(), Error> {
+        let Some(subject) = changes::written(sql) else { return Ok(()) };
+        for first in rows {
+            self.changed.insert(changes::change(sql, subject, first)?);
+        }
+        Ok(())
     }
 
     /// Counts the statement that comes now as failed until its answer is heard, and says whether

@@ -11,6 +11,7 @@
 pub mod api_keys;
 pub mod audit;
 pub mod challenges;
+pub mod changes;
 pub mod dialect;
 pub mod directory;
 pub mod exposures;

@@ -1,9 +1,9 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    api_keys, audit, challenges, directory, exposures, factors, findings, idempotency, key_usage,
-    keys, leases, migrate, nonces, orders, pending, sessions, signals, token_keys, users,
-    webhook_secrets,
+    api_keys, audit, challenges, changes, directory, exposures, factors, findings, idempotency,
+    key_usage, keys, leases, migrate, nonces, orders, pending, sessions, signals, token_keys,
+    users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -12,7 +12,10 @@ pub fn all() -> Vec<String> {
         api_keys::STATEMENTS,
         audit::STATEMENTS,
         challenges::STATEMENTS,
+        changes::STATEMENTS,
         directory::STATEMENTS,
+        directory::accounts::STATEMENTS,
+        directory::halts::STATEMENTS,
         exposures::STATEMENTS,
         factors::STATEMENTS,
         findings::STATEMENTS,
@@ -32,7 +35,8 @@ pub fn all() -> Vec<String> {
     ];
     let inserts = [
         audit::INSERTS,
-        directory::INSERTS,
+        changes::INSERTS,
+        directory::accounts::INSERTS,
         exposures::INSERTS,
         key_usage::INSERTS,
         nonces::INSERTS,

@@ -17,7 +17,11 @@ const ALL: &str = "-- webhook_secrets::all\n\
     SELECT webhook_id, secret_hash, signing_secret, valid_until FROM previous_secrets \
     WHERE valid_until > $1 ORDER BY webhook_id";
 
-pub(crate) const STATEMENTS: &[&str] = &[REPLACE, KEEP, ALL];
+const FIND: &str = "-- webhook_secrets::find\n\
+    SELECT webhook_id, secret_hash, signing_secret, valid_until FROM previous_secrets \
+    WHERE webhook_id = $1";
+
+pub(crate) const STATEMENTS: &[&str] = &[REPLACE, KEEP, ALL, FIND];
 
 /// A pair of secrets: the hash of the one that is shown, and the sealed one that signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +60,11 @@ pub async fn replace(tx: &mut Tx<'_>, new: &Secrets, previous: &Previous) -> Res
 /// Every replaced secret that is still taken at this instant.
 pub async fn all(store: &Store, now: Timestamp) -> Result<Vec<Previous>, Error> {
     store.query(ALL, vec![now.into()]).await?.into_iter().map(decode).collect()
+}
+
+/// The replaced secrets of a webhook, whether they are still taken or not.
+pub async fn find(store: &Store, webhook: Id<id::Webhook>) -> Result<Option<Previous>, Error> {
+    store.query_one(FIND, vec![webhook.into()]).await?.map(decode).transpose()
 }
 
 fn decode(mut row: Row) -> Result<Previous, Error> {

@@ -1,26 +1,20 @@
 //! The API keys in the snapshot, ready to verify with.
 
-use super::{Directory, parse_network};
+use super::parse_network;
+use super::read::DataKeys;
 use ipnet::IpNet;
-use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::{ApiKey, KeyAlgorithm};
+use tradewarden_seal::Place;
 use tradewarden_seal::http_signature::VerifyingKey;
-use tradewarden_seal::{DataKey, Place};
-use tradewarden_store::api_keys::{self, KeyRow};
-use tradewarden_store::{Error, Store};
-
-/// Keys by their identifier, those that are taken no more included.
-pub(crate) type Keys = HashMap<Id<id::Key>, Arc<KnownKey>>;
+use tradewarden_store::api_keys::KeyRow;
 
 /// A key as a request is held against it.
 pub(crate) struct KnownKey {
     pub(crate) key: Arc<ApiKey>,
     pub(crate) verifying: VerifyingKey,
-    material: Vec<u8>,
-    allow: Vec<IpNet>,
+    allow: Box<[IpNet]>,
 }
 
 impl KnownKey {
@@ -30,38 +24,19 @@ impl KnownKey {
     }
 }
 
-/// Reads all keys. One that did not change is not opened again; one that cannot be read is left out
-/// and told, for the others must still be known.
-pub(super) async fn load(
-    store: &Store,
-    data_keys: &BTreeMap<Id<id::Org>, Arc<DataKey>>,
-    before: &Directory,
-) -> Result<Keys, Error> {
-    let mut keys = Keys::new();
-    for row in api_keys::all(store).await? {
-        let id = row.key.id;
-        let unchanged = before
-            .keys
-            .get(&id)
-            .filter(|known| *known.key == row.key && known.material == row.material);
-        let known = match unchanged {
-            Some(known) => Ok(Arc::clone(known)),
-            None => known(row, data_keys).map(Arc::new),
-        };
-        match known {
-            Ok(known) => {
-                keys.insert(id, known);
-            }
-            Err(reason) => tracing::error!(key.id = %id, reason, "an API key cannot be used"),
+/// A key ready to verify with, if it can be read.
+pub(super) fn open(row: KeyRow, data_keys: &DataKeys) -> Option<KnownKey> {
+    let id = row.key.id;
+    match known(row, data_keys) {
+        Ok(known) => Some(known),
+        Err(reason) => {
+            tracing::error!(key.id = %id, reason, "an API key cannot be used");
+            None
         }
     }
-    Ok(keys)
 }
 
-fn known(
-    row: KeyRow,
-    data_keys: &BTreeMap<Id<id::Org>, Arc<DataKey>>,
-) -> Result<KnownKey, &'static str> {
+fn known(row: KeyRow, data_keys: &DataKeys) -> Result<KnownKey, &'static str> {
     let verifying = match row.key.algorithm {
         KeyAlgorithm::Ed25519 => {
             let public = row.material.as_slice().try_into().map_err(|_| "it has not 32 bytes")?;
@@ -79,8 +54,7 @@ fn known(
     Ok(KnownKey {
         key: Arc::new(row.key),
         verifying,
-        material: row.material,
-        allow: allow.map_err(|_| "its allow-list is unreadable")?,
+        allow: allow.map_err(|_| "its allow-list is unreadable")?.into(),
     })
 }
 

@@ -13,6 +13,8 @@ mod backend;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod directory;
 #[cfg(test)]
 mod fake_server;
@@ -78,6 +80,9 @@ on_both! {
     transactions::a_failed_statement_fails_the_commit,
     transactions::the_kinds_of_failure_are_the_same,
     transactions::readers_see_only_what_is_committed,
+    changes::they_are_heard_in_the_order_of_their_commits,
+    changes::what_is_undone_or_unheard_is_no_change,
+    changes::who_is_too_far_behind_reads_everything,
     cancel::a_future_dropped_midway_leaves_all_or_nothing,
     idempotency::a_key_belongs_to_its_first_request,
     idempotency::answers_are_forgotten_and_orders_are_not,

@@ -56,9 +56,17 @@ fn every_statement_is_registered() {
         statements::all().iter().map(|sql| name(sql.lines().next().unwrap())).collect();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut written = BTreeSet::new();
-    for file in std::fs::read_dir(source).unwrap() {
-        let path = file.unwrap().path();
-        let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let entries = |path: &Path| -> Vec<_> {
+        std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let (directories, files): (Vec<_>, Vec<_>) =
+        entries(&source).into_iter().partition(|path| path.is_dir());
+    let module = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut sources: Vec<_> = files.into_iter().map(|path| (module(&path), path)).collect();
+    for directory in directories {
+        sources.extend(entries(&directory).into_iter().map(|path| (module(&directory), path)));
+    }
+    for (module, path) in sources {
         let text = std::fs::read_to_string(&path).unwrap();
         for part in text.split("\"-- ").skip(1) {
             let name = name(part.split(['\\', '"']).next().unwrap());

@@ -1,0 +1,300 @@
+//! Reading the snapshot: everything at the start, and afterwards the rows that changed.
+//!
+//! What cannot be read is left out and told, for the others must still be known: a revocation must
+//! not wait for somebody else's broken row.
+
+use super::{
+    Directory, Door, PreviousSecrets, keys, parse_network, previous_signing_place, signing_place,
+};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::limit::LimitBook;
+use tradewarden_domain::signal::Mapping;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_domain::webhook::{CertificateName, CredentialForms, Webhook};
+use tradewarden_seal::{DataKey, HashedToken};
+use tradewarden_store::changes::{self, Change, News, Subject};
+use tradewarden_store::directory::{self as rows, WebhookRow};
+use tradewarden_store::webhook_secrets::{self, Previous};
+use tradewarden_store::{Error, Store, api_keys};
+
+/// The keys that open what is sealed, by organization.
+pub(crate) type DataKeys = BTreeMap<Id<id::Org>, Arc<DataKey>>;
+
+impl Directory {
+    /// Reads everything; the budgets of doors that were there before go on.
+    pub(crate) async fn load(
+        store: &Store,
+        data_keys: &DataKeys,
+        before: &Self,
+    ) -> Result<Self, Error> {
+        // Read first: what is committed in between is read now and once more at the next look.
+        let mut next = Self { seen: changes::newest(store).await?, ..Self::default() };
+        next.organizations = Arc::new(rows::organizations(store).await?);
+        next.halts = Arc::new(rows::halts(store).await?);
+        let accounts = rows::accounts(store).await?;
+        next.accounts =
+            Arc::new(accounts.into_iter().map(|account| (account.id, Arc::new(account))).collect());
+        next.limits = Arc::new(rows::limits(store).await?);
+        let orgs: Vec<_> = next.organizations.iter().map(|org| org.id).collect();
+        next.write_books(&orgs);
+        next.load_strategies(store).await?;
+        next.load_doors(store, data_keys, before).await?;
+        next.load_keys(store, data_keys).await?;
+        Ok(next)
+    }
+
+    /// The next snapshot, if anything changed since this one.
+    pub(crate) async fn following(
+        &self,
+        store: &Store,
+        data_keys: &DataKeys,
+    ) -> Result<Option<Self>, Error> {
+        let (changed, newest) = match changes::since(store, self.seen).await? {
+            News::None => return Ok(None),
+            News::Everything => return Self::load(store, data_keys, self).await.map(Some),
+            News::Rows(changed, newest) => (changed, newest),
+        };
+        let mut next = self.clone();
+        // Of these there are few; they are read together.
+        if changed.iter().any(|change| change.subject == Subject::Organization) {
+            next.organizations = Arc::new(rows::organizations(store).await?);
+        }
+        if changed.iter().any(|change| change.subject == Subject::Halt) {
+            next.halts = Arc::new(rows::halts(store).await?);
+        }
+        for change in changed {
+            next.follow(change, store, data_keys).await?;
+        }
+        next.seen = newest;
+        Ok(Some(next))
+    }
+
+    async fn follow(
+        &mut self,
+        change: Change,
+        store: &Store,
+        data_keys: &DataKeys,
+    ) -> Result<(), Error> {
+        match change.subject {
+            Subject::Organization => self.write_books(&[Id::from_bytes(change.id)]),
+            Subject::Halt => {}
+            Subject::Account => {
+                let id = Id::from_bytes(change.id);
+                let accounts = Arc::make_mut(&mut self.accounts);
+                match rows::account(store, id).await? {
+                    Some(account) => accounts.insert(id, Arc::new(account)),
+                    None => accounts.remove(&id),
+                };
+            }
+            Subject::Strategy => {
+                let id = Id::from_bytes(change.id);
+                self.set_strategy(id, rows::strategy(store, id).await?);
+            }
+            Subject::Limits => {
+                let org = Id::from_bytes(change.id);
+                let own = rows::limits_of(store, org).await?;
+                let limits = Arc::make_mut(&mut self.limits);
+                limits.retain(|limit| limit.org_id != org);
+                let place = limits.partition_point(|limit| limit.org_id < org);
+                limits.splice(place..place, own);
+                self.write_books(&[org]);
+            }
+            Subject::Webhook => {
+                let id = Id::from_bytes(change.id);
+                let row = rows::webhook(store, id).await?;
+                let replaced = webhook_secrets::find(store, id).await?;
+                let before = self.doors.get(&id).cloned();
+                let door = row.and_then(|row| open(row, replaced, data_keys, before.as_deref()));
+                self.set_door(id, door);
+            }
+            Subject::Key => {
+                let id = Id::from_bytes(change.id);
+                let known = match api_keys::find(store, id).await? {
+                    Some(row) => keys::open(row, data_keys),
+                    None => None,
+                };
+                match known {
+                    Some(known) => self.keys.insert(id, Arc::new(known)),
+                    None => drop(self.keys.remove(&id)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_strategies(&mut self, store: &Store) -> Result<(), Error> {
+        let mut page = rows::strategies_after(store, Id::from_bytes([0; 16])).await?;
+        while let Some(last) = page.last() {
+            // The next page is read while this one is taken in.
+            let (next, ()) = tokio::join!(rows::strategies_after(store, last.id), async {
+                for strategy in std::mem::take(&mut page) {
+                    self.set_strategy(strategy.id, Some(strategy));
+                }
+            });
+            page = next?;
+        }
+        Ok(())
+    }
+
+    async fn load_doors(
+        &mut self,
+        store: &Store,
+        data_keys: &DataKeys,
+        before: &Self,
+    ) -> Result<(), Error> {
+        // Those that have ended are told apart when they are shown; none is missed here.
+        let replaced = webhook_secrets::all(store, Timestamp::default()).await?;
+        let mut replaced: BTreeMap<_, _> =
+            replaced.into_iter().map(|previous| (previous.webhook_id, previous)).collect();
+        let mut page = rows::webhooks_after(store, Id::from_bytes([0; 16])).await?;
+        while let Some(last) = page.last() {
+            let (next, ()) = tokio::join!(rows::webhooks_after(store, last.id), async {
+                for row in std::mem::take(&mut page) {
+                    let (id, previous) = (row.id, replaced.remove(&row.id));
+                    let before = before.doors.get(&id).map(AsRef::as_ref);
+                    self.set_door(id, open(row, previous, data_keys, before));
+                }
+            });
+            page = next?;
+        }
+        Ok(())
+    }
+
+    async fn load_keys(&mut self, store: &Store, data_keys: &DataKeys) -> Result<(), Error> {
+        let mut page = api_keys::after(store, Id::from_bytes([0; 16])).await?;
+        while let Some(last) = page.last() {
+            let (next, ()) = tokio::join!(api_keys::after(store, last.key.id), async {
+                for row in std::mem::take(&mut page) {
+                    let id = row.key.id;
+                    if let Some(known) = keys::open(row, data_keys) {
+                        self.keys.insert(id, Arc::new(known));
+                    }
+                }
+            });
+            page = next?;
+        }
+        Ok(())
+    }
+
+    /// Makes the limits of these organizations ready to be judged by. Organizations and limits are
+    /// sorted, as the database answers them.
+    fn write_books(&mut self, orgs: &[Id<id::Org>]) {
+        let books = Arc::make_mut(&mut self.books);
+        for org in orgs {
+            let place = self.organizations.binary_search_by_key(org, |found| found.id);
+            if place.is_err() {
+                books.remove(org);
+                continue;
+            }
+            let first = self.limits.partition_point(|limit| limit.org_id < *org);
+            let own = self.limits.iter().skip(first).take_while(|limit| limit.org_id == *org);
+            books.insert(*org, LimitBook::of(own));
+        }
+    }
+}
+
+/// A webhook with its replaced secrets, if it can be read.
+fn open(
+    row: WebhookRow,
+    replaced: Option<Previous>,
+    data_keys: &DataKeys,
+    before: Option<&Door>,
+) -> Option<Door> {
+    let (id, org) = (row.id, row.org_id);
+    let key = data_keys.get(&org).map(AsRef::as_ref);
+    let read = || {
+        let mut door = door(row, key, before)?;
+        if let Some(replaced) = replaced {
+            door.previous = Some(previous(org, &replaced, key)?);
+        }
+        Ok(door)
+    };
+    match read() {
+        Ok(door) => Some(door),
+        Err::<_, Error>(error) => {
+            tracing::error!(webhook.id = %id, error = %error, "a webhook cannot be used");
+            None
+        }
+    }
+}
+
+fn previous(
+    org: Id<id::Org>,
+    previous: &Previous,
+    key: Option<&DataKey>,
+) -> Result<Box<PreviousSecrets>, Error> {
+    let broken = || Error::unreadable(format!("webhook {}: replaced secret", previous.webhook_id));
+    let (org, webhook) = (org.to_bytes(), previous.webhook_id.to_bytes());
+    let place = previous_signing_place(&org, &webhook);
+    let signing_secret = match (&previous.secrets.signing_secret, key) {
+        (None, _) => None,
+        (Some(record), Some(key)) => Some(key.open(&place, record).map_err(|_| broken())?),
+        (Some(_), None) => return Err(broken()),
+    };
+    Ok(Box::new(PreviousSecrets {
+        secret: HashedToken::from_stored(&previous.secrets.secret_hash).map_err(|_| broken())?,
+        signing_secret,
+        valid_until: previous.valid_until,
+    }))
+}
+
+/// A webhook; the budgets of the one before go on.
+fn door(row: WebhookRow, key: Option<&DataKey>, before: Option<&Door>) -> Result<Door, Error> {
+    let broken = |what: &str| Error::unreadable(format!("webhook {}: {what}", row.id));
+    let signing_secret = match (&row.signing_secret, key) {
+        (None, _) => None,
+        (Some(record), Some(key)) => {
+            let (org, webhook) = (row.org_id.to_bytes(), row.id.to_bytes());
+            let opened = key.open(&signing_place(&org, &webhook), record);
+            Some(opened.map_err(|_| broken("its signing secret does not open"))?)
+        }
+        (Some(_), None) => return Err(broken("there is no key to open its signing secret")),
+    };
+    let allow: Result<Vec<IpNet>, _> =
+        row.allow.split(',').filter(|part| !part.is_empty()).map(parse_network).collect();
+    let mapping = row.mapping.as_deref().map(serde_json::from_str::<Mapping>).transpose();
+    let client_certificate =
+        row.client_certificate.as_deref().map(str::parse::<CertificateName>).transpose();
+    let has = |form: &str| row.forms.split(',').any(|word| word == form);
+    let rates = before.and_then(|door| {
+        let mut old = door.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        old.take_if(|_| door.webhook.rate_per_s == row.rate_per_s)
+    });
+    Ok(Door {
+        secret: HashedToken::from_stored(&row.secret_hash)
+            .map_err(|_| broken("its secret's hash is unreadable"))?,
+        signing_secret,
+        previous: None,
+        allow: allow.map_err(|_| broken("its allow-list is unreadable"))?.into(),
+        rates: Mutex::new(rates),
+        webhook: Webhook {
+            id: row.id,
+            org_id: row.org_id,
+            forms: CredentialForms {
+                query: has("query"),
+                header: has("header"),
+                body: has("body"),
+                signature: has("signature"),
+            },
+            allow: row
+                .allow
+                .split(',')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            client_certificate: client_certificate
+                .map_err(|_| broken("its client certificate's name is unreadable"))?,
+            dry_run: row.dry_run,
+            rate_per_s: row.rate_per_s,
+            max_age_s: row.max_age_s,
+            mapping: mapping.map_err(|_| broken("its mapping is unreadable"))?,
+            state: row.state,
+            created_at: row.created_at,
+            name: row.name,
+            token: row.token,
+        },
+    })
+}
