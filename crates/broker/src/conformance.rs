@@ -6,7 +6,8 @@
 
 use crate::port::{
     Answer, Broker, BrokerAccount, BrokerOrderState, Cancellation, Capability, ClientOrderIds,
-    Execution, Lookup, OrderName, PlaceOrder, Placement, Quote, ReduceOnly,
+    Execution, Lookup, OrderName, PlaceOrder, Placement, Quote, ReduceOnly, ReplaceOrder,
+    Replacement,
 };
 use std::collections::BTreeSet;
 use std::fmt;
@@ -62,6 +63,7 @@ const CASES: &[(&str, Case)] = &[
     ("08 reduce-only never increases", |subject| Box::pin(reduce_only(subject))),
     ("09 expiry honoured", |subject| Box::pin(expiry(subject))),
     ("10 positions are the sum of fills", |subject| Box::pin(positions(subject))),
+    ("11 a change is shown, and none comes late", |subject| Box::pin(replace(subject))),
 ];
 
 /// The names of the cases, in their order.
@@ -292,6 +294,48 @@ async fn expiry(subject: &Subject<'_>) -> Verdict {
     }
     let after = subject.position().await?;
     check(before == after, || format!("the position went from {before} to {after}"))
+}
+
+/// A working order is changed in quantity and price, a look-up shows it, and a change that arrives
+/// after its expiry is not made.
+async fn replace(subject: &Subject<'_>) -> Verdict {
+    if subject.broker.capabilities().replace == Capability::Absent {
+        return Ok(());
+    }
+    let placed = subject.far_limit("c11").await?;
+    subject.accept(placed.clone()).await?;
+    let twice = placed.quantity.saturating_plus(placed.quantity);
+    let lower = placed.limit_price.map(|price| price.saturating_minus(subject.instrument.tick));
+    let now = subject.clock.now();
+    let change = |quantity, limit_price, expires_at| ReplaceOrder {
+        order: subject.name("c11"),
+        quantity,
+        limit_price,
+        stop_price: None,
+        expires_at,
+    };
+    let in_time = now.plus(Duration::from_secs(30));
+    match subject.broker.replace(change(Some(twice), lower, in_time)).await {
+        Replacement::Done { .. } => {}
+        other => return Err(format!("expected a change, heard {other:?}")),
+    }
+    if subject.broker.capabilities().place_expiry == Capability::Native {
+        let late = now.minus(Duration::from_millis(1));
+        let reply = subject.broker.replace(change(Some(placed.quantity), None, late)).await;
+        let refused = matches!(reply, Replacement::Rejected { .. });
+        check(refused, || format!("a late change was not refused: {reply:?}"))?;
+    }
+    let Lookup::Found(found) = subject.broker.find(subject.name("c11")).await else {
+        return Err("a changed order was not found".to_owned());
+    };
+    let shows = found.state == BrokerOrderState::Working
+        && found.quantity == twice
+        && found.limit_price.is_none_or(|price| Some(price) == lower);
+    check(shows, || format!("not as it was changed: {found:?}"))?;
+    match subject.broker.cancel(subject.name("c11")).await {
+        Cancellation::Done | Cancellation::Requested => Ok(()),
+        other => Err(format!("expected a cancel, heard {other:?}")),
+    }
 }
 
 /// The position is the sum of all fills.

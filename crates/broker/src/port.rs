@@ -47,7 +47,8 @@ pub trait Broker: Send + Sync {
     fn cancel_all(&self, account: BrokerAccount, symbol: Option<Symbol>)
     -> Answer<'_, AllCanceled>;
 
-    /// Changes quantity and prices of a working order.
+    /// Changes quantity and prices of a working order, once. Never retried by the adapter. What the
+    /// order is called here stays; the venue may give it another name of its own.
     fn replace(&self, change: ReplaceOrder) -> Answer<'_, Replacement>;
 
     /// Looks an order up by its client order id, whatever its state.
@@ -201,4 +202,6 @@ pub struct ReplaceOrder {
     pub limit_price: Option<Price>,
     /// The stop price; `None` leaves it.
     pub stop_price: Option<Price>,
+    /// The broker must not make the change after this instant.
+    pub expires_at: Timestamp,
 }

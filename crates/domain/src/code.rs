@@ -137,6 +137,12 @@ codes! {
     BrokerRejected = "broker.rejected", Order, "The broker rejected the order.";
     PositionFlat = "position.flat", Refused, "There is no position that this could reduce.";
     OrderNotOpen = "order.not_open", Conflict, "The order has ended already.";
+    OrderBelowFilled = "order.below_filled", Refused, "The quantity is less than what has filled already.";
+    OrderChangeInFlight = "order.change_in_flight", Conflict, "Another change of the order is still under way.";
+    OrderChangeUnsupported = "order.change_unsupported", Refused, "The order's broker cannot change orders.";
+    OrderChangeRejected = "order.change_rejected", Order, "The broker refused the change; the order is as it was.";
+    OrderChangeNotMade = "order.change_not_made", Order, "The broker proved that it never made the change; the order is as it was.";
+    OrderChangeOvertaken = "order.change_overtaken", Order, "The order ended before the change was made.";
     OrderSuperseded = "order.superseded", Order, "An exit took the entry back.";
     OrderCanceled = "order.canceled", Order, "The order was canceled on request.";
     ExitPendingOpen = "exit.pending_open", Order, "The market is closed; the exit is held and leaves when it opens.";

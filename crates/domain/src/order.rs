@@ -1,5 +1,9 @@
 //! Orders: what we decided to send, and the one table of what may become of it.
 
+mod change;
+
+pub use change::{Change, ChangeState};
+
 use crate::code::Code;
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
@@ -270,7 +274,7 @@ pub struct Order {
     pub order_type: OrderType,
     /// How long it works.
     pub time_in_force: TimeInForce,
-    /// How much; shrinks only at the `sending` commit.
+    /// How much; shrinks at the `sending` commit, and becomes another by a [`Change`].
     pub quantity: Quantity,
     /// The limit price, where the type has one.
     pub limit_price: Option<Price>,
@@ -296,6 +300,8 @@ pub struct Order {
     pub expires_at: Option<Timestamp>,
     /// The attempt at the broker is void after this instant: the broker was told so.
     pub attempt_until: Option<Timestamp>,
+    /// The last change of it that was asked for.
+    pub change: Option<Change>,
     /// The version of the limits that cleared it.
     pub limits_version: i64,
     /// When it was journaled.
@@ -318,9 +324,42 @@ impl Order {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::fmt::Write as _;
+
+    pub(crate) fn order(quantity: &str) -> Order {
+        Order {
+            id: Id::from_bytes([1; 16]),
+            org_id: Id::from_bytes([2; 16]),
+            signal_id: None,
+            account_id: Id::from_bytes([3; 16]),
+            strategy_id: None,
+            key_id: None,
+            tag: None,
+            symbol: "ES".parse().unwrap(),
+            side: Side::Buy,
+            order_type: OrderType::Limit,
+            time_in_force: TimeInForce::Day,
+            quantity: quantity.parse().unwrap(),
+            limit_price: Some("2.5".parse().unwrap()),
+            stop_price: None,
+            purpose: Purpose::Entry,
+            state: OrderState::Working,
+            code: None,
+            filled_quantity: Quantity::ZERO,
+            average_price: None,
+            broker_order_id: None,
+            cancel_requested: false,
+            send_by: None,
+            expires_at: None,
+            attempt_until: None,
+            change: None,
+            limits_version: 1,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        }
+    }
 
     /// The whole table, so that a change to it is seen as a whole.
     #[test]

@@ -24,8 +24,11 @@ pub struct Context<'a> {
     pub subject: HaltSubject<'a>,
     /// The tightest limits that apply.
     pub limits: Limits,
-    /// All strategies' exposure on the order's account and instrument together.
+    /// All strategies' exposure on the order's account and instrument together, without what the
+    /// order itself is counted for already.
     pub exposure: Exposure,
+    /// How much of the order has filled already: nothing, unless it is a change that is judged.
+    pub already_filled: Quantity,
     /// The instrument's rules.
     pub instrument: &'a Instrument,
     /// What is known about the price.
@@ -199,7 +202,7 @@ fn position(intent: &Intent, context: &Context<'_>) -> Verdict {
         .side
         .signed(held.quantity)
         .plus(entering)
-        .and_then(|worst| worst.plus(leaving)?.plus(intent.quantity))
+        .and_then(|worst| worst.plus(leaving)?.plus(intent.quantity)?.minus(context.already_filled))
         .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
     compare(Code::RiskMaxPosition, worst, Quantity::from_units(limit))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::key::{ApiKey, KeyState};
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::time::Timestamp;
@@ -181,6 +182,15 @@ impl Actor {
             Who::Key(key) => Some(key),
             Who::Operator | Who::Person(_) => None,
         }
+    }
+
+    /// Whether it may trade this instrument, or why not.
+    pub(crate) fn trades(&self, symbol: &Symbol) -> Result<(), CommandError> {
+        if self.as_key().is_none_or(|key| key.trades(symbol)) {
+            return Ok(());
+        }
+        let detail = format!("{symbol} is not among the key's instruments.");
+        Err(CommandError::Refused { code: Code::KeyInstrument, detail })
     }
 
     /// Whether it may know of this account at all.

@@ -114,6 +114,12 @@ impl Engine {
                 Claimed::First(value) => Ok(value),
                 Claimed::Before => Err(CommandError::NotFound),
             },
+            Command::OrderChange(asked) => {
+                match self.change_order(org, asked, actor, None).await? {
+                    Claimed::First(value) => Ok(value),
+                    Claimed::Before => Err(CommandError::NotFound),
+                }
+            }
             Command::OrderCancel(ById { id }) => self.cancel_order(org, &id, actor).await,
             Command::OrderCancelAll(which) => self.cancel_all(org, which, actor).await,
             Command::PositionClose(close) => self.close_position(org, close, actor).await,

@@ -5,10 +5,12 @@
 //! else goes out for that account. A crash after the broker's answer and before the outcome's
 //! commit is the same: the answer is asked for again.
 
+mod change;
 mod fit;
 mod late;
 mod open;
 
+pub(crate) use self::change::shows;
 pub(crate) use self::fit::tell_netted;
 pub(crate) use self::open::waits_for_open;
 
@@ -19,7 +21,7 @@ use crate::book::{Book, Effects, Scope, Severity, place_of, webhook_of};
 use crate::{Shared, payload, tasks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tradewarden_broker::port::{BrokerOrderState, Execution, Placement};
+use tradewarden_broker::port::{BrokerOrder, BrokerOrderState, Execution, Placement, Replacement};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{self, HaltSubject};
@@ -38,6 +40,8 @@ pub(crate) const ATTEMPT_SPAN: Duration = Duration::from_secs(2);
 pub(crate) enum Attempt {
     /// Call the broker now.
     Send(Box<Order>),
+    /// Ask the broker now for the change that the order names.
+    Change(Box<Order>),
     /// Not now: something must be resolved first.
     Hold,
     /// It has ended.
@@ -76,12 +80,32 @@ pub(crate) async fn begin(
             {
                 Attempt::Hold
             }
+            Some(order) if asked.change.is_some() && has_left(&order) => {
+                change::begin(shared, &mut book, order)
+            }
             Some(order) => begin_one(shared, &mut book, order),
             None => Attempt::Ended,
         });
     }
     book.write(tx, effects).await?;
     Ok(attempts)
+}
+
+/// Whether the broker has it: what changes about it now changes there.
+const fn has_left(order: &Order) -> bool {
+    matches!(order.state, OrderState::Working | OrderState::PartiallyFilled)
+}
+
+/// What halts are about, of this order.
+pub(crate) fn subject_of<'o>(shared: &Shared, order: &'o Order) -> HaltSubject<'o> {
+    HaltSubject {
+        org: order.org_id,
+        account: order.account_id,
+        strategy: order.strategy_id,
+        webhook: webhook_of(shared, order),
+        key: order.key_id,
+        symbol: &order.symbol,
+    }
 }
 
 fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
@@ -103,18 +127,12 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         book.find(shared, org, Code::DispatchExpired.text(), Severity::Warning, subject, detail);
         return ended;
     }
-    let subject = HaltSubject {
-        org: order.org_id,
-        account: order.account_id,
-        strategy: order.strategy_id,
-        webhook: webhook_of(shared, &order),
-        key: order.key_id,
-        symbol: &order.symbol,
-    };
-    if halt::stopping(&book.halts, order.purpose, &subject).is_some() {
+    if halt::stopping(&book.halts, order.purpose, &subject_of(shared, &order)).is_some() {
         tell_if_halted(shared, book, &order);
         return end(shared, book, order, OrderEvent::Cancel, Code::DispatchHalted);
     }
+    // Nothing has left: what was asked for meanwhile goes out with it.
+    change::made(shared, book, &mut order);
     match order.purpose {
         // Only a strategy's reversal waits for flat; a caller's own order stands for itself.
         Purpose::Entry if order.signal_id.is_none() => {}
@@ -156,7 +174,9 @@ fn end(
     event: OrderEvent,
     code: Code,
 ) -> Attempt {
+    let was_in_flight = order.change.is_some_and(|change| change.is_in_flight());
     book.advance(&mut order, event, Some(code));
+    change::tell_overtaken(shared, book, &order, was_in_flight);
     let name = match order.state {
         OrderState::Expired => "order.expired",
         _ => "order.canceled",
@@ -195,13 +215,20 @@ pub(crate) enum Learned {
     /// The broker's answer to the placement.
     Placed(Placement),
     /// The broker says how the order stands.
-    Stands {
-        /// Its state there.
-        state: BrokerOrderState,
-        /// The broker's name for it.
-        broker_order_id: String,
-        /// How much has filled by its account.
-        filled: Quantity,
+    Stands(Box<BrokerOrder>),
+    /// The broker's answer to a change.
+    Replaced {
+        /// When that attempt became void.
+        attempt_until: Option<Timestamp>,
+        /// The answer.
+        replacement: Box<Replacement>,
+    },
+    /// A change was certainly not made.
+    NotChanged {
+        /// When that attempt became void.
+        attempt_until: Option<Timestamp>,
+        /// Why: nothing left because of a halt, or the broker proved that nothing arrived.
+        code: Code,
     },
     /// It is proven that the broker never had it and never will: of the attempt that was void then.
     Absent {
@@ -242,7 +269,9 @@ pub(crate) async fn learn(
             tracing::error!(order.id = %id, "the broker speaks of an order that is not stored");
             continue;
         };
+        let was_in_flight = order.change.is_some_and(|change| change.is_in_flight());
         apply(shared, &mut book, order, what, &mut new);
+        change::tell_overtaken(shared, &mut book, order, was_in_flight);
         book.put_order(order.clone());
     }
     book.write(tx, effects).await?;
@@ -328,16 +357,27 @@ fn apply(
         }
         // Nothing left; the attempt stays journaled and is made again or expires.
         Learned::Placed(Placement::NotSent { .. }) => {}
-        Learned::Stands { state, broker_order_id, filled } => {
-            order.broker_order_id = Some(broker_order_id.clone());
+        Learned::Replaced { attempt_until, replacement } => {
+            change::replaced(shared, book, order, *attempt_until, replacement);
+        }
+        Learned::NotChanged { attempt_until, code } => {
+            change::not_made(shared, book, order, *attempt_until, *code);
+        }
+        Learned::Stands(there) => {
+            order.broker_order_id = Some(there.broker_order_id.clone());
             if matches!(order.state, OrderState::Sending | OrderState::Unknown) {
                 book.advance(order, OrderEvent::Acknowledge, None);
             }
+            change::seen(shared, book, order, there);
             // Ended there with fills that are not here yet: wait for the fills.
-            if *filled <= order.filled_quantity {
-                settle(shared, book, order, *state);
+            let (state, filled) = (there.state, there.filled_quantity);
+            if filled <= order.filled_quantity {
+                if !state.is_live() {
+                    change::overtake(book, order);
+                }
+                settle(shared, book, order, state);
                 // All that the venue worked has filled: it had shrunk the order (S4).
-                let shrunk = *state == BrokerOrderState::Filled && filled.is_positive();
+                let shrunk = state == BrokerOrderState::Filled && filled.is_positive();
                 if shrunk && order.state.is_live() {
                     book.advance(order, OrderEvent::Cancel, None);
                     tell_if_short(shared, book, order);
@@ -469,7 +509,8 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
         .and_then(|account| account.instruments.get(&order.symbol))
         .map_or(ONE, |instrument| instrument.point_value);
     let was_live = order.state.is_live();
-    let released = execution.quantity.min(order.remaining());
+    let released = execution.quantity.min(order.reserved());
+    let at_most = order.quantity_at_most();
     let filled = order.filled_quantity.saturating_plus(execution.quantity);
     order.average_price = average(order, execution);
     order.filled_quantity = filled;
@@ -483,15 +524,16 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
             exposure.fill(side, execution.quantity, execution.price, execution.fee, point_value);
         fits = folded.is_some();
     });
-    let event =
-        if filled >= order.quantity { OrderEvent::FinalFill } else { OrderEvent::PartialFill };
+    change::proven_by_fill(shared, book, order);
+    let is_full = filled >= order.quantity_at_most();
+    let event = if is_full { OrderEvent::FinalFill } else { OrderEvent::PartialFill };
     if order.state != OrderState::Filled {
         book.advance(order, event, None);
     }
     if !was_live && purpose == Purpose::Entry {
         filled_late(shared, book, order, execution.quantity);
     }
-    let over = filled > order.quantity;
+    let over = filled > at_most;
     if over || !fits {
         let detail = format!(
             "Fill {} of {} at {} brings the order to {filled} of {}{}.",
@@ -521,8 +563,13 @@ fn average(order: &Order, execution: &Execution) -> Option<Price> {
 }
 
 /// Whether an attempt is so old that halts must be read again before the call (C11).
-pub(crate) fn is_stale(order: &Order, now: Timestamp) -> bool {
+pub(crate) fn is_stale(attempt: &Attempt, now: Timestamp) -> bool {
     const FIRST_BYTE: Duration = Duration::from_millis(10);
-    let committed = order.attempt_until.unwrap_or(now).minus(ATTEMPT_SPAN);
+    let attempt_until = match attempt {
+        Attempt::Send(order) => order.attempt_until,
+        Attempt::Change(order) => order.change.and_then(|change| change.attempt_until),
+        Attempt::Hold | Attempt::Ended => return false,
+    };
+    let committed = attempt_until.unwrap_or(now).minus(ATTEMPT_SPAN);
     now > committed.plus(FIRST_BYTE)
 }

@@ -14,7 +14,8 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
-use tradewarden_domain::order::{Order, OrderEvent, OrderState, Side, after};
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::order::{ChangeState, Order, OrderEvent, Side, after};
 use tradewarden_domain::rate::MinuteCounter;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::audit::{self, Entry};
@@ -271,7 +272,8 @@ impl Book {
     }
 
     /// Lets something happen to an order; what it no longer may fill leaves the exposure when it
-    /// ends. An event that the transition table does not know leaves the state as it is.
+    /// ends, and so does what a change in flight was to add. An event that the transition table does
+    /// not know leaves the state as it is.
     pub(crate) fn advance(&mut self, order: &mut Order, event: OrderEvent, code: Option<Code>) {
         let Some(next) = after(order.state, event) else {
             tracing::warn!(order.id = %order.id, state = %order.state, ?event, "impossible event");
@@ -282,10 +284,21 @@ impl Book {
         if code.is_some() {
             order.code = code;
         }
-        if ends && next != OrderState::Filled {
-            let (purpose, side, rest) = (order.purpose, order.side, order.remaining());
+        if ends {
+            self.release(order, order.reserved());
+            if let Some(change) = order.change.as_mut().filter(|change| change.is_in_flight()) {
+                change.state = ChangeState::Refused;
+                change.code = Some(Code::OrderChangeOvertaken);
+            }
+        }
+    }
+
+    /// Takes so much of an order out of the exposure.
+    pub(crate) fn release(&mut self, order: &Order, quantity: Quantity) {
+        if quantity.is_positive() {
+            let (purpose, side) = (order.purpose, order.side);
             self.change_exposure(&place_of(order), |exposure| {
-                exposure.release(purpose, side, rest);
+                exposure.release(purpose, side, quantity);
             });
         }
     }

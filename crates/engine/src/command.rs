@@ -73,6 +73,8 @@ pub enum Command {
     OrderShow(ById),
     /// Places an order.
     OrderCreate(OrderCreate),
+    /// Changes quantity and prices of an order.
+    OrderChange(OrderChange),
     /// Cancels one order.
     OrderCancel(ById),
     /// Cancels every open order that is meant.
@@ -165,7 +167,7 @@ impl Need {
 }
 
 impl Command {
-    pub(crate) const ORDER_CREATE_NEEDS: Need = Need::any_of(&[Permission::OrdersCreate]);
+    pub(crate) const ORDER_NEEDS: Need = Need::any_of(&[Permission::OrdersCreate]);
 
     /// What a caller needs for it. The route's permission is asked first; this one holds for every
     /// way in.
@@ -201,7 +203,7 @@ impl Command {
             | Self::SignalReplay(_)
             | Self::OrderList(_)
             | Self::OrderShow(_) => Need::any_of(&[P::OrdersRead]),
-            Self::OrderCreate(_) => Self::ORDER_CREATE_NEEDS,
+            Self::OrderCreate(_) | Self::OrderChange(_) => Self::ORDER_NEEDS,
             Self::OrderCancel(_) | Self::OrderCancelAll(_) => Need::any_of(&[P::OrdersCancel]),
             Self::PositionList => Need::any_of(&[P::PositionsRead]),
             Self::PositionClose(_) => Need::any_of(&[P::PositionsClose]),
@@ -286,6 +288,38 @@ pub struct OrderCreate {
     /// The same order may follow within 2 seconds (S17).
     #[serde(default)]
     pub allow_repeat: bool,
+}
+
+/// What an order shall be: at least one of the three, and what is absent stays.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderChange {
+    /// The order.
+    pub id: String,
+    /// The whole quantity, filled included; what has filled already cancels the rest.
+    #[serde(default)]
+    pub quantity: Option<Quantity>,
+    /// The limit price of a limit or stop-limit order, on the tick.
+    #[serde(default)]
+    pub limit_price: Option<Price>,
+    /// The stop price of a stop or stop-limit order, on the tick.
+    #[serde(default)]
+    pub stop_price: Option<Price>,
+}
+
+/// The same, of an order that a path names.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderAsChanged {
+    /// See [`OrderChange::quantity`].
+    #[serde(default)]
+    pub quantity: Option<Quantity>,
+    /// See [`OrderChange::limit_price`].
+    #[serde(default)]
+    pub limit_price: Option<Price>,
+    /// See [`OrderChange::stop_price`].
+    #[serde(default)]
+    pub stop_price: Option<Price>,
 }
 
 /// Which orders to cancel; all of the organization if nothing is said.

@@ -4,6 +4,7 @@
 //! entries in their order (S2, S4). What was called and not heard is asked for, never sent again
 //! (C7). The dispatcher owns no durable state: everything it knows it can read again.
 
+mod change;
 mod doubt;
 
 use crate::Shared;
@@ -15,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tradewarden_broker::port::{
-    Broker, BrokerAccount, Cancellation, Lookup, PlaceOrder, Placement, ReduceOnly,
+    Broker, BrokerAccount, Cancellation, Lookup, OrderName, PlaceOrder, Placement, ReduceOnly,
+    Replacement,
 };
 use tradewarden_domain::account::Account;
-use tradewarden_domain::halt::{self, Halt, HaltSubject};
+use tradewarden_domain::halt::{self, Halt};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::{Order, OrderState, Purpose};
@@ -61,6 +63,8 @@ enum Done {
     Attempted(Vec<Order>, Result<(Vec<Attempt>, Arc<Vec<Halt>>), NotWritten>),
     Called(Id<id::Order>, Placement),
     Canceled(Id<id::Order>, Cancellation),
+    /// The answer to the change whose attempt was void at that instant.
+    Replaced(Id<id::Order>, Option<Timestamp>, Box<Replacement>),
     /// What was found, and when it was asked for.
     Found(Id<id::Order>, Timestamp, Lookup),
     /// The fills among what was learned are told with it.
@@ -153,6 +157,8 @@ impl Dispatcher {
                     // A cancel comes before everything else and waits for no question (S2).
                     tracked.retry_at = None;
                 }
+                let was_doubtful = change::is_doubtful(&tracked.order);
+                tracked.alerted &= !was_doubtful || change::is_doubtful(&order);
                 tracked.order = order;
             }
             None => {
@@ -302,7 +308,11 @@ impl Dispatcher {
             let order = tracked.order.clone();
             let waiting = order.state == OrderState::Accepted || tracked.never_left;
             if !waiting {
-                self.look_after(&order, now);
+                if change::may_go(&order, account_recovers) {
+                    wanted.push(order);
+                } else {
+                    self.look_after(&order, now);
+                }
                 continue;
             }
             let overdue = order.send_by.is_some_and(|by| by < now) || order.cancel_requested;
@@ -343,6 +353,7 @@ impl Dispatcher {
             Done::Attempted(wanted, attempts) => self.attempted(&wanted, attempts),
             Done::Called(id, placement) => self.called(id, placement),
             Done::Canceled(id, cancellation) => self.canceled(id, &cancellation),
+            Done::Replaced(id, until, replacement) => self.replaced(id, until, replacement),
             Done::Found(id, asked_at, lookup) => self.found(id, asked_at, lookup),
             Done::Learned(ids, told, written) => {
                 self.learning = false;
@@ -396,6 +407,7 @@ impl Dispatcher {
         for (order, attempt) in wanted.iter().zip(attempts) {
             match attempt {
                 Attempt::Send(order) => self.call(*order, &halts, now),
+                Attempt::Change(order) => self.call_change(*order, &halts, now),
                 Attempt::Hold => self.release(order.id, Some(now.plus(TICK))),
                 // It is not to be sent, whatever was believed; if it lives, the next reading says so.
                 Attempt::Ended => self.forget(order),
@@ -405,14 +417,7 @@ impl Dispatcher {
 
     /// Calls the broker, unless a halt has come since the attempt was journaled (C11).
     fn call(&mut self, order: Order, halts: &[Halt], now: Timestamp) {
-        let subject = HaltSubject {
-            org: order.org_id,
-            account: order.account_id,
-            strategy: order.strategy_id,
-            webhook: crate::book::webhook_of(&self.shared, &order),
-            key: order.key_id,
-            symbol: &order.symbol,
-        };
+        let subject = attempt::subject_of(&self.shared, &order);
         let local = self.shared.local_halts.in_force();
         let stopping = |halts: &[Halt]| halt::stopping(halts, order.purpose, &subject).is_some();
         if stopping(halts) || stopping(&local) {
@@ -496,15 +501,22 @@ impl Dispatcher {
     }
 }
 
+/// Everything by which some venue wants the order named.
+fn name_of(order: &Order, account: &Account) -> OrderName {
+    OrderName {
+        account: BrokerAccount::new(&account.broker_account),
+        client_order_id: order.client_order_id(),
+        symbol: order.symbol.clone(),
+        broker_order_id: order.broker_order_id.clone(),
+    }
+}
+
 /// The halts to heed before the calls: those of memory, which this node's own halts enter at their
 /// commit; or, when more than 10 ms have passed since the attempts' commit, those of the database,
 /// so that no first byte leaves later than that after a halt (C11).
 async fn halts_now(shared: &Shared, attempts: &[Attempt]) -> Result<Arc<Vec<Halt>>, NotWritten> {
     let now = shared.environment.now();
-    let stale = attempts
-        .iter()
-        .any(|attempt| matches!(attempt, Attempt::Send(order) if attempt::is_stale(order, now)));
-    if !stale {
+    if !attempts.iter().any(|attempt| attempt::is_stale(attempt, now)) {
         return Ok(shared.halts.load_full());
     }
     let read = rows::halts(&shared.store).await;

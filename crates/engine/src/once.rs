@@ -185,16 +185,27 @@ impl Engine {
             Err(_) if stops => {}
             Err(error) => return Err(error),
         }
-        if let Command::OrderCreate(new) = command {
-            actor.check(Command::ORDER_CREATE_NEEDS, self.now())?;
-            return match self.create_order(org, new, actor, Some(once)).await {
-                Ok(Claimed::First(value)) => Ok(Performed { outcome: Ok(value), replayed: false }),
-                // Another node was faster.
-                Ok(Claimed::Before) => {
-                    repeat(self.stored(&claim).await?.ok_or_else(in_flight)?, once)
-                }
-                Err(error) => Ok(Performed { outcome: Err(error), replayed: false }),
-            };
+        let claimed = match &command {
+            Command::OrderCreate(new) => {
+                actor.check(Command::ORDER_NEEDS, self.now())?;
+                Some(self.create_order(org, new.clone(), actor, Some(once)).await)
+            }
+            Command::OrderChange(asked) => {
+                actor.check(Command::ORDER_NEEDS, self.now())?;
+                Some(self.change_order(org, asked.clone(), actor, Some(once)).await)
+            }
+            _ => None,
+        };
+        match claimed {
+            Some(Ok(Claimed::First(value))) => {
+                return Ok(Performed { outcome: Ok(value), replayed: false });
+            }
+            // Another node was faster.
+            Some(Ok(Claimed::Before)) => {
+                return repeat(self.stored(&claim).await?.ok_or_else(in_flight)?, once);
+            }
+            Some(Err(error)) => return Ok(Performed { outcome: Err(error), replayed: false }),
+            None => {}
         }
         let claiming = actor.claiming(claim.clone(), once.fingerprint);
         let outcome = self.execute(command, &claiming).await;

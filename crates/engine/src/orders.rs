@@ -1,21 +1,28 @@
-//! Orders that a caller places, closes and cancels by itself, through the same risk rules, the same
+//! Orders that a caller places, changes, closes and cancels by itself, through the same risk rules, the same
 //! journal and the same dispatch as those of a signal.
 
 mod cancel;
+mod change;
 mod place;
 
 pub(crate) use cancel::expire;
 
 use crate::Engine;
 use crate::actor::Actor;
+use crate::book::Effects;
 use crate::command::CommandError;
+use crate::journal::Urgency;
+use crate::once::{Claimed, OnceKey};
 use crate::reads::away;
-use crate::view::BalancesView;
+use crate::view::{BalancesView, OrderView};
+use serde_json::Value;
 use std::sync::Arc;
 use tradewarden_broker::port::BrokerAccount;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::order::Order;
+use tradewarden_store::{Error, Tx, idempotency};
 
 /// A rule said no to an order, or to a change of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +31,8 @@ pub struct OrderNo {
     pub code: Code,
     /// In a sentence.
     pub detail: String,
-    /// The order: the one that was refused and stored, or the one that this one is too much like.
+    /// The order: the one that was refused and stored, whose change was refused, or the one that this
+    /// one is too much like.
     pub order_id: Option<Id<id::Order>>,
     /// What was asked for, if the rule compares.
     pub input: Option<String>,
@@ -45,7 +53,68 @@ impl From<OrderNo> for CommandError {
     }
 }
 
+/// What became of a request inside its transaction.
+enum Outcome {
+    Order(Box<Order>),
+    No(OrderNo),
+    /// The idempotency key was used before.
+    Before,
+    /// The signed request was carried out before.
+    Replayed,
+}
+
 impl Engine {
+    /// Carries out a change of one order, and with it claims the request's nonce and idempotency key
+    /// and keeps the answer, a no included: all of it in one transaction, so that a repeated request
+    /// gets the first answer whenever the process dies.
+    async fn carry_out_once(
+        &self,
+        org: Id<id::Org>,
+        actor: &Actor,
+        once: Option<&OnceKey>,
+        mut change: impl AsyncFnMut(&mut Tx<'_>, &mut Effects) -> Result<Result<Order, OrderNo>, Error>
+        + Send
+        + 'static,
+    ) -> Result<Claimed<Value>, CommandError> {
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
+        let once = once.map(|once| (once.claim(org, actor), once.clone()));
+        let outcome = self
+            .parts
+            .journal
+            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                if !claimant.claim(tx).await? {
+                    return Ok(Outcome::Replayed);
+                }
+                if let Some((claim, once)) = &once
+                    && !once.claim_in(tx, claim, shared.environment.now()).await?
+                {
+                    return Ok(Outcome::Before);
+                }
+                let changed = change(tx, effects).await?;
+                if let Some((claim, once)) = &once {
+                    let now = shared.environment.now();
+                    let answer = match &changed {
+                        Ok(order) => once.order(order, now),
+                        Err(no) => once.no(no, now),
+                    };
+                    idempotency::answer(tx, claim, &answer).await?;
+                }
+                Ok(match changed {
+                    Ok(order) => Outcome::Order(Box::new(order)),
+                    Err(no) => Outcome::No(no),
+                })
+            })
+            .await?;
+        actor.carried_out(!matches!(outcome, Outcome::Replayed))?;
+        match outcome {
+            Outcome::Order(order) => {
+                crate::administer::to_value(&OrderView::from(*order)).map(Claimed::First)
+            }
+            Outcome::No(no) => Err(no.into()),
+            Outcome::Before | Outcome::Replayed => Ok(Claimed::Before),
+        }
+    }
+
     /// The account, if the actor may know of it.
     pub(crate) fn account_of(
         &self,
@@ -87,7 +156,7 @@ impl Engine {
         org: Id<id::Org>,
         actor: &Actor,
         text: &str,
-    ) -> Result<tradewarden_domain::order::Order, CommandError> {
+    ) -> Result<Order, CommandError> {
         let id: Id<id::Order> = text.parse().map_err(|_| CommandError::NotFound)?;
         let found = tradewarden_store::orders::find(&self.parts.store, id).await;
         found

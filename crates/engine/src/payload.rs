@@ -6,7 +6,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Price, Quantity};
-use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side};
+use tradewarden_domain::order::{Change, Order, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, to_canonical};
 
@@ -65,6 +65,8 @@ pub(crate) struct OrderPayload<'o> {
     broker_code: Option<&'o str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     broker_reason: Option<&'o str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<&'o Change>,
     client_order_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     closes: Option<Id<id::Order>>,
@@ -93,6 +95,7 @@ impl<'o> From<&'o Order> for OrderPayload<'o> {
             actor: None,
             broker_code: None,
             broker_reason: None,
+            change: order.change.as_ref(),
             client_order_id: order.client_order_id(),
             closes: None,
             code: order.code,
@@ -129,6 +132,12 @@ pub(crate) fn rejected(order: &Order, code: &str, reason: &str) -> Payload {
     Payload::in_order(&OrderPayload { broker_code, broker_reason, ..order.into() })
 }
 
+/// A change that was refused before it was journaled: it stands beside the order, not in it.
+pub(crate) fn unchanged(order: &Order, change: &Change, actor: &str) -> Payload {
+    let (change, actor) = (Some(change), Some(actor));
+    Payload::in_order(&OrderPayload { change, actor, ..order.into() })
+}
+
 /// An order of which nothing was heard.
 pub(crate) fn unheard(order: &Order, why: &str) -> Payload {
     Payload::in_order(&OrderPayload { why: Some(why), ..order.into() })
@@ -154,7 +163,7 @@ impl From<&SignalPayload<'_>> for Payload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tradewarden_domain::order::TimeInForce;
+    use tradewarden_domain::order::{ChangeState, TimeInForce};
 
     fn order() -> Order {
         Order {
@@ -182,6 +191,7 @@ mod tests {
             send_by: None,
             expires_at: None,
             attempt_until: None,
+            change: None,
             limits_version: 7,
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
@@ -201,12 +211,25 @@ mod tests {
             status: SignalStatus::Accepted,
             webhook_id: Id::from_bytes([5; 16]),
         };
+        let change = Change {
+            asked_at: Timestamp::default(),
+            attempt_until: Some(Timestamp::default()),
+            code: Some(Code::OrderBelowFilled),
+            limit_price: Some("2.5".parse().unwrap()),
+            limits_version: 8,
+            quantity: Some("2".parse().unwrap()),
+            send_by: Some(Timestamp::default()),
+            state: ChangeState::Refused,
+            stop_price: Some("2.5".parse().unwrap()),
+        };
         let payloads = [
             Payload::from(&order),
             rejected(&order, words, words),
             unheard(&order, words),
             by(&order, words),
             closing(&order, order.id),
+            unchanged(&order, &change, words),
+            Payload::from(&Order { change: Some(change), ..order.clone() }),
             Payload::from(&signal),
         ];
         for payload in payloads {

@@ -8,7 +8,9 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
-use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side, TimeInForce};
+use tradewarden_domain::order::{
+    Change, ChangeState, Order, OrderState, OrderType, Purpose, Side, TimeInForce,
+};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::orders::Fill;
 
@@ -108,6 +110,43 @@ pub struct OrderView {
     pub updated_at: Timestamp,
     /// The version of the limits that cleared it.
     pub limits_version: i64,
+    /// The last change of it that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeView>,
+}
+
+/// A change of an order.
+#[derive(Debug, Serialize)]
+pub struct ChangeView {
+    /// Where it is in its life.
+    pub state: ChangeState,
+    /// Why it was not made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// The quantity the order shall have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Quantity>,
+    /// The limit price it shall have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_price: Option<Price>,
+    /// The stop price it shall have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_price: Option<Price>,
+    /// When it was journaled.
+    pub asked_at: Timestamp,
+}
+
+impl From<Change> for ChangeView {
+    fn from(change: Change) -> Self {
+        Self {
+            state: change.state,
+            code: change.code,
+            quantity: change.quantity,
+            limit_price: change.limit_price,
+            stop_price: change.stop_price,
+            asked_at: change.asked_at,
+        }
+    }
 }
 
 impl From<Order> for OrderView {
@@ -137,6 +176,7 @@ impl From<Order> for OrderView {
             created_at: order.created_at,
             updated_at: order.updated_at,
             limits_version: order.limits_version,
+            change: order.change.map(ChangeView::from),
         }
     }
 }

@@ -153,7 +153,8 @@ CREATE TABLE orders (
     updated_at {int} NOT NULL,
     key_id {bytes},
     tag {text},
-    expires_at {int}
+    expires_at {int},
+    last_change {text}
 ){clustered};
 
 CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;

@@ -7,7 +7,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
-use tradewarden_domain::order::{Order, Side};
+use tradewarden_domain::order::{Change, Order, Side};
 use tradewarden_domain::time::Timestamp;
 
 macro_rules! columns {
@@ -15,19 +15,21 @@ macro_rules! columns {
         "id, org_id, signal_id, account_id, strategy_id, symbol, side, order_type, time_in_force, \
          quantity, limit_price, stop_price, purpose, state, live, code, filled_quantity, \
          average_price, broker_order_id, cancel_requested, send_by, attempt_until, \
-         limits_version, created_at, updated_at, key_id, tag, expires_at"
+         limits_version, created_at, updated_at, key_id, tag, expires_at, \
+         last_change"
     };
 }
 
 const PUT: Insert = Insert {
     into: concat!("-- orders::put\nINSERT INTO orders (", columns!(), ")"),
-    columns: 28,
+    columns: 29,
     tail: "ON CONFLICT (id) DO UPDATE SET quantity = excluded.quantity, state = excluded.state, \
            live = excluded.live, code = excluded.code, \
            filled_quantity = excluded.filled_quantity, average_price = excluded.average_price, \
            broker_order_id = excluded.broker_order_id, \
            cancel_requested = excluded.cancel_requested, attempt_until = excluded.attempt_until, \
            limit_price = excluded.limit_price, stop_price = excluded.stop_price, \
+           limits_version = excluded.limits_version, last_change = excluded.last_change, \
            updated_at = excluded.updated_at",
 };
 const BY_ID: &str = concat!("-- orders::by_id\nSELECT ", columns!(), " FROM orders WHERE id = $1");
@@ -225,7 +227,7 @@ pub async fn fills_of_account(
         .collect()
 }
 
-fn encode(order: &Order) -> [Value; 28] {
+fn encode(order: &Order) -> [Value; 29] {
     [
         order.id.into(),
         order.org_id.into(),
@@ -255,6 +257,8 @@ fn encode(order: &Order) -> [Value; 28] {
         order.key_id.into(),
         order.tag.as_deref().into(),
         order.expires_at.into(),
+        // Writing strings and numbers to JSON cannot fail.
+        order.change.and_then(|change| serde_json::to_string(&change).ok()).into(),
     ]
 }
 
@@ -292,5 +296,11 @@ fn decode(mut row: Row) -> Result<Order, Error> {
         key_id: row.id_or_null()?,
         tag: row.text_or_null()?,
         expires_at: row.time_or_null()?,
+        change: row.text_or_null()?.map(|text| change(&text)).transpose()?,
     })
+}
+
+fn change(text: &str) -> Result<Change, Error> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::unreadable(format!("a change of an order: {error}")))
 }

@@ -7,7 +7,9 @@
 mod script;
 mod world;
 
-pub use script::{Call, Chaos, Fault, FillPlan, OrderPlan, Record, Report, Sent, Venue};
+pub use script::{
+    Call, Chaos, Fault, FillPlan, OrderPlan, Record, Report, Sent, SentChange, Venue,
+};
 pub use world::Holding;
 
 use crate::clock::SimClock;
@@ -75,7 +77,7 @@ impl ScriptedBroker {
             place: Capability::Native,
             cancel: Capability::Native,
             cancel_all: Capability::Native,
-            replace: Capability::Native,
+            replace: venue.replace,
             find: Capability::Native,
             open_orders: Capability::Native,
             fills_since: Capability::Native,
@@ -184,6 +186,11 @@ impl ScriptedBroker {
         self.world().sent.clone()
     }
 
+    /// Changes that left the gateway, oldest first.
+    pub fn changes(&self) -> Vec<SentChange> {
+        self.world().changes.clone()
+    }
+
     /// Calls that were made, oldest first.
     pub fn records(&self) -> Vec<Record> {
         self.world().records.clone()
@@ -284,7 +291,7 @@ impl World {
     fn drawn_fault(&mut self, call: Call) -> Option<Fault> {
         let chaos = self.chaos?;
         let chance = match call {
-            Call::Place | Call::Cancel => chaos.orders,
+            Call::Place | Call::Cancel | Call::Replace => chaos.orders,
             Call::Find | Call::FillsSince | Call::Positions | Call::Quote => chaos.reads,
             _ => 0,
         };
@@ -293,7 +300,8 @@ impl World {
         }
         let millis = |random: &mut SplitMix64, most| Duration::from_millis(random.below(most));
         Some(match (call, self.random.below(7)) {
-            (Call::Place, 0) => Fault::Late(millis(&mut self.random, 2_400)),
+            (Call::Place | Call::Replace, 0) => Fault::Late(millis(&mut self.random, 2_400)),
+            (Call::Replace, 1) => Fault::Rejected,
             (Call::Place, 1) => Fault::ToldTwice,
             (_, 0..=2) => Fault::LostAfter,
             (_, 6) => Fault::Away(millis(&mut self.random, 1_500)),
@@ -435,10 +443,37 @@ impl Broker for ScriptedBroker {
         Box::pin(async move {
             let name = change.order.client_order_id.clone();
             let entered = self.enter(Call::Replace, Some(&name)).await;
-            tokio::time::sleep(entered.there).await;
+            let unknown = Replacement::Unknown { why: "scripted".to_owned() };
+            if let Some(Fault::Away(_) | Fault::Throttled) = entered.fault {
+                tokio::time::sleep(NEVER_HEARD).await;
+                return self.leave(&entered, unknown).await;
+            }
             let now = self.clock.now();
-            let answer = self.world().replace(&change, now);
-            self.leave(&entered, answer).await
+            self.world().changes.push(SentChange { at: now, change: change.clone() });
+            match entered.fault {
+                Some(Fault::LostBefore) => {
+                    tokio::time::sleep(NEVER_HEARD).await;
+                    self.leave(&entered, unknown).await
+                }
+                Some(Fault::Late(span)) => {
+                    self.world().change_later(change, now.plus(span));
+                    tokio::time::sleep(NEVER_HEARD).await;
+                    self.leave(&entered, unknown).await
+                }
+                Some(Fault::Rejected) => {
+                    let (code, reason) = ("scripted".to_owned(), "not now".to_owned());
+                    self.leave(&entered, Replacement::Rejected { code, reason }).await
+                }
+                fault => {
+                    tokio::time::sleep(entered.there).await;
+                    let done = self.world().replace(&change, self.clock.now());
+                    if fault.is_some() {
+                        tokio::time::sleep(NEVER_HEARD).await;
+                        return self.leave(&entered, unknown).await;
+                    }
+                    self.leave(&entered, done).await
+                }
+            }
         })
     }
 

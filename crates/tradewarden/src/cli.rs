@@ -1,6 +1,7 @@
 //! The command line (C25 to C27): what can be typed, and nothing of what it does.
 
 mod key;
+mod order;
 mod reference;
 mod request;
 mod word;
@@ -15,6 +16,7 @@ use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
+pub(crate) use self::order::OrderVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
 use self::word::word;
@@ -432,17 +434,6 @@ pub(crate) enum SignalVerb {
     Show(ById),
     /// Judge a stored signal by today's rules, without an order
     Replay(ById),
-}
-
-/// `order ...`
-#[derive(Debug, Subcommand)]
-pub(crate) enum OrderVerb {
-    /// List orders
-    List(Page),
-    /// Show an order
-    Show(ById),
-    /// Cancel an order
-    Cancel(ById),
 }
 
 /// `position ...`

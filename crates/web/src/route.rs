@@ -2,6 +2,7 @@
 
 mod codes;
 mod keys;
+mod orders;
 mod people;
 
 use hyper::{Method, StatusCode};
@@ -206,10 +207,10 @@ const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
 
 /// Every row of the table.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(keys::KEYS).chain(people::PEOPLE)
+    ROUTES.iter().chain(orders::ORDERS).chain(keys::KEYS).chain(people::PEOPLE)
 }
 
-/// The table, but for the rows about keys and people.
+/// The table, but for the rows about orders, keys and people.
 const ROUTES: &[Route] = &[
     Route {
         method: POST,
@@ -285,51 +286,6 @@ const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: Gives::one("Signal"),
         handler: command(|input| Ok(Command::SignalReplay(input.id()))),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/orders",
-        access: Any(&[P::OrdersRead]),
-        summary: "Lists orders, newest first.",
-        takes: Takes::Paging,
-        gives: Gives::page_of("Order"),
-        handler: command(|input| input.paging().map(Command::OrderList)),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/orders",
-        access: Any(&[P::OrdersCreate]),
-        summary: "Places an order. It is durable when this answers.",
-        takes: Takes::Body("OrderCreate"),
-        gives: Gives::created("Order"),
-        handler: command(|input| input.body().map(Command::OrderCreate)),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/orders/cancel-all",
-        access: Any(&[P::OrdersCancel]),
-        summary: "Cancels every open order that is meant; without a body, all but those that only reduce.",
-        takes: Takes::OptionalBody("CancelAll"),
-        gives: Gives::one("Canceled"),
-        handler: command(|input| input.body().map(Command::OrderCancelAll)),
-    },
-    Route {
-        method: DELETE,
-        path: "/api/v1/orders/{id}",
-        access: Any(&[P::OrdersCancel]),
-        summary: "Cancels an order.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Order"),
-        handler: command(|input| Ok(Command::OrderCancel(input.id()))),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/orders/{id}",
-        access: Any(&[P::OrdersRead]),
-        summary: "Shows an order.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Order"),
-        handler: command(|input| Ok(Command::OrderShow(input.id()))),
     },
     Route {
         method: GET,

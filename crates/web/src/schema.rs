@@ -6,7 +6,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::key::{KeyAlgorithm, KeyState};
 use tradewarden_domain::limit::LimitName;
-use tradewarden_domain::order::{OrderState, OrderType, Side, TimeInForce};
+use tradewarden_domain::order::{ChangeState, OrderState, OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::person::FactorKind;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
@@ -72,6 +72,7 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
 pub(crate) fn all() -> Map<String, Value> {
     let mut schemas: Map<String, Value> = SCHEMAS
         .iter()
+        .chain(orders::SCHEMAS)
         .chain(people::SCHEMAS)
         .map(|schema| (schema.name.to_owned(), object(schema)))
         .collect();
@@ -163,6 +164,7 @@ fn texts<T: Copy>(all: &[T], text: fn(T) -> &'static str) -> Vec<&'static str> {
 const SIDE: Kind = OneOf(|| texts(Side::ALL, Side::text));
 const ORDER_TYPE: Kind = OneOf(|| texts(OrderType::ALL, OrderType::text));
 const TIME_IN_FORCE: Kind = OneOf(|| texts(TimeInForce::ALL, TimeInForce::text));
+const CHANGE_STATE: Kind = OneOf(|| texts(ChangeState::ALL, ChangeState::text));
 const ORDER_STATE: Kind = OneOf(|| texts(OrderState::ALL, OrderState::text));
 const SIZING: Kind = OneOf(|| texts(Sizing::ALL, Sizing::text));
 const ON_OPPOSITE: Kind = OneOf(|| texts(OnOpposite::ALL, OnOpposite::text));
@@ -183,6 +185,7 @@ const OUTCOME: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run
 const FACTOR: Kind = OneOf(|| texts(FactorKind::ALL, FactorKind::text));
 const ACTIVITY: Kind = OneOf(|| vec!["active", "disabled"]);
 
+mod orders;
 mod people;
 mod table;
 use table::SCHEMAS;

@@ -61,6 +61,10 @@ impl PaperExchange {
         now: Timestamp,
         records: &mut Vec<Record>,
     ) -> Result<Replacement, Inconsistent> {
+        if now > change.expires_at {
+            let (code, reason) = ("expired".to_owned(), "it arrived after its expiry".to_owned());
+            return Ok(Replacement::Rejected { code, reason });
+        }
         let Some(order) = self.named(&change.order) else { return Ok(Replacement::NotFound) };
         let number = order.number;
         let replaced = match self.judge_change(order, change) {

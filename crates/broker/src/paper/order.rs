@@ -113,6 +113,8 @@ impl PaperOrder {
             symbol: self.symbol.clone(),
             side: self.side,
             quantity: self.quantity,
+            limit_price: self.limit_price,
+            stop_price: self.stop_price,
             filled_quantity: self.filled,
             average_price: average
                 .and_then(|units| i64::try_from(units).ok())

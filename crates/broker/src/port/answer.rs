@@ -206,6 +206,10 @@ pub struct BrokerOrder {
     pub side: Side,
     /// How much the broker works; less than was sent where it shrank a reduce-only order.
     pub quantity: Quantity,
+    /// The limit price it works at, where it has one and the venue shows it.
+    pub limit_price: Option<Price>,
+    /// The stop price it works at, where it has one and the venue shows it.
+    pub stop_price: Option<Price>,
     /// How much of it filled.
     pub filled_quantity: Quantity,
     /// Average price of what filled.

@@ -72,7 +72,7 @@ pub struct Capabilities {
     pub introspect: Capability,
     /// Whether the venue itself keeps a reduce-only order from increasing the position (S4).
     pub reduce_only: Capability,
-    /// `Native`: the venue never accepts an order after its `expires_at`.
+    /// `Native`: the venue never accepts an order, or makes a change, after its `expires_at`.
     pub place_expiry: Capability,
     /// One `Absent` asked for after `expires_at` and [`Capabilities::find_settles_after`] proves
     /// that the order does not exist and never will.

@@ -21,8 +21,8 @@ async fn subject<'a>(broker: &'a PaperBroker, clock: &Arc<TestClock>) -> Subject
 }
 
 #[test]
-fn there_are_ten_cases() {
-    assert_eq!(cases().count(), 10);
+fn there_are_eleven_cases() {
+    assert_eq!(cases().count(), 11);
 }
 
 #[tokio::test]

@@ -309,9 +309,17 @@ fn cancels_and_changes() {
         quantity: quantity.map(|text| text.parse().unwrap()),
         limit_price: limit.map(|text| text.parse().unwrap()),
         stop_price: None,
+        expires_at: Timestamp::from_unix_micros(i64::MAX),
     };
     let reply = exchange.ask(Command::Replace(change(None, Some("97.001"))));
     assert!(matches!(reply, Reply::Replacement(Replacement::Rejected { .. })), "{reply:?}");
+    let late = ReplaceOrder {
+        expires_at: Timestamp::from_unix_micros(i64::MIN),
+        ..change(Some("3"), Some("101"))
+    };
+    let reply = exchange.ask(Command::Replace(late));
+    assert!(matches!(reply, Reply::Replacement(Replacement::Rejected { .. })), "{reply:?}");
+    assert_eq!(exchange.shape("two"), "working 0/1 -");
     let reply = exchange.ask(Command::Replace(change(Some("3"), Some("101"))));
     assert!(matches!(reply, Reply::Replacement(Replacement::Done { .. })), "{reply:?}");
     assert_eq!(exchange.shape("two"), "filled 3/3 100.02");

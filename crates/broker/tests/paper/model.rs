@@ -156,7 +156,8 @@ impl World {
                     (known.limit_price.map(|_| price(quarters)), known.stop_price)
                 });
                 let quantity = Some(quantity(amount));
-                let change = ReplaceOrder { order, quantity, limit_price, stop_price };
+                let expires_at = Timestamp::from_unix_micros(i64::MAX);
+                let change = ReplaceOrder { order, quantity, limit_price, stop_price, expires_at };
                 let reply = self.ask(Command::Replace(change.clone()), Twist::None);
                 let done = format!("{reply:?}").contains("Done");
                 if let Some(known) =

@@ -23,6 +23,7 @@ struct Scene {
     reference: Reference,
     stated_price: Option<Price>,
     orders_last_minute: u64,
+    already_filled: Quantity,
 }
 
 /// A market at 100 with nothing held, and limits that are far away.
@@ -52,6 +53,7 @@ fn scene() -> Scene {
         reference: quoted(0),
         stated_price: None,
         orders_last_minute: 0,
+        already_filled: Quantity::ZERO,
     }
 }
 
@@ -62,6 +64,7 @@ impl Scene {
             subject: subject(&self.symbol),
             limits: self.limits,
             exposure: self.exposure,
+            already_filled: self.already_filled,
             instrument: &self.instrument,
             reference: self.reference,
             stated_price: self.stated_price,

@@ -20,18 +20,7 @@ pub(super) enum Fit {
 /// rest is left to a second exit (S1).
 pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
     let place = place_of(order);
-    let sent: Vec<Order> = book
-        .live_on_pair(&place)
-        .into_iter()
-        .filter(|other| other.id != order.id && other.state != OrderState::Accepted)
-        .collect();
-    let is_own = |other: &Order| place_of(other) == place;
-    let own = sent.iter().filter(|other| is_own(other));
-    let gone = sent.iter().filter(|other| is_own(other) || resolves_soon(other));
-    let unresolved = gone.clone().any(|other| other.purpose == Purpose::Entry);
-    let pair = book.pair_exposure(place.account_id, &place.symbol);
-    let of_own = left(&book.exposure(&place), order, own);
-    let closable = of_own.min(left(&pair, order, gone));
+    let Room { of_own, closable, unresolved } = room(book, order);
     if closable >= order.quantity {
         return Fit::Go;
     }
@@ -51,6 +40,7 @@ pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Orde
             state: OrderState::Accepted,
             code: None,
             attempt_until: None,
+            change: None,
             created_at: book.now,
             ..order.clone()
         };
@@ -62,6 +52,33 @@ pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Orde
     }
     order.quantity = closable;
     Fit::Go
+}
+
+/// What there is for an exit to close now.
+pub(super) struct Room {
+    /// Of what its own strategy holds.
+    of_own: Quantity,
+    /// Of that, what the account holds too.
+    pub(super) closable: Quantity,
+    /// Entries are not resolved yet.
+    unresolved: bool,
+}
+
+/// What an exit may close of what is held now, beside everything else that was sent.
+pub(super) fn room(book: &Book, exit: &Order) -> Room {
+    let place = place_of(exit);
+    let sent: Vec<Order> = book
+        .live_on_pair(&place)
+        .into_iter()
+        .filter(|other| other.id != exit.id && other.state != OrderState::Accepted)
+        .collect();
+    let is_own = |other: &Order| place_of(other) == place;
+    let own = sent.iter().filter(|other| is_own(other));
+    let gone = sent.iter().filter(|other| is_own(other) || resolves_soon(other));
+    let unresolved = gone.clone().any(|other| other.purpose == Purpose::Entry);
+    let pair = book.pair_exposure(place.account_id, &place.symbol);
+    let of_own = left(&book.exposure(&place), exit, own);
+    Room { of_own, closable: of_own.min(left(&pair, exit, gone)), unresolved }
 }
 
 /// Other strategies hold the other side (S3): a person should know that the exit's own strategy is
@@ -84,7 +101,7 @@ pub(crate) fn tell_netted(
 fn left<'a>(held: &Exposure, exit: &Order, sent: impl Iterator<Item = &'a Order>) -> Quantity {
     let gone = sent
         .filter(|other| other.side == exit.side)
-        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.remaining()));
+        .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.reserved()));
     held.held(exit.side).saturating_minus(gone).max(Quantity::ZERO)
 }
 

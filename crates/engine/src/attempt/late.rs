@@ -80,6 +80,7 @@ fn close(
         send_by: None,
         expires_at: None,
         attempt_until: None,
+        change: None,
         limits_version: cleared.limits_version(),
         created_at: book.now,
         ..entry.clone()
@@ -116,6 +117,7 @@ fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<
             .map(|book| book.tightest(entry.account_id, entry.strategy_id, &entry.symbol))
             .unwrap_or_default(),
         exposure: book.pair_exposure(entry.account_id, &entry.symbol),
+        already_filled: Quantity::ZERO,
         instrument,
         reference: shared.market.reference(&account, &entry.symbol),
         stated_price: None,

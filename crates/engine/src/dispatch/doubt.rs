@@ -1,11 +1,12 @@
 //! What has left and is in doubt: cancels that were asked for, answers that were not heard, orders
 //! that may have ended at the broker by themselves. The broker is asked; nothing is guessed.
 
-use super::{Dispatcher, Done, RESYNC_EVERY, RETRY_AFTER, UNKNOWN_ALERT_AFTER};
+use super::change::is_doubtful;
+use super::{Dispatcher, Done, RESYNC_EVERY, RETRY_AFTER, UNKNOWN_ALERT_AFTER, name_of};
 use crate::attempt::Learned;
 use crate::book::Severity;
 use std::sync::Arc;
-use tradewarden_broker::port::{BrokerAccount, Cancellation, Lookup, OrderName};
+use tradewarden_broker::port::{Cancellation, Lookup};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::order::{Order, OrderState};
 use tradewarden_domain::time::Timestamp;
@@ -15,12 +16,8 @@ impl Dispatcher {
     pub(super) fn look_after(&mut self, order: &Order, now: Timestamp) {
         let Some((broker, account)) = self.broker(order) else { return };
         let id = order.id;
-        let name = OrderName {
-            account: BrokerAccount::new(&account.broker_account),
-            client_order_id: order.client_order_id(),
-            symbol: order.symbol.clone(),
-            broker_order_id: order.broker_order_id.clone(),
-        };
+        let name = name_of(order, &account);
+        self.tell_doubtful_change(order, now);
         let lost = matches!(order.state, OrderState::Sending | OrderState::Unknown);
         let Some(tracked) = self.orders.get_mut(&order.id) else { return };
         if lost {
@@ -43,7 +40,7 @@ impl Dispatcher {
         } else if order.cancel_requested {
             tracked.busy = true;
             self.under_way.spawn(async move { Done::Canceled(id, broker.cancel(name).await) });
-        } else if order.updated_at.plus(RESYNC_EVERY) < now {
+        } else if is_doubtful(order) || order.updated_at.plus(RESYNC_EVERY) < now {
             // A working order may have ended at the broker by itself.
             tracked.busy = true;
             tracked.retry_at = Some(now.plus(RESYNC_EVERY));
@@ -79,13 +76,10 @@ impl Dispatcher {
                     self.shared.watch_fills(order.account_id);
                 }
                 if news {
-                    let stands = Learned::Stands {
-                        state: there.state,
-                        broker_order_id: there.broker_order_id,
-                        filled: there.filled_quantity,
-                    };
                     tracked.retry_at = Some(now.plus(RETRY_AFTER));
-                    self.learned.push((id, stands));
+                    self.learned.push((id, Learned::Stands(Box::new(there))));
+                } else if is_doubtful(order) {
+                    self.looked_for_change(id, asked_at, there);
                 } else {
                     self.release(id, Some(now.plus(RESYNC_EVERY)));
                 }
@@ -94,8 +88,8 @@ impl Dispatcher {
                 tracked.absences = tracked.absences.saturating_add(1);
                 let absences = tracked.absences;
                 let order = tracked.order.clone();
-                if self.proves_absence(&order, absences, asked_at) {
-                    let attempt_until = order.attempt_until;
+                let attempt_until = order.attempt_until;
+                if self.proves_absence(&order, attempt_until, absences, asked_at) {
                     self.learned.push((id, Learned::Absent { attempt_until }));
                 } else {
                     self.release(id, Some(now.plus(RETRY_AFTER)));
@@ -111,10 +105,16 @@ impl Dispatcher {
 
     /// "Not found" proves absence if it was asked for once the attempt was void at the broker and
     /// its look-ups had settled; where it proves less, twice.
-    fn proves_absence(&self, order: &Order, absences: u32, asked_at: Timestamp) -> bool {
+    pub(super) fn proves_absence(
+        &self,
+        order: &Order,
+        attempt_until: Option<Timestamp>,
+        absences: u32,
+        asked_at: Timestamp,
+    ) -> bool {
         let Some((broker, _)) = self.broker(order) else { return false };
         let capabilities = broker.capabilities();
-        let void_at = order.attempt_until.unwrap_or(order.updated_at);
+        let void_at = attempt_until.unwrap_or(order.updated_at);
         let settled = void_at.plus(capabilities.find_settles_after) < asked_at;
         settled && (capabilities.find_is_authoritative_after_expiry || absences >= 2)
     }

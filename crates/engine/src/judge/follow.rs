@@ -104,6 +104,7 @@ pub(super) fn follow(
                 .map(|book| book.tightest(account.id, Some(strategy.id), &symbol))
                 .unwrap_or_default(),
             exposure: judged.pair_exposure(account.id, &symbol),
+            already_filled: Quantity::ZERO,
             instrument,
             reference: shared.market.reference(&account, &symbol),
             stated_price: signal.price,
@@ -218,6 +219,7 @@ fn draft(
         send_by: (intent.purpose == Purpose::Entry).then(|| work.received_at.plus(send_within)),
         expires_at: None,
         attempt_until: None,
+        change: None,
         limits_version: cleared.limits_version(),
         created_at: book.now,
         updated_at: book.now,

@@ -30,20 +30,10 @@ use tradewarden_domain::risk;
 use tradewarden_domain::strategy::{Intent, SEND_WITHIN_S_DEFAULT};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{NO_STRATEGY, Place};
-use tradewarden_store::{Error, Tx, idempotency, orders};
+use tradewarden_store::{Error, Tx, orders};
 
 /// Orders that are alike within this span are one order too many (S17).
 const ALIKE_SPAN: Duration = Duration::from_secs(2);
-
-/// What became of an order inside its transaction.
-enum Placed {
-    Order(Box<Order>),
-    No(OrderNo),
-    /// The idempotency key was used before.
-    Before,
-    /// The signed request was carried out before.
-    Replayed,
-}
 
 impl Engine {
     pub(crate) async fn create_order(
@@ -55,51 +45,12 @@ impl Engine {
     ) -> Result<Claimed<Value>, CommandError> {
         let account = self.account_of(org, actor, &new.account_id)?;
         let wanted = Wanted::read(&account, new, actor, self.now())?;
-        if let Some(key) = actor.as_key()
-            && !key.trades(&wanted.symbol)
-        {
-            let detail = format!("{} is not among the key's instruments.", wanted.symbol);
-            return Err(CommandError::Refused { code: Code::KeyInstrument, detail });
-        }
-        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
-        let once = once.cloned();
-        let claim = once.as_ref().map(|once| once.claim(org, actor));
-        let inner = claim.clone();
-        let placed = self
-            .parts
-            .journal
-            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                if !claimant.claim(tx).await? {
-                    return Ok(Placed::Replayed);
-                }
-                if let (Some(claim), Some(once)) = (&inner, &once)
-                    && !once.claim_in(tx, claim, shared.environment.now()).await?
-                {
-                    return Ok(Placed::Before);
-                }
-                let placed = place(tx, &shared, &account, &wanted, &claimant, effects).await?;
-                if let (Some(claim), Some(once)) = (&inner, &once) {
-                    let now = shared.environment.now();
-                    let answer = match &placed {
-                        Placed::Order(order) => Some(once.order(order, now)),
-                        Placed::No(no) => Some(once.no(no, now)),
-                        Placed::Before | Placed::Replayed => None,
-                    };
-                    if let Some(answer) = answer {
-                        idempotency::answer(tx, claim, &answer).await?;
-                    }
-                }
-                Ok(placed)
-            })
-            .await?;
-        actor.carried_out(!matches!(placed, Placed::Replayed))?;
-        match placed {
-            Placed::Order(order) => {
-                crate::administer::to_value(&OrderView::from(*order)).map(Claimed::First)
-            }
-            Placed::No(no) => Err(no.into()),
-            Placed::Before | Placed::Replayed => Ok(Claimed::Before),
-        }
+        actor.trades(&wanted.symbol)?;
+        let (shared, by) = (Arc::clone(&self.parts), actor.clone());
+        let place = async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+            place(tx, &shared, &account, &wanted, &by, effects).await
+        };
+        self.carry_out_once(org, actor, once, place).await
     }
 
     /// Closes what is held on a pair: unsent entries are taken back, the others canceled, and each
@@ -210,7 +161,7 @@ impl Wanted {
     }
 }
 
-fn price(
+pub(super) fn price(
     field: &'static str,
     price: Option<Price>,
     wanted: bool,
@@ -237,7 +188,7 @@ async fn place(
     wanted: &Wanted,
     actor: &Actor,
     effects: &mut Effects,
-) -> Result<Placed, Error> {
+) -> Result<Result<Order, OrderNo>, Error> {
     let mut scope = Scope::default();
     scope.add(account.org_id, account.id, &wanted.symbol);
     let mut book = Book::load(tx, shared, &scope).await?;
@@ -250,7 +201,7 @@ async fn place(
         });
         if let Some(first) = alike {
             let no = Refusal::plain(Code::DuplicateSuspect);
-            return Ok(Placed::No(OrderNo::of(no, Some(first.id))));
+            return Ok(Err(OrderNo::of(no, Some(first.id))));
         }
     }
     let judged = judge(shared, &mut book, account, actor, &mut order);
@@ -282,8 +233,8 @@ async fn place(
     };
     book.write(tx, effects).await?;
     Ok(match refusal {
-        None => Placed::Order(Box::new(order)),
-        Some(refusal) => Placed::No(OrderNo::of(refusal, Some(order.id))),
+        None => Ok(order),
+        Some(refusal) => Err(OrderNo::of(refusal, Some(order.id))),
     })
 }
 
@@ -316,6 +267,7 @@ fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor
         send_by: (purpose == Purpose::Entry).then_some(send_by),
         expires_at: wanted.expires_at,
         attempt_until: None,
+        change: None,
         limits_version: 0,
         created_at: book.now,
         updated_at: book.now,
@@ -406,6 +358,7 @@ fn judge(
         },
         limits: limits.unwrap_or_default(),
         exposure: book.pair_exposure(account.id, &order.symbol),
+        already_filled: Quantity::ZERO,
         instrument,
         reference,
         stated_price: None,
@@ -423,17 +376,26 @@ fn judge(
     };
     let cleared = risk::clear(intent, &context, &mut Trace::new())?;
     order.limits_version = cleared.limits_version();
-    match actor.as_key().and_then(|key| key.max_notional) {
-        Some(allowed) if !is_exit => {
-            let asked = [order.limit_price, order.stop_price].into_iter().flatten();
-            let price = asked.chain(reference.price(book.now)).max().unwrap_or_default();
-            match price.notional(order.quantity, instrument.point_value) {
-                Some(value) if value <= allowed => Ok(()),
-                Some(value) => Err(Refusal::over(Code::KeyMaxNotional, value, allowed)),
-                None => Err(Refusal::plain(Code::RiskWorthTooLarge)),
-            }
-        }
-        _ => Ok(()),
+    if is_exit {
+        return Ok(());
+    }
+    notional_of_key(actor, instrument, cleared.intent(), reference.price(book.now))
+}
+
+/// What a key may risk with one order.
+pub(super) fn notional_of_key(
+    actor: &Actor,
+    instrument: &Instrument,
+    intent: &Intent,
+    reference: Option<Price>,
+) -> Result<(), Refusal> {
+    let Some(allowed) = actor.as_key().and_then(|key| key.max_notional) else { return Ok(()) };
+    let asked = [intent.limit_price, intent.stop_price].into_iter().flatten();
+    let price = asked.chain(reference).max().unwrap_or_default();
+    match price.notional(intent.quantity, instrument.point_value) {
+        Some(value) if value <= allowed => Ok(()),
+        Some(value) => Err(Refusal::over(Code::KeyMaxNotional, value, allowed)),
+        None => Err(Refusal::plain(Code::RiskWorthTooLarge)),
     }
 }
 

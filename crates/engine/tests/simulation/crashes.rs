@@ -4,9 +4,12 @@
 use crate::witness::{Deep, HeardHalt, Witness};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tradewarden_domain::order::{Order, Purpose};
 use tradewarden_domain::strategy::Pyramiding;
-use tradewarden_engine::command::{ById, Command};
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::command::{ById, Command, CommandError, OrderChange};
 use tradewarden_engine::intake::SignalStatus;
+use tradewarden_engine::once::OnceKey;
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{
     Harness, Heard, Hook, Reply, halt_engage, signal, simulate, strategy,
@@ -92,7 +95,14 @@ fn calls() -> Vec<u64> {
                 chosen.push(record.number);
             }
         }
-        for call in [Call::Place, Call::Cancel, Call::Find, Call::FillsSince, Call::Positions] {
+        for call in [
+            Call::Place,
+            Call::Replace,
+            Call::Cancel,
+            Call::Find,
+            Call::FillsSince,
+            Call::Positions,
+        ] {
             assert!(records.iter().any(|record| record.call == call), "no {call:?}");
         }
         sender.h.finish().await;
@@ -181,6 +191,38 @@ impl Sender {
         }
     }
 
+    /// The live entry is changed, once, however often it has to be asked for.
+    async fn change(&mut self, key: &str, quantity: &str) {
+        let orders = self.h.orders().await;
+        let is_live = |order: &&Order| order.state.is_live() && order.purpose == Purpose::Entry;
+        let Some(order) = orders.iter().rev().find(is_live) else { return };
+        let change = OrderChange {
+            id: order.id.to_string(),
+            quantity: Some(quantity.parse().unwrap()),
+            limit_price: None,
+            stop_price: None,
+        };
+        loop {
+            while self.h.is_alive() && !self.h.engine().readiness().ready {
+                self.h.elapse(Duration::from_millis(20)).await;
+            }
+            if !self.h.is_alive() {
+                self.revive().await;
+                continue;
+            }
+            let once = OnceKey::read(key, "PATCH", "/", quantity.as_bytes()).unwrap();
+            let command = Command::OrderChange(change.clone());
+            let (engine, actor) = (self.h.engine(), Actor::operator());
+            let asked = async move { engine.perform(command, &actor, Some(once)).await };
+            match self.h.drive(asked).await.map(|performed| performed.outcome) {
+                None => self.revive().await,
+                // The order has ended, or an earlier change of it is not known yet.
+                Some(Ok(_) | Err(CommandError::Order(_))) => return,
+                Some(Err(error)) => panic!("{error}"),
+            }
+        }
+    }
+
     async fn resume(&mut self, id: &str) {
         loop {
             let by = Command::HaltResume(ById { id: id.to_owned() });
@@ -208,6 +250,17 @@ impl Sender {
         self.send(signal("BUY", "slow")).await;
         self.wait(150).await;
         self.send(signal("SELL", "opposite")).await;
+        self.wait(250).await;
+        // An entry grows and shrinks while it waits to fill; the second answer is not heard.
+        self.h.broker.next_plans(&[FillPlan::After(Duration::from_millis(1_600)).into()]);
+        self.send(signal("BUY", "waiting")).await;
+        self.wait(60).await;
+        self.change("grow", "7").await;
+        self.wait(60).await;
+        self.h.broker.next_faults(Call::Replace, &[Fault::LostAfter]);
+        self.change("shrink", "3").await;
+        self.wait(1_000).await;
+        self.send(signal("EXIT", "after the changes")).await;
         self.wait(250).await;
         // A halt, a refused entry, and what is held may still be closed.
         self.send(signal("BUY", "before the halt")).await;
@@ -258,6 +311,13 @@ impl Sender {
         self.witness.check_quiet(&self.h).await;
         let position = self.h.position(&self.account, "ES").await;
         assert!(position.is_zero(), "{position} is left: {:#?}", self.h.orders().await);
+        let mut asked = 0;
+        for order in self.h.orders().await {
+            let entries = self.h.entries(order.id.to_bytes()).await;
+            asked += entries.iter().filter(|e| e.leaf.contains("order.change_requested")).count();
+        }
+        let left = self.h.broker.changes().len();
+        assert!(left <= asked && asked <= 2, "{left} left, {asked} were asked for");
         for finding in self.h.findings().await {
             let known = ["dispatch.not_placed", "dispatch.expired"];
             assert!(known.contains(&finding.code.as_str()), "{finding:?}");

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 use tradewarden_broker::port::{Capability, MarketState};
+use tradewarden_domain::money::Quantity;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 use tradewarden_domain::time::Clock as _;
-use tradewarden_engine::command::{ById, Command, CommandError};
+use tradewarden_engine::command::{ById, Command, CommandError, OrderChange};
 use tradewarden_testkit::broker::{Chaos, Venue};
 use tradewarden_testkit::engine::{
     Harness, Heard, Hook, halt_engage, limit_set, raw, simulate, strategy,
@@ -183,10 +184,11 @@ impl World {
     pub(crate) async fn step(&mut self) -> String {
         let did = match self.random.below(100) {
             0..=34 => self.signals(1).await,
-            35..=42 => {
+            35..=38 => {
                 let count = self.random.below(4) + 2;
                 self.signals(count).await
             }
+            39..=42 => self.change().await,
             43..=44 => self.signals(14).await,
             45..=52 => self.again().await,
             53..=54 => self.forged().await,
@@ -267,6 +269,32 @@ impl World {
             Heard::Unavailable(code) => format!("{hook} {body} -> 503 {code}"),
             Heard::Unauthenticated => panic!("{body} was not authenticated"),
             Heard::Silence => panic!("nothing killed the gateway"),
+        }
+    }
+
+    /// Somebody changes the size of an order that is live.
+    async fn change(&mut self) -> String {
+        let orders = self.h.orders().await;
+        let live: Vec<_> = orders.iter().filter(|order| order.state.is_live()).collect();
+        if live.is_empty() {
+            return "nothing to change".to_owned();
+        }
+        let order = *self.random.pick(&live);
+        let lot = if order.symbol.as_str() == "BTCUSD" { 10_000 } else { 100_000_000 };
+        let lots = i64::try_from(self.random.below(7)).unwrap() + 1;
+        let quantity = Quantity::from_units(lot * lots);
+        let change = OrderChange {
+            id: order.id.to_string(),
+            quantity: Some(quantity),
+            limit_price: None,
+            stop_price: None,
+        };
+        let id = &change.id;
+        let did = format!("{id} of {} is to be {quantity}", order.quantity);
+        match self.command(Command::OrderChange(change)).await {
+            Ok(_) => did,
+            Err(CommandError::Order(no)) => format!("{did}: {}", no.code),
+            Err(error) => panic!("{did}: {error}"),
         }
     }
 

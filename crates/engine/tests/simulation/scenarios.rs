@@ -1,5 +1,6 @@
 //! One rule each, by hand.
 
+mod change;
 mod doubt;
 mod halts;
 mod intake;

@@ -1,6 +1,6 @@
 //! What must hold after every step, whatever happened.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_domain::code::Code;
@@ -8,6 +8,7 @@ use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{Order, OrderState, Purpose, Side};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::intake::SignalStatus;
@@ -40,6 +41,7 @@ pub(crate) struct Witness {
     log_size: u64,
     sealed: BTreeMap<u64, Id<id::Entry>>,
     sent_seen: usize,
+    changes_seen: usize,
 }
 
 /// C11: the first byte of an attempt that was journaled before a halt leaves within 10 ms.
@@ -88,6 +90,7 @@ impl Witness {
         let (orders, books) = self.read(h).await;
         assert!(violations.is_empty(), "{violations:#?}\n{}", lines(h, &orders).await);
         self.check_attempts(h, &orders).await;
+        self.check_changes(h, &orders).await;
         self.check_states(&orders);
         self.check_exposure(h, &orders, books);
         for finding in h.findings().await {
@@ -129,7 +132,8 @@ impl Witness {
                 attempts.iter().any(|at| *at <= one.at),
                 "{one:?} was sent before its attempt {attempts:?}"
             );
-            assert_eq!(one.order.quantity, order.quantity, "{one:?}");
+            let same = one.order.quantity == order.quantity;
+            assert!(same || order.change.is_some(), "{one:?}");
             let in_time = order.send_by.is_none_or(|by| one.at <= by.plus(FIRST_BYTE));
             assert!(in_time, "{one:?} left after {:?}", order.send_by);
             for halt in self.halts.values().filter(|halt| halt.covers(order)) {
@@ -145,6 +149,36 @@ impl Witness {
         self.sent_seen = sent.len();
     }
 
+    /// No change leaves without its journaled attempt, none twice, none that a halt covers, and none
+    /// after its time.
+    async fn check_changes(&mut self, h: &Harness, orders: &[Order]) {
+        let changes = h.broker.changes();
+        for one in &changes[self.changes_seen..] {
+            let name = &one.change.order.client_order_id;
+            let order = orders.iter().find(|order| order.client_order_id() == *name);
+            let order = order.unwrap_or_else(|| panic!("{one:?} is of no order"));
+            let entries = h.entries(order.id.to_bytes()).await;
+            let attempts = at_of(&entries, "order.change_sending");
+            let left = changes.iter().filter(|other| other.change.order.client_order_id == *name);
+            assert!(left.count() <= attempts.len(), "{one:?} left twice: {attempts:?}");
+            assert!(attempts.iter().any(|at| *at <= one.at), "{one:?} has no attempt");
+            assert!(one.at <= one.change.expires_at, "{one:?} left after its time");
+            // Whether it only reduces is what its own entry says.
+            let of_it =
+                entries.iter().filter(|entry| leaf(entry)["event"] == "order.change_sending");
+            let of_it: Vec<_> = of_it.map(payload).collect();
+            let was: Vec<Quantity> =
+                of_it.iter().map(|p| p["quantity"].as_str().unwrap().parse().unwrap()).collect();
+            let grows = one.change.quantity.is_some_and(|wanted| was.iter().all(|w| wanted > *w));
+            for halt in self.halts.values().filter(|halt| grows && halt.covers(order)) {
+                let left_in_time = one.at <= halt.from.plus(FIRST_BYTE)
+                    || halt.until.is_some_and(|until| one.at >= until);
+                assert!(left_in_time, "{one:?} left during {halt:?}");
+            }
+        }
+        self.changes_seen = changes.len();
+    }
+
     /// What has ended stays ended, but for late fills.
     fn check_states(&mut self, orders: &[Order]) {
         for order in orders {
@@ -158,7 +192,7 @@ impl Witness {
                 Some(_) => false,
             };
             assert!(stays, "{before:?} became {}: {order:?}", order.state);
-            assert!(order.filled_quantity <= order.quantity, "{order:?}");
+            assert!(order.filled_quantity <= order.quantity_at_most(), "{order:?}");
         }
         let gone = self.states.keys().find(|id| !orders.iter().any(|order| order.id == **id));
         assert_eq!(gone, None, "an order vanished");
@@ -180,7 +214,7 @@ impl Witness {
                         .filter(|o| o.state.is_live() && o.purpose == purpose && o.side == side)
                         .filter(|o| o.strategy_id == Some(place.strategy_id))
                         .filter(|o| o.account_id == place.account_id && o.symbol == place.symbol)
-                        .map(|o| o.remaining().units())
+                        .map(|o| o.reserved().units())
                         .sum()
                 };
                 let reserved = [
@@ -246,8 +280,11 @@ impl Witness {
                 told.extend(named.into_iter().filter(|o| o["id"] == order.id.to_string()));
             }
             let filled = order.filled_quantity.to_string();
-            let stands =
-                |o: &Value| o["state"] == order.state.text() && o["filled_quantity"] == *filled;
+            let quantity = order.quantity.to_string();
+            let stands = |o: &Value| {
+                o["state"] == order.state.text()
+                    && (&o["filled_quantity"], &o["quantity"]) == (&json!(filled), &json!(quantity))
+            };
             assert!(told.iter().any(stands), "{order:?} has no entry: {told:?}");
         }
     }
@@ -265,6 +302,11 @@ impl Witness {
                 let ours = ours.iter().find(|o| o.client_order_id() == there.client_order_id);
                 let ours = ours.expect("no order of ours is unknown to us");
                 assert_eq!(ours.filled_quantity, there.filled_quantity, "{ours:?} {there:?}");
+                let in_flight = ours.change.is_some_and(|change| change.is_in_flight());
+                assert!(!in_flight, "{ours:?}");
+                if ours.change.is_some() {
+                    assert_eq!(ours.quantity, there.quantity, "{ours:?} {there:?}");
+                }
             }
         }
     }

@@ -3,7 +3,9 @@
 use crate::backend::{Backend, at, id};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::money::{Money, Price, Quantity};
-use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side, TimeInForce};
+use tradewarden_domain::order::{
+    Change, ChangeState, Order, OrderState, OrderType, Purpose, Side, TimeInForce,
+};
 use tradewarden_store::orders::{self, Fill};
 
 /// Everything is set.
@@ -36,6 +38,17 @@ pub(crate) fn full_order(number: u64) -> Order {
         key_id: Some(id(4)),
         tag: Some("breakfast".to_owned()),
         expires_at: Some(at(30)),
+        change: Some(Change {
+            asked_at: at(3),
+            attempt_until: Some(at(40)),
+            code: Some(Code::OrderChangeRejected),
+            limit_price: Some("-0.5".parse().unwrap()),
+            limits_version: 8,
+            quantity: Some("13".parse().unwrap()),
+            send_by: Some(at(50)),
+            state: ChangeState::Refused,
+            stop_price: Some("17000.5".parse().unwrap()),
+        }),
     }
 }
 
@@ -55,6 +68,7 @@ fn bare_order(number: u64) -> Order {
         key_id: None,
         tag: None,
         expires_at: None,
+        change: None,
         ..full_order(number)
     }
 }
@@ -106,6 +120,8 @@ pub(crate) async fn a_changed_order_keeps_what_never_changes(backend: &Backend) 
         broker_order_id: Some("broker-9".to_owned()),
         cancel_requested: true,
         attempt_until: Some(at(30)),
+        change: full_order(10).change,
+        limits_version: 9,
         updated_at: at(40),
         ..old.clone()
     };
@@ -114,7 +130,6 @@ pub(crate) async fn a_changed_order_keeps_what_never_changes(backend: &Backend) 
         account_id: id(67),
         side: Side::Buy,
         purpose: Purpose::Entry,
-        limits_version: 99,
         created_at: at(99),
         ..moved.clone()
     };

@@ -1,7 +1,7 @@
 //! What a test says of the broker, and what it is told of it.
 
 use std::time::Duration;
-use tradewarden_broker::port::{Capability, PlaceOrder};
+use tradewarden_broker::port::{Capability, PlaceOrder, ReplaceOrder};
 use tradewarden_domain::time::Timestamp;
 
 /// A call of the port.
@@ -42,8 +42,8 @@ pub enum Fault {
     LostBefore,
     /// It is done; the answer is lost.
     LostAfter,
-    /// A placement: no answer is heard, and it reaches the broker so much later. The venue drops it
-    /// if that is after its expiry.
+    /// A placement or a change: no answer is heard, and it reaches the broker so much later. The
+    /// venue drops it if that is after its expiry.
     Late(Duration),
     /// A placement: its fills come twice with the answer, and again by `fills_since`.
     ToldTwice,
@@ -52,6 +52,8 @@ pub enum Fault {
     Away(Duration),
     /// Asked too often, this once: a placement is `NotSent`, the rest is not heard.
     Throttled,
+    /// A change: the broker says no.
+    Rejected,
 }
 
 /// How an order fills.
@@ -108,6 +110,8 @@ impl From<FillPlan> for OrderPlan {
 pub struct Venue {
     /// See [`Capabilities::reduce_only`].
     pub reduce_only: Capability,
+    /// See [`Capabilities::replace`].
+    pub replace: Capability,
     /// See [`Capabilities::place_expiry`].
     pub place_expiry: Capability,
     /// See [`Capabilities::find_is_authoritative_after_expiry`].
@@ -124,6 +128,7 @@ impl Default for Venue {
     fn default() -> Self {
         Self {
             reduce_only: Capability::Emulated,
+            replace: Capability::Native,
             place_expiry: Capability::Native,
             find_is_authoritative_after_expiry: true,
             find_settles_after: Duration::ZERO,
@@ -146,7 +151,7 @@ impl Venue {
 /// Faults and plans drawn from a seed, in so many of a thousand cases.
 #[derive(Debug, Clone, Copy)]
 pub struct Chaos {
-    /// Placements and cancels that go wrong.
+    /// Placements, changes and cancels that go wrong.
     pub orders: u64,
     /// Reading calls that go wrong.
     pub reads: u64,
@@ -167,6 +172,15 @@ pub struct Sent {
     pub order: PlaceOrder,
     /// How many orders came of this name.
     pub orders: u32,
+}
+
+/// A change of which a byte left.
+#[derive(Debug, Clone)]
+pub struct SentChange {
+    /// When.
+    pub at: Timestamp,
+    /// As it was asked for.
+    pub change: ReplaceOrder,
 }
 
 /// A call as it was made.

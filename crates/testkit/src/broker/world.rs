@@ -1,7 +1,7 @@
 //! The outside world: what the broker holds and what is about to happen there. It goes on whether
 //! or not a gateway lives.
 
-use super::{Call, Fault, FillPlan, OrderPlan, Record, Report, Sent, Venue};
+use super::{Call, Fault, FillPlan, OrderPlan, Record, Report, Sent, SentChange, Venue};
 use crate::randomness::SplitMix64;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -56,6 +56,7 @@ enum Arrived {
 
 enum Event {
     Arrive(u64, Box<PlaceOrder>, OrderPlan),
+    Change(Box<ReplaceOrder>),
     Fill(usize, Quantity),
     Tell(Box<Execution>, String),
 }
@@ -67,6 +68,7 @@ pub(super) struct World {
     pub(super) accounts: BTreeMap<String, Account>,
     pub(super) orders: Vec<Order>,
     pub(super) sent: Vec<Sent>,
+    pub(super) changes: Vec<SentChange>,
     pub(super) records: Vec<Record>,
     pub(super) violations: Vec<String>,
     pub(super) plans: VecDeque<OrderPlan>,
@@ -90,6 +92,7 @@ impl World {
             accounts: BTreeMap::new(),
             orders: Vec::new(),
             sent: Vec::new(),
+            changes: Vec::new(),
             records: Vec::new(),
             violations: Vec::new(),
             plans: VecDeque::new(),
@@ -124,6 +127,9 @@ impl World {
             }
             match entry.remove() {
                 Event::Arrive(ticket, order, plan) => self.arrive(ticket, *order, plan, at),
+                Event::Change(change) => {
+                    let _nobody_hears = self.replace(&change, at);
+                }
                 Event::Fill(place, quantity) => self.fill(place, quantity, at),
                 Event::Tell(execution, account) => {
                     self.accounts.entry(account).or_default().told.push(*execution);
@@ -178,6 +184,8 @@ impl World {
             symbol: asked.symbol.clone(),
             side: asked.side,
             quantity: asked.quantity,
+            limit_price: asked.limit_price,
+            stop_price: asked.stop_price,
             filled_quantity: Quantity::ZERO,
             average_price: None,
             state,
@@ -427,13 +435,38 @@ impl World {
             return Replacement::NotFound;
         };
         let order = &mut self.orders[place];
-        order.view.quantity = change.quantity.unwrap_or(order.view.quantity);
+        let wanted = change.quantity.unwrap_or(order.view.quantity);
+        let no = match () {
+            () if self.venue.expires_natively() && now > change.expires_at => "expired",
+            () if !order.view.state.is_live() => "ended",
+            () if wanted <= order.view.filled_quantity => "filled",
+            () => "",
+        };
+        if !no.is_empty() {
+            let reason = format!("the order is {}", order.view.state);
+            return Replacement::Rejected { code: no.to_owned(), reason };
+        }
+        order.view.quantity = wanted;
         order.asked.limit_price = change.limit_price.or(order.asked.limit_price);
         order.asked.stop_price = change.stop_price.or(order.asked.stop_price);
+        order.view.limit_price = order.asked.limit_price;
+        order.view.stop_price = order.asked.stop_price;
         order.view.updated_at = now;
-        let view = order.view.clone();
-        self.match_all(now);
-        Replacement::Done { order: view }
+        // What was about to fill was planned for the order as it was.
+        order.filling = false;
+        self.match_order(place, now);
+        self.catch_up(now);
+        Replacement::Done { order: self.orders[place].view.clone() }
+    }
+
+    /// A change that comes late; a venue without expiry takes it until its look-ups settle.
+    pub(super) fn change_later(&mut self, change: ReplaceOrder, arrives: Timestamp) {
+        let latest = if self.venue.expires_natively() {
+            arrives
+        } else {
+            change.expires_at.plus(self.venue.find_settles_after / 2)
+        };
+        self.schedule(arrives.min(latest), Event::Change(Box::new(change)));
     }
 
     pub(super) fn holding(&self, account: &str, symbol: &Symbol) -> Holding {

@@ -125,6 +125,12 @@ impl Asking {
             Verb::Order(verb) => match verb {
                 OrderVerb::List(page) => list(Command::OrderList(page.into()), ORDERS),
                 OrderVerb::Show(id) => one(Command::OrderShow(id.into())),
+                OrderVerb::Change(change) => one(Command::OrderChange(command::OrderChange {
+                    id: change.id,
+                    quantity: change.quantity,
+                    limit_price: change.limit_price,
+                    stop_price: change.stop_price,
+                })),
                 OrderVerb::Cancel(id) => one(Command::OrderCancel(id.into())),
             },
             Verb::Position(PositionVerb::List) => list(Command::PositionList, POSITIONS),

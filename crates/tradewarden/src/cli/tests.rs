@@ -81,6 +81,10 @@ fn what_is_typed_becomes_the_request() {
         ("signal list --limit 3 --cursor c", r#"{"command":"signal-list","cursor":"c","limit":3}"#),
         ("signal replay sig_1", r#"{"command":"signal-replay","id":"sig_1"}"#),
         ("order show ord_1", r#"{"command":"order-show","id":"ord_1"}"#),
+        (
+            "order change ord_1 --quantity 3 --stop-price 99.5",
+            r#"{"command":"order-change","id":"ord_1","quantity":"3","limit_price":null,"stop_price":"99.5"}"#,
+        ),
         ("position list", r#"{"command":"position-list"}"#),
         ("finding list", r#"{"command":"finding-list","cursor":null,"limit":null}"#),
     ];
@@ -119,5 +123,6 @@ fn wrong_words_are_refused_as_usage() {
     assert_eq!(refused("account price AAPL much"), ErrorKind::ValueValidation);
     assert_eq!(refused("order list --limit 201"), ErrorKind::ValueValidation);
     assert_eq!(refused("audit verify --key k"), ErrorKind::MissingRequiredArgument);
+    assert_eq!(refused("order change ord_1"), ErrorKind::MissingRequiredArgument);
     assert_eq!(refused("withdraw"), ErrorKind::InvalidSubcommand);
 }

@@ -199,6 +199,90 @@ async fn orders_are_canceled_one_by_one_and_all_together() {
 }
 
 #[tokio::test]
+async fn an_order_is_changed_at_its_broker_once() {
+    let dir = TestDir::new("api-orders-change");
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let mut trader = Trader::of(&gateway).await;
+    let order = resting(&mut trader, "rest").await;
+    let path = format!("{ORDERS}/{}", order["id"].as_str().unwrap());
+    let limit: f64 = order["limit_price"].as_str().unwrap().parse().unwrap();
+    let lower =
+        format!("{:.2}", limit - 1.0).trim_end_matches('0').trim_end_matches('.').to_owned();
+    let body = json!({"quantity": "5", "limit_price": lower}).to_string();
+    let first = trader.send(Method::PATCH, &path, "change", &body).await;
+    let answer = first.json();
+    assert_eq!(first.status, 200, "{answer}");
+    assert_eq!((&answer["quantity"], &answer["change"]["state"]), (&json!("2"), &json!("wanted")));
+    assert_eq!(
+        (&answer["change"]["quantity"], &answer["change"]["limit_price"]),
+        (&json!("5"), &json!(lower))
+    );
+    let mut changed = Value::Null;
+    until("the change", async || {
+        changed = trader.show(&order["id"]).await;
+        changed["change"]["state"] == "made"
+    })
+    .await;
+    assert_eq!((&changed["quantity"], &changed["limit_price"]), (&json!("5"), &json!(lower)));
+    assert_eq!((&changed["state"], changed.get("code")), (&json!("working"), None));
+    let again = trader.send(Method::PATCH, &path, "change", &body).await;
+    assert_eq!((again.status, again.json()), (200, answer));
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    // The command line asks the same.
+    let id = order["id"].as_str().unwrap();
+    let ended = gateway.run(&["order", "change", id, "--quantity", "4"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    until("the second change", async || trader.show(&order["id"]).await["quantity"] == "4").await;
+    trader.send(Method::DELETE, &path, "", "").await;
+    trader.until_state(&order["id"], "canceled").await;
+    let ended = trader.send(Method::PATCH, &path, "", &body).await;
+    assert_eq!((ended.status, &ended.json()["code"]), (409, &json!("order.not_open")));
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_says_why() {
+    let dir = TestDir::new("api-orders-no-change");
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let mut trader = Trader::of(&gateway).await;
+    let order = resting(&mut trader, "rest").await;
+    let path = format!("{ORDERS}/{}", order["id"].as_str().unwrap());
+    for (body, field) in [
+        (json!({}), "quantity"),
+        (json!({"quantity": null}), "quantity"),
+        (json!({"quantity": "0"}), "quantity"),
+        (json!({"quantity": "-1"}), "quantity"),
+        (json!({"quantity": 1}), "quantity"),
+        (json!({"stop_price": "10"}), "stop_price"),
+        (json!({"limit_price": "0.001"}), "limit_price"),
+        (json!({"limit_price": "-1"}), "limit_price"),
+        (json!({"side": "sell"}), "side"),
+        (json!({"id": order["id"], "quantity": "1"}), "id"),
+    ] {
+        let answer = trader.send(Method::PATCH, &path, "", &body.to_string()).await;
+        let problem = answer.json();
+        assert_eq!((answer.status, &problem["field"]), (400, &json!(field)), "{body}: {problem}");
+    }
+    let large = r#"{"quantity": "101"}"#;
+    let refused = trader.send(Method::PATCH, &path, "large", large).await;
+    let problem = refused.json();
+    assert_eq!((refused.status, &problem["code"]), (422, &json!("risk.max_order_quantity")));
+    assert_eq!((&problem["order_id"], &problem["limit"]), (&order["id"], &json!("100")));
+    let again = trader.send(Method::PATCH, &path, "large", large).await;
+    assert_eq!((again.status, &again.json()["code"]), (422, &problem["code"]));
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    let far = trader.send(Method::PATCH, &path, "", r#"{"limit_price": "1"}"#).await;
+    assert_eq!((far.status, &far.json()["code"]), (422, &json!("risk.price_collar")));
+    let nothing = format!("{ORDERS}/ord_00000000000000000000000000");
+    assert_eq!(trader.send(Method::PATCH, &nothing, "", large).await.status, 404);
+    let none = trader.send(Method::PATCH, &format!("{ORDERS}/x"), "", large).await;
+    assert_eq!(none.status, 404);
+    let same = json!({"quantity": order["quantity"]}).to_string();
+    let same = trader.send(Method::PATCH, &path, "", &same).await;
+    assert_eq!((same.status, same.json().get("change")), (200, None));
+    assert_eq!(trader.show(&order["id"]).await["quantity"], order["quantity"]);
+}
+
+#[tokio::test]
 async fn an_order_works_no_longer_than_it_may() {
     let dir = TestDir::new("api-orders-expiry");
     let (gateway, _) = demo(&dir, QUICK_CALLERS).await;

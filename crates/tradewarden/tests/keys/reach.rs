@@ -103,6 +103,10 @@ async fn a_key_for_one_account_knows_of_no_other() {
         }
         assert_eq!((answers[0].0, &answers[0]), (404, &answers[1]), "{there}");
     }
+    for path in [path.as_str(), "/api/v1/orders/ord_00000000000000000000000000"] {
+        let answer = one.call("PATCH", path, r#"{"quantity":"1"}"#).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("request.not_found")));
+    }
     let order = json!({"account_id": mine, "symbol": "AAPL", "side": "buy", "type": "market",
                        "quantity": "1"});
     assert_eq!(one.call("POST", "/api/v1/orders", &order.to_string()).await.status, 404);

@@ -20,6 +20,7 @@ impl Route {
         let knows_caller = self.knows_caller();
         let manages_keys = self.method != Method::GET
             && matches!(self.access, Access::Any(any_of) if any_of.contains(&Permission::KeysManage));
+        let places = matches!(self.access, Access::Any(any_of) if any_of.contains(&Permission::OrdersCreate));
         let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
         let asks_engine = !matches!(self.handler, Handler::Page(_));
         match (self.takes, code) {
@@ -58,9 +59,33 @@ impl Route {
                     || matches!(self.handler, Handler::Checkpoint)
             }
             (_, Code::NotDurable) => asks_engine,
+            (_, Code::DuplicateSuspect) => self.path == "/api/v1/orders" && places,
+            (
+                _,
+                Code::OrderBelowFilled | Code::OrderChangeInFlight | Code::OrderChangeUnsupported,
+            ) => self.method == Method::PATCH && places,
+            (_, Code::OrderNotOpen) => {
+                self.method != Method::GET && self.path == "/api/v1/orders/{id}"
+            }
+            (_, code) if places => concerns_orders(code),
             _ => false,
         }
     }
+}
+
+/// Whether it is a rule's no to an order.
+fn concerns_orders(code: Code) -> bool {
+    let is_rule = code.class() == Class::Refused && code.text().starts_with("risk.");
+    is_rule && code != Code::RiskSharedPosition
+        || matches!(
+            code,
+            Code::AccountOff
+                | Code::HaltActive
+                | Code::KeyInstrument
+                | Code::KeyMaxNotional
+                | Code::PositionFlat
+                | Code::SizingUnusableQuantity
+        )
 }
 
 /// Whether a sender of signals can meet it: the others are for callers of the API.

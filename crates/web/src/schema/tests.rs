@@ -12,14 +12,14 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
-    AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet, OrderCreate,
-    StrategyCreate, WebhookCreate, WebhookRotation,
+    AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet, OrderAsChanged,
+    OrderCreate, StrategyCreate, WebhookCreate, WebhookRotation,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
-    AccountView, BalancesView, CanceledView, ClosingView, EntryView, FindingView, HaltView,
-    HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, Page, PositionView, ProofView,
-    SignalView, StrategyPosition, StrategyView, WebhookView,
+    AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, FindingView,
+    HaltView, HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, Page, PositionView,
+    ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -101,6 +101,18 @@ fn order(code: Option<Code>, is_full: bool) -> OrderView {
         created_at: AT,
         updated_at: AT,
         limits_version: 1,
+        change: is_full.then(|| change(true)),
+    }
+}
+
+fn change(is_full: bool) -> ChangeView {
+    ChangeView {
+        state: ChangeState::Refused,
+        code: is_full.then_some(Code::OrderChangeRejected),
+        quantity: is_full.then_some(ONE),
+        limit_price: is_full.then_some(PRICE),
+        stop_price: is_full.then_some(PRICE),
+        asked_at: AT,
     }
 }
 
@@ -120,6 +132,7 @@ fn signals_and_orders() {
     };
     assert_sent("Signal", &signal(Some(text())), &signal(None));
     assert_sent("Order", &order(Some(Code::HaltActive), true), &order(None, false));
+    assert_sent("Change", &change(true), &change(false));
     let canceled = CanceledView { canceled: Vec::new(), kept: Vec::new() };
     assert_sent("Canceled", &canceled, &canceled);
     let closing = ClosingView {
@@ -356,6 +369,10 @@ fn what_is_taken() {
             "limit_price": "1", "stop_price": "1", "time_in_force": "day", "reduce_only": true,
             "expires_at": AT, "tag": "t", "allow_repeat": true,
         }),
+    );
+    assert_taken::<OrderAsChanged>(
+        "OrderChange",
+        &json!({"quantity": "1", "limit_price": "1", "stop_price": "1"}),
     );
     assert_taken::<CancelAll>(
         "CancelAll",

@@ -17,7 +17,7 @@ use tradewarden_testkit::engine::{Harness, simulate};
 
 const DAY: Duration = Duration::from_hours(24);
 
-async fn key(h: &Harness, settings: Value) -> Value {
+pub(super) async fn key(h: &Harness, settings: Value) -> Value {
     let mut command = json!({
         "command": "key-create", "name": "bot", "algorithm": "hmac-sha256",
         "scopes": ["orders:read", "webhooks:manage"],
@@ -27,7 +27,7 @@ async fn key(h: &Harness, settings: Value) -> Value {
 }
 
 /// The actor behind a request that this key signed now.
-fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
+pub(super) fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
     let secret = key["secret"].as_str().unwrap().as_bytes().to_vec();
     let origin = "https://localhost".parse().unwrap();
     let request = RequestToSign {

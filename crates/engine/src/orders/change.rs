@@ -1,0 +1,317 @@
+//! Changing an order: quantity and prices, judged in one transaction as the order was when it was
+//! placed. What has left its gateway is changed at its broker afterwards, by the dispatcher.
+//!
+//! What only reduces is refused by no limit (S9, S18). Until the broker has answered, the larger of
+//! the old and the new quantity counts as exposure.
+
+use super::OrderNo;
+use super::place::{notional_of_key, price};
+use crate::actor::Actor;
+use crate::administer::invalid;
+use crate::attempt::subject_of;
+use crate::book::{Book, Effects, Scope, place_of};
+use crate::command::{CommandError, OrderChange};
+use crate::once::{Claimed, OnceKey};
+use crate::{Engine, Shared, payload};
+use serde_json::Value;
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+use tradewarden_broker::port::Capability;
+use tradewarden_domain::account::Account;
+use tradewarden_domain::check::Trace;
+use tradewarden_domain::code::{Code, Refusal};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::order::{Change, ChangeState, Order, OrderState, OrderType, Purpose};
+use tradewarden_domain::risk;
+use tradewarden_domain::strategy::{Intent, SEND_WITHIN_S_DEFAULT};
+use tradewarden_store::{Error, Tx, orders};
+
+/// What is asked for, as far as it can be judged without the order's row.
+struct Wanted {
+    order_id: Id<id::Order>,
+    quantity: Option<Quantity>,
+    limit_price: Option<Price>,
+    stop_price: Option<Price>,
+}
+
+/// What is to be done.
+enum Judged {
+    /// Nothing: the order is so already.
+    Same,
+    /// So much has filled: what is left is canceled.
+    Cancel,
+    /// This.
+    Change(Change),
+}
+
+impl Engine {
+    pub(crate) async fn change_order(
+        &self,
+        org: Id<id::Org>,
+        asked: OrderChange,
+        actor: &Actor,
+        once: Option<&OnceKey>,
+    ) -> Result<Claimed<Value>, CommandError> {
+        let order = self.order_of(org, actor, &asked.id).await?;
+        let account =
+            crate::book::account(&self.parts, order.account_id).ok_or(CommandError::NotFound)?;
+        let wanted = Wanted::read(&account, &order, &asked)?;
+        actor.trades(&order.symbol)?;
+        let (shared, by) = (Arc::clone(&self.parts), actor.clone());
+        let change = async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+            change_in(tx, &shared, &account, &order, &wanted, &by, effects).await
+        };
+        self.carry_out_once(org, actor, once, change).await
+    }
+}
+
+impl Wanted {
+    fn read(account: &Account, order: &Order, asked: &OrderChange) -> Result<Self, CommandError> {
+        let OrderChange { quantity, limit_price, stop_price, .. } = *asked;
+        if (quantity, limit_price, stop_price) == (None, None, None) {
+            let detail = "one of quantity, limit_price and stop_price must be there";
+            return Err(invalid("quantity", &detail));
+        }
+        let instrument = account.instruments.get(&order.symbol).ok_or_else(|| {
+            let detail = format!("{} cannot be traded on account {}.", order.symbol, account.id);
+            CommandError::Refused { code: Code::RiskUnknownInstrument, detail }
+        })?;
+        let (limit, stop) = match order.order_type {
+            OrderType::Market => (false, false),
+            OrderType::Limit => (true, false),
+            OrderType::Stop => (false, true),
+            OrderType::StopLimit => (true, true),
+        };
+        if limit_price.is_some() {
+            price("limit_price", limit_price, limit, instrument)?;
+        }
+        if stop_price.is_some() {
+            price("stop_price", stop_price, stop, instrument)?;
+        }
+        if quantity.is_some_and(|quantity| !quantity.is_positive()) {
+            return Err(invalid("quantity", &"must be greater than zero"));
+        }
+        Ok(Self { order_id: order.id, quantity, limit_price, stop_price })
+    }
+
+    /// What of it the order does not have already.
+    fn change(&self, book: &Book, order: &Order) -> Change {
+        Change {
+            asked_at: book.now,
+            attempt_until: None,
+            code: None,
+            limit_price: self.limit_price.filter(|price| Some(*price) != order.limit_price),
+            limits_version: order.limits_version,
+            quantity: self.quantity.filter(|quantity| *quantity != order.quantity),
+            send_by: None,
+            state: ChangeState::Wanted,
+            stop_price: self.stop_price.filter(|price| Some(*price) != order.stop_price),
+        }
+    }
+}
+
+async fn change_in(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    account: &Arc<Account>,
+    known: &Order,
+    wanted: &Wanted,
+    actor: &Actor,
+    effects: &mut Effects,
+) -> Result<Result<Order, OrderNo>, Error> {
+    let mut scope = Scope::default();
+    scope.add(account.org_id, account.id, &known.symbol);
+    let mut book = Book::load(tx, shared, &scope).await?;
+    let found = orders::lock_by_id(tx, &[wanted.order_id]).await?.into_iter().flatten().next();
+    let Some(mut order) = found else {
+        return Ok(Err(OrderNo::of(Refusal::plain(Code::RequestNotFound), None)));
+    };
+    let done = match judge(shared, &mut book, account, actor, &order, wanted) {
+        Ok(Judged::Same) => Ok(()),
+        Ok(Judged::Cancel) => {
+            order.cancel_requested = true;
+            let by = payload::by(&order, &actor.name());
+            book.enter(shared, order.org_id, order.id, "order.cancel_requested", by);
+            book.put_order(order.clone());
+            Ok(())
+        }
+        Ok(Judged::Change(change)) => {
+            take(shared, &mut book, &mut order, change, actor);
+            Ok(())
+        }
+        Err(refusal) => {
+            let refused = Change {
+                code: Some(refusal.code),
+                state: ChangeState::Refused,
+                ..wanted.change(&book, &order)
+            };
+            let payload = payload::unchanged(&order, &refused, &actor.name());
+            book.enter(shared, order.org_id, order.id, "order.change_refused", payload);
+            Err(OrderNo::of(refusal, Some(order.id)))
+        }
+    };
+    book.write(tx, effects).await?;
+    Ok(done.map(|()| order))
+}
+
+/// Journals the change. Of what has not left, nothing else has to hear.
+fn take(shared: &Shared, book: &mut Book, order: &mut Order, mut change: Change, actor: &Actor) {
+    let before = order.reserved();
+    let adds_risk = order.purpose_of(&change) == Purpose::Entry;
+    let event = if order.state == OrderState::Accepted {
+        change.state = ChangeState::Made;
+        order.quantity = change.quantity.unwrap_or(order.quantity);
+        order.limit_price = change.limit_price.or(order.limit_price);
+        order.stop_price = change.stop_price.or(order.stop_price);
+        order.limits_version = change.limits_version;
+        "order.changed"
+    } else {
+        "order.change_requested"
+    };
+    order.change = Some(change);
+    let after = order.reserved();
+    book.release(order, before.saturating_minus(after));
+    let (purpose, side, more) = (order.purpose, order.side, after.saturating_minus(before));
+    if more.is_positive() {
+        book.change_exposure(&place_of(order), |exposure| exposure.reserve(purpose, side, more));
+    }
+    if adds_risk {
+        book.count_order(order.account_id);
+    }
+    let by = payload::by(order, &actor.name());
+    book.enter(shared, order.org_id, order.id, event, by);
+    book.put_order(order.clone());
+}
+
+fn judge(
+    shared: &Shared,
+    book: &mut Book,
+    account: &Arc<Account>,
+    actor: &Actor,
+    order: &Order,
+    wanted: &Wanted,
+) -> Result<Judged, Refusal> {
+    if !order.state.is_live() {
+        let detail = format!("The order is {} already.", order.state);
+        return Err(Refusal::because(Code::OrderNotOpen, detail));
+    }
+    if order.cancel_requested {
+        let detail = "The order is being canceled.";
+        return Err(Refusal::because(Code::OrderNotOpen, detail));
+    }
+    if order.change.is_some_and(|change| change.is_in_flight()) {
+        return Err(Refusal::plain(Code::OrderChangeInFlight));
+    }
+    let mut change = wanted.change(book, order);
+    match wanted.quantity.map(|quantity| (quantity, quantity.cmp(&order.filled_quantity))) {
+        Some((quantity, Ordering::Less)) => {
+            let filled = order.filled_quantity;
+            let detail = format!("{filled} has filled already, and {quantity} was asked for.");
+            return Err(Refusal {
+                input: Some(quantity.to_string()),
+                limit: Some(filled.to_string()),
+                ..Refusal::because(Code::OrderBelowFilled, detail)
+            });
+        }
+        Some((_, Ordering::Equal)) => return Ok(Judged::Cancel),
+        Some((_, Ordering::Greater)) | None => {}
+    }
+    if (change.quantity, change.limit_price, change.stop_price) == (None, None, None) {
+        return Ok(Judged::Same);
+    }
+    if order.state != OrderState::Accepted && !can_replace(shared, account) {
+        return Err(Refusal::plain(Code::OrderChangeUnsupported));
+    }
+    if order.purpose == Purpose::Exit {
+        change.quantity = change.quantity.map(|quantity| fitting(book, order, quantity));
+        let same = |quantity: &Quantity| *quantity == order.quantity;
+        if change.quantity.as_ref().is_some_and(same) {
+            return Err(Refusal::plain(Code::PositionFlat));
+        }
+    }
+    change.limits_version = clear(shared, book, account, actor, order, &change)?;
+    if order.purpose_of(&change) == Purpose::Entry {
+        let within = Duration::from_secs(u64::from(SEND_WITHIN_S_DEFAULT));
+        change.send_by = Some(book.now.plus(within));
+    }
+    Ok(Judged::Change(change))
+}
+
+fn can_replace(shared: &Shared, account: &Account) -> bool {
+    let broker = shared.brokers.get(&account.broker);
+    broker.is_some_and(|broker| broker.capabilities().replace != Capability::Absent)
+}
+
+/// An exit grows at most to what there is to close beside all others.
+fn fitting(book: &Book, order: &Order, quantity: Quantity) -> Quantity {
+    let (purpose, side, own) = (order.purpose, order.side, order.reserved());
+    let mut held = book.exposure(&place_of(order));
+    held.release(purpose, side, own);
+    let mut pair = book.pair_exposure(order.account_id, &order.symbol);
+    pair.release(purpose, side, own);
+    let closable = held.closable(side).min(pair.net_closable(side));
+    let most = order.filled_quantity.saturating_plus(closable).max(order.quantity);
+    quantity.min(most)
+}
+
+/// Lets risk judge the order as it would be, without what it counts for now; says which version of
+/// the limits cleared it.
+fn clear(
+    shared: &Shared,
+    book: &Book,
+    account: &Arc<Account>,
+    actor: &Actor,
+    order: &Order,
+    change: &Change,
+) -> Result<i64, Refusal> {
+    let unknown = || Refusal::plain(Code::RiskUnknownInstrument);
+    let instrument = account.instruments.get(&order.symbol).ok_or_else(unknown)?;
+    let purpose = order.purpose_of(change);
+    let quantity = change.quantity.unwrap_or(order.quantity);
+    if purpose == Purpose::Entry && !book.is_active(account.id) {
+        return Err(Refusal::plain(Code::AccountOff));
+    }
+    let fits =
+        instrument.entry_quantity(quantity) == quantity && quantity >= instrument.quantity_min;
+    if order.purpose == Purpose::Entry && change.quantity.is_some() && !fits {
+        return Err(Refusal::over(
+            Code::SizingUnusableQuantity,
+            quantity,
+            format_args!("multiples of {}, from {}", instrument.lot, instrument.quantity_min),
+        ));
+    }
+    let mut exposure = book.pair_exposure(account.id, &order.symbol);
+    exposure.release(order.purpose, order.side, order.reserved());
+    let limits = book.limits.get(&order.org_id);
+    let reference = shared.market.reference(account, &order.symbol);
+    let context = risk::Context {
+        halts: &book.halts,
+        subject: subject_of(shared, order),
+        limits: limits
+            .map(|limits| limits.tightest(account.id, order.strategy_id, &order.symbol))
+            .unwrap_or_default(),
+        exposure,
+        already_filled: order.filled_quantity,
+        instrument,
+        reference,
+        stated_price: None,
+        orders_last_minute: book.orders_last_minute(account.id),
+        now: book.now,
+    };
+    let intent = Intent {
+        purpose,
+        side: order.side,
+        quantity,
+        order_type: order.order_type,
+        time_in_force: order.time_in_force,
+        limit_price: change.limit_price.or(order.limit_price),
+        stop_price: change.stop_price.or(order.stop_price),
+    };
+    let cleared = risk::clear(intent, &context, &mut Trace::new())?;
+    if purpose == Purpose::Entry {
+        notional_of_key(actor, instrument, cleared.intent(), reference.price(book.now))?;
+    }
+    Ok(cleared.limits_version())
+}
