@@ -81,6 +81,9 @@ codes! {
     AuthSecondPerson = "auth.second_person", Forbidden, "This needs another person than the one who asked for it.";
     PasswordUnacceptable = "password.unacceptable", Refused, "The password does not meet the rules.";
     UserExists = "user.exists", Conflict, "There is a person with this e-mail already.";
+    UserElsewhere = "user.elsewhere", Refused, "The person belongs to other organizations too: only they, or the operator, may do this.";
+    UserInvited = "user.invited", Conflict, "The person was invited and has not joined yet.";
+    OrganizationExists = "organization.exists", Conflict, "There is an organization with this name already.";
     RoleLastOwner = "role.last_owner", Refused, "An organization keeps at least one owner.";
     RoleConflict = "role.conflict", Refused, "The role would give a permission that the one who grants it does not have.";
     FactorConflict = "factor.conflict", Conflict, "The factor is enrolled already, or is the last one that is required.";

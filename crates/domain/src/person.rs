@@ -1,6 +1,5 @@
 //! People: who they are in an organization, and how long what they proved lasts.
 
-use crate::account::Activity;
 use crate::id::{self, Id};
 use crate::order::words;
 use crate::permission::{Permission, Permissions};
@@ -121,10 +120,6 @@ pub struct User {
     pub id: Id<id::User>,
     /// The e-mail, as it was given.
     pub email: String,
-    /// Whether the person may log in.
-    pub state: Activity,
-    /// Tokens and sessions from before this count are void.
-    pub epoch: i64,
     /// When the person was added.
     pub created_at: Timestamp,
 }

@@ -51,7 +51,7 @@ pub struct Person {
 }
 
 impl Actor {
-    /// The person who holds the data directory: may do everything in the first organization.
+    /// The person who holds the data directory: may do everything, in the only organization there is.
     pub fn operator() -> Self {
         Self {
             who: Who::Operator,
@@ -61,6 +61,11 @@ impl Actor {
             claim: None,
             nonce: None,
         }
+    }
+
+    /// The same in one of several organizations.
+    pub(crate) fn operator_in(org: Id<id::Org>) -> Self {
+        Self { org: Some(org), ..Self::operator() }
     }
 
     /// A person, with what the role allows. Without a second factor only what changes nothing is
@@ -131,10 +136,15 @@ impl Actor {
 
     /// Hears what [`Actor::claim`] said in a transaction that is committed now.
     pub(crate) fn carried_out(&self, claimed: bool) -> Result<(), CommandError> {
+        self.is_written();
+        if claimed { Ok(()) } else { Err(no(Code::Unauthenticated)) }
+    }
+
+    /// Hears that the transaction of [`Actor::claim`] is committed.
+    pub(crate) fn is_written(&self) {
         if let Some(nonce) = &self.nonce {
             nonce.is_written();
         }
-        if claimed { Ok(()) } else { Err(no(Code::Unauthenticated)) }
     }
 
     /// Who it is.
@@ -142,7 +152,7 @@ impl Actor {
         &self.who
     }
 
-    /// Its organization; the operator's is the first one.
+    /// Its organization; `None` for an operator who named none.
     pub fn org(&self) -> Option<Id<id::Org>> {
         self.org
     }

@@ -2,6 +2,7 @@
 
 mod create;
 mod halt;
+mod organization;
 mod rotate;
 
 pub(crate) use create::name;
@@ -64,7 +65,21 @@ impl Engine {
 
     async fn carry_out(&self, command: Command, actor: &Actor) -> Result<Value, CommandError> {
         actor.check(command.needs(), self.now())?;
-        let org = self.org_of(actor)?;
+        let command = match command {
+            Command::OrganizationCreate(new) => return self.create_organization(new, actor).await,
+            Command::OrganizationList => return self.organizations(actor),
+            Command::OrganizationRename(new) => return self.rename_organization(new, actor).await,
+            // The kill switch works without a word on whose it is.
+            Command::HaltEngage(halt) => return self.engage(halt, actor).await,
+            Command::HaltStatus => return self.halts(actor),
+            // The paper exchange has one market, whoever trades on it.
+            Command::PaperPrice(price) => return self.set_paper_price(price).await,
+            command => command,
+        };
+        let org = match &command {
+            Command::HaltResume(ById { id }) => self.org_of_halt(id, actor)?,
+            _ => self.org_of(actor)?,
+        };
         if let Some(waiting) = self.held_for_two(org, &command, actor).await? {
             return Ok(waiting);
         }
@@ -132,14 +147,11 @@ impl Engine {
                 one(found.map(|account| account_view(account)))
             }
             Command::AccountDisable(ById { id }) => self.disable_account(org, &id, actor).await,
-            Command::PaperPrice(price) => self.set_paper_price(price).await,
             Command::LimitSet(limit) => self.set_limit(org, limit, actor).await,
             Command::LimitList => {
                 list(directory.limits.iter().filter(|limit| limit.org_id == org), limit_view)
             }
-            Command::HaltEngage(halt) => self.engage(org, halt, actor).await,
-            Command::HaltResume(ById { id }) => self.resume(org, &id, actor).await,
-            Command::HaltStatus => self.halts(org),
+            Command::HaltResume(ById { id }) => self.resume(&id, actor).await,
             Command::SignalList(paging) => to_value(&self.signal_page(org, actor, &paging).await?),
             Command::SignalShow(ById { id }) => {
                 to_value(&self.signal(org, actor, parse_id(&id)?).await?)
@@ -166,22 +178,6 @@ impl Engine {
             Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
             command => self.carry_out_about_people(org, command, actor).await,
         }
-    }
-
-    /// The organization that the actor acts in.
-    pub(crate) fn org_of(&self, actor: &Actor) -> Result<Id<id::Org>, CommandError> {
-        actor.org().map_or_else(|| self.org(), Ok)
-    }
-
-    /// The organization of the local operator: the first one.
-    fn org(&self) -> Result<Id<id::Org>, CommandError> {
-        let directory = self.parts.directory.load();
-        directory.organizations.first().map(|org| org.id).ok_or(CommandError::NotFound)
-    }
-
-    /// The organization's identifier.
-    pub fn org_id(&self) -> Option<Id<id::Org>> {
-        self.org().ok()
     }
 
     /// Writes a change with its audit entry and lets everybody see it before it is answered.

@@ -2,8 +2,10 @@
 
 pub use crate::orders::OrderNo;
 mod key;
+mod organization;
 
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
+pub use organization::{OrganizationCreate, OrganizationRename};
 
 use crate::people::Entered;
 use serde::{Deserialize, Serialize};
@@ -91,6 +93,12 @@ pub enum Command {
     AuditList(Paging),
     /// Proves that an entry, or the entry about an object, is in the log.
     AuditProve(ById),
+    /// Makes an organization with its owner.
+    OrganizationCreate(OrganizationCreate),
+    /// Lists organizations.
+    OrganizationList,
+    /// Gives an organization another name.
+    OrganizationRename(OrganizationRename),
     /// Adds a person.
     UserCreate(UserCreate),
     /// Lists people.
@@ -239,7 +247,11 @@ impl Command {
             | Self::KeySuspend(_)
             | Self::KeyRevoke(_)
             | Self::KeyUsage(_) => Need::any_of(&[P::KeysManage]),
-            Self::Me => Need::any_of(&[]),
+            // The first and the last are the operator's; the engine asks for that by itself.
+            Self::OrganizationCreate(_)
+            | Self::OrganizationList
+            | Self::OrganizationRename(_)
+            | Self::Me => Need::any_of(&[]),
         }
     }
 }

@@ -67,7 +67,7 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::http_signature::Origins;
-use tradewarden_seal::{DataKey, LedgerKey};
+use tradewarden_seal::{DataKey, Keyring, LedgerKey};
 use tradewarden_store::Store;
 
 /// The engine: cheap to clone, shared by everything that serves requests.
@@ -115,6 +115,7 @@ pub(crate) struct Shared {
     pub(crate) market: market::Market,
     pub(crate) brokers: market::Brokers,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,
+    pub(crate) keyring: Arc<Keyring>,
     pub(crate) intake_keys: ArcSwap<std::collections::BTreeMap<Id<id::Org>, Arc<DataKey>>>,
     pub(crate) ledger_key: LedgerKey,
     pub(crate) published: ArcSwap<ledger::Published>,
@@ -218,7 +219,17 @@ impl Shared {
         let _one_at_a_time = self.reloading.lock().await;
         let before = self.directory.load_full();
         let keys = self.intake_keys.load_full();
-        match before.following(&self.store, &keys).await {
+        let mut found = before.following(&self.store, &keys).await;
+        if let Ok(Some(next)) = &found
+            && next.organizations.iter().any(|org| !keys.contains_key(&org.id))
+        {
+            // What belongs to a new organization opens with its key only.
+            found = match open::open_new_keys(self).await {
+                Ok(keys) => before.following(&self.store, &keys).await,
+                Err(error) => Err(error),
+            };
+        }
+        match found {
             Ok(None) => {}
             Ok(Some(next)) => {
                 if !Arc::ptr_eq(&next.halts, &before.halts) {

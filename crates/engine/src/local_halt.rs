@@ -13,11 +13,13 @@ pub use self::file::{LocalHaltFile, LocalRecord, Resumed};
 
 use self::file::Found;
 use crate::Shared;
+use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope};
 use crate::environment::Environment;
 use crate::journal::{NotWritten, Urgency};
 use arc_swap::ArcSwap;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -104,6 +106,11 @@ impl LocalHalts {
         self.change(|state| state.pending.push(halt));
     }
 
+    /// It never was: the request had been carried out before.
+    pub(crate) fn forget(&self, halt: &Halt) {
+        self.change(|state| state.pending.retain(|pending| pending.id != halt.id));
+    }
+
     /// Keeps a halt that has begun in the file.
     pub(crate) fn keep(&self, halt: &Halt, environment: &Environment) -> io::Result<()> {
         let Some(file) = &self.file else { return Err(io::ErrorKind::Unsupported.into()) };
@@ -185,26 +192,70 @@ pub fn unreadable(environment: &Environment, why: &str) -> LocalRecord {
 }
 
 impl Shared {
-    /// Makes halts rows with their audit entries, those that are rows already excepted.
+    /// Makes halts rows with their audit entries, those that are rows already excepted. On
+    /// somebody's authority their request is claimed first; a no is [`Actor::claim`]'s.
     pub(crate) async fn journal_halts(
         self: &Arc<Self>,
-        org: Id<id::Org>,
         records: Vec<LocalRecord>,
-    ) -> Result<(), NotWritten> {
-        let shared = Arc::clone(self);
-        self.journal
+        actor: Option<&Actor>,
+    ) -> Result<bool, NotWritten> {
+        let (shared, claimant) = (Arc::clone(self), actor.cloned());
+        let claimed = self
+            .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
                 // No `sending` commit can be between this lock and this commit (C11).
-                rows::lock_organizations(tx, &[org], Lock::Update).await?;
+                let orgs: BTreeSet<_> =
+                    records.iter().flat_map(|record| shared.concerned(&record.halt)).collect();
+                let orgs: Vec<_> = orgs.into_iter().collect();
+                rows::lock_organizations(tx, &orgs, Lock::Update).await?;
                 let mut book = Book::load(tx, &shared, &Scope::default()).await?;
+                if let Some(claimant) = &claimant
+                    && !claimant.begin(tx, book.now).await?
+                {
+                    return Ok(false);
+                }
                 for record in &records {
-                    write(tx, &shared, &mut book, org, record).await?;
+                    write(tx, &shared, &mut book, record).await?;
                 }
                 effects.halts = Some(rows::halts_in(tx).await?);
-                book.write(tx, effects).await
+                book.write(tx, effects).await?;
+                Ok(true)
             })
             .await?;
-        Ok(())
+        if let Some(actor) = actor {
+            actor.is_written();
+        }
+        Ok(claimed)
+    }
+
+    /// The organization that a halt belongs to; `None` if it covers all of them.
+    pub(crate) fn owner_of(&self, halt: &Halt) -> Option<Id<id::Org>> {
+        let directory = self.directory.load();
+        halt.org_id.or_else(|| match &halt.scope {
+            HaltScope::Global | HaltScope::Instrument(_) => None,
+            HaltScope::Org(org) => {
+                directory.organizations.iter().find(|found| found.id == *org).map(|found| found.id)
+            }
+            HaltScope::Account(id) | HaltScope::Pair(id, _) => {
+                directory.accounts.get(id).map(|account| account.org_id)
+            }
+            HaltScope::Strategy(id) => directory.strategies.get(id).map(|strategy| strategy.org_id),
+            HaltScope::Webhook(id) => directory.doors.get(id).map(|door| door.webhook.org_id),
+            HaltScope::Key(id) => directory.keys.get(id).map(|known| known.key.org_id),
+        })
+    }
+
+    /// The organizations that a halt covers something of, the oldest first.
+    pub(crate) fn concerned(&self, halt: &Halt) -> Vec<Id<id::Org>> {
+        match self.owner_of(halt) {
+            Some(org) => vec![org],
+            None => self.directory.load().organizations.iter().map(|org| org.id).collect(),
+        }
+    }
+
+    /// Whether an organization may know of a halt. Who names none knows of all.
+    pub(crate) fn is_about(&self, halt: &Halt, org: Option<Id<id::Org>>) -> bool {
+        org.is_none_or(|org| self.owner_of(halt).is_none_or(|owner| owner == org))
     }
 }
 
@@ -212,24 +263,26 @@ async fn write(
     tx: &mut Tx<'_>,
     shared: &Shared,
     book: &mut Book,
-    org: Id<id::Org>,
     LocalRecord { halt, resumed }: &LocalRecord,
 ) -> Result<(), Error> {
     // A halt that was written down without the database does not know its organization.
-    let owner = (halt.scope != HaltScope::Global).then_some(halt.org_id.unwrap_or(org));
-    let row = Halt { org_id: owner, ..halt.clone() };
+    let row = Halt { org_id: shared.owner_of(halt), ..halt.clone() };
     if rows::insert_halt_once(tx, &row).await? {
         let payload = json!({
             "actor": halt.engaged_by, "engaged_at": halt.engaged_at, "mode": halt.mode,
             "reason": halt.reason, "scope": halt.scope.to_string(),
         });
-        book.enter(shared, org, halt.id, "halt.engaged", &payload);
+        for org in shared.concerned(halt) {
+            book.enter(shared, org, halt.id, "halt.engaged", &payload);
+        }
     }
     if let Some(Resumed { by, at }) = resumed
         && rows::resume(tx, halt.id, by, *at).await?
     {
         let payload = json!({ "actor": by, "resumed_at": at });
-        book.enter(shared, org, halt.id, "halt.resumed", &payload);
+        for org in shared.concerned(halt) {
+            book.enter(shared, org, halt.id, "halt.resumed", &payload);
+        }
     }
     Ok(())
 }
@@ -237,10 +290,11 @@ async fn write(
 /// Lets what was kept beside the database become rows.
 pub(crate) async fn journal(shared: &Arc<Shared>) {
     let records = shared.local_halts.to_journal(shared.environment.now());
-    let org = shared.directory.load().organizations.first().map(|org| org.id);
-    let (Some(org), false) = (org, records.is_empty()) else { return };
-    match shared.journal_halts(org, records.clone()).await {
-        Ok(()) => {
+    if records.is_empty() {
+        return;
+    }
+    match shared.journal_halts(records.clone(), None).await {
+        Ok(_) => {
             shared.reload().await;
             shared.local_halts.journaled(&records, &shared.environment);
             tracing::warn!(halts = records.len(), "local halts were journaled");

@@ -128,7 +128,7 @@ impl Engine {
         let (journal, journal_task) = journal();
         let people = People::open(&store, &environment, &parts.keyring, &parts.settings).await?;
         let (notices, heard) = notices(NOTICES_MAX);
-        let keys = intake_keys(&store, &parts.keyring).await?;
+        let keys = intake_keys(&store, &parts.keyring, BTreeMap::new()).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
         let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
@@ -151,6 +151,7 @@ impl Engine {
             market: Market::default(),
             brokers: cleaned(parts.brokers),
             desk: parts.desk,
+            keyring: parts.keyring,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
             settings: parts.settings,
@@ -261,12 +262,31 @@ async fn found(
     Ok(ledger_key)
 }
 
+type IntakeKeys = BTreeMap<Id<id::Org>, Arc<DataKey>>;
+
+/// Opens the keys of organizations that were made since the last look.
+pub(crate) async fn open_new_keys(
+    shared: &Shared,
+) -> Result<Arc<IntakeKeys>, tradewarden_store::Error> {
+    let opened = IntakeKeys::clone(&shared.intake_keys.load());
+    let opened = intake_keys(&shared.store, &shared.keyring, opened).await;
+    let opened = Arc::new(opened.map_err(|error| {
+        tradewarden_store::Error::unreadable(format!("the key of a new organization: {error}"))
+    })?);
+    shared.intake_keys.store(Arc::clone(&opened));
+    Ok(opened)
+}
+
+/// The keys of all organizations; those that are open already stay as they are.
 async fn intake_keys(
     store: &Store,
     keyring: &Keyring,
-) -> Result<BTreeMap<Id<id::Org>, Arc<DataKey>>, OpenError> {
-    let mut opened = BTreeMap::new();
+    mut opened: IntakeKeys,
+) -> Result<IntakeKeys, OpenError> {
     for organization in rows::organizations(store).await? {
+        if opened.contains_key(&organization.id) {
+            continue;
+        }
         let wrapped = keys::find(store, organization.id, Purpose::Intake.name()).await?;
         let Some(wrapped) = wrapped else { continue };
         let key = keyring

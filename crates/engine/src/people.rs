@@ -12,9 +12,11 @@ mod ask;
 mod enrolment;
 mod four_eyes;
 mod hashing;
+mod invitations;
 mod keys;
 mod login;
 mod manage;
+mod organizations;
 mod passkeys;
 mod passwords;
 mod principals;
@@ -25,7 +27,7 @@ mod sources;
 
 pub use ask::{
     Ask, Client, Code as CodeShown, Cookie, Entered, FactorShown, Login, Origin, PasskeyLogin,
-    PasswordChange, PasswordReset, Proof, RefreshShown, Said, SetUp, WebauthnEnrol,
+    PasswordChange, PasswordReset, Proof, RefreshShown, Said, SetUp, Switch, WebauthnEnrol,
 };
 pub use four_eyes::is_pending;
 pub(crate) use keys::{found, renew};
@@ -101,6 +103,14 @@ impl Engine {
             Ask::Login(login) => self.login(login, client).await,
             Ask::Factor(shown) => self.second_factor(shown, client).await,
             Ask::Refresh(shown) => self.refresh(&shown, client).await,
+            Ask::Switch(to) => self.switch(person()?, &to, client).await,
+            Ask::InvitationList => Ok(self.own_invitations(person()?)?.into()),
+            Ask::InvitationAccept(id) => {
+                self.accept_invitation(actor.ok_or_else(failed)?, &id).await
+            }
+            Ask::InvitationDecline(id) => {
+                self.decline_invitation(actor.ok_or_else(failed)?, &id).await
+            }
             Ask::Logout => self.log_out(actor.ok_or_else(failed)?).await,
             Ask::StepUpOptions => self.step_up_options(person()?).await,
             Ask::StepUp(proof) => self.step_up(person()?, proof).await,
@@ -200,8 +210,10 @@ impl Engine {
 
     /// Whether there is a person who owns the first organization.
     pub fn has_owner(&self) -> bool {
+        let first = self.org_id();
         let principals = self.parts.people.principals.load();
-        principals.members.values().any(|role| role == "owner")
+        let mut members = principals.members.iter();
+        members.any(|((org, _), member)| Some(*org) == first && member.role == "owner")
     }
 }
 

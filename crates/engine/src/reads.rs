@@ -99,8 +99,15 @@ impl Engine {
         Ok(stored.and_then(|hashes| hashes.get(..bytes).map(<[u8]>::to_vec)))
     }
 
-    /// The first `width` entries of a bundle, each with its length in two bytes before it.
-    pub async fn entries(&self, number: u64, width: u16) -> Result<Option<Vec<u8>>, CommandError> {
+    /// The first `width` entries of a bundle, each with its length in two bytes before it. Of the
+    /// entries of other organizations there is the length zero: their hashes are in the tiles (C18).
+    pub async fn entries(
+        &self,
+        number: u64,
+        width: u16,
+        actor: &Actor,
+    ) -> Result<Option<Vec<u8>>, CommandError> {
+        let org = self.org_of(actor)?;
         let Some(start) = number.checked_mul(256) else { return Ok(None) };
         let end = start.saturating_add(u64::from(width));
         let entries = audit::range(&self.parts.store, start, end).await;
@@ -110,11 +117,12 @@ impl Engine {
         }
         let mut bundle = Vec::new();
         for entry in entries {
-            let length = u16::try_from(entry.leaf.len()).map_err(|_| {
-                CommandError::Unavailable { detail: "an entry is too long".to_owned() }
+            let own = if entry.org_id == org { entry.leaf.as_bytes() } else { b"" };
+            let length = u16::try_from(own.len()).map_err(|_| CommandError::Unavailable {
+                detail: "an entry is too long".to_owned(),
             })?;
             bundle.extend_from_slice(&length.to_be_bytes());
-            bundle.extend_from_slice(entry.leaf.as_bytes());
+            bundle.extend_from_slice(own);
         }
         Ok(Some(bundle))
     }
@@ -251,7 +259,7 @@ impl Engine {
         org: Id<id::Org>,
         text: &str,
     ) -> Result<ProofView, CommandError> {
-        let entry = self.provable(text).await?;
+        let entry = self.provable(org, text).await?;
         let entry = entry.filter(|entry| entry.org_id == org).ok_or(CommandError::NotFound)?;
         let mut proof = ledger::prove(&self.parts, &entry).await.map_err(|error| away(&error))?;
         if proof.is_none() && self.parts.is_leader() {
@@ -259,7 +267,7 @@ impl Engine {
             if let Err(error) = ledger::seal(&self.parts).await {
                 tracing::error!(error, "the audit log was not sealed");
             }
-            let sealed = self.provable(text).await?.unwrap_or(entry.clone());
+            let sealed = self.provable(org, text).await?.unwrap_or(entry.clone());
             proof = ledger::prove(&self.parts, &sealed).await.map_err(|error| away(&error))?;
         }
         let proof = proof.ok_or_else(|| CommandError::Unavailable {
@@ -276,7 +284,7 @@ impl Engine {
         })
     }
 
-    async fn provable(&self, text: &str) -> Result<Option<Placed>, CommandError> {
+    async fn provable(&self, org: Id<id::Org>, text: &str) -> Result<Option<Placed>, CommandError> {
         let store = &self.parts.store;
         if let Ok(id) = text.parse::<Id<id::Entry>>() {
             return audit::entry(store, id).await.map_err(|error| away(&error));
@@ -291,7 +299,8 @@ impl Engine {
             object = signal.map_or(object, Id::to_bytes);
         }
         let entries = audit::of_object(store, object, PROVABLE_MAX).await;
-        Ok(entries.map_err(|error| away(&error))?.into_iter().next())
+        let mut entries = entries.map_err(|error| away(&error))?.into_iter();
+        Ok(entries.find(|entry| entry.org_id == org))
     }
 }
 

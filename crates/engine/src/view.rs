@@ -1,6 +1,6 @@
 //! What is shown outside: the shapes of `contract.md` C26, for the API and the command line alike.
 
-pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView};
+pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView, OrganizationView};
 
 use serde::Serialize;
 use serde_json::value::RawValue;

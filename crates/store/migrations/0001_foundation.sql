@@ -10,7 +10,7 @@ CREATE TABLE meta (
 
 CREATE TABLE organizations (
     id {bytes} NOT NULL PRIMARY KEY,
-    name {text} NOT NULL,
+    name {text} NOT NULL UNIQUE,
     limits_version {int} NOT NULL,
     created_at {int} NOT NULL
 ){strict};

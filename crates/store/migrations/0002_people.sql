@@ -11,8 +11,6 @@ CREATE TABLE users (
     factor_failures {int} NOT NULL,
     factor_locked_until {int} NOT NULL,
     recovery_set {text},
-    state {text} NOT NULL,
-    epoch {int} NOT NULL,
     created_at {int} NOT NULL
 ){strict};
 
@@ -20,8 +18,22 @@ CREATE TABLE memberships (
     org_id {bytes} NOT NULL REFERENCES organizations (id),
     user_id {bytes} NOT NULL REFERENCES users (id),
     role {text} NOT NULL,
+    state {text} NOT NULL,
+    epoch {int} NOT NULL,
     created_at {int} NOT NULL,
     PRIMARY KEY (org_id, user_id)
+){strict};
+
+CREATE TABLE invitations (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    email {text} NOT NULL,
+    email_key {text} NOT NULL,
+    role {text} NOT NULL,
+    token_hash {bytes} NOT NULL UNIQUE,
+    created_at {int} NOT NULL,
+    expires_at {int} NOT NULL,
+    UNIQUE (org_id, email_key)
 ){strict};
 
 CREATE TABLE roles (

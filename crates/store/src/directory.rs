@@ -23,6 +23,8 @@ const ORGS: &str = "-- directory::organizations\n\
     SELECT id, name, limits_version, created_at FROM organizations ORDER BY id";
 const INSERT_ORG: &str = "-- directory::insert_organization\n\
     INSERT INTO organizations (id, name, limits_version, created_at) VALUES ($1, $2, 0, $3)";
+const RENAME_ORG: &str = "-- directory::rename_organization\n\
+    UPDATE organizations SET name = $2 WHERE id = $1";
 const LOCK_ORG: &str =
     "-- directory::lock_organizations\nSELECT limits_version FROM organizations WHERE id = $1";
 const SET_LIMITS_VERSION: &str = "-- directory::set_limits_version\n\
@@ -82,6 +84,7 @@ const PUT_LIMIT: &str = "-- directory::put_limit\n\
 pub(crate) const STATEMENTS: &[&str] = &[
     ORGS,
     INSERT_ORG,
+    RENAME_ORG,
     LOCK_ORG,
     SET_LIMITS_VERSION,
     WEBHOOKS_AFTER,
@@ -165,7 +168,7 @@ pub async fn organizations(store: &Store) -> Result<Vec<Organization>, Error> {
         .collect()
 }
 
-/// Makes an organization.
+/// Makes an organization; [`crate::Kind::Exists`] if the name is taken.
 pub async fn insert_organization(
     tx: &mut Tx<'_>,
     id: Id<id::Org>,
@@ -173,6 +176,15 @@ pub async fn insert_organization(
     now: Timestamp,
 ) -> Result<(), Error> {
     tx.execute_one(INSERT_ORG, &[id.into(), name.into(), now.into()]).await
+}
+
+/// Gives an organization another name; [`crate::Kind::Exists`] if it is taken.
+pub async fn rename_organization(
+    tx: &mut Tx<'_>,
+    id: Id<id::Org>,
+    name: &str,
+) -> Result<(), Error> {
+    tx.execute_one(RENAME_ORG, &[id.into(), name.into()]).await
 }
 
 /// Locks organizations, which must be sorted, and says the version of their limits.

@@ -18,6 +18,7 @@ pub mod exposures;
 pub mod factors;
 pub mod findings;
 pub mod idempotency;
+pub mod invitations;
 pub mod key_usage;
 pub mod keys;
 pub mod leases;

@@ -20,6 +20,11 @@ const END: &str = "-- sessions::end\n\
 const ALIVE_OF: &str = "-- sessions::alive_of\n\
     SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 \
     ORDER BY id";
+const ALIVE_IN: &str = "-- sessions::alive_in\n\
+    SELECT id FROM sessions WHERE user_id = $1 AND org_id = $2 AND ended_at IS NULL \
+    AND expires_at > $3 ORDER BY id";
+const LAST_ORG: &str = "-- sessions::last_organization\n\
+    SELECT org_id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1";
 const SET_FACTOR: &str = "-- sessions::set_factor\n\
     UPDATE sessions SET factor_at = $2, methods = $3 WHERE id = $1 AND ended_at IS NULL";
 const SET_SEEN: &str = "-- sessions::set_seen\n\
@@ -45,6 +50,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ALIVE,
     END,
     ALIVE_OF,
+    ALIVE_IN,
+    LAST_ORG,
     SET_FACTOR,
     SET_SEEN,
     KNOWN_DEVICE,
@@ -133,6 +140,25 @@ pub async fn alive_of(
 ) -> Result<Vec<Id<id::Session>>, Error> {
     let rows = tx.query(ALIVE_OF, &[user.into(), now.into()]).await?;
     rows.into_iter().map(|mut row| row.id()).collect()
+}
+
+/// The sessions of a person in an organization that are alive, oldest first.
+pub async fn alive_in(
+    tx: &mut Tx<'_>,
+    user: Id<id::User>,
+    org: Id<id::Org>,
+    now: Timestamp,
+) -> Result<Vec<Id<id::Session>>, Error> {
+    let rows = tx.query(ALIVE_IN, &[user.into(), org.into(), now.into()]).await?;
+    rows.into_iter().map(|mut row| row.id()).collect()
+}
+
+/// The organization of a person's newest session, alive or not; `None` before the first.
+pub async fn last_organization(
+    store: &Store,
+    user: Id<id::User>,
+) -> Result<Option<Id<id::Org>>, Error> {
+    store.query_one(LAST_ORG, vec![user.into()]).await?.map(|mut row| row.id()).transpose()
 }
 
 /// Ends a session; answers whether it was alive.

@@ -1,7 +1,7 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    api_keys, audit, challenges, changes, directory, exposures, factors, findings, idempotency,
+    api_keys, audit, challenges, changes, directory, exposures, factors, findings, idempotency, invitations,
     key_usage, keys, leases, migrate, nonces, orders, pending, sessions, signals, token_keys,
     users, webhook_secrets,
 };
@@ -20,6 +20,7 @@ pub fn all() -> Vec<String> {
         factors::STATEMENTS,
         findings::STATEMENTS,
         idempotency::STATEMENTS,
+        invitations::STATEMENTS,
         key_usage::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,

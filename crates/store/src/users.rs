@@ -12,15 +12,14 @@ use tradewarden_domain::time::Timestamp;
 const INSERT: &str = "-- users::insert\n\
     INSERT INTO users (id, email, email_key, password_hash, password_changed_at, \
     password_failures, password_locked_until, factor_failures, factor_locked_until, \
-    recovery_set, state, epoch, created_at) \
-    VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, NULL, $6, $7, $8)";
+    recovery_set, created_at) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, NULL, $6)";
 const ALL: &str = "-- users::all\n\
-    SELECT id, email, state, epoch, created_at FROM users ORDER BY id";
+    SELECT id, email, created_at FROM users ORDER BY id";
 const FIND: &str = "-- users::find\n\
-    SELECT id, email, state, epoch, created_at, password_hash, password_failures, \
+    SELECT id, email, created_at, password_hash, password_failures, \
     password_locked_until, factor_failures, factor_locked_until, recovery_set FROM users WHERE id = $1";
 const BY_EMAIL: &str = "-- users::by_email\n\
-    SELECT id, email, state, epoch, created_at, password_hash, password_failures, \
+    SELECT id, email, created_at, password_hash, password_failures, \
     password_locked_until, factor_failures, factor_locked_until, recovery_set FROM users WHERE email_key = $1";
 const SET_PASSWORD: &str = "-- users::set_password\n\
     UPDATE users SET password_hash = $2, password_changed_at = $3, password_failures = 0, \
@@ -32,11 +31,12 @@ const SET_FACTOR_FAILURES: &str = "-- users::set_factor_failures\n\
 const SET_RECOVERY_SET: &str =
     "-- users::set_recovery_set\nUPDATE users SET recovery_set = $2 WHERE id = $1";
 const SET_STATE: &str = "-- users::set_state\n\
-    UPDATE users SET state = $2, epoch = epoch + 1 WHERE id = $1";
+    UPDATE memberships SET state = $3, epoch = epoch + 1 WHERE org_id = $1 AND user_id = $2";
 const MEMBERS: &str = "-- users::members\n\
-    SELECT org_id, user_id, role FROM memberships ORDER BY org_id, user_id";
+    SELECT org_id, user_id, role, state, epoch FROM memberships ORDER BY org_id, user_id";
 const INSERT_MEMBER: &str = "-- users::insert_member\n\
-    INSERT INTO memberships (org_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)";
+    INSERT INTO memberships (org_id, user_id, role, state, epoch, created_at) \
+    VALUES ($1, $2, $3, 'active', 0, $4)";
 const SET_ROLE: &str = "-- users::set_role\n\
     UPDATE memberships SET role = $3 WHERE org_id = $1 AND user_id = $2";
 const REMOVE_MEMBER: &str = "-- users::remove_member\n\
@@ -44,11 +44,13 @@ const REMOVE_MEMBER: &str = "-- users::remove_member\n\
 const ROLE_OF: &str = "-- users::role_of\n\
     SELECT role FROM memberships WHERE org_id = $1 AND user_id = $2";
 const HOLDERS: &str = "-- users::holders\n\
-    SELECT memberships.user_id FROM memberships JOIN users ON users.id = memberships.user_id \
-    WHERE memberships.org_id = $1 AND memberships.role = $2 AND users.state = 'active' \
-    ORDER BY memberships.user_id";
+    SELECT user_id FROM memberships WHERE org_id = $1 AND role = $2 AND state = 'active' \
+    ORDER BY user_id";
+const ORGS_OF: &str = "-- users::organizations_of\n\
+    SELECT org_id FROM memberships WHERE user_id = $1 ORDER BY org_id";
 const HAS_ROLE: &str = "-- users::has_role\n\
-    SELECT user_id FROM memberships WHERE org_id = $1 AND role = $2 LIMIT 1";
+    SELECT user_id FROM memberships WHERE org_id = $1 AND role = $2 \
+    UNION ALL SELECT id FROM invitations WHERE org_id = $1 AND role = $2 LIMIT 1";
 const ROLES: &str = "-- users::roles\n\
     SELECT id, org_id, name, permissions, created_at FROM roles ORDER BY org_id, name";
 const INSERT_ROLE: &str = "-- users::insert_role\n\
@@ -77,6 +79,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_MEMBER,
     ROLE_OF,
     HOLDERS,
+    ORGS_OF,
     HAS_ROLE,
     ROLES,
     INSERT_ROLE,
@@ -124,6 +127,10 @@ pub struct Member {
     pub user_id: Id<id::User>,
     /// A built-in role, or the name of one of the organization's own.
     pub role: String,
+    /// Whether the person may log in to it.
+    pub state: Activity,
+    /// Tokens and sessions from before this count are void.
+    pub epoch: i64,
 }
 
 /// A role that an organization made.
@@ -166,8 +173,6 @@ pub async fn insert(
         email_key.into(),
         password_hash.into(),
         changed_at.into(),
-        Value::Word(user.state.text()),
-        user.epoch.into(),
         user.created_at.into(),
     ];
     tx.execute_one(INSERT, &parameters).await
@@ -239,30 +244,51 @@ pub async fn set_recovery_set(
     tx.execute_one(SET_RECOVERY_SET, &[id.into(), set.into()]).await
 }
 
-/// Lets a person log in or not; tokens from before are void either way.
-pub async fn set_state(tx: &mut Tx<'_>, id: Id<id::User>, state: Activity) -> Result<(), Error> {
-    tx.execute_one(SET_STATE, &[id.into(), Value::Word(state.text())]).await
+/// Lets a person log in to an organization or not; tokens from before are void either way.
+pub async fn set_state(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    user: Id<id::User>,
+    state: Activity,
+) -> Result<(), Error> {
+    tx.execute_one(SET_STATE, &[org.into(), user.into(), Value::Word(state.text())]).await
 }
 
 /// Every membership.
 pub async fn members(store: &Store) -> Result<Vec<Member>, Error> {
     let rows = store.query(MEMBERS, Vec::new()).await?;
     rows.into_iter()
-        .map(|mut row| Ok(Member { org_id: row.id()?, user_id: row.id()?, role: row.text()? }))
+        .map(|mut row| {
+            Ok(Member {
+                org_id: row.id()?,
+                user_id: row.id()?,
+                role: row.text()?,
+                state: row.word()?,
+                epoch: row.int()?,
+            })
+        })
         .collect()
 }
 
-/// Adds a person to an organization; [`crate::Kind::Exists`] if there already.
-pub async fn insert_member(tx: &mut Tx<'_>, member: &Member, now: Timestamp) -> Result<(), Error> {
-    let parameters =
-        [member.org_id.into(), member.user_id.into(), member.role.as_str().into(), now.into()];
-    tx.execute_one(INSERT_MEMBER, &parameters).await
+/// Adds a person to an organization, where they may log in; [`crate::Kind::Exists`] if there already.
+pub async fn insert_member(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    user: Id<id::User>,
+    role: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    tx.execute_one(INSERT_MEMBER, &[org.into(), user.into(), role.into(), now.into()]).await
 }
 
 /// Gives a member another role.
-pub async fn set_role(tx: &mut Tx<'_>, member: &Member) -> Result<(), Error> {
-    let parameters = [member.org_id.into(), member.user_id.into(), member.role.as_str().into()];
-    tx.execute_one(SET_ROLE, &parameters).await
+pub async fn set_role(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    user: Id<id::User>,
+    role: &str,
+) -> Result<(), Error> {
+    tx.execute_one(SET_ROLE, &[org.into(), user.into(), role.into()]).await
 }
 
 /// Takes a person out of an organization.
@@ -294,7 +320,16 @@ pub async fn holders(
     rows.into_iter().map(|mut row| row.id()).collect()
 }
 
-/// Whether anybody has a role, inside a transaction.
+/// The organizations that a person belongs to, inside a transaction.
+pub async fn organizations_of(
+    tx: &mut Tx<'_>,
+    user: Id<id::User>,
+) -> Result<Vec<Id<id::Org>>, Error> {
+    let rows = tx.query(ORGS_OF, &[user.into()]).await?;
+    rows.into_iter().map(|mut row| row.id()).collect()
+}
+
+/// Whether anybody has a role or is invited to it, inside a transaction.
 pub async fn has_role(tx: &mut Tx<'_>, org: Id<id::Org>, role: &str) -> Result<bool, Error> {
     Ok(!tx.query(HAS_ROLE, &[org.into(), role.into()]).await?.is_empty())
 }
@@ -349,13 +384,7 @@ pub async fn put_policy(tx: &mut Tx<'_>, policy: &PolicyRow, now: Timestamp) -> 
 }
 
 fn user(row: &mut Row) -> Result<User, Error> {
-    Ok(User {
-        id: row.id()?,
-        email: row.text()?,
-        state: row.word()?,
-        epoch: row.int()?,
-        created_at: row.time()?,
-    })
+    Ok(User { id: row.id()?, email: row.text()?, created_at: row.time()? })
 }
 
 fn user_row(mut row: Row) -> Result<UserRow, Error> {

@@ -28,7 +28,12 @@ const PROOF_BYTES_MAX: u64 = 1024 * 1024;
 const PROGRESS: u64 = 100_000;
 
 /// Does what was asked.
-pub(crate) async fn run(config: &Config, verb: AuditVerb, json: bool) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    config: &Config,
+    organization: Option<&str>,
+    verb: AuditVerb,
+    json: bool,
+) -> Result<Exit, Failure> {
     match verb {
         AuditVerb::Verify(AuditVerify { offline: Some(path), key }) => {
             verdict(&bundle::verify(&path, key.as_deref())?, json)
@@ -36,7 +41,7 @@ pub(crate) async fn run(config: &Config, verb: AuditVerb, json: bool) -> Result<
         AuditVerb::Verify(AuditVerify { offline: None, .. }) => {
             verdict(&verify(config).await?, json)
         }
-        AuditVerb::Prove(asked) => prove(config, asked, json).await,
+        AuditVerb::Prove(asked) => prove(config, organization, asked, json).await,
         AuditVerb::Export(asked) => export(config, &asked.out, json).await,
     }
 }
@@ -103,8 +108,14 @@ async fn contradiction(data: &Data, store: &Store) -> Result<Option<String>, Fai
 }
 
 /// Prints the proof as a tlog-proof that carries its entry, or with `--json` with all there is.
-async fn prove(config: &Config, asked: AuditProve, json: bool) -> Result<Exit, Failure> {
-    let answer = commands::carry_out(config, Command::AuditProve(ById { id: asked.id })).await?;
+async fn prove(
+    config: &Config,
+    organization: Option<&str>,
+    asked: AuditProve,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let command = Command::AuditProve(ById { id: asked.id });
+    let answer = commands::carry_out(config, organization, command).await?;
     let text = if json { format!("{answer}\n") } else { standing_alone(&answer)? };
     match asked.out {
         None => output::print(&text)?,

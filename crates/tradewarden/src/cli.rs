@@ -2,6 +2,7 @@
 
 mod key;
 mod order;
+mod organization;
 mod reference;
 mod request;
 mod word;
@@ -17,6 +18,7 @@ use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::order::OrderVerb;
+pub(crate) use self::organization::OrganizationVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
 use self::word::word;
@@ -45,6 +47,9 @@ pub(crate) struct Global {
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// The organization that a command is about, by identifier or name; needed where there are several
+    #[arg(long, global = true, value_name = "ORG")]
+    pub(crate) organization: Option<String>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -97,6 +102,9 @@ pub(crate) enum Verb {
     /// What was found to be odd
     #[command(subcommand)]
     Finding(FindingVerb),
+    /// Organizations: who trades apart from whom
+    #[command(subcommand)]
+    Organization(OrganizationVerb),
     /// People: who may log in, with which role
     #[command(subcommand)]
     User(UserVerb),
@@ -414,7 +422,7 @@ pub(crate) enum HaltVerb {
 #[derive(Debug, Args)]
 pub(crate) struct HaltEngage {
     /// global, org:ID, account:ID, strategy:ID, webhook:ID or instrument:SYMBOL [default: the
-    /// organization]
+    /// organization; where there are several and none is named, global]
     #[arg(long)]
     pub(crate) scope: Option<String>,
     /// How far it goes [default: block]

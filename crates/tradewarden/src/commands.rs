@@ -19,8 +19,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often at most: five seconds, in which a gateway has started and a command has ended.
 const LOOKS_MAX: u32 = 100;
 
-/// Has the command carried out and returns the answer.
-pub(crate) async fn carry_out(config: &Config, command: Command) -> Result<Value, Failure> {
+/// Has the command carried out, in this organization, and returns the answer.
+pub(crate) async fn carry_out(
+    config: &Config,
+    organization: Option<&str>,
+    command: Command,
+) -> Result<Value, Failure> {
     let data = Data::at(config);
     if !data.exists() {
         return Err(Failure::not_found(format!(
@@ -29,21 +33,26 @@ pub(crate) async fn carry_out(config: &Config, command: Command) -> Result<Value
         )));
     }
     crate::files::private_directory(&config.data)?;
-    match asked(config, &data, &command).await {
-        Err(failure) => local_halt::instead(&data, command, failure),
+    match asked(config, &data, organization, &command).await {
+        Err(failure) => local_halt::instead(&data, organization, command, failure),
         done => done,
     }
 }
 
 /// The running gateway's answer, or ours if there is none.
-async fn asked(config: &Config, data: &Data, command: &Command) -> Result<Value, Failure> {
+async fn asked(
+    config: &Config,
+    data: &Data,
+    organization: Option<&str>,
+    command: &Command,
+) -> Result<Value, Failure> {
     for _look in 0..LOOKS_MAX {
-        if let Some(answer) = control::ask(data, command).await? {
+        if let Some(answer) = control::ask(data, organization, command).await? {
             return Ok(answer);
         }
         match data.lock()? {
             Locking::Held(lock) => {
-                return gateway::execute(config, data, lock, command.clone()).await;
+                return gateway::execute(config, data, lock, organization, command.clone()).await;
             }
             // A gateway that starts or stops, or another command: soon one of the two will do.
             Locking::Taken => tokio::time::sleep(PAUSE).await,
@@ -58,12 +67,13 @@ async fn asked(config: &Config, data: &Data, command: &Command) -> Result<Value,
 /// Carries out a command and prints its answer.
 pub(crate) async fn run(
     config: &Config,
+    organization: Option<&str>,
     command: Command,
     shape: Shape,
     json: bool,
 ) -> Result<Exit, Failure> {
     let judges = matches!(command, Command::SignalReplay(_));
-    let answer = carry_out(config, command).await?;
+    let answer = carry_out(config, organization, command).await?;
     show(&answer, shape, json)?;
     Ok(if judges && is_refusal(&answer) { Exit::No } else { Exit::Done })
 }
@@ -92,7 +102,8 @@ mod tests {
     async fn without_a_data_directory_nothing_is_made() {
         let scratch = Scratch::new();
         let config = Config { data: scratch.path().join("none"), ..Config::default() };
-        let failure = carry_out(&config, Command::OrderList(Paging::default())).await.unwrap_err();
+        let list = Command::OrderList(Paging::default());
+        let failure = carry_out(&config, None, list).await.unwrap_err();
         assert_eq!(failure.exit, Exit::NotFound);
         assert!(!config.data.exists());
     }

@@ -14,8 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tradewarden_engine::Engine;
-use tradewarden_engine::actor::Actor;
-use tradewarden_engine::command::Command;
+use tradewarden_engine::command::{Command, CommandError};
 
 use crate::data::Data;
 use crate::files;
@@ -41,6 +40,9 @@ const PROTOCOL: u32 = 1;
 #[serde(deny_unknown_fields)]
 struct Request {
     protocol: u32,
+    /// The one that the command is about, where it has to be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    organization: Option<String>,
     command: Command,
 }
 
@@ -52,7 +54,11 @@ enum Answer {
 }
 
 /// Asks the gateway on this data directory. `None` if none listens.
-pub(crate) async fn ask(data: &Data, command: &Command) -> Result<Option<Value>, Failure> {
+pub(crate) async fn ask(
+    data: &Data,
+    organization: Option<&str>,
+    command: &Command,
+) -> Result<Option<Value>, Failure> {
     if !data.control_socket().exists() {
         return Ok(None);
     }
@@ -62,7 +68,8 @@ pub(crate) async fn ask(data: &Data, command: &Command) -> Result<Option<Value>,
         Err(cause) if nobody_listens(&cause) => return Ok(None),
         Err(cause) => return Err(files::failed("reach the gateway at", place.path(), &cause)),
     };
-    let request = Request { protocol: PROTOCOL, command: command.clone() };
+    let organization = organization.map(str::to_owned);
+    let request = Request { protocol: PROTOCOL, organization, command: command.clone() };
     let conversation = async {
         write_line(&mut stream, &request).await?;
         read_line(&mut stream, ANSWER_BYTES_MAX).await
@@ -137,7 +144,7 @@ impl Control {
 
 async fn converse(mut stream: UnixStream, engine: Engine) {
     let answer = match request(&mut stream).await {
-        Ok(command) => match engine.execute(command, &Actor::operator()).await {
+        Ok(request) => match carried_out(request, &engine).await {
             Ok(value) => Answer::Done(value),
             Err(error) => Answer::Failed(error.into()),
         },
@@ -148,8 +155,13 @@ async fn converse(mut stream: UnixStream, engine: Engine) {
     }
 }
 
-/// The command of a peer that is allowed to ask.
-async fn request(stream: &mut UnixStream) -> Result<Command, Failure> {
+async fn carried_out(request: Request, engine: &Engine) -> Result<Value, CommandError> {
+    let operator = engine.operator(request.organization.as_deref())?;
+    engine.execute(request.command, &operator).await
+}
+
+/// The request of a peer that is allowed to ask.
+async fn request(stream: &mut UnixStream) -> Result<Request, Failure> {
     if !is_own_user(stream) {
         return Err(Failure::not_found("only the user who runs the gateway may ask it"));
     }
@@ -162,7 +174,7 @@ async fn request(stream: &mut UnixStream) -> Result<Command, Failure> {
     if request.protocol != PROTOCOL {
         return Err(Failure::usage("the command is of another version than the gateway"));
     }
-    Ok(request.command)
+    Ok(request)
 }
 
 /// Whether the peer's user is ours. Ours is what a socket made here has.
@@ -216,7 +228,7 @@ mod tests {
         Data::at(&Config { data: scratch.path().to_owned(), ..Config::default() })
     }
 
-    async fn answered(line: &'static [u8]) -> Result<Command, Failure> {
+    async fn answered(line: &'static [u8]) -> Result<Request, Failure> {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         let mut writing = JoinSet::new();
         writing.spawn(async move {
@@ -230,7 +242,9 @@ mod tests {
     #[tokio::test]
     async fn a_request_is_one_bounded_line_of_this_version() {
         let good = b"{\"protocol\":1,\"command\":{\"command\":\"halt-status\"}}\n";
-        assert!(matches!(answered(good).await, Ok(Command::HaltStatus)));
+        let request = answered(good).await.unwrap();
+        assert!(matches!(request.command, Command::HaltStatus));
+        assert_eq!(request.organization, None);
         for wrong in [
             b"{\"protocol\":2,\"command\":{\"command\":\"halt-status\"}}\n".as_slice(),
             b"{\"protocol\":1,\"command\":{\"command\":\"withdraw\"}}\n",
@@ -247,11 +261,11 @@ mod tests {
     async fn without_a_gateway_there_is_no_answer_and_that_is_no_failure() {
         let scratch = Scratch::new();
         let data = data(&scratch);
-        assert_eq!(ask(&data, &Command::HaltStatus).await, Ok(None));
+        assert_eq!(ask(&data, None, &Command::HaltStatus).await, Ok(None));
         // Left over from a crash: nobody listens.
         drop(Control::bind(&data).unwrap());
         assert!(data.control_socket().exists());
-        assert_eq!(ask(&data, &Command::HaltStatus).await, Ok(None));
+        assert_eq!(ask(&data, None, &Command::HaltStatus).await, Ok(None));
     }
 
     #[tokio::test]
@@ -270,7 +284,7 @@ mod tests {
         let control = Control::bind(&data).unwrap();
         let mut gateway = JoinSet::new();
         gateway.spawn(async move { drop(control.listener.accept().await) });
-        let failure = ask(&data, &Command::HaltStatus).await.unwrap_err();
+        let failure = ask(&data, None, &Command::HaltStatus).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Unavailable);
         gateway.shutdown().await;
     }

@@ -103,11 +103,15 @@ pub(crate) async fn execute(
     config: &Config,
     data: &Data,
     lock: Lock,
+    organization: Option<&str>,
     command: Command,
 ) -> Result<serde_json::Value, Failure> {
     let gateway = Gateway::open(config, data, config.origin_at(config.listen), &lock).await?;
     let outcome = gateway
-        .quietly(async |engine| Ok(engine.execute(command, &Actor::operator()).await?))
+        .quietly(async |engine| {
+            let operator = engine.operator(organization)?;
+            Ok(engine.execute(command, &operator).await?)
+        })
         .await;
     drop(lock);
     outcome

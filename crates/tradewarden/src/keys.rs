@@ -26,10 +26,15 @@ const COLUMNS: cli::Columns = &[
 ];
 
 /// Does what the verb says.
-pub(crate) async fn run(config: &Config, verb: KeyVerb, json: bool) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    config: &Config,
+    organization: Option<&str>,
+    verb: KeyVerb,
+    json: bool,
+) -> Result<Exit, Failure> {
     let (command, shape, file) = asked(verb)?;
     let place = file.map(PrivateKeyFile::make).transpose()?;
-    let mut answer = commands::carry_out(config, command).await?;
+    let mut answer = commands::carry_out(config, organization, command).await?;
     if let Some(place) = place {
         place.write(&mut answer)?;
     } else if answer.get("secret").is_some() || answer.get("private_key_pem").is_some() {

@@ -19,14 +19,23 @@ use crate::output;
 
 /// Does a halt command with the file alone, after it failed in the regular way; every other command
 /// stays failed.
-pub(crate) fn instead(data: &Data, command: Command, failure: Failure) -> Result<Value, Failure> {
+pub(crate) fn instead(
+    data: &Data,
+    organization: Option<&str>,
+    command: Command,
+    failure: Failure,
+) -> Result<Value, Failure> {
     let file = LocalHaltFile::at(data.halt());
     let environment = Environment::new(Arc::new(SystemClock), Box::new(SystemRandomness::new()));
     let illegible = |why: &str| -> LocalRecord { unreadable(&environment, why) };
     match command {
         // What was not understood would not be understood here either.
         Command::HaltEngage(new) if failure.exit != Exit::Usage => {
-            let halt = new.halt(HaltScope::Global, None, &Actor::operator(), &environment)?;
+            // A name cannot be looked up without the database: then everything is halted.
+            let org = organization.filter(|_| new.scope.is_none());
+            let org = org.and_then(|text| text.parse().ok());
+            let scope = org.map_or(HaltScope::Global, HaltScope::Org);
+            let halt = new.halt(scope, org, &Actor::operator(), &environment)?;
             file.engage(&halt, illegible).map_err(|cause| not_kept(data, &failure, &cause))?;
             output::note(&format!("kept in {}: {failure}", data.halt().display()));
             shown(&halt)

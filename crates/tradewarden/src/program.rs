@@ -67,21 +67,29 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
         verb => {
             let config = load(&global, None, DATA_DEFAULT)?;
             logs::begin(LogFormat::Text, LogLevel::Warn);
-            runtime(one_command(&config, verb, global.json))
+            let organization = global.organization.as_deref();
+            runtime(one_command(&config, verb, organization, global.json))
         }
     }
 }
 
 /// A command that ends by itself.
-async fn one_command(config: &Config, verb: Verb, json: bool) -> Result<Exit, Failure> {
+async fn one_command(
+    config: &Config,
+    verb: Verb,
+    organization: Option<&str>,
+    json: bool,
+) -> Result<Exit, Failure> {
     match verb {
         Verb::Init(new) => init(config, new, json).await,
-        Verb::Key(verb) => keys::run(config, verb, json).await,
-        Verb::Audit(verb) => audit::run(config, verb, json).await,
+        Verb::Key(verb) => keys::run(config, organization, verb, json).await,
+        Verb::Audit(verb) => audit::run(config, organization, verb, json).await,
         Verb::Db(verb) => db::run(config, verb, json).await,
         Verb::PaperBroker => done(paper::serve(config, Arc::new(SystemClock)).await),
         verb => match Asking::of(verb)? {
-            Some(Asking { command, shape }) => commands::run(config, command, shape, json).await,
+            Some(Asking { command, shape }) => {
+                commands::run(config, organization, command, shape, json).await
+            }
             None => Err(Failure::usage("there is no such command; see --help")),
         },
     }

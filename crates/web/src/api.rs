@@ -266,8 +266,8 @@ async fn tile(
             }
             Ok(response)
         }
-        (TilePath::Entries { number, width }, Some(_)) => {
-            let entries = engine.entries(number, width).await?.ok_or_else(missing)?;
+        (TilePath::Entries { number, width }, Some(actor)) => {
+            let entries = engine.entries(number, width, actor).await?.ok_or_else(missing)?;
             Ok(written(StatusCode::OK, OCTET_STREAM, entries))
         }
         (TilePath::Entries { .. }, None) => Err(Problem::unauthenticated()),

@@ -184,6 +184,7 @@ const ANSWERED: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_ru
 const OUTCOME: Kind = OneOf(|| vec!["accepted", "duplicate", "skipped", "dry_run", "refused"]);
 const FACTOR: Kind = OneOf(|| texts(FactorKind::ALL, FactorKind::text));
 const ACTIVITY: Kind = OneOf(|| vec!["active", "disabled"]);
+const MEMBER: Kind = OneOf(|| vec!["active", "disabled", "invited"]);
 
 mod orders;
 mod people;

@@ -3,18 +3,21 @@
 use super::{invalid, list, parse_id, to_value};
 use crate::Engine;
 use crate::actor::{Actor, Who};
+use crate::book::{Book, Effects, Scope};
 use crate::command::{CommandError, HaltEngage};
 use crate::environment::Environment;
-use crate::journal::NotWritten;
+use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
+use crate::people::no;
 use crate::reads::halt_view;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
-use tradewarden_store::directory as rows;
+use tradewarden_store::{Tx, directory as rows};
 
 /// How long a halt holds before a person may end it (S20).
 const HALT_HOLD: Duration = Duration::from_mins(1);
@@ -59,12 +62,12 @@ impl HaltEngage {
 
 impl Engine {
     /// What is engaged, in the database and beside it.
-    pub(super) fn halts(&self, org: Id<id::Org>) -> Result<Value, CommandError> {
+    pub(super) fn halts(&self, actor: &Actor) -> Result<Value, CommandError> {
         let directory = self.parts.directory.load_full();
         let local = self.parts.local_halts.in_force();
         let is_stored = |halt: &Halt| directory.halts.iter().any(|stored| stored.id == halt.id);
         let beside = local.iter().filter(|halt| !is_stored(halt)).map(|halt| (halt, true));
-        let own = |(halt, _): &(&Halt, bool)| halt.org_id.is_none_or(|of| of == org);
+        let own = |(halt, _): &(&Halt, bool)| self.parts.is_about(halt, actor.org());
         let all = directory.halts.iter().map(|halt| (halt, false)).chain(beside);
         list(all.filter(own), |(halt, local)| halt_view(halt, local))
     }
@@ -72,21 +75,24 @@ impl Engine {
     /// The halt holds in this process at once, and is durable when this answers (C11).
     pub(super) async fn engage(
         &self,
-        org: Id<id::Org>,
         new: HaltEngage,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         let environment = &self.parts.environment;
-        let halt = new.halt(HaltScope::Org(org), Some(org), actor, environment)?;
-        let alone = self.parts.directory.load().organizations.len() == 1;
-        if halt.scope == HaltScope::Global && !alone && !matches!(actor.who(), Who::Operator) {
-            let detail = "Only the operator halts all organizations.".to_owned();
-            return Err(CommandError::Refused { code: Code::AuthPermission, detail });
-        }
+        // An operator who names neither organization nor scope means everything.
+        let org = self.org_of(actor).ok();
+        let scope = org.map_or(HaltScope::Global, HaltScope::Org);
+        let halt = new.halt(scope, org, actor, environment)?;
+        let halt = self.owned(halt, org, actor)?;
         self.parts.local_halts.begin(halt.clone());
         let record = LocalRecord { halt: halt.clone(), resumed: None };
-        let Err(error) = self.journal_halt(org, record).await else {
-            return to_value(&halt_view(&halt, false));
+        let error = match self.journal_halt(record, actor).await {
+            Ok(true) => return to_value(&halt_view(&halt, false)),
+            Ok(false) => {
+                self.parts.local_halts.forget(&halt);
+                return Err(no(Code::Unauthenticated));
+            }
+            Err(error) => error,
         };
         tracing::error!(
             error = %error.0, halt.id = %halt.id, "a halt is kept beside the database"
@@ -103,34 +109,99 @@ impl Engine {
         to_value(&halt_view(&halt, true))
     }
 
-    pub(super) async fn resume(
-        &self,
-        org: Id<id::Org>,
-        text: &str,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
+    pub(super) async fn resume(&self, text: &str, actor: &Actor) -> Result<Value, CommandError> {
         let id: Id<id::Halt> = parse_id(text)?;
-        if let Some(halt) = self.parts.local_halts.find(id) {
-            self.held(&halt, actor)?;
-            return self.resume_local(org, halt, actor).await;
+        let (halt, is_local) = self.engaged(id, actor)?;
+        self.may_end(&halt, actor)?;
+        if is_local {
+            return self.resume_local(halt, actor).await;
         }
-        let directory = self.parts.directory.load_full();
-        let halt = directory
-            .halts
-            .iter()
-            .find(|halt| halt.id == id && halt.org_id.is_none_or(|of| of == org))
-            .ok_or(CommandError::NotFound)?;
-        self.held(halt, actor)?;
         let (by, now) = (actor.name(), self.now());
-        self.change(org, id, "halt.resumed", actor, json!({}), async move |tx| {
-            rows::resume(tx, id, &by, now).await.map(|_| ())
-        })
-        .await?;
-        to_value(&halt_view(halt, false))
+        let (shared, claimant, ended) = (Arc::clone(&self.parts), actor.clone(), halt.clone());
+        let claimed = self
+            .parts
+            .journal
+            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                if !claimant.begin(tx, now).await? {
+                    return Ok(false);
+                }
+                if rows::resume(tx, id, &by, now).await? {
+                    let mut book = Book::load(tx, &shared, &Scope::default()).await?;
+                    effects.halts = Some(rows::halts_in(tx).await?);
+                    let mut payload = json!({});
+                    claimant.sign(&mut payload);
+                    for org in shared.concerned(&ended) {
+                        book.enter(&shared, org, id, "halt.resumed", &payload);
+                    }
+                    book.write(tx, effects).await?;
+                }
+                Ok(true)
+            })
+            .await?;
+        actor.carried_out(claimed)?;
+        self.parts.reload().await;
+        to_value(&halt_view(&halt, false))
     }
 
-    /// A person may end a halt after its hold; whoever holds the data directory, at once.
-    fn held(&self, halt: &Halt, actor: &Actor) -> Result<(), CommandError> {
+    /// The organization in which the end of a halt is decided: its own, where it has one.
+    pub(super) fn org_of_halt(
+        &self,
+        text: &str,
+        actor: &Actor,
+    ) -> Result<Id<id::Org>, CommandError> {
+        let (halt, _) = self.engaged(parse_id(text)?, actor)?;
+        let own = actor.org().or_else(|| self.parts.owner_of(&halt));
+        own.or_else(|| self.org_id()).ok_or(CommandError::NotFound)
+    }
+
+    /// A halt that the actor may know of, and whether it is kept beside the database.
+    fn engaged(&self, id: Id<id::Halt>, actor: &Actor) -> Result<(Halt, bool), CommandError> {
+        let known = |halt: &Halt| self.parts.is_about(halt, actor.org());
+        if let Some(halt) = self.parts.local_halts.find(id).filter(known) {
+            return Ok((halt, true));
+        }
+        let directory = self.parts.directory.load();
+        let halt = directory.halts.iter().find(|halt| halt.id == id && known(halt));
+        Ok((halt.cloned().ok_or(CommandError::NotFound)?, false))
+    }
+
+    /// The halt with its owner, if it is the actor's to engage.
+    fn owned(
+        &self,
+        halt: Halt,
+        org: Option<Id<id::Org>>,
+        actor: &Actor,
+    ) -> Result<Halt, CommandError> {
+        let owner = match &halt.scope {
+            HaltScope::Global => {
+                self.may_stop_everybody(actor)?;
+                None
+            }
+            HaltScope::Instrument(_) => org,
+            _ => {
+                let owner = self.parts.owner_of(&Halt { org_id: None, ..halt.clone() });
+                let own = owner.filter(|owner| actor.org().is_none_or(|org| org == *owner));
+                Some(own.ok_or(CommandError::NotFound)?)
+            }
+        };
+        Ok(Halt { org_id: owner, ..halt })
+    }
+
+    fn may_stop_everybody(&self, actor: &Actor) -> Result<(), CommandError> {
+        let alone = self.parts.directory.load().organizations.len() == 1;
+        if alone || matches!(actor.who(), Who::Operator) {
+            return Ok(());
+        }
+        let detail = "Only the operator halts all organizations.".to_owned();
+        Err(CommandError::Refused { code: Code::AuthPermission, detail })
+    }
+
+    /// A person may end a halt after its hold; whoever holds the data directory, at once. A halt of
+    /// several organizations is not one's to end.
+    fn may_end(&self, halt: &Halt, actor: &Actor) -> Result<(), CommandError> {
+        if self.parts.owner_of(halt).is_none() {
+            self.may_stop_everybody(actor)?;
+        }
         let until = halt.engaged_at.plus(HALT_HOLD);
         if matches!(actor.who(), Who::Person(_)) && self.now() < until {
             let detail = format!("{} It ends at {until}.", Code::HaltHold.meaning());
@@ -139,34 +210,33 @@ impl Engine {
         Ok(())
     }
 
-    async fn resume_local(
-        &self,
-        org: Id<id::Org>,
-        halt: Halt,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
+    async fn resume_local(&self, halt: Halt, actor: &Actor) -> Result<Value, CommandError> {
         let resumed = Resumed { by: actor.name(), at: self.now() };
         // First in the file: a halt that a person ended must not come back with a restart.
         let environment = &self.parts.environment;
         let kept = self.parts.local_halts.resume(&halt, &resumed, environment);
         let record = LocalRecord { halt: halt.clone(), resumed: Some(resumed) };
-        match (self.journal_halt(org, record).await, kept) {
-            (Ok(()), _) => to_value(&halt_view(&halt, false)),
+        match (self.journal_halt(record, actor).await, kept) {
+            (Ok(false), _) => Err(no(Code::Unauthenticated)),
+            (Ok(true), _) => to_value(&halt_view(&halt, false)),
             (Err(_), Ok(())) => to_value(&halt_view(&halt, true)),
             (Err(error), Err(_)) => Err(error.into()),
         }
     }
 
-    /// Makes a halt a row and lets everybody see it, or says in time that it could not.
-    async fn journal_halt(&self, org: Id<id::Org>, record: LocalRecord) -> Result<(), NotWritten> {
+    /// Makes a halt a row and lets everybody see it, or says in time that it could not. A no is
+    /// [`Actor::claim`]'s: the request was carried out before.
+    async fn journal_halt(&self, record: LocalRecord, actor: &Actor) -> Result<bool, NotWritten> {
         let journaled = async {
-            self.parts.journal_halts(org, vec![record.clone()]).await?;
+            let claimed = self.parts.journal_halts(vec![record.clone()], Some(actor)).await?;
             self.parts.reload().await;
-            Ok(())
+            Ok(claimed)
         };
         let late = |_| Err(NotWritten("the database did not answer in time".to_owned()));
-        timeout(JOURNAL_WAIT, journaled).await.unwrap_or_else(late)?;
-        self.parts.local_halts.journaled(&[record], &self.parts.environment);
-        Ok(())
+        let claimed = timeout(JOURNAL_WAIT, journaled).await.unwrap_or_else(late)?;
+        if claimed {
+            self.parts.local_halts.journaled(&[record], &self.parts.environment);
+        }
+        Ok(claimed)
     }
 }

@@ -143,6 +143,21 @@ pub struct HourView {
     pub refusals: u64,
 }
 
+/// An organization.
+#[derive(Debug, Serialize)]
+pub struct OrganizationView {
+    /// Its identifier.
+    pub id: Id<id::Org>,
+    /// What people call it.
+    pub name: String,
+    /// What the person is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// When it was made; the operator is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+}
+
 /// Who calls.
 #[derive(Debug, Serialize)]
 pub struct MeView {
@@ -176,6 +191,9 @@ pub struct MeView {
     /// A person's role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+    /// The organizations that a person belongs to, this one included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organizations: Option<Vec<OrganizationView>>,
     /// When a person last showed a second factor in this session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factor_at: Option<Timestamp>,
@@ -256,6 +274,7 @@ impl Engine {
             expires_at: key.map(|key| key.expires_at),
             email: None,
             role: None,
+            organizations: None,
             factor_at: None,
             session_id: None,
         }

@@ -56,6 +56,14 @@ pub enum Ask {
     Factor(FactorShown),
     /// A new access token.
     Refresh(RefreshShown),
+    /// A session in another of my organizations.
+    Switch(Switch),
+    /// The organizations that I was asked into.
+    InvitationList,
+    /// To join one of them.
+    InvitationAccept(String),
+    /// Not to.
+    InvitationDecline(String),
     /// The end of this session.
     Logout,
     /// What a passkey needs for a step-up.
@@ -103,9 +111,17 @@ pub struct Login {
     /// Whether the session is to be shown by a cookie.
     #[serde(default)]
     pub cookie: bool,
-    /// The organization; the first one if absent.
+    /// The organization; the one of the last session, or the first, if absent.
     #[serde(default)]
     pub org_id: Option<String>,
+}
+
+/// Another of one's own organizations.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// The organization.
+    pub org_id: String,
 }
 
 /// A second factor.
@@ -177,7 +193,7 @@ pub struct PasskeyLogin {
     /// Whether the session is to be shown by a cookie.
     #[serde(default)]
     pub cookie: bool,
-    /// The organization; the first one if absent.
+    /// The organization; the one of the last session, or the first, if absent.
     #[serde(default)]
     pub org_id: Option<String>,
 }

@@ -178,8 +178,8 @@ impl Engine {
     /// An organization of one person waits ten minutes in place of a second one.
     fn may_wait_instead(&self, org: Id<id::Org>, row: &PendingRow) -> Result<(), CommandError> {
         let principals = self.parts.people.principals.load();
-        let members = principals.members.keys().filter(|(of, _)| *of == org);
-        let active = members.filter(|(_, user)| principals.is_active(*user)).count();
+        let members = principals.members.iter().filter(|((of, _), _)| *of == org);
+        let active = members.filter(|(_, membership)| membership.is_active()).count();
         let until = row.requested_at.plus(TIME_LOCK);
         if active > 1 {
             return Err(no(Code::AuthSecondPerson));
@@ -200,8 +200,8 @@ impl Engine {
     ) -> Result<Actor, CommandError> {
         let people = &self.parts.people;
         let principals = people.principals.load();
-        let role = principals.members.get(&(org, user)).filter(|_| principals.is_active(user));
-        let permissions = role.and_then(|role| principals.permissions(org, role));
+        let member = principals.members.get(&(org, user)).filter(|member| member.is_active());
+        let permissions = member.and_then(|member| principals.permissions(org, &member.role));
         let permissions = permissions.ok_or_else(|| no(Code::AuthPermission))?;
         let step_up = people.profile.lifetimes().step_up;
         Ok(Actor::confirmed(org, user, second, permissions, self.now(), step_up))

@@ -21,18 +21,35 @@ use tradewarden_domain::person::{ChallengeKind, FactorKind, SessionKind, email_k
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, Password, base64url_decode, base64url_encode};
 use tradewarden_store::users::{self, Failures, UserRow};
-use tradewarden_store::{Tx, challenges, factors, migrate};
+use tradewarden_store::{Tx, challenges, factors, migrate, sessions};
 
 /// How long a login may wait for its second factor.
 pub(super) const CHALLENGE_LASTS: Duration = Duration::from_mins(5);
 /// Tries at one challenge.
 pub(super) const ATTEMPTS_MAX: u32 = 5;
 
+/// What session is to be opened once the second factor was shown.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Chosen {
+    pub(super) org: Id<id::Org>,
+    /// Whether a cookie is to show it.
+    pub(super) cookie: bool,
+    /// The session that it takes the place of.
+    pub(super) leaves: Option<Left>,
+}
+
+/// A session that another one takes the place of.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Left {
+    pub(super) session: Id<id::Session>,
+    pub(super) authenticated_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+}
+
 /// What a login remembers until its second factor comes.
 #[derive(Clone, Serialize, Deserialize)]
 struct Begun {
-    org: Id<id::Org>,
-    cookie: bool,
+    chosen: Chosen,
     /// The challenge for passkeys, in base64url.
     passkey: Option<String>,
 }
@@ -52,20 +69,32 @@ impl Engine {
         let wanted = login.org_id.as_deref().map(super::parse_id).transpose()?;
         let Known { row, org } =
             self.checked(&login.email, &login.password, wanted, client).await?;
+        let chosen = Chosen { org, cookie: login.cookie, leaves: None };
+        if let Some(asked) = self.ask_for_factor(&row, chosen).await? {
+            return Ok(asked);
+        }
+        let opening = self.opening(row.user.id, org, kind(login.cookie), "pwd", None, client);
+        self.open_session(opening).await
+    }
+
+    /// Asks for one of the person's second factors; `None` where none is enrolled.
+    pub(super) async fn ask_for_factor(
+        &self,
+        row: &UserRow,
+        chosen: Chosen,
+    ) -> Result<Option<Said>, CommandError> {
         let user = row.user.id;
         let enrolled = factors::of_user(&self.parts.store, user).await;
         let mut enrolled = enrolled.map_err(|error| away(&error))?;
         enrolled.retain(|factor| factor.confirmed_at.is_some());
         if enrolled.is_empty() {
-            let opening = self.opening(user, org, kind(login.cookie), "pwd", None, client);
-            return self.open_session(opening).await;
+            return Ok(None);
         }
         let passkeys: Vec<_> =
             enrolled.iter().filter(|factor| factor.kind == FactorKind::Webauthn).collect();
         let options = self.request_options(&passkeys)?;
         let begun = Begun {
-            org,
-            cookie: login.cookie,
+            chosen,
             passkey: options.as_ref().map(|(challenge, _)| base64url_encode(challenge)),
         };
         let content = serde_json::to_vec(&begun).unwrap_or_default();
@@ -80,11 +109,11 @@ impl Engine {
         if row.recovery_set.is_some() {
             kinds.push(json!({ "type": "recovery_code" }));
         }
-        Ok(json!({
+        let asked = json!({
             "factor_required": true, "challenge_id": id, "factors": kinds,
             "expires_in": CHALLENGE_LASTS.as_secs(),
-        })
-        .into())
+        });
+        Ok(Some(asked.into()))
     }
 
     /// Checks a person's own password once more.
@@ -125,12 +154,14 @@ impl Engine {
         let matches = is_tried && looked.matches;
         let principals = people.principals.load_full();
         let row = row.filter(|_| is_tried);
-        let org = row
-            .as_ref()
-            .filter(|row| principals.is_active(row.user.id))
-            .and_then(|row| principals.org_of(row.user.id, wanted));
-        let known = row.as_ref().zip(org).filter(|_| matches);
-        let Some((row, org)) = known else {
+        let org = match row.as_ref().filter(|_| matches) {
+            Some(row) => {
+                let last = self.last_org(row.user.id).await?;
+                principals.org_to_enter(row.user.id, wanted, last)
+            }
+            None => None,
+        };
+        let Some((row, org)) = row.as_ref().zip(org) else {
             // Who was right and may not come in is not counted, and not told apart.
             let counted = row.as_ref().filter(|_| !matches).map(|row| row.user.id);
             self.count_wrong_password(counted).await?;
@@ -144,6 +175,15 @@ impl Engine {
         }
         drop(turn);
         Ok(Known { row: row.clone(), org })
+    }
+
+    /// The organization of a person's newest session.
+    pub(super) async fn last_org(
+        &self,
+        user: Id<id::User>,
+    ) -> Result<Option<Id<id::Org>>, CommandError> {
+        let last = sessions::last_organization(&self.parts.store, user).await;
+        last.map_err(|error| away(&error))
     }
 
     /// Counts a wrong password, or does the same work for nobody.
@@ -160,8 +200,8 @@ impl Engine {
                 // A commit that changes nothing is not synced, and would be faster.
                 let at = book.now.unix_micros().to_string();
                 migrate::set_meta(tx, "login_failed_at", &at).await?;
-                let org = user.and_then(|user| principals.org_of(user, None));
-                if let (Some(user), Some(org)) = (user, org) {
+                let own = user.and_then(|user| principals.orgs_of(user).next());
+                if let (Some(user), Some((org, _))) = (user, own) {
                     note_failure(&shared, book, org, user, "pwd", failures.count);
                 }
                 Ok(())
@@ -234,18 +274,20 @@ impl Engine {
                 Some((challenge.user_id?, begun))
             })
             .ok_or_else(wrong)?;
-        if begun.cookie && client.origin == Origin::Other {
+        let Chosen { org, cookie, leaves } = begun.chosen;
+        if cookie && client.origin == Origin::Other {
             return Err(no(Code::AuthPermission));
         }
         let passkey = begun.passkey.as_deref().and_then(|text| base64url_decode(text).ok());
         let proof = Proof::from(shown);
         let Prepared { material, turn } = self.prepared(user, factor, &proof, passkey).await?;
         let methods = material.methods("pwd");
-        let opening =
-            self.opening(user, begun.org, kind(begun.cookie), &methods, Some(self.now()), client);
+        let mut opening = self.opening(user, org, kind(cookie), &methods, Some(self.now()), client);
+        if let Some(left) = &leaves {
+            opening.continues(left);
+        }
         let (row, tokens) = opening.to_store();
         let shared = Arc::clone(&self.parts);
-        let org = begun.org;
         let shown = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
@@ -253,6 +295,9 @@ impl Engine {
                     || !challenges::take(tx, hash).await?
                 {
                     return Ok(false);
+                }
+                if let Some(left) = leaves {
+                    sessions::end(tx, left.session, "switched", book.now).await?;
                 }
                 super::sessions::store(tx, book, &shared, &row, tokens).await?;
                 Ok(true)

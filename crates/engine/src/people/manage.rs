@@ -3,7 +3,8 @@
 //! Nobody gives what they do not have, nobody changes a person who may do more, only an owner makes
 //! or changes owners, and the last owner stays.
 
-use super::passwords::{end_sessions, forget_factors, store_password_token};
+use super::invitations::invitation_view;
+use super::passwords::{end_sessions, end_sessions_in, forget_factors, store_password_token};
 use super::principals::Principals;
 use super::{Entered, no, parse_id};
 use crate::Engine;
@@ -20,21 +21,21 @@ use tradewarden_domain::permission::Permissions;
 use tradewarden_domain::person::{BuiltInRole, ChallengeKind, User, email_key};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{PlainToken, TokenKind};
-use tradewarden_store::users::{self, Member};
-use tradewarden_store::{Error, Lock, Tx, challenges, directory, factors};
+use tradewarden_store::users;
+use tradewarden_store::{Error, Lock, Tx, challenges, directory, factors, invitations};
 
 /// The role that every organization keeps somebody in.
-const OWNER: &str = BuiltInRole::Owner.text();
+pub(super) const OWNER: &str = BuiltInRole::Owner.text();
 
 /// What a transaction about people found, where a rule may say no.
-enum Judged {
+pub(super) enum Judged {
     Done,
     No(Code),
     Missing,
 }
 
 impl Judged {
-    fn outcome(self) -> Result<(), CommandError> {
+    pub(super) fn outcome(self) -> Result<(), CommandError> {
         match self {
             Self::Done => Ok(()),
             Self::No(code) => Err(no(code)),
@@ -47,13 +48,19 @@ impl Engine {
     pub(crate) fn users(&self, org: Id<id::Org>) -> Value {
         let principals = self.parts.people.principals.load();
         let own = principals.members.keys().filter(|(of, _)| *of == org);
-        let items: Vec<Value> =
+        let mut items: Vec<Value> =
             own.filter_map(|(_, user)| user_view(&principals, org, *user)).collect();
+        let now = self.now();
+        let invited = principals.invitations.values().filter(|one| one.org_id == org);
+        items.extend(invited.filter(|one| now < one.expires_at).map(invitation_view));
         json!({ "items": items, "next": null })
     }
 
     pub(crate) fn user(&self, org: Id<id::Org>, name: &str) -> Result<Value, CommandError> {
         let principals = self.parts.people.principals.load();
+        if let Some(invited) = principals.invited(org, name, self.now()) {
+            return Ok(invitation_view(invited));
+        }
         let user = member(&principals, org, name)?;
         user_view(&principals, org, user).ok_or(CommandError::NotFound)
     }
@@ -71,8 +78,16 @@ impl Engine {
             let principals = self.parts.people.principals.load();
             may_grant(&principals, org, &new.role, actor)?;
         }
+        let by_operator = matches!(actor.who(), Who::Operator);
+        if !by_operator && new.password.is_none() && !new.totp {
+            return self.invite(org, new, key, actor).await;
+        }
+        // Whoever could choose a password here would learn by it who exists elsewhere.
+        if !by_operator && self.parts.directory.load().organizations.len() > 1 {
+            return Err(invalid("password", &"leave it out: the person sets it by invitation"));
+        }
         let hash = match &new.password {
-            Some(password) => Some(self.hash_password(password, &new.email).await?),
+            Some(password) => Some(self.hash_password(password, &new.email, &[org]).await?),
             None => None,
         };
         let now = self.now();
@@ -99,6 +114,7 @@ impl Engine {
                 if users::role_of(tx, org, id).await?.is_some() {
                     return Ok(None);
                 }
+                invitations::take_of(tx, org, &key).await?;
                 if is_new {
                     users::insert(tx, &row, &key, hash.as_deref()).await?;
                     if let Some(factor) = &factor {
@@ -107,8 +123,7 @@ impl Engine {
                         book.enter(&shared, org, factor.id, "factor.enrolled", &kind);
                     }
                 }
-                let member = Member { org_id: org, user_id: id, role: role.clone() };
-                users::insert_member(tx, &member, book.now).await?;
+                super::organizations::add_member(tx, book.now, org, id, &role).await?;
                 book.enter(&shared, org, id, "user.created", &payload);
                 if let Some(hash) = invitation.filter(|_| is_new) {
                     store_password_token(tx, book, id, hash).await?;
@@ -133,14 +148,8 @@ impl Engine {
         Ok(view)
     }
 
-    fn new_user(&self, email: &str, now: Timestamp) -> User {
-        User {
-            id: self.parts.environment.id(now),
-            email: email.to_owned(),
-            state: Activity::Active,
-            epoch: 0,
-            created_at: now,
-        }
+    pub(super) fn new_user(&self, email: &str, now: Timestamp) -> User {
+        User { id: self.parts.environment.id(now), email: email.to_owned(), created_at: now }
     }
 
     /// Makes the first owner of the first organization with the token of the set-up link.
@@ -154,7 +163,7 @@ impl Engine {
         let key = email_key(email).ok_or_else(|| {
             invalid("email", &"must be an address of plain ASCII letters, at most 254 of them")
         })?;
-        let hash = self.hash_password(password, email).await?;
+        let hash = self.hash_password(password, email, &[org]).await?;
         let user = self.new_user(email, self.now());
         let (row, shared) = (user.clone(), Arc::clone(&self.parts));
         self.parts
@@ -172,8 +181,7 @@ impl Engine {
                     return Ok(Judged::No(Code::UserExists));
                 }
                 users::insert(tx, &row, &key, Some(&hash)).await?;
-                let member = Member { org_id: org, user_id: row.id, role: OWNER.to_owned() };
-                users::insert_member(tx, &member, book.now).await?;
+                users::insert_member(tx, org, row.id, OWNER, book.now).await?;
                 challenges::void_kind(tx, ChallengeKind::SetUp).await?;
                 let payload = json!({ "actor": "set_up", "role": OWNER });
                 book.enter(&shared, org, row.id, "user.created", &payload);
@@ -190,6 +198,9 @@ impl Engine {
         change: UserChange,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
+        if let Some(invited) = self.touched_invitation(org, &change.id, actor)? {
+            return self.change_invitation(invited, change, actor).await;
+        }
         let id = {
             let principals = self.parts.people.principals.load();
             let id = member(&principals, org, &change.id)?;
@@ -217,13 +228,12 @@ impl Engine {
                     other => return Ok(other),
                 }
                 if let Some(role) = &role {
-                    let member = Member { org_id: org, user_id: id, role: role.clone() };
-                    users::set_role(tx, &member).await?;
+                    users::set_role(tx, org, id, role).await?;
                     book.enter(&shared, org, id, "role.changed", &role_payload);
                 }
                 if let Some(state) = state {
-                    users::set_state(tx, id, state).await?;
-                    end_sessions(tx, book.now, id, None, &by).await?;
+                    users::set_state(tx, org, id, state).await?;
+                    end_sessions_in(tx, book.now, org, id, &by).await?;
                     let event = match state {
                         Activity::Active => "user.enabled",
                         Activity::Disabled => "user.disabled",
@@ -237,13 +247,17 @@ impl Engine {
         self.user(org, &id.to_string())
     }
 
-    /// Takes a person out of the organization; who belongs to none may not log in.
+    /// Takes a person out of the organization; who belongs to none may not log in. What the person is
+    /// elsewhere stays as it is.
     pub(crate) async fn remove_user(
         &self,
         org: Id<id::Org>,
         name: &str,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
+        if let Some(invited) = self.touched_invitation(org, name, actor)? {
+            return self.remove_invitation(invited, actor).await;
+        }
         let id = self.touched(org, name, actor)?;
         let mut payload = json!({});
         actor.sign(&mut payload);
@@ -255,8 +269,10 @@ impl Engine {
                     other => return Ok(other),
                 }
                 users::remove_member(tx, org, id).await?;
-                end_sessions(tx, book.now, id, None, &by).await?;
-                challenges::void(tx, id, ChallengeKind::Password).await?;
+                end_sessions_in(tx, book.now, org, id, &by).await?;
+                if users::organizations_of(tx, id).await?.is_empty() {
+                    challenges::void(tx, id, ChallengeKind::Password).await?;
+                }
                 book.enter(&shared, org, id, "user.removed", &payload);
                 Ok(Judged::Done)
             })
@@ -272,7 +288,11 @@ impl Engine {
         name: &str,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
+        if let Some(invited) = self.touched_invitation(org, name, actor)? {
+            return self.renew_invitation(invited, actor).await;
+        }
         let id = self.touched(org, name, actor)?;
+        self.is_ours_alone(id, actor)?;
         let token: PlainToken = self.password_token(org, id, actor).await?;
         Ok(json!({ "id": id, "token": token.expose(), "expires_in": 86_400 }))
     }
@@ -285,17 +305,23 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         let id = self.touched(org, name, actor)?;
+        self.is_ours_alone(id, actor)?;
         let mut payload = json!({});
         actor.sign(&mut payload);
+        let alone = !matches!(actor.who(), Who::Operator);
         let (by, shared) = (actor.name(), Arc::clone(&self.parts));
         self.parts
             .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if alone && users::organizations_of(tx, id).await?.len() > 1 {
+                    return Ok(Judged::No(Code::UserElsewhere));
+                }
                 forget_factors(tx, id).await?;
                 end_sessions(tx, book.now, id, None, &by).await?;
                 book.enter(&shared, org, id, "factors.reset", &payload);
-                Ok(())
+                Ok(Judged::Done)
             })
-            .await?;
+            .await?
+            .outcome()?;
         self.user(org, &id.to_string())
     }
 
@@ -336,6 +362,17 @@ impl Engine {
         }
         self.end_session(id, actor).await?;
         Ok(json!({ "id": id, "ended": true }))
+    }
+
+    /// Whether a person's password and factors are this organization's to reset: who belongs to
+    /// others too is let in there by them.
+    fn is_ours_alone(&self, user: Id<id::User>, actor: &Actor) -> Result<(), CommandError> {
+        let alone = self.org_ids_of(user).len() <= 1;
+        if alone || matches!(actor.who(), Who::Operator) {
+            Ok(())
+        } else {
+            Err(no(Code::UserElsewhere))
+        }
     }
 
     fn touched(
@@ -405,7 +442,17 @@ fn may_touch(
     user: Id<id::User>,
     actor: &Actor,
 ) -> Result<(), CommandError> {
-    let role = principals.members.get(&(org, user)).ok_or(CommandError::NotFound)?;
+    let role = &principals.members.get(&(org, user)).ok_or(CommandError::NotFound)?.role;
+    may_touch_role(principals, org, role, actor)
+}
+
+/// Whether the actor may change whoever has this role.
+pub(super) fn may_touch_role(
+    principals: &Principals,
+    org: Id<id::Org>,
+    role: &str,
+    actor: &Actor,
+) -> Result<(), CommandError> {
     let held = principals.permissions(org, role).unwrap_or(Permissions::NONE);
     let allowed =
         actor.permissions().covers(held) && (role != OWNER || is_owner(principals, org, actor));
@@ -415,19 +462,20 @@ fn may_touch(
 fn is_owner(principals: &Principals, org: Id<id::Org>, actor: &Actor) -> bool {
     match actor.who() {
         Who::Operator => true,
-        Who::Person(person) => {
-            principals.members.get(&(org, person.user_id)).is_some_and(|role| role == OWNER)
-        }
+        Who::Person(person) => principals
+            .members
+            .get(&(org, person.user_id))
+            .is_some_and(|member| member.role == OWNER),
         Who::Key(_) => false,
     }
 }
 
 fn user_view(principals: &Principals, org: Id<id::Org>, user: Id<id::User>) -> Option<Value> {
-    let role = principals.members.get(&(org, user))?;
+    let member = principals.members.get(&(org, user))?;
     let factors = principals.factors.get(&user).map_or(&[][..], Vec::as_slice);
     let user = principals.users.get(&user)?;
     Some(json!({
-        "id": user.id, "email": user.email, "role": role, "state": user.state,
+        "id": user.id, "email": user.email, "role": member.role, "state": member.state(),
         "factors": factors, "created_at": user.created_at,
     }))
 }

@@ -163,10 +163,8 @@ impl Engine {
         let checked = self.check_passkey(&challenge, &login.credential, None).await?;
         let checked = checked.ok_or_else(wrong)?;
         let principals = self.parts.people.principals.load_full();
-        let org = principals
-            .org_of(checked.user, wanted)
-            .filter(|_| principals.is_active(checked.user))
-            .ok_or_else(wrong)?;
+        let last = self.last_org(checked.user).await?;
+        let org = principals.org_to_enter(checked.user, wanted, last).ok_or_else(wrong)?;
         let kind = if login.cookie { SessionKind::Cookie } else { SessionKind::Token };
         // A passkey is two factors: to have it, and what unlocks it.
         let methods = with_method(method_of(FactorKind::Webauthn), "mfa");

@@ -2,7 +2,7 @@
 
 use super::hashing::Turn;
 use super::{Client, Entered, PasswordChange, PasswordReset, Said, SetUp, away, failed, no};
-use crate::actor::{Actor, Person};
+use crate::actor::{Actor, Person, Who};
 use crate::administer::invalid;
 use crate::book::Book;
 use crate::command::CommandError;
@@ -19,7 +19,7 @@ use tradewarden_seal::{
     HashedToken, HashingError, Password, PasswordHash, PasswordPolicy, PlainToken, Randomness,
     TokenKind,
 };
-use tradewarden_store::{Error, Tx, challenges, factors, sessions, users};
+use tradewarden_store::{Error, Tx, challenges, factors, invitations, sessions, users};
 
 /// How long a reset or an invitation may wait.
 const RESET_LASTS: Duration = Duration::from_hours(24);
@@ -78,11 +78,12 @@ impl Engine {
         Ok((looked.map_err(|_| no(Code::AuthBusy))?, turn))
     }
 
-    /// Judges a password that somebody chooses, and hashes it.
+    /// Judges a password that a member of these organizations chooses, and hashes it.
     pub(crate) async fn hash_password(
         &self,
         entered: &Entered,
         email: &str,
+        orgs: &[Id<id::Org>],
     ) -> Result<String, CommandError> {
         let refused =
             |detail: String| CommandError::Refused { code: Code::PasswordUnacceptable, detail };
@@ -98,7 +99,8 @@ impl Engine {
         let directory = self.parts.directory.load_full();
         let local = email.split('@').next().unwrap_or_default();
         let mut context = vec![email, local];
-        context.extend(directory.organizations.iter().map(|org| org.name.as_str()));
+        let own = directory.organizations.iter().filter(|org| orgs.contains(&org.id));
+        context.extend(own.map(|org| org.name.as_str()));
         policy.judge(&password, &context).map_err(|flaws| {
             let texts: Vec<String> = flaws.iter().map(ToString::to_string).collect();
             refused(format!("{}.", texts.join("; ")))
@@ -124,7 +126,8 @@ impl Engine {
         let row = users::find(&self.parts.store, person.user_id).await;
         let row = row.map_err(|error| away(&error))?.ok_or_else(failed)?;
         self.check_password(&row.user.email, &change.current, client).await?;
-        let hash = self.hash_password(&change.new, &row.user.email).await?;
+        let orgs = self.org_ids_of(person.user_id);
+        let hash = self.hash_password(&change.new, &row.user.email, &orgs).await?;
         let (user, session) = (person.user_id, person.session_id);
         let org = self.org_of_session(session)?;
         let shared = Arc::clone(&self.parts);
@@ -169,13 +172,13 @@ impl Engine {
         // Looked at first, so that a wrong token costs no slow hash.
         let user = self.challenged(hash, ChallengeKind::Password).await?;
         let Some(user) = user else {
-            self.parts.people.sources.failed(client.address, self.now());
-            return Err(failed());
+            return self.join_with_password(hash, password, client).await;
         };
         let row = users::find(&self.parts.store, user).await.map_err(|error| away(&error))?;
         let email = row.ok_or_else(failed)?.user.email;
-        let password_hash = self.hash_password(password, &email).await?;
-        let org = self.parts.people.principals.load().org_of(user, None).ok_or_else(failed)?;
+        let orgs = self.org_ids_of(user);
+        let org = orgs.first().copied().ok_or_else(failed)?;
+        let password_hash = self.hash_password(password, &email, &orgs).await?;
         let shared = Arc::clone(&self.parts);
         let set = self
             .parts
@@ -221,14 +224,19 @@ impl Engine {
         let shared = Arc::clone(&self.parts);
         let mut payload = json!({});
         actor.sign(&mut payload);
-        self.parts
+        let alone = !matches!(actor.who(), Who::Operator);
+        let made = self
+            .parts
             .note_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if alone && users::organizations_of(tx, user).await?.len() > 1 {
+                    return Ok(false);
+                }
                 store_password_token(tx, book, user, hash).await?;
                 book.enter(&shared, org, user, "password.reset_requested", &payload);
-                Ok(())
+                Ok(true)
             })
             .await?;
-        Ok(token)
+        if made { Ok(token) } else { Err(no(Code::UserElsewhere)) }
     }
 
     /// A token with which the first owner is made, within a day; those before are void. `None` once
@@ -308,7 +316,21 @@ pub(super) async fn store_password_token(
     challenges::insert(tx, hash, kind, Some(user), b"", book.now.plus(RESET_LASTS)).await
 }
 
-/// Ends the sessions of a person, but for one.
+/// Ends the sessions of a person in one organization.
+pub(super) async fn end_sessions_in(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    org: Id<id::Org>,
+    user: Id<id::User>,
+    by: &str,
+) -> Result<(), Error> {
+    for session in sessions::alive_in(tx, user, org, now).await? {
+        sessions::end(tx, session, by, now).await?;
+    }
+    Ok(())
+}
+
+/// Ends the sessions of a person everywhere, but for one.
 pub(super) async fn end_sessions(
     tx: &mut Tx<'_>,
     now: Timestamp,
@@ -338,6 +360,7 @@ pub(crate) async fn purge(shared: &Arc<Shared>) {
     let purged = shared
         .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
             challenges::purge(tx, book.now).await?;
+            invitations::purge(tx, book.now).await?;
             sessions::purge(tx, kept).await
         })
         .await;

@@ -12,23 +12,42 @@ use std::sync::Arc;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::permission::Permissions;
-use tradewarden_domain::person::{BuiltInRole, FactorKind, Profile, SessionKind, User};
+use tradewarden_domain::person::{BuiltInRole, FactorKind, Profile, SessionKind, User, email_key};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::invitations::Invitation;
 use tradewarden_store::sessions::{self, SessionRow};
-use tradewarden_store::users::{self, RoleRow};
-use tradewarden_store::{Error, Store, Tx, factors, migrate};
+use tradewarden_store::users::{self, Member, RoleRow};
+use tradewarden_store::{Error, Store, Tx, factors, invitations, migrate};
 
 /// The name under which the database keeps the mark of the last change about people.
 const MARK: &str = "people_mark";
 /// What is said for a passkey among the methods of a session (RFC 8176).
 pub(crate) const PASSKEY_METHOD: &str = "hwk";
 
+/// What a person is in an organization.
+pub(crate) struct Membership {
+    pub(crate) role: String,
+    state: Activity,
+    pub(crate) epoch: i64,
+}
+
+impl Membership {
+    pub(crate) fn is_active(&self) -> bool {
+        self.state == Activity::Active
+    }
+
+    pub(crate) const fn state(&self) -> Activity {
+        self.state
+    }
+}
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Principals {
     mark: Option<String>,
     pub(crate) users: HashMap<Id<id::User>, User>,
-    pub(crate) members: BTreeMap<(Id<id::Org>, Id<id::User>), String>,
+    pub(crate) members: BTreeMap<(Id<id::Org>, Id<id::User>), Membership>,
+    pub(crate) invitations: BTreeMap<Id<id::User>, Invitation>,
     pub(crate) roles: BTreeMap<(Id<id::Org>, String), RoleRow>,
     pub(crate) factors: HashMap<Id<id::User>, Vec<FactorKind>>,
     policies: BTreeMap<(Id<id::Org>, String), String>,
@@ -46,7 +65,11 @@ impl Principals {
             principals.users.insert(user.id, user);
         }
         for member in users::members(store).await? {
-            principals.members.insert((member.org_id, member.user_id), member.role);
+            let Member { org_id, user_id, role, state, epoch } = member;
+            principals.members.insert((org_id, user_id), Membership { role, state, epoch });
+        }
+        for invitation in invitations::all(store).await? {
+            principals.invitations.insert(invitation.id, invitation);
         }
         for role in users::roles(store).await? {
             principals.roles.insert((role.org_id, role.name.clone()), role);
@@ -66,10 +89,11 @@ impl Principals {
         Ok(principals)
     }
 
-    /// A session that has not expired, of a person who may still log in.
+    /// A session that has not expired, of a person who may still log in to its organization.
     pub(crate) fn session(&self, id: Id<id::Session>, now: Timestamp) -> Option<&Arc<SessionRow>> {
         let session = self.sessions.get(&id)?;
-        let alive = now < session.expires_at && self.is_active(session.user_id);
+        let active = self.is_active(session.org_id, session.user_id);
+        let alive = now < session.expires_at && active;
         alive.then_some(session)
     }
 
@@ -93,18 +117,59 @@ impl Principals {
         })
     }
 
-    pub(crate) fn is_active(&self, user: Id<id::User>) -> bool {
-        self.users.get(&user).is_some_and(|user| user.state == Activity::Active)
+    /// The sessions of a person, in whichever organization, oldest first.
+    pub(crate) fn sessions_everywhere(
+        &self,
+        user: Id<id::User>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Arc<SessionRow>> {
+        let all = self.sessions.values();
+        all.filter(move |session| session.user_id == user && now < session.expires_at)
     }
 
-    /// The organization in which a person logs in: the named one, or the first.
-    pub(crate) fn org_of(
+    /// Whether a person belongs to an organization and may log in to it.
+    pub(crate) fn is_active(&self, org: Id<id::Org>, user: Id<id::User>) -> bool {
+        self.members.get(&(org, user)).is_some_and(Membership::is_active)
+    }
+
+    /// The organizations of a person, the oldest first.
+    pub(crate) fn orgs_of(
+        &self,
+        user: Id<id::User>,
+    ) -> impl Iterator<Item = (Id<id::Org>, &Membership)> {
+        let own = self.members.iter().filter(move |((_, member), _)| *member == user);
+        own.map(|((org, _), membership)| (*org, membership))
+    }
+
+    /// The organization in which a person logs in: the named one, or else the one of the last
+    /// session, or else the first.
+    pub(crate) fn org_to_enter(
         &self,
         user: Id<id::User>,
         wanted: Option<Id<id::Org>>,
+        last: Option<Id<id::Org>>,
     ) -> Option<Id<id::Org>> {
-        let mut own = self.members.keys().filter(|(_, member)| *member == user);
-        own.find(|(org, _)| wanted.is_none_or(|wanted| wanted == *org)).map(|(org, _)| *org)
+        if let Some(wanted) = wanted {
+            return self.is_active(wanted, user).then_some(wanted);
+        }
+        let mut open = self.orgs_of(user).filter(|(_, membership)| membership.is_active());
+        let last = last.filter(|last| self.is_active(*last, user));
+        last.or_else(|| open.next().map(|(org, _)| org))
+    }
+
+    /// An invitation to an organization, by its identifier or the e-mail.
+    pub(crate) fn invited(
+        &self,
+        org: Id<id::Org>,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<&Invitation> {
+        let id = name.parse::<Id<id::User>>().ok();
+        let key = email_key(name);
+        let mut open = self.invitations.values().filter(|one| one.org_id == org);
+        open.find(|one| {
+            now < one.expires_at && (id == Some(one.id) || key.as_ref() == Some(&one.email_key))
+        })
     }
 
     /// What a role may do; `None` if the organization has no such role.
@@ -131,12 +196,9 @@ impl Principals {
 
     /// The person behind a session, with what the role allows at this moment.
     pub(crate) fn actor(&self, session: &SessionRow, profile: Profile) -> Option<Actor> {
-        let role = self.members.get(&(session.org_id, session.user_id))?;
+        let role = &self.members.get(&(session.org_id, session.user_id))?.role;
         let mut permissions = self.permissions(session.org_id, role)?;
-        // Hardened: only what cannot be phished counts as a second factor.
-        let counts = profile == Profile::Standard
-            || session.methods.split(' ').any(|method| method == PASSKEY_METHOD);
-        let factor_at = session.factor_at.filter(|_| counts);
+        let factor_at = counted_factor(session, profile);
         if factor_at.is_none() && self.requires_factor(session.org_id, role, profile) {
             permissions = Permissions::NONE;
         }
@@ -148,6 +210,14 @@ impl Principals {
         };
         Some(Actor::person(session.org_id, person, permissions))
     }
+}
+
+/// When the second factor of a session was shown, if it counts. Hardened: only what cannot be
+/// phished counts.
+pub(crate) fn counted_factor(session: &SessionRow, profile: Profile) -> Option<Timestamp> {
+    let counts = profile == Profile::Standard
+        || session.methods.split(' ').any(|method| method == PASSKEY_METHOD);
+    session.factor_at.filter(|_| counts)
 }
 
 /// Marks in the transaction that something about people changed, for the other nodes. The mark is

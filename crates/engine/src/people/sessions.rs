@@ -5,7 +5,8 @@
 //! the same address is taken to have missed the answer, and gets another successor in place of the
 //! one that nobody has used.
 
-use super::passwords::end_sessions;
+use super::login::Left;
+use super::passwords::end_sessions_in;
 use super::principals::PASSKEY_METHOD;
 use super::{Client, Cookie, Origin, RefreshShown, Said, failed, no, parse_id, person_of};
 use crate::actor::{Actor, Person, Who};
@@ -49,6 +50,12 @@ impl Opening {
     pub(super) fn to_store(&self) -> (SessionRow, StoredTokens) {
         let refresh = (self.row.kind == SessionKind::Token).then(|| *self.token.hash().as_bytes());
         (self.row.clone(), StoredTokens { refresh })
+    }
+
+    /// It goes on from another session: as old as that, and to end when that would.
+    pub(super) fn continues(&mut self, before: &Left) {
+        self.row.authenticated_at = before.authenticated_at;
+        self.row.expires_at = self.row.expires_at.min(before.expires_at);
     }
 }
 
@@ -134,7 +141,9 @@ impl Engine {
         let people = &self.parts.people;
         let now = self.now();
         let lasts = people.profile.lifetimes().access_token.min(row.expires_at.since(now));
-        let epoch = people.principals.load().users.get(&row.user_id).map_or(0, |user| user.epoch);
+        let principals = people.principals.load();
+        let member = principals.members.get(&(row.org_id, row.user_id));
+        let epoch = member.map_or(0, |member| member.epoch);
         let token = people.signing.load().issue(&self.parts, row, epoch, now, lasts);
         let token = token.ok_or_else(|| CommandError::Unavailable {
             detail: "the access token could not be signed".to_owned(),
@@ -190,9 +199,8 @@ impl Engine {
     }
 
     pub(super) fn own_sessions(&self, person: &Person) -> Result<Said, CommandError> {
-        let org = self.org_of_session(person.session_id)?;
         let principals = self.parts.people.principals.load();
-        let own = principals.sessions_of(org, Some(person.user_id), self.now());
+        let own = principals.sessions_everywhere(person.user_id, self.now());
         let items: Vec<Value> =
             own.map(|row| self.session_view(row, Some(person.session_id))).collect();
         Ok(json!({ "items": items, "next": null }).into())
@@ -244,7 +252,7 @@ impl Engine {
         let (by, shared) = (actor.name(), Arc::clone(&self.parts));
         self.parts
             .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
-                end_sessions(tx, book.now, user, None, &by).await?;
+                end_sessions_in(tx, book.now, org, user, &by).await?;
                 let payload = json!({ "actor": by });
                 book.enter(&shared, org, user, "user.sessions_ended", &payload);
                 Ok(())
@@ -254,7 +262,7 @@ impl Engine {
 
     pub(crate) fn session_view(&self, row: &SessionRow, current: Option<Id<id::Session>>) -> Value {
         json!({
-            "id": row.id, "user_id": row.user_id, "kind": row.kind,
+            "id": row.id, "user_id": row.user_id, "org_id": row.org_id, "kind": row.kind,
             "methods": row.methods.split(' ').collect::<Vec<_>>(),
             "address": row.address, "user_agent": row.user_agent,
             "authenticated_at": row.authenticated_at, "factor_at": row.factor_at,
@@ -275,7 +283,7 @@ impl Engine {
         let claims = people.signing.load().verify(token, now)?;
         let principals = people.principals.load();
         let session = principals.session(claims.session, now)?;
-        let epoch = principals.users.get(&session.user_id)?.epoch;
+        let epoch = principals.members.get(&(session.org_id, session.user_id))?.epoch;
         let same = session.kind == SessionKind::Token
             && session.user_id == claims.user
             && session.org_id == claims.org
@@ -333,9 +341,11 @@ impl Engine {
     pub(crate) fn with_person(&self, me: MeView, actor: &Actor) -> MeView {
         let Who::Person(person) = actor.who() else { return me };
         let principals = self.parts.people.principals.load();
+        let member = principals.members.get(&(me.org_id, person.user_id));
         MeView {
             email: principals.users.get(&person.user_id).map(|user| user.email.clone()),
-            role: principals.members.get(&(me.org_id, person.user_id)).cloned(),
+            role: member.map(|member| member.role.clone()),
+            organizations: Some(self.organizations_of(&principals, person.user_id)),
             factor_at: person.factor_at,
             session_id: Some(person.session_id),
             ..me

@@ -13,13 +13,7 @@ use tradewarden_store::users::{self, Failures, Member, PolicyRow, RoleRow, UserR
 use tradewarden_store::{Kind, Store, Writer, challenges, directory};
 
 fn user(number: u64, email: &str) -> User {
-    User {
-        id: id(number),
-        email: email.to_owned(),
-        state: Activity::Active,
-        epoch: 0,
-        created_at: at(5),
-    }
+    User { id: id(number), email: email.to_owned(), created_at: at(5) }
 }
 
 async fn founded(backend: &Backend) -> (Writer, Store) {
@@ -29,8 +23,7 @@ async fn founded(backend: &Backend) -> (Writer, Store) {
     for (number, email) in [(10, "Ann@example.com"), (11, "bob@example.com")] {
         let key = email.to_lowercase();
         users::insert(&mut tx, &user(number, email), &key, Some("hash")).await.unwrap();
-        let member = Member { org_id: id(1), user_id: id(number), role: "owner".to_owned() };
-        users::insert_member(&mut tx, &member, at(5)).await.unwrap();
+        users::insert_member(&mut tx, id(1), id(number), "owner", at(5)).await.unwrap();
     }
     tx.commit().await.unwrap();
     (writer, store)
@@ -60,20 +53,26 @@ pub(crate) async fn people_and_their_roles(backend: &Backend) {
     assert!(!users::set_password_failures(&mut tx, id(404), failures).await.unwrap());
     users::set_factor_failures(&mut tx, id(10), failures).await.unwrap();
     users::set_recovery_set(&mut tx, id(10), Some("set")).await.unwrap();
-    users::set_state(&mut tx, id(10), Activity::Disabled).await.unwrap();
+    users::set_state(&mut tx, id(1), id(10), Activity::Disabled).await.unwrap();
+    users::set_state(&mut tx, id(2), id(10), Activity::Disabled).await.unwrap_err();
     let locked = users::lock(&mut tx, id(10)).await.unwrap().unwrap();
     assert_eq!((locked.password, locked.factor), (failures, failures));
-    assert_eq!((locked.user.epoch, locked.user.state), (1, Activity::Disabled));
     assert_eq!(users::holders(&mut tx, id(1), "owner").await.unwrap(), [id(11)]);
     users::set_password(&mut tx, id(10), "other", at(9)).await.unwrap();
-    let member = Member { org_id: id(1), user_id: id(10), role: "clerk".to_owned() };
-    users::set_role(&mut tx, &member).await.unwrap();
+    users::set_role(&mut tx, id(1), id(10), "clerk").await.unwrap();
     assert!(users::has_role(&mut tx, id(1), "clerk").await.unwrap());
     users::remove_member(&mut tx, id(1), id(11)).await.unwrap();
     assert_eq!(users::role_of(&mut tx, id(1), id(11)).await.unwrap(), None);
     tx.commit().await.unwrap();
     let ann = users::find(&store, id(10)).await.unwrap().unwrap();
     assert_eq!((ann.password, ann.password_hash.as_deref()), (none, Some("other")));
+    let member = Member {
+        org_id: id(1),
+        user_id: id(10),
+        role: "clerk".to_owned(),
+        state: Activity::Disabled,
+        epoch: 1,
+    };
     assert_eq!(users::members(&store).await.unwrap(), [member]);
     assert_eq!(users::all(&store).await.unwrap().len(), 2);
 

@@ -7,8 +7,9 @@ use tradewarden_engine::command::{self, Command};
 use tradewarden_engine::people::Entered;
 
 use super::{
-    AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, Page, PaperPrice, PositionVerb,
-    SignalVerb, StrategyVerb, UserName, UserVerb, Verb, WebhookCreate, WebhookVerb,
+    AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, OrganizationVerb, Page,
+    PaperPrice, PositionVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb, WebhookCreate,
+    WebhookVerb,
 };
 use crate::files;
 use crate::outcome::Failure;
@@ -108,6 +109,8 @@ const USERS: Columns = &[
     ("FACTORS", "factors"),
 ];
 
+const ORGANIZATIONS: Columns = &[("ID", "id"), ("NAME", "name"), ("CREATED AT", "created_at")];
+
 impl Asking {
     /// What the engine is asked; `None` for what is done without it.
     pub(crate) fn of(verb: Verb) -> Result<Option<Self>, Failure> {
@@ -137,6 +140,7 @@ impl Asking {
             Verb::Finding(FindingVerb::List(page)) => {
                 list(Command::FindingList(page.into()), FINDINGS)
             }
+            Verb::Organization(verb) => organization(verb),
             Verb::User(verb) => user(verb)?,
             Verb::Serve(_)
             | Verb::Demo(_)
@@ -249,6 +253,20 @@ fn halt(verb: HaltVerb) -> Asking {
         })),
         HaltVerb::Resume(id) => one(Command::HaltResume(id.into())),
         HaltVerb::Status => list(Command::HaltStatus, HALTS),
+    }
+}
+
+fn organization(verb: OrganizationVerb) -> Asking {
+    match verb {
+        OrganizationVerb::Create(new) => {
+            let new = command::OrganizationCreate { name: new.name, owner: new.owner };
+            one(Command::OrganizationCreate(new))
+        }
+        OrganizationVerb::List => list(Command::OrganizationList, ORGANIZATIONS),
+        OrganizationVerb::Rename(new) => {
+            let new = command::OrganizationRename { id: new.id, name: new.name };
+            one(Command::OrganizationRename(new))
+        }
     }
 }
 

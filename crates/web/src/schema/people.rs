@@ -1,7 +1,7 @@
 //! The shapes of what is sent and taken about people.
 
 use super::{
-    ACTIVITY, Any, Count, FACTOR, Flag, Id, Instant, List, Schema, Text, Texts, may, must,
+    ACTIVITY, Any, Count, FACTOR, Flag, Id, Instant, List, MEMBER, Schema, Text, Texts, may, must,
 };
 
 pub(super) const SCHEMAS: &[Schema] = &[
@@ -99,6 +99,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
         fields: &[
             must("id", Id("ses_"), "Its identifier."),
             must("user_id", Id("usr_"), "Whose it is."),
+            must("org_id", Id("org_"), "In which organization."),
             must("kind", Text, "`token` or `cookie`."),
             must("methods", Texts, "What was shown for it (RFC 8176)."),
             must("address", Text, "From where."),
@@ -115,14 +116,43 @@ pub(super) const SCHEMAS: &[Schema] = &[
         about: "A person.",
         closed: false,
         fields: &[
-            must("id", Id("usr_"), "The identifier."),
+            must("id", Id("usr_"), "The identifier; of an invitation, its own."),
             must("email", Text, "The e-mail."),
             must("role", Text, "The role in this organization."),
-            must("state", ACTIVITY, "Whether the person may log in."),
+            must("state", MEMBER, "Whether the person may log in, or has not joined yet."),
             must("factors", Texts, "The kinds of second factors that are enrolled."),
             must("created_at", Instant, "When the person was added."),
             may("invite_token", Text, "Sets the password, once, within a day; shown once."),
         ],
+    },
+    Schema {
+        name: "Organization",
+        about: "An organization.",
+        closed: false,
+        fields: &[
+            must("id", Id("org_"), "Its identifier."),
+            must("name", Text, "What people call it."),
+            may("role", Text, "The role that the person who asks has in it."),
+            may("created_at", Instant, "When it was made, for the operator."),
+        ],
+    },
+    Schema {
+        name: "Invitation",
+        about: "That somebody asked a person into an organization.",
+        closed: false,
+        fields: &[
+            must("id", Id("usr_"), "Its identifier."),
+            must("org_id", Id("org_"), "Into which organization."),
+            must("organization", Text, "What people call it."),
+            must("role", Text, "With which role."),
+            must("expires_at", Instant, "Until when it may be accepted."),
+        ],
+    },
+    Schema {
+        name: "Switch",
+        about: "Another organization of one's own.",
+        closed: true,
+        fields: &[must("org_id", Id("org_"), "Which.")],
     },
     Schema {
         name: "ResetToken",
@@ -202,7 +232,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("email", Text, "The e-mail."),
             must("password", Text, "The password."),
             may("cookie", Flag, "Whether a cookie is to show the session."),
-            may("org_id", Id("org_"), "The organization; the first one if absent."),
+            may("org_id", Id("org_"), "The organization; the last one used if absent."),
         ],
     },
     Schema {
@@ -241,7 +271,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("challenge_id", Text, "What the options named."),
             must("credential", Any, "What the browser gave."),
             may("cookie", Flag, "Whether a cookie is to show the session."),
-            may("org_id", Id("org_"), "The organization; the first one if absent."),
+            may("org_id", Id("org_"), "The organization; the last one used if absent."),
         ],
     },
     Schema {

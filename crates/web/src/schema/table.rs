@@ -261,6 +261,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("expires_at", Instant, "From when on a key is not taken any more."),
             may("email", Text, "A person's e-mail."),
             may("role", Text, "A person's role."),
+            may(
+                "organizations",
+                List("Organization"),
+                "A person's organizations, this one included.",
+            ),
             may("factor_at", Instant, "When a person last showed a second factor here."),
             may("session_id", Id("ses_"), "A person's session."),
         ],

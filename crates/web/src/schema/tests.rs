@@ -18,7 +18,7 @@ use tradewarden_engine::command::{
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
     AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, FindingView,
-    HaltView, HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, Page, PositionView,
+    HaltView, HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, OrganizationView, Page, PositionView,
     ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
 };
 
@@ -326,10 +326,18 @@ fn keys_and_their_use() {
         expires_at: is_full.then_some(AT),
         email: is_full.then(text),
         role: is_full.then(text),
+        organizations: is_full.then(Vec::new),
         factor_at: is_full.then_some(AT),
         session_id: is_full.then(id),
     };
     assert_sent("Me", &me(true), &me(false));
+    let organization = |is_full: bool| OrganizationView {
+        id: id(),
+        name: text(),
+        role: is_full.then(text),
+        created_at: is_full.then_some(AT),
+    };
+    assert_sent("Organization", &organization(true), &organization(false));
 }
 
 #[test]
