@@ -81,8 +81,11 @@ const ROOMS: &[Room] = &[
         name: DOMAIN,
         floor: 0,
         uses: &[],
-        externals: Only(&["serde"]),
-        rule: "domain is pure: std and serde derives, no IO, clock, randomness, SQL or HTTP",
+        // jiff without its `std` feature: a calendar and the time zones as data, without a clock and
+        // without files.
+        externals: Only(&["jiff", "serde"]),
+        rule: "domain is pure: std, serde derives and time zones as data; no IO, clock, \
+               randomness, SQL or HTTP",
     },
     Room {
         name: SEAL,

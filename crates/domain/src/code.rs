@@ -116,6 +116,7 @@ codes! {
     StrategyFlat = "strategy.flat", Skip, "There is nothing to close.";
     StrategyWrongSide = "strategy.wrong_side", Skip, "The exit names the other side than the position's.";
     StrategySymbol = "strategy.symbol", Refused, "The payload names a symbol that the strategy does not allow.";
+    StrategySchedule = "strategy.schedule", Refused, "The strategy opens nothing at this time.";
     SizingUnusableQuantity = "sizing.unusable_quantity", Refused, "The quantity is missing, unreadable, or rounds to nothing.";
     HaltHold = "halt.hold", Refused, "The halt may be resumed only after its minimum hold.";
     HaltActive = "halt.active", Refused, "A halt covers this order.";

@@ -29,6 +29,7 @@ pub mod price;
 pub mod quota;
 pub mod rate;
 pub mod risk;
+pub mod schedule;
 pub mod signal;
 pub mod strategy;
 pub mod tier;

@@ -12,6 +12,7 @@ use crate::limit::{LimitName, Limits};
 use crate::money::{Money, Price, Quantity};
 use crate::order::{OrderType, Purpose, Side};
 use crate::price::{Market, Reference};
+use crate::schedule::Schedule;
 use crate::strategy::Intent;
 use crate::time::Timestamp;
 
@@ -22,6 +23,8 @@ pub struct Context<'a> {
     pub halts: &'a [Halt],
     /// Whom the order concerns.
     pub subject: HaltSubject<'a>,
+    /// When the order's strategy may open something, if it says so.
+    pub schedule: Option<&'a Schedule>,
     /// The tightest limits that apply.
     pub limits: Limits,
     /// All strategies' exposure on the order's account and instrument together, without what the
@@ -70,6 +73,9 @@ pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result
         Purpose::Entry => Enforced::Always,
         Purpose::Exit => Enforced::Traced,
     };
+    if let Some(schedule) = context.schedule {
+        note(trace, &mut first_no, "strategy.schedule", enforced, in_schedule(schedule, context));
+    }
     let checks: [(&'static str, Verdict); 7] = [
         ("risk.restricted", restricted(context)),
         ("risk.market_open", market_open(context)),
@@ -125,6 +131,14 @@ fn halt(intent: &Intent, context: &Context<'_>) -> Verdict {
             detail: format!("Halt {} ({}): {}", halt.id, halt.mode, halt.reason),
         }),
     }
+}
+
+fn in_schedule(schedule: &Schedule, context: &Context<'_>) -> Verdict {
+    let (shown, allowed) = (schedule.wall_clock(context.now), schedule.regular());
+    if schedule.is_open(context.now) {
+        return Ok(Some((shown, allowed)));
+    }
+    Err(Refusal::over(Code::StrategySchedule, shown, allowed))
 }
 
 fn restricted(context: &Context<'_>) -> Verdict {

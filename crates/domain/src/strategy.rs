@@ -6,6 +6,7 @@ use crate::id::{self, Id};
 use crate::instrument::{Instrument, Symbol};
 use crate::money::{Price, Quantity, Round};
 use crate::order::{OrderType, Purpose, Side, TimeInForce, words};
+use crate::schedule::Schedule;
 use crate::signal::{Action, Comment, QuantityField, Signal};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,8 @@ pub struct Strategy {
     pub short_selling: ShortSelling,
     /// Seconds within which an entry must have been sent (S12), 1 to 300.
     pub send_within_s: u32,
+    /// When it may open something; at any time if absent.
+    pub schedule: Option<Schedule>,
     /// Whether it trades.
     pub state: StrategyState,
     /// When it was made.

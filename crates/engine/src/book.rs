@@ -17,6 +17,7 @@ use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{ChangeState, Order, OrderEvent, Side, after};
 use tradewarden_domain::rate::MinuteCounter;
+use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::audit::{self, Entry};
 use tradewarden_store::directory as rows;
@@ -381,6 +382,11 @@ pub(crate) fn place_of(order: &Order) -> Place {
 /// The account with this identifier, if it is known.
 pub(crate) fn account(shared: &Shared, id: Id<id::Account>) -> Option<Arc<Account>> {
     shared.directory.load().accounts.get(&id).cloned()
+}
+
+/// The strategy with this identifier, if there is one and it is known.
+pub(crate) fn strategy(shared: &Shared, id: Option<Id<id::Strategy>>) -> Option<Arc<Strategy>> {
+    shared.directory.load().strategies.get(&id?).cloned()
 }
 
 /// The webhook that an order's signal came through, as far as its strategy is known: a halt of it

@@ -17,6 +17,7 @@ use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::{Permission, Permissions};
+use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
 use tradewarden_domain::time::Timestamp;
@@ -456,6 +457,10 @@ pub struct StrategyCreate {
     /// Seconds within which an entry must have been sent, 1 to 300; 10 if absent.
     #[serde(default)]
     pub send_within_s: Option<u32>,
+    /// When it may open something, such as `mon-fri 09:30-16:00 America/New_York`; at any time if
+    /// absent.
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default)]
     pub shared_position: bool,

@@ -486,6 +486,7 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         pyramiding: strategy.pyramiding.to_string(),
         allow_short: strategy.short_selling == ShortSelling::Allow,
         send_within_s: strategy.send_within_s,
+        schedule: strategy.schedule.clone(),
         state: strategy.state.to_string(),
         created_at: strategy.created_at,
     }

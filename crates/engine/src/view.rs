@@ -11,6 +11,7 @@ use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{
     Change, ChangeState, Order, OrderState, OrderType, Purpose, Side, TimeInForce,
 };
+use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::orders::Fill;
 
@@ -380,6 +381,9 @@ pub struct StrategyView {
     pub allow_short: bool,
     /// Seconds within which an entry must have been sent.
     pub send_within_s: u32,
+    /// When it may open something; absent for at any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// `on`, `exits_only` or `off`.
     pub state: String,
     /// When it was made.

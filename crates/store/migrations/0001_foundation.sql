@@ -71,6 +71,7 @@ CREATE TABLE strategies (
     pyramiding {text} NOT NULL,
     short_selling {text} NOT NULL,
     send_within_s {int} NOT NULL,
+    schedule {text},
     state {text} NOT NULL,
     created_at {int} NOT NULL
 ){strict};

@@ -51,7 +51,7 @@ const SET_WEBHOOK_STATE: &str =
 macro_rules! strategy_columns {
     () => {
         "id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
-         on_opposite, pyramiding, short_selling, send_within_s, state, created_at"
+         on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at"
     };
 }
 const STRATEGIES_AFTER: &str = concat!(
@@ -66,8 +66,9 @@ const STRATEGY: &str = concat!(
 );
 const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     INSERT INTO strategies (id, org_id, name, webhook_id, account_id, symbol, symbol_source, \
-    quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, state, created_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
+    created_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 const SET_STRATEGY_STATE: &str =
     "-- directory::set_strategy_state\nUPDATE strategies SET state = $2 WHERE id = $1";
 const LIMITS: &str = "-- directory::limits\n\
@@ -323,6 +324,7 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         pyramiding: row.word()?,
         short_selling: row.word()?,
         send_within_s: row.small()?,
+        schedule: row.word_or_null()?,
         state: row.word()?,
         created_at: row.time()?,
     })
@@ -346,6 +348,7 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             Value::Word(strategy.pyramiding.text()),
             Value::Word(strategy.short_selling.text()),
             strategy.send_within_s.into(),
+            strategy.schedule.as_ref().map(ToString::to_string).into(),
             Value::Word(strategy.state.text()),
             strategy.created_at.into(),
         ],

@@ -154,6 +154,12 @@ impl Row {
         text.parse().map_err(|_| Error::broken(format!("unknown word {text:?}")))
     }
 
+    /// The next column, a text that parses, or NULL.
+    pub fn word_or_null<T: std::str::FromStr>(&mut self) -> Result<Option<T>, Error> {
+        let Some(text) = self.text_or_null()? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| Error::broken(format!("unknown word {text:?}")))
+    }
+
     /// The next column, bytes.
     pub fn bytes(&mut self) -> Result<Vec<u8>, Error> {
         bytes(self.next()?)

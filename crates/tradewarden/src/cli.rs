@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
@@ -316,6 +317,9 @@ pub(crate) struct StrategyCreate {
     /// Seconds within which an entry must have been sent [default: 10]
     #[arg(long, value_name = "N")]
     pub(crate) send_within_s: Option<u32>,
+    /// When it may open something, as `mon-fri 09:30-16:00 America/New_York` [default: always]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) schedule: Option<Schedule>,
     /// Let another strategy trade the same instrument on the same account
     #[arg(long)]
     pub(crate) shared_position: bool,

@@ -156,6 +156,7 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         allow_short: false,
         symbol_source: None,
         send_within_s: None,
+        schedule: None,
         shared_position: false,
     };
     let strategy = ask(engine, Command::StrategyCreate(strategy)).await?;

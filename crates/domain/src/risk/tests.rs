@@ -17,6 +17,7 @@ const NOW: Timestamp = Timestamp::from_unix_micros(1_790_000_000_000_000);
 struct Scene {
     halts: Vec<Halt>,
     symbol: Symbol,
+    schedule: Option<Schedule>,
     limits: Limits,
     exposure: Exposure,
     instrument: Instrument,
@@ -31,6 +32,7 @@ fn scene() -> Scene {
     let symbol: Symbol = "NQ".parse().unwrap();
     Scene {
         halts: Vec::new(),
+        schedule: None,
         limits: Limits {
             version: 7,
             max_order_quantity: limit("100"),
@@ -62,6 +64,7 @@ impl Scene {
         let context = Context {
             halts: &self.halts,
             subject: subject(&self.symbol),
+            schedule: self.schedule.as_ref(),
             limits: self.limits,
             exposure: self.exposure,
             already_filled: self.already_filled,
@@ -282,6 +285,28 @@ fn hopeless(mode: HaltMode) -> Scene {
         reference: Reference { market: Market::Closed, ..quoted(0) },
         stated_price: Some(price("90")),
         ..scene()
+    }
+}
+
+/// S18: a schedule refuses what opens, and is only looked at for what closes.
+#[test]
+fn s18_a_schedule_is_enforced_on_entries_alone() {
+    // NOW is 2026-09-21T14:13:20Z, a Monday.
+    for (schedule, open) in [
+        ("mon 14:13-14:14 UTC", true),
+        ("mon 14:12-14:13 UTC", false),
+        ("mon 14:14-14:15 UTC", false),
+        ("sun 23:00-14:14 UTC", true),
+        ("mon 10:00-10:30 America/New_York", true),
+    ] {
+        let scene = Scene { schedule: Some(schedule.parse().unwrap()), ..scene() };
+        let refused = (!open).then_some(Code::StrategySchedule);
+        assert_eq!(scene.code(entry(Side::Buy, "1")), refused, "{schedule}");
+        let (verdict, trace) = scene.judge(market(Purpose::Exit, Side::Sell, "1"));
+        assert!(verdict.is_ok(), "{schedule}");
+        let line = trace.checks().iter().find(|check| check.name == "strategy.schedule").unwrap();
+        let outcome = if open { Outcome::Pass } else { Outcome::Skip };
+        assert_eq!((line.result, line.code), (outcome, refused), "{schedule}");
     }
 }
 

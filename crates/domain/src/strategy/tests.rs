@@ -39,6 +39,7 @@ fn strategy() -> Strategy {
         pyramiding: Pyramiding::Ignore,
         short_selling: ShortSelling::Allow,
         send_within_s: SEND_WITHIN_S_DEFAULT,
+        schedule: None,
         state: StrategyState::On,
         created_at: Timestamp::default(),
     }

@@ -145,7 +145,7 @@ impl Engine {
         let payload = json!({
             "account_id": strategy.account_id, "name": strategy.name,
             "on_opposite": strategy.on_opposite, "quantity": strategy.quantity,
-            "sizing": strategy.sizing, "symbol": strategy.symbol,
+            "schedule": strategy.schedule, "sizing": strategy.sizing, "symbol": strategy.symbol,
             "webhook_id": strategy.webhook_id,
         });
         self.change(org, id, "strategy.created", actor, payload, async move |tx| {
@@ -229,6 +229,7 @@ impl Engine {
             pyramiding: new.pyramiding.unwrap_or(Pyramiding::Ignore),
             short_selling: if new.allow_short { ShortSelling::Allow } else { ShortSelling::Ignore },
             send_within_s: within("send_within_s", new.send_within_s, SEND_WITHIN_S_DEFAULT, 300)?,
+            schedule: new.schedule.clone(),
             state: StrategyState::On,
             created_at: now,
         })

@@ -113,6 +113,7 @@ fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<
             key: entry.key_id,
             symbol: &entry.symbol,
         },
+        schedule: None,
         limits: limits
             .map(|book| book.tightest(entry.account_id, entry.strategy_id, &entry.symbol))
             .unwrap_or_default(),

@@ -12,7 +12,7 @@ use tradewarden_domain::halt::HaltSubject;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
-use tradewarden_domain::order::{Order, OrderEvent, OrderState, Purpose, Side};
+use tradewarden_domain::order::{Order, OrderEvent, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::risk::{self, Cleared};
 use tradewarden_domain::signal::{Action, Signal};
 use tradewarden_domain::strategy::{Decision, RemovedEntries, Strategy};
@@ -100,6 +100,7 @@ pub(super) fn follow(
                 key: None,
                 symbol: &symbol,
             },
+            schedule: strategy.schedule.as_ref(),
             limits: limits
                 .map(|book| book.tightest(account.id, Some(strategy.id), &symbol))
                 .unwrap_or_default(),
@@ -194,6 +195,10 @@ fn draft(
 ) -> Order {
     let intent = cleared.intent();
     let send_within = Duration::from_secs(u64::from(strategy.send_within_s));
+    let is_entry = intent.purpose == Purpose::Entry;
+    let ends = is_entry.then(|| window_end(strategy, book.now)).flatten();
+    let send_by = work.received_at.plus(send_within);
+    let rests = intent.order_type != OrderType::Market;
     Order {
         id: shared.environment.id(book.now),
         org_id: strategy.org_id,
@@ -216,14 +221,20 @@ fn draft(
         average_price: None,
         broker_order_id: None,
         cancel_requested: false,
-        send_by: (intent.purpose == Purpose::Entry).then(|| work.received_at.plus(send_within)),
-        expires_at: None,
+        send_by: is_entry.then(|| ends.map_or(send_by, |ends| send_by.min(ends))),
+        expires_at: ends.filter(|_| rests),
         attempt_until: None,
         change: None,
         limits_version: cleared.limits_version(),
         created_at: book.now,
         updated_at: book.now,
     }
+}
+
+/// The last instant of the strategy's window: an entry leaves and rests no longer (S12).
+fn window_end(strategy: &Strategy, now: Timestamp) -> Option<Timestamp> {
+    let closes = strategy.schedule.as_ref()?.changes_after(now)?;
+    Some(closes.minus(Duration::from_micros(1)))
 }
 
 pub(crate) fn reserve(book: &mut Book, order: Order) -> (Id<id::Order>, Purpose) {

@@ -286,9 +286,11 @@ fn clear(
     exposure.release(order.purpose, order.side, order.reserved());
     let limits = book.limits.get(&order.org_id);
     let reference = shared.market.reference(account, &order.symbol);
+    let strategy = crate::book::strategy(shared, order.strategy_id);
     let context = risk::Context {
         halts: &book.halts,
         subject: subject_of(shared, order),
+        schedule: strategy.as_ref().and_then(|strategy| strategy.schedule.as_ref()),
         limits: limits
             .map(|limits| limits.tightest(account.id, order.strategy_id, &order.symbol))
             .unwrap_or_default(),

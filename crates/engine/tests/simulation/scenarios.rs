@@ -3,6 +3,7 @@
 mod change;
 mod doubt;
 mod halts;
+mod hours;
 mod intake;
 mod keys;
 mod position;

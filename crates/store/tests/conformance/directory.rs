@@ -135,6 +135,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         pyramiding: Pyramiding::Allow,
         short_selling: ShortSelling::Ignore,
         send_within_s: 10,
+        schedule: Some("sun-thu 18:00-17:00 America/New_York".parse().unwrap()),
         state: StrategyState::On,
         created_at: at(5),
     };

@@ -74,6 +74,7 @@ pub fn strategy(
         allow_short: false,
         symbol_source: None,
         send_within_s: None,
+        schedule: None,
         shared_position: false,
     }
 }

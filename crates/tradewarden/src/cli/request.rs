@@ -204,6 +204,7 @@ fn strategy(verb: StrategyVerb) -> Asking {
             allow_short: create.allow_short,
             symbol_source: create.payload_symbol.then_some(SymbolSource::Payload),
             send_within_s: create.send_within_s,
+            schedule: create.schedule,
             shared_position: create.shared_position,
         })),
         StrategyVerb::List => list(Command::StrategyList, STRATEGIES),

@@ -40,6 +40,18 @@ fn global_options_stand_before_and_after_the_command() {
     }
 }
 
+#[test]
+fn a_schedule_is_one_argument_and_is_read_at_once() {
+    let create = |schedule: &str| {
+        let words = "tradewarden strategy create --name s --webhook w --account a --symbol S \
+                     --quantity 1 --schedule";
+        Cli::try_parse_from(words.split_whitespace().chain([schedule]))
+    };
+    assert!(create("mon-fri 09:30-16:00 America/New_York").is_ok());
+    let refused = create("mon-fri 09:30-16:00 New_York").unwrap_err();
+    assert!(refused.to_string().contains("no time zone of the IANA database"), "{refused}");
+}
+
 /// Every line of C27, with the request it becomes.
 #[test]
 fn what_is_typed_becomes_the_request() {
@@ -54,7 +66,7 @@ fn what_is_typed_becomes_the_request() {
             "strategy create --name s --webhook w --account a --symbol AAPL --quantity 10 \
              --sizing payload --on-opposite reverse --pyramiding allow --allow-short \
              --payload-symbol --send-within-s 7 --shared-position",
-            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"shared_position":true}"#,
+            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"schedule":null,"shared_position":true}"#,
         ),
         (
             "account create --broker paper --name p --cash 100000",

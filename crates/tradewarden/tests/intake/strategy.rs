@@ -1,10 +1,13 @@
 //! What a strategy makes of a signal, from outside: sizes, sides, switches (S5 to S7).
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tradewarden_testkit::process::TestDir;
 
 use crate::door::{Door, demo};
-use crate::stage::{another_door, another_webhook, follow, orders, refused, said, settled};
+use crate::stage::{
+    another_door, another_webhook, check, follow, orders, refused, said, settled, signal,
+};
 
 fn trades(orders: &[Value]) -> Vec<(&str, &str)> {
     orders
@@ -174,4 +177,35 @@ async fn the_symbol_is_the_strategys() {
         let body = refused(&free.send(body.to_string()).await, 400, "signal.field");
         assert_eq!(body["field"], "ticker");
     }
+}
+
+/// A strategy opens when its schedule says so. Of these two one is open at any instant, and which is
+/// told by the same signal.
+#[tokio::test]
+async fn a_schedule_says_when_a_strategy_opens() {
+    let dir = TestDir::new("strategy-schedule");
+    let (gateway, _) = demo(&dir, "").await;
+    let program = gateway.program();
+    let made = another_webhook(&gateway, &[]).await;
+    let webhook = made["id"].as_str().unwrap();
+    follow(&gateway, webhook, &["--schedule", "mon-wed 00:00-24:00 UTC"]).await;
+    let other = follow(&gateway, webhook, &["--schedule", "thu-sun 00:00-00:00 UTC"]).await;
+    let mut door = Door::of(&gateway, &made);
+    assert_eq!(other["schedule"], "thu-sun 00:00-24:00 UTC");
+    let body = said(&door.send(r#"{"action":"BUY"}"#).await, 202, "accepted");
+    let results: BTreeSet<_> = body["accounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["result"].as_str().unwrap(), one["code"].as_str()))
+        .collect();
+    let one_each = [("accepted", None), ("refused", Some("strategy.schedule"))];
+    assert_eq!(results, BTreeSet::from(one_each));
+    let stored = signal(program, &body["signal_id"]).await;
+    assert_eq!(check(&stored, "strategy.schedule")["name"], "strategy.schedule");
+
+    let create = ["strategy", "create", "--name", "s", "--webhook", webhook, "--account", "acc_1"];
+    let rest = ["--symbol", "AAPL", "--quantity", "1", "--schedule", "mon 09:00-10:00 Berlin"];
+    let refused = program.run(&[&create[..], &rest].concat()).await;
+    assert!(refused.stderr.contains("no time zone of the IANA database"), "{refused:?}");
 }

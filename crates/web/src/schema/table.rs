@@ -177,6 +177,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("pyramiding", PYRAMIDING, "What a signal along the position does."),
             must("allow_short", Flag, "Whether a sale while flat opens a short."),
             must("send_within_s", Count, "Seconds within which an entry must have been sent."),
+            may("schedule", Text, "When it may open something; absent for at any time."),
             must("state", OneOf(|| vec!["on", "exits_only", "off"]), "Whether it trades."),
             must("created_at", Instant, "When it was made."),
         ],
@@ -433,6 +434,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 "Another strategy may trade the same on the same account.",
             ),
             may("send_within_s", Range(1, 300), "Seconds in which an entry must go; 10 if absent."),
+            may(
+                "schedule",
+                Text,
+                "When it may open something, such as `mon-fri 09:30-16:00 America/New_York`.",
+            ),
         ],
     },
     Schema {

@@ -223,7 +223,7 @@ fn webhooks_and_strategies() {
         secret,
     };
     assert_sent("Webhook", &webhook(Some(text())), &webhook(None));
-    let strategy = StrategyView {
+    let strategy = |schedule| StrategyView {
         id: id(),
         name: text(),
         webhook_id: id(),
@@ -236,10 +236,12 @@ fn webhooks_and_strategies() {
         pyramiding: text(),
         allow_short: false,
         send_within_s: 10,
+        schedule,
         state: text(),
         created_at: AT,
     };
-    assert_sent("Strategy", &strategy, &strategy);
+    let schedule = "mon 09:00-10:00 UTC".parse().unwrap();
+    assert_sent("Strategy", &strategy(Some(schedule)), &strategy(None));
 }
 
 #[test]
@@ -368,6 +370,7 @@ fn what_is_taken() {
             "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
             "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
+            "schedule": "mon 09:00-10:00 UTC",
         }),
     );
     assert_taken::<OrderCreate>(
