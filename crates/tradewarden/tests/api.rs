@@ -7,6 +7,9 @@ mod accesses;
 #[path = "api/callers.rs"]
 mod callers;
 #[cfg(test)]
+#[path = "api/contract.rs"]
+mod contract;
+#[cfg(test)]
 #[path = "intake/door.rs"]
 mod door;
 #[cfg(test)]
@@ -24,6 +27,9 @@ mod owner;
 #[cfg(test)]
 #[path = "api/pages.rs"]
 mod pages;
+#[cfg(test)]
+#[path = "people/python.rs"]
+mod python;
 #[cfg(test)]
 #[path = "api/stream.rs"]
 mod stream;

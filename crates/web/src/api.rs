@@ -2,12 +2,14 @@
 //! handler.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 use tradewarden_domain::code::Code;
 use tradewarden_engine::actor::Actor;
@@ -338,8 +340,21 @@ impl Input<'_> {
                 Cow::Borrowed("The body must be a JSON object."),
             ));
         }
-        serde_json::from_slice(&self.body).map_err(|error| wrong_field::<T>(&self.body, &error))
+        let taken = serde_json::from_slice(&self.body);
+        let taken = taken.map_err(|error| wrong_field::<T>(&self.body, &error))?;
+        match null_member(&self.body) {
+            Some(name) => Err(Problem::field(name, "Leave it out instead of sending null.")),
+            None => Ok(taken),
+        }
     }
+}
+
+/// A member that is null. The derived readers would take it for an absent one: whoever sends a null
+/// by mistake, for `expires_at` say, would get something else than was meant.
+fn null_member(body: &[u8]) -> Option<String> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
+    let null = members.into_iter().find(|(_, value)| value.get() == "null");
+    null.map(|(name, _)| shortened(&name))
 }
 
 /// Finds the field that `error` is about: a member that alone is refused for itself, or the name
@@ -427,6 +442,11 @@ mod tests {
             (r#"{"name":"a","name":"b"}"#, "name", "The field is there twice."),
             (r#"{"name":"a","rate_per_s":"fast"}"#, "rate_per_s", "Expected u32."),
             (r#"{"name":"a","dry_run":1}"#, "dry_run", "Expected a boolean."),
+            (
+                r#"{"name":"a","mapping": null }"#,
+                "mapping",
+                "Leave it out instead of sending null.",
+            ),
             (r#"["a"]"#, "", "The body must be a JSON object."),
             ("", "", "The body must be a JSON object."),
             (r#"{"name":"a""#, "", "The body is not JSON, from line 1, column 11 on."),

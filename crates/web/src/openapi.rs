@@ -172,6 +172,20 @@ fn responses(route: &Route) -> Map<String, Value> {
             json!({"description": "Not ready.", "content": content}),
         );
     }
+    if let Some(schema) = route.accepts() {
+        let about = "Accepted: it waits for a second person, or is answered whoever asks.";
+        responses.insert(
+            StatusCode::ACCEPTED.as_str().to_owned(),
+            json!({"description": about, "content": self::content(Shape::One(schema))}),
+        );
+    }
+    if matches!(route.handler, Handler::Stream) {
+        responses.insert(
+            StatusCode::SWITCHING_PROTOCOLS.as_str().to_owned(),
+            json!({"description": "WebSocket: each event is a text frame, a JSON object with \
+                                   `event` and `data`."}),
+        );
+    }
     let description = match route.gives.status {
         StatusCode::ACCEPTED => "Journaled durably; orders go out.",
         StatusCode::CREATED => "Done, durably.",

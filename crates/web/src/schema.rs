@@ -13,8 +13,8 @@ use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource}
 use tradewarden_domain::tier::Tier;
 
 use Kind::{
-    Amount, Any, Count, Flag, Id, Instant, List, Named, NullableText, OneOf, Range, Text, Texts,
-    Words,
+    Amount, Any, Count, Flag, Id, Instant, List, Named, NullableInstant, NullableText, OneOf,
+    Range, Text, Texts, Words,
 };
 
 /// One object.
@@ -42,6 +42,7 @@ enum Kind {
     /// A decimal number as text.
     Amount,
     Instant,
+    NullableInstant,
     /// A whole number that is not negative.
     Count,
     /// A whole number within bounds.
@@ -117,6 +118,7 @@ fn property(field: &Field) -> Value {
         Flag => json!({"type": "boolean"}),
         Amount => json!({"type": "string", "pattern": AMOUNT_PATTERN}),
         Instant => json!({"type": "string", "format": "date-time"}),
+        NullableInstant => json!({"type": ["string", "null"], "format": "date-time"}),
         Count => json!({"type": "integer", "format": "int64", "minimum": 0}),
         Range(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
         Id(prefix) => json!({"type": "string", "pattern": format!("^{prefix}{ID_PATTERN}$")}),

@@ -1,15 +1,34 @@
 //! Access tokens that others forged: `jwcrypto` and `PyJWT` of `PyPI` make what they can of a right
 //! token and of the public keys.
 
+use std::path::Path;
+use std::process::Stdio;
+
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 use tradewarden_testkit::process::TestDir;
 
-use crate::python::{python_with, told_by};
+use crate::python::python_with;
 use crate::someone::{Someone, demo, problem, success};
 
 const PACKAGES: [&str; 3] = ["jwcrypto==1.6.1", "PyJWT==2.15.1", "cryptography==50.0.2"];
 /// What `forge.py` makes; one that is made no longer is missed.
 const FORGERIES: usize = 262;
+
+/// What a script says to this input.
+async fn told_by(python: &Path, script: &str, input: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/people").join(script);
+    let mut command = Command::new(python);
+    command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut to_it = child.stdin.take().unwrap();
+    to_it.write_all(input.as_bytes()).await.unwrap();
+    drop(to_it);
+    let ended = child.wait_with_output().await.unwrap();
+    assert!(ended.status.success());
+    String::from_utf8(ended.stdout).unwrap()
+}
 
 #[tokio::test]
 async fn what_others_forge_is_nobody() {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tradewarden_testkit::process::TestDir;
 
@@ -22,18 +21,4 @@ pub(crate) async fn python_with(dir: &TestDir, packages: &[&str]) -> PathBuf {
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     prepare(&python, &[&install, packages].concat()).await;
     python
-}
-
-/// What a script says to this input.
-pub(crate) async fn told_by(python: &Path, script: &str, input: &str) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/people").join(script);
-    let mut command = Command::new(python);
-    command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
-    let mut to_it = child.stdin.take().unwrap();
-    to_it.write_all(input.as_bytes()).await.unwrap();
-    drop(to_it);
-    let ended = child.wait_with_output().await.unwrap();
-    assert!(ended.status.success());
-    String::from_utf8(ended.stdout).unwrap()
 }

@@ -1,4 +1,4 @@
-//! With which codes each route may answer a problem.
+//! What each route may answer but for a plain yes: 202, and problems by their codes.
 
 use hyper::Method;
 use tradewarden_domain::code::{Class, Code};
@@ -14,6 +14,21 @@ impl Route {
             Code::ALL.iter().copied().filter(|code| self.may_answer(*code)).collect();
         codes.sort_by_key(|code| status_of(*code));
         codes
+    }
+
+    /// What a 202 holds, if the answer may be one: the action waits for a second person, or a reset
+    /// of a password is answered the same whoever asks.
+    pub(crate) fn accepts(&self) -> Option<&'static str> {
+        let with_two = [
+            (Method::POST, "/api/v1/halts/{id}/resume"),
+            (Method::PUT, "/api/v1/limits"),
+            (Method::POST, "/api/v1/users"),
+            (Method::PATCH, "/api/v1/users/{id}"),
+        ];
+        if with_two.contains(&(self.method.clone(), self.path)) {
+            return Some("Pending");
+        }
+        (self.takes == Takes::Body("PasswordReset")).then_some("Done")
     }
 
     fn may_answer(&self, code: Code) -> bool {
@@ -50,8 +65,9 @@ impl Route {
                 self.access == Access::Public && matches!(self.handler, Handler::Ask(_))
             }
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
-            (takes, Code::RequestMalformed) => {
-                takes_body || takes == Takes::Paging || matches!(self.handler, Handler::Stream)
+            // A parameter that there is not is refused, where parameters are read at all.
+            (_, Code::RequestMalformed) => {
+                !matches!(self.handler, Handler::Page(_) | Handler::Checkpoint | Handler::Tile)
             }
             (_, Code::RequestNotFound) => {
                 takes_body

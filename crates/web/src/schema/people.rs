@@ -1,7 +1,8 @@
 //! The shapes of what is sent and taken about people.
 
 use super::{
-    ACTIVITY, Any, Count, FACTOR, Flag, Id, Instant, List, MEMBER, Schema, Text, Texts, may, must,
+    ACTIVITY, Any, Count, FACTOR, Flag, Id, Instant, List, MEMBER, NullableInstant, Schema, Text,
+    Texts, may, must,
 };
 
 pub(super) const SCHEMAS: &[Schema] = &[
@@ -70,7 +71,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("name", Text, "What its owner calls it."),
             may("confirmed", Flag, "Whether it counts."),
             may("created_at", Instant, "When it was made."),
-            may("last_used_at", Instant, "When it was last shown; null if never."),
+            may("last_used_at", NullableInstant, "When it was last shown; null if never."),
             may("left", Count, "How many recovery codes are left."),
         ],
     },
@@ -105,7 +106,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("address", Text, "From where."),
             must("user_agent", Text, "By which program, as it calls itself."),
             must("authenticated_at", Instant, "When it began."),
-            must("factor_at", Instant, "When a second factor was last shown; null if never."),
+            must(
+                "factor_at",
+                NullableInstant,
+                "When a second factor was last shown; null if never.",
+            ),
             must("last_seen_at", Instant, "When it was last used, within a minute."),
             must("expires_at", Instant, "When it ends whatever happens."),
             must("current", Flag, "Whether it is the one that asks."),
