@@ -125,16 +125,8 @@ impl Engine {
             Command::AccountBalances(ById { id }) => {
                 to_value(&self.balances(org, actor, &id).await?)
             }
-            Command::OrderCreate(new) => match self.create_order(org, new, actor, None).await? {
-                Claimed::First(value) => Ok(value),
-                Claimed::Before => Err(CommandError::NotFound),
-            },
-            Command::OrderChange(asked) => {
-                match self.change_order(org, asked, actor, None).await? {
-                    Claimed::First(value) => Ok(value),
-                    Claimed::Before => Err(CommandError::NotFound),
-                }
-            }
+            Command::OrderCreate(new) => first(self.create_order(org, new, actor, None).await?),
+            Command::OrderChange(asked) => first(self.change_order(org, asked, actor, None).await?),
             Command::OrderCancel(ById { id }) => self.cancel_order(org, &id, actor).await,
             Command::OrderCancelAll(which) => self.cancel_all(org, which, actor).await,
             Command::PositionClose(close) => self.close_position(org, close, actor).await,
@@ -459,6 +451,14 @@ pub(crate) fn to_value(view: &impl Serialize) -> Result<Value, CommandError> {
         tracing::error!(error = %error, "a view could not be written as JSON");
         CommandError::Unavailable { detail: "the answer could not be written".to_owned() }
     })
+}
+
+/// Without an idempotency key every request is the first.
+fn first(claimed: Claimed<Value>) -> Result<Value, CommandError> {
+    match claimed {
+        Claimed::First(value) => Ok(value),
+        Claimed::Before => Err(CommandError::NotFound),
+    }
 }
 
 fn one(view: Option<impl Serialize>) -> Result<Value, CommandError> {

@@ -134,8 +134,8 @@ pub(crate) fn rejected(order: &Order, code: &str, reason: &str) -> Payload {
 
 /// A change that was refused before it was journaled: it stands beside the order, not in it.
 pub(crate) fn unchanged(order: &Order, change: &Change, actor: &str) -> Payload {
-    let (change, actor) = (Some(change), Some(actor));
-    Payload::in_order(&OrderPayload { change, actor, ..order.into() })
+    let (actor, change) = (Some(actor), Some(change));
+    Payload::in_order(&OrderPayload { actor, change, ..order.into() })
 }
 
 /// An order of which nothing was heard.

@@ -28,7 +28,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// What happened.
 #[derive(Debug, Clone)]
 pub(crate) enum Happened {
-    Order(Order),
+    Order(Box<Order>),
     Fill(Fill),
     Engaged(Halt),
     Resumed(Halt),
@@ -68,7 +68,7 @@ impl Broadcast {
         if self.0.receiver_count() == 0 {
             return;
         }
-        let orders = effects.orders.iter().cloned().map(Happened::Order);
+        let orders = effects.orders.iter().cloned().map(|order| Happened::Order(Box::new(order)));
         let fills = effects.fills.iter().cloned().map(Happened::Fill);
         let findings = effects.findings.iter().cloned().map(Happened::Finding);
         let mut all: Vec<_> = orders.chain(fills).chain(findings).collect();
@@ -133,7 +133,7 @@ impl Listener {
             Happened::Order(order) => {
                 let own = order.org_id == self.org && self.actor.reaches(order.account_id);
                 (own && may(&trades))
-                    .then(|| ("order", written(&OrderView::from(order.clone()))))?
+                    .then(|| ("order", written(&OrderView::from((**order).clone()))))?
             }
             Happened::Fill(fill) => {
                 let own = fill.org_id == self.org && self.actor.reaches(fill.account_id);

@@ -9,7 +9,7 @@ use tradewarden_domain::money::Quantity;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 use tradewarden_domain::time::Clock as _;
 use tradewarden_engine::command::{ById, Command, CommandError, OrderChange};
-use tradewarden_testkit::broker::{Chaos, Venue};
+use tradewarden_testkit::broker::{Chaos, FillPlan, Venue};
 use tradewarden_testkit::engine::{
     Harness, Heard, Hook, halt_engage, limit_set, raw, simulate, strategy,
 };
@@ -188,8 +188,8 @@ impl World {
                 let count = self.random.below(4) + 2;
                 self.signals(count).await
             }
-            39..=42 => self.change().await,
-            43..=44 => self.signals(14).await,
+            39..=44 => self.changes().await,
+            66 if self.random.per_mille(500) => self.signals(14).await,
             45..=52 => self.again().await,
             53..=54 => self.forged().await,
             55..=57 => self.halt().await,
@@ -272,7 +272,23 @@ impl World {
         }
     }
 
-    /// Somebody changes the size of an order that is live.
+    /// An order that takes its time, if none is live, and changes of its size close behind it.
+    async fn changes(&mut self) -> String {
+        let mut words = Vec::new();
+        if !self.h.orders().await.iter().any(|order| order.state.is_live()) {
+            let span = Duration::from_millis(self.random.below(1_500));
+            let fill = *self.random.pick(&[FillPlan::After(span), FillPlan::InTwo(span)]);
+            self.h.broker.next_plans(&[fill.into()]);
+            words.push(self.signals(1).await);
+        }
+        for _ in 0..=self.random.below(3) {
+            let millis = *self.random.pick(&[0, 3, 20, 400]);
+            self.h.elapse(Duration::from_millis(self.random.below(millis + 1))).await;
+            words.push(self.change().await);
+        }
+        words.join(" | ")
+    }
+
     async fn change(&mut self) -> String {
         let orders = self.h.orders().await;
         let live: Vec<_> = orders.iter().filter(|order| order.state.is_live()).collect();
@@ -283,14 +299,10 @@ impl World {
         let lot = if order.symbol.as_str() == "BTCUSD" { 10_000 } else { 100_000_000 };
         let lots = i64::try_from(self.random.below(7)).unwrap() + 1;
         let quantity = Quantity::from_units(lot * lots);
-        let change = OrderChange {
-            id: order.id.to_string(),
-            quantity: Some(quantity),
-            limit_price: None,
-            stop_price: None,
-        };
-        let id = &change.id;
-        let did = format!("{id} of {} is to be {quantity}", order.quantity);
+        let id = order.id.to_string();
+        let did = format!("{} {id} of {} is to be {quantity}", order.state, order.quantity);
+        let change =
+            OrderChange { id, quantity: Some(quantity), limit_price: None, stop_price: None };
         match self.command(Command::OrderChange(change)).await {
             Ok(_) => did,
             Err(CommandError::Order(no)) => format!("{did}: {}", no.code),

@@ -332,7 +332,7 @@ fn s9_a_change_is_checked_as_create_and_reducing_is_never_refused() {
 fn what_has_filled_cannot_be_taken_back() {
     simulate(async || {
         let s = Small::with(59, Venue::default(), |_| {}).await;
-        s.h.broker.next_plans(&[FillPlan::InTwo(Duration::from_secs(60)).into()]);
+        s.h.broker.next_plans(&[FillPlan::InTwo(Duration::from_mins(1)).into()]);
         let order = s.place(Side::Buy, "6", None).await;
         assert_eq!(s.order(0).await.filled_quantity.to_string(), "3");
         assert_eq!(s.change(quantity(&order, "2")).await, Some(Code::OrderBelowFilled));
@@ -344,7 +344,7 @@ fn what_has_filled_cannot_be_taken_back() {
         let order = s.order(0).await;
         assert_eq!((order.state, order.code), (OrderState::Canceled, Some(Code::OrderCanceled)));
         assert_eq!((s.position().await.as_str(), s.h.broker.changes().len()), ("3", 0));
-        s.h.elapse(Duration::from_secs(60)).await;
+        s.h.elapse(Duration::from_mins(1)).await;
         assert_eq!(s.held(), 3);
         s.end().await;
     });
