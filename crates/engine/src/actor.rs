@@ -249,11 +249,20 @@ impl Actor {
             Who::Operator => true,
             Who::Key(_) => false,
             Who::Person(person) => {
-                person.factor_at.is_some_and(|at| now <= at.plus(person.step_up))
+                person.factor_at.is_some_and(|at| is_recent(at, person.step_up, now))
             }
         };
         if fresh { Ok(()) } else { Err(no(Code::AuthStepUp)) }
     }
+}
+
+/// How far ahead another node's clock may be.
+const CLOCKS_APART: Duration = Duration::from_mins(1);
+
+/// Whether something was no longer ago than that. What lies ahead was not: a clock that was set back
+/// would keep it young.
+pub(crate) fn is_recent(at: Timestamp, within: Duration, now: Timestamp) -> bool {
+    at <= now.plus(CLOCKS_APART) && now <= at.plus(within)
 }
 
 fn no(code: Code) -> CommandError {
@@ -295,6 +304,8 @@ mod tests {
         let now = Timestamp::from_unix_micros(300_000_000);
         assert_eq!(code(person(Some(0)).fresh(now)), None);
         assert_eq!(code(person(Some(-1)).fresh(now)), Some(Code::AuthStepUp));
+        assert_eq!(code(person(Some(360_000_000)).fresh(now)), None);
+        assert_eq!(code(person(Some(360_000_001)).fresh(now)), Some(Code::AuthStepUp));
         assert_eq!(code(person(None).fresh(now)), Some(Code::AuthStepUp));
         assert_eq!(code(Actor::operator().fresh(now)), None);
     }

@@ -172,6 +172,7 @@ impl Engine {
             address: shown.address,
             user_agent: agent.chars().filter(|letter| !letter.is_control()).take(256).collect(),
             origin: self.origin_of(shown),
+            session: self.shown_session(shown),
         }
     }
 

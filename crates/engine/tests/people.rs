@@ -2,6 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
+#[cfg(test)]
+#[path = "people/four_eyes.rs"]
+mod four_eyes;
+#[cfg(test)]
+#[path = "people/hardened.rs"]
+mod hardened;
+#[cfg(test)]
+#[path = "people/jumps.rs"]
+mod jumps;
+
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,6 +34,7 @@ fn from(last: u8) -> Client {
         address: IpAddr::from([192, 0, 2, last]),
         user_agent: "test".to_owned(),
         origin: Origin::Unsaid,
+        session: None,
     }
 }
 

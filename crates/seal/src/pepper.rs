@@ -1,10 +1,11 @@
-//! The pepper: a key that goes into hashes of what people know and is not in the database, so that a
+//! The pepper: keys that go into hashes of what people know and is not in the database, so that a
 //! stolen database alone lets nobody guess (NIST SP 800-63B-4 section 3.1.1.2 calls it a keyed hash).
 //!
 //! ```text
 //! prk            = HKDF-Extract(SHA-256, salt = "tw/pepper/v1", the data key)
 //! passwords      = HKDF-Expand(prk, "password", 32)
 //! recovery codes = HKDF-Expand(prk, "recovery-code", 32)
+//! pages          = HKDF-Expand(prk, "page", 32)
 //! ```
 //! Derived, not stored: it lives and dies with its data key.
 
@@ -17,7 +18,9 @@ use aws_lc_rs::{
 };
 use zeroize::Zeroizing;
 
-use crate::{DataKey, DataKeyId, Purpose, SecretBytes};
+use crate::{
+    DataKey, DataKeyId, Purpose, SecretBytes, SecretString, base64url_encode, constant_time_equal,
+};
 
 const KEY_BYTES: usize = 32;
 
@@ -47,11 +50,12 @@ impl From<Unspecified> for PepperError {
     }
 }
 
-/// The keys that go into hashes of passwords and of recovery codes.
+/// The keys that go into hashes of passwords and of recovery codes, and into what our own pages show.
 pub struct Pepper {
     id: DataKeyId,
     passwords: SecretBytes,
     recovery_codes: SecretBytes,
+    pages: SecretBytes,
 }
 
 impl Pepper {
@@ -64,6 +68,7 @@ impl Pepper {
             id: key.id(),
             passwords: derive(key, b"password")?,
             recovery_codes: derive(key, b"recovery-code")?,
+            pages: derive(key, b"page")?,
         })
     }
 
@@ -81,6 +86,19 @@ impl Pepper {
     /// HMAC-SHA-256 of a recovery code.
     pub(crate) fn of_recovery_code(&self, code: &[u8]) -> Zeroizing<[u8; 32]> {
         authenticate(&self.recovery_codes, code)
+    }
+
+    /// What a page of ours shows with every change that it asks for under a cookie: HMAC-SHA-256 over
+    /// the hash of the cookie's token, in base64url, 43 characters. It says nothing about the token,
+    /// and changes with it (OWASP ASVS 5.0 V3.5.1).
+    pub fn csrf_token(&self, session_hash: &[u8; 32]) -> SecretString {
+        SecretString::new(base64url_encode(&*authenticate(&self.pages, session_hash)))
+    }
+
+    /// Whether this is [`Pepper::csrf_token`] of that hash, in constant time.
+    pub fn is_csrf_token(&self, session_hash: &[u8; 32], shown: &str) -> bool {
+        let right = self.csrf_token(session_hash);
+        constant_time_equal(right.expose().as_bytes(), shown.as_bytes())
     }
 }
 

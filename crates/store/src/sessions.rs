@@ -26,7 +26,8 @@ const ALIVE_IN: &str = "-- sessions::alive_in\n\
 const LAST_ORG: &str = "-- sessions::last_organization\n\
     SELECT org_id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1";
 const SET_FACTOR: &str = "-- sessions::set_factor\n\
-    UPDATE sessions SET factor_at = $2, methods = $3 WHERE id = $1 AND ended_at IS NULL";
+    UPDATE sessions SET factor_at = $2, methods = $3, token_hash = COALESCE($4, token_hash) \
+    WHERE id = $1 AND ended_at IS NULL";
 const SET_SEEN: &str = "-- sessions::set_seen\n\
     UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2";
 const KNOWN_DEVICE: &str = "-- sessions::known_device\n\
@@ -171,14 +172,17 @@ pub async fn end(
     Ok(tx.execute(END, &[id.into(), now.into(), by.into()]).await? == 1)
 }
 
-/// Notes that a second factor was shown; answers whether the session is alive.
+/// Notes that a second factor was shown, and gives the session another token, if there is one; answers
+/// whether the session is alive.
 pub async fn set_factor(
     tx: &mut Tx<'_>,
     id: Id<id::Session>,
     factor_at: Timestamp,
     methods: &str,
+    token_hash: Option<[u8; 32]>,
 ) -> Result<bool, Error> {
-    Ok(tx.execute(SET_FACTOR, &[id.into(), factor_at.into(), methods.into()]).await? == 1)
+    let parameters = [id.into(), factor_at.into(), methods.into(), token_hash.into()];
+    Ok(tx.execute(SET_FACTOR, &parameters).await? == 1)
 }
 
 /// Notes when sessions were last seen.

@@ -136,6 +136,8 @@ pub struct Harness {
     pub broker: ScriptedBroker,
     /// How long a commit takes by the clock.
     pub commit_takes: Duration,
+    /// How strict the rules for people are, from the next start on.
+    pub profile: Profile,
     life: Arc<Life>,
     running: Option<Running>,
     store: Option<Store>,
@@ -182,6 +184,7 @@ impl Harness {
             broker: ScriptedBroker::new(clock.clone(), venue),
             clock,
             commit_takes: Duration::ZERO,
+            profile: Profile::Standard,
             life: Arc::new(Life::new(0, Death::Never)),
             running: None,
             store: None,
@@ -223,7 +226,7 @@ impl Harness {
                 checkpoint_file: Some(self.directory.join("checkpoint")),
                 node: "node-1".to_owned(),
                 console_origin: "https://localhost".to_owned(),
-                profile: Profile::Standard,
+                profile: self.profile,
                 require_classes: false,
                 password_cost: PasswordCost::new(8, 1, 1).unwrap(),
             },

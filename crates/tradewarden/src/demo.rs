@@ -189,6 +189,7 @@ async fn make_owner(engine: &Engine) -> Result<AnnouncedOwner, Failure> {
                 address: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 user_agent: "demo".to_owned(),
                 origin: Origin::Unsaid,
+                session: None,
             };
             engine.converse(Ask::PasswordReset(reset), None, &client).await?;
         }

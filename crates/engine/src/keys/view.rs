@@ -197,6 +197,9 @@ pub struct MeView {
     /// When a person last showed a second factor in this session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factor_at: Option<Timestamp>,
+    /// What goes into `X-TW-CSRF` with every change, in a session that a cookie shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub csrf_token: Option<String>,
     /// A person's session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<Id<id::Session>>,
@@ -276,6 +279,7 @@ impl Engine {
             role: None,
             organizations: None,
             factor_at: None,
+            csrf_token: None,
             session_id: None,
         }
     }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::net::IpAddr;
+use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::order::UnknownWord;
 use tradewarden_seal::SecretString;
 
@@ -250,6 +251,8 @@ pub struct Client {
     pub user_agent: String,
     /// Whether a browser says that the request was made by a page of our own.
     pub origin: Origin,
+    /// The session that the request shows by a cookie; a new one takes its place.
+    pub session: Option<Id<id::Session>>,
 }
 
 /// Who made a request, as far as a browser says.

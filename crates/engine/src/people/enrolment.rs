@@ -3,11 +3,11 @@
 //! The first factor is enrolled within five minutes of a login, every other change needs a factor
 //! that was shown within five minutes: a session that was taken over cannot add one.
 
-use super::passkeys::store_step_up;
+use super::passkeys::{SteppedUp, store_step_up};
 use super::proof::{Confirmed, take_code, totp_place};
 use super::sessions::{method_of, with_method};
 use super::{Said, ask, away, failed, no, parse_id, person_of};
-use crate::actor::{Actor, Person};
+use crate::actor::{Actor, Person, is_recent};
 use crate::book::Book;
 use crate::command::CommandError;
 use crate::{Engine, Shared};
@@ -45,9 +45,9 @@ impl Engine {
         let enrolled = principals.factors.get(&person.user_id).is_some_and(|own| !own.is_empty());
         let session = principals.session(person.session_id, now).ok_or_else(failed)?;
         let fresh = if enrolled {
-            session.factor_at.is_some_and(|at| now <= at.plus(person.step_up))
+            session.factor_at.is_some_and(|at| is_recent(at, person.step_up, now))
         } else {
-            now <= session.authenticated_at.plus(FIRST_WITHIN)
+            is_recent(session.authenticated_at, FIRST_WITHIN, now)
         };
         if fresh { Ok(()) } else { Err(no(Code::AuthStepUp)) }
     }
@@ -155,6 +155,8 @@ impl Engine {
         let org = current.org_id;
         let methods =
             with_method(&with_method(&current.methods, method_of(FactorKind::Totp)), "mfa");
+        let renewed = self.another_token(current);
+        let hash = renewed.as_ref().map(|token| *token.hash().as_bytes());
         let code = SecretString::new(code.code.secret().expose().to_owned());
         let shared = Arc::clone(&self.parts);
         let confirmed = self
@@ -168,13 +170,15 @@ impl Engine {
                 }
                 let payload = json!({ "actor": user, "kind": FactorKind::Totp, "user_id": user });
                 book.enter(&shared, org, id, "factor.enrolled", &payload);
-                store_step_up(tx, book, &shared, org, session, user, &methods).await
+                let shown = SteppedUp { org, session, user, methods: &methods, token_hash: hash };
+                store_step_up(tx, book, &shared, &shown).await
             })
             .await?;
         if !confirmed {
             return Err(failed());
         }
-        Ok(factor_view(&FactorRow { confirmed_at: Some(self.now()), ..row }).into())
+        let view = factor_view(&FactorRow { confirmed_at: Some(self.now()), ..row });
+        Ok(self.shown_by(current, renewed, view))
     }
 
     pub(super) async fn remove_factor(

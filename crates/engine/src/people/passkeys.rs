@@ -269,6 +269,8 @@ impl Engine {
         let principals = self.parts.people.principals.load_full();
         let row = principals.session(session, self.now()).ok_or_else(failed)?;
         let (org, methods) = (row.org_id, material.methods(&row.methods));
+        let renewed = self.another_token(row);
+        let hash = renewed.as_ref().map(|token| *token.hash().as_bytes());
         let shared = Arc::clone(&self.parts);
         let shown_at = self
             .parts
@@ -276,13 +278,14 @@ impl Engine {
                 if !material.judge(tx, book, &shared, org, user).await? {
                     return Ok(None);
                 }
-                let stored = store_step_up(tx, book, &shared, org, session, user, &methods).await?;
+                let shown = SteppedUp { org, session, user, methods: &methods, token_hash: hash };
+                let stored = store_step_up(tx, book, &shared, &shown).await?;
                 Ok(stored.then_some(book.now))
             })
             .await?;
         drop(turn);
         let factor_at = shown_at.ok_or_else(failed)?;
-        Ok(json!({ "factor_at": factor_at }).into())
+        Ok(self.shown_by(row, renewed, json!({ "factor_at": factor_at })))
     }
 
     pub(super) async fn passkeys_of(
@@ -352,17 +355,23 @@ impl Engine {
             created_at: now,
         };
         let view = super::enrolment::factor_view(&row);
-        self.store_enrolled(person, row).await?;
-        Ok(view.into())
+        self.store_enrolled(person, row, view).await
     }
 
-    async fn store_enrolled(&self, person: &Person, row: FactorRow) -> Result<(), CommandError> {
+    async fn store_enrolled(
+        &self,
+        person: &Person,
+        row: FactorRow,
+        view: Value,
+    ) -> Result<Said, CommandError> {
         let (session, user) = (person.session_id, person.user_id);
         let principals = self.parts.people.principals.load_full();
         let current = principals.session(session, self.now()).ok_or_else(failed)?;
         let org = current.org_id;
         let methods =
             with_method(&with_method(&current.methods, method_of(FactorKind::Webauthn)), "mfa");
+        let renewed = self.another_token(current);
+        let hash = renewed.as_ref().map(|token| *token.hash().as_bytes());
         let shared = Arc::clone(&self.parts);
         let stored = self
             .parts
@@ -370,11 +379,22 @@ impl Engine {
                 factors::insert(tx, &row).await?;
                 let payload = json!({ "actor": user, "kind": row.kind, "user_id": user });
                 book.enter(&shared, org, row.id, "factor.enrolled", &payload);
-                store_step_up(tx, book, &shared, org, session, user, &methods).await
+                let shown = SteppedUp { org, session, user, methods: &methods, token_hash: hash };
+                store_step_up(tx, book, &shared, &shown).await
             })
             .await?;
-        if stored { Ok(()) } else { Err(failed()) }
+        if stored { Ok(self.shown_by(current, renewed, view)) } else { Err(failed()) }
     }
+}
+
+/// A second factor that was shown in a session.
+pub(super) struct SteppedUp<'a> {
+    pub(super) org: Id<id::Org>,
+    pub(super) session: Id<id::Session>,
+    pub(super) user: Id<id::User>,
+    pub(super) methods: &'a str,
+    /// The hash of the cookie that shows the session from now on.
+    pub(super) token_hash: Option<[u8; 32]>,
 }
 
 /// Notes in a session that a factor was shown.
@@ -382,12 +402,10 @@ pub(super) async fn store_step_up(
     tx: &mut Tx<'_>,
     book: &mut Book,
     shared: &Shared,
-    org: Id<id::Org>,
-    session: Id<id::Session>,
-    user: Id<id::User>,
-    methods: &str,
+    shown: &SteppedUp<'_>,
 ) -> Result<bool, Error> {
-    if !sessions::set_factor(tx, session, book.now, methods).await? {
+    let SteppedUp { org, session, user, methods, token_hash } = *shown;
+    if !sessions::set_factor(tx, session, book.now, methods, token_hash).await? {
         return Ok(false);
     }
     let payload = json!({ "actor": user, "methods": methods });

@@ -32,24 +32,30 @@ pub(crate) const SESSIONS_MAX: usize = 100;
 const RETRY_GRACE: Duration = Duration::from_secs(10);
 /// The cookie that shows a session; the prefix keeps it on this host and on TLS (RFC 6265bis).
 pub const COOKIE: &str = "__Host-tw_sid";
+/// The header in which our own pages show that a change is theirs. No form can set it, and no page of
+/// somebody else may.
+const CSRF: &str = "x-tw-csrf";
 
 /// A session before it is stored. Its secrets are made before the transaction, which may run twice.
 pub(super) struct Opening {
     row: SessionRow,
     token: PlainToken,
+    /// The session that the same browser showed until now.
+    replaces: Option<Id<id::Session>>,
 }
 
 /// What is stored of a session's tokens.
 #[derive(Clone, Copy)]
 pub(super) struct StoredTokens {
     refresh: Option<[u8; 32]>,
+    replaces: Option<Id<id::Session>>,
 }
 
 impl Opening {
     /// What the transaction writes.
     pub(super) fn to_store(&self) -> (SessionRow, StoredTokens) {
         let refresh = (self.row.kind == SessionKind::Token).then(|| *self.token.hash().as_bytes());
-        (self.row.clone(), StoredTokens { refresh })
+        (self.row.clone(), StoredTokens { refresh, replaces: self.replaces })
     }
 
     /// It goes on from another session: as old as that, and to end when that would.
@@ -67,6 +73,9 @@ pub(super) async fn store(
     row: &SessionRow,
     tokens: StoredTokens,
 ) -> Result<(), Error> {
+    if let Some(before) = tokens.replaces {
+        sessions::end(tx, before, "login", book.now).await?;
+    }
     let known = sessions::is_known_device(tx, row.user_id, &row.user_agent, &row.address).await?;
     let alive = sessions::alive_of(tx, row.user_id, book.now).await?;
     let surplus = alive.len().saturating_sub(SESSIONS_MAX - 1);
@@ -116,25 +125,48 @@ impl Engine {
             last_seen_at: now,
             expires_at: now.plus(lasts),
         };
-        Opening { row, token }
+        let replaces = client.session.filter(|_| kind == SessionKind::Cookie);
+        Opening { row, token, replaces }
     }
 
     /// What the person gets of a session that is stored.
     pub(super) fn opened(&self, opening: Opening) -> Result<Said, CommandError> {
-        let Opening { row, token } = opening;
+        let Opening { row, token, .. } = opening;
         match row.kind {
             SessionKind::Token => self.tokens(&row, &token),
-            SessionKind::Cookie => Ok(Said {
-                value: json!({
+            SessionKind::Cookie => {
+                let value = json!({
                     "session_id": row.id, "user_id": row.user_id, "org_id": row.org_id,
                     "expires_at": row.expires_at,
-                }),
-                cookie: Cookie::Set {
-                    token: SecretString::new(token.expose().to_owned()),
-                    max_age_s: row.expires_at.since(self.now()).as_secs(),
-                },
-            }),
+                });
+                Ok(self.shown_by(&row, Some(token), value))
+            }
         }
+    }
+
+    /// Another token for a session that a cookie shows: whoever knew the one before is out as soon as
+    /// the session may do more (OWASP ASVS 5.0 V7.2.4).
+    pub(super) fn another_token(&self, row: &SessionRow) -> Option<PlainToken> {
+        (row.kind == SessionKind::Cookie).then(|| self.new_token(TokenKind::Session))
+    }
+
+    /// An answer with the cookie that shows the session from now on, if that changed.
+    pub(super) fn shown_by(
+        &self,
+        row: &SessionRow,
+        token: Option<PlainToken>,
+        mut value: Value,
+    ) -> Said {
+        let Some(token) = token else { return value.into() };
+        if let Some(members) = value.as_object_mut() {
+            let csrf = self.parts.people.pepper.csrf_token(token.hash().as_bytes());
+            members.insert("csrf_token".to_owned(), json!(csrf.expose()));
+        }
+        let cookie = Cookie::Set {
+            token: SecretString::new(token.expose().to_owned()),
+            max_age_s: row.expires_at.since(self.now()).as_secs(),
+        };
+        Said { value, cookie }
     }
 
     fn tokens(&self, row: &SessionRow, refresh: &PlainToken) -> Result<Said, CommandError> {
@@ -315,21 +347,33 @@ impl Engine {
         if changes && self.origin_of(shown) != Origin::Own {
             return Some(Err(NotAuthenticated::Origin));
         }
-        Some(self.of_cookie(cookie).ok_or(NotAuthenticated::Failed))
+        let hash = HashedToken::of(cookie.as_bytes());
+        let Some(session) = self.of_cookie(&hash) else {
+            return Some(Err(NotAuthenticated::Failed));
+        };
+        let people = &self.parts.people;
+        let is_ours = |csrf| people.pepper.is_csrf_token(hash.as_bytes(), csrf);
+        if changes && !matches!(shown.once(CSRF), Once::Text(csrf) if is_ours(csrf)) {
+            return Some(Err(NotAuthenticated::Origin));
+        }
+        self.saw(session.id, self.now());
+        let actor = people.principals.load().actor(&session, people.profile);
+        Some(actor.ok_or(NotAuthenticated::Failed))
     }
 
-    fn of_cookie(&self, cookie: &str) -> Option<Actor> {
+    /// The session that a request shows by its cookie, if it is alive.
+    pub(super) fn shown_session(&self, shown: &Shown<'_>) -> Option<Id<id::Session>> {
+        let Once::Text(cookie) = shown.cookie(COOKIE) else { return None };
+        self.of_cookie(&HashedToken::of(cookie.as_bytes())).map(|session| session.id)
+    }
+
+    fn of_cookie(&self, hash: &HashedToken) -> Option<Arc<SessionRow>> {
         let now = self.now();
         let people = &self.parts.people;
-        let hash = HashedToken::of(cookie.as_bytes());
         let principals = people.principals.load();
         let session = principals.by_cookie(hash.as_bytes(), now)?;
         let idle = now.since(self.last_seen(session));
-        if idle > people.profile.lifetimes().console_idle {
-            return None;
-        }
-        self.saw(session.id, now);
-        principals.actor(session, people.profile)
+        (idle <= people.profile.lifetimes().console_idle).then(|| Arc::clone(session))
     }
 
     fn saw(&self, session: Id<id::Session>, now: Timestamp) {
@@ -348,6 +392,10 @@ impl Engine {
             organizations: Some(self.organizations_of(&principals, person.user_id)),
             factor_at: person.factor_at,
             session_id: Some(person.session_id),
+            csrf_token: principals
+                .session(person.session_id, self.now())
+                .and_then(|session| session.token_hash)
+                .map(|hash| self.parts.people.pepper.csrf_token(&hash).expose().to_owned()),
             ..me
         }
     }

@@ -190,12 +190,12 @@ pub(crate) async fn sessions_and_their_tokens(backend: &Backend) {
     assert!(sessions::alive(&store, at(100)).await.unwrap().is_empty());
 
     let mut tx = writer.begin().await.unwrap();
-    assert!(sessions::set_factor(&mut tx, id(41), at(8), "pwd otp mfa").await.unwrap());
+    assert!(sessions::set_factor(&mut tx, id(41), at(8), "pwd otp mfa", None).await.unwrap());
     sessions::set_seen(&mut tx, &[(id(41), at(9)), (id(404), at(9))]).await.unwrap();
     sessions::set_seen(&mut tx, &[(id(41), at(7))]).await.unwrap();
     assert!(sessions::end(&mut tx, id(40), "ann", at(9)).await.unwrap());
     assert!(!sessions::end(&mut tx, id(40), "ann", at(9)).await.unwrap());
-    assert!(!sessions::set_factor(&mut tx, id(40), at(9), "pwd").await.unwrap());
+    assert!(!sessions::set_factor(&mut tx, id(40), at(9), "pwd", None).await.unwrap());
     assert_eq!(sessions::alive_of(&mut tx, id(10), at(9)).await.unwrap(), [id(41)]);
     tx.commit().await.unwrap();
     let alive = sessions::alive(&store, at(10)).await.unwrap();

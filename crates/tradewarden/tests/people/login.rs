@@ -1,9 +1,11 @@
 //! Passwords: right, wrong, unknown, locked.
 
-use serde_json::{Value, json};
-use tradewarden_testkit::process::TestDir;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::someone::{Someone, demo, problem, success};
+use serde_json::{Value, json};
+use tradewarden_testkit::process::{Answer, Client, Gateway, TestDir};
+
+use crate::someone::{Someone, code_of, demo, problem, success};
 
 /// The owner of a demo logs in, is who they are, and may look but not change anything yet.
 #[tokio::test]
@@ -108,13 +110,23 @@ async fn a_cookie_is_for_our_own_pages() {
         owner.client.send(method, path, &headers, "").await.unwrap()
     };
     let (get, post) = (hyper::Method::GET, hyper::Method::POST);
-    assert_eq!(ask(get.clone(), "/api/v1/me", show(&[])).await.status, 200);
+    let me = success(&ask(get.clone(), "/api/v1/me", show(&[])).await, 200);
+    let csrf = answer["csrf_token"].as_str().unwrap();
+    assert_eq!(me["csrf_token"], csrf);
     let logout = "/api/v1/auth/logout";
+    let other = format!("{}A", &csrf[..42]);
     for foreign in [
         &[][..],
-        &[("origin", "https://evil.example")],
-        &[("sec-fetch-site", "cross-site")],
-        &[("sec-fetch-site", "same-site"), ("origin", console)],
+        &[("x-tw-csrf", csrf)],
+        &[("origin", "https://evil.example"), ("x-tw-csrf", csrf)],
+        &[("sec-fetch-site", "cross-site"), ("x-tw-csrf", csrf)],
+        &[("sec-fetch-site", "same-site"), ("origin", console), ("x-tw-csrf", csrf)],
+        &[("origin", console)],
+        &[("sec-fetch-site", "same-origin"), ("origin", console)],
+        &[("sec-fetch-site", "same-origin"), ("x-tw-csrf", "")],
+        &[("sec-fetch-site", "same-origin"), ("x-tw-csrf", "nonsense")],
+        &[("sec-fetch-site", "same-origin"), ("x-tw-csrf", &other)],
+        &[("sec-fetch-site", "same-origin"), ("x-tw-csrf", csrf), ("x-tw-csrf", csrf)],
     ] {
         let answer = ask(post.clone(), logout, show(foreign)).await;
         problem(&answer, 403, "auth.permission");
@@ -122,12 +134,94 @@ async fn a_cookie_is_for_our_own_pages() {
     let twice = format!("{pair}; {pair}");
     let answer = ask(get.clone(), "/api/v1/me", vec![("cookie".to_owned(), twice)]).await;
     problem(&answer, 401, "auth.failed");
-    let ended = ask(post, logout, show(&[("origin", console)])).await;
+    let ended = ask(post, logout, show(&[("origin", console), ("x-tw-csrf", csrf)])).await;
     assert_eq!(ended.status, 200);
     assert_eq!(ended.headers["clear-site-data"], "\"cache\", \"cookies\", \"storage\"");
     assert!(ended.headers["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
     problem(&ask(get, "/api/v1/me", show(&[])).await, 401, "auth.failed");
     gateway.stop().await;
+}
+
+/// A cookie is another one as soon as it stands for more: whoever planted or saw the one before is
+/// out, and so is what pages showed for it.
+#[tokio::test]
+async fn a_cookie_changes_with_every_proof() {
+    let dir = TestDir::new("people-fixation");
+    let gateway = demo(&dir).await;
+    let mut owner = Someone::owner(&gateway).await;
+    let mut browser =
+        Browser { client: gateway.client(), cookie: String::new(), csrf: String::new() };
+    let login = json!({"email": owner.email, "password": owner.password, "cookie": true});
+    browser.cookie = "__Host-tw_sid=tws_planted".to_owned();
+    success(&browser.post("/api/v1/auth/login", &login).await, 200);
+    assert!(!browser.cookie.contains("planted"));
+    let first = browser.clone_of(&gateway);
+    success(&browser.get("/api/v1/me").await, 200);
+    // Enrolling a factor counts as showing it.
+    let made = success(&browser.post("/api/v1/me/factors/totp", &Value::Null).await, 201);
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    let confirm = format!("/api/v1/me/factors/totp/{}/confirm", made["id"].as_str().unwrap());
+    let code = json!({"code": code_of(&secret, -1).await});
+    success(&browser.post(&confirm, &code).await, 200);
+    let second = browser.clone_of(&gateway);
+    let proof = json!({"type": "totp", "code": code_of(&secret, 0).await});
+    success(&browser.post("/api/v1/auth/step-up", &proof).await, 200);
+    let third = browser.clone_of(&gateway);
+    for mut before in [first, second] {
+        assert_ne!((&before.cookie, &before.csrf), (&browser.cookie, &browser.csrf));
+        problem(&before.get("/api/v1/me").await, 401, "auth.failed");
+    }
+    let halt = json!({"reason": "x"});
+    success(&browser.post("/api/v1/halts", &halt).await, 201);
+    // The next login in the same browser takes the place of what it showed until then.
+    owner.password_login().await;
+    let asked = success(&browser.post("/api/v1/auth/login", &login).await, 200);
+    assert_eq!(asked["factor_required"], true);
+    success(&browser.get("/api/v1/me").await, 200);
+    let shown = json!({"challenge_id": asked["challenge_id"], "type": "totp",
+                       "code": code_of(&secret, 0).await});
+    let again = browser.post("/api/v1/auth/factor", &shown).await;
+    problem(&again, 401, "auth.failed");
+    let mut third = third;
+    success(&third.get("/api/v1/me").await, 200);
+    gateway.stop().await;
+}
+
+/// A browser on a page of ours.
+struct Browser {
+    client: Client,
+    cookie: String,
+    csrf: String,
+}
+
+impl Browser {
+    fn clone_of(&self, gateway: &Gateway) -> Self {
+        let (cookie, csrf) = (self.cookie.clone(), self.csrf.clone());
+        Self { client: gateway.client(), cookie, csrf }
+    }
+
+    async fn get(&mut self, path: &str) -> Answer {
+        self.client.get(path, &[("cookie", &self.cookie)]).await.unwrap()
+    }
+
+    async fn post(&mut self, path: &str, body: &Value) -> Answer {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let once = format!("browser-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let headers = [
+            ("cookie", self.cookie.as_str()),
+            ("x-tw-csrf", &self.csrf),
+            ("sec-fetch-site", "same-origin"),
+            ("idempotency-key", &once),
+        ];
+        let answer = self.client.post(path, &headers, body).await.unwrap();
+        if let Some(set) = answer.headers.get("set-cookie") {
+            let (pair, _) = set.to_str().unwrap().split_once(';').unwrap();
+            self.cookie = pair.to_owned();
+            self.csrf = answer.json()["csrf_token"].as_str().unwrap().to_owned();
+        }
+        answer
+    }
 }
 
 /// Another password: the old one is wrong, other sessions are over, this one goes on.

@@ -20,6 +20,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("challenge_id", Text, "Goes with the second factor."),
             may("factors", List("FactorOffered"), "Any one of these."),
             may("session_id", Id("ses_"), "The session, if a cookie shows it."),
+            may(
+                "csrf_token",
+                Text,
+                "Goes into `X-TW-CSRF` with every change, where a cookie is shown.",
+            ),
             may("user_id", Id("usr_"), "Whose it is."),
             may("org_id", Id("org_"), "In which organization."),
             may("expires_at", Instant, "When it ends whatever happens."),
@@ -47,7 +52,14 @@ pub(super) const SCHEMAS: &[Schema] = &[
         name: "SteppedUp",
         about: "That a second factor was shown.",
         closed: false,
-        fields: &[must("factor_at", Instant, "When.")],
+        fields: &[
+            must("factor_at", Instant, "When."),
+            may(
+                "csrf_token",
+                Text,
+                "Goes into `X-TW-CSRF` with every change, where a cookie is shown.",
+            ),
+        ],
     },
     Schema {
         name: "Done",
@@ -73,6 +85,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("created_at", Instant, "When it was made."),
             may("last_used_at", NullableInstant, "When it was last shown; null if never."),
             may("left", Count, "How many recovery codes are left."),
+            may(
+                "csrf_token",
+                Text,
+                "Goes into `X-TW-CSRF` with every change, where a cookie is shown.",
+            ),
         ],
     },
     Schema {

@@ -268,6 +268,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 "A person's organizations, this one included.",
             ),
             may("factor_at", Instant, "When a person last showed a second factor here."),
+            may(
+                "csrf_token",
+                Text,
+                "Goes into `X-TW-CSRF` with every change, where a cookie is shown.",
+            ),
             may("session_id", Id("ses_"), "A person's session."),
         ],
     },

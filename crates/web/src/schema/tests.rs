@@ -18,8 +18,8 @@ use tradewarden_engine::command::{
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
     AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, FindingView,
-    HaltView, HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, OrganizationView, Page, PositionView,
-    ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
+    HaltView, HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, OrganizationView,
+    Page, PositionView, ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -330,6 +330,7 @@ fn keys_and_their_use() {
         role: is_full.then(text),
         organizations: is_full.then(Vec::new),
         factor_at: is_full.then_some(AT),
+        csrf_token: is_full.then(text),
         session_id: is_full.then(id),
     };
     assert_sent("Me", &me(true), &me(false));

@@ -106,6 +106,152 @@ async fn every_route_and_every_person() {
     house.close().await;
 }
 
+/// What a route names, by the prefix of its identifier, among what the first organization has.
+fn real_id<'a>(things: &'a [String], path: &str) -> Option<&'a str> {
+    let kind = [
+        ("/webhooks", "whk_"),
+        ("/signals", "sig_"),
+        ("/halts", "hlt_"),
+        ("/keys", "key_"),
+        ("/users", "usr_"),
+        ("/invitations", "usr_"),
+        ("/roles", "rol_"),
+        ("/sessions", "ses_"),
+        ("/pending", "pnd_"),
+        ("/audit/proof", "ent_"),
+        ("/me/factors", "fac_"),
+    ];
+    let (_, prefix) = kind.into_iter().find(|(part, _)| path.contains(part))?;
+    things.iter().map(String::as_str).find(|id| id.starts_with(prefix))
+}
+
+/// One of each kind of thing that the owner can make here; orders, positions, accounts and strategies
+/// need a broker: `tradewarden/tests/organizations/apart.rs` has them.
+async fn furnished(house: &House) -> Vec<String> {
+    let hook = house.webhook().await;
+    let path = format!(
+        "/api/v1/webhooks/{}?secret={}",
+        hook["token"].as_str().unwrap(),
+        hook["secret"].as_str().unwrap()
+    );
+    let signal = house
+        .call(Caller::Anonymous, Method::POST, &path, r#"{"ticker":"AAPL","action":"buy"}"#)
+        .await;
+    assert!(signal.json()["signal_id"].as_str().is_some(), "{signal:?}");
+    for (path, body) in [
+        ("/api/v1/halts", r#"{"scope":"instrument:MSFT"}"#),
+        ("/api/v1/keys", r#"{"name":"k","scopes":["orders:read"]}"#),
+        ("/api/v1/roles", r#"{"name":"clerk","permissions":["orders:read"]}"#),
+    ] {
+        assert_eq!(house.post(path, body).await.status, 201, "{path}");
+    }
+    for (path, body, status) in [
+        ("/api/v1/policies", r#"{"name":"four_eyes.limit_override","value":"on"}"#, 200),
+        ("/api/v1/limits", r#"{"scope":"org","name":"max_position","value":"9"}"#, 202),
+    ] {
+        let answer = house.call(Caller::Owner, Method::PUT, path, body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    let mut things = Vec::new();
+    for list in [
+        "webhooks",
+        "signals",
+        "halts",
+        "keys",
+        "users",
+        "roles",
+        "sessions",
+        "pending",
+        "audit",
+        "me/factors",
+    ] {
+        let page = house.get(&format!("/api/v1/{list}")).await.json().to_string();
+        let words = page.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        things.extend(
+            words.filter(|word| word.len() == 30 && word[3..].starts_with('_')).map(str::to_owned),
+        );
+    }
+    things
+}
+
+/// Who belongs to another organization gets the answer about what does not exist, at every route that
+/// names something; a list has nothing of it.
+#[tokio::test]
+async fn every_route_and_the_wrong_organization() {
+    let house = House::open().await;
+    let things = furnished(&house).await;
+    let stranger = house.stranger().await;
+    let told = |answer: &Answer, id: &str| {
+        let mut body = answer.json();
+        body.as_object_mut().map(|body| body.remove("request_id"));
+        (answer.status, body.to_string().replace(id, "ID"))
+    };
+    let (mut named, mut listed) = (0, 0);
+    for route in route::routes() {
+        house.clock.turn(1);
+        let guarded = matches!(route.access, Access::Caller | Access::Any(_));
+        let outside = ["/stream", "/logout", "{*path}"].iter().any(|end| route.path.ends_with(end));
+        if !guarded || outside {
+            continue;
+        }
+        let method = route.method.clone();
+        if !route.path.contains('{') {
+            if method == Method::GET {
+                let page = house.call_with(&stranger, method, route.path).await;
+                let text = String::from_utf8(page.body.to_vec()).unwrap();
+                assert!(
+                    !things.iter().any(|id| text.contains(id.as_str())),
+                    "{}: {text}",
+                    route.path
+                );
+                listed += 1;
+            }
+            continue;
+        }
+        let Some(id) = real_id(&things, route.path) else { continue };
+        let unknown = format!("{}01m80000000000000000000000", &id[..4]);
+        let theirs =
+            house.call_with(&stranger, method.clone(), &route.path.replace("{id}", id)).await;
+        let none = house.call_with(&stranger, method, &route.path.replace("{id}", &unknown)).await;
+        let about = format!("{} {} with {id}", route.method, route.path);
+        assert_eq!(told(&theirs, id), told(&none, &unknown), "{about}");
+        assert!(theirs.status.is_client_error(), "{about}: {theirs:?}");
+        named += 1;
+    }
+    assert!(named > 25 && listed > 15, "{named} {listed}");
+    house.close().await;
+}
+
+/// A halt takes nobody's sight away, and a person who is switched off is nobody.
+#[tokio::test]
+async fn every_route_and_who_is_halted_or_switched_off() {
+    let house = House::open().await;
+    let off = house.person("viewer").await;
+    let users = house.get("/api/v1/users").await.json();
+    let users = users["items"].as_array().unwrap().clone();
+    let id = users.iter().find(|user| user["role"] == "viewer").unwrap()["id"].clone();
+    let path = format!("/api/v1/users/{}", id.as_str().unwrap());
+    let disable = r#"{"state":"disabled"}"#;
+    let disabled = house.call(Caller::Owner, Method::PATCH, &path, disable).await;
+    assert_eq!(disabled.status, 200, "{disabled:?}");
+    assert_eq!(house.post("/api/v1/halts", "{}").await.status, 201);
+    for route in route::routes() {
+        house.clock.turn(1);
+        let guarded = matches!(route.access, Access::Caller | Access::Any(_));
+        if !guarded || route.path.ends_with("/stream") || route.path.ends_with("/logout") {
+            continue;
+        }
+        let path = path_of(route);
+        house.call_with(&off, route.method.clone(), &path).await.problem(401, "auth.failed");
+        if route.method == Method::GET {
+            let answer = house.get(&path).await;
+            assert!(answer.status != 401 && answer.status != 403, "{path}: {answer:?}");
+            assert!(!answer.status.is_server_error(), "{path}: {answer:?}");
+        }
+    }
+    house.close().await;
+}
+
 fn assert_dressed(answer: &Answer, hsts: &str) {
     for (name, value) in [
         ("strict-transport-security", hsts),

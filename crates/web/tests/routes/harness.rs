@@ -70,6 +70,7 @@ pub(crate) struct House {
     /// The access token of the owner, who showed a second factor when the house was opened.
     pub(crate) token: String,
     pub(crate) clock: Arc<TestClock>,
+    engine: Engine,
     stop: Option<oneshot::Sender<()>>,
     running: JoinSet<()>,
     folder: PathBuf,
@@ -143,15 +144,31 @@ impl House {
             totp: true,
         });
         let owner = engine.execute(owner, &Actor::operator()).await.unwrap();
-        let (site, token) = (Site::new(engine, options), String::new());
-        let mut house = Self { site, token, clock, stop: Some(stop), running, folder };
-        house.token = house.log_in_with_factor(owner["totp"]["secret"].as_str().unwrap()).await;
+        let (site, token) = (Site::new(engine.clone(), options), String::new());
+        let mut house = Self { site, token, clock, engine, stop: Some(stop), running, folder };
+        let secret = owner["totp"]["secret"].as_str().unwrap();
+        house.token = house.log_in_with_factor(OWNER, secret).await;
         house
     }
 
-    /// The owner's access token, of a login with both factors.
-    async fn log_in_with_factor(&self, secret: &str) -> String {
-        let login = json!({"email": OWNER, "password": PASSWORD}).to_string();
+    /// The owner of a second organization, with both factors: what goes into `Authorization`.
+    pub(crate) async fn stranger(&self) -> String {
+        const STRANGER: &str = "stranger@example.com";
+        let other =
+            json!({"command": "organization-create", "name": "other", "owner": "o@example.com"});
+        let other = serde_json::from_value(other).unwrap();
+        self.engine.execute(other, &Actor::operator()).await.unwrap();
+        let owner = json!({"command": "user-create", "email": STRANGER, "role": "owner",
+                           "password": PASSWORD, "totp": true});
+        let operator = self.engine.operator(Some("other")).unwrap();
+        let made = self.engine.execute(serde_json::from_value(owner).unwrap(), &operator).await;
+        let secret = made.unwrap()["totp"]["secret"].as_str().unwrap().to_owned();
+        format!("Bearer {}", self.log_in_with_factor(STRANGER, &secret).await)
+    }
+
+    /// The access token of a login with both factors.
+    async fn log_in_with_factor(&self, email: &str, secret: &str) -> String {
+        let login = json!({"email": email, "password": PASSWORD}).to_string();
         let login = self.call(Caller::Anonymous, Method::POST, "/api/v1/auth/login", &login).await;
         let challenge = login.json()["challenge_id"].clone();
         let now = format!("@{}", self.clock.now().unix_seconds());

@@ -8,7 +8,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::quota::Budget;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::actor::Actor;
-use tradewarden_engine::caller::Shown;
+use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, Command, CommandError};
 use tradewarden_seal::http_signature::{RequestToSign, SigningKey, SigningParameters, sign};
 use tradewarden_seal::{Digest, SecretBytes};
@@ -28,6 +28,10 @@ pub(super) async fn key(h: &Harness, settings: Value) -> Value {
 
 /// The actor behind a request that this key signed now.
 pub(super) fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
+    try_caller(h, key, nonce).unwrap()
+}
+
+fn try_caller(h: &Harness, key: &Value, nonce: &str) -> Result<Actor, NotAuthenticated> {
     let secret = key["secret"].as_str().unwrap().as_bytes().to_vec();
     let origin = "https://localhost".parse().unwrap();
     let request = RequestToSign {
@@ -56,7 +60,7 @@ pub(super) fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         budget: Budget::Requests,
     };
-    h.engine().caller(&shown).unwrap()
+    h.engine().caller(&shown)
 }
 
 async fn state(h: &Harness, key: &Value) -> Value {
@@ -136,6 +140,50 @@ fn c17_a_nonce_that_only_the_database_knows_changes_nothing() {
         let list = h.command(Command::WebhookList).await;
         let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|w| &w["name"]).collect();
         assert_eq!(names, ["first"]);
+        assert!(h.verify().await.ok);
+        h.finish().await;
+    });
+}
+
+/// A halt is no exception: asked for again with a nonce that only the database knows, it is not
+/// engaged, and the first one writes its nonce in its own transaction.
+#[test]
+fn c17_a_halt_claims_its_nonce() {
+    simulate(async || {
+        let mut h = Harness::sqlite(75, Venue::default()).await;
+        h.ready().await;
+        let key = key(&h, json!({"scopes": ["halt:engage", "orders:read"]})).await;
+        let engage = |reason: &str| {
+            let halt = json!({"command": "halt-engage", "reason": reason});
+            serde_json::from_value::<Command>(halt).unwrap()
+        };
+        let seen = "nonce-0000000000001";
+        let first = caller(&h, &key, seen);
+        h.drive(h.engine().execute(engage("first"), &first)).await.unwrap().unwrap();
+        // The process dies before anything else could have written the nonce.
+        h.crash().await;
+        drop(first);
+        h.restart().await;
+        h.ready().await;
+        assert!(try_caller(&h, &key, seen).is_err(), "its nonce is durable");
+
+        let known = "nonce-0000000000002";
+        let actor = caller(&h, &key, known);
+        let id: tradewarden_domain::id::Id<tradewarden_domain::id::Key> =
+            key["id"].as_str().unwrap().parse().unwrap();
+        h.sabotage(&format!(
+            "INSERT INTO nonces (key_id, nonce_hash, at) VALUES (x'{}', x'{}', {})",
+            tradewarden_seal::hex_encode(&id.to_bytes()),
+            tradewarden_seal::hex_encode(Digest::sha256(known.as_bytes()).as_bytes()),
+            h.now().unix_micros()
+        ));
+        let replay = h.drive(h.engine().execute(engage("again"), &actor)).await.unwrap();
+        let Err(CommandError::Refused { code, .. }) = replay else { panic!("{replay:?}") };
+        assert_eq!(code, Code::Unauthenticated);
+        let halts = h.command(Command::HaltStatus).await;
+        let reasons: Vec<_> =
+            halts["items"].as_array().unwrap().iter().map(|halt| &halt["reason"]).collect();
+        assert_eq!(reasons, ["first"]);
         assert!(h.verify().await.ok);
         h.finish().await;
     });
