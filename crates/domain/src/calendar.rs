@@ -80,7 +80,11 @@ impl Calendar {
         let (year, ..) = at.date();
         match self.schedule() {
             Some(schedule) if (FIRST_YEAR..=LAST_YEAR).contains(&year) => {
-                if schedule.is_open(at) { Market::Open } else { Market::Closed }
+                if schedule.is_open(at) {
+                    Market::Open
+                } else {
+                    Market::Closed
+                }
             }
             _ => Market::Unknown,
         }
@@ -157,9 +161,8 @@ mod tests {
     }
 
     fn holidays(year: i16) -> BTreeSet<Date> {
-        let nth = |month, nth, weekday| {
-            date(year, month, 1).nth_weekday_of_month(nth, weekday).unwrap()
-        };
+        let nth =
+            |month, nth, weekday| date(year, month, 1).nth_weekday_of_month(nth, weekday).unwrap();
         let observed = |day: Date| match day.weekday() {
             Weekday::Saturday => day - 1.day(),
             Weekday::Sunday => day + 1.day(),

@@ -1,5 +1,6 @@
 //! What can be traded on an account, and in which steps.
 
+use crate::calendar::Calendar;
 use crate::money::{Price, Quantity, Round};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -84,6 +85,9 @@ pub struct Instrument {
     pub point_value: Quantity,
     /// Three-letter currency of prices.
     pub currency: String,
+    /// When it trades, where its broker does not say whether it does (S14).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Calendar>,
 }
 
 impl Instrument {
@@ -113,6 +117,7 @@ mod tests {
             quantity_min: minimum.parse().unwrap(),
             point_value: "20".parse().unwrap(),
             currency: "USD".to_owned(),
+            calendar: None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! Reference prices: what an order's price is measured against, and how old that may be (S22).
 
 use crate::money::Price;
+use crate::order::words;
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Whether an instrument trades now.
@@ -13,6 +15,18 @@ pub enum Market {
     Closed,
     /// Nobody says; counts as closed for entries (S14).
     Unknown,
+}
+
+words! {
+    /// When an instrument of a paper exchange trades.
+    Trading {
+        /// At any time.
+        Open = "open",
+        /// Not at all.
+        Closed = "closed",
+        /// At the hours of its calendar.
+        Hours = "hours",
+    }
 }
 
 /// What is known about an instrument's price.

@@ -27,6 +27,7 @@ use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::{Limit, LimitScope};
 use tradewarden_domain::money::{Money, Price};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::signal;
 use tradewarden_domain::strategy::StrategyState;
 use tradewarden_store::{Error, Lock, Tx, directory as rows, exposures, signals};
@@ -41,12 +42,12 @@ pub trait PaperDesk: Send + Sync {
         currency: String,
     ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
 
-    /// Sets an instrument's price, or lets it move by itself again, and opens or closes its market.
+    /// Sets an instrument's price, or lets it move by itself again, and says when it trades.
     fn set_price(
         &self,
         symbol: Symbol,
         price: Option<Price>,
-        market_open: bool,
+        market: Trading,
     ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
 }
 
@@ -278,21 +279,16 @@ impl Engine {
     async fn set_paper_price(&self, price: PaperPrice) -> Result<Value, CommandError> {
         let desk = self.parts.desk.as_ref().ok_or(CommandError::NotFound)?;
         let symbol: Symbol = price.symbol.parse().map_err(|error| invalid("symbol", &error))?;
-        let market_open = match price.market.as_deref() {
-            None | Some("open") => true,
-            Some("closed") => false,
-            Some(_) => return Err(invalid("market", &"must be open or closed")),
-        };
+        let market = price.market.unwrap_or(Trading::Open);
         if price.price.is_some_and(|price| !price.is_positive()) {
             return Err(invalid("price", &"must be greater than zero"));
         }
-        desk.set_price(symbol.clone(), price.price, market_open)
+        desk.set_price(symbol.clone(), price.price, market)
             .await
             .map_err(|detail| CommandError::Invalid { field: "symbol", detail })?;
         crate::tasks::refresh_quotes(&self.parts).await;
         Ok(json!({
-            "symbol": symbol, "price": price.price,
-            "market": if market_open { "open" } else { "closed" },
+            "symbol": symbol, "price": price.price, "market": market,
         }))
     }
 

@@ -1,9 +1,11 @@
 //! Commands: everything a caller asks for, as values that can cross a socket, and what each needs.
 
 pub use crate::orders::OrderNo;
+mod account;
 mod key;
 mod organization;
 
+pub use account::{AccountCreate, PaperPrice};
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
 pub use organization::{OrganizationCreate, OrganizationRename};
 
@@ -14,7 +16,7 @@ use tradewarden_domain::account::Activity;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
-use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::schedule::Schedule;
@@ -464,33 +466,6 @@ pub struct StrategyCreate {
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default)]
     pub shared_position: bool,
-}
-
-/// An account to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AccountCreate {
-    /// The broker's kind; `paper` is what this version has.
-    pub broker: String,
-    /// What people call it, 1 to 64 characters.
-    pub name: String,
-    /// Virtual cash, for `paper`.
-    #[serde(default)]
-    pub cash: Option<Money>,
-}
-
-/// A price for a paper instrument.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PaperPrice {
-    /// The instrument.
-    pub symbol: String,
-    /// Its price; absent lets it move by itself again.
-    #[serde(default)]
-    pub price: Option<Price>,
-    /// `open` or `closed`; open if absent.
-    #[serde(default)]
-    pub market: Option<String>,
 }
 
 /// A limit to be.

@@ -3,10 +3,12 @@
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tradewarden_broker::port::{Broker, BrokerAccount};
 use tradewarden_domain::account::Account;
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::price::{Market as MarketState, Reference};
+use tradewarden_domain::time::Timestamp;
 
 /// The kinds of broker, by name.
 pub(crate) type Brokers = BTreeMap<String, Arc<dyn Broker>>;
@@ -14,18 +16,40 @@ pub(crate) type Brokers = BTreeMap<String, Arc<dyn Broker>>;
 /// What was last heard of each instrument, by broker kind.
 #[derive(Default)]
 pub(crate) struct Market {
-    references: ArcSwap<BTreeMap<(String, Symbol), Reference>>,
+    heard: ArcSwap<BTreeMap<(String, Symbol), Heard>>,
 }
 
+/// A quote as a reference, and when it was heard.
+#[derive(Clone, Copy)]
+struct Heard {
+    reference: Reference,
+    at: Timestamp,
+}
+
+/// What a broker says of a market counts for so long.
+const MARKET_AGE_MAX: Duration = Duration::from_mins(1);
+
 impl Market {
-    /// What is known about an instrument of an account's broker.
-    pub(crate) fn reference(&self, account: &Account, symbol: &Symbol) -> Reference {
-        let references = self.references.load();
+    /// What is known about an instrument of an account's broker. Whether its market is open is what
+    /// the broker said within the last minute; where it did not, our calendar says (S14).
+    pub(crate) fn reference(
+        &self,
+        account: &Account,
+        symbol: &Symbol,
+        now: Timestamp,
+    ) -> Reference {
         // One small allocation for the key; the map is read, never locked.
-        references
-            .get(&(account.broker.clone(), symbol.clone()))
-            .copied()
-            .unwrap_or(Reference::NONE)
+        let heard = self.heard.load().get(&(account.broker.clone(), symbol.clone())).copied();
+        let mut reference = heard.map_or(Reference::NONE, |heard| heard.reference);
+        if heard.is_none_or(|heard| heard.at.plus(MARKET_AGE_MAX) < now) {
+            reference.market = MarketState::Unknown;
+        }
+        if reference.market == MarketState::Unknown {
+            let calendar = account.instruments.get(symbol).and_then(|known| known.calendar);
+            reference.market =
+                calendar.map_or(MarketState::Unknown, |calendar| calendar.market(now));
+        }
+        reference
     }
 
     /// Asks every broker for the quotes of these instruments. What is not heard keeps its last
@@ -34,26 +58,27 @@ impl Market {
         &self,
         brokers: &Brokers,
         wanted: BTreeMap<(String, Symbol), BrokerAccount>,
+        now: Timestamp,
     ) {
-        let mut next = BTreeMap::clone(&self.references.load());
+        let mut next = BTreeMap::clone(&self.heard.load());
         next.retain(|key, _| wanted.contains_key(key));
         for ((kind, symbol), account) in wanted {
             let Some(broker) = brokers.get(&kind) else { continue };
             match broker.quote(account, symbol.clone()).await {
                 Ok(quote) => {
-                    next.insert((kind, symbol), quote.reference());
+                    next.insert((kind, symbol), Heard { reference: quote.reference(), at: now });
                 }
                 Err(unheard) => {
                     tracing::debug!(symbol = %symbol, why = %unheard, "no quote");
                 }
             }
         }
-        self.references.store(Arc::new(next));
+        self.heard.store(Arc::new(next));
     }
 
     /// Whether an instrument is known to trade now.
-    pub(crate) fn is_open(&self, account: &Account, symbol: &Symbol) -> bool {
-        self.reference(account, symbol).market == MarketState::Open
+    pub(crate) fn is_open(&self, account: &Account, symbol: &Symbol, now: Timestamp) -> bool {
+        self.reference(account, symbol, now).market == MarketState::Open
     }
 }
 

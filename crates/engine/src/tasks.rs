@@ -178,7 +178,7 @@ pub(crate) async fn refresh_quotes(shared: &Arc<Shared>) {
         .flat_map(|account| account.instruments.keys().cloned())
         .collect();
     let wanted = market::wanted(directory.accounts.values(), &symbols);
-    shared.market.refresh(&shared.brokers, wanted).await;
+    shared.market.refresh(&shared.brokers, wanted, shared.environment.now()).await;
     shared.set_quoted();
 }
 

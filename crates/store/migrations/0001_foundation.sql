@@ -36,6 +36,7 @@ CREATE TABLE instruments (
     quantity_min {int} NOT NULL,
     point_value {int} NOT NULL,
     currency {text} NOT NULL,
+    calendar {text},
     PRIMARY KEY (account_id, symbol)
 ){strict};
 

@@ -29,6 +29,7 @@ use tradewarden_broker::port::{
 use tradewarden_domain::instrument::{Instrument, Symbol};
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{OrderType, TimeInForce};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::PaperDesk;
 use world::World;
@@ -53,10 +54,10 @@ impl ScriptedBroker {
     #[must_use]
     pub fn new(clock: SimClock, venue: Venue) -> Self {
         let mut world = World::new(venue);
-        for (symbol, tick, lot, point_value, price) in [
-            ("ES", "0.25", "1", "50", "5000"),
-            ("BTCUSD", "0.01", "0.0001", "1", "60000"),
-            ("AAPL", "0.01", "1", "1", "200"),
+        for (symbol, tick, lot, point_value, price, calendar) in [
+            ("ES", "0.25", "1", "50", "5000", "none"),
+            ("BTCUSD", "0.01", "0.0001", "1", "60000", "always"),
+            ("AAPL", "0.01", "1", "1", "200", "us_equities"),
         ] {
             let symbol: Symbol = symbol.parse().unwrap();
             let lot: Quantity = lot.parse().unwrap();
@@ -67,6 +68,7 @@ impl ScriptedBroker {
                 quantity_min: lot,
                 point_value: point_value.parse().unwrap(),
                 currency: "USD".to_owned(),
+                calendar: calendar.parse().ok(),
             };
             world.instruments.insert(symbol.clone(), instrument);
             world.prices.insert(symbol, (price.parse().unwrap(), MarketState::Open));
@@ -603,11 +605,16 @@ impl PaperDesk for ScriptedBroker {
         &self,
         symbol: Symbol,
         price: Option<Price>,
-        market_open: bool,
+        market: Trading,
     ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
         Box::pin(async move {
             let entered = self.enter(Call::Desk, None).await;
-            let market = if market_open { MarketState::Open } else { MarketState::Closed };
+            let market = match market {
+                Trading::Open => MarketState::Open,
+                Trading::Closed => MarketState::Closed,
+                // This broker does not know any hours.
+                Trading::Hours => MarketState::Unknown,
+            };
             let now = self.clock.now();
             let set = self.world().set_price(&symbol, price, market, now);
             self.leave(&entered, set).await

@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
@@ -361,9 +362,9 @@ pub(crate) struct AccountPrice {
     pub(crate) symbol: String,
     /// Its price, or the word `synthetic`
     pub(crate) price: PaperPrice,
-    /// Whether it trades
-    #[arg(long, value_parser = ["open", "closed"])]
-    pub(crate) market: Option<String>,
+    /// When it trades: always, not at all, or at the hours of its calendar [default: open]
+    #[arg(long, value_parser = word(Trading::ALL, Trading::text))]
+    pub(crate) market: Option<Trading>,
 }
 
 /// A price that is set, or none.

@@ -11,9 +11,10 @@ use tradewarden_broker::paper::{
     self, PaperAdmin, PaperBroker, PaperError, PaperLink, PaperSettings, PaperSocket, PaperTask,
     PaperTicker, PriceSource, ServeLimits,
 };
-use tradewarden_broker::port::{Answer, BrokerAccount, MarketState};
+use tradewarden_broker::port::{Answer, BrokerAccount};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::time::Clock;
 use tradewarden_engine::PaperDesk;
 
@@ -109,11 +110,10 @@ impl PaperDesk for Desk {
         &self,
         symbol: Symbol,
         price: Option<Price>,
-        market_open: bool,
+        market: Trading,
     ) -> Answer<'_, Result<(), String>> {
         Box::pin(async move {
             let source = price.map_or(PriceSource::Synthetic, PriceSource::Fixed);
-            let market = if market_open { MarketState::Open } else { MarketState::Closed };
             let set = self.0.set_price(symbol, source, market).await;
             set.map_err(|error| error.to_string())
         })

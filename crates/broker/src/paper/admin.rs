@@ -5,9 +5,10 @@ use super::message::{PriceSource, Reply};
 use super::price::{CURRENCY, Listing};
 use super::record::Record;
 use super::state::{Inconsistent, PaperExchange};
-use crate::port::{BrokerAccount, MarketState};
+use crate::port::BrokerAccount;
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity, Round};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::time::Timestamp;
 
 const ACCOUNTS_MAX: usize = 10_000;
@@ -80,7 +81,7 @@ impl PaperExchange {
         &mut self,
         symbol: Symbol,
         price: PriceSource,
-        market: MarketState,
+        market: Trading,
         records: &mut Vec<Record>,
     ) -> Result<Reply, Inconsistent> {
         let Some(listing) = self.listings.get(&symbol) else { return Ok(unknown_symbol()) };

@@ -184,7 +184,7 @@ impl PaperExchange {
         }
         let quantity = self.judge_quantity(listing, order)?;
         let must_trade = order.order_type == OrderType::Market || at_once;
-        if must_trade && listing.market != MarketState::Open {
+        if must_trade && listing.market_at(now) != MarketState::Open {
             return no("market_closed", "the market is closed");
         }
         let open = self.accounts.get(&order.account).map_or(0, |account| account.open.len());

@@ -5,11 +5,12 @@ use super::message::{Command, PaperCounts, PriceSource, Reply};
 use super::price::Listing;
 use super::socket::PaperSocket;
 use super::task::PaperDesk;
-use crate::port::{BrokerAccount, MarketState};
+use crate::port::BrokerAccount;
 use std::fmt;
 use std::time::Duration;
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::price::Trading;
 
 /// A way to the exchange.
 #[derive(Debug, Clone)]
@@ -132,7 +133,7 @@ impl PaperAdmin {
         &self,
         symbol: Symbol,
         price: PriceSource,
-        market: MarketState,
+        market: Trading,
     ) -> Result<(), PaperAdminError> {
         self.done(Command::SetPrice { symbol, price, market }).await
     }

@@ -35,7 +35,7 @@ impl PaperExchange {
         let symbols: Vec<Symbol> = self.books.keys().cloned().collect();
         for symbol in symbols {
             let Some(listing) = self.listings.get(&symbol) else { continue };
-            if listing.market == MarketState::Open {
+            if listing.market_at(now) == MarketState::Open {
                 let prices = listing.prices(self.seed, now);
                 self.tick_symbol(&symbol, prices, now, records)?;
             }
@@ -86,7 +86,7 @@ impl PaperExchange {
         else {
             return Err(Inconsistent("an order arrives that is not there"));
         };
-        if listing.market != MarketState::Open {
+        if listing.market_at(now) != MarketState::Open {
             return Ok(());
         }
         let prices = listing.prices(self.seed, now);

@@ -3,14 +3,14 @@
 
 use super::fault::Injection;
 use super::price::Listing;
-use crate::port::answer::market_word;
 use crate::port::{
     AccountState, AllCanceled, BrokerAccount, BrokerOrder, BrokerPosition, Cancellation, Execution,
-    Lookup, MarketState, OrderName, Page, PlaceOrder, Placement, Quote, ReplaceOrder, Replacement,
+    Lookup, OrderName, Page, PlaceOrder, Placement, Quote, ReplaceOrder, Replacement,
 };
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::instrument::{Instrument, Symbol};
 use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::price::Trading;
 
 /// Something asked of the exchange: first what the port needs, then what only tests, the demo and
 /// operators of the paper exchange need.
@@ -90,8 +90,7 @@ pub enum Command {
         /// Where the price comes from.
         price: PriceSource,
         /// Whether it trades.
-        #[serde(with = "market_word")]
-        market: MarketState,
+        market: Trading,
     },
     /// Sets how much fills between two ticks.
     SetLiquidity {

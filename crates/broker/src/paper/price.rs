@@ -1,10 +1,11 @@
 //! What is listed, and the prices nobody made: synthetic, and the same for the same seed.
 
 use crate::port::MarketState;
-use crate::port::answer::market_word;
 use serde::{Deserialize, Serialize};
+use tradewarden_domain::calendar::Calendar;
 use tradewarden_domain::instrument::{Instrument, Symbol};
 use tradewarden_domain::money::{Money, NumberError, Price, Quantity, Round};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::time::Timestamp;
 
 /// An instrument of the paper exchange, and where its price comes from.
@@ -17,8 +18,7 @@ pub struct Listing {
     /// The price that was set, if one was.
     pub fixed: Option<Price>,
     /// Whether it trades.
-    #[serde(with = "market_word")]
-    pub market: MarketState,
+    pub market: Trading,
     /// How much fills between two ticks; `None` is without end.
     pub liquidity: Option<Quantity>,
     /// Fee for each unit traded.
@@ -40,6 +40,18 @@ impl Listing {
         let mid =
             self.fixed.unwrap_or_else(|| synthetic_price(seed, symbol, self.base, *tick, now));
         Prices { bid: mid.saturating_minus(*tick), mid, ask: mid.saturating_plus(*tick) }
+    }
+
+    /// Whether it trades at one instant. Nobody knows the hours of an instrument without a calendar.
+    pub(crate) fn market_at(&self, now: Timestamp) -> MarketState {
+        match self.market {
+            Trading::Open => MarketState::Open,
+            Trading::Closed => MarketState::Closed,
+            Trading::Hours => {
+                let calendar = self.instrument.calendar;
+                calendar.map_or(MarketState::Unknown, |calendar| calendar.market(now))
+            }
+        }
     }
 
     /// Whether `price` can be the middle: a positive multiple of the tick that leaves room for a
@@ -102,29 +114,32 @@ pub(crate) const fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What a new exchange lists: symbol, tick, lot, point value, base.
-const DEFAULTS: [(&str, &str, &str, &str, &str); 8] = [
-    ("BTCUSD", "0.01", "0.0001", "1", "65000"),
-    ("ETHUSD", "0.01", "0.001", "1", "3400"),
-    ("AAPL", "0.01", "1", "1", "230"),
-    ("MSFT", "0.01", "1", "1", "430"),
-    ("SPY", "0.01", "1", "1", "560"),
-    ("EURUSD", "0.00001", "1", "1", "1.08"),
-    ("ES", "0.25", "1", "50", "5600"),
-    ("NQ", "0.25", "1", "20", "19500"),
+/// Symbol, tick, lot, point value, base, calendar.
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, Calendar);
+
+/// What a new exchange lists.
+const DEFAULTS: [Row; 8] = [
+    ("BTCUSD", "0.01", "0.0001", "1", "65000", Calendar::Always),
+    ("ETHUSD", "0.01", "0.001", "1", "3400", Calendar::Always),
+    ("AAPL", "0.01", "1", "1", "230", Calendar::UsEquities),
+    ("MSFT", "0.01", "1", "1", "430", Calendar::UsEquities),
+    ("SPY", "0.01", "1", "1", "560", Calendar::UsEquities),
+    ("EURUSD", "0.00001", "1", "1", "1.08", Calendar::FxWeek),
+    ("ES", "0.25", "1", "50", "5600", Calendar::UsFutures),
+    ("NQ", "0.25", "1", "20", "19500", Calendar::UsFutures),
 ];
 
 /// The currency in which the paper exchange settles everything.
 pub(crate) const CURRENCY: &str = "USD";
 
-/// The listings of a new exchange, all open, synthetic and without end of liquidity.
+/// The listings of a new exchange, all trading at any hour, synthetic and without end of liquidity.
 pub(crate) fn default_listings() -> impl Iterator<Item = Listing> {
     // A row that did not parse would be missing from the list; a test counts them.
     DEFAULTS.iter().filter_map(|row| listing(row).ok())
 }
 
-fn listing(row: &(&str, &str, &str, &str, &str)) -> Result<Listing, NumberError> {
-    let (symbol, tick, lot, point_value, base) = row;
+fn listing(row: &Row) -> Result<Listing, NumberError> {
+    let (symbol, tick, lot, point_value, base, calendar) = row;
     Ok(Listing {
         instrument: Instrument {
             symbol: symbol.parse().map_err(|_| NumberError::Malformed)?,
@@ -133,10 +148,11 @@ fn listing(row: &(&str, &str, &str, &str, &str)) -> Result<Listing, NumberError>
             quantity_min: lot.parse()?,
             point_value: point_value.parse()?,
             currency: CURRENCY.to_owned(),
+            calendar: Some(*calendar),
         },
         base: base.parse()?,
         fixed: None,
-        market: MarketState::Open,
+        market: Trading::Open,
         liquidity: None,
         fee_per_unit: Money::ZERO,
     })

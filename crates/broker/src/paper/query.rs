@@ -186,7 +186,7 @@ impl PaperExchange {
             ask: prices.ask,
             last: Some(prices.mid),
             at: now,
-            market: listing.market,
+            market: listing.market_at(now),
         })
     }
 }

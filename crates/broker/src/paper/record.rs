@@ -6,12 +6,12 @@
 
 use super::order::Rejection;
 use super::price::Listing;
-use crate::port::answer::market_word;
-use crate::port::{BrokerAccount, BrokerOrderState, MarketState, ReduceOnly};
+use crate::port::{BrokerAccount, BrokerOrderState, ReduceOnly};
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::time::Timestamp;
 
 /// One thing that happened.
@@ -43,8 +43,8 @@ pub enum Record {
         #[serde(rename = "p")]
         fixed: Option<Price>,
         /// Whether it trades.
-        #[serde(rename = "o", with = "market_word")]
-        market: MarketState,
+        #[serde(rename = "o")]
+        market: Trading,
     },
     /// The liquidity of an instrument was set.
     #[serde(rename = "liq")]

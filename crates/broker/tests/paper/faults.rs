@@ -5,9 +5,8 @@ use std::time::Duration;
 use tradewarden_broker::paper::{
     Chance, Fault, Injection, On, PaperAdmin, PaperBroker, PaperLink, PriceSource,
 };
-use tradewarden_broker::port::{
-    Broker, BrokerOrderState, Cancellation, Lookup, MarketState, Placement,
-};
+use tradewarden_broker::port::{Broker, BrokerOrderState, Cancellation, Lookup, Placement};
+use tradewarden_domain::price::Trading;
 
 struct Bench {
     broker: PaperBroker,
@@ -22,7 +21,7 @@ impl Bench {
         let running = start(scratch.path(), TestClock::at(NOON));
         let admin = open_account(&running.desk).await;
         let fixed = PriceSource::Fixed("100".parse().unwrap());
-        admin.set_price("BTCUSD".parse().unwrap(), fixed, MarketState::Open).await.unwrap();
+        admin.set_price("BTCUSD".parse().unwrap(), fixed, Trading::Open).await.unwrap();
         let broker = PaperBroker::new(PaperLink::InProcess(running.desk.clone()))
             .with_deadline(Duration::from_secs(1));
         Self { broker, admin, _running: running, _scratch: scratch }

@@ -5,8 +5,9 @@ mod conformance;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-mod journal;
+mod hours;
 #[cfg(test)]
+mod journal;
 mod matching;
 #[cfg(test)]
 mod model;

@@ -4,11 +4,12 @@ use crate::support::{NOON, account, buy, name};
 use std::time::Duration;
 use tradewarden_broker::paper::{Command, PaperExchange, PriceSource, Reply, Twist};
 use tradewarden_broker::port::{
-    AllCanceled, BrokerOrder, BrokerOrderState, Cancellation, Lookup, MarketState, PlaceOrder,
-    Placement, ReduceOnly, ReplaceOrder, Replacement,
+    AllCanceled, BrokerOrder, BrokerOrderState, Cancellation, Lookup, PlaceOrder, Placement,
+    ReduceOnly, ReplaceOrder, Replacement,
 };
 use tradewarden_domain::money::Price;
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::time::Timestamp;
 
 struct Exchange {
@@ -25,7 +26,7 @@ impl Exchange {
             new.ask(Command::OpenAccount { account: account(), cash, currency }),
             Reply::Done
         );
-        new.price("100", MarketState::Open);
+        new.price("100", Trading::Open);
         new
     }
 
@@ -33,7 +34,7 @@ impl Exchange {
         self.exchange.apply(command, self.now, Twist::None).unwrap().reply
     }
 
-    fn price(&mut self, price: &str, market: MarketState) {
+    fn price(&mut self, price: &str, market: Trading) {
         let (symbol, price) =
             ("BTCUSD".parse().unwrap(), PriceSource::Fixed(price.parse().unwrap()));
         assert_eq!(self.ask(Command::SetPrice { symbol, price, market }), Reply::Done);
@@ -136,10 +137,10 @@ fn limits_wait_and_fill_at_their_price() {
     exchange.place(limit(buy("at the ask"), "100.01"));
     assert_eq!(exchange.shape("rests"), "working 0/1 -");
     assert_eq!(exchange.shape("crosses"), "filled 1/1 100.02");
-    exchange.price("99", MarketState::Open);
+    exchange.price("99", Trading::Open);
     exchange.tick();
     assert_eq!(exchange.shape("rests"), "working 0/1 -", "the ask is 99.01");
-    exchange.price("98", MarketState::Open);
+    exchange.price("98", Trading::Open);
     exchange.tick();
     assert_eq!(exchange.shape("rests"), "filled 1/1 99");
 }
@@ -157,14 +158,14 @@ fn stops_trigger_and_fill_as_market_or_limit() {
     exchange.place(stop(sell("under"), "99"));
     exchange.tick();
     assert_eq!(exchange.shape("stop"), "working 0/1 -");
-    exchange.price("101", MarketState::Open);
+    exchange.price("101", Trading::Open);
     exchange.tick();
     assert_eq!(exchange.shape("stop"), "filled 1/1 101.02");
     assert_eq!(exchange.shape("stop-limit"), "working 0/1 -");
-    exchange.price("100", MarketState::Open);
+    exchange.price("100", Trading::Open);
     exchange.tick();
     assert_eq!(exchange.shape("stop-limit"), "filled 1/1 100.5");
-    exchange.price("98.5", MarketState::Open);
+    exchange.price("98.5", Trading::Open);
     exchange.tick();
     assert_eq!(exchange.shape("under"), "filled 1/1 98.48");
 }
@@ -211,10 +212,10 @@ fn reduce_only_shrinks_is_refused_and_ends_when_flat() {
     exchange.place(reducing(of(limit(sell("target"), "101"), "5")));
     exchange.place(reducing(of(stop(sell("stop"), "99"), "2")));
     assert_eq!(exchange.shape("target"), "working 0/2 -", "shrunk to the position");
-    exchange.price("102", MarketState::Open);
+    exchange.price("102", Trading::Open);
     exchange.tick();
     assert_eq!(exchange.shape("target"), "filled 2/2 101");
-    exchange.price("98", MarketState::Open);
+    exchange.price("98", Trading::Open);
     exchange.tick();
     assert_eq!(exchange.shape("stop"), "canceled 0/2 -", "nothing is left to reduce");
     assert_eq!(exchange.position(), "0");
@@ -278,13 +279,13 @@ fn an_id_makes_one_order_for_ever() {
 fn a_closed_market_rejects_what_must_trade_and_fills_nothing() {
     let mut exchange = Exchange::new();
     exchange.place(limit(buy("before"), "99"));
-    exchange.price("90", MarketState::Closed);
+    exchange.price("90", Trading::Closed);
     assert_eq!(exchange.code(buy("market")), "market_closed");
     exchange.place(limit(buy("limit"), "95"));
     exchange.tick();
     assert_eq!(exchange.shape("before"), "working 0/1 -");
     assert_eq!(exchange.shape("limit"), "working 0/1 -");
-    exchange.price("90", MarketState::Open);
+    exchange.price("90", Trading::Open);
     exchange.tick();
     assert_eq!(exchange.shape("before"), "filled 1/1 99");
     assert_eq!(exchange.shape("limit"), "filled 1/1 95");

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_broker::paper::{Command, PaperExchange, PriceSource, Record, Reply, Twist};
 use tradewarden_broker::port::{
-    AccountState, BrokerOrder, Execution, Lookup, MarketState, OrderName, PlaceOrder, Placement,
-    ReduceOnly, ReplaceOrder,
+    AccountState, BrokerOrder, Execution, Lookup, OrderName, PlaceOrder, Placement, ReduceOnly,
+    ReplaceOrder,
 };
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::time::Timestamp;
 
 const SYMBOLS: [(&str, i64); 2] = [("BTCUSD", 1), ("ES", 50)];
@@ -21,7 +22,7 @@ enum Step {
     Cancel(u8),
     Replace(u8, i64, i64),
     CancelAll,
-    Price { symbol: usize, quarters: i64, market: MarketState },
+    Price { symbol: usize, quarters: i64, market: Trading },
     Liquidity { symbol: usize, per_tick: Option<i64> },
     Tick(u64),
 }
@@ -66,7 +67,7 @@ fn place() -> impl Strategy<Value = Step> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let market = prop_oneof![4 => Just(MarketState::Open), 1 => Just(MarketState::Closed)];
+    let market = prop_oneof![4 => Just(Trading::Open), 1 => Just(Trading::Closed)];
     prop_oneof![
         8 => place(),
         2 => (0_u8..40).prop_map(Step::Cancel),
@@ -103,7 +104,7 @@ impl World {
         for (symbol, _) in SYMBOLS {
             let price = PriceSource::Fixed(price(400));
             let symbol = symbol.parse().unwrap();
-            let market = MarketState::Open;
+            let market = Trading::Open;
             world.ask(Command::SetPrice { symbol, price, market }, Twist::None);
         }
         world

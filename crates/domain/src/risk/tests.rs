@@ -50,6 +50,7 @@ fn scene() -> Scene {
             quantity_min: units("0.00000001"),
             point_value: units("2"),
             currency: "USD".to_owned(),
+            calendar: None,
         },
         symbol,
         reference: quoted(0),

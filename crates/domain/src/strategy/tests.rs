@@ -61,6 +61,7 @@ fn instrument(lot: &str, minimum: &str) -> Instrument {
         quantity_min: units(minimum),
         point_value: units("20"),
         currency: "USD".to_owned(),
+        calendar: None,
     }
 }
 

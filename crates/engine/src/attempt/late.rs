@@ -120,7 +120,7 @@ fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<
         exposure: book.pair_exposure(entry.account_id, &entry.symbol),
         already_filled: Quantity::ZERO,
         instrument,
-        reference: shared.market.reference(&account, &entry.symbol),
+        reference: shared.market.reference(&account, &entry.symbol, book.now),
         stated_price: None,
         orders_last_minute: book.orders_last_minute(entry.account_id),
         now: book.now,

@@ -10,8 +10,9 @@ use tradewarden_domain::order::Order;
 
 /// Whether the order's instrument is known to trade now.
 pub(super) fn is_open(shared: &Shared, order: &Order) -> bool {
-    crate::book::account(shared, order.account_id)
-        .is_some_and(|account| shared.market.is_open(&account, &order.symbol))
+    crate::book::account(shared, order.account_id).is_some_and(|account| {
+        shared.market.is_open(&account, &order.symbol, shared.environment.now())
+    })
 }
 
 /// Whether an exit has nothing to do but to wait: its market is closed, and that was told; or nobody
@@ -19,7 +20,7 @@ pub(super) fn is_open(shared: &Shared, order: &Order) -> bool {
 pub(crate) fn waits_for_open(shared: &Shared, order: &Order) -> bool {
     crate::book::account(shared, order.account_id).is_none_or(|account| {
         let told = order.code == Some(Code::ExitPendingOpen);
-        told && !shared.market.is_open(&account, &order.symbol)
+        told && !shared.market.is_open(&account, &order.symbol, shared.environment.now())
     })
 }
 

@@ -107,7 +107,7 @@ pub(super) fn follow(
             exposure: judged.pair_exposure(account.id, &symbol),
             already_filled: Quantity::ZERO,
             instrument,
-            reference: shared.market.reference(&account, &symbol),
+            reference: shared.market.reference(&account, &symbol, judged.now),
             stated_price: signal.price,
             orders_last_minute: judged.orders_last_minute(account.id),
             now: judged.now,

@@ -285,7 +285,7 @@ fn clear(
     let mut exposure = book.pair_exposure(account.id, &order.symbol);
     exposure.release(order.purpose, order.side, order.reserved());
     let limits = book.limits.get(&order.org_id);
-    let reference = shared.market.reference(account, &order.symbol);
+    let reference = shared.market.reference(account, &order.symbol, book.now);
     let strategy = crate::book::strategy(shared, order.strategy_id);
     let context = risk::Context {
         halts: &book.halts,

@@ -341,7 +341,7 @@ fn judge(
             format_args!("multiples of {}, from {}", instrument.lot, instrument.quantity_min),
         ));
     }
-    let reference = shared.market.reference(account, &order.symbol);
+    let reference = shared.market.reference(account, &order.symbol, book.now);
     let limits = book
         .limits
         .get(&order.org_id)

@@ -29,18 +29,19 @@ const SET_FILLS_CURSOR: &str =
 const FILLS_CURSOR: &str =
     "-- directory::fills_cursor\nSELECT fills_cursor FROM accounts WHERE id = $1";
 const INSTRUMENTS: &str = "-- directory::instruments\n\
-    SELECT account_id, symbol, tick, lot, quantity_min, point_value, currency \
+    SELECT account_id, symbol, tick, lot, quantity_min, point_value, currency, calendar \
     FROM instruments ORDER BY account_id, symbol";
 const INSTRUMENTS_OF: &str = "-- directory::instruments_of\n\
-    SELECT account_id, symbol, tick, lot, quantity_min, point_value, currency \
+    SELECT account_id, symbol, tick, lot, quantity_min, point_value, currency, calendar \
     FROM instruments WHERE account_id = $1 ORDER BY symbol";
 const PUT_INSTRUMENT: Insert = Insert {
     into: "-- directory::put_instruments\nINSERT INTO instruments (account_id, symbol, tick, lot, \
-           quantity_min, point_value, currency)",
-    columns: 7,
+           quantity_min, point_value, currency, calendar)",
+    columns: 8,
     tail: "ON CONFLICT (account_id, symbol) DO UPDATE SET tick = excluded.tick, \
            lot = excluded.lot, quantity_min = excluded.quantity_min, \
-           point_value = excluded.point_value, currency = excluded.currency",
+           point_value = excluded.point_value, currency = excluded.currency, \
+           calendar = excluded.calendar",
 };
 
 pub(crate) const STATEMENTS: &[&str] = &[
@@ -118,6 +119,7 @@ fn decode_instrument(mut row: Row) -> Result<(Id<id::Account>, Instrument), Erro
         quantity_min: Quantity::from_units(row.int()?),
         point_value: Quantity::from_units(row.int()?),
         currency: row.text()?,
+        calendar: row.word_or_null()?,
     };
     Ok((account_id, instrument))
 }
@@ -149,6 +151,7 @@ pub async fn insert_account(tx: &mut Tx<'_>, account: &Account) -> Result<(), Er
             instrument.quantity_min.units().into(),
             instrument.point_value.units().into(),
             instrument.currency.as_str().into(),
+            instrument.calendar.map_or(Value::Null, |calendar| Value::Word(calendar.text())),
         ]);
     }
     tx.insert(&PUT_INSTRUMENT, &values).await.map(|_| ())

@@ -29,6 +29,7 @@ pub(crate) fn account() -> Account {
         quantity_min: "1".parse().unwrap(),
         point_value: "20".parse().unwrap(),
         currency: "USD".to_owned(),
+        calendar: Some(tradewarden_domain::calendar::Calendar::UsFutures),
     };
     Account {
         id: id(10),

@@ -161,7 +161,7 @@ impl World {
         } else if plan.fill == FillPlan::Rejected {
             self.accept(asked, plan, at, BrokerOrderState::Rejected);
             Arrived::Rejected("scripted")
-        } else if self.market(&asked.symbol) != MarketState::Open {
+        } else if self.market(&asked.symbol) == MarketState::Closed {
             self.accept(asked, plan, at, BrokerOrderState::Rejected);
             Arrived::Rejected("market_closed")
         } else {
@@ -229,7 +229,7 @@ impl World {
         let order = &self.orders[place];
         let asked = &order.asked;
         let Some((price, market)) = self.prices.get(&asked.symbol).copied() else { return };
-        if order.filling || !order.view.state.is_live() || market != MarketState::Open {
+        if order.filling || !order.view.state.is_live() || market == MarketState::Closed {
             return;
         }
         let reaches = |limit: Option<Price>| match (limit, asked.side) {

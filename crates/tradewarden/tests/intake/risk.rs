@@ -2,6 +2,9 @@
 //! price by the paper exchange, and the running gateway sees it at once.
 
 use serde_json::{Value, json};
+use tradewarden_domain::calendar::Calendar;
+use tradewarden_domain::price::Market;
+use tradewarden_domain::time::Timestamp;
 use tradewarden_testkit::process::{Gateway, Program, TestDir, until};
 
 use crate::door::{BINARY, Door, demo};
@@ -214,4 +217,24 @@ async fn a_missing_limit() {
     }
     said(&door.send(buy(9).to_string()).await, 202, "accepted");
     assert_eq!(settled(&program).await.len(), 1);
+}
+
+/// S14: an instrument of the paper exchange trades at any hour unless it is told to keep those of its
+/// calendar; what the calendar says of the instant of the signal is what the gateway does.
+#[tokio::test]
+async fn a_paper_market_keeps_its_hours_when_asked() {
+    let dir = TestDir::new("risk-hours");
+    let mut still = Still::begin(&dir).await;
+    let set = ["account", "price", "AAPL", "200", "--market", "hours"];
+    let made = still.gateway.program().json(&set).await;
+    assert_eq!(made["market"], "hours");
+    let answer = still.door.send(buy(1).to_string()).await.json();
+    let stored = signal(still.gateway.program(), &answer["signal_id"]).await;
+    let received: Timestamp = stored["received_at"].as_str().unwrap().parse().unwrap();
+    match Calendar::UsEquities.market(received) {
+        Market::Open => assert_eq!(answer["status"], "accepted", "{answer}"),
+        Market::Closed | Market::Unknown => assert_eq!(answer["code"], "risk.market_closed"),
+    }
+    price(&still.gateway, "200", "open").await;
+    said(&still.door.send(buy(2).to_string()).await, 202, "accepted");
 }

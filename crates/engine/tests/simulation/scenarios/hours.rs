@@ -1,8 +1,9 @@
-//! When something trades: the strategy's schedule.
+//! When something trades: the strategy's schedule, the hours of the market.
 
 use super::{Small, millis};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tradewarden_broker::port::MarketState;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::OrderState;
 use tradewarden_domain::time::Timestamp;
@@ -91,6 +92,57 @@ fn s12_a_resting_entry_ends_with_its_window() {
         assert_eq!(s.order(0).await.state, OrderState::Working);
         s.h.elapse(Duration::from_secs(70)).await;
         assert_eq!(s.order(0).await.state, OrderState::Canceled);
+        s.end().await;
+    });
+}
+
+async fn until(s: &Small, instant: &str) {
+    let instant: Timestamp = instant.parse().unwrap();
+    s.h.elapse(instant.since(s.h.now())).await;
+}
+
+/// S14: where the broker does not say whether the market is open, our calendar does: entries are
+/// refused, and an exit is held, told, and sent at the first tradable second.
+#[test]
+fn s14_our_calendar_counts_where_the_broker_says_nothing() {
+    simulate(async || {
+        let s = Small::with(63, Venue::default(), |new| "AAPL".clone_into(&mut new.symbol)).await;
+        s.h.broker.set_market("AAPL", None, MarketState::Unknown);
+        until(&s, "2026-03-02T20:59:50Z").await;
+        s.h.broker.set_market("AAPL", None, MarketState::Open);
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.set_market("AAPL", None, MarketState::Unknown);
+        until(&s, "2026-03-02T21:00:00.5Z").await;
+        s.accept("EXIT", "b").await;
+        until(&s, "2026-03-03T14:29:59Z").await;
+        assert_eq!(s.order(1).await.code, Some(Code::ExitPendingOpen));
+        assert_eq!(s.h.broker.sent().len(), 1, "held");
+        until(&s, "2026-03-03T14:30:01Z").await;
+        assert_eq!(s.h.broker.sent().len(), 2, "at the first tradable second");
+        let told = s.h.findings().await;
+        let told = told.iter().filter(|found| found.code == "exit.pending_open").count();
+        assert_eq!(told, 2, "now and then");
+        s.end().await;
+    });
+}
+
+/// S14: what the broker says comes before our calendar, both ways, and for no longer than a minute.
+#[test]
+fn s14_the_broker_is_asked_first() {
+    simulate(async || {
+        let s = Small::with(64, Venue::default(), |new| "AAPL".clone_into(&mut new.symbol)).await;
+        s.h.broker.set_market("AAPL", None, MarketState::Closed);
+        s.h.elapse(millis(1_000)).await;
+        assert_eq!(s.send("BUY", "a").await.code, Some(Code::RiskMarketClosed));
+        until(&s, "2026-03-02T22:00:00Z").await;
+        s.h.broker.set_market("AAPL", None, MarketState::Unknown);
+        s.h.elapse(millis(1_000)).await;
+        assert_eq!(s.send("BUY", "b").await.code, Some(Code::RiskMarketClosed));
+        s.h.broker.set_market("AAPL", None, MarketState::Open);
+        s.h.elapse(millis(1_000)).await;
+        s.accept("BUY", "c").await;
+        s.h.quiet().await;
         s.end().await;
     });
 }

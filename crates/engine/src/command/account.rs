@@ -1,0 +1,32 @@
+//! Accounts, and prices of paper instruments.
+
+use serde::{Deserialize, Serialize};
+use tradewarden_domain::money::{Money, Price};
+use tradewarden_domain::price::Trading;
+
+/// An account to be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountCreate {
+    /// The broker's kind; `paper` is what this version has.
+    pub broker: String,
+    /// What people call it, 1 to 64 characters.
+    pub name: String,
+    /// Virtual cash, for `paper`.
+    #[serde(default)]
+    pub cash: Option<Money>,
+}
+
+/// A price for a paper instrument.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaperPrice {
+    /// The instrument.
+    pub symbol: String,
+    /// Its price; absent lets it move by itself again.
+    #[serde(default)]
+    pub price: Option<Price>,
+    /// When it trades: `open`, `closed`, or `hours` for those of its calendar; open if absent.
+    #[serde(default)]
+    pub market: Option<Trading>,
+}
