@@ -138,6 +138,17 @@ pub fn base64_encode(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
+/// The same into `text`, which must have just the length; says whether it had.
+pub(crate) fn base64_encode_into(bytes: &[u8], text: &mut [u8]) -> bool {
+    BASE64.encode_slice(bytes, text).is_ok_and(|written| written == text.len())
+}
+
+/// Reads standard base64 with padding into `bytes`; how many there were. A text of more bytes than
+/// fit is no encoding of what was asked for.
+pub(crate) fn base64_decode_into(text: &str, bytes: &mut [u8]) -> Result<usize, EncodingError> {
+    BASE64.decode_slice(text, bytes).map_err(|_| EncodingError)
+}
+
 /// Reads standard base64 with padding. Loose trailing bits and missing padding are refused, so that
 /// one value has one text.
 pub fn base64_decode(text: &str) -> Result<Vec<u8>, EncodingError> {

@@ -23,6 +23,7 @@
 //!   with our tag, two kinds of credentials, a parameter or component nobody here knows.
 //! - Everything that is parsed is bounded before it is parsed.
 
+mod bare;
 mod base;
 mod content_digest;
 mod key;
@@ -36,14 +37,16 @@ mod structured;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+pub use bare::Bare;
 pub use content_digest::content_digest;
 pub use key::{Algorithm, Ed25519Key, KeyFormatError, MIN_SECRET_BYTES, SigningKey, VerifyingKey};
 pub use message::{Headers, MAX_TARGET_BYTES, Request};
 pub use origin::{MAX_ORIGINS, Origin, OriginError, Origins};
 pub use sign::{RequestToSign, SignatureHeaders, SigningParameters, new_nonce, sign, sign_simple};
 
+use message::Class;
 use profile::MessageSignature;
 use simple::SimpleSignature;
 
@@ -194,21 +197,21 @@ pub enum Form {
 #[derive(Debug)]
 pub struct Presented<'r> {
     request: &'r Request<'r>,
-    claim: Claim,
-    signature: Signature,
+    claim: Claim<'r>,
+    signature: Signature<'r>,
 }
 
 #[derive(Debug)]
-enum Signature {
-    Message(MessageSignature),
-    Simple(SimpleSignature),
+enum Signature<'r> {
+    Message(MessageSignature<'r>),
+    Simple(SimpleSignature<'r>),
 }
 
-/// The parameters that both forms have.
+/// The parameters that both forms have, as they lie in the request.
 #[derive(Debug)]
-struct Claim {
-    key_id: String,
-    nonce: String,
+struct Claim<'r> {
+    key_id: Cow<'r, str>,
+    nonce: Cow<'r, str>,
     created_unix_us: i64,
     expires_unix_us: Option<i64>,
 }
@@ -234,7 +237,7 @@ impl<'r> Presented<'r> {
     pub fn read(request: &'r Request<'r>) -> Result<Option<Self>, SignatureError> {
         let message = profile::read(request)?;
         let simple = simple::read(request)?;
-        let authorization = !request.headers.values("authorization").is_empty();
+        let authorization = request.lines("authorization") > 0;
         let (claim, signature) = match (message, simple) {
             (profile::Found::None, None) => return Ok(None),
             // A signature that somebody else added for somebody else does not change a bearer's request.
@@ -296,7 +299,7 @@ impl<'r> Presented<'r> {
         let authority = origins.admit(self.request.authority)?;
         let resolution_us = match &self.signature {
             Signature::Message(signature) => {
-                signature.verify(self.request, key, origins, &authority)?;
+                signature.verify(self.request, key, origins, authority)?;
                 content_digest::check(self.request)?;
                 US_PER_S
             }
@@ -309,7 +312,7 @@ impl<'r> Presented<'r> {
     }
 }
 
-impl Claim {
+impl Claim<'_> {
     /// Our clock is read at the resolution of the signer's, so that 60 whole seconds are 60 seconds.
     fn check_times(
         &self,
@@ -331,8 +334,8 @@ impl Claim {
         let too_old_unix_us = self.created_unix_us + MAX_AGE_S * US_PER_S + resolution_us;
         let expires_unix_us = self.expires_unix_us.unwrap_or(too_old_unix_us);
         Ok(Verified {
-            key_id: self.key_id.clone(),
-            nonce: self.nonce.clone(),
+            key_id: self.key_id.clone().into_owned(),
+            nonce: self.nonce.clone().into_owned(),
             created_unix_us: self.created_unix_us,
             ends_unix_us: too_old_unix_us.min(expires_unix_us),
         })
@@ -341,12 +344,11 @@ impl Claim {
 
 /// Visible ASCII that needs no escape in a quoted text.
 fn is_valid_key_id(text: &str) -> bool {
-    (1..=MAX_KEY_ID_CHARACTERS).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    (1..=MAX_KEY_ID_CHARACTERS).contains(&text.len()) && Class::NAME.has_all(text)
 }
 
 /// Both alphabets of base64, with and without padding.
 fn is_valid_nonce(text: &str) -> bool {
     (MIN_NONCE_CHARACTERS..=MAX_NONCE_CHARACTERS).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte))
+        && Class::NONCE.has_all(text)
 }

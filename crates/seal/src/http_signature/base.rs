@@ -1,9 +1,14 @@
 //! The signature base (RFC 9421 section 2.5): the one text that is signed.
 
-use super::{MAX_FIELD_BYTES, Origin, Request, SignatureError, message::is_token_byte};
+use std::borrow::Cow;
+
+use super::{MAX_FIELD_BYTES, Origin, Request, SignatureError, message::Class};
 
 /// Largest signature base, in bytes.
 const MAX_BASE_BYTES: usize = 64 * 1024;
+
+/// More than the base of an order has; a longer one grows.
+const COMMON_BASE_BYTES: usize = 1_024;
 
 /// A component without parameters: a part of the request line (RFC 9421 section 2.2) or a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +20,7 @@ pub(super) enum Component {
     RequestTarget,
     Path,
     Query,
-    Field(String),
+    Field(Cow<'static, str>),
 }
 
 impl Component {
@@ -28,12 +33,16 @@ impl Component {
             "@request-target" => Self::RequestTarget,
             "@path" => Self::Path,
             "@query" => Self::Query,
+            // Those of every signature of ours.
+            "content-digest" => Self::Field(Cow::Borrowed("content-digest")),
+            "content-type" => Self::Field(Cow::Borrowed("content-type")),
+            "idempotency-key" => Self::Field(Cow::Borrowed("idempotency-key")),
             field
                 if !field.is_empty()
-                    && field.bytes().all(is_token_byte)
+                    && Class::TOKEN.has_all(field)
                     && !field.bytes().any(|byte| byte.is_ascii_uppercase()) =>
             {
-                Self::Field(field.to_owned())
+                Self::Field(Cow::Owned(field.to_owned()))
             }
             _ => return Err(SignatureError::Component),
         })
@@ -63,7 +72,7 @@ pub(super) fn signature_base(
     parameters: &str,
 ) -> Result<String, SignatureError> {
     let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
-    let mut base = String::new();
+    let mut base = String::with_capacity(COMMON_BASE_BYTES);
     for component in components {
         let field;
         let value: &[&str] = match component {
@@ -91,6 +100,10 @@ pub(super) fn signature_base(
 }
 
 fn push_line(base: &mut String, name: &str, value: &[&str]) {
-    base.extend(["\"", name, "\": "]);
-    base.extend(value.iter().copied());
+    base.push('"');
+    base.push_str(name);
+    base.push_str("\": ");
+    for part in value {
+        base.push_str(part);
+    }
 }

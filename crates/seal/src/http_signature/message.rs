@@ -1,6 +1,6 @@
 //! The request as it was received, and how its fields are read.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::SignatureError;
 
@@ -11,16 +11,17 @@ const MAX_METHOD_BYTES: usize = 32;
 
 /// The header fields of a request.
 pub trait Headers: Sync {
-    /// The value of every line of the field `name` (in lower case), in the order received.
-    fn values(&self, name: &str) -> Vec<&[u8]>;
+    /// Tells the value of every line of the field `name` (in lower case), in the order received.
+    fn each<'h>(&'h self, name: &str, tell: &mut dyn FnMut(&'h [u8]));
 }
 
 impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> Headers for &[(N, V)] {
-    fn values(&self, name: &str) -> Vec<&[u8]> {
-        self.iter()
-            .filter(|(other, _)| other.as_ref().eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_ref())
-            .collect()
+    fn each<'h>(&'h self, name: &str, tell: &mut dyn FnMut(&'h [u8])) {
+        for (other, value) in *self {
+            if other.as_ref().eq_ignore_ascii_case(name) {
+                tell(value.as_ref());
+            }
+        }
     }
 }
 
@@ -39,16 +40,26 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
     /// Whether method and target are in their form, so that neither can look like another line of
     /// what is signed.
     pub(super) fn check(&self) -> Result<(), SignatureError> {
         let method = (1..=MAX_METHOD_BYTES).contains(&self.method.len())
-            && self.method.bytes().all(is_token_byte);
+            && Class::TOKEN.has_all(self.method);
         let target = self.target.len() <= MAX_TARGET_BYTES
             && self.target.starts_with('/')
-            && self.target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+            && self
+                .target
+                .bytes()
+                .fold(true, |all, byte| all & (byte.is_ascii_graphic() && byte != b'#'));
         if method && target { Ok(()) } else { Err(SignatureError::Malformed) }
+    }
+
+    /// How many lines the field has.
+    pub(super) fn lines(&self, name: &str) -> usize {
+        let mut lines = 0_usize;
+        self.headers.each(name, &mut |_| lines = lines.saturating_add(1));
+        lines
     }
 
     /// The lines of one field joined by a comma and a space, each without the white space around it
@@ -58,25 +69,34 @@ impl Request<'_> {
         &self,
         name: &str,
         max_bytes: usize,
-    ) -> Result<Option<String>, SignatureError> {
-        let lines = self.headers.values(name);
-        if lines.is_empty() {
-            return Ok(None);
-        }
-        let mut joined = String::new();
-        for (position, line) in lines.into_iter().enumerate() {
-            let line = std::str::from_utf8(line).map_err(|_| SignatureError::Malformed)?;
-            let separator = if position == 0 { "" } else { ", " };
-            if joined.len().saturating_add(separator.len()).saturating_add(line.len()) > max_bytes
-                || !line.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
-            {
-                return Err(SignatureError::Malformed);
-            }
-            joined.push_str(separator);
-            joined.push_str(line.trim_matches([' ', '\t']));
-        }
-        Ok(Some(joined))
+    ) -> Result<Option<Cow<'a, str>>, SignatureError> {
+        let mut joined: Result<Option<Cow<'a, str>>, SignatureError> = Ok(None);
+        self.headers.each(name, &mut |line| {
+            joined = std::mem::replace(&mut joined, Ok(None))
+                .and_then(|before| join(before, line, max_bytes).map(Some));
+        });
+        joined
     }
+}
+
+/// A line alone is taken as it lies there; only several are copied.
+fn join<'a>(
+    before: Option<Cow<'a, str>>,
+    line: &'a [u8],
+    max_bytes: usize,
+) -> Result<Cow<'a, str>, SignatureError> {
+    let separator = if before.is_some() { ", " } else { "" };
+    let length = before.as_ref().map_or(0, |before| before.len());
+    let fits = length.saturating_add(separator.len()).saturating_add(line.len()) <= max_bytes;
+    // Every byte is looked at, so that many are looked at together.
+    let is_plain =
+        fits && line.iter().fold(true, |all, byte| all & matches!(byte, b'\t' | b' '..=b'~'));
+    let line = std::str::from_utf8(line).ok().filter(|_| is_plain);
+    let line = line.ok_or(SignatureError::Malformed)?.trim_matches([' ', '\t']);
+    Ok(match before {
+        None => Cow::Borrowed(line),
+        Some(before) => Cow::Owned([&before, separator, line].concat()),
+    })
 }
 
 impl fmt::Debug for Request<'_> {
@@ -86,7 +106,75 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// `tchar` of RFC 9110 section 5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Sets of bytes, each a bit in [`CLASSES`].
+#[derive(Clone, Copy)]
+pub(super) struct Class(u8);
+
+impl Class {
+    /// `tchar` of RFC 9110 section 5.6.2.
+    pub(super) const TOKEN: Self = Self(1);
+    /// What a token of Structured Fields goes on with (RFC 9651 section 3.3.4).
+    pub(super) const LONG_TOKEN: Self = Self(2);
+    /// What stands in a quoted text by itself.
+    pub(super) const TEXT: Self = Self(4);
+    /// Base64 of the standard alphabet, with padding.
+    pub(super) const BASE64: Self = Self(8);
+    /// Both alphabets of base64, with padding.
+    pub(super) const NONCE: Self = Self(16);
+    /// A key of a dictionary, after its first byte.
+    pub(super) const KEY: Self = Self(32);
+    /// Visible, and needs no escape in a quoted text.
+    pub(super) const NAME: Self = Self(64);
+    /// A decimal digit.
+    pub(super) const DIGIT: Self = Self(128);
+
+    pub(super) fn has(self, byte: u8) -> bool {
+        CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & self.0 != 0)
+    }
+
+    pub(super) fn has_all(self, text: &str) -> bool {
+        text.bytes().all(|byte| self.has(byte))
+    }
+}
+
+const CLASSES: [u8; 256] = classes();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which checks the bounds")]
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let (mut byte, mut place) = (0_u8, 0);
+    loop {
+        let alphanumeric = byte.is_ascii_alphanumeric();
+        let plain = byte != b'"' && byte != b'\\';
+        let token = alphanumeric
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        let sets = [
+            (token, Class::TOKEN),
+            (token || matches!(byte, b':' | b'/'), Class::LONG_TOKEN),
+            (plain && matches!(byte, b' '..=b'~'), Class::TEXT),
+            (alphanumeric || matches!(byte, b'+' | b'/' | b'='), Class::BASE64),
+            (alphanumeric || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'), Class::NONCE),
+            (
+                byte.is_ascii_lowercase()
+                    || byte.is_ascii_digit()
+                    || matches!(byte, b'_' | b'-' | b'.' | b'*'),
+                Class::KEY,
+            ),
+            (plain && byte.is_ascii_graphic(), Class::NAME),
+            (byte.is_ascii_digit(), Class::DIGIT),
+        ];
+        let mut number = 0;
+        while number < sets.len() {
+            let (is_in, class) = sets[number];
+            if is_in {
+                classes[place] |= class.0;
+            }
+            number += 1;
+        }
+        if byte == u8::MAX {
+            return classes;
+        }
+        byte += 1;
+        place += 1;
+    }
 }

@@ -1,5 +1,7 @@
 //! The signing side: what a client sends. Built from the same parts as the verifier.
 
+use std::borrow::Cow;
+
 use super::{
     Headers, MAX_AGE_S, Origin, Request, SignatureError, SigningKey, TAG,
     base::{Component, signature_base},
@@ -94,7 +96,7 @@ pub fn sign(
         return Err(SignatureError::Coverage);
     }
     let content_digest = has_body.then(|| content_digest(request.body));
-    let headers: Vec<(&str, &str)> = [
+    let headers: Vec<(&'static str, &str)> = [
         ("content-digest", content_digest.as_deref()),
         ("content-type", request.content_type.filter(|_| has_body)),
         ("idempotency-key", request.idempotency_key),
@@ -102,7 +104,7 @@ pub fn sign(
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))
     .collect();
-    let fields = headers.iter().map(|(name, _)| Component::Field((*name).to_owned()));
+    let fields = headers.iter().map(|(name, _)| Component::Field(Cow::Borrowed(*name)));
     let components: Vec<_> =
         [Component::Method, Component::TargetUri].into_iter().chain(fields).collect();
     let signature_params = print_parameters(key, &components, parameters);

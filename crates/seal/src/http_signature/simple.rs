@@ -1,5 +1,7 @@
 //! The simple form: four headers and an HMAC, for clients that cannot do RFC 9421.
 
+use std::borrow::Cow;
+
 use super::{
     Algorithm, Claim, MAX_UNIX_S, Request, SignatureError, VerifyingKey, is_valid_key_id,
     is_valid_nonce,
@@ -17,24 +19,23 @@ pub(super) const HEADERS: [&str; 4] =
     ["x-tw-key", "x-tw-timestamp", "x-tw-nonce", "x-tw-signature"];
 
 #[derive(Debug)]
-pub(super) struct SimpleSignature {
+pub(super) struct SimpleSignature<'r> {
     /// As received: its text is signed.
-    timestamp: String,
-    signature: Vec<u8>,
+    pub(super) timestamp: Cow<'r, str>,
+    pub(super) signature: Vec<u8>,
 }
 
 /// Reads the four headers, or nothing if none of them is there.
-pub(super) fn read(
-    request: &Request<'_>,
-) -> Result<Option<(Claim, SimpleSignature)>, SignatureError> {
-    if HEADERS.iter().all(|name| request.headers.values(name).is_empty()) {
+pub(super) fn read<'r>(
+    request: &Request<'r>,
+) -> Result<Option<(Claim<'r>, SimpleSignature<'r>)>, SignatureError> {
+    if HEADERS.iter().all(|name| request.lines(name) == 0) {
         return Ok(None);
     }
-    let [key_id, timestamp, nonce, signature] =
-        HEADERS.map(|name| match request.headers.values(name).len() {
-            0 | 1 => request.field(name, MAX_VALUE_BYTES)?.ok_or(SignatureError::Malformed),
-            _ => Err(SignatureError::Duplicate),
-        });
+    let [key_id, timestamp, nonce, signature] = HEADERS.map(|name| match request.lines(name) {
+        0 | 1 => request.field(name, MAX_VALUE_BYTES)?.ok_or(SignatureError::Malformed),
+        _ => Err(SignatureError::Duplicate),
+    });
     let (key_id, timestamp, nonce, signature) = (key_id?, timestamp?, nonce?, signature?);
     let created_unix_ms = parse_timestamp(&timestamp)?;
     if !is_valid_key_id(&key_id) || !is_valid_nonce(&nonce) {
@@ -61,7 +62,7 @@ pub(super) fn signed_text(request: &Request<'_>, timestamp: &str, nonce: &str) -
     [timestamp, nonce, request.method, request.target, &body].join("\n")
 }
 
-impl SimpleSignature {
+impl SimpleSignature<'_> {
     pub(super) fn verify(
         &self,
         request: &Request<'_>,

@@ -4,7 +4,7 @@
 //! Stricter than the standard in one point: a key that stands twice is refused, where the standard
 //! lets the last one win.
 
-use super::SignatureError;
+use super::{SignatureError, message::Class};
 
 /// One member of a dictionary.
 #[derive(Debug, PartialEq)]
@@ -54,7 +54,7 @@ pub(super) fn dictionary(
     max_items: usize,
 ) -> Result<Vec<Member<'_>>, SignatureError> {
     let mut cursor = Cursor { rest: text.trim_matches(' ') };
-    let mut members: Vec<Member<'_>> = Vec::new();
+    let mut members: Vec<Member<'_>> = Vec::with_capacity(1);
     while !cursor.rest.is_empty() {
         let member = cursor.member(max_items)?;
         if members.iter().any(|other| other.key == member.key) {
@@ -98,7 +98,8 @@ impl<'a> Cursor<'a> {
 
     /// The items of an inner list up to its end.
     fn items(&mut self, max_items: usize) -> Result<Vec<Item<'a>>, SignatureError> {
-        let mut items = Vec::new();
+        // As many as most signatures have.
+        let mut items = Vec::with_capacity(8);
         loop {
             self.rest = self.rest.trim_start_matches(' ');
             if self.take(')') {
@@ -120,6 +121,9 @@ impl<'a> Cursor<'a> {
         const MAX_PARAMETERS: usize = 16;
         let mut parameters: Vec<Parameter<'a>> = Vec::new();
         while self.take(';') {
+            if parameters.is_empty() {
+                parameters.reserve_exact(6);
+            }
             self.rest = self.rest.trim_start_matches(' ');
             let name = self.key()?;
             let value = if self.take('=') { self.bare()? } else { Bare::Other };
@@ -140,8 +144,7 @@ impl<'a> Cursor<'a> {
             '"' => self.text(),
             ':' => {
                 self.expect(':')?;
-                let encoded =
-                    self.take_while(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+                let encoded = self.take_while(Class::BASE64);
                 self.expect(':')?;
                 Ok(Bare::Bytes(encoded))
             }
@@ -162,9 +165,7 @@ impl<'a> Cursor<'a> {
                 }
             }
             'A'..='Z' | 'a'..='z' | '*' => {
-                self.take_while(|byte| {
-                    super::message::is_token_byte(byte) || b":/".contains(&byte)
-                });
+                self.take_while(Class::LONG_TOKEN);
                 Ok(Bare::Other)
             }
             _ => Err(SignatureError::Malformed),
@@ -175,7 +176,7 @@ impl<'a> Cursor<'a> {
         self.expect('"')?;
         let start = self.rest;
         loop {
-            self.take_while(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
+            self.take_while(Class::TEXT);
             if self.take('\\') {
                 if !self.take('"') && !self.take('\\') {
                     return Err(SignatureError::Malformed);
@@ -192,9 +193,9 @@ impl<'a> Cursor<'a> {
     fn number(&mut self) -> Result<Bare<'a>, SignatureError> {
         let start = self.rest;
         self.take('-');
-        let whole = self.take_while(|byte| byte.is_ascii_digit());
+        let whole = self.take_while(Class::DIGIT);
         if self.take('.') {
-            let fraction = self.take_while(|byte| byte.is_ascii_digit());
+            let fraction = self.take_while(Class::DIGIT);
             let fits = (1..=12).contains(&whole.len()) && (1..=3).contains(&fraction.len());
             return if fits { Ok(Bare::Other) } else { Err(SignatureError::Malformed) };
         }
@@ -209,9 +210,7 @@ impl<'a> Cursor<'a> {
         if !self.rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '*') {
             return Err(SignatureError::Malformed);
         }
-        Ok(self.take_while(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
-        }))
+        Ok(self.take_while(Class::KEY))
     }
 
     fn take(&mut self, expected: char) -> bool {
@@ -224,8 +223,8 @@ impl<'a> Cursor<'a> {
         if self.take(expected) { Ok(()) } else { Err(SignatureError::Malformed) }
     }
 
-    fn take_while(&mut self, fits: impl Fn(u8) -> bool) -> &'a str {
-        let end = self.rest.bytes().position(|byte| !fits(byte)).unwrap_or(self.rest.len());
+    fn take_while(&mut self, class: Class) -> &'a str {
+        let end = self.rest.bytes().position(|byte| !class.has(byte)).unwrap_or(self.rest.len());
         // Only ASCII fits, so the end is between two characters.
         let (taken, rest) = self.rest.split_at_checked(end).unwrap_or(("", self.rest));
         self.rest = rest;
