@@ -309,6 +309,18 @@ impl Engine {
         to_value(&self.stored_view(&row))
     }
 
+    /// Whether a key of this identifier is known and not revoked: the look-up that every signed
+    /// request begins with.
+    pub fn knows_key(&self, id: Id<id::Key>) -> bool {
+        let directory = self.parts.directory.load();
+        directory.keys.get(&id).is_some_and(|known| known.key.state != KeyState::Revoked)
+    }
+
+    /// Whether an active webhook has this token: the look-up that every signal begins with.
+    pub fn knows_webhook(&self, token: &str) -> bool {
+        self.parts.directory.load().door(token).is_some()
+    }
+
     fn own_key(&self, org: Id<id::Org>, text: &str) -> Result<Arc<KnownKey>, CommandError> {
         let id: Id<id::Key> = parse_id(text)?;
         let directory = self.parts.directory.load();

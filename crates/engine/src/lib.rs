@@ -49,6 +49,7 @@ mod tasks;
 mod usage;
 
 pub use administer::PaperDesk;
+pub use directory::keys::secret_place as key_secret_place;
 pub use environment::Environment;
 pub use journal::{CommitFate, Fatal, Fate};
 pub use open::{OpenError, Parts, Settings};

@@ -1,4 +1,4 @@
-//! `tradewarden bench intake`: how many signals become durable, audited and sent orders, beside
+//! `tradewarden bench`. `bench intake`: how many signals become durable, audited and sent orders, beside
 //! what the same machine does with nothing of ours in between.
 //!
 //! One run measures the disk's own sync (4 KiB appended and synced), a bare echo behind the same
@@ -7,7 +7,11 @@
 //! are on.
 
 mod disk;
+mod fill;
+pub(crate) mod keys;
 mod load;
+pub(crate) mod loaded;
+mod verify;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -70,9 +74,14 @@ struct Report {
     dispatch_lag_ms: u64,
 }
 
+/// A bench does not meet a gateway that serves.
+pub(crate) fn listen_anywhere(config: &mut Config) {
+    let anywhere: SocketAddr = ([127, 0, 0, 1], 0).into();
+    (config.listen, config.internal_listen) = (anywhere, anywhere);
+}
+
 /// Measures and prints.
 pub(crate) async fn intake(config: Config, load: Load, json: bool) -> Result<(), Failure> {
-    let mut config = config;
     let data = Data::at(&config);
     if data.exists() {
         return Err(Failure::usage(format!(
@@ -81,8 +90,6 @@ pub(crate) async fn intake(config: Config, load: Load, json: bool) -> Result<(),
             data.root().display()
         )));
     }
-    let anywhere: SocketAddr = ([127, 0, 0, 1], 0).into();
-    (config.listen, config.internal_listen) = (anywhere, anywhere);
     let (echo, stop_echo, mut echoing) = echo_server(&config, &data).await?;
     let measured = serve::run_with(&config, async |engine, announcement| {
         let report = measure(&config, &data, &engine, &announcement, &load, echo).await?;

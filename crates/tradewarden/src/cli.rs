@@ -162,6 +162,40 @@ pub(crate) enum BenchVerb {
     /// The data directory [default: tradewarden-bench] must not exist; it is made, and removed at
     /// the end. The load generator runs in the same process, on the same cores.
     Intake(Load),
+    /// Start with many keys and webhooks, find them, and verify signed requests
+    ///
+    /// The data directory [default: tradewarden-bench] must not exist; it is made, and removed at
+    /// the end. Each start is a process of its own.
+    Keys(Amount),
+    /// Start with a long history of orders
+    ///
+    /// The data directory [default: tradewarden-bench] must not exist; it is made, and removed at
+    /// the end. Each start is a process of its own.
+    Start(History),
+    /// Start once on what is there, and say what it took
+    #[command(hide = true)]
+    Loaded {
+        /// Keys that a bench made
+        keys: u32,
+        /// Webhooks that a bench made
+        webhooks: u32,
+    },
+}
+
+/// How many keys and webhooks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Amount {
+    /// Keys, and as many webhooks, of the larger installation
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) count: u32,
+}
+
+/// How much history.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct History {
+    /// Orders, each with its fill
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) orders: u32,
 }
 
 /// How much load for how long.

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tradewarden_domain::person::{BuiltInRole, Profile};
 use tradewarden_engine::command::{Command, UserCreate};
 
-use crate::cli::{self, Asking, Cli, ConfigVerb, Global, Shape, Verb};
+use crate::cli::{self, Asking, BenchVerb, Cli, ConfigVerb, Global, Shape, Verb};
 use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
 use crate::outcome::{Exit, Failure};
@@ -59,10 +59,20 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
             logs::begin(config.log, config.log_level.at_most_for_demo());
             on_runtime(demo::run(&config, global.json))
         }
-        Verb::Bench(cli::BenchVerb::Intake(load_options)) => {
-            let config = load(&global, None, bench::DATA_DEFAULT)?;
+        Verb::Bench(verb) => {
+            let mut config = load(&global, None, bench::DATA_DEFAULT)?;
             logs::begin(LogFormat::Text, LogLevel::Error);
-            on_runtime(bench::intake(config, load_options, global.json))
+            bench::listen_anywhere(&mut config);
+            match verb {
+                BenchVerb::Intake(asked) => on_runtime(bench::intake(config, asked, global.json)),
+                BenchVerb::Keys(asked) => on_runtime(bench::keys::keys(config, asked, global.json)),
+                BenchVerb::Start(asked) => {
+                    on_runtime(bench::keys::start(config, asked, global.json))
+                }
+                BenchVerb::Loaded { keys, webhooks } => {
+                    on_runtime(bench::loaded::run(&config, keys, webhooks))
+                }
+            }
         }
         verb => {
             let config = load(&global, None, DATA_DEFAULT)?;

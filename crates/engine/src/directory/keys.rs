@@ -59,6 +59,6 @@ fn known(row: KeyRow, data_keys: &DataKeys) -> Result<KnownKey, &'static str> {
 }
 
 /// Where a key's secret is sealed.
-pub(crate) fn secret_place<'a>(org: &'a [u8; 16], key: &'a [u8; 16]) -> Place<'a> {
+pub fn secret_place<'a>(org: &'a [u8; 16], key: &'a [u8; 16]) -> Place<'a> {
     Place { tenant: org, table: "api_keys", column: "material", row: key, schema_version: 1 }
 }

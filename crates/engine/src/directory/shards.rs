@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 
-/// Maps of which one is copied for a change.
-const SHARDS: u64 = 4_096;
+/// Maps of which one is copied for a change: so many that each is well filled by a million entries.
+const SHARDS: u64 = 5_120;
 
 type Shard<K, V> = Arc<HashMap<K, V, RandomState>>;
 

@@ -205,11 +205,16 @@ async fn one(
 }
 
 /// Microseconds of a clock that does not jump.
-#[expect(clippy::disallowed_methods, reason = "a stopwatch: the wall clock may jump")]
 pub(super) fn now_us() -> u64 {
+    now_ns() / 1_000
+}
+
+/// The same in nanoseconds.
+#[expect(clippy::disallowed_methods, reason = "a stopwatch: the wall clock may jump")]
+pub(super) fn now_ns() -> u64 {
     static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let started = STARTED.get_or_init(std::time::Instant::now);
-    u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The value below which so many of a thousand lie; `times` is sorted.
@@ -226,6 +231,6 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Exact up to 2^32, which is more than an hour of microseconds.
-fn to_f64(number: u64) -> f64 {
+pub(super) fn to_f64(number: u64) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
