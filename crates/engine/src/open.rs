@@ -138,7 +138,7 @@ impl Engine {
             started_at,
             reads_since: if is_new { Timestamp::default() } else { started_at },
             nonces: Nonces::from_stored(nonces::since(&store, started_at).await?),
-            usage: Usage::load(&store, &parts.settings.node).await?,
+            usage: Usage::load(&store, &parts.settings.node, started_at).await?,
             guard: Guard::default(),
             origins,
             published: ArcSwap::from_pointee(Published { size: log.size, note: log.checkpoint }),

@@ -18,7 +18,8 @@ use tradewarden_store::{Error, Location, Tx, changes, leases, signals};
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
 const SEAL_EVERY: Duration = Duration::from_millis(150);
-const RELOAD_EVERY: Duration = Duration::from_secs(1);
+/// What another node changed is known within a second, the reading of it included.
+const RELOAD_EVERY: Duration = Duration::from_millis(500);
 const LEASE: &str = "leader";
 const LEASE_EVERY: Duration = Duration::from_secs(2);
 const LEASE_SPAN: Duration = Duration::from_secs(8);
@@ -251,6 +252,7 @@ async fn purge(shared: &Arc<Shared>) {
     once::purge(shared).await;
     let now = shared.environment.now();
     shared.nonces.tidy(now);
+    shared.usage.tidy(now);
     let purged = shared
         .journal
         .write(Urgency::Soon, async move |tx, _effects| {

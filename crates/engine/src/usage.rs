@@ -3,7 +3,7 @@
 
 use crate::actor::{Actor, Who};
 use crate::{Engine, Shared};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,13 +35,21 @@ pub struct Drawn {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Usage {
-    callers: Mutex<HashMap<[u8; 16], Metered>>,
+    callers: Mutex<Callers>,
     keys: Mutex<KeyUse>,
+}
+
+/// Everybody who asked for something within the last day or so.
+#[derive(Default)]
+struct Callers {
+    metered: HashMap<[u8; 16], Metered>,
+    /// Those whose day is not written yet: the others are not looked at each second.
+    changed: BTreeSet<[u8; 16]>,
 }
 
 struct Metered {
     quotas: Quotas,
-    is_changed: bool,
+    drawn_at: Timestamp,
 }
 
 /// What keys did since it was last written.
@@ -53,7 +61,7 @@ struct KeyUse {
 
 impl Usage {
     /// What callers of this node asked for in the last day.
-    pub(crate) async fn load(store: &Store, node: &str) -> Result<Self, Error> {
+    pub(crate) async fn load(store: &Store, node: &str, now: Timestamp) -> Result<Self, Error> {
         let usage = Self::default();
         for day in key_usage::days(store, node).await? {
             let requests = DayWindow::from_bytes(&day.requests);
@@ -61,7 +69,7 @@ impl Usage {
             // The tier is found at the first request.
             let quotas = Quotas::resumed(Tier::Free.allowance(), requests, orders);
             let mut callers = usage.callers.lock().unwrap_or_else(PoisonError::into_inner);
-            callers.insert(day.caller_id, Metered { quotas, is_changed: false });
+            callers.metered.insert(day.caller_id, Metered { quotas, drawn_at: now });
         }
         Ok(usage)
     }
@@ -99,34 +107,42 @@ impl Usage {
         now: Timestamp,
     ) -> Drawn {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let metered = callers.entry(caller).or_insert_with(|| Metered {
+        let metered = callers.metered.entry(caller).or_insert_with(|| Metered {
             quotas: Quotas::resumed(allowance, DayWindow::default(), DayWindow::default()),
-            is_changed: false,
+            drawn_at: now,
         });
+        metered.drawn_at = now;
         metered.quotas.put_under(allowance);
         let quota = metered.quotas.of(budget);
         let exceeded = quota.draw(now).err();
         let standing = quota.standing(now);
         if exceeded.is_none() && standing.day.is_some() {
-            metered.is_changed = true;
+            callers.changed.insert(caller);
         }
         Drawn { standing, exceeded }
     }
 
     fn take_days(&self) -> Vec<Day> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut days: Vec<_> = callers
-            .iter_mut()
-            .filter_map(|(caller, metered)| {
-                std::mem::take(&mut metered.is_changed).then(|| Day {
-                    caller_id: *caller,
+        let changed = std::mem::take(&mut callers.changed);
+        changed
+            .into_iter()
+            .filter_map(|caller_id| {
+                let metered = callers.metered.get(&caller_id)?;
+                Some(Day {
+                    caller_id,
                     requests: metered.quotas.requests.day().to_bytes(),
                     orders: metered.quotas.orders.day().to_bytes(),
                 })
             })
-            .collect();
-        days.sort_unstable_by_key(|day| day.caller_id);
-        days
+            .collect()
+    }
+
+    /// Forgets who asked for nothing for longer than a day is counted.
+    pub(crate) fn tidy(&self, now: Timestamp) {
+        let horizon = now.minus(DAYS_KEPT);
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        callers.metered.retain(|_, metered| metered.drawn_at > horizon);
     }
 
     fn take_keys(&self) -> KeyUse {
@@ -147,11 +163,7 @@ impl Usage {
         }
         drop(keys);
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        for day in &kept.days {
-            if let Some(metered) = callers.get_mut(&day.caller_id) {
-                metered.is_changed = true;
-            }
-        }
+        callers.changed.extend(kept.days.iter().map(|day| day.caller_id));
     }
 }
 

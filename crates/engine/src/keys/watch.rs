@@ -6,6 +6,7 @@ use crate::journal::Urgency;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use tradewarden_domain::id::Id;
 use tradewarden_domain::key::KeyState;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::api_keys::{self, KeyRow};
@@ -25,15 +26,24 @@ pub(crate) async fn inspect(shared: &Arc<Shared>) {
     if !shared.is_leader() {
         return;
     }
+    let mut last = Id::from_bytes([0; 16]);
+    loop {
+        let page = match api_keys::after(&shared.store, last).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(error = %error, "keys could not be looked at");
+                return;
+            }
+        };
+        let Some(row) = page.last() else { return };
+        last = row.key.id;
+        inspect_page(shared, &page).await;
+    }
+}
+
+async fn inspect_page(shared: &Arc<Shared>, page: &[KeyRow]) {
     let now = shared.environment.now();
-    let rows = match api_keys::all(&shared.store).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::error!(error = %error, "keys could not be looked at");
-            return;
-        }
-    };
-    for row in rows.iter().filter(|row| row.key.state == KeyState::Active) {
+    for row in page.iter().filter(|row| row.key.state == KeyState::Active) {
         if !row.key.is_alive(now) {
             continue;
         }

@@ -35,6 +35,8 @@ pub(crate) struct TokenKeys {
     realm: TokenRealm,
     signer: TokenKey,
     since: Timestamp,
+    /// From this instant on a retired key is taken no more.
+    ends_at: Option<Timestamp>,
 }
 
 /// What an access token says, as far as it counts: everything else is read at each request.
@@ -139,6 +141,11 @@ impl TokenKeys {
             realm: TokenRealm::new(origin, origin, taken)?,
             signer,
             since: newest.created_at,
+            ends_at: rows
+                .iter()
+                .filter_map(|row| row.retired_at.map(|at| at.plus(TAKEN_FOR)))
+                .filter(|ends_at| now < *ends_at)
+                .min(),
         })
     }
 
@@ -202,7 +209,16 @@ impl Shared {
 /// Replaces the key that signs when it is old, and forgets those that are taken no more.
 pub(crate) async fn renew(shared: &Arc<Shared>) {
     let now = shared.environment.now();
-    if !is_old(shared.people.signing.load().since, now) {
+    let (since, ends_at) = {
+        let signing = shared.people.signing.load();
+        (signing.since, signing.ends_at)
+    };
+    if ends_at.is_some_and(|ends_at| ends_at <= now)
+        && let Err(error) = shared.reload_token_keys().await
+    {
+        tracing::error!(error = %error, "a retired key of access tokens was not forgotten");
+    }
+    if !is_old(since, now) {
         return;
     }
     let Some(row) = new_key(&shared.environment, &shared.people.key, now) else { return };

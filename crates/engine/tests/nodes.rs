@@ -1,0 +1,246 @@
+//! Two nodes on one database, and the keys of access tokens: what one node changes, the other knows
+//! within a second.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::time::Duration;
+use tradewarden_domain::permission::Permission;
+use tradewarden_domain::quota::Budget;
+use tradewarden_engine::Engine;
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::caller::{NotAuthenticated, Shown};
+use tradewarden_engine::command::{ById, Command};
+use tradewarden_engine::people::{Ask, Client, Entered, Login, Origin};
+use tradewarden_seal::SecretBytes;
+use tradewarden_seal::http_signature::{RequestToSign, SigningKey, SigningParameters, sign};
+use tradewarden_testkit::broker::Venue;
+use tradewarden_testkit::engine::{Harness, simulate};
+
+const PASSWORD: &str = "correct-zebra-battery-8841-staple";
+const STEP: Duration = Duration::from_millis(25);
+/// A second. While a database server is waited for, two simulated milliseconds pass in a real one,
+/// so the bound is twice as long.
+const STEPS_MAX: usize = 80;
+
+async fn command(harness: &Harness, command: Value) -> Value {
+    harness.command(serde_json::from_value(command).unwrap()).await
+}
+
+/// Lets time pass until it holds, at most for the bound.
+async fn within_a_second(harness: &Harness, what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..STEPS_MAX {
+        if holds() {
+            return;
+        }
+        harness.elapse(STEP).await;
+    }
+    panic!("not within a second: {what}");
+}
+
+/// Who signed with this key, at this node, with a nonce that was never used.
+fn signer(
+    harness: &Harness,
+    engine: &Engine,
+    key: &Value,
+    number: &mut u32,
+) -> Result<Actor, NotAuthenticated> {
+    *number += 1;
+    let origin = "https://localhost".parse().unwrap();
+    let request = RequestToSign {
+        method: "POST",
+        origin: &origin,
+        target: "/api/v1/webhooks",
+        content_type: None,
+        idempotency_key: None,
+        body: b"",
+    };
+    let parameters = SigningParameters {
+        key_id: key["id"].as_str().unwrap(),
+        created_unix_s: harness.now().unix_seconds(),
+        expires_unix_s: None,
+        nonce: &format!("nonce-{number:016}"),
+    };
+    let secret = key["secret"].as_str().unwrap().as_bytes().to_vec();
+    let signing = SigningKey::HmacSha256(SecretBytes::new(secret));
+    let signature = sign(&signing, &request, &parameters).unwrap();
+    let headers: Vec<_> = signature.lines().map(|(name, value)| (name, value.as_bytes())).collect();
+    engine.caller(&shown("POST", "/api/v1/webhooks", &headers))
+}
+
+fn shown<'a>(method: &'a str, target: &'a str, headers: &'a [(&'a str, &'a [u8])]) -> Shown<'a> {
+    Shown {
+        method,
+        target,
+        authority: "localhost",
+        headers,
+        body: b"",
+        address: IpAddr::from([127, 0, 0, 1]),
+        budget: Budget::Requests,
+    }
+}
+
+fn bearer(engine: &Engine, token: &str) -> Result<Actor, NotAuthenticated> {
+    let value = format!("Bearer {token}");
+    let headers = [("authorization", value.as_bytes())];
+    engine.caller(&shown("GET", "/api/v1/me", &headers))
+}
+
+async fn log_in(harness: &Harness, email: &str) -> String {
+    let login = Ask::Login(Login {
+        email: email.to_owned(),
+        password: Entered::new(PASSWORD.to_owned()),
+        cookie: false,
+        org_id: None,
+    });
+    let client = Client {
+        address: IpAddr::from([127, 0, 0, 1]),
+        user_agent: "test".to_owned(),
+        origin: Origin::Unsaid,
+    };
+    let engine = harness.engine();
+    let said = harness.drive(async move { engine.converse(login, None, &client).await });
+    let value = said.await.unwrap().unwrap().value;
+    value["access_token"].as_str().unwrap().to_owned()
+}
+
+async fn user(harness: &Harness, email: &str, role: &str) -> String {
+    let new =
+        json!({ "command": "user-create", "email": email, "role": role, "password": PASSWORD });
+    command(harness, new).await["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_key_that_one_node_revokes_is_refused_by_the_other() {
+    simulate(async || {
+        let h = Harness::postgres(91, Venue::default()).await;
+        h.ready().await;
+        let other = h.second_node().await;
+        let new = json!({
+            "command": "key-create", "name": "bot", "algorithm": "hmac-sha256",
+            "scopes": ["orders:read", "webhooks:manage"],
+        });
+        let (key, kept) = (command(&h, new.clone()).await, command(&h, new).await);
+        let mut nonce = 0;
+        within_a_second(&h, "a new key is taken", || {
+            signer(&h, &other, &key, &mut nonce).is_ok()
+                && signer(&h, &other, &kept, &mut nonce).is_ok()
+        })
+        .await;
+        let id = key["id"].as_str().unwrap().to_owned();
+        h.command(Command::KeyRevoke(ById { id })).await;
+        assert!(signer(&h, &h.engine(), &key, &mut nonce).is_err(), "the next request here");
+        within_a_second(&h, "a revoked key is refused", || {
+            signer(&h, &other, &key, &mut nonce).is_err()
+        })
+        .await;
+        signer(&h, &other, &kept, &mut nonce).unwrap();
+        drop(other);
+        h.finish().await;
+    });
+}
+
+#[test]
+fn a_webhook_of_one_node_is_known_to_the_other() {
+    simulate(async || {
+        let h = Harness::postgres(92, Venue::default()).await;
+        h.ready().await;
+        let other = h.second_node().await;
+        let hook = h.webhook("tv", 10).await;
+        within_a_second(&h, "a new webhook", || other.knows_webhook(&hook.token)).await;
+        h.command(Command::WebhookDisable(ById { id: hook.id.clone() })).await;
+        assert!(!h.engine().knows_webhook(&hook.token));
+        within_a_second(&h, "a disabled webhook", || !other.knows_webhook(&hook.token)).await;
+        drop(other);
+        h.finish().await;
+    });
+}
+
+#[test]
+fn a_role_and_an_end_of_a_session_are_known_to_the_other_node() {
+    simulate(async || {
+        let h = Harness::postgres(93, Venue::default()).await;
+        h.ready().await;
+        let _owner = user(&h, "owner@example.com", "owner").await;
+        let ann = user(&h, "ann@example.com", "viewer").await;
+        let other = h.second_node().await;
+        let token = log_in(&h, "ann@example.com").await;
+        within_a_second(&h, "a new session", || bearer(&other, &token).is_ok()).await;
+        let reads_the_log = |engine: &Engine| {
+            bearer(engine, &token).is_ok_and(|actor| actor.permissions().has(Permission::AuditRead))
+        };
+        assert!(!reads_the_log(&other));
+        command(&h, json!({ "command": "user-change", "id": ann, "role": "auditor" })).await;
+        assert!(reads_the_log(&h.engine()), "the next request here");
+        within_a_second(&h, "another role", || reads_the_log(&other)).await;
+        let actor = bearer(&h.engine(), &token).unwrap();
+        let tradewarden_engine::actor::Who::Person(person) = actor.who() else { panic!() };
+        let id = person.session_id.to_string();
+        h.command(Command::SessionEnd(ById { id })).await;
+        assert!(bearer(&h.engine(), &token).is_err(), "the next request here");
+        within_a_second(&h, "an ended session", || bearer(&other, &token).is_err()).await;
+        drop(other);
+        h.finish().await;
+    });
+}
+
+fn key_ids(engine: &Engine) -> Vec<String> {
+    let keys = engine.token_keys();
+    let keys = keys["keys"].as_array().unwrap();
+    keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// After 30 days another key signs; what the old one signed is taken until it expires, and nothing
+/// that a removed key signed is.
+#[test]
+fn the_key_of_access_tokens_rotates() {
+    simulate(async || {
+        let h = Harness::sqlite(94, Venue::default()).await;
+        h.ready().await;
+        let _owner = user(&h, "owner@example.com", "owner").await;
+        let first = key_ids(&h.engine());
+        assert_eq!(first.len(), 1);
+        h.clock.advance(Duration::from_hours(30 * 24) + Duration::from_secs(1));
+        let old = log_in(&h, "owner@example.com").await;
+        h.elapse(Duration::from_mins(11)).await;
+        let both = key_ids(&h.engine());
+        assert_eq!(both.len(), 2);
+        assert!(both.contains(&first[0]));
+        let new = log_in(&h, "owner@example.com").await;
+        let header = |token: &str| token.split('.').next().unwrap().to_owned();
+        assert_ne!(header(&old), header(&new), "another key signs");
+        bearer(&h.engine(), &old).unwrap();
+        bearer(&h.engine(), &new).unwrap();
+        h.clock.advance(Duration::from_mins(80));
+        assert!(bearer(&h.engine(), &old).is_err(), "it has expired");
+        bearer(&h.engine(), &new).unwrap();
+        // A day later the old key is taken no more, without anybody's doing.
+        h.clock.advance(Duration::from_hours(24));
+        h.elapse(Duration::from_mins(11)).await;
+        let last = key_ids(&h.engine());
+        assert_eq!(last.len(), 1);
+        assert!(!last.contains(&first[0]));
+        h.finish().await;
+    });
+}
+
+#[test]
+fn a_removed_key_verifies_nothing() {
+    simulate(async || {
+        let h = Harness::sqlite(95, Venue::default()).await;
+        h.ready().await;
+        let _owner = user(&h, "owner@example.com", "owner").await;
+        h.clock.advance(Duration::from_hours(30 * 24) + Duration::from_secs(1));
+        let old = log_in(&h, "owner@example.com").await;
+        h.elapse(Duration::from_mins(11)).await;
+        bearer(&h.engine(), &old).unwrap();
+        h.sabotage("DELETE FROM token_keys WHERE retired_at IS NOT NULL");
+        // Any change about people lets the keys be read anew.
+        let new = log_in(&h, "owner@example.com").await;
+        assert!(bearer(&h.engine(), &old).is_err(), "its key is gone");
+        bearer(&h.engine(), &new).unwrap();
+        assert_eq!(key_ids(&h.engine()).len(), 1);
+        h.finish().await;
+    });
+}
