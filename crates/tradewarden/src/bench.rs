@@ -75,9 +75,9 @@ struct Report {
 }
 
 /// A bench does not meet a gateway that serves.
-pub(crate) fn listen_anywhere(config: &mut Config) {
+pub(crate) fn anywhere(config: Config) -> Config {
     let anywhere: SocketAddr = ([127, 0, 0, 1], 0).into();
-    (config.listen, config.internal_listen) = (anywhere, anywhere);
+    Config { listen: anywhere, internal_listen: anywhere, ..config }
 }
 
 /// Measures and prints.

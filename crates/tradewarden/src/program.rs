@@ -60,17 +60,18 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
             on_runtime(demo::run(&config, global.json))
         }
         Verb::Bench(verb) => {
-            let mut config = load(&global, None, bench::DATA_DEFAULT)?;
+            let config = load(&global, None, bench::DATA_DEFAULT)?;
             logs::begin(LogFormat::Text, LogLevel::Error);
-            bench::listen_anywhere(&mut config);
             match verb {
-                BenchVerb::Intake(asked) => on_runtime(bench::intake(config, asked, global.json)),
+                BenchVerb::Intake(asked) => {
+                    on_runtime(bench::intake(bench::anywhere(config), asked, global.json))
+                }
                 BenchVerb::Keys(asked) => on_runtime(bench::keys::keys(config, asked, global.json)),
                 BenchVerb::Start(asked) => {
                     on_runtime(bench::keys::start(config, asked, global.json))
                 }
                 BenchVerb::Loaded { keys, webhooks } => {
-                    on_runtime(bench::loaded::run(&config, keys, webhooks))
+                    on_runtime(bench::loaded::run(&bench::anywhere(config), keys, webhooks))
                 }
             }
         }
