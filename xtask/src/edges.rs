@@ -71,6 +71,7 @@ const DOMAIN: &str = "tradewarden-domain";
 const SEAL: &str = "tradewarden-seal";
 const STORE: &str = "tradewarden-store";
 const BROKER: &str = "tradewarden-broker";
+const MESSENGER: &str = "tradewarden-messenger";
 const ENGINE: &str = "tradewarden-engine";
 const WEB: &str = "tradewarden-web";
 const BINARY: &str = "tradewarden";
@@ -109,9 +110,16 @@ const ROOMS: &[Room] = &[
         rule: "a broker adapter talks to a broker; it knows no database and no server",
     },
     Room {
+        name: MESSENGER,
+        floor: 1,
+        uses: &[DOMAIN, SEAL],
+        externals: Not(&[SQL, SERVER, PRIMITIVES]),
+        rule: "a messenger hands a message over; it knows no database and no server of ours",
+    },
+    Room {
         name: ENGINE,
         floor: 2,
-        uses: &[DOMAIN, SEAL, STORE, BROKER],
+        uses: &[DOMAIN, SEAL, STORE, BROKER, MESSENGER],
         externals: Not(&[SQL, SERVER, HTTP, TLS, PRIMITIVES]),
         rule: "engine owns every transaction; it knows no SQL text, no HTTP, no TLS",
     },
@@ -125,14 +133,14 @@ const ROOMS: &[Room] = &[
     Room {
         name: BINARY,
         floor: 4,
-        uses: &[DOMAIN, SEAL, STORE, BROKER, ENGINE, WEB],
+        uses: &[DOMAIN, SEAL, STORE, BROKER, MESSENGER, ENGINE, WEB],
         externals: Not(&[PRIMITIVES]),
         rule: "the binary wires the rooms together; only seal names a cryptographic primitive",
     },
     Room {
         name: TESTKIT,
         floor: 5,
-        uses: &[DOMAIN, SEAL, STORE, BROKER, ENGINE, WEB, BINARY],
+        uses: &[DOMAIN, SEAL, STORE, BROKER, MESSENGER, ENGINE, WEB, BINARY],
         externals: Not(&[]),
         rule: "testkit is for tests: it may use everything and be only a dev-dependency",
     },

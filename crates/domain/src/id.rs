@@ -61,6 +61,8 @@ kinds! {
     Key = "key_";
     /// An action that waits for a second person.
     Pending = "pnd_";
+    /// A message to a person.
+    Message = "msg_";
 }
 
 /// The identifier of one thing of kind `K`: 48 bits of milliseconds since 1970 and 80 random bits,

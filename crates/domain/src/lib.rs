@@ -22,6 +22,7 @@ pub mod json;
 pub mod key;
 pub mod limit;
 pub mod lockout;
+pub mod message;
 pub mod money;
 pub mod order;
 pub mod permission;

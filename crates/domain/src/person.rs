@@ -67,6 +67,8 @@ words! {
         Password = "password",
         /// The first owner.
         SetUp = "set_up",
+        /// A code that was sent by text message.
+        Sms = "sms",
     }
 
     /// What became of an action.

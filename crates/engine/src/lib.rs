@@ -40,6 +40,7 @@ mod notice;
 pub mod once;
 mod open;
 mod orders;
+mod outbox;
 mod payload;
 mod reads;
 mod reconcile;
@@ -53,6 +54,7 @@ pub use directory::keys::secret_place as key_secret_place;
 pub use environment::Environment;
 pub use journal::{CommitFate, Fatal, Fate};
 pub use open::{OpenError, Parts, Settings};
+pub use outbox::Messengers;
 pub use reads::{Readiness, TilePath, halt_view};
 pub use tasks::Tasks;
 pub use usage::Drawn;
@@ -138,6 +140,7 @@ pub(crate) struct Shared {
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
     pub(crate) people: people::People,
+    pub(crate) messengers: Messengers,
     notices: Notices,
     leader: AtomicBool,
     recovered: AtomicBool,

@@ -15,7 +15,7 @@ use crate::payload::Payload;
 use crate::people::{self, People};
 use crate::tasks::Tasks;
 use crate::usage::Usage;
-use crate::{Counters, Engine, PaperDesk, Shared, denials, judge, ledger, reconcile};
+use crate::{Counters, Engine, Messengers, PaperDesk, Shared, denials, judge, ledger, reconcile};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -47,6 +47,8 @@ pub struct Parts {
     pub brokers: Brokers,
     /// The paper broker's back office, if there is one.
     pub desk: Option<Arc<dyn PaperDesk>>,
+    /// Whoever carries messages to people.
+    pub messengers: Messengers,
     /// Settings.
     pub settings: Settings,
 }
@@ -165,6 +167,7 @@ impl Engine {
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
             people,
+            messengers: parts.messengers,
             notices,
             leader: AtomicBool::new(false),
             recovered: AtomicBool::new(false),

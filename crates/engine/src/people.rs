@@ -16,11 +16,13 @@ mod invitations;
 mod keys;
 mod login;
 mod manage;
+mod notices;
 mod organizations;
 mod passkeys;
 mod passwords;
 mod principals;
 mod proof;
+mod reset;
 mod roles;
 mod sessions;
 mod sources;
@@ -32,6 +34,7 @@ pub use ask::{
 pub use four_eyes::is_pending;
 pub(crate) use keys::{found, renew};
 pub(crate) use passwords::purge;
+pub(crate) use reset::answer_requests;
 pub use sessions::COOKIE;
 pub(crate) use sessions::note_seen;
 
@@ -66,6 +69,8 @@ pub(crate) struct People {
     pub(crate) signing: ArcSwap<keys::TokenKeys>,
     relying_party: Option<tradewarden_seal::webauthn::RelyingParty>,
     sources: Sources,
+    /// Who asks for links with which passwords are set anew.
+    askers: Sources,
     reloading: tokio::sync::Mutex<()>,
     seen: Mutex<HashMap<Id<id::Session>, Timestamp>>,
 }

@@ -5,7 +5,8 @@ use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
 use crate::{
-    Shared, accesses, denials, keys, ledger, local_halt, market, once, orders, people, usage,
+    Shared, accesses, denials, keys, ledger, local_halt, market, once, orders, outbox, people,
+    usage,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -26,6 +27,7 @@ const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
 const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
 const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
+const MESSAGES_EVERY: Duration = Duration::from_millis(500);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
@@ -145,6 +147,15 @@ async fn run_beside(
             orders::expire(shared).await;
         }
     }));
+    tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async |shared| {
+        people::answer_requests(shared).await;
+    }));
+    // Each on its own: who carries one kind slowly holds up no other.
+    for channel in shared.messengers.keys().copied() {
+        tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async move |shared| {
+            outbox::drain(shared, channel).await;
+        }));
+    }
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
         () = shutdown => {}
@@ -250,6 +261,7 @@ async fn purge(shared: &Arc<Shared>) {
     people::purge(shared).await;
     people::renew(shared).await;
     once::purge(shared).await;
+    outbox::purge(shared).await;
     let now = shared.environment.now();
     shared.nonces.tidy(now);
     shared.usage.tidy(now);

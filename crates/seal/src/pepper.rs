@@ -6,6 +6,7 @@
 //! passwords      = HKDF-Expand(prk, "password", 32)
 //! recovery codes = HKDF-Expand(prk, "recovery-code", 32)
 //! pages          = HKDF-Expand(prk, "page", 32)
+//! addresses      = HKDF-Expand(prk, "address", 32)
 //! ```
 //! Derived, not stored: it lives and dies with its data key.
 
@@ -50,12 +51,14 @@ impl From<Unspecified> for PepperError {
     }
 }
 
-/// The keys that go into hashes of passwords and of recovery codes, and into what our own pages show.
+/// The keys that go into hashes of passwords, of recovery codes and of addresses, and into what our
+/// own pages show.
 pub struct Pepper {
     id: DataKeyId,
     passwords: SecretBytes,
     recovery_codes: SecretBytes,
     pages: SecretBytes,
+    addresses: SecretBytes,
 }
 
 impl Pepper {
@@ -69,6 +72,7 @@ impl Pepper {
             passwords: derive(key, b"password")?,
             recovery_codes: derive(key, b"recovery-code")?,
             pages: derive(key, b"page")?,
+            addresses: derive(key, b"address")?,
         })
     }
 
@@ -76,6 +80,12 @@ impl Pepper {
     /// right password does not match.
     pub fn id(&self) -> DataKeyId {
         self.id
+    }
+
+    /// HMAC-SHA-256 of an address, by which messages to it are counted: there are so few numbers of
+    /// phones that a plain hash would hide none.
+    pub fn of_address(&self, address: &str) -> [u8; 32] {
+        *authenticate(&self.addresses, address.as_bytes())
     }
 
     /// HMAC-SHA-256 of a password.
@@ -152,6 +162,10 @@ mod tests {
         assert_eq!(
             hex_encode(&*pepper.of_recovery_code(b"correct horse")),
             "1aabf9592849df9f028b3e58cef15de10cdb31bc69a210bec14f833e03231a12"
+        );
+        assert_eq!(
+            hex_encode(&pepper.of_address("+14155550123")),
+            "10d8f5dac734f4e27dc7bfe9a9949b50321069e4699d2ebf3d3d939e22997ec1"
         );
         assert_eq!(format!("{pepper:?}"), "Pepper(00000000000000000000000000000000)");
     }

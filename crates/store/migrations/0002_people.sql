@@ -207,3 +207,30 @@ CREATE TABLE previous_secrets (
     signing_secret {bytes},
     valid_until {int} NOT NULL
 ){strict};
+
+-- Messages to people, and later alerts: what is to be sent, to where, and how it went. The content is
+-- sealed, and emptied once the message has ended. An alert has no user.
+CREATE TABLE outbox (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    user_id {bytes},
+    channel {text} NOT NULL,
+    topic {text} NOT NULL,
+    destination {bytes},
+    content {bytes} NOT NULL,
+    state {text} NOT NULL,
+    attempts {int} NOT NULL,
+    next_at {int} NOT NULL,
+    expires_at {int} NOT NULL,
+    created_at {int} NOT NULL
+){strict};
+
+CREATE INDEX outbox_due ON outbox (state, channel, next_at);
+CREATE INDEX outbox_user ON outbox (user_id, created_at);
+CREATE INDEX outbox_topic ON outbox (topic, created_at);
+
+-- Who asked for a link to set a password anew, until it is looked up whether there is such a person.
+CREATE TABLE reset_requests (
+    id {bytes} NOT NULL PRIMARY KEY,
+    content {bytes} NOT NULL
+){strict};

@@ -25,6 +25,7 @@ pub mod leases;
 pub mod migrate;
 pub mod nonces;
 pub mod orders;
+pub mod outbox;
 pub mod pending;
 pub mod sessions;
 pub mod signals;

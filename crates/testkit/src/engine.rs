@@ -13,6 +13,7 @@ pub use words::{halt_engage, limit_set, raw, signal, strategy};
 use crate::broker::{ScriptedBroker, Venue};
 use crate::clock::{MORNING, SimClock};
 use crate::life::{Death, Life};
+use crate::post::ScriptedPost;
 use crate::postgres::TestDatabase;
 use crate::randomness::Seeded;
 use serde_json::Value;
@@ -134,6 +135,8 @@ pub struct Harness {
     pub clock: SimClock,
     /// The broker.
     pub broker: ScriptedBroker,
+    /// Who carries messages; nobody unless a test says so.
+    pub post: ScriptedPost,
     /// How long a commit takes by the clock.
     pub commit_takes: Duration,
     /// How strict the rules for people are, from the next start on.
@@ -183,6 +186,7 @@ impl Harness {
         Self {
             broker: ScriptedBroker::new(clock.clone(), venue),
             clock,
+            post: ScriptedPost::default(),
             commit_takes: Duration::ZERO,
             profile: Profile::Standard,
             life: Arc::new(Life::new(0, Death::Never)),
@@ -216,6 +220,7 @@ impl Harness {
             keyring: Arc::clone(&self.keyring),
             brokers: BTreeMap::from([("paper".to_owned(), broker)]),
             desk: Some(desk),
+            messengers: self.post.messengers(),
             settings: Settings {
                 public_origin: "https://localhost".to_owned(),
                 hooks_origin: None,

@@ -8,6 +8,7 @@ mod check;
 mod database;
 mod file;
 mod keys;
+mod messages;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -71,6 +72,10 @@ pub(crate) struct Config {
     pub(crate) profile: Profile,
     /// Whether a password needs characters of four classes.
     pub(crate) require_classes: bool,
+    /// The mail server; without one no mail is sent.
+    pub(crate) smtp: Option<messages::Smtp>,
+    /// The provider of text messages; without one none are sent.
+    pub(crate) sms: Option<messages::Sms>,
     /// The paper broker.
     pub(crate) paper: Paper,
     /// The form of the logs.
@@ -180,6 +185,8 @@ impl Default for Config {
             hsts_preload: false,
             profile: Profile::Standard,
             require_classes: false,
+            smtp: None,
+            sms: None,
             paper: Paper { mode: PaperMode::InProcess, seed: 1 },
             log: LogFormat::Text,
             log_level: LogLevel::Info,

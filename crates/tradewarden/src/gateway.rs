@@ -52,6 +52,7 @@ impl Gateway {
             keyring,
             brokers: BTreeMap::from([("paper".to_owned(), broker)]),
             desk: Some(desk),
+            messengers: config.messengers(&console_origin)?,
             settings: Settings {
                 hooks_origin: config.hooks_origin(&origin),
                 further_origins: config.further_origins(&origin),

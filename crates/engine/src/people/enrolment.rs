@@ -3,6 +3,7 @@
 //! The first factor is enrolled within five minutes of a login, every other change needs a factor
 //! that was shown within five minutes: a session that was taken over cannot add one.
 
+use super::notices::{Notice, tell};
 use super::passkeys::{SteppedUp, store_step_up};
 use super::proof::{Confirmed, take_code, totp_place};
 use super::sessions::{method_of, with_method};
@@ -158,7 +159,7 @@ impl Engine {
         let renewed = self.another_token(current);
         let hash = renewed.as_ref().map(|token| *token.hash().as_bytes());
         let code = SecretString::new(code.code.secret().expose().to_owned());
-        let shared = Arc::clone(&self.parts);
+        let (from, shared) = (current.address.clone(), Arc::clone(&self.parts));
         let confirmed = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
@@ -170,6 +171,8 @@ impl Engine {
                 }
                 let payload = json!({ "actor": user, "kind": FactorKind::Totp, "user_id": user });
                 book.enter(&shared, org, id, "factor.enrolled", &payload);
+                let told = Notice::FactorAdded(FactorKind::Totp).from(&from);
+                tell(tx, book, &shared, org, user, told).await?;
                 let shown = SteppedUp { org, session, user, methods: &methods, token_hash: hash };
                 store_step_up(tx, book, &shared, &shown).await
             })
@@ -190,7 +193,7 @@ impl Engine {
         actor.fresh(self.now())?;
         let id: Id<id::Factor> = parse_id(id)?;
         let user = person.user_id;
-        let org = self.org_of_session(person.session_id)?;
+        let (org, from) = self.origin_of_session(person.session_id)?;
         let shared = Arc::clone(&self.parts);
         let removed = self
             .parts
@@ -209,6 +212,10 @@ impl Engine {
                 factors::remove(tx, user, id).await?;
                 let payload = json!({ "actor": user, "kind": row.kind, "user_id": user });
                 book.enter(&shared, org, id, "factor.removed", &payload);
+                if row.confirmed_at.is_some() {
+                    let told = Notice::FactorRemoved(row.kind).from(&from);
+                    tell(tx, book, &shared, org, user, told).await?;
+                }
                 Ok(Removed::Yes)
             })
             .await?;
@@ -224,7 +231,7 @@ impl Engine {
         let person = person_of(actor)?;
         actor.fresh(self.now())?;
         let user = person.user_id;
-        let org = self.org_of_session(person.session_id)?;
+        let (org, from) = self.origin_of_session(person.session_id)?;
         let people = &self.parts.people;
         let environment = &self.parts.environment;
         let (codes, set) = environment.with_randomness(|random| {
@@ -246,7 +253,8 @@ impl Engine {
                 users::set_recovery_set(tx, user, Some(&text)).await?;
                 let payload = json!({ "actor": user });
                 book.enter(&shared, org, user, "recovery_codes.made", &payload);
-                Ok(())
+                let told = Notice::RecoveryCodesMade.from(&from);
+                tell(tx, book, &shared, org, user, told).await
             })
             .await?;
         drop(turn);

@@ -118,6 +118,7 @@ impl People {
             signing: ArcSwap::from_pointee(signing),
             relying_party: relying_party(settings),
             sources: super::Sources::default(),
+            askers: super::Sources::default(),
             reloading: tokio::sync::Mutex::new(()),
             seen: std::sync::Mutex::default(),
         })

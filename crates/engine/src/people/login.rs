@@ -4,7 +4,8 @@
 //! slow hash and one commit and says the same.
 
 use super::ask::unknown;
-use super::proof::Prepared;
+use super::notices::{Notice, tell};
+use super::proof::{Judge, Prepared};
 use super::sessions::Opening;
 use super::{Client, Entered, FactorShown, Login, Origin, Proof, Said, away, failed, no};
 use crate::Engine;
@@ -21,7 +22,7 @@ use tradewarden_domain::person::{ChallengeKind, FactorKind, SessionKind, email_k
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, Password, base64url_decode, base64url_encode};
 use tradewarden_store::users::{self, Failures, UserRow};
-use tradewarden_store::{Tx, challenges, factors, migrate, sessions};
+use tradewarden_store::{Error, Tx, challenges, factors, migrate, sessions};
 
 /// How long a login may wait for its second factor.
 pub(super) const CHALLENGE_LASTS: Duration = Duration::from_mins(5);
@@ -164,7 +165,7 @@ impl Engine {
         let Some((row, org)) = row.as_ref().zip(org) else {
             // Who was right and may not come in is not counted, and not told apart.
             let counted = row.as_ref().filter(|_| !matches).map(|row| row.user.id);
-            self.count_wrong_password(counted).await?;
+            self.count_wrong_password(counted, client).await?;
             drop(turn);
             people.sources.failed(client.address, self.now());
             self.parts.denials.count_as(client.address, "login");
@@ -187,9 +188,13 @@ impl Engine {
     }
 
     /// Counts a wrong password, or does the same work for nobody.
-    async fn count_wrong_password(&self, user: Option<Id<id::User>>) -> Result<(), CommandError> {
+    async fn count_wrong_password(
+        &self,
+        user: Option<Id<id::User>>,
+        client: &Client,
+    ) -> Result<(), CommandError> {
         let principals = self.parts.people.principals.load_full();
-        let shared = Arc::clone(&self.parts);
+        let (from, shared) = (client.address.to_string(), Arc::clone(&self.parts));
         self.parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let id = user.unwrap_or_else(|| Id::from_bytes([0; 16]));
@@ -202,7 +207,9 @@ impl Engine {
                 migrate::set_meta(tx, "login_failed_at", &at).await?;
                 let own = user.and_then(|user| principals.orgs_of(user).next());
                 if let (Some(user), Some((org, _))) = (user, own) {
-                    note_failure(&shared, book, org, user, "pwd", failures.count);
+                    let failures = failures.count;
+                    let wrong = WrongTry { org, user, method: "pwd", from: &from, failures };
+                    note_failure(tx, book, &shared, wrong).await?;
                 }
                 Ok(())
             })
@@ -287,11 +294,12 @@ impl Engine {
             opening.continues(left);
         }
         let (row, tokens) = opening.to_store();
+        let judge = Judge { org, user, from: client.address.to_string() };
         let shared = Arc::clone(&self.parts);
         let shown = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                if !material.judge(tx, book, &shared, org, user).await?
+                if !material.judge(tx, book, &shared, &judge).await?
                     || !challenges::take(tx, hash).await?
                 {
                     return Ok(false);
@@ -345,23 +353,37 @@ pub(super) fn after_failure(before: u32, now: Timestamp) -> Failures {
     Failures { count, locked_until }
 }
 
-/// Writes the entry about a failure, and the finding when people should look at it.
-pub(super) fn note_failure(
-    shared: &crate::Shared,
+/// A wrong try: whose, by which method, from where, and the how manieth in a row it is.
+pub(super) struct WrongTry<'a> {
+    pub(super) org: Id<id::Org>,
+    pub(super) user: Id<id::User>,
+    pub(super) method: &'static str,
+    pub(super) from: &'a str,
+    pub(super) failures: u32,
+}
+
+/// Writes the entry about a failure, and when people should look at it the finding and the notice.
+/// Both come at two counts only, so that nobody causes more of them by going on.
+pub(super) async fn note_failure(
+    tx: &mut Tx<'_>,
     book: &mut Book,
-    org: Id<id::Org>,
-    user: Id<id::User>,
-    method: &'static str,
-    failures: u32,
-) {
+    shared: &crate::Shared,
+    wrong: WrongTry<'_>,
+) -> Result<(), Error> {
+    let WrongTry { org, user, method, from, failures } = wrong;
     let payload = json!({ "failures": failures.to_string(), "method": method });
     book.enter(shared, org, user, "login.failed", &payload);
-    let subject = format!("user:{user}");
-    if failures == FAILURES_ALERT {
-        let detail = format!("{failures} wrong tries in a row ({method})");
-        book.find(shared, org, "auth.lockout", Severity::Warning, subject, detail);
-    } else if failures == FAILURES_MAX {
-        let detail = format!("disabled after {failures} wrong tries in a row ({method})");
-        book.find(shared, org, "auth.disabled", Severity::Critical, subject, detail);
-    }
+    let (code, severity, detail) = match failures {
+        FAILURES_ALERT => {
+            let detail = format!("{failures} wrong tries in a row ({method})");
+            ("auth.lockout", Severity::Warning, detail)
+        }
+        FAILURES_MAX => {
+            let detail = format!("disabled after {failures} wrong tries in a row ({method})");
+            ("auth.disabled", Severity::Critical, detail)
+        }
+        _ => return Ok(()),
+    };
+    book.find(shared, org, code, severity, format!("user:{user}"), detail);
+    tell(tx, book, shared, org, user, Notice::Locked(failures).from(from)).await
 }

@@ -4,6 +4,7 @@
 //! or changes owners, and the last owner stays.
 
 use super::invitations::invitation_view;
+use super::notices::{Notice, tell};
 use super::passwords::{end_sessions, end_sessions_in, forget_factors, store_password_token};
 use super::principals::Principals;
 use super::{Entered, no, parse_id};
@@ -318,6 +319,7 @@ impl Engine {
                 forget_factors(tx, id).await?;
                 end_sessions(tx, book.now, id, None, &by).await?;
                 book.enter(&shared, org, id, "factors.reset", &payload);
+                tell(tx, book, &shared, org, id, Notice::FactorsReset.by_others()).await?;
                 Ok(Judged::Done)
             })
             .await?

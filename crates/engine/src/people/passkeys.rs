@@ -2,7 +2,8 @@
 
 use super::ask::{PasskeyLogin, Proof, WebauthnEnrol};
 use super::login::{ATTEMPTS_MAX, CHALLENGE_LASTS, hash_of};
-use super::proof::Prepared;
+use super::notices::{Notice, tell};
+use super::proof::{Judge, Prepared};
 use super::sessions::{method_of, with_method};
 use super::{Client, Origin, Said, away, failed, no};
 use crate::actor::Person;
@@ -271,11 +272,12 @@ impl Engine {
         let (org, methods) = (row.org_id, material.methods(&row.methods));
         let renewed = self.another_token(row);
         let hash = renewed.as_ref().map(|token| *token.hash().as_bytes());
+        let judge = Judge { org, user, from: row.address.clone() };
         let shared = Arc::clone(&self.parts);
         let shown_at = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                if !material.judge(tx, book, &shared, org, user).await? {
+                if !material.judge(tx, book, &shared, &judge).await? {
                     return Ok(None);
                 }
                 let shown = SteppedUp { org, session, user, methods: &methods, token_hash: hash };
@@ -367,7 +369,7 @@ impl Engine {
         let (session, user) = (person.session_id, person.user_id);
         let principals = self.parts.people.principals.load_full();
         let current = principals.session(session, self.now()).ok_or_else(failed)?;
-        let org = current.org_id;
+        let (org, from) = (current.org_id, current.address.clone());
         let methods =
             with_method(&with_method(&current.methods, method_of(FactorKind::Webauthn)), "mfa");
         let renewed = self.another_token(current);
@@ -379,6 +381,8 @@ impl Engine {
                 factors::insert(tx, &row).await?;
                 let payload = json!({ "actor": user, "kind": row.kind, "user_id": user });
                 book.enter(&shared, org, row.id, "factor.enrolled", &payload);
+                let told = Notice::FactorAdded(FactorKind::Webauthn).from(&from);
+                tell(tx, book, &shared, org, user, told).await?;
                 let shown = SteppedUp { org, session, user, methods: &methods, token_hash: hash };
                 store_step_up(tx, book, &shared, &shown).await
             })

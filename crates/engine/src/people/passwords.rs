@@ -1,6 +1,7 @@
 //! Passwords: checked, chosen, changed.
 
 use super::hashing::Turn;
+use super::notices::{Notice, tell};
 use super::{Client, Entered, PasswordChange, PasswordReset, Said, SetUp, away, failed, no};
 use crate::actor::{Actor, Person, Who};
 use crate::administer::invalid;
@@ -130,7 +131,7 @@ impl Engine {
         let hash = self.hash_password(&change.new, &row.user.email, &orgs).await?;
         let (user, session) = (person.user_id, person.session_id);
         let org = self.org_of_session(session)?;
-        let shared = Arc::clone(&self.parts);
+        let (from, shared) = (client.address.to_string(), Arc::clone(&self.parts));
         self.parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 users::set_password(tx, user, &hash, book.now).await?;
@@ -138,7 +139,7 @@ impl Engine {
                 end_sessions(tx, book.now, user, Some(session), "password").await?;
                 let payload = json!({ "actor": user });
                 book.enter(&shared, org, user, "password.changed", &payload);
-                Ok(())
+                tell(tx, book, &shared, org, user, Notice::PasswordChanged.from(&from)).await
             })
             .await?;
         Ok(json!({ "changed": true }).into())
@@ -151,9 +152,7 @@ impl Engine {
         client: &Client,
     ) -> Result<Said, CommandError> {
         match (reset.email, reset.token, reset.password) {
-            // There is no way to send mail: the operator hands the token out. Nothing tells
-            // whether there is such a person.
-            (Some(_), None, None) => Ok(json!({ "status": "accepted" }).into()),
+            (Some(email), None, None) => self.ask_for_link(&email, client).await,
             (None, Some(token), Some(password)) => {
                 self.set_password(&token, &password, client).await
             }
@@ -179,7 +178,7 @@ impl Engine {
         let orgs = self.org_ids_of(user);
         let org = orgs.first().copied().ok_or_else(failed)?;
         let password_hash = self.hash_password(password, &email, &orgs).await?;
-        let shared = Arc::clone(&self.parts);
+        let (from, shared) = (client.address.to_string(), Arc::clone(&self.parts));
         let set = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
@@ -191,6 +190,8 @@ impl Engine {
                 end_sessions(tx, book.now, user, None, "password").await?;
                 let payload = json!({ "actor": user });
                 book.enter(&shared, org, user, "password.reset", &payload);
+                let told = Notice::PasswordReset.from(&from);
+                tell(tx, book, &shared, org, user, told).await?;
                 Ok(true)
             })
             .await?;
@@ -291,6 +292,16 @@ impl Engine {
             tokio::time::sleep(wait).await;
         }
         Ok(())
+    }
+
+    /// The organization of a session that is alive, and the address it was opened from.
+    pub(super) fn origin_of_session(
+        &self,
+        session: Id<id::Session>,
+    ) -> Result<(Id<id::Org>, String), CommandError> {
+        let principals = self.parts.people.principals.load();
+        let session = principals.session(session, self.now());
+        session.map(|session| (session.org_id, session.address.clone())).ok_or_else(failed)
     }
 
     /// The organization of a session that is alive.

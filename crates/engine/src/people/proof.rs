@@ -1,7 +1,8 @@
 //! Showing a second factor: at a login and at a step-up.
 
 use super::hashing::Turn;
-use super::login::{after_failure, may_try, note_failure};
+use super::login::{WrongTry, after_failure, may_try, note_failure};
+use super::notices::{Notice, tell};
 use super::passkeys::Checked;
 use super::sessions::{method_of, with_method};
 use super::{Proof, away, failed, no};
@@ -29,6 +30,13 @@ pub(super) struct Prepared {
     pub(super) material: Material,
     /// Held until what is counted is written.
     pub(super) turn: Option<Turn>,
+}
+
+/// Whose proof it is, and where it comes from.
+pub(super) struct Judge {
+    pub(super) org: Id<id::Org>,
+    pub(super) user: Id<id::User>,
+    pub(super) from: String,
 }
 
 /// What is left to judge inside the transaction.
@@ -121,9 +129,10 @@ impl Material {
         tx: &mut Tx<'_>,
         book: &mut Book,
         shared: &Shared,
-        org: Id<id::Org>,
-        user: Id<id::User>,
+        judge: &Judge,
     ) -> Result<bool, Error> {
+        let Judge { org, user, from } = judge;
+        let (org, user) = (*org, *user);
         let Some(row) = users::lock(tx, user).await? else { return Ok(false) };
         if let Self::Passkey(checked) = self {
             let Some(checked) = checked else { return Ok(false) };
@@ -144,7 +153,9 @@ impl Material {
         if !right {
             let failures = after_failure(row.factor.count, book.now);
             users::set_factor_failures(tx, user, failures).await?;
-            note_failure(shared, book, org, user, method_of(self.kind()), failures.count);
+            let (method, failures) = (method_of(self.kind()), failures.count);
+            let wrong = WrongTry { org, user, method, from, failures };
+            note_failure(tx, book, shared, wrong).await?;
             return Ok(false);
         }
         if row.factor.count > 0 {
@@ -158,6 +169,8 @@ impl Material {
             let detail = "a recovery code was used in place of the usual factor".to_owned();
             let code = "auth.recovery_code";
             book.find(shared, org, code, Severity::Warning, subject, detail);
+            let told = Notice::RecoveryCodeUsed.from(from);
+            tell(tx, book, shared, org, user, told).await?;
         }
         Ok(true)
     }

@@ -6,6 +6,7 @@
 //! one that nobody has used.
 
 use super::login::Left;
+use super::notices::{Notice, tell};
 use super::passwords::end_sessions_in;
 use super::principals::PASSKEY_METHOD;
 use super::{Client, Cookie, Origin, RefreshShown, Said, failed, no, parse_id, person_of};
@@ -90,6 +91,10 @@ pub(super) async fn store(
         "actor": row.user_id, "kind": row.kind, "methods": row.methods, "new_device": !known,
     });
     book.enter(shared, row.org_id, row.id, "session.started", &payload);
+    if !known {
+        let told = Notice::NewDevice.from(&row.address);
+        tell(tx, book, shared, row.org_id, row.user_id, told).await?;
+    }
     Ok(())
 }
 
@@ -439,7 +444,11 @@ async fn renew(
                 let subject = format!("session:{}", session.id);
                 let detail = "a refresh token was shown twice: its session was ended".to_owned();
                 let code = "auth.refresh_reuse";
-                book.find(shared, session.org_id, code, Severity::Critical, subject, detail);
+                let (org, user) = (session.org_id, session.user_id);
+                book.find(shared, org, code, Severity::Critical, subject, detail);
+                let address = from.split(' ').next().unwrap_or_default();
+                let told = Notice::SessionStolen.from(address);
+                tell(tx, book, shared, org, user, told).await?;
                 return Ok(Renewed::Stolen);
             }
         }

@@ -27,6 +27,8 @@ mod leases;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod outbox;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod postgres;
@@ -115,6 +117,9 @@ on_both! {
     directory::a_halt_is_resumed_once,
     directory::findings_are_newest_first,
     directory::data_keys_are_written_once,
+    outbox::a_message_is_claimed_by_one_and_ends_once,
+    outbox::messages_are_counted_until_they_are_forgotten,
+    outbox::a_request_for_a_link_is_taken_once,
     people::people_and_their_roles,
     people::a_code_is_taken_once,
     people::sessions_and_their_tokens,

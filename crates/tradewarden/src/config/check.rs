@@ -56,6 +56,9 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
         );
     }
     config.tiers_of_this_node()?;
+    if let Some(smtp) = &config.smtp {
+        smtp.check()?;
+    }
     limits(config)
 }
 
@@ -68,6 +71,8 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
         files::closed_to_others(&tls.key_file, metadata.mode())?;
     }
     client_ca(config)?;
+    // Made for its refusals only; what is kept is made when the origin is known.
+    config.messengers("https://localhost")?;
     if let Ok(metadata) = fs::metadata(&config.data) {
         if !metadata.is_dir() {
             let data = config.data.display();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tradewarden_domain::person::Profile;
 
+use super::messages::{Sms, Smtp};
 use super::{CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode};
 use crate::files;
 use crate::outcome::Failure;
@@ -36,6 +37,8 @@ pub(super) struct File {
     log: Option<LogFormat>,
     log_level: Option<LogLevel>,
     tls: Option<Tls>,
+    smtp: Option<Smtp>,
+    sms: Option<Sms>,
     paper: Paper,
     listener: Listener,
     nodes: Option<u32>,
@@ -147,6 +150,8 @@ impl File {
             let per_day = tier.per_day.map(|count| Some(count).filter(|count| *count > 0));
             set(&mut allowance.per_day, per_day);
         }
+        config.smtp = self.smtp.map(|smtp| smtp.below(directory));
+        config.sms = self.sms.map(|sms| sms.below(directory));
         config.public_origin = self.public_origin;
         config.log_origin = self.log_origin;
         config.hooks_host = self.hooks_host;

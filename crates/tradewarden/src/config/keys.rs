@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::messages::SmsProvider;
 use super::{Config, LogFormat, LogLevel, PaperMode};
 use crate::outcome::Failure;
 
@@ -179,6 +180,109 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "The private key of the certificate, in PEM. One that others can read is \
                   refused.",
         shown: |config| config.tls.as_ref().map(|tls| path(&tls.key_file)),
+    },
+    Key {
+        section: "smtp",
+        name: "host",
+        kind: "host name",
+        meaning: "The mail server that takes the gateway's mails, as its certificate names it. \
+                  Without this table no mail is sent.",
+        shown: |config| config.smtp.as_ref().map(|smtp| text(&smtp.host)),
+    },
+    Key {
+        section: "smtp",
+        name: "port",
+        kind: "1 to 65535",
+        meaning: "Its port. If not set: 465 with `tls`, 587 with `starttls`, 25 with `none`.",
+        shown: |config| config.smtp.as_ref().map(|smtp| smtp.port().to_string()),
+    },
+    Key {
+        section: "smtp",
+        name: "security",
+        kind: "tls, starttls or none",
+        meaning: "How the connection is secured; `tls` if not set. `none` is taken for a server on \
+                  this machine only.",
+        shown: |config| config.smtp.as_ref().map(|smtp| text(&smtp.security.word())),
+    },
+    Key {
+        section: "smtp",
+        name: "username",
+        kind: "text",
+        meaning: "The user name at the mail server, if it wants one.",
+        shown: |config| config.smtp.as_ref()?.username.as_ref().map(text),
+    },
+    Key {
+        section: "smtp",
+        name: "password_file",
+        kind: "path",
+        meaning: "The file that holds the password, in one line. One that others can read is \
+                  refused.",
+        shown: |config| config.smtp.as_ref()?.password_file.as_deref().map(path),
+    },
+    Key {
+        section: "smtp",
+        name: "from",
+        kind: "address",
+        meaning: "The sender: `gateway@example.com` or `Tradewarden <gateway@example.com>`.",
+        shown: |config| config.smtp.as_ref().map(|smtp| text(&smtp.from)),
+    },
+    Key {
+        section: "smtp",
+        name: "ca_file",
+        kind: "path",
+        meaning: "The CAs, as PEM, under which the server's certificate must be issued, in place \
+                  of those that browsers trust.",
+        shown: |config| config.smtp.as_ref()?.ca_file.as_deref().map(path),
+    },
+    Key {
+        section: "sms",
+        name: "provider",
+        kind: "twilio",
+        meaning: "Whose interface the provider of text messages offers. Without this table nobody \
+                  can enrol a phone.",
+        shown: |config| {
+            config.sms.as_ref().map(|sms| match sms.provider {
+                SmsProvider::Twilio => text(&"twilio"),
+            })
+        },
+    },
+    Key {
+        section: "sms",
+        name: "base_url",
+        kind: "https://HOST[:PORT][/PATH]",
+        meaning: "Where the provider is. If not set: Twilio's own address.",
+        shown: |config| config.sms.as_ref().map(|sms| text(&sms.base_url())),
+    },
+    Key {
+        section: "sms",
+        name: "account_sid",
+        kind: "text",
+        meaning: "The account at the provider.",
+        shown: |config| config.sms.as_ref().map(|sms| text(&sms.account_sid)),
+    },
+    Key {
+        section: "sms",
+        name: "auth_token_file",
+        kind: "path",
+        meaning: "The file that holds the account's token, in one line. One that others can read \
+                  is refused.",
+        shown: |config| config.sms.as_ref().map(|sms| path(&sms.auth_token_file)),
+    },
+    Key {
+        section: "sms",
+        name: "from",
+        kind: "number or name",
+        meaning: "The sender: a number like `+14155550123`, or a name of up to 11 letters and \
+                  digits.",
+        shown: |config| config.sms.as_ref().map(|sms| text(&sms.from)),
+    },
+    Key {
+        section: "sms",
+        name: "ca_file",
+        kind: "path",
+        meaning: "The CAs, as PEM, under which the provider's certificate must be issued, in place \
+                  of those that browsers trust.",
+        shown: |config| config.sms.as_ref()?.ca_file.as_deref().map(path),
     },
     Key {
         section: "paper",

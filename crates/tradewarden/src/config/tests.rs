@@ -48,6 +48,26 @@ const REFUSED: &[(&str, &str)] = &[
     ("nodes = 0", "raise per_s and per_day"),
     ("nodes = 6", "raise per_s and per_day"),
     ("[tiers.free]\nper_s = 0", "raise per_s and per_day"),
+    ("[smtp]\nhost = \"localhost\"", "missing field `from`"),
+    ("[smtp]\nhost = \"m\"\nfrom = \"a@b.example\"\nsecurty = \"tls\"", "unknown field"),
+    (
+        "[smtp]\nhost = \"m.example\"\nfrom = \"a@b.example\"\nsecurity = \"none\"",
+        "or use a mail server on this machine",
+    ),
+    ("[smtp]\nhost = \"m\"\nfrom = \"a@b.example\"\nusername = \"a\"", "belong together"),
+    ("[smtp]\nhost = \"m\"\nfrom = \"nobody\"", "is no sender's address"),
+    (
+        "[smtp]\nhost = \"m\"\nfrom = \"a@b.example\"\nca_file = \"tradewarden.toml\"",
+        "under [smtp]: it needs one or more CA",
+    ),
+    (
+        "[sms]\nprovider = \"carrier\"\naccount_sid = \"a\"\nauth_token_file = \"t\"\nfrom = \"a\"",
+        "unknown variant",
+    ),
+    (
+        "[sms]\nprovider = \"twilio\"\naccount_sid = \"a\"\nauth_token_file = \"t\"\nfrom = \"a\"",
+        "cannot read",
+    ),
     ("[tiers.gold]\nper_s = 1", "unknown field `gold`"),
 ];
 
@@ -84,6 +104,34 @@ fn secrets_that_others_can_read_are_refused() {
     assert!(load(&scratch, tls, 0o600).unwrap_err().sentence.contains("chmod go-rwx"));
     scratch.file("key.pem", "", 0o600);
     load(&scratch, tls, 0o600).unwrap();
+}
+
+#[test]
+fn secrets_for_messages_stand_in_closed_files_of_one_line() {
+    let scratch = Scratch::new();
+    let smtp = "[smtp]\nhost = \"mail.example.com\"\nfrom = \"Gate <gate@example.com>\"\n\
+                username = \"gate\"\npassword_file = \"password\"";
+    let sms = "[sms]\nprovider = \"twilio\"\naccount_sid = \"AC0123\"\n\
+               auth_token_file = \"password\"\nfrom = \"+14155550123\"";
+    for text in [smtp, sms] {
+        for (secret, mode, words) in [
+            ("marked\n", 0o640, "chmod go-rwx"),
+            ("\n", 0o600, "one line"),
+            ("marked\nmore\n", 0o600, "one line"),
+        ] {
+            scratch.file("password", secret, mode);
+            let refused = load(&scratch, text, 0o600).unwrap_err();
+            assert!(refused.sentence.contains(words), "{refused}");
+            assert!(!refused.sentence.contains("marked"), "{refused}");
+        }
+        scratch.file("password", "marked\n", 0o600);
+        load(&scratch, text, 0o644).unwrap();
+    }
+    let none = "[smtp]\nhost = \"127.0.0.1\"\nfrom = \"a@localhost\"\nsecurity = \"none\"";
+    let config = load(&scratch, none, 0o600).unwrap();
+    assert_eq!(config.messengers("https://localhost").unwrap().len(), 1);
+    let plain = format!("{}\nbase_url = \"http://127.0.0.1\"", sms);
+    assert!(load(&scratch, &plain, 0o600).unwrap_err().sentence.contains("is not https://HOST"));
 }
 
 #[test]
@@ -134,6 +182,12 @@ fn the_command_line_wins_over_the_file_and_the_file_over_the_defaults() {
 fn what_is_printed_can_be_read_back_and_shows_no_secret() {
     let scratch = Scratch::new();
     let database = Database::parse("postgres://user:marked@host/db", scratch.path()).unwrap();
+    let smtp = "host = 'm'\nport = 1\nsecurity = 'starttls'\nusername = 'u'\n\
+                password_file = 'p'\nfrom = 'f'\nca_file = 'c'";
+    let smtp = toml::from_str(smtp).unwrap();
+    let sms = "provider = 'twilio'\naccount_sid = 'a'\nauth_token_file = 't'\nfrom = 'f'\n\
+               ca_file = 'c'";
+    let sms = toml::from_str(sms).unwrap();
     let config = Config {
         public_origin: Some("https://a.example".to_owned()),
         log_origin: Some("a.example/audit".to_owned()),
@@ -141,6 +195,8 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
         hooks_client_ca_file: Some("ca".into()),
         tls: Some(CertificateFiles { certificate_file: "c".into(), key_file: "k".into() }),
         trusted_proxies: vec!["10.0.0.1".to_owned()],
+        smtp: Some(smtp),
+        sms: Some(sms),
         database,
         ..Config::default()
     };
@@ -182,7 +238,7 @@ fn callers_sign_for_any_name_of_this_machine_until_an_origin_is_configured() {
 fn the_table_of_keys_is_what_the_file_takes() {
     let mut taken = BTreeSet::new();
     let tiers = ["tiers.free", "tiers.standard", "tiers.pro", "tiers.institutional"];
-    for section in ["", "tls", "paper", "listener"].into_iter().chain(tiers) {
+    for section in ["", "tls", "smtp", "sms", "paper", "listener"].into_iter().chain(tiers) {
         let text =
             if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
         let message = toml::from_str::<file::File>(&text).unwrap_err().message().to_owned();
@@ -191,7 +247,7 @@ fn the_table_of_keys_is_what_the_file_takes() {
             taken.insert((section, name.to_owned()));
         }
     }
-    for section in ["tls", "paper", "listener", "tiers"] {
+    for section in ["tls", "smtp", "sms", "paper", "listener", "tiers"] {
         assert!(taken.remove(&("", section.to_owned())), "{section}");
     }
     let listed: BTreeSet<_> = KEYS.iter().map(|key| (key.section, key.name.to_owned())).collect();

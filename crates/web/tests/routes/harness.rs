@@ -113,6 +113,7 @@ impl House {
             keyring: Arc::new(keyring),
             brokers: BTreeMap::new(),
             desk: None,
+            messengers: BTreeMap::new(),
             settings: Settings {
                 public_origin: "https://gateway.test".to_owned(),
                 hooks_origin: None,

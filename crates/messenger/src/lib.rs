@@ -1,0 +1,35 @@
+//! Messages to people: the port, and what carries them.
+//!
+//! The engine knows the port alone. An adapter gets one message at a time, hands it to somebody who
+//! carries it on, and says what they answered; keeping messages and trying again is the engine's.
+//!
+//! Never here: our database, retries, a message's content in a log or in a reason.
+//!
+//! Invariants
+//! - Outside this machine everything goes over TLS, with the other side's name checked.
+//! - Every call ends within [`SENDING_MAX`].
+//! - A message that is sent again has the same name.
+
+pub mod port;
+pub mod smtp;
+pub mod twilio;
+
+mod https;
+mod roots;
+
+pub use port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
+pub use roots::{Roots, RootsError};
+pub use smtp::{Security, Smtp, SmtpOptions};
+pub use twilio::{Twilio, TwilioOptions};
+
+/// Why an adapter cannot be made of its options; a sentence for who wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable(pub(crate) String);
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}

@@ -1,0 +1,15 @@
+//! Messages to people from outside, with the real program: mails taken by a server that others wrote,
+//! text messages by a provider of the test's.
+
+#[cfg(test)]
+#[path = "messages/mail.rs"]
+mod mail;
+#[cfg(test)]
+#[path = "messages/office.rs"]
+mod office;
+#[cfg(test)]
+#[path = "messages/reset.rs"]
+mod reset;
+#[cfg(test)]
+#[path = "people/someone.rs"]
+mod someone;
