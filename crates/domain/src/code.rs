@@ -87,6 +87,7 @@ codes! {
     RoleLastOwner = "role.last_owner", Refused, "An organization keeps at least one owner.";
     RoleConflict = "role.conflict", Refused, "The role would give a permission that the one who grants it does not have.";
     FactorConflict = "factor.conflict", Conflict, "The factor is enrolled already, or is the last one that is required.";
+    FactorUnavailable = "factor.unavailable", Refused, "This kind of second factor is not set up here, or not allowed.";
     KeyLifetime = "key.lifetime", Refused, "The key would live longer than the policy allows.";
     KeyState = "key.state", Conflict, "The key's state does not allow this.";
     KeyAccount = "key.account", Refused, "The key may not trade on this account.";

@@ -181,6 +181,7 @@ impl std::fmt::Debug for PhoneNumber {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "tests compute with small numbers")]
 mod tests {
     use super::*;
 

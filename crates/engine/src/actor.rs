@@ -46,6 +46,8 @@ pub struct Person {
     pub session_id: Id<id::Session>,
     /// When a second factor was last shown in it, if ever.
     pub factor_at: Option<Timestamp>,
+    /// The same for one that is not weak: what needs a fresh factor looks at this.
+    pub proven_at: Option<Timestamp>,
     /// How long a factor counts as fresh.
     pub step_up: Duration,
 }
@@ -96,7 +98,13 @@ impl Actor {
         step_up: Duration,
     ) -> Self {
         let session_id = Id::from_bytes([0; 16]);
-        let person = Person { user_id: user, session_id, factor_at: Some(now), step_up };
+        let person = Person {
+            user_id: user,
+            session_id,
+            factor_at: Some(now),
+            proven_at: Some(now),
+            step_up,
+        };
         Self { second: Some(second), ..Self::person(org, person, permissions) }
     }
 
@@ -249,7 +257,7 @@ impl Actor {
             Who::Operator => true,
             Who::Key(_) => false,
             Who::Person(person) => {
-                person.factor_at.is_some_and(|at| is_recent(at, person.step_up, now))
+                person.proven_at.is_some_and(|at| is_recent(at, person.step_up, now))
             }
         };
         if fresh { Ok(()) } else { Err(no(Code::AuthStepUp)) }
@@ -278,6 +286,7 @@ mod tests {
             user_id: Id::from_bytes([1; 16]),
             session_id: Id::from_bytes([2; 16]),
             factor_at: factor_at.map(Timestamp::from_unix_micros),
+            proven_at: factor_at.map(Timestamp::from_unix_micros),
             step_up: Duration::from_mins(5),
         };
         Actor::person(Id::from_bytes([3; 16]), person, Permissions::all())
@@ -297,6 +306,17 @@ mod tests {
         assert_eq!(code(weak.allowed(&[Permission::OrdersRead])), None);
         assert_eq!(code(weak.allowed(&[Permission::OrdersCreate])), Some(Code::AuthFactorRequired));
         assert_eq!(code(person(Some(0)).allowed(&[Permission::OrdersCreate])), None);
+    }
+
+    #[test]
+    fn a_weak_factor_is_never_fresh() {
+        let mut weak = person(Some(0));
+        if let Who::Person(person) = &mut weak.who {
+            person.proven_at = None;
+        }
+        assert_eq!(code(weak.allowed(&[Permission::OrdersCreate])), None);
+        let now = Timestamp::from_unix_micros(1);
+        assert_eq!(code(weak.fresh(now)), Some(Code::AuthStepUp));
     }
 
     #[test]

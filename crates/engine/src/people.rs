@@ -25,11 +25,13 @@ mod proof;
 mod reset;
 mod roles;
 mod sessions;
+mod sms;
 mod sources;
 
 pub use ask::{
     Ask, Client, Code as CodeShown, Cookie, Entered, FactorShown, Login, Origin, PasskeyLogin,
-    PasswordChange, PasswordReset, Proof, RefreshShown, Said, SetUp, Switch, WebauthnEnrol,
+    PasswordChange, PasswordReset, Proof, RefreshShown, Said, SetUp, SmsAsked, SmsEnrol, Switch,
+    WebauthnEnrol,
 };
 pub use four_eyes::is_pending;
 pub(crate) use keys::{found, renew};
@@ -126,6 +128,9 @@ impl Engine {
             Ask::FactorList => self.factors(person()?).await,
             Ask::TotpBegin => self.begin_totp(person()?).await,
             Ask::TotpConfirm(id, code) => self.confirm_totp(person()?, &id, &code).await,
+            Ask::SmsSend(asked) => self.send_sms(&asked, client).await,
+            Ask::SmsBegin(enrol) => self.begin_sms(person()?, &enrol).await,
+            Ask::SmsConfirm(id, code) => self.confirm_sms(person()?, &id, &code).await,
             Ask::WebauthnOptions => self.enrolment_options(person()?).await,
             Ask::WebauthnEnrol(enrol) => self.enrol_passkey(person()?, enrol).await,
             Ask::FactorRemove(id) => self.remove_factor(actor.ok_or_else(failed)?, &id).await,

@@ -1,12 +1,16 @@
 //! Messages under simulation: time is in the test's hand, so that a day of tries takes none.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::message::Channel;
+use tradewarden_domain::quota::Budget;
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::caller::Shown;
 use tradewarden_engine::command::CommandError;
 use tradewarden_engine::people::{Ask, Client, Origin, Said};
 use tradewarden_messenger::Outcome;
@@ -34,7 +38,7 @@ async fn with_owner(seed: u64, death: Death) -> Harness {
         "command": "user-create", "email": EMAIL, "role": "owner", "password": PASSWORD,
     });
     harness.command(serde_json::from_value(new).unwrap()).await;
-    harness.post.switch_on(&[Channel::Mail]);
+    harness.post.switch_on(&[Channel::Mail, Channel::Sms]);
     harness.crash().await;
     harness.start(death).await;
     harness
@@ -200,6 +204,115 @@ fn a_link_lives_half_an_hour() {
         assert!(late.unwrap().is_err(), "the first is half an hour old");
         let set = ask(&harness, set(&tokens[1], "a-Heron-wades-through-77-reeds"), 1).await;
         set.unwrap().unwrap();
+        harness.finish().await;
+    });
+}
+
+/// A new person, logged in.
+async fn somebody(harness: &Harness, email: &str) -> Actor {
+    let new = json!({
+        "command": "user-create", "email": email, "role": "trader", "password": PASSWORD,
+    });
+    harness.command(serde_json::from_value(new).unwrap()).await;
+    let login = json!({ "email": email, "password": PASSWORD });
+    let said = ask(harness, Ask::Login(serde_json::from_value(login).unwrap()), 1).await;
+    let token = said.unwrap().unwrap().value["access_token"].as_str().unwrap().to_owned();
+    let bearer = format!("Bearer {token}");
+    let shown = Shown {
+        method: "POST",
+        target: "/api/v1/me/factors/sms",
+        authority: "localhost",
+        headers: &[("authorization", bearer.as_bytes())],
+        body: b"",
+        address: IpAddr::from([192, 0, 2, 1]),
+        budget: Budget::Requests,
+    };
+    harness.engine().caller(&shown).unwrap()
+}
+
+async fn converse(harness: &Harness, ask: Ask, actor: &Actor) -> Result<Said, CommandError> {
+    let (engine, actor) = (harness.engine(), actor.clone());
+    harness.drive(async move { engine.converse(ask, Some(&actor), &from(1)).await }).await.unwrap()
+}
+
+async fn enrol(harness: &Harness, actor: &Actor, phone: &str) -> Result<Said, CommandError> {
+    let phone = json!({ "phone": phone });
+    converse(harness, Ask::SmsBegin(serde_json::from_value(phone).unwrap()), actor).await
+}
+
+fn code<T: std::fmt::Debug>(outcome: Result<T, CommandError>) -> Code {
+    match outcome {
+        Err(CommandError::Refused { code, .. }) => code,
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
+}
+
+/// Whoever asks, one number gets five codes an hour; and an organization sends 200 a day.
+#[test]
+fn text_messages_are_few_to_a_number_and_an_organization() {
+    simulate(async || {
+        let harness = with_owner(5, Death::Never).await;
+        let (ann, bob) = (somebody(&harness, "a@x.org").await, somebody(&harness, "b@x.org").await);
+        for (actor, times) in [(&ann, 3), (&bob, 2)] {
+            for _ in 0..times {
+                enrol(&harness, actor, "+14155550123").await.unwrap();
+            }
+        }
+        assert_eq!(code(enrol(&harness, &bob, "+1 415 555 0123").await), Code::LimitRate);
+        enrol(&harness, &bob, "+14155550124").await.unwrap();
+        let mut of_org = 6;
+        for person in 0..39 {
+            let actor = somebody(&harness, &format!("p{person}@x.org")).await;
+            for _ in 0..5 {
+                let sent = enrol(&harness, &actor, &format!("+1415556{person:04}")).await;
+                assert_eq!(sent.is_ok(), of_org < 200, "{person}: {sent:?}");
+                of_org += i32::from(sent.is_ok());
+            }
+        }
+        assert_eq!(of_org, 200);
+        let late = somebody(&harness, "late@x.org").await;
+        assert_eq!(code(enrol(&harness, &late, "+14155579999").await), Code::LimitRate);
+        harness.finish().await;
+    });
+}
+
+/// A code is void after five tries, and after ten minutes.
+#[test]
+fn a_code_by_text_message_does_not_wait_to_be_guessed() {
+    simulate(async || {
+        let harness = with_owner(6, Death::Never).await;
+        let ann = somebody(&harness, "a@x.org").await;
+        for (number, (wrong, wait_s, is_right)) in
+            [(5, 0, false), (0, 601, false), (4, 590, true)].into_iter().enumerate()
+        {
+            // The first factor is begun within five minutes of a login: another person each time.
+            let email = format!("n{number}@x.org");
+            let person = if number == 0 { ann.clone() } else { somebody(&harness, &email).await };
+            let begun = enrol(&harness, &person, "+14155550123").await.unwrap();
+            harness.elapse(A_MOMENT).await;
+            let posted = harness.post.take();
+            let sms = posted.iter().find(|posted| posted.channel == Channel::Sms).unwrap();
+            let right = sms.text[..6].to_owned();
+            let other = if right == "000000" { "000001" } else { "000000" };
+            let id = begun.value["id"].as_str().unwrap();
+            let confirm = |code: &str| {
+                let shown = serde_json::from_value(json!({ "code": code })).unwrap();
+                Ask::SmsConfirm(id.to_owned(), shown)
+            };
+            for _ in 0..wrong {
+                let outcome = converse(&harness, confirm(other), &person).await;
+                assert_eq!(code(outcome), Code::Unauthenticated);
+            }
+            harness.clock.advance(Duration::from_secs(wait_s));
+            let outcome = converse(&harness, confirm(&right), &person).await;
+            match outcome {
+                Ok(_) => assert!(is_right, "{number}"),
+                refused => {
+                    assert_eq!(code(refused), Code::Unauthenticated, "{number}");
+                    assert!(!is_right, "{number}");
+                }
+            }
+        }
         harness.finish().await;
     });
 }

@@ -143,7 +143,12 @@ fn is_about_tls(error: &Error) -> bool {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>()) {
+        if let Some(wrapped) = wrapped
+            && wrapped.is::<rustls::Error>()
+        {
+            return true;
+        }
+        if inner.is::<rustls::Error>() {
             return true;
         }
         cause = inner.source();

@@ -1,8 +1,8 @@
 //! Challenges: what was begun and waits for its second half. Each is taken once.
 
 use crate::Error;
-use crate::dialect::Tx;
-use crate::value::Value;
+use crate::dialect::{Store, Tx};
+use crate::value::{Row, Value};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::ChallengeKind;
 use tradewarden_domain::time::Timestamp;
@@ -16,14 +16,20 @@ const SPEND: &str = "-- challenges::spend\n\
 const TRY: &str = "-- challenges::attempt\n\
     UPDATE challenges SET attempts = attempts + 1 \
     WHERE token_hash = $1 AND kind = $2 AND attempts < $3 AND expires_at > $4";
+const LOOK: &str = "-- challenges::look\n\
+    SELECT user_id, content, attempts FROM challenges \
+    WHERE token_hash = $1 AND kind = $2 AND expires_at > $3";
 const FIND: &str = "-- challenges::find\n\
     SELECT user_id, content, attempts FROM challenges WHERE token_hash = $1";
+const EXTEND: &str = "-- challenges::extend\n\
+    UPDATE challenges SET expires_at = $2 WHERE token_hash = $1 AND expires_at < $2";
 const TAKE: &str = "-- challenges::take\nDELETE FROM challenges WHERE token_hash = $1";
 const VOID: &str = "-- challenges::void\nDELETE FROM challenges WHERE user_id = $1 AND kind = $2";
 const VOID_KIND: &str = "-- challenges::void_kind\nDELETE FROM challenges WHERE kind = $1";
 const PURGE: &str = "-- challenges::purge\nDELETE FROM challenges WHERE expires_at < $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, SPEND, TRY, FIND, TAKE, VOID, VOID_KIND, PURGE];
+pub(crate) const STATEMENTS: &[&str] =
+    &[INSERT, SPEND, TRY, LOOK, FIND, EXTEND, TAKE, VOID, VOID_KIND, PURGE];
 
 /// A challenge that was found alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,16 +88,31 @@ pub async fn attempt(
         return Ok(None);
     }
     let rows = tx.query(FIND, &[token_hash.into()]).await?;
-    rows.into_iter()
-        .next()
-        .map(|mut row| {
-            Ok(Challenge {
-                user_id: row.id_or_null()?,
-                content: row.bytes()?,
-                attempts: row.small()?,
-            })
-        })
-        .transpose()
+    rows.into_iter().next().map(challenge).transpose()
+}
+
+/// A challenge that has not expired, without counting a try.
+pub async fn look(
+    store: &Store,
+    token_hash: [u8; 32],
+    kind: ChallengeKind,
+    now: Timestamp,
+) -> Result<Option<Challenge>, Error> {
+    let parameters = vec![token_hash.into(), Value::Word(kind.text()), now.into()];
+    store.query_one(LOOK, parameters).await?.map(challenge).transpose()
+}
+
+fn challenge(mut row: Row) -> Result<Challenge, Error> {
+    Ok(Challenge { user_id: row.id_or_null()?, content: row.bytes()?, attempts: row.small()? })
+}
+
+/// Lets a challenge live until an instant, if it would end before.
+pub async fn extend(
+    tx: &mut Tx<'_>,
+    token_hash: [u8; 32],
+    expires_at: Timestamp,
+) -> Result<(), Error> {
+    tx.execute(EXTEND, &[token_hash.into(), expires_at.into()]).await.map(|_| ())
 }
 
 /// Uses a challenge up; answers whether it was there.

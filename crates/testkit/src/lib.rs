@@ -17,4 +17,5 @@ pub mod life;
 pub mod post;
 pub mod postgres;
 pub mod process;
+pub mod provider;
 pub mod randomness;

@@ -11,5 +11,9 @@ mod office;
 #[path = "messages/reset.rs"]
 mod reset;
 #[cfg(test)]
+#[path = "messages/sms.rs"]
+mod sms;
+#[cfg(test)]
 #[path = "people/someone.rs"]
+#[expect(dead_code, reason = "what else people do is the matter of their own tests")]
 mod someone;

@@ -85,6 +85,12 @@ pub enum Ask {
     TotpBegin,
     /// The first code of it.
     TotpConfirm(String, Code),
+    /// The code that a login waits for, by text message.
+    SmsSend(SmsAsked),
+    /// A phone for codes by text message.
+    SmsBegin(SmsEnrol),
+    /// The first code that was sent there.
+    SmsConfirm(String, Code),
     /// What a new passkey needs.
     WebauthnOptions,
     /// A new passkey.
@@ -129,10 +135,10 @@ pub struct Switch {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
-    /// `totp`, `webauthn` or `recovery_code`.
+    /// `totp`, `webauthn` or `recovery_code`; at a login `sms`, too.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The code, for the first and the last.
+    /// The code, but for a passkey.
     #[serde(default)]
     pub code: Option<Entered>,
     /// What the browser gave (`PublicKeyCredential.toJSON()`), for a passkey.
@@ -217,6 +223,28 @@ pub struct SetUp {
 pub struct Code {
     /// Six digits.
     pub code: Entered,
+}
+
+/// A login that wants a code by text message.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmsAsked {
+    /// What the login answered.
+    pub challenge_id: String,
+}
+
+/// A phone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmsEnrol {
+    /// Its number, in the form of E.164.
+    pub phone: String,
+}
+
+impl std::fmt::Debug for SmsEnrol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SmsEnrol")
+    }
 }
 
 /// A new passkey.
@@ -306,5 +334,5 @@ impl From<FactorShown> for Proof {
 
 /// A word that was not among those that are taken.
 pub(crate) fn unknown(_: UnknownWord) -> crate::command::CommandError {
-    crate::administer::invalid("type", &"must be totp, webauthn or recovery_code")
+    crate::administer::invalid("type", &"must be totp, webauthn, sms or recovery_code")
 }

@@ -5,6 +5,7 @@
 
 use super::notices::{Notice, tell};
 use super::passkeys::{SteppedUp, store_step_up};
+use super::principals::proven_at;
 use super::proof::{Confirmed, take_code, totp_place};
 use super::sessions::{method_of, with_method};
 use super::{Said, ask, away, failed, no, parse_id, person_of};
@@ -43,12 +44,14 @@ impl Engine {
     pub(super) fn may_enrol(&self, person: &Person) -> Result<(), CommandError> {
         let principals = self.parts.people.principals.load();
         let now = self.now();
-        let enrolled = principals.factors.get(&person.user_id).is_some_and(|own| !own.is_empty());
+        let enrolled = principals.factors.get(&person.user_id).map_or(&[][..], Vec::as_slice);
         let session = principals.session(person.session_id, now).ok_or_else(failed)?;
-        let fresh = if enrolled {
-            session.factor_at.is_some_and(|at| is_recent(at, person.step_up, now))
+        let fresh = if enrolled.iter().any(|kind| *kind != FactorKind::Sms) {
+            proven_at(session).is_some_and(|at| is_recent(at, person.step_up, now))
         } else {
-            is_recent(session.authenticated_at, FIRST_WITHIN, now)
+            // Who has no more than a phone shows that, and enrols a better factor like a first one.
+            let shown = enrolled.is_empty() || session.factor_at.is_some();
+            shown && is_recent(session.authenticated_at, FIRST_WITHIN, now)
         };
         if fresh { Ok(()) } else { Err(no(Code::AuthStepUp)) }
     }
@@ -278,7 +281,7 @@ fn hashed(shared: &Shared, set: &RecoverySet, codes: &[RecoveryCode]) -> Option<
 pub(super) fn factor_view(row: &FactorRow) -> Value {
     json!({
         "id": row.id, "type": row.kind, "name": row.name,
-        "confirmed": row.confirmed_at.is_some(),
+        "confirmed": row.confirmed_at.is_some(), "weak": row.kind == FactorKind::Sms,
         "created_at": row.created_at, "last_used_at": row.last_used_at,
     })
 }

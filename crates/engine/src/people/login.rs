@@ -7,6 +7,7 @@ use super::ask::unknown;
 use super::notices::{Notice, tell};
 use super::proof::{Judge, Prepared};
 use super::sessions::Opening;
+use super::sms::is_available;
 use super::{Client, Entered, FactorShown, Login, Origin, Proof, Said, away, failed, no};
 use crate::Engine;
 use crate::book::{Book, Severity};
@@ -106,6 +107,10 @@ impl Engine {
         }
         if let Some((_, options)) = options {
             kinds.push(json!({ "type": "webauthn", "options": options }));
+        }
+        let phone = enrolled.iter().find(|factor| factor.kind == FactorKind::Sms);
+        if let Some(phone) = phone.filter(|_| is_available(&self.parts)) {
+            kinds.push(json!({ "type": "sms", "to": phone.name, "weak": true }));
         }
         if row.recovery_set.is_some() {
             kinds.push(json!({ "type": "recovery_code" }));
@@ -248,6 +253,20 @@ impl Engine {
             })
             .await?;
         Ok(id)
+    }
+
+    /// The person and organization of a login that waits for its second factor.
+    pub(super) async fn begun_login(
+        &self,
+        challenge_id: &str,
+    ) -> Result<Option<(Id<id::User>, Id<id::Org>)>, CommandError> {
+        let (hash, kind) = (hash_of(challenge_id), ChallengeKind::Factor);
+        let found = challenges::look(&self.parts.store, hash, kind, self.now()).await;
+        let found = found.map_err(|error| away(&error))?;
+        Ok(found.and_then(|challenge| {
+            let begun = serde_json::from_slice::<Begun>(&challenge.content).ok()?;
+            Some((challenge.user_id?, begun.chosen.org))
+        }))
     }
 
     pub(super) fn random_32(&self) -> [u8; 32] {

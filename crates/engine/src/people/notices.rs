@@ -12,6 +12,7 @@ use tradewarden_domain::message::{ALLOWANCE_SPAN_MAX, Allowance, Channel, Topic}
 use tradewarden_domain::person::FactorKind;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::SecretString;
+use tradewarden_store::outbox as rows;
 use tradewarden_store::{Error, Tx};
 
 /// Something that a person is told.
@@ -182,7 +183,7 @@ pub(super) async fn allowance(
     now: Timestamp,
 ) -> Result<Allowance, Error> {
     let since = now.minus(ALLOWANCE_SPAN_MAX);
-    let earlier = tradewarden_store::outbox::to_user(tx, user, since).await?;
+    let earlier = rows::to_user(tx, user, since).await?;
     Ok(topic.allowance(&earlier, now))
 }
 

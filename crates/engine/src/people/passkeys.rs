@@ -256,6 +256,10 @@ impl Engine {
         proof: Proof,
     ) -> Result<Said, CommandError> {
         let kind: FactorKind = proof.kind.parse().map_err(super::ask::unknown)?;
+        if kind == FactorKind::Sms {
+            let detail = "A code by text message is no step-up: show another factor.".to_owned();
+            return Err(CommandError::Refused { code: Code::AuthStepUp, detail });
+        }
         let user = person.user_id;
         let challenge = match (&proof.challenge_id, kind) {
             (Some(id), FactorKind::Webauthn) => self

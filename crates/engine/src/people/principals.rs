@@ -206,6 +206,7 @@ impl Principals {
             user_id: session.user_id,
             session_id: session.id,
             factor_at,
+            proven_at: factor_at.and(proven_at(session)),
             step_up: profile.lifetimes().step_up,
         };
         Some(Actor::person(session.org_id, person, permissions))
@@ -218,6 +219,13 @@ pub(crate) fn counted_factor(session: &SessionRow, profile: Profile) -> Option<T
     let counts = profile == Profile::Standard
         || session.methods.split(' ').any(|method| method == PASSKEY_METHOD);
     session.factor_at.filter(|_| counts)
+}
+
+/// When a second factor was last shown in a session that counts for what needs a fresh one: codes by
+/// text message never do.
+pub(crate) fn proven_at(session: &SessionRow) -> Option<Timestamp> {
+    let counts = |method| [PASSKEY_METHOD, "otp", "kba"].contains(&method);
+    session.factor_at.filter(|_| session.methods.split(' ').any(counts))
 }
 
 /// Marks in the transaction that something about people changed, for the other nodes. The mark is

@@ -5,7 +5,7 @@ use super::login::{WrongTry, after_failure, may_try, note_failure};
 use super::notices::{Notice, tell};
 use super::passkeys::Checked;
 use super::sessions::{method_of, with_method};
-use super::{Proof, away, failed, no};
+use super::{Proof, away, failed, no, sms};
 use crate::administer::invalid;
 use crate::book::{Book, Severity};
 use crate::command::CommandError;
@@ -46,6 +46,8 @@ pub(super) enum Material {
     Totp(Arc<SecretString>),
     /// The hash of a recovery code; it may be used once.
     Recovery([u8; 32]),
+    /// A code by text message, and under what the right one is stored.
+    Sms([u8; 32], Arc<SecretString>),
     /// What a passkey signed, found right or wrong.
     Passkey(Option<Checked>),
     /// Nothing that could be right.
@@ -84,7 +86,15 @@ impl Engine {
                 let Ok(code) = code else { return at_once(Material::Nothing(kind)) };
                 self.hashed_code(user, code).await
             }
-            FactorKind::Sms => Err(no(Code::AuthPermission)),
+            FactorKind::Sms => {
+                if !sms::is_available(&self.parts) {
+                    return Err(no(Code::FactorUnavailable));
+                }
+                // Only a login has a challenge under which a code may have been sent.
+                let slot = sms::slot_of_login(proof.challenge_id.as_deref().unwrap_or_default());
+                let code = SecretString::new(code()?.secret().expose().to_owned());
+                at_once(Material::Sms(slot, Arc::new(code)))
+            }
         }
     }
 
@@ -112,6 +122,7 @@ impl Material {
         match self {
             Self::Totp(_) => FactorKind::Totp,
             Self::Recovery(_) => FactorKind::RecoveryCode,
+            Self::Sms(..) => FactorKind::Sms,
             Self::Passkey(_) => FactorKind::Webauthn,
             Self::Nothing(kind) => *kind,
         }
@@ -148,6 +159,9 @@ impl Material {
                 take_code(tx, shared, &rows, code, Confirmed::Only, book.now).await?.is_some()
             }
             Self::Recovery(hash) => factors::use_code(tx, user, hash).await?,
+            Self::Sms(slot, code) => {
+                sms::take(tx, shared, (user, *slot), code, book.now).await?.is_some()
+            }
             Self::Passkey(_) | Self::Nothing(_) => false,
         };
         if !right {

@@ -22,6 +22,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::message::{Allowance, Channel, RESET_LINK_LASTS, Topic};
 use tradewarden_domain::person::{ChallengeKind, email_key};
 use tradewarden_seal::{Place, PlainToken, SecretString, TokenKind};
+use tradewarden_store::outbox as rows;
 use tradewarden_store::{Error, Tx, challenges, migrate, users};
 
 /// Requests that wait to be looked at; one more is answered and forgotten.
@@ -75,8 +76,8 @@ impl Engine {
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let at = book.now.unix_micros().to_string();
                 migrate::set_meta(tx, "reset_asked_at", &at).await?;
-                if outbox_requests(tx).await? < REQUESTS_MAX {
-                    tradewarden_store::outbox::insert_request(tx, id, content.clone()).await?;
+                if rows::count_requests(tx).await? < REQUESTS_MAX {
+                    rows::insert_request(tx, id, content.clone()).await?;
                 }
                 Ok(())
             })
@@ -85,16 +86,12 @@ impl Engine {
     }
 }
 
-async fn outbox_requests(tx: &mut Tx<'_>) -> Result<u64, Error> {
-    tradewarden_store::outbox::count_requests(tx).await
-}
-
 /// Looks who was named in what was asked for, and mails links.
 pub(crate) async fn answer_requests(shared: &Arc<Shared>) {
     if !shared.is_leader() {
         return;
     }
-    let requests = tradewarden_store::outbox::requests(&shared.store, AT_ONCE).await;
+    let requests = rows::requests(&shared.store, AT_ONCE).await;
     let requests = requests.unwrap_or_else(|error| {
         tracing::error!(%error, "requests for links could not be read");
         Vec::new()
@@ -108,7 +105,7 @@ pub(crate) async fn answer_requests(shared: &Arc<Shared>) {
         let inner = Arc::clone(shared);
         let answered = shared
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                if !tradewarden_store::outbox::take_request(tx, id).await? {
+                if !rows::take_request(tx, id).await? {
                     return Ok(());
                 }
                 match &asked {

@@ -124,6 +124,7 @@ on_both! {
     people::a_code_is_taken_once,
     people::sessions_and_their_tokens,
     people::a_challenge_is_taken_once,
+    people::a_challenge_is_looked_at_and_extended,
     people::an_action_is_decided_once,
     people::a_new_key_retires_the_others,
     api_keys::a_key_comes_back_as_it_was_made,

@@ -238,6 +238,29 @@ pub(crate) async fn a_challenge_is_taken_once(backend: &Backend) {
     assert!(!challenges::take(&mut tx, [5; 32]).await.unwrap());
 }
 
+pub(crate) async fn a_challenge_is_looked_at_and_extended(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let kind = ChallengeKind::Factor;
+    let mut tx = writer.begin().await.unwrap();
+    challenges::insert(&mut tx, [1; 32], kind, Some(id(10)), b"content", at(50)).await.unwrap();
+    tx.commit().await.unwrap();
+    for _ in 0..2 {
+        let found = challenges::look(&store, [1; 32], kind, at(49)).await.unwrap().unwrap();
+        assert_eq!((found.attempts, found.content), (0, b"content".to_vec()));
+    }
+    assert!(challenges::look(&store, [1; 32], kind, at(50)).await.unwrap().is_none());
+    assert!(challenges::look(&store, [2; 32], kind, at(9)).await.unwrap().is_none());
+    let other = ChallengeKind::Sms;
+    assert!(challenges::look(&store, [1; 32], other, at(9)).await.unwrap().is_none());
+    for (until, alive_at) in [(60, 59), (55, 59)] {
+        let mut tx = writer.begin().await.unwrap();
+        challenges::extend(&mut tx, [1; 32], at(until)).await.unwrap();
+        tx.commit().await.unwrap();
+        let found = challenges::look(&store, [1; 32], kind, at(alive_at)).await.unwrap();
+        assert!(found.is_some(), "{until}");
+    }
+}
+
 pub(crate) async fn an_action_is_decided_once(backend: &Backend) {
     let (mut writer, store) = founded(backend).await;
     let row = PendingRow {

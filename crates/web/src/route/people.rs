@@ -91,6 +91,15 @@ pub(super) const PEOPLE: &[Route] = &[
         "LoginAnswer",
         |input| input.body().map(Ask::Factor),
     ),
+    row(
+        POST,
+        "/api/v1/auth/factor/sms",
+        Access::Public,
+        "Sends the code that a login waits for by text message.",
+        Takes::Body("SmsAsked"),
+        Gives { status: StatusCode::ACCEPTED, shape: Shape::One("Done") },
+        ask(|input| input.body().map(Ask::SmsSend)),
+    ),
     anybody(
         "/api/v1/auth/refresh",
         "Renews an access token; the refresh token is used up and comes new.",
@@ -183,6 +192,22 @@ pub(super) const PEOPLE: &[Route] = &[
         Takes::Body("CodeShown"),
         Gives::one("Factor"),
         |input| Ok(Ask::TotpConfirm(input.id().id, input.body()?)),
+    ),
+    oneself(
+        POST,
+        "/api/v1/me/factors/sms",
+        "Sends a code to a phone, a weak factor; it counts once the code confirmed it.",
+        Takes::Body("SmsEnrol"),
+        Gives::created("NewSms"),
+        |input| input.body().map(Ask::SmsBegin),
+    ),
+    oneself(
+        POST,
+        "/api/v1/me/factors/sms/{id}/confirm",
+        "Confirms it with the code.",
+        Takes::Body("CodeShown"),
+        Gives::one("Factor"),
+        |input| Ok(Ask::SmsConfirm(input.id().id, input.body()?)),
     ),
     oneself(
         POST,

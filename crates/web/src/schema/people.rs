@@ -37,6 +37,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
         fields: &[
             must("type", FACTOR, "Of which kind."),
             may("options", Any, "For `navigator.credentials.get`, of a passkey."),
+            may("to", Text, "The number with all but two digits hidden, of a phone."),
+            may("weak", Flag, "True of a phone: it never counts as a step-up."),
         ],
     },
     Schema {
@@ -67,7 +69,9 @@ pub(super) const SCHEMAS: &[Schema] = &[
         closed: false,
         fields: &[
             may("id", Text, "To what."),
-            may("status", Text, "`accepted`, for a request that is answered whoever asks."),
+            may("status", Text, "`accepted`: it is on its way, or nobody is told whether it is."),
+            may("to", Text, "To which number, with all but two digits hidden."),
+            may("expires_in", Count, "Seconds for which what was sent is taken."),
             may("ended", Flag, "The session is over."),
             may("removed", Flag, "It is gone."),
             may("changed", Flag, "The password is another one."),
@@ -82,6 +86,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("type", FACTOR, "Of which kind."),
             may("name", Text, "What its owner calls it."),
             may("confirmed", Flag, "Whether it counts."),
+            may("weak", Flag, "Whether it never counts as a step-up: codes by text message."),
             may("created_at", Instant, "When it was made."),
             may("last_used_at", NullableInstant, "When it was last shown; null if never."),
             may("left", Count, "How many recovery codes are left."),
@@ -102,6 +107,19 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("secret", Text, "In base32."),
             must("uri", Text, "`otpauth://totp/...`."),
             must("qr_svg", Text, "The same as a QR code, an SVG image."),
+        ],
+    },
+    Schema {
+        name: "NewSms",
+        about: "A phone to which a code was sent.",
+        closed: false,
+        fields: &[
+            must("id", Id("fac_"), "The factor."),
+            must("type", FACTOR, "`sms`."),
+            must("to", Text, "The number with all but two digits hidden."),
+            must("weak", Flag, "True."),
+            must("risk", Text, "What its owner should know."),
+            must("expires_in", Count, "Seconds for which the code is taken."),
         ],
     },
     Schema {
@@ -321,6 +339,18 @@ pub(super) const SCHEMAS: &[Schema] = &[
         about: "A code.",
         closed: true,
         fields: &[must("code", Text, "Six digits.")],
+    },
+    Schema {
+        name: "SmsAsked",
+        about: "A login that wants a code by text message.",
+        closed: true,
+        fields: &[must("challenge_id", Text, "What the login answered.")],
+    },
+    Schema {
+        name: "SmsEnrol",
+        about: "A phone.",
+        closed: true,
+        fields: &[must("phone", Text, "Its number, like `+14155550123` (E.164).")],
     },
     Schema {
         name: "PasskeyEnrol",

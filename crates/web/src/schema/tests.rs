@@ -458,6 +458,8 @@ fn what_people_send() {
     assert_read::<ask::PasswordReset>("PasswordReset", &reset);
     assert_read::<ask::SetUp>("SetUp", &reset);
     assert_read::<ask::CodeShown>("CodeShown", &json!({"code": "1"}));
+    assert_read::<ask::SmsAsked>("SmsAsked", &json!({"challenge_id": "c"}));
+    assert_read::<ask::SmsEnrol>("SmsEnrol", &json!({"phone": "+1"}));
     let enrol = json!({"challenge_id": "c", "credential": {}, "name": "n"});
     assert_read::<ask::WebauthnEnrol>("PasskeyEnrol", &enrol);
     assert_read::<ask::PasswordChange>("PasswordChange", &json!({"current": "c", "new": "n"}));
