@@ -1,6 +1,6 @@
 //! Messages under simulation: time is in the test's hand, so that a day of tries takes none.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 use serde_json::json;
 use std::collections::BTreeSet;

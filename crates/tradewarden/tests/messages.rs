@@ -8,6 +8,9 @@ mod mail;
 #[path = "messages/office.rs"]
 mod office;
 #[cfg(test)]
+#[path = "people/python.rs"]
+mod python;
+#[cfg(test)]
 #[path = "messages/reset.rs"]
 mod reset;
 #[cfg(test)]

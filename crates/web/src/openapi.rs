@@ -187,7 +187,8 @@ fn responses(route: &Route) -> Map<String, Value> {
         );
     }
     let description = match route.gives.status {
-        StatusCode::ACCEPTED => "Journaled durably; orders go out.",
+        StatusCode::ACCEPTED if route.takes == Takes::Signal => "Journaled durably; orders go out.",
+        StatusCode::ACCEPTED => "Accepted: it is on its way.",
         StatusCode::CREATED => "Done, durably.",
         _ => "Yes.",
     };

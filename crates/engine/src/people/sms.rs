@@ -10,7 +10,7 @@
 
 use super::login::{ATTEMPTS_MAX, hash_of};
 use super::notices::{Notice, allowance, tell};
-use super::passkeys::store_step_up;
+use super::passkeys::{SteppedUp, store_step_up};
 use super::proof::totp_place;
 use super::sessions::{method_of, with_method};
 use super::{Client, Said, SmsAsked, SmsEnrol, ask, away, failed, no, parse_id};
@@ -204,6 +204,8 @@ impl Engine {
         let methods = current.factor_at.is_none().then(|| {
             with_method(&with_method(&current.methods, method_of(FactorKind::Sms)), "mfa")
         });
+        let renewed = methods.as_ref().and_then(|_| self.another_token(current));
+        let hash = renewed.as_ref().map(|token| *token.hash().as_bytes());
         let code = SecretString::new(code.code.secret().expose().to_owned());
         let shared = Arc::clone(&self.parts);
         let confirmed = self
@@ -218,19 +220,16 @@ impl Engine {
                 book.enter(&shared, org, id, "factor.enrolled", &payload);
                 let told = Notice::FactorAdded(FactorKind::Sms).from(&from);
                 tell(tx, book, &shared, org, user, told).await?;
-                match &methods {
-                    Some(methods) => {
-                        store_step_up(tx, book, &shared, org, session, user, methods).await
-                    }
-                    None => Ok(true),
-                }
+                let Some(methods) = &methods else { return Ok(true) };
+                let shown = SteppedUp { org, session, user, methods, token_hash: hash };
+                store_step_up(tx, book, &shared, &shown).await
             })
             .await?;
         if !confirmed {
             return Err(failed());
         }
         let row = FactorRow { confirmed_at: Some(self.now()), ..row };
-        Ok(super::enrolment::factor_view(&row).into())
+        Ok(self.shown_by(current, renewed, super::enrolment::factor_view(&row)))
     }
 
     /// Sends the code that a login waits for.

@@ -130,7 +130,7 @@ fn secrets_for_messages_stand_in_closed_files_of_one_line() {
     let none = "[smtp]\nhost = \"127.0.0.1\"\nfrom = \"a@localhost\"\nsecurity = \"none\"";
     let config = load(&scratch, none, 0o600).unwrap();
     assert_eq!(config.messengers("https://localhost").unwrap().len(), 1);
-    let plain = format!("{}\nbase_url = \"http://127.0.0.1\"", sms);
+    let plain = format!("{sms}\nbase_url = \"http://127.0.0.1\"");
     assert!(load(&scratch, &plain, 0o600).unwrap_err().sentence.contains("is not https://HOST"));
 }
 

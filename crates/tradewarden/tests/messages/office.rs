@@ -12,6 +12,7 @@ use tradewarden_seal::SystemRandomness;
 use tradewarden_seal::certificate::{DAY_S, LocalAuthority};
 use tradewarden_testkit::process::{Gateway, Program, QUICK_CALLERS, TestDir, until};
 
+use crate::python::python_with;
 use crate::someone::{Someone, success};
 
 const PYPI: &str = "aiosmtpd==1.4.6";
@@ -48,20 +49,11 @@ pub(crate) fn issue(dir: &TestDir, name: &str) -> [PathBuf; 3] {
     ]
 }
 
-async fn run_well(program: &Path, args: &[&str]) {
-    let output = Command::new(program).args(args).output().await.unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 impl Office {
     /// A mail server with a certificate of the authority in `dir/mail-ca.pem`.
     pub(crate) async fn open(dir: &TestDir) -> Self {
         let [_, certificate, key] = issue(dir, "mail");
-        let venv = dir.path().join("venv");
-        run_well(Path::new("python3"), &["-m", "venv", venv.to_str().unwrap()]).await;
-        let python = venv.join("bin/python");
-        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYPI];
-        run_well(&python, &install).await;
+        let python = python_with(dir, &[PYPI]).await;
         let asked = json!({
             "port": 0, "certificate": certificate, "key": key, "user": "gateway",
             "password": PASSWORD,

@@ -75,6 +75,10 @@ impl Route {
                     || matches!(self.handler, Handler::Checkpoint)
             }
             (_, Code::NotDurable) => asks_engine,
+            (_, Code::FactorUnavailable) => {
+                let of_a_login = self.path.starts_with("/api/v1/auth/factor");
+                of_a_login || self.path.starts_with("/api/v1/me/factors/sms")
+            }
             (_, Code::DuplicateSuspect) => self.path == "/api/v1/orders" && places,
             (
                 _,
