@@ -28,6 +28,7 @@ fn from(last: u8) -> Client {
         address: IpAddr::from([192, 0, 2, last]),
         user_agent: "test".to_owned(),
         origin: Origin::Unsaid,
+        session: None,
     }
 }
 

@@ -98,6 +98,7 @@ async fn log_in(harness: &Harness, email: &str) -> String {
         address: IpAddr::from([127, 0, 0, 1]),
         user_agent: "test".to_owned(),
         origin: Origin::Unsaid,
+        session: None,
     };
     let engine = harness.engine();
     let said = harness.drive(async move { engine.converse(login, None, &client).await });

@@ -111,6 +111,6 @@ async fn holds(seed: u64, column: Column) {
     let proof = json!({ "type": "sms", "code": code_now(&harness, &secret) });
     let proof = serde_json::from_value::<Proof>(proof).unwrap();
     let sms = ask(&harness, Ask::StepUp(proof), Some(&ann), from(1)).await;
-    assert_eq!(code(sms), Code::AuthPermission, "{told}");
+    assert_eq!(code(sms), Code::AuthStepUp, "{told}");
     harness.finish().await;
 }
