@@ -108,6 +108,7 @@ codes! {
     IdempotencyInFlight = "idempotency.in_flight", Conflict, "The request with this idempotency key is still being carried out.";
     LimitDaily = "limit.daily", Limited, "More requests within a day than the tier allows.";
     LimitRate = "limit.rate", Limited, "More requests than this door takes in its window.";
+    LimitStreams = "limit.streams", Limited, "More open streams than one caller, or all of them, may have.";
     LimitFlood = "limit.flood", Limited, "More requests than this door reads at all.";
     StrategyOff = "strategy.off", Refused, "The strategy is switched off.";
     StrategyExitsOnly = "strategy.exits_only", Refused, "The strategy takes exits only.";

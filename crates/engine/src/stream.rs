@@ -1,15 +1,20 @@
 //! Streams: what happens, told to those who listen and may know of it, after it is durable.
 //!
 //! A listener that is too slow is told that it missed something and reads again; nothing waits for
-//! it. Whether it may still listen is asked anew for every event, and each second.
+//! it, and what it is behind by is kept once for all listeners, [`BEHIND_MAX`] events of it. Whether
+//! it may still listen is asked anew for every event, and each second.
+
+mod places;
 
 use crate::Engine;
-use crate::actor::Actor;
+use crate::actor::{Actor, Who};
 use crate::book::Effects;
 use crate::reads::{finding_view, halt_view};
 use crate::view::{FillView, OrderView};
+use places::{Place, Places, Sitter};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -22,6 +27,11 @@ use tradewarden_store::orders::Fill;
 
 /// Events that a slow listener may be behind.
 const BEHIND_MAX: usize = 4_096;
+/// Open streams of one session or key: more than a person has windows, and less than a program that
+/// has lost count opens.
+const STREAMS_PER_CALLER_MAX: usize = 8;
+/// Open streams of everybody. Each holds a connection, of which the public listener has 4,096.
+const STREAMS_MAX: usize = 1_024;
 /// How long a listener hears nothing before it is asked whether it may still listen.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -49,23 +59,39 @@ pub struct Event {
 pub enum Heard {
     /// Something happened.
     Event(Event),
-    /// Nothing for a while.
+    /// Nothing for a second.
     Silence,
 }
 
+/// Why somebody may not listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotListening {
+    /// The caller is of no organization.
+    Nobody,
+    /// The caller, or the whole gateway, has as many open streams as it may have.
+    Full {
+        /// So many.
+        streams_max: usize,
+    },
+}
+
 /// The way to all listeners.
-pub(crate) struct Broadcast(broadcast::Sender<Arc<Happened>>);
+pub(crate) struct Broadcast {
+    sender: broadcast::Sender<Arc<Happened>>,
+    places: Arc<Places>,
+}
 
 impl Default for Broadcast {
     fn default() -> Self {
-        Self(broadcast::Sender::new(BEHIND_MAX))
+        let places = Places::new(STREAMS_PER_CALLER_MAX, STREAMS_MAX);
+        Self { sender: broadcast::Sender::new(BEHIND_MAX), places }
     }
 }
 
 impl Broadcast {
     /// Tells what a commit did. Costs nothing while nobody listens.
     pub(crate) fn tell(&self, effects: &Effects, halts_before: &[Halt]) {
-        if self.0.receiver_count() == 0 {
+        if self.sender.receiver_count() == 0 {
             return;
         }
         let orders = effects.orders.iter().cloned().map(|order| Happened::Order(Box::new(order)));
@@ -81,7 +107,7 @@ impl Broadcast {
         }
         for happened in all {
             // The last listener may have gone meanwhile.
-            let _nobody = self.0.send(Arc::new(happened));
+            let _nobody = self.sender.send(Arc::new(happened));
         }
     }
 }
@@ -92,35 +118,51 @@ pub struct Listener {
     actor: Actor,
     org: Id<id::Org>,
     heard: broadcast::Receiver<Arc<Happened>>,
+    _place: Place,
 }
 
 impl Engine {
     /// Listens from now on, as this actor.
-    pub fn listen(&self, actor: &Actor) -> Option<Listener> {
-        let org = self.org_of(actor).ok()?;
-        let heard = self.parts.broadcast.0.subscribe();
-        Some(Listener { engine: self.clone(), actor: actor.clone(), org, heard })
+    pub fn listen(&self, actor: &Actor) -> Result<Listener, NotListening> {
+        let org = self.org_of(actor).map_err(|_| NotListening::Nobody)?;
+        let sitter = match actor.who() {
+            Who::Operator => Sitter::Operator,
+            Who::Person(person) => Sitter::Session(person.session_id),
+            Who::Key(key) => Sitter::Key(key.id),
+        };
+        let broadcast = &self.parts.broadcast;
+        let place = broadcast.places.take(sitter);
+        let place = place.map_err(|streams_max| NotListening::Full { streams_max })?;
+        let heard = broadcast.sender.subscribe();
+        let (engine, actor) = (self.clone(), actor.clone());
+        Ok(Listener { engine, actor, org, heard, _place: place })
     }
 }
 
 impl Listener {
-    /// What is heard next; `None` once the actor may not listen any more.
+    /// What is heard next; `None` once the actor may not listen any more. What the actor may not
+    /// know of is silence, however much of it there is.
     pub async fn next(&mut self) -> Option<Heard> {
+        let mut silence = pin!(tokio::time::sleep(SILENCE));
         loop {
-            let heard = tokio::time::timeout(SILENCE, self.heard.recv()).await;
+            let heard = tokio::select! {
+                biased;
+                () = &mut silence => None,
+                heard = self.heard.recv() => Some(heard),
+            };
             self.actor = self.engine.still(&self.actor)?;
             match heard {
-                Err(_) => return Some(Heard::Silence),
-                Ok(Ok(happened)) => {
+                None => return Some(Heard::Silence),
+                Some(Ok(happened)) => {
                     if let Some(event) = self.event(&happened) {
                         return Some(Heard::Event(event));
                     }
                 }
-                Ok(Err(RecvError::Lagged(missed))) => {
+                Some(Err(RecvError::Lagged(missed))) => {
                     let data = json!({ "events": missed });
                     return Some(Heard::Event(Event { event: "missed", data }));
                 }
-                Ok(Err(RecvError::Closed)) => return None,
+                Some(Err(RecvError::Closed)) => return None,
             }
         }
     }

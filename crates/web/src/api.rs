@@ -17,13 +17,14 @@ use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, CommandError, Paging};
 use tradewarden_engine::once::OnceKey;
 use tradewarden_engine::people::is_pending;
+use tradewarden_engine::stream::NotListening;
 use tradewarden_engine::{Drawn, Engine, TilePath};
 
 use crate::body::AnswerBody;
 use crate::budget;
 use crate::hook;
 use crate::listen::read_body;
-use crate::problem::Problem;
+use crate::problem::{Particulars, Problem};
 use crate::query::{Query, Value};
 use crate::route::{Access, Handler, Route, Takes};
 use crate::service::{
@@ -130,7 +131,7 @@ async fn carried_out(
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
             query_of(route.takes, head.uri.query())?;
             let has_own_origin = engine.has_own_origin(&shown);
-            let listener = engine.listen(&actor).ok_or_else(Problem::unauthenticated)?;
+            let listener = engine.listen(&actor).map_err(not_listening)?;
             if websocket::is_wanted(&head) {
                 if !has_own_origin {
                     return Err(Problem::because(
@@ -178,6 +179,14 @@ async fn carried_out(
             let said = engine.converse(ask, actor.as_ref(), &engine.client(&shown)).await?;
             Ok(session::answer(route.gives.status, said))
         }
+    }
+}
+
+fn not_listening(no: NotListening) -> Problem {
+    match no {
+        NotListening::Nobody => Problem::unauthenticated(),
+        NotListening::Full { streams_max } => Problem::of(Code::LimitStreams)
+            .with(Particulars { limit: Some(streams_max.to_string()), ..Particulars::default() }),
     }
 }
 

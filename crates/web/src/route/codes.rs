@@ -64,6 +64,7 @@ impl Route {
             (_, Code::Unauthenticated | Code::LimitRate | Code::AuthBusy) => {
                 self.access == Access::Public && matches!(self.handler, Handler::Ask(_))
             }
+            (_, Code::LimitStreams) => matches!(self.handler, Handler::Stream),
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
             // A parameter that there is not is refused, where parameters are read at all.
             (_, Code::RequestMalformed) => {
