@@ -72,6 +72,7 @@ codes! {
     RequestTooSlow = "request.too_slow", TooSlow, "The request did not arrive in time.";
     RequestMalformed = "request.malformed", Malformed, "The request cannot be read.";
     RequestNotFound = "request.not_found", NotFound, "There is no such thing, or it is not for this caller.";
+    RequestPrecondition = "request.precondition_failed", Conflict, "The thing is no longer as `If-Match` has it.";
     RequestMethod = "request.method", Malformed, "This path does not take this method.";
     Unauthenticated = "auth.failed", Unauthenticated, "The credentials are missing or wrong.";
     AuthBusy = "auth.busy", Unavailable, "Too many logins are being checked; trying again is safe.";
@@ -113,6 +114,10 @@ codes! {
     StrategyOff = "strategy.off", Refused, "The strategy is switched off.";
     StrategyExitsOnly = "strategy.exits_only", Refused, "The strategy takes exits only.";
     StrategyNone = "strategy.none", Refused, "No strategy listens to this webhook.";
+    StrategyOpenPosition = "strategy.open_position", Conflict, "The strategy holds a position, or has orders that may still fill.";
+    StrategyNotOff = "strategy.not_off", Conflict, "Only a strategy that is switched off can be deleted.";
+    StrategyInUse = "strategy.in_use", Conflict, "API keys trade for this strategy.";
+    WebhookInUse = "webhook.in_use", Conflict, "Strategies follow this webhook.";
     StrategyAlreadyLong = "strategy.already_long", Skip, "The position is long already and pyramiding is not allowed.";
     StrategyAlreadyShort = "strategy.already_short", Skip, "The position is short already and pyramiding is not allowed.";
     StrategyFlat = "strategy.flat", Skip, "There is nothing to close.";

@@ -45,6 +45,12 @@ impl Exposure {
         self.quantity.saturating_minus(self.entry_sell).saturating_minus(self.exit_sell)
     }
 
+    /// Whether nothing is held, and no live order can change that.
+    pub fn is_idle(&self) -> bool {
+        let live = [self.entry_buy, self.entry_sell, self.exit_buy, self.exit_sell];
+        self.quantity.is_zero() && live.iter().all(|quantity| quantity.is_zero())
+    }
+
     /// Whether an entry is live, queued or unknown.
     pub fn has_live_entry(&self) -> bool {
         self.entry_buy.is_positive() || self.entry_sell.is_positive()

@@ -36,6 +36,21 @@ impl LimitName {
         Self::PriceCollarPercent,
         Self::MaxOrdersPerMinute,
     ];
+
+    /// Whether more may be traded once this limit of `scope` is `after` instead of `before`, in
+    /// units; `None` means that it is not set. The first of a whole organization is such a change:
+    /// without it, nothing is traded.
+    pub fn widens(self, scope: &LimitScope, before: Option<i64>, after: Option<i64>) -> bool {
+        match (self, before, after) {
+            (Self::Restricted, before, after) => {
+                before.unwrap_or(0) != 0 && after.unwrap_or(0) == 0
+            }
+            (_, Some(before), Some(after)) => after > before,
+            (_, Some(_), None) => true,
+            (_, None, Some(_)) => *scope == LimitScope::Org,
+            (_, None, None) => false,
+        }
+    }
 }
 
 /// Where a limit applies.
@@ -123,17 +138,13 @@ pub struct LimitBook {
 }
 
 impl LimitBook {
-    /// The book that holds these limits, all of one organization.
-    pub fn of<'a>(limits: impl Iterator<Item = &'a Limit>) -> Self {
-        let mut book = Self::default();
-        for limit in limits {
-            book.version = book.version.max(limit.version);
-            book.values.insert((limit.scope.clone(), limit.name), limit.value);
-        }
-        book
+    /// The book that holds these limits, all of one organization, at this version of theirs.
+    pub fn of<'a>(version: i64, limits: impl Iterator<Item = &'a Limit>) -> Self {
+        let values = limits.map(|limit| ((limit.scope.clone(), limit.name), limit.value));
+        Self { values: values.collect(), version }
     }
 
-    /// The version of the newest limit; zero if there is none.
+    /// The version of the organization's limits; one more with each change.
     pub const fn version(&self) -> i64 {
         self.version
     }
@@ -176,6 +187,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_lets_more_be_traded() {
+        let account = LimitScope::Account(Id::from_bytes([1; 16]));
+        let (position, restricted) = (LimitName::MaxPosition, LimitName::Restricted);
+        for (name, scope, before, after, widens) in [
+            (position, &LimitScope::Org, Some(5), Some(6), true),
+            (position, &LimitScope::Org, Some(5), Some(5), false),
+            (position, &LimitScope::Org, Some(5), Some(4), false),
+            (position, &LimitScope::Org, Some(5), None, true),
+            (position, &LimitScope::Org, None, Some(5), true),
+            (position, &account, None, Some(5), false),
+            (position, &account, Some(5), Some(6), true),
+            (position, &account, Some(5), None, true),
+            (position, &account, None, None, false),
+            (restricted, &LimitScope::Org, None, Some(1), false),
+            (restricted, &LimitScope::Org, Some(0), Some(1), false),
+            (restricted, &LimitScope::Org, Some(1), Some(2), false),
+            (restricted, &account, Some(1), Some(0), true),
+            (restricted, &account, Some(1), None, true),
+            (restricted, &account, Some(0), None, false),
+        ] {
+            let told = format!("{name} of {scope} from {before:?} to {after:?}");
+            assert_eq!(name.widens(scope, before, after), widens, "{told}");
+        }
+    }
+
+    #[test]
     fn the_tightest_of_all_levels_wins() {
         let account = Id::from_bytes([1; 16]);
         let strategy = Id::from_bytes([2; 16]);
@@ -196,11 +233,11 @@ mod tests {
             limit(LimitScope::Account(Id::from_bytes([9; 16])), 1),
         ];
         for count in 1..=4 {
-            let book = LimitBook::of(all.iter().take(count));
+            let book = LimitBook::of(50, all.iter().take(count));
             let limits = book.tightest(account, Some(strategy), &symbol);
             assert_eq!(limits.max_order_quantity, all.get(count - 1).map(|limit| limit.value));
         }
-        let book = LimitBook::of(all.iter());
+        let book = LimitBook::of(50, all.iter());
         let limits = book.tightest(account, Some(strategy), &symbol);
         assert_eq!((limits.max_order_quantity, limits.version), (Some(20), 50));
         assert_eq!(limits.max_position, None);

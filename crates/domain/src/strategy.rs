@@ -22,6 +22,14 @@ words! {
         Off = "off",
     }
 
+    /// What becomes of an open position when its strategy is switched off (S18).
+    OpenPosition {
+        /// It is closed at the market, and entries that are under way are taken back.
+        Flatten = "flatten",
+        /// It stays, and so do orders that are under way; no signal closes it any more.
+        Leave = "leave",
+    }
+
     /// Where the size of an entry comes from.
     Sizing {
         /// The strategy's own quantity.

@@ -1,5 +1,6 @@
 //! Administer: what people command, carried out with its audit entry and visible at once.
 
+mod change;
 mod create;
 mod halt;
 mod organization;
@@ -7,12 +8,18 @@ mod rotate;
 
 pub(crate) use create::name;
 
+use self::change::Unsaid;
+
 use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::{ById, Command, CommandError, LimitSet, PaperPrice};
+use crate::command::{
+    AccountChanges, ById, Change, Command, CommandError, PaperPrice, StrategyChanges,
+    WebhookChanges,
+};
 use crate::journal::{Admission, NotWritten, SignalWork, Urgency};
 use crate::once::Claimed;
 use crate::reads::{account_view, away, limit_view, strategy_view, webhook_view};
+use crate::tag::IfMatch;
 use crate::view::{Page, SignalView};
 use crate::{Engine, Shared, judge};
 use serde::Serialize;
@@ -25,12 +32,11 @@ use tradewarden_domain::account::Activity;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::limit::{Limit, LimitScope};
 use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::price::Trading;
 use tradewarden_domain::signal;
 use tradewarden_domain::strategy::StrategyState;
-use tradewarden_store::{Error, Lock, Tx, directory as rows, exposures, signals};
+use tradewarden_store::{Error, Tx, directory as rows, signals};
 
 /// The paper broker's back office: what no real broker lets a gateway do.
 pub trait PaperDesk: Send + Sync {
@@ -89,15 +95,19 @@ impl Engine {
         match command {
             Command::WebhookCreate(new) => self.create_webhook(org, new, actor).await,
             Command::WebhookList => {
-                list(directory.doors_of(org).into_iter(), |door| webhook_view(shared, door))
+                let own = directory.doors_of(org).into_iter().map(|door| &door.webhook);
+                list(own.filter(|webhook| directory.reaches(actor, webhook.id)), |webhook| {
+                    webhook_view(shared, webhook)
+                })
             }
             Command::WebhookShow(ById { id }) => {
                 let id = parse_id(&id)?;
-                let door = directory.doors.get(&id).filter(|door| door.webhook.org_id == org);
-                one(door.map(|door| webhook_view(shared, door)))
+                let known = directory.doors.get(&id).map(|door| &door.webhook);
+                let known =
+                    known.filter(|webhook| webhook.org_id == org && directory.reaches(actor, id));
+                one(known.map(|webhook| webhook_view(shared, webhook)))
             }
             Command::WebhookRotate(rotate) => self.rotate_webhook(org, rotate, actor).await,
-            Command::WebhookDisable(ById { id }) => self.disable_webhook(org, &id, actor).await,
             Command::StrategyCreate(new) => self.create_strategy(org, new, actor).await,
             Command::StrategyList => list(
                 directory
@@ -114,7 +124,6 @@ impl Engine {
                     .filter(|found| found.org_id == org && actor.reaches(found.account_id));
                 one(found.map(|strategy| strategy_view(strategy)))
             }
-            Command::StrategyDisable(ById { id }) => self.disable_strategy(org, &id, actor).await,
             Command::AccountCreate(new) => self.create_account(org, new, actor).await,
             Command::AccountList => list(
                 directory
@@ -139,11 +148,7 @@ impl Engine {
                     .filter(|found| found.org_id == org && actor.reaches(id));
                 one(found.map(|account| account_view(account)))
             }
-            Command::AccountDisable(ById { id }) => self.disable_account(org, &id, actor).await,
-            Command::LimitSet(limit) => self.set_limit(org, limit, actor).await,
-            Command::LimitList => {
-                list(directory.limits.iter().filter(|limit| limit.org_id == org), limit_view)
-            }
+            Command::LimitList => list(self.limits_of(&directory, org, actor), limit_view),
             Command::HaltResume(ById { id }) => self.resume(&id, actor).await,
             Command::SignalList(paging) => to_value(&self.signal_page(org, actor, &paging).await?),
             Command::SignalShow(ById { id }) => {
@@ -169,6 +174,43 @@ impl Engine {
             Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
             Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
+            command => self.carry_out_change(org, command, actor).await,
+        }
+    }
+
+    /// Carries out what changes or takes away something that was made; every other command goes on.
+    async fn carry_out_change(
+        &self,
+        org: Id<id::Org>,
+        command: Command,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        match command {
+            Command::WebhookChange(change) => self.change_webhook(org, change, actor).await,
+            Command::WebhookDelete(delete) => self.delete_webhook(org, delete, actor).await,
+            Command::WebhookDisable(ById { id }) => {
+                let state = Some(Activity::Disabled);
+                let changes = WebhookChanges { state, ..WebhookChanges::default() };
+                self.change_webhook(org, change_of(id, changes), actor).await
+            }
+            Command::StrategyChange(change) => {
+                self.change_strategy(org, change, Unsaid::Ask, actor).await
+            }
+            Command::StrategyDelete(delete) => self.delete_strategy(org, delete, actor).await,
+            Command::StrategyDisable(ById { id }) => {
+                let state = Some(StrategyState::Off);
+                let changes = StrategyChanges { state, ..StrategyChanges::default() };
+                self.change_strategy(org, change_of(id, changes), Unsaid::ExitsOnly, actor).await
+            }
+            Command::AccountChange(change) => self.change_account(org, change, actor).await,
+            Command::AccountDisable(ById { id }) => {
+                let state = Some(Activity::Disabled);
+                let changes = AccountChanges { state, ..AccountChanges::default() };
+                self.change_account(org, change_of(id, changes), actor).await
+            }
+            Command::LimitSet(limit) => self.set_limit(org, limit, actor).await,
+            Command::LimitShow(named) => self.show_limit(org, &named, actor),
+            Command::LimitDelete(delete) => self.delete_limit(org, delete, actor).await,
             command => self.carry_out_about_people(org, command, actor).await,
         }
     }
@@ -205,77 +247,6 @@ impl Engine {
         Ok(())
     }
 
-    async fn disable_webhook(
-        &self,
-        org: Id<id::Org>,
-        text: &str,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let id: Id<id::Webhook> = parse_id(text)?;
-        let directory = self.parts.directory.load_full();
-        directory
-            .doors
-            .get(&id)
-            .filter(|door| door.webhook.org_id == org)
-            .ok_or(CommandError::NotFound)?;
-        self.change(org, id, "webhook.disabled", actor, json!({}), async move |tx| {
-            rows::set_webhook_state(tx, id, Activity::Disabled).await
-        })
-        .await?;
-        let directory = self.parts.directory.load_full();
-        one(directory.doors.get(&id).map(|door| webhook_view(&self.parts, door)))
-    }
-
-    /// Off, or exits only while the strategy holds a position (S18).
-    async fn disable_strategy(
-        &self,
-        org: Id<id::Org>,
-        text: &str,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let id: Id<id::Strategy> = parse_id(text)?;
-        let directory = self.parts.directory.load_full();
-        let strategy = directory
-            .strategies
-            .get(&id)
-            .filter(|strategy| strategy.org_id == org)
-            .ok_or(CommandError::NotFound)?;
-        let held = exposures::of_account(&self.parts.store, strategy.account_id).await;
-        let held = held.map_err(|error| away(&error))?;
-        let open = held.iter().any(|(place, exposure)| {
-            place.strategy_id == id && (!exposure.quantity.is_zero() || exposure.has_live_entry())
-        });
-        let state = if open { StrategyState::ExitsOnly } else { StrategyState::Off };
-        let payload = json!({ "state": state });
-        self.change(org, id, "strategy.disabled", actor, payload, async move |tx| {
-            rows::set_strategy_state(tx, id, state).await
-        })
-        .await?;
-        let directory = self.parts.directory.load_full();
-        one(directory.strategies.get(&id).map(|strategy| strategy_view(strategy)))
-    }
-
-    async fn disable_account(
-        &self,
-        org: Id<id::Org>,
-        text: &str,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let id: Id<id::Account> = parse_id(text)?;
-        let directory = self.parts.directory.load_full();
-        directory
-            .accounts
-            .get(&id)
-            .filter(|account| account.org_id == org)
-            .ok_or(CommandError::NotFound)?;
-        self.change(org, id, "account.disabled", actor, json!({}), async move |tx| {
-            rows::set_account_state(tx, id, Activity::Disabled).await
-        })
-        .await?;
-        let directory = self.parts.directory.load_full();
-        one(directory.accounts.get(&id).map(|account| account_view(account)))
-    }
-
     async fn set_paper_price(&self, price: PaperPrice) -> Result<Value, CommandError> {
         let desk = self.parts.desk.as_ref().ok_or(CommandError::NotFound)?;
         let symbol: Symbol = price.symbol.parse().map_err(|error| invalid("symbol", &error))?;
@@ -290,60 +261,6 @@ impl Engine {
         Ok(json!({
             "symbol": symbol, "price": price.price, "market": market,
         }))
-    }
-
-    async fn set_limit(
-        &self,
-        org: Id<id::Org>,
-        new: LimitSet,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let scope: LimitScope = new.scope.parse().map_err(|_| {
-            invalid("scope", &"must be org, account:ID, strategy:ID or instrument:SYMBOL")
-        })?;
-        let directory = self.parts.directory.load_full();
-        let known = match &scope {
-            LimitScope::Org | LimitScope::Instrument(_) => true,
-            LimitScope::Account(id) => {
-                directory.accounts.get(id).is_some_and(|account| account.org_id == org)
-            }
-            LimitScope::Strategy(id) => {
-                directory.strategies.get(id).is_some_and(|strategy| strategy.org_id == org)
-            }
-        };
-        if !known {
-            return Err(CommandError::NotFound);
-        }
-        if self.raises(org, &new) {
-            actor.fresh(self.now())?;
-        }
-        if new.value.units() < 0 {
-            return Err(invalid("value", &"must not be negative"));
-        }
-        let payload = json!({
-            "name": new.name, "scope": new.scope, "value": new.value,
-        });
-        let (environment, wanted) = (self.parts.environment.clone(), scope.clone());
-        self.change(org, org, "limit.set", actor, payload, async move |tx| {
-            let versions = rows::lock_organizations(tx, &[org], Lock::Update).await?;
-            let version = versions.first().copied().unwrap_or(0).saturating_add(1);
-            let limit = Limit {
-                org_id: org,
-                scope: wanted.clone(),
-                name: new.name,
-                value: new.value.units(),
-                version,
-                updated_at: environment.now(),
-            };
-            rows::put_limit(tx, &limit).await
-        })
-        .await?;
-        let directory = self.parts.directory.load_full();
-        let found = directory
-            .limits
-            .iter()
-            .find(|limit| limit.org_id == org && limit.scope == scope && limit.name == new.name);
-        one(found.map(limit_view))
     }
 
     /// Judges a stored signal by today's rules; nothing is written.
@@ -455,6 +372,10 @@ fn first(claimed: Claimed<Value>) -> Result<Value, CommandError> {
         Claimed::First(value) => Ok(value),
         Claimed::Before => Err(CommandError::NotFound),
     }
+}
+
+fn change_of<T>(id: String, changes: T) -> Change<T> {
+    Change { id, changes, if_match: IfMatch::Unsaid }
 }
 
 fn one(view: Option<impl Serialize>) -> Result<Value, CommandError> {

@@ -2,6 +2,7 @@
 //! back at its end.
 
 use crate::Shared;
+use crate::directory::Directory;
 use crate::entry::entry;
 use crate::payload::Payload;
 use serde_json::json;
@@ -52,6 +53,8 @@ pub(crate) struct Book {
     /// What is engaged, in the database and beside it.
     pub(crate) halts: Vec<Halt>,
     pub(crate) limits: BTreeMap<Id<id::Org>, LimitBook>,
+    /// The versions of the organizations' strategies.
+    strategies: BTreeMap<Id<id::Org>, i64>,
     accounts: BTreeMap<Id<id::Account>, AccountState>,
     exposures: BTreeMap<Place, Exposure>,
     changed_places: BTreeSet<Place>,
@@ -125,14 +128,17 @@ impl Book {
         let current = orgs
             .iter()
             .zip(&versions)
-            .all(|(org, version)| known.get(org).is_some_and(|book| book.version() == *version));
+            .all(|(org, now)| known.get(org).is_some_and(|book| book.version() == now.limits));
         let limits = if current {
             known
         } else {
             // Another node has set a limit that this one has not heard of yet.
             let all = rows::limits_in(tx).await?;
-            let of = |org| LimitBook::of(all.iter().filter(move |limit| limit.org_id == org));
-            orgs.iter().map(|org| (*org, of(*org))).collect()
+            let of = |(org, now): (&Id<id::Org>, &rows::Versions)| {
+                let own = all.iter().filter(|limit| limit.org_id == *org);
+                (*org, LimitBook::of(now.limits, own))
+            };
+            orgs.iter().zip(&versions).map(of).collect()
         };
         let pairs: Vec<_> = scope.pairs.iter().cloned().collect();
         let exposures: BTreeMap<_, _> =
@@ -145,6 +151,11 @@ impl Book {
             now,
             halts,
             limits,
+            strategies: orgs
+                .iter()
+                .zip(&versions)
+                .map(|(org, now)| (*org, now.strategies))
+                .collect(),
             accounts: ids
                 .into_iter()
                 .zip(locked)
@@ -187,6 +198,14 @@ impl Book {
         }
         effects.findings.extend(self.findings);
         Ok(())
+    }
+
+    /// Whether this directory knows the strategies as this transaction has them locked.
+    pub(crate) fn has_strategies_of(&self, directory: &Directory) -> bool {
+        let is_known = |(org, version): (&Id<id::Org>, &i64)| {
+            directory.strategies_version(*org) == Some(*version)
+        };
+        self.strategies.iter().all(is_known)
     }
 
     /// Whether the account takes orders.

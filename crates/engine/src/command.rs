@@ -2,12 +2,19 @@
 
 pub use crate::orders::OrderNo;
 mod account;
+mod change;
 mod key;
 mod organization;
+mod webhook;
 
 pub use account::{AccountCreate, PaperPrice};
+pub use change::{
+    AccountChanges, Change, Delete, LimitDelete, LimitNamed, Setting, StrategyChanges,
+    WebhookChanges,
+};
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
 pub use organization::{OrganizationCreate, OrganizationRename};
+pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
 use crate::people::Entered;
 use serde::{Deserialize, Serialize};
@@ -20,7 +27,6 @@ use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::schedule::Schedule;
-use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
 use tradewarden_domain::time::Timestamp;
 
@@ -34,6 +40,10 @@ pub enum Command {
     WebhookList,
     /// Shows one webhook.
     WebhookShow(ById),
+    /// Changes a webhook.
+    WebhookChange(Change<WebhookChanges>),
+    /// Takes a webhook away that no strategy follows.
+    WebhookDelete(Delete),
     /// Switches a webhook off.
     WebhookDisable(ById),
     /// Gives a webhook new secrets; the answer holds them, once.
@@ -44,6 +54,10 @@ pub enum Command {
     StrategyList,
     /// Shows one strategy.
     StrategyShow(ById),
+    /// Changes a strategy, or switches it.
+    StrategyChange(Change<StrategyChanges>),
+    /// Takes a strategy away that is off and holds nothing.
+    StrategyDelete(Delete),
     /// Switches a strategy off: to exits only while it holds a position.
     StrategyDisable(ById),
     /// Makes an account.
@@ -52,6 +66,8 @@ pub enum Command {
     AccountList,
     /// Shows one account.
     AccountShow(ById),
+    /// Changes an account.
+    AccountChange(Change<AccountChanges>),
     /// Switches an account off.
     AccountDisable(ById),
     /// Sets a paper instrument's price, or lets it move by itself again.
@@ -60,6 +76,10 @@ pub enum Command {
     LimitSet(LimitSet),
     /// Lists limits.
     LimitList,
+    /// Shows one limit.
+    LimitShow(LimitNamed),
+    /// Takes a limit away.
+    LimitDelete(LimitDelete),
     /// Engages a halt.
     HaltEngage(HaltEngage),
     /// Ends a halt.
@@ -185,27 +205,31 @@ impl Command {
     pub const fn needs(&self) -> Need {
         use Permission as P;
         match self {
-            Self::WebhookCreate(_) | Self::WebhookDisable(_) | Self::WebhookRotate(_) => {
-                Need::any_of(&[P::WebhooksManage])
-            }
+            Self::WebhookCreate(_)
+            | Self::WebhookChange(_)
+            | Self::WebhookDelete(_)
+            | Self::WebhookDisable(_)
+            | Self::WebhookRotate(_) => Need::any_of(&[P::WebhooksManage]),
             Self::WebhookList | Self::WebhookShow(_) => {
                 Need::any_of(&[P::WebhooksManage, P::OrdersRead])
             }
-            Self::StrategyCreate(_) | Self::StrategyDisable(_) => {
-                Need::any_of(&[P::StrategiesManage])
-            }
+            Self::StrategyCreate(_)
+            | Self::StrategyChange(_)
+            | Self::StrategyDelete(_)
+            | Self::StrategyDisable(_) => Need::any_of(&[P::StrategiesManage]),
             Self::StrategyList | Self::StrategyShow(_) => {
                 Need::any_of(&[P::StrategiesManage, P::OrdersRead])
             }
-            Self::AccountCreate(_) | Self::AccountDisable(_) | Self::PaperPrice(_) => {
-                Need::any_of(&[P::AccountsManage])
-            }
+            Self::AccountCreate(_)
+            | Self::AccountChange(_)
+            | Self::AccountDisable(_)
+            | Self::PaperPrice(_) => Need::any_of(&[P::AccountsManage]),
             Self::AccountBalances(_) => Need::any_of(&[P::BalancesRead]),
             Self::AccountList | Self::AccountShow(_) => {
                 Need::any_of(&[P::BalancesRead, P::AccountsManage])
             }
-            Self::LimitSet(_) => Need::any_of(&[P::LimitsManage]),
-            Self::LimitList => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
+            Self::LimitSet(_) | Self::LimitDelete(_) => Need::any_of(&[P::LimitsManage]),
+            Self::LimitList | Self::LimitShow(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
             Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage]),
             Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),
             Self::HaltStatus => Need::any_of(&[P::HaltEngage, P::HaltResume, P::OrdersRead]),
@@ -372,59 +396,6 @@ pub struct Paging {
     /// At most so many, 1 to 200; 50 if absent.
     #[serde(default)]
     pub limit: Option<u32>,
-}
-
-/// A webhook to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookCreate {
-    /// What people call it, 1 to 64 characters.
-    pub name: String,
-    /// Addresses in CIDR form; none means any.
-    #[serde(default)]
-    pub allow: Vec<String>,
-    /// `tradingview` adds TradingView's addresses.
-    #[serde(default)]
-    pub preset: Option<String>,
-    /// The name that the sender's TLS client certificate must show: an e-mail address, a host name,
-    /// `cn:NAME`, or `tradingview`; none is asked for if absent.
-    #[serde(default)]
-    pub client_certificate: Option<String>,
-    /// Signals are judged, never traded.
-    #[serde(default)]
-    pub dry_run: bool,
-    /// Risk-increasing signals a second, 1 to 1,000,000; 10 if absent.
-    #[serde(default)]
-    pub rate_per_s: Option<u32>,
-    /// Age in seconds up to which an entry is fresh, 1 to 86,400; 90 if absent.
-    #[serde(default)]
-    pub max_age_s: Option<u32>,
-    /// Forms of credential: `query`, `header`, `body`, `signature`; the first three if absent.
-    #[serde(default)]
-    pub forms: Option<Vec<String>>,
-    /// How to read the sender's own JSON.
-    #[serde(default)]
-    pub mapping: Option<Mapping>,
-}
-
-/// New secrets for a webhook.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookRotate {
-    /// The webhook.
-    pub id: String,
-    /// Seconds for which the old ones are still taken, 0 to 604,800; a day if absent.
-    #[serde(default)]
-    pub overlap_s: Option<u32>,
-}
-
-/// How long old secrets are still taken.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookRotation {
-    /// Seconds for which the old ones are still taken, 0 to 604,800; a day if absent.
-    #[serde(default)]
-    pub overlap_s: Option<u32>,
 }
 
 /// A strategy to be.

@@ -5,6 +5,9 @@ pub(crate) mod keys;
 mod read;
 mod shards;
 
+pub(crate) use read::webhook_of;
+
+use crate::actor::Actor;
 use ipnet::IpNet;
 use shards::Shards;
 use std::borrow::Borrow;
@@ -145,6 +148,18 @@ impl Directory {
     /// The active door behind this token.
     pub(crate) fn door(&self, token: &str) -> Option<&Arc<Door>> {
         self.by_token.get_key(token).map(|ByToken(door)| door)
+    }
+
+    /// The version of an organization's strategies that is known here.
+    pub(crate) fn strategies_version(&self, org: Id<id::Org>) -> Option<i64> {
+        let place = self.organizations.binary_search_by_key(&org, |known| known.id).ok()?;
+        self.organizations.get(place).map(|known| known.strategies_version)
+    }
+
+    /// Whether the actor may know of a webhook: of every account that its strategies trade on. What
+    /// no strategy follows is the organization's.
+    pub(crate) fn reaches(&self, actor: &Actor, webhook: Id<id::Webhook>) -> bool {
+        self.followers(webhook).iter().all(|follower| actor.reaches(follower.account_id))
     }
 
     /// The strategies that follow this webhook, oldest first.

@@ -4,10 +4,12 @@
 
 mod duplicates;
 mod follow;
+mod followers;
 
 use self::duplicates::{First, claim_keys, id_conflict, repeat};
 use self::follow::follow;
 pub(crate) use self::follow::{remove_entries, reserve};
+use self::followers::Followers;
 use crate::Shared;
 use crate::book::{Book, Effects, Scope, Severity};
 use crate::intake::{AccountResult, SignalStatus};
@@ -36,7 +38,7 @@ pub(crate) async fn judge(
     if works.is_empty() {
         return Ok(Vec::new());
     }
-    let mut book = Book::load(tx, shared, &scope(shared, works)).await?;
+    let (mut book, followers) = open(tx, shared, works).await?;
     let mut firsts = claim_keys(tx, shared, works).await?;
     let mut rows = Vec::with_capacity(works.len());
     let mut outcomes: Vec<SignalOutcome> = Vec::with_capacity(works.len());
@@ -67,7 +69,7 @@ pub(crate) async fn judge(
             },
             Admission::Admitted(signal) => {
                 trace.pass("duplicate");
-                let outcome = trade(shared, &mut book, work, signal, &mut trace);
+                let outcome = trade(shared, &mut book, &followers, work, signal, &mut trace);
                 trace.took(crate::intake::micros_between(started, shared.environment.now()));
                 outcome
             }
@@ -81,13 +83,32 @@ pub(crate) async fn judge(
     Ok(outcomes)
 }
 
+/// Loads what the batch is about. Strategies are known by heart; one that was changed since, by an
+/// earlier step of this very transaction or by another node, is read here, so that no signal is
+/// ever judged by a strategy as it was.
+async fn open(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    works: &[&SignalWork],
+) -> Result<(Book, Followers), Error> {
+    let directory = shared.directory.load_full();
+    let known = Followers::Known(Arc::clone(&directory));
+    let book = Book::load(tx, shared, &scope(&known, works)).await?;
+    if book.has_strategies_of(&directory) {
+        return Ok((book, known));
+    }
+    let webhooks = works.iter().map(|work| work.door.webhook.id).collect();
+    let read = Followers::read(tx, webhooks).await?;
+    let book = Book::load(tx, shared, &scope(&read, works)).await?;
+    Ok((book, read))
+}
+
 /// The accounts and pairs that the batch is about.
-fn scope(shared: &Shared, works: &[&SignalWork]) -> Scope {
-    let directory = shared.directory.load();
+fn scope(followers: &Followers, works: &[&SignalWork]) -> Scope {
     let mut scope = Scope::default();
     for work in works {
         let Admission::Admitted(signal) = &work.admission else { continue };
-        for strategy in directory.followers(work.door.webhook.id) {
+        for strategy in followers.of(work.door.webhook.id) {
             let Ok(symbol) = strategy.symbol_for(signal) else { continue };
             scope.add(strategy.org_id, strategy.account_id, &symbol);
             // An exit takes back unsent entries, and so does what is against them.
@@ -127,12 +148,12 @@ fn refused(signal_id: Id<id::Signal>, refusal: &Refusal) -> SignalOutcome {
 fn trade(
     shared: &Shared,
     book: &mut Book,
+    followers: &Followers,
     work: &SignalWork,
     signal: &Signal,
     trace: &mut Trace,
 ) -> SignalOutcome {
-    let directory = shared.directory.load();
-    let followers = directory.followers(work.door.webhook.id);
+    let followers = followers.of(work.door.webhook.id);
     if followers.is_empty() {
         let refusal = Refusal::plain(Code::StrategyNone);
         trace.fail("strategy", &refusal);
@@ -334,10 +355,12 @@ pub(crate) async fn rehearse(
     work: &SignalWork,
 ) -> Result<(SignalOutcome, Trace), Error> {
     let mut trace = work.trace.clone();
-    let mut book = Book::load(tx, shared, &scope(shared, &[work])).await?;
+    let (mut book, followers) = open(tx, shared, &[work]).await?;
     let outcome = match &work.admission {
         Admission::Refused(no) => refused(work.signal_id, &no.refusal),
-        Admission::Admitted(signal) => trade(shared, &mut book, work, signal, &mut trace),
+        Admission::Admitted(signal) => {
+            trade(shared, &mut book, &followers, work, signal, &mut trace)
+        }
     };
     Ok((outcome, trace))
 }

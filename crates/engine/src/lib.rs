@@ -18,6 +18,7 @@ pub mod intake;
 pub mod ledger;
 pub mod local_halt;
 pub mod people;
+pub mod tag;
 pub mod view;
 
 mod accesses;

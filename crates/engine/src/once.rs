@@ -280,7 +280,7 @@ const SHOWN_ONCE: [&str; 10] = [
     "totp",
 ];
 
-fn without_secrets(mut value: Value) -> Value {
+pub(crate) fn without_secrets(mut value: Value) -> Value {
     if let Some(members) = value.as_object_mut() {
         members.retain(|name, _| !SHOWN_ONCE.contains(&name.as_str()));
         // What a second person confirmed stands in the answer to the confirmation.

@@ -6,6 +6,7 @@ mod change;
 mod place;
 
 pub(crate) use cancel::expire;
+pub(crate) use place::{Closed, close_part};
 
 use crate::Engine;
 use crate::actor::Actor;
@@ -41,7 +42,7 @@ pub struct OrderNo {
 }
 
 impl OrderNo {
-    fn of(refusal: Refusal, order_id: Option<Id<id::Order>>) -> Self {
+    pub(crate) fn of(refusal: Refusal, order_id: Option<Id<id::Order>>) -> Self {
         let Refusal { code, input, limit, detail } = refusal;
         Self { code, detail, order_id, input, limit }
     }

@@ -2,7 +2,6 @@
 
 use crate::actor::Actor;
 use crate::command::{CommandError, Paging};
-use crate::directory::Door;
 use crate::view::{
     AccountView, EntryView, FindingView, HaltView, LimitView, OrderView, Page, PositionView,
     ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
@@ -20,6 +19,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::Limit;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::strategy::{ShortSelling, Strategy};
+use tradewarden_domain::webhook::Webhook;
 use tradewarden_seal::merkle::{TileAddress, parse_tile_path};
 use tradewarden_seal::{Digest, base64_encode};
 use tradewarden_store::audit::{self, Placed};
@@ -440,8 +440,7 @@ pub(crate) fn account_view(account: &Account) -> AccountView {
     }
 }
 
-pub(crate) fn webhook_view(shared: &Shared, door: &Door) -> WebhookView {
-    let webhook = &door.webhook;
+pub(crate) fn webhook_view(shared: &Shared, webhook: &Webhook) -> WebhookView {
     let forms = [
         (webhook.forms.query, "query"),
         (webhook.forms.header, "header"),
@@ -467,6 +466,7 @@ pub(crate) fn webhook_view(shared: &Shared, door: &Door) -> WebhookView {
         dry_run: webhook.dry_run,
         rate_per_s: webhook.rate_per_s,
         max_age_s: webhook.max_age_s,
+        mapping: webhook.mapping.clone(),
         state: webhook.state.to_string(),
         created_at: webhook.created_at,
     }

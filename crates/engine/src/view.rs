@@ -12,6 +12,7 @@ use tradewarden_domain::order::{
     Change, ChangeState, Order, OrderState, OrderType, Purpose, Side, TimeInForce,
 };
 use tradewarden_domain::schedule::Schedule;
+use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::orders::Fill;
 
@@ -348,6 +349,9 @@ pub struct WebhookView {
     pub rate_per_s: u32,
     /// Age in seconds up to which an entry is fresh.
     pub max_age_s: u32,
+    /// How to read the sender's own JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Mapping>,
     /// `active` or `disabled`.
     pub state: String,
     /// When it was made.

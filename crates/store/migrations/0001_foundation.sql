@@ -12,6 +12,7 @@ CREATE TABLE organizations (
     id {bytes} NOT NULL PRIMARY KEY,
     name {text} NOT NULL UNIQUE,
     limits_version {int} NOT NULL,
+    strategies_version {int} NOT NULL,
     created_at {int} NOT NULL
 ){strict};
 
@@ -76,6 +77,10 @@ CREATE TABLE strategies (
     state {text} NOT NULL,
     created_at {int} NOT NULL
 ){strict};
+
+CREATE INDEX strategies_webhook ON strategies (webhook_id, id);
+
+CREATE INDEX strategies_account ON strategies (account_id, symbol, id);
 
 CREATE TABLE limits (
     org_id {bytes} NOT NULL REFERENCES organizations (id),
@@ -192,6 +197,8 @@ CREATE TABLE exposures (
     updated_at {int} NOT NULL,
     PRIMARY KEY (account_id, symbol, strategy_id)
 ){clustered};
+
+CREATE INDEX exposures_strategy ON exposures (strategy_id);
 
 CREATE TABLE findings (
     id {bytes} NOT NULL PRIMARY KEY,

@@ -1,11 +1,17 @@
 //! What the gateway knows by heart: organizations, accounts, webhooks, strategies, limits, halts.
 
 pub(crate) mod accounts;
+pub(crate) mod edits;
 pub(crate) mod halts;
 
 pub use accounts::{
     LockedAccount, account, accounts, fills_cursor, insert_account, lock_accounts,
-    set_account_state, set_fills_cursor, set_orders_minute,
+    set_fills_cursor, set_orders_minute,
+};
+pub use edits::{
+    account_settings, delete_limit, delete_limits_of, delete_strategy, delete_webhook, followers,
+    limits_of_in, set_signing_secret, set_strategies_version, strategies_on, strategy_in,
+    update_account, update_strategy, update_webhook, webhook_in,
 };
 pub use halts::{halts, halts_in, insert_halt, insert_halt_once, resume};
 
@@ -16,17 +22,19 @@ use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::Limit;
 use tradewarden_domain::money::Quantity;
-use tradewarden_domain::strategy::{Strategy, StrategyState};
+use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 
 const ORGS: &str = "-- directory::organizations\n\
-    SELECT id, name, limits_version, created_at FROM organizations ORDER BY id";
+    SELECT id, name, limits_version, strategies_version, created_at FROM organizations \
+    ORDER BY id";
 const INSERT_ORG: &str = "-- directory::insert_organization\n\
-    INSERT INTO organizations (id, name, limits_version, created_at) VALUES ($1, $2, 0, $3)";
+    INSERT INTO organizations (id, name, limits_version, strategies_version, created_at) \
+    VALUES ($1, $2, 0, 0, $3)";
 const RENAME_ORG: &str = "-- directory::rename_organization\n\
     UPDATE organizations SET name = $2 WHERE id = $1";
-const LOCK_ORG: &str =
-    "-- directory::lock_organizations\nSELECT limits_version FROM organizations WHERE id = $1";
+const LOCK_ORG: &str = "-- directory::lock_organizations\n\
+    SELECT limits_version, strategies_version FROM organizations WHERE id = $1";
 const SET_LIMITS_VERSION: &str = "-- directory::set_limits_version\n\
     UPDATE organizations SET limits_version = $2 WHERE id = $1";
 macro_rules! webhook_columns {
@@ -46,8 +54,6 @@ const INSERT_WEBHOOK: &str = "-- directory::insert_webhook\n\
     INSERT INTO webhooks (id, org_id, name, token, secret_hash, signing_secret, forms, allow, \
     client_certificate, dry_run, rate_per_s, max_age_s, mapping, state, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-const SET_WEBHOOK_STATE: &str =
-    "-- directory::set_webhook_state\nUPDATE webhooks SET state = $2 WHERE id = $1";
 macro_rules! strategy_columns {
     () => {
         "id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
@@ -69,8 +75,6 @@ const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
     created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-const SET_STRATEGY_STATE: &str =
-    "-- directory::set_strategy_state\nUPDATE strategies SET state = $2 WHERE id = $1";
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -91,11 +95,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     WEBHOOKS_AFTER,
     WEBHOOK,
     INSERT_WEBHOOK,
-    SET_WEBHOOK_STATE,
     STRATEGIES_AFTER,
     STRATEGY,
     INSERT_STRATEGY,
-    SET_STRATEGY_STATE,
     LIMITS,
     LIMITS_OF,
     PUT_LIMIT,
@@ -113,10 +115,21 @@ pub struct Organization {
     pub id: Id<id::Org>,
     /// What people call it.
     pub name: String,
-    /// The version of its newest limit.
+    /// The version of its limits: one more with each change of one.
     pub limits_version: i64,
+    /// The version of its strategies, likewise.
+    pub strategies_version: i64,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// The versions of what an organization's orders are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// Of its limits.
+    pub limits: i64,
+    /// Of its strategies.
+    pub strategies: i64,
 }
 
 /// A webhook as it is stored: its settings as JSON words, its credentials hashed or sealed.
@@ -163,6 +176,7 @@ pub async fn organizations(store: &Store) -> Result<Vec<Organization>, Error> {
                 id: row.id()?,
                 name: row.text()?,
                 limits_version: row.int()?,
+                strategies_version: row.int()?,
                 created_at: row.time()?,
             })
         })
@@ -188,19 +202,20 @@ pub async fn rename_organization(
     tx.execute_one(RENAME_ORG, &[id.into(), name.into()]).await
 }
 
-/// Locks organizations, which must be sorted, and says the version of their limits.
+/// Locks organizations, which must be sorted, and says the versions of what they have.
 pub async fn lock_organizations(
     tx: &mut Tx<'_>,
     ids: &[Id<id::Org>],
     lock: Lock,
-) -> Result<Vec<i64>, Error> {
+) -> Result<Vec<Versions>, Error> {
     let sets: Vec<_> = ids.iter().map(|id| vec![Value::from(*id)]).collect();
     let found = tx.lock_each(LOCK_ORG, &sets, lock).await?;
     found
         .into_iter()
         .map(|rows| {
             let row = rows.into_iter().next();
-            row.ok_or_else(|| Error::broken("an organization vanished"))?.int()
+            let mut row = row.ok_or_else(|| Error::broken("an organization vanished"))?;
+            Ok(Versions { limits: row.int()?, strategies: row.int()? })
         })
         .collect()
 }
@@ -275,15 +290,6 @@ pub async fn insert_webhook(tx: &mut Tx<'_>, webhook: WebhookRow) -> Result<(), 
     .await
 }
 
-/// Switches a webhook on or off.
-pub async fn set_webhook_state(
-    tx: &mut Tx<'_>,
-    id: Id<id::Webhook>,
-    state: Activity,
-) -> Result<(), Error> {
-    tx.execute_one(SET_WEBHOOK_STATE, &[id.into(), Value::Word(state.text())]).await
-}
-
 /// All strategies.
 pub async fn strategies(store: &Store) -> Result<Vec<Strategy>, Error> {
     let (mut all, mut after) = (Vec::new(), Id::from_bytes(FIRST));
@@ -356,15 +362,6 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
     .await
 }
 
-/// Switches a strategy.
-pub async fn set_strategy_state(
-    tx: &mut Tx<'_>,
-    id: Id<id::Strategy>,
-    state: StrategyState,
-) -> Result<(), Error> {
-    tx.execute_one(SET_STRATEGY_STATE, &[id.into(), Value::Word(state.text())]).await
-}
-
 /// All limits of all organizations.
 pub async fn limits(store: &Store) -> Result<Vec<Limit>, Error> {
     store.query(LIMITS, Vec::new()).await?.into_iter().map(decode_limit).collect()
@@ -380,9 +377,13 @@ pub async fn limits_in(tx: &mut Tx<'_>) -> Result<Vec<Limit>, Error> {
     tx.query(LIMITS, &[]).await?.into_iter().map(decode_limit).collect()
 }
 
+async fn set_limits_version(tx: &mut Tx<'_>, org: Id<id::Org>, version: i64) -> Result<(), Error> {
+    tx.execute_one(SET_LIMITS_VERSION, &[org.into(), version.into()]).await
+}
+
 /// Sets a limit and the version of its organization's limits.
 pub async fn put_limit(tx: &mut Tx<'_>, limit: &Limit) -> Result<(), Error> {
-    tx.execute_one(SET_LIMITS_VERSION, &[limit.org_id.into(), limit.version.into()]).await?;
+    set_limits_version(tx, limit.org_id, limit.version).await?;
     tx.execute_one(
         PUT_LIMIT,
         &[

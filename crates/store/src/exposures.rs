@@ -36,8 +36,13 @@ const OF_ACCOUNT: &str = concat!(
     columns!(),
     " FROM exposures WHERE account_id = $1 ORDER BY symbol, strategy_id"
 );
+const OF_STRATEGY: &str = concat!(
+    "-- exposures::of_strategy\nSELECT ",
+    columns!(),
+    " FROM exposures WHERE strategy_id = $1 ORDER BY account_id, symbol"
+);
 
-pub(crate) const STATEMENTS: &[&str] = &[OF_PAIR, OF_ACCOUNT];
+pub(crate) const STATEMENTS: &[&str] = &[OF_PAIR, OF_ACCOUNT, OF_STRATEGY];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT];
 
 /// Where an exposure belongs.
@@ -101,6 +106,15 @@ pub async fn of_account(
 ) -> Result<Vec<(Place, Exposure)>, Error> {
     let rows = store.query(OF_ACCOUNT, vec![Value::from(account)]).await?;
     rows.into_iter().map(decode).collect()
+}
+
+/// All exposures of a strategy, as this transaction sees them. Whoever relies on it holds the
+/// organization's lock, so that none changes meanwhile.
+pub async fn of_strategy(
+    tx: &mut Tx<'_>,
+    strategy: Id<id::Strategy>,
+) -> Result<Vec<(Place, Exposure)>, Error> {
+    tx.query(OF_STRATEGY, &[strategy.into()]).await?.into_iter().map(decode).collect()
 }
 
 fn decode(mut row: Row) -> Result<(Place, Exposure), Error> {

@@ -15,6 +15,7 @@ pub fn all() -> Vec<String> {
         changes::STATEMENTS,
         directory::STATEMENTS,
         directory::accounts::STATEMENTS,
+        directory::edits::STATEMENTS,
         directory::halts::STATEMENTS,
         exposures::STATEMENTS,
         factors::STATEMENTS,

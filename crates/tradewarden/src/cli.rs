@@ -1,10 +1,12 @@
 //! The command line (C25 to C27): what can be typed, and nothing of what it does.
 
+mod change;
 mod key;
 mod order;
 mod organization;
 mod reference;
 mod request;
+mod webhook;
 mod word;
 
 use std::net::SocketAddr;
@@ -18,11 +20,15 @@ use tradewarden_domain::price::Trading;
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
+pub(crate) use self::change::{
+    AccountChange, LimitName as NamedLimit, StrategyChange, StrategyOff,
+};
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::order::OrderVerb;
 pub(crate) use self::organization::OrganizationVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
+pub(crate) use self::webhook::{WebhookCreate, WebhookVerb};
 use self::word::word;
 
 /// A security-first gateway for automated trading.
@@ -245,64 +251,6 @@ pub(crate) struct Page {
     pub(crate) limit: Option<u32>,
 }
 
-/// `webhook ...`
-#[derive(Debug, Subcommand)]
-pub(crate) enum WebhookVerb {
-    /// Make a webhook; its secret is printed once
-    Create(WebhookCreate),
-    /// List webhooks
-    List,
-    /// Show a webhook
-    Show(ById),
-    /// Switch a webhook off
-    Disable(ById),
-    /// Give a webhook new secrets, printed once; the old ones are taken for a while longer
-    Rotate(WebhookRotate),
-}
-
-/// `webhook rotate`
-#[derive(Debug, Args)]
-pub(crate) struct WebhookRotate {
-    /// Its identifier
-    pub(crate) id: String,
-    /// Seconds for which the old secrets are still taken; a day if absent
-    #[arg(long, value_name = "N")]
-    pub(crate) overlap_s: Option<u32>,
-}
-
-/// `webhook create`
-#[derive(Debug, Args)]
-pub(crate) struct WebhookCreate {
-    /// What people call it
-    #[arg(long, value_name = "N")]
-    pub(crate) name: String,
-    /// Take signals only from this address or network; may be repeated
-    #[arg(long, value_name = "CIDR")]
-    pub(crate) allow: Vec<String>,
-    /// Take signals from a sender's known addresses
-    #[arg(long, value_parser = ["tradingview"])]
-    pub(crate) preset: Option<String>,
-    /// Take signals only from a sender whose TLS client certificate shows this name: an e-mail
-    /// address, a host name, `cn:NAME`, or `tradingview`
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) client_certificate: Option<String>,
-    /// Judge signals, never trade
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Entries a second [default: 10]
-    #[arg(long, value_name = "N")]
-    pub(crate) rate_per_s: Option<u32>,
-    /// Seconds for which an entry is fresh [default: 90]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_age_s: Option<u32>,
-    /// A form of credential that it takes; may be repeated [default: query, header, body]
-    #[arg(long = "form", value_name = "F", value_parser = ["query", "header", "body", "signature"])]
-    pub(crate) forms: Vec<String>,
-    /// A JSON file that says where the sender's own JSON holds our fields
-    #[arg(long, value_name = "FILE")]
-    pub(crate) mapping: Option<PathBuf>,
-}
-
 /// `strategy ...`
 #[derive(Debug, Subcommand)]
 pub(crate) enum StrategyVerb {
@@ -312,8 +260,16 @@ pub(crate) enum StrategyVerb {
     List,
     /// Show a strategy
     Show(ById),
+    /// Change a strategy; what is not named stays
+    Change(StrategyChange),
+    /// Switch a strategy on
+    On(ById),
+    /// Switch a strategy off; while it holds a position, say what becomes of that
+    Off(StrategyOff),
     /// Switch a strategy off; while it holds a position it still takes exits
     Disable(ById),
+    /// Delete a strategy that is off and holds nothing
+    Delete(ById),
 }
 
 /// `strategy create`
@@ -369,7 +325,9 @@ pub(crate) enum AccountVerb {
     List,
     /// Show an account
     Show(ById),
-    /// Switch an account off
+    /// Change an account; what is not named stays
+    Change(AccountChange),
+    /// Switch an account off; it still takes exits
     Disable(ById),
     /// Set a paper instrument's price, or let it move by itself again
     Price(AccountPrice),
@@ -430,6 +388,10 @@ pub(crate) enum LimitVerb {
     Set(LimitSet),
     /// List limits
     List,
+    /// Show a limit
+    Show(NamedLimit),
+    /// Delete a limit; where it was required, nothing is traded without another one
+    Delete(NamedLimit),
 }
 
 /// `limit set`

@@ -7,6 +7,9 @@ mod accesses;
 #[path = "api/callers.rs"]
 mod callers;
 #[cfg(test)]
+#[path = "api/changes.rs"]
+mod changes;
+#[cfg(test)]
 #[path = "api/contract.rs"]
 mod contract;
 #[cfg(test)]

@@ -18,10 +18,12 @@ use tradewarden_engine::command::{ById, CommandError, Paging};
 use tradewarden_engine::once::OnceKey;
 use tradewarden_engine::people::is_pending;
 use tradewarden_engine::stream::NotListening;
+use tradewarden_engine::tag::IfMatch;
 use tradewarden_engine::{Drawn, Engine, TilePath};
 
 use crate::body::AnswerBody;
 use crate::budget;
+use crate::condition;
 use crate::hook;
 use crate::listen::read_body;
 use crate::problem::{Particulars, Problem};
@@ -50,6 +52,8 @@ pub(crate) struct Input<'a> {
     named: &'a [String],
     query: Query<'a>,
     body: Bytes,
+    /// On which content of the object a change is to be made.
+    pub(crate) if_match: IfMatch,
 }
 
 /// Answers a request to a route.
@@ -155,7 +159,12 @@ async fn carried_out(
                 Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
                 _ => body.clone(),
             };
-            let command = make(&Input { named, query, body })?;
+            let if_match = if route.heeds_if_match() {
+                condition::read(&head.headers)?
+            } else {
+                IfMatch::Unsaid
+            };
+            let command = make(&Input { named, query, body, if_match })?;
             let performed = engine.perform(command, &actor, once).await;
             let value = match performed.outcome {
                 Ok(value) => value,
@@ -170,12 +179,16 @@ async fn carried_out(
             };
             let status = if is_pending(&value) { StatusCode::ACCEPTED } else { route.gives.status };
             let body = serde_json::to_vec(&value).unwrap_or_default();
-            let response = written(status, APPLICATION_JSON, body);
+            let mut response = written(status, APPLICATION_JSON, body);
+            if route.is_tagged() && status == route.gives.status {
+                condition::dress(response.headers_mut(), &value);
+            }
             Ok(if performed.replayed { replayed(response) } else { response })
         }
         Handler::Ask(make) => {
             let query = query_of(route.takes, head.uri.query())?;
-            let ask = make(&Input { named, query, body: body.clone() })?;
+            let body = body.clone();
+            let ask = make(&Input { named, query, body, if_match: IfMatch::Unsaid })?;
             let said = engine.converse(ask, actor.as_ref(), &engine.client(&shown)).await?;
             Ok(session::answer(route.gives.status, said))
         }
@@ -342,6 +355,11 @@ impl Input<'_> {
 
     /// The body as a command's fields; the problem names the field that is wrong.
     pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        self.changes(&[])
+    }
+
+    /// The same of what changes, where null takes these settings away (RFC 7396).
+    pub(crate) fn changes<T: DeserializeOwned>(&self, nullable: &[&str]) -> Result<T, Problem> {
         // The derived readers would take an array of values in order, too.
         if self.body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Problem::because(
@@ -351,7 +369,7 @@ impl Input<'_> {
         }
         let taken = serde_json::from_slice(&self.body);
         let taken = taken.map_err(|error| wrong_field::<T>(&self.body, &error))?;
-        match null_member(&self.body) {
+        match null_member(&self.body, nullable) {
             Some(name) => Err(Problem::field(name, "Leave it out instead of sending null.")),
             None => Ok(taken),
         }
@@ -360,9 +378,11 @@ impl Input<'_> {
 
 /// A member that is null. The derived readers would take it for an absent one: whoever sends a null
 /// by mistake, for `expires_at` say, would get something else than was meant.
-fn null_member(body: &[u8]) -> Option<String> {
+fn null_member(body: &[u8], nullable: &[&str]) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
-    let null = members.into_iter().find(|(_, value)| value.get() == "null");
+    let null = members
+        .into_iter()
+        .find(|(name, value)| value.get() == "null" && !nullable.contains(&name.as_str()));
     null.map(|(name, _)| shortened(&name))
 }
 
@@ -430,6 +450,7 @@ mod tests {
             named: &[],
             query: Query::parse(query).unwrap(),
             body: Bytes::from_static(body.as_bytes()),
+            if_match: IfMatch::Unsaid,
         }
     }
 

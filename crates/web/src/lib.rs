@@ -22,6 +22,7 @@
 mod api;
 mod body;
 mod budget;
+mod condition;
 mod hook;
 pub mod listen;
 mod metrics;

@@ -139,7 +139,15 @@ fn parameters(route: &Route) -> Vec<Value> {
             "schema": {"type": "string", "minLength": 1, "maxLength": 128},
         })
     });
-    in_path.chain(in_query).chain(in_header).collect()
+    let condition = route.heeds_if_match().then(|| {
+        json!({
+            "name": "If-Match", "in": "header", "required": false,
+            "description": "The `ETag` of the object as the caller saw it: another content is \
+                            refused.",
+            "schema": {"type": "string"},
+        })
+    });
+    in_path.chain(in_query).chain(in_header).chain(condition).collect()
 }
 
 /// Any one of the list is enough.
@@ -192,10 +200,15 @@ fn responses(route: &Route) -> Map<String, Value> {
         StatusCode::CREATED => "Done, durably.",
         _ => "Yes.",
     };
-    responses.insert(
-        route.gives.status.as_str().to_owned(),
-        json!({"description": description, "content": content}),
-    );
+    let mut answer = json!({"description": description, "content": content});
+    if let Some(members) = answer.as_object_mut().filter(|_| route.is_tagged()) {
+        let tag = json!({
+            "description": "What the object's content comes to, for `If-Match`.",
+            "schema": {"type": "string"},
+        });
+        members.insert("headers".to_owned(), json!({ "ETag": tag }));
+    }
+    responses.insert(route.gives.status.as_str().to_owned(), answer);
     let mut problems: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for code in route.codes() {
         let status = status_of(code);

@@ -28,6 +28,7 @@ const UNAVAILABLE_RETRY_S: u64 = 5;
 pub(crate) const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::RequestMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Code::RequestPrecondition => StatusCode::PRECONDITION_FAILED,
         Code::RequestHeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         _ => status_of_class(code.class()),
     }
@@ -310,6 +311,7 @@ mod tests {
             assert_eq!(status_of_class(class).as_u16(), status, "{class:?}");
         }
         assert_eq!(status_of(Code::RequestMethod).as_u16(), 405);
+        assert_eq!(status_of(Code::RequestPrecondition).as_u16(), 412);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Every route there is: one table. The router and the `OpenAPI` document are both made from it.
 
+mod changes;
 mod codes;
 mod keys;
 mod orders;
@@ -207,10 +208,15 @@ const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
 
 /// Every row of the table.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().chain(orders::ORDERS).chain(keys::KEYS).chain(people::PEOPLE)
+    ROUTES
+        .iter()
+        .chain(changes::CHANGES)
+        .chain(orders::ORDERS)
+        .chain(keys::KEYS)
+        .chain(people::PEOPLE)
 }
 
-/// The table, but for the rows about orders, keys and people.
+/// The table, but for the rows that change things, and those about orders, keys and people.
 const ROUTES: &[Route] = &[
     Route {
         method: POST,

@@ -9,12 +9,14 @@ use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::order::{ChangeState, OrderState, OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::person::FactorKind;
-use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
+use tradewarden_domain::strategy::{
+    OnOpposite, OpenPosition, Pyramiding, Sizing, StrategyState, SymbolSource,
+};
 use tradewarden_domain::tier::Tier;
 
 use Kind::{
-    Amount, Any, Count, Flag, Id, Instant, List, Named, NullableInstant, NullableText, OneOf,
-    Range, Text, Texts, Words,
+    Amount, Any, Count, Flag, Id, Instant, List, Named, NullableInstant, NullableObject,
+    NullableText, OneOf, Range, Text, Texts, Words,
 };
 
 /// One object.
@@ -37,6 +39,7 @@ struct Field {
 enum Kind {
     Text,
     NullableText,
+    NullableObject,
     Texts,
     Flag,
     /// A decimal number as text.
@@ -73,6 +76,7 @@ const fn may(name: &'static str, kind: Kind, about: &'static str) -> Field {
 pub(crate) fn all() -> Map<String, Value> {
     let mut schemas: Map<String, Value> = SCHEMAS
         .iter()
+        .chain(changes::SCHEMAS)
         .chain(orders::SCHEMAS)
         .chain(people::SCHEMAS)
         .map(|schema| (schema.name.to_owned(), object(schema)))
@@ -114,6 +118,7 @@ fn property(field: &Field) -> Value {
     let mut property = match field.kind {
         Text => json!({"type": "string"}),
         NullableText => json!({"type": ["string", "null"]}),
+        NullableObject => json!({"type": ["object", "null"]}),
         Texts => json!({"type": "array", "items": {"type": "string"}}),
         Flag => json!({"type": "boolean"}),
         Amount => json!({"type": "string", "pattern": AMOUNT_PATTERN}),
@@ -168,6 +173,8 @@ const ORDER_TYPE: Kind = OneOf(|| texts(OrderType::ALL, OrderType::text));
 const TIME_IN_FORCE: Kind = OneOf(|| texts(TimeInForce::ALL, TimeInForce::text));
 const CHANGE_STATE: Kind = OneOf(|| texts(ChangeState::ALL, ChangeState::text));
 const ORDER_STATE: Kind = OneOf(|| texts(OrderState::ALL, OrderState::text));
+const STRATEGY_STATE: Kind = OneOf(|| texts(StrategyState::ALL, StrategyState::text));
+const OPEN_POSITION: Kind = OneOf(|| texts(OpenPosition::ALL, OpenPosition::text));
 const SIZING: Kind = OneOf(|| texts(Sizing::ALL, Sizing::text));
 const ON_OPPOSITE: Kind = OneOf(|| texts(OnOpposite::ALL, OnOpposite::text));
 const PYRAMIDING: Kind = OneOf(|| texts(Pyramiding::ALL, Pyramiding::text));
@@ -188,6 +195,7 @@ const FACTOR: Kind = OneOf(|| texts(FactorKind::ALL, FactorKind::text));
 const ACTIVITY: Kind = OneOf(|| vec!["active", "disabled"]);
 const MEMBER: Kind = OneOf(|| vec!["active", "disabled", "invited"]);
 
+mod changes;
 mod orders;
 mod people;
 mod table;

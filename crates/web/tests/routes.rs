@@ -7,6 +7,9 @@ mod api;
 #[path = "routes/callers.rs"]
 mod callers;
 #[cfg(test)]
+#[path = "routes/changes.rs"]
+mod changes;
+#[cfg(test)]
 #[path = "routes/harness.rs"]
 mod harness;
 #[cfg(test)]

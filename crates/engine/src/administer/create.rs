@@ -1,13 +1,16 @@
 //! Making webhooks, strategies and accounts.
 
+use super::change::{Stop, begin, enter, lock};
 use super::{invalid, to_value};
-use crate::Engine;
 use crate::actor::Actor;
+use crate::book::{Book, Effects, Scope};
 use crate::command::{AccountCreate, CommandError, StrategyCreate, WebhookCreate};
 use crate::directory::{parse_network, signing_place};
 use crate::reads::{account_view, strategy_view, webhook_view};
+use crate::{Engine, Settings};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tradewarden_broker::port::BrokerAccount;
 use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::code::Code;
@@ -22,6 +25,7 @@ use tradewarden_domain::webhook::{
     CertificateName, MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES,
 };
 use tradewarden_seal::{Place, PlainToken, TokenKind, standard_webhooks};
+use tradewarden_store::Tx;
 use tradewarden_store::directory::{self as rows, WebhookRow};
 
 const FORMS: [&str; 4] = ["query", "header", "body", "signature"];
@@ -36,8 +40,12 @@ impl Engine {
     ) -> Result<Value, CommandError> {
         let environment = &self.parts.environment;
         let name = name(&new.name)?;
-        let allow = allow_list(&new)?;
-        let client_certificate = self.client_certificate(new.client_certificate.as_deref())?;
+        let allow = allow_list(&new.allow, new.preset.as_deref())?;
+        let client_certificate = new
+            .client_certificate
+            .as_deref()
+            .map(|text| client_certificate(&self.parts.settings, text))
+            .transpose()?;
         let forms = forms(new.forms)?;
         let rate_per_s = within("rate_per_s", new.rate_per_s, RATE_PER_S_DEFAULT, 1_000_000)?;
         let max_age_s = within("max_age_s", new.max_age_s, MAX_AGE_S_DEFAULT, 86_400)?;
@@ -81,29 +89,12 @@ impl Engine {
         .await?;
         let directory = self.parts.directory.load_full();
         let door = directory.doors.get(&id).ok_or(CommandError::NotFound)?;
-        let mut view = webhook_view(&self.parts, door);
+        let mut view = webhook_view(&self.parts, &door.webhook);
         view.secret = Some(secret.expose().to_owned());
         view.signing_secret = signing
             .as_ref()
             .map(|plain| standard_webhooks::print_secret(plain).expose().to_owned());
         to_value(&view)
-    }
-
-    /// The name that a webhook requires, if a sender can show one that is checked.
-    fn client_certificate(
-        &self,
-        wanted: Option<&str>,
-    ) -> Result<Option<CertificateName>, CommandError> {
-        let Some(text) = wanted else { return Ok(None) };
-        let name = text.parse().map_err(|error| invalid("client_certificate", &error))?;
-        if self.parts.settings.hooks_origin.is_none() {
-            return Err(invalid(
-                "client_certificate",
-                &"this gateway asks nobody for a certificate: set hooks_host and \
-                  hooks_client_ca_file in its configuration first",
-            ));
-        }
-        Ok(Some(name))
     }
 
     pub(super) fn seal_signing(
@@ -140,16 +131,26 @@ impl Engine {
         new: StrategyCreate,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let strategy = self.strategy_to_be(org, &new)?;
-        let id = strategy.id;
+        let strategy = self.strategy_to_be(org, &new, actor)?;
+        let (id, shares) = (strategy.id, new.shared_position);
         let payload = json!({
             "account_id": strategy.account_id, "name": strategy.name,
             "on_opposite": strategy.on_opposite, "quantity": strategy.quantity,
             "schedule": strategy.schedule, "sizing": strategy.sizing, "symbol": strategy.symbol,
             "webhook_id": strategy.webhook_id,
         });
-        self.change(org, id, "strategy.created", actor, payload, async move |tx| {
-            rows::insert_strategy(tx, &strategy).await
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
+        self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+            let version = lock(tx, org).await?.strategies.saturating_add(1);
+            if !shares {
+                is_alone(tx, &strategy).await?;
+            }
+            let book = Book::load(tx, &shared, &Scope::default()).await?;
+            begin(tx, &shared, &claimant).await?;
+            rows::insert_strategy(tx, &strategy).await?;
+            rows::set_strategies_version(tx, org, version).await?;
+            let told = (&claimant, payload.clone());
+            enter(tx, &shared, book, effects, (org, id), "strategy.created", told).await
         })
         .await?;
         let directory = self.parts.directory.load_full();
@@ -161,6 +162,7 @@ impl Engine {
         &self,
         org: Id<id::Org>,
         new: &StrategyCreate,
+        actor: &Actor,
     ) -> Result<Strategy, CommandError> {
         let directory = self.parts.directory.load_full();
         let name = name(&new.name)?;
@@ -171,51 +173,16 @@ impl Engine {
         directory
             .doors
             .get(&webhook_id)
-            .filter(|door| door.webhook.org_id == org)
+            .filter(|door| door.webhook.org_id == org && directory.reaches(actor, webhook_id))
             .ok_or(CommandError::NotFound)?;
         let account = directory
             .accounts
             .get(&account_id)
-            .filter(|account| account.org_id == org)
+            .filter(|account| account.org_id == org && actor.reaches(account_id))
             .ok_or(CommandError::NotFound)?;
         let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
-        let instrument = account.instruments.get(&symbol).ok_or_else(|| {
-            invalid("symbol", &format!("{symbol} cannot be traded on account {account_id}"))
-        })?;
-        let sizing = new.sizing.unwrap_or(Sizing::Fixed);
-        let usable = instrument.entry_quantity(new.quantity);
-        if usable != new.quantity || usable < instrument.quantity_min || !usable.is_positive() {
-            return Err(invalid(
-                "quantity",
-                &format!(
-                    "must be a multiple of {} and at least {}",
-                    instrument.lot, instrument.quantity_min
-                ),
-            ));
-        }
-        let on_opposite = new.on_opposite.unwrap_or(OnOpposite::Close);
-        if sizing == Sizing::Payload && on_opposite == OnOpposite::Reverse {
-            return Err(invalid(
-                "on_opposite",
-                &"reverse needs a fixed size: a size from the payload cannot say how much is new",
-            ));
-        }
-        let taken = directory.strategies.values().any(|other| {
-            other.account_id == account_id
-                && other.symbol == symbol
-                && other.state != StrategyState::Off
-        });
-        if taken && !new.shared_position {
-            return Err(CommandError::Refused {
-                code: Code::RiskSharedPosition,
-                detail: format!(
-                    "Another strategy trades {symbol} on {account_id}; say shared_position to let \
-                     both, each closing only what it opened."
-                ),
-            });
-        }
         let now = self.now();
-        Ok(Strategy {
+        let strategy = Strategy {
             id: self.parts.environment.id(now),
             org_id: org,
             name: name.to_owned(),
@@ -224,15 +191,18 @@ impl Engine {
             symbol,
             symbol_source: new.symbol_source.unwrap_or(SymbolSource::Strategy),
             quantity: new.quantity,
-            sizing,
-            on_opposite,
+            sizing: new.sizing.unwrap_or(Sizing::Fixed),
+            on_opposite: new.on_opposite.unwrap_or(OnOpposite::Close),
             pyramiding: new.pyramiding.unwrap_or(Pyramiding::Ignore),
             short_selling: if new.allow_short { ShortSelling::Allow } else { ShortSelling::Ignore },
             send_within_s: within("send_within_s", new.send_within_s, SEND_WITHIN_S_DEFAULT, 300)?,
             schedule: new.schedule.clone(),
             state: StrategyState::On,
             created_at: now,
-        })
+        };
+        fits(account, &strategy)?;
+        may_trade(actor, &strategy)?;
+        Ok(strategy)
     }
 
     pub(super) async fn create_account(
@@ -286,6 +256,75 @@ impl Engine {
     }
 }
 
+/// The name that a webhook requires, if a sender can show one that is checked.
+pub(super) fn client_certificate(
+    settings: &Settings,
+    text: &str,
+) -> Result<CertificateName, CommandError> {
+    let name = text.parse().map_err(|error| invalid("client_certificate", &error))?;
+    if settings.hooks_origin.is_none() {
+        return Err(invalid(
+            "client_certificate",
+            &"this gateway asks nobody for a certificate: set hooks_host and \
+              hooks_client_ca_file in its configuration first",
+        ));
+    }
+    Ok(name)
+}
+
+/// Whether a strategy's instrument can be traded on its account, and in its size.
+pub(super) fn fits(account: &Account, strategy: &Strategy) -> Result<(), CommandError> {
+    let (symbol, quantity) = (&strategy.symbol, strategy.quantity);
+    let instrument = account.instruments.get(symbol).ok_or_else(|| {
+        invalid("symbol", &format!("{symbol} cannot be traded on account {}", account.id))
+    })?;
+    let usable = instrument.entry_quantity(quantity);
+    if usable != quantity || usable < instrument.quantity_min || !usable.is_positive() {
+        return Err(invalid(
+            "quantity",
+            &format!(
+                "must be a multiple of {} and at least {}",
+                instrument.lot, instrument.quantity_min
+            ),
+        ));
+    }
+    if strategy.sizing == Sizing::Payload && strategy.on_opposite == OnOpposite::Reverse {
+        return Err(invalid(
+            "on_opposite",
+            &"reverse needs a fixed size: a size from the payload cannot say how much is new",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the actor may let a strategy trade what it does: a key that is bound to instruments
+/// cannot get around them.
+pub(super) fn may_trade(actor: &Actor, strategy: &Strategy) -> Result<(), CommandError> {
+    let Some(key) = actor.as_key() else { return Ok(()) };
+    let is_free = strategy.symbol_source == SymbolSource::Payload && !key.instruments.is_empty();
+    if key.trades(&strategy.symbol) && !is_free {
+        return Ok(());
+    }
+    let detail = Code::KeyInstrument.meaning().to_owned();
+    Err(CommandError::Refused { code: Code::KeyInstrument, detail })
+}
+
+/// Whether no other strategy trades the same instrument on the same account (S3).
+pub(super) async fn is_alone(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(), Stop> {
+    let (symbol, account) = (&strategy.symbol, strategy.account_id);
+    let all = rows::strategies_on(tx, account, symbol).await?;
+    let is_another =
+        |other: &Strategy| other.id != strategy.id && other.state != StrategyState::Off;
+    if !all.iter().any(is_another) {
+        return Ok(());
+    }
+    let detail = format!(
+        "Another strategy trades {symbol} on {account}; say shared_position to let both, each \
+         closing only what it opened."
+    );
+    Err(CommandError::Refused { code: Code::RiskSharedPosition, detail }.into())
+}
+
 pub(crate) fn name(text: &str) -> Result<&str, CommandError> {
     let trimmed = text.trim();
     let fits =
@@ -293,7 +332,7 @@ pub(crate) fn name(text: &str) -> Result<&str, CommandError> {
     if fits { Ok(trimmed) } else { Err(invalid("name", &"must have 1 to 64 printable characters")) }
 }
 
-fn within(
+pub(super) fn within(
     field: &'static str,
     value: Option<u32>,
     default: u32,
@@ -306,14 +345,17 @@ fn within(
     Err(invalid(field, &format!("must be from 1 to {most}")))
 }
 
-fn allow_list(new: &WebhookCreate) -> Result<Vec<String>, CommandError> {
-    let preset: &[&str] = match new.preset.as_deref() {
+pub(super) fn allow_list(
+    allow: &[String],
+    preset: Option<&str>,
+) -> Result<Vec<String>, CommandError> {
+    let preset: &[&str] = match preset {
         None => &[],
         Some("tradingview") => &TRADINGVIEW_ADDRESSES,
         Some(_) => return Err(invalid("preset", &"must be tradingview")),
     };
     let mut networks = BTreeSet::new();
-    for text in new.allow.iter().map(String::as_str).chain(preset.iter().copied()) {
+    for text in allow.iter().map(String::as_str).chain(preset.iter().copied()) {
         let network = parse_network(text).map_err(|_| {
             invalid("allow", &format!("{text:?} is no address and no network in CIDR form"))
         })?;
@@ -325,7 +367,7 @@ fn allow_list(new: &WebhookCreate) -> Result<Vec<String>, CommandError> {
     Ok(networks.into_iter().collect())
 }
 
-fn forms(wanted: Option<Vec<String>>) -> Result<BTreeSet<&'static str>, CommandError> {
+pub(super) fn forms(wanted: Option<Vec<String>>) -> Result<BTreeSet<&'static str>, CommandError> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
         return Ok(FORMS.into_iter().filter(|form| *form != "signature").collect());
     };

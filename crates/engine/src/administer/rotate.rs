@@ -30,7 +30,7 @@ impl Engine {
         let door = directory
             .doors
             .get(&id)
-            .filter(|door| door.webhook.org_id == org)
+            .filter(|door| door.webhook.org_id == org && directory.reaches(actor, id))
             .ok_or(CommandError::NotFound)?;
         let environment = &self.parts.environment;
         let secret = environment
@@ -68,7 +68,7 @@ impl Engine {
         .await?;
         let directory = self.parts.directory.load_full();
         let door = directory.doors.get(&id).ok_or(CommandError::NotFound)?;
-        let mut view = webhook_view(&self.parts, door);
+        let mut view = webhook_view(&self.parts, &door.webhook);
         view.secret = Some(secret.expose().to_owned());
         view.signing_secret = signing
             .as_ref()

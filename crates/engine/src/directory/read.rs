@@ -52,7 +52,7 @@ impl Directory {
         store: &Store,
         data_keys: &DataKeys,
     ) -> Result<Option<Self>, Error> {
-        let (changed, newest) = match changes::since(store, self.seen).await? {
+        let (mut changed, newest) = match changes::since(store, self.seen).await? {
             News::None => return Ok(None),
             News::Everything => return Self::load(store, data_keys, self).await.map(Some),
             News::Rows(changed, newest) => (changed, newest),
@@ -61,6 +61,13 @@ impl Directory {
         // Of these there are few; they are read together.
         if changed.iter().any(|change| change.subject == Subject::Organization) {
             next.organizations = Arc::new(rows::organizations(store).await?);
+            // The versions in them must not be newer than what they are of: what was committed in
+            // between is read now, and heard of once more at the next look.
+            match changes::since(store, self.seen).await? {
+                News::None => {}
+                News::Everything => return Self::load(store, data_keys, self).await.map(Some),
+                News::Rows(all, _) => changed = all,
+            }
         }
         if changed.iter().any(|change| change.subject == Subject::Halt) {
             next.halts = Arc::new(rows::halts(store).await?);
@@ -107,7 +114,7 @@ impl Directory {
                 let row = rows::webhook(store, id).await?;
                 let replaced = webhook_secrets::find(store, id).await?;
                 let before = self.doors.get(&id).cloned();
-                let door = row.and_then(|row| open(row, replaced, data_keys, before.as_deref()));
+                let door = row.and_then(|row| open(&row, replaced, data_keys, before.as_deref()));
                 self.set_door(id, door);
             }
             Subject::Key => {
@@ -155,7 +162,7 @@ impl Directory {
                 for row in std::mem::take(&mut page) {
                     let (id, previous) = (row.id, replaced.remove(&row.id));
                     let before = before.doors.get(&id).map(AsRef::as_ref);
-                    self.set_door(id, open(row, previous, data_keys, before));
+                    self.set_door(id, open(&row, previous, data_keys, before));
                 }
             });
             page = next?;
@@ -185,20 +192,20 @@ impl Directory {
         let books = Arc::make_mut(&mut self.books);
         for org in orgs {
             let place = self.organizations.binary_search_by_key(org, |found| found.id);
-            if place.is_err() {
+            let Some(known) = place.ok().and_then(|place| self.organizations.get(place)) else {
                 books.remove(org);
                 continue;
-            }
+            };
             let first = self.limits.partition_point(|limit| limit.org_id < *org);
             let own = self.limits.iter().skip(first).take_while(|limit| limit.org_id == *org);
-            books.insert(*org, LimitBook::of(own));
+            books.insert(*org, LimitBook::of(known.limits_version, own));
         }
     }
 }
 
 /// A webhook with its replaced secrets, if it can be read.
 fn open(
-    row: WebhookRow,
+    row: &WebhookRow,
     replaced: Option<Previous>,
     data_keys: &DataKeys,
     before: Option<&Door>,
@@ -242,7 +249,7 @@ fn previous(
 }
 
 /// A webhook; the budgets of the one before go on.
-fn door(row: WebhookRow, key: Option<&DataKey>, before: Option<&Door>) -> Result<Door, Error> {
+fn door(row: &WebhookRow, key: Option<&DataKey>, before: Option<&Door>) -> Result<Door, Error> {
     let broken = |what: &str| Error::unreadable(format!("webhook {}: {what}", row.id));
     let signing_secret = match (&row.signing_secret, key) {
         (None, _) => None,
@@ -253,12 +260,9 @@ fn door(row: WebhookRow, key: Option<&DataKey>, before: Option<&Door>) -> Result
         }
         (Some(_), None) => return Err(broken("there is no key to open its signing secret")),
     };
+    let webhook = webhook_of(row)?;
     let allow: Result<Vec<IpNet>, _> =
-        row.allow.split(',').filter(|part| !part.is_empty()).map(parse_network).collect();
-    let mapping = row.mapping.as_deref().map(serde_json::from_str::<Mapping>).transpose();
-    let client_certificate =
-        row.client_certificate.as_deref().map(str::parse::<CertificateName>).transpose();
-    let has = |form: &str| row.forms.split(',').any(|word| word == form);
+        webhook.allow.iter().map(|text| parse_network(text)).collect();
     let rates = before.and_then(|door| {
         let mut old = door.rates.lock().unwrap_or_else(PoisonError::into_inner);
         old.take_if(|_| door.webhook.rate_per_s == row.rate_per_s)
@@ -270,31 +274,37 @@ fn door(row: WebhookRow, key: Option<&DataKey>, before: Option<&Door>) -> Result
         previous: None,
         allow: allow.map_err(|_| broken("its allow-list is unreadable"))?.into(),
         rates: Mutex::new(rates),
-        webhook: Webhook {
-            id: row.id,
-            org_id: row.org_id,
-            forms: CredentialForms {
-                query: has("query"),
-                header: has("header"),
-                body: has("body"),
-                signature: has("signature"),
-            },
-            allow: row
-                .allow
-                .split(',')
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            client_certificate: client_certificate
-                .map_err(|_| broken("its client certificate's name is unreadable"))?,
-            dry_run: row.dry_run,
-            rate_per_s: row.rate_per_s,
-            max_age_s: row.max_age_s,
-            mapping: mapping.map_err(|_| broken("its mapping is unreadable"))?,
-            state: row.state,
-            created_at: row.created_at,
-            name: row.name,
-            token: row.token,
+        webhook,
+    })
+}
+
+/// A stored webhook's settings.
+pub(crate) fn webhook_of(row: &WebhookRow) -> Result<Webhook, Error> {
+    let broken = |what: &str| Error::unreadable(format!("webhook {}: {what}", row.id));
+    let has = |form: &str| row.forms.split(',').any(|word| word == form);
+    let mapping = row.mapping.as_deref().map(serde_json::from_str::<Mapping>).transpose();
+    let client_certificate =
+        row.client_certificate.as_deref().map(str::parse::<CertificateName>).transpose();
+    let allow = row.allow.split(',').filter(|part| !part.is_empty());
+    Ok(Webhook {
+        id: row.id,
+        org_id: row.org_id,
+        name: row.name.clone(),
+        token: row.token.clone(),
+        forms: CredentialForms {
+            query: has("query"),
+            header: has("header"),
+            body: has("body"),
+            signature: has("signature"),
         },
+        allow: allow.map(str::to_owned).collect(),
+        client_certificate: client_certificate
+            .map_err(|_| broken("its client certificate's name is unreadable"))?,
+        dry_run: row.dry_run,
+        rate_per_s: row.rate_per_s,
+        max_age_s: row.max_age_s,
+        mapping: mapping.map_err(|_| broken("its mapping is unreadable"))?,
+        state: row.state,
+        created_at: row.created_at,
     })
 }

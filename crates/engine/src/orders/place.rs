@@ -401,6 +401,13 @@ pub(super) fn notional_of_key(
     }
 }
 
+/// What closes a position, and which entries were taken back for it.
+#[derive(Default)]
+pub(crate) struct Closed {
+    pub(crate) placed: Vec<Order>,
+    pub(crate) canceled: Vec<Id<id::Order>>,
+}
+
 type Closing = Result<(Vec<Order>, Vec<Id<id::Order>>), CommandError>;
 
 async fn close_all(
@@ -416,51 +423,67 @@ async fn close_all(
     scope.add(account.org_id, account.id, symbol);
     scope.pairs_with_live_orders.insert((account.id, symbol.clone()));
     let mut book = Book::load(tx, shared, &scope).await?;
-    let (mut placed, mut canceled) = (Vec::new(), Vec::new());
+    let mut closed = Closed::default();
     for strategy in book.holders(account.id, symbol) {
         let place = Place { account_id: account.id, symbol: symbol.clone(), strategy_id: strategy };
-        let entries = book.live_orders(&place).into_iter();
-        canceled
-            .extend(entries.filter(|order| order.purpose == Purpose::Entry).map(|order| order.id));
-        remove_entries(shared, &mut book, &place, &[Side::Buy, Side::Sell]);
-        let exposure = book.exposure(&place);
-        for side in [Side::Sell, Side::Buy] {
-            let closable = exposure.closable(side);
-            if !closable.is_positive() {
-                continue;
-            }
-            let wanted = Wanted {
-                symbol: symbol.clone(),
-                side,
-                order_type: OrderType::Market,
-                quantity: instrument.exit_quantity(closable, closable),
-                limit_price: None,
-                stop_price: None,
-                time_in_force: TimeInForce::Day,
-                reduce_only: true,
-                expires_at: None,
-                tag: None,
-                allow_repeat: true,
-                strategy: (strategy != NO_STRATEGY).then_some(strategy),
-            };
-            let mut order = draft(shared, &book, account, &wanted, actor);
-            order.purpose = Purpose::Exit;
-            order.strategy_id = wanted.strategy;
-            order.send_by = None;
-            if let Err(refusal) = judge(shared, &mut book, account, actor, &mut order) {
-                return Ok(Err(OrderNo::of(refusal, None).into()));
-            }
-            book.enter(
-                shared,
-                order.org_id,
-                order.id,
-                "order.accepted",
-                payload::by(&order, &actor.name()),
-            );
-            reserve(&mut book, order.clone());
-            placed.push(order);
+        let part = close_part(shared, &mut book, account, instrument, &place, actor, &mut closed);
+        if let Err(refusal) = part {
+            return Ok(Err(OrderNo::of(refusal, None).into()));
         }
     }
     book.write(tx, effects).await?;
-    Ok(Ok((placed, canceled)))
+    Ok(Ok((closed.placed, closed.canceled)))
+}
+
+/// Closes one strategy's part of a position: its unsent entries are taken back, the others asked
+/// back, and what is held leaves at the market. The live orders of the pair must be loaded.
+pub(crate) fn close_part(
+    shared: &Shared,
+    book: &mut Book,
+    account: &Arc<Account>,
+    instrument: &Instrument,
+    place: &Place,
+    actor: &Actor,
+    closed: &mut Closed,
+) -> Result<(), Refusal> {
+    let entries = book.live_orders(place).into_iter();
+    let entries = entries.filter(|order| order.purpose == Purpose::Entry).map(|order| order.id);
+    closed.canceled.extend(entries);
+    remove_entries(shared, book, place, &[Side::Buy, Side::Sell]);
+    let exposure = book.exposure(place);
+    for side in [Side::Sell, Side::Buy] {
+        let closable = exposure.closable(side);
+        if !closable.is_positive() {
+            continue;
+        }
+        let wanted = Wanted {
+            symbol: place.symbol.clone(),
+            side,
+            order_type: OrderType::Market,
+            quantity: instrument.exit_quantity(closable, closable),
+            limit_price: None,
+            stop_price: None,
+            time_in_force: TimeInForce::Day,
+            reduce_only: true,
+            expires_at: None,
+            tag: None,
+            allow_repeat: true,
+            strategy: (place.strategy_id != NO_STRATEGY).then_some(place.strategy_id),
+        };
+        let mut order = draft(shared, book, account, &wanted, actor);
+        order.purpose = Purpose::Exit;
+        order.strategy_id = wanted.strategy;
+        order.send_by = None;
+        judge(shared, book, account, actor, &mut order)?;
+        book.enter(
+            shared,
+            order.org_id,
+            order.id,
+            "order.accepted",
+            payload::by(&order, &actor.name()),
+        );
+        reserve(book, order.clone());
+        closed.placed.push(order);
+    }
+    Ok(())
 }

@@ -10,13 +10,13 @@ use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::administer::invalid;
 use crate::book::Book;
-use crate::command::{Command, CommandError};
+use crate::command::{Command, CommandError, LimitDelete, LimitNamed, LimitSet};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::limit::LimitScope;
+use tradewarden_domain::limit::{LimitName, LimitScope};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::person::Decision;
 use tradewarden_store::Tx;
@@ -49,6 +49,7 @@ impl Engine {
         if actor.second().is_some() || principals.policy(org, policy) != Some("on") {
             return Ok(None);
         }
+        actor.fresh(self.now())?;
         if matches!(command, Command::UserCreate(new) if new.password.is_some()) {
             return Err(invalid("password", &"leave it out: the person sets it by invitation"));
         }
@@ -84,10 +85,17 @@ impl Engine {
             Command::HaltResume(halt) => {
                 Some(("four_eyes.halt_resume", format!("resume halt {}", halt.id)))
             }
-            Command::LimitSet(limit) if self.raises(org, limit) => Some((
-                "four_eyes.limit_override",
-                format!("set limit {} of {} to {}", limit.name, limit.scope, limit.value),
-            )),
+            Command::LimitSet(LimitSet { scope, name, value }) => {
+                let raises = self.raises(org, scope, *name, Some(value.units()));
+                let summary = || format!("set limit {name} of {scope} to {value}");
+                raises.then(|| ("four_eyes.limit_override", summary()))
+            }
+            Command::LimitDelete(LimitDelete { limit: LimitNamed { scope, name }, .. }) => {
+                let raises = self.raises(org, scope, *name, None);
+                raises.then(|| {
+                    ("four_eyes.limit_override", format!("delete limit {name} of {scope}"))
+                })
+            }
             Command::UserCreate(new) if self.is_admin_role(org, &new.role) => {
                 Some(("four_eyes.admin_grant", format!("add a person as {}", new.role)))
             }
@@ -110,19 +118,13 @@ impl Engine {
             .is_some_and(|permissions| permissions.has(Permission::UsersManage))
     }
 
-    /// Whether a limit would become wider than it is. The first of an organization is: without it,
-    /// nothing is traded.
-    pub(crate) fn raises(&self, org: Id<id::Org>, new: &crate::command::LimitSet) -> bool {
-        let Ok(scope) = new.scope.parse::<LimitScope>() else { return false };
+    /// Whether more may be traded once a limit is `after`; `None` is none.
+    fn raises(&self, org: Id<id::Org>, scope: &str, name: LimitName, after: Option<i64>) -> bool {
+        let Ok(scope) = scope.parse::<LimitScope>() else { return false };
         let directory = self.parts.directory.load();
-        let known = directory
-            .limits
-            .iter()
-            .find(|limit| limit.org_id == org && limit.scope == scope && limit.name == new.name);
-        match known {
-            Some(limit) => new.value.units() > limit.value,
-            None => scope == LimitScope::Org,
-        }
+        let mut own = directory.limits.iter().filter(|limit| limit.org_id == org);
+        let before = own.find(|limit| limit.scope == scope && limit.name == name);
+        name.widens(&scope, before.map(|limit| limit.value), after)
     }
 
     pub(crate) async fn pending(&self, org: Id<id::Org>) -> Result<Value, CommandError> {

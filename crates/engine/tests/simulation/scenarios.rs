@@ -1,6 +1,7 @@
 //! One rule each, by hand.
 
 mod change;
+mod changes;
 mod doubt;
 mod halts;
 mod hours;

@@ -18,8 +18,6 @@ const ACCOUNT: &str = "-- directory::account\n\
 const INSERT_ACCOUNT: &str = "-- directory::insert_account\n\
     INSERT INTO accounts (id, org_id, name, broker, broker_account, currency, state, \
     orders_minute, fills_cursor, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, $9)";
-const SET_ACCOUNT_STATE: &str =
-    "-- directory::set_account_state\nUPDATE accounts SET state = $2 WHERE id = $1";
 const LOCK_ACCOUNT: &str = "-- directory::lock_accounts\n\
     SELECT state, orders_minute, fills_cursor FROM accounts WHERE id = $1";
 const SET_ORDERS_MINUTE: &str =
@@ -48,7 +46,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ACCOUNTS,
     ACCOUNT,
     INSERT_ACCOUNT,
-    SET_ACCOUNT_STATE,
     LOCK_ACCOUNT,
     SET_ORDERS_MINUTE,
     SET_FILLS_CURSOR,
@@ -155,15 +152,6 @@ pub async fn insert_account(tx: &mut Tx<'_>, account: &Account) -> Result<(), Er
         ]);
     }
     tx.insert(&PUT_INSTRUMENT, &values).await.map(|_| ())
-}
-
-/// Switches an account on or off.
-pub async fn set_account_state(
-    tx: &mut Tx<'_>,
-    id: Id<id::Account>,
-    state: Activity,
-) -> Result<(), Error> {
-    tx.execute_one(SET_ACCOUNT_STATE, &[id.into(), Value::Word(state.text())]).await
 }
 
 /// Locks accounts, which must be sorted, and reads what the journal needs of them.

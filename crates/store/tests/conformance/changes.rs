@@ -32,7 +32,7 @@ pub(crate) async fn they_are_heard_in_the_order_of_their_commits(backend: &Backe
     assert_eq!(changes::since(&store, 2).await.unwrap(), News::None);
     for _ in 0..2 {
         let mut tx = writer.begin().await.unwrap();
-        directory::set_account_state(&mut tx, account, Activity::Disabled).await.unwrap();
+        directory::update_account(&mut tx, account, "main", Activity::Disabled).await.unwrap();
         tx.commit().await.unwrap();
     }
     let twice = rows(&[(Subject::Account, account_id)], 4);
@@ -43,10 +43,10 @@ pub(crate) async fn they_are_heard_in_the_order_of_their_commits(backend: &Backe
 pub(crate) async fn what_is_undone_or_unheard_is_no_change(backend: &Backend) {
     let (mut writer, store) = founded(backend).await;
     let mut tx = writer.begin().await.unwrap();
-    directory::set_account_state(&mut tx, id(10), Activity::Disabled).await.unwrap();
+    directory::update_account(&mut tx, id(10), "main", Activity::Disabled).await.unwrap();
     tx.rollback().await.unwrap();
     let mut tx = writer.begin().await.unwrap();
-    directory::set_account_state(&mut tx, id(10), Activity::Disabled).await.unwrap();
+    directory::update_account(&mut tx, id(10), "main", Activity::Disabled).await.unwrap();
     drop(tx);
     let mut tx = writer.begin().await.unwrap();
     directory::set_orders_minute(&mut tx, vec![(id(10), vec![1])]).await.unwrap();

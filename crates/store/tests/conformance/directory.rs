@@ -8,8 +8,9 @@ use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
 use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
 };
-use tradewarden_store::directory::{self, LockedAccount, Organization, WebhookRow};
+use tradewarden_store::directory::{self, LockedAccount, Organization, Versions, WebhookRow};
 use tradewarden_store::findings::{self, Finding};
+use tradewarden_store::webhook_secrets::{self, Previous, Secrets};
 use tradewarden_store::{Kind, Lock, Store, Writer, keys};
 
 pub(crate) async fn founded(backend: &Backend) -> (Writer, Store) {
@@ -54,6 +55,7 @@ pub(crate) async fn accounts_and_their_instruments(backend: &Backend) {
         id: id(number),
         name: name.to_owned(),
         limits_version: 0,
+        strategies_version: 0,
         created_at: at(i64::try_from(number).unwrap()),
     };
     assert_eq!(orgs, [org(1, "ours"), org(2, "theirs")]);
@@ -66,7 +68,10 @@ pub(crate) async fn accounts_and_their_instruments(backend: &Backend) {
     assert_eq!(directory::accounts(&store).await.unwrap(), [account(), bare.clone()]);
 
     let mut tx = writer.begin().await.unwrap();
-    directory::set_account_state(&mut tx, id(11), Activity::Disabled).await.unwrap();
+    directory::update_account(&mut tx, id(11), "spare", Activity::Disabled).await.unwrap();
+    let settings = directory::account_settings(&mut tx, id(11)).await.unwrap();
+    assert_eq!(settings, Some((id(1), "spare".to_owned(), Activity::Disabled)));
+    assert_eq!(directory::account_settings(&mut tx, id(404)).await.unwrap(), None);
     directory::set_orders_minute(&mut tx, vec![(id(10), vec![1, 2]), (id(11), vec![3])])
         .await
         .unwrap();
@@ -157,16 +162,122 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
     abandon(tx);
 
     for state in StrategyState::ALL {
+        let after = Strategy { state: *state, ..other_strategy(&strategy) };
         let mut tx = writer.begin().await.unwrap();
-        directory::set_strategy_state(&mut tx, id(30), *state).await.unwrap();
-        directory::set_webhook_state(&mut tx, id(20), Activity::Disabled).await.unwrap();
+        directory::update_strategy(&mut tx, &after).await.unwrap();
+        let seen = directory::followers(&mut tx, &[id(20), id(21)]).await.unwrap();
+        assert_eq!(seen, [vec![], vec![after.clone()]]);
+        let on = directory::strategies_on(&mut tx, id(10), &after.symbol).await.unwrap();
+        assert_eq!(on, std::slice::from_ref(&after));
+        let one = directory::strategy_in(&mut tx, id(30)).await.unwrap();
+        assert_eq!(one, Some(after.clone()));
         tx.commit().await.unwrap();
-        assert_eq!(directory::strategies(&store).await.unwrap()[0].state, *state);
-        assert_eq!(directory::webhooks(&store).await.unwrap()[0].state, Activity::Disabled);
+        assert_eq!(directory::strategies(&store).await.unwrap(), [after]);
     }
     let mut tx = writer.begin().await.unwrap();
-    directory::set_strategy_state(&mut tx, id(404), StrategyState::On).await.unwrap_err();
-    directory::set_webhook_state(&mut tx, id(404), Activity::Active).await.unwrap_err();
+    let nobody = Strategy { id: id(404), ..strategy };
+    directory::update_strategy(&mut tx, &nobody).await.unwrap_err();
+    abandon(tx);
+    let mut tx = writer.begin().await.unwrap();
+    directory::delete_strategy(&mut tx, id(404)).await.unwrap_err();
+}
+
+/// Everything that can change is another.
+fn other_strategy(strategy: &Strategy) -> Strategy {
+    Strategy {
+        name: "another".to_owned(),
+        webhook_id: id(21),
+        symbol: "ES".parse().unwrap(),
+        symbol_source: SymbolSource::Strategy,
+        quantity: "3".parse().unwrap(),
+        sizing: Sizing::Fixed,
+        on_opposite: OnOpposite::Close,
+        pyramiding: Pyramiding::Ignore,
+        short_selling: ShortSelling::Allow,
+        send_within_s: 300,
+        schedule: None,
+        ..strategy.clone()
+    }
+}
+
+pub(crate) async fn what_is_changed_and_taken_away(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let before = webhook();
+    let mut tx = writer.begin().await.unwrap();
+    directory::insert_webhook(&mut tx, before.clone()).await.unwrap();
+    let replaced = Secrets { secret_hash: [6; 32], signing_secret: None };
+    let previous = Previous { webhook_id: id(20), secrets: replaced.clone(), valid_until: at(9) };
+    webhook_secrets::replace(&mut tx, &replaced, &previous).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let after = WebhookRow {
+        name: "renamed".to_owned(),
+        forms: "signature".to_owned(),
+        allow: String::new(),
+        client_certificate: None,
+        dry_run: false,
+        rate_per_s: 1,
+        max_age_s: 2,
+        mapping: None,
+        state: Activity::Disabled,
+        secret_hash: [6; 32],
+        signing_secret: Some(vec![7]),
+        ..before.clone()
+    };
+    let mut tx = writer.begin().await.unwrap();
+    // Neither token nor secrets are settings.
+    let settings = WebhookRow {
+        token: "other".to_owned(),
+        secret_hash: [8; 32],
+        signing_secret: None,
+        ..after.clone()
+    };
+    directory::update_webhook(&mut tx, &settings).await.unwrap();
+    directory::set_signing_secret(&mut tx, id(20), &[7]).await.unwrap();
+    assert_eq!(directory::webhook_in(&mut tx, id(20)).await.unwrap(), Some(after.clone()));
+    assert_eq!(directory::webhook_in(&mut tx, id(404)).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    assert_eq!(directory::webhooks(&store).await.unwrap(), [after]);
+
+    let mut tx = writer.begin().await.unwrap();
+    directory::delete_webhook(&mut tx, id(20)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(directory::webhooks(&store).await.unwrap(), []);
+    assert_eq!(webhook_secrets::all(&store, at(0)).await.unwrap(), []);
+    let mut tx = writer.begin().await.unwrap();
+    directory::delete_webhook(&mut tx, id(20)).await.unwrap_err();
+    abandon(tx);
+
+    let limit = |scope, name, version| Limit {
+        org_id: id(1),
+        scope,
+        name,
+        value: 1,
+        version,
+        updated_at: at(version),
+    };
+    let of_strategy = LimitScope::Strategy(id(30));
+    let kept = limit(LimitScope::Org, LimitName::MaxPosition, 1);
+    let mut tx = writer.begin().await.unwrap();
+    directory::put_limit(&mut tx, &kept).await.unwrap();
+    let gone = limit(LimitScope::Org, LimitName::Restricted, 2);
+    directory::put_limit(&mut tx, &gone).await.unwrap();
+    for name in [LimitName::MaxPosition, LimitName::MaxOrderQuantity] {
+        directory::put_limit(&mut tx, &limit(of_strategy.clone(), name, 3)).await.unwrap();
+    }
+    directory::delete_limit(&mut tx, id(1), &LimitScope::Org, LimitName::Restricted, 4)
+        .await
+        .unwrap();
+    directory::delete_limits_of(&mut tx, id(1), &of_strategy, 5).await.unwrap();
+    directory::set_strategies_version(&mut tx, id(1), 7).await.unwrap();
+    let versions = directory::lock_organizations(&mut tx, &[id(1)], Lock::Update).await.unwrap();
+    assert_eq!(versions, [Versions { limits: 5, strategies: 7 }]);
+    tx.commit().await.unwrap();
+    assert_eq!(directory::limits(&store).await.unwrap(), std::slice::from_ref(&kept));
+    let mut tx = writer.begin().await.unwrap();
+    assert_eq!(directory::limits_of_in(&mut tx, id(1)).await.unwrap(), [kept]);
+    let twice = directory::delete_limit(&mut tx, id(1), &LimitScope::Org, gone.name, 6).await;
+    twice.unwrap_err();
 }
 
 pub(crate) async fn limits_have_the_version_of_their_organization(backend: &Backend) {
@@ -205,7 +316,7 @@ pub(crate) async fn limits_have_the_version_of_their_organization(backend: &Back
     }
     let found = directory::limits_in(&mut tx).await.unwrap();
     let versions = directory::lock_organizations(&mut tx, &[id(1), id(2)], Lock::Update).await;
-    assert_eq!(versions.unwrap(), [version, 0]);
+    assert_eq!(versions.unwrap(), [version, 0].map(|limits| Versions { limits, strategies: 0 }));
     tx.commit().await.unwrap();
     let sorted = |mut limits: Vec<Limit>| {
         limits.sort_by_key(|limit| limit.version);

@@ -113,6 +113,7 @@ on_both! {
     leases::a_lease_has_one_holder,
     directory::accounts_and_their_instruments,
     directory::webhooks_and_strategies,
+    directory::what_is_changed_and_taken_away,
     directory::limits_have_the_version_of_their_organization,
     directory::a_halt_is_resumed_once,
     directory::findings_are_newest_first,

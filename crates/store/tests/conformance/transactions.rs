@@ -122,9 +122,10 @@ pub(crate) async fn the_kinds_of_failure_are_the_same(backend: &Backend) {
 
     // A change that hits nothing is an error, but not one of the database.
     let mut tx = writer.begin().await.unwrap();
-    let error = directory::set_account_state(&mut tx, id(404), Activity::Active).await.unwrap_err();
+    let error = directory::update_account(&mut tx, id(404), "x", Activity::Active).await;
+    let error = error.unwrap_err();
     assert_eq!(error.kind(), Kind::Broken);
-    assert!(error.to_string().contains("directory::set_account_state hit 0 rows"), "{error}");
+    assert!(error.to_string().contains("directory::update_account hit 0 rows"), "{error}");
 }
 
 pub(crate) async fn readers_see_only_what_is_committed(backend: &Backend) {

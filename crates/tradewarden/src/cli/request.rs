@@ -1,11 +1,14 @@
 //! From what was typed to what the engine is asked, and how its answer is shown.
 
+use std::path::Path;
+
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::SymbolSource;
 use tradewarden_engine::command::{self, Command};
 use tradewarden_engine::people::Entered;
 
+use super::change::{delete, on};
 use super::{
     AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, OrganizationVerb, Page,
     PaperPrice, PositionVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb, WebhookCreate,
@@ -163,6 +166,8 @@ fn webhook(verb: WebhookVerb) -> Result<Asking, Failure> {
         WebhookVerb::Create(create) => one(Command::WebhookCreate(webhook_create(create)?)),
         WebhookVerb::List => list(Command::WebhookList, WEBHOOKS),
         WebhookVerb::Show(id) => one(Command::WebhookShow(id.into())),
+        WebhookVerb::Change(change) => one(change.command()?),
+        WebhookVerb::Delete(id) => one(Command::WebhookDelete(delete(id))),
         WebhookVerb::Disable(id) => one(Command::WebhookDisable(id.into())),
         WebhookVerb::Rotate(rotate) => one(Command::WebhookRotate(command::WebhookRotate {
             id: rotate.id,
@@ -172,11 +177,7 @@ fn webhook(verb: WebhookVerb) -> Result<Asking, Failure> {
 }
 
 fn webhook_create(create: WebhookCreate) -> Result<command::WebhookCreate, Failure> {
-    let mapping = create.mapping.map(|path| {
-        let text = files::read_text(&path, MAPPING_BYTES_MAX)?;
-        serde_json::from_str::<Mapping>(&text)
-            .map_err(|error| Failure::usage(format!("the mapping {}: {error}", path.display())))
-    });
+    let mapping = create.mapping.as_deref().map(mapping);
     Ok(command::WebhookCreate {
         name: create.name,
         allow: create.allow,
@@ -188,6 +189,13 @@ fn webhook_create(create: WebhookCreate) -> Result<command::WebhookCreate, Failu
         forms: Some(create.forms).filter(|forms| !forms.is_empty()),
         mapping: mapping.transpose()?,
     })
+}
+
+/// The mapping in a file.
+pub(super) fn mapping(path: &Path) -> Result<Mapping, Failure> {
+    let text = files::read_text(path, MAPPING_BYTES_MAX)?;
+    serde_json::from_str::<Mapping>(&text)
+        .map_err(|error| Failure::usage(format!("the mapping {}: {error}", path.display())))
 }
 
 fn strategy(verb: StrategyVerb) -> Asking {
@@ -209,6 +217,10 @@ fn strategy(verb: StrategyVerb) -> Asking {
         })),
         StrategyVerb::List => list(Command::StrategyList, STRATEGIES),
         StrategyVerb::Show(id) => one(Command::StrategyShow(id.into())),
+        StrategyVerb::Change(change) => one(change.command()),
+        StrategyVerb::On(id) => one(on(id)),
+        StrategyVerb::Off(off) => one(off.command()),
+        StrategyVerb::Delete(id) => one(Command::StrategyDelete(delete(id))),
         StrategyVerb::Disable(id) => one(Command::StrategyDisable(id.into())),
     }
 }
@@ -222,6 +234,7 @@ fn account(verb: AccountVerb) -> Asking {
         })),
         AccountVerb::List => list(Command::AccountList, ACCOUNTS),
         AccountVerb::Show(id) => one(Command::AccountShow(id.into())),
+        AccountVerb::Change(change) => one(change.command()),
         AccountVerb::Disable(id) => one(Command::AccountDisable(id.into())),
         AccountVerb::Price(price) => one(Command::PaperPrice(command::PaperPrice {
             symbol: price.symbol,
@@ -242,6 +255,8 @@ fn limit(verb: LimitVerb) -> Asking {
             value: set.value,
         })),
         LimitVerb::List => list(Command::LimitList, LIMITS),
+        LimitVerb::Show(named) => one(named.show()),
+        LimitVerb::Delete(named) => one(named.delete()),
     }
 }
 
@@ -301,7 +316,7 @@ fn user(verb: UserVerb) -> Result<Asking, Failure> {
 }
 
 /// The password in a file, without the line's end.
-pub(crate) fn password(path: &std::path::Path) -> Result<Entered, Failure> {
+pub(crate) fn password(path: &Path) -> Result<Entered, Failure> {
     let text = files::read_text(path, PASSWORD_BYTES_MAX)?;
     if files::read_secret(path, PASSWORD_BYTES_MAX).is_err() {
         crate::output::note(&format!(

@@ -85,6 +85,44 @@ fn what_is_typed_becomes_the_request() {
             r#"{"command":"limit-set","scope":"org","name":"max_position","value":"100"}"#,
         ),
         (
+            "webhook change whk_1 --name w --allow ::1 --preset tradingview --client-certificate cn:X \
+             --dry-run false --rate-per-s 5 --max-age-s 60 --form body --no-mapping --state active",
+            r#"{"command":"webhook-change","id":"whk_1","changes":{"name":"w","allow":["::1"],"preset":"tradingview","client_certificate":"cn:X","dry_run":false,"rate_per_s":5,"max_age_s":60,"forms":["body"],"mapping":null,"state":"active"}}"#,
+        ),
+        (
+            "webhook change whk_1 --allow-any --no-client-certificate",
+            r#"{"command":"webhook-change","id":"whk_1","changes":{"allow":[],"client_certificate":null}}"#,
+        ),
+        ("webhook delete whk_1", r#"{"command":"webhook-delete","id":"whk_1"}"#),
+        (
+            "strategy change str_1 --name s --webhook w --account a --symbol AAPL --quantity 10 \
+             --sizing payload --on-opposite close --pyramiding allow --allow-short false \
+             --payload-symbol false --send-within-s 7 --no-schedule --shared-position --state off \
+             --open-position leave",
+            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"schedule":null,"shared_position":true,"state":"off","open_position":"leave"}}"#,
+        ),
+        (
+            "strategy on str_1",
+            r#"{"command":"strategy-change","id":"str_1","changes":{"state":"on"}}"#,
+        ),
+        (
+            "strategy off str_1 --open-position flatten",
+            r#"{"command":"strategy-change","id":"str_1","changes":{"state":"off","open_position":"flatten"}}"#,
+        ),
+        ("strategy delete str_1", r#"{"command":"strategy-delete","id":"str_1"}"#),
+        (
+            "account change acc_1 --name a --state disabled",
+            r#"{"command":"account-change","id":"acc_1","changes":{"name":"a","state":"disabled"}}"#,
+        ),
+        (
+            "limit show --scope org --name restricted",
+            r#"{"command":"limit-show","scope":"org","name":"restricted"}"#,
+        ),
+        (
+            "limit delete --scope org --name restricted",
+            r#"{"command":"limit-delete","limit":{"scope":"org","name":"restricted"}}"#,
+        ),
+        (
             "halt engage --scope global --mode reduce_only --reason why",
             r#"{"command":"halt-engage","scope":"global","mode":"reduce_only","reason":"why"}"#,
         ),

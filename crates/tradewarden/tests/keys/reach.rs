@@ -1,10 +1,15 @@
 //! What a key may know of: a key for one account sees nothing of another, and cannot tell what is
 //! not there from what is not its own.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::{Value, json};
 use tradewarden_testkit::process::{Answer, Gateway, TestDir, until};
 
 use crate::stage::{demo, private_file};
+
+/// Numbers the idempotency keys.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A key with a secret, and its requests.
 struct Caller<'a> {
@@ -36,8 +41,9 @@ impl<'a> Caller<'a> {
         let dir = std::path::Path::new(&self.secret_file).parent().unwrap();
         let kept = dir.join("body");
         std::fs::write(&kept, body).unwrap();
+        let once = format!("reach-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         if !body.is_empty() {
-            args.extend(["--body", kept.to_str().unwrap(), "--idempotency-key", "reach"]);
+            args.extend(["--body", kept.to_str().unwrap(), "--idempotency-key", &once]);
         }
         let signed = self.gateway.program().json(&args).await;
         let headers = signed["headers"].as_object().unwrap().iter();
@@ -113,4 +119,139 @@ async fn a_key_for_one_account_knows_of_no_other() {
     let order = json!({"account_id": other, "symbol": "AAPL", "side": "buy", "type": "market",
                        "quantity": "1"});
     assert_eq!(one.call("POST", "/api/v1/orders", &order.to_string()).await.status, 201);
+}
+
+/// What a key for one account may change: what is its own, and not what bounds or feeds others.
+#[tokio::test]
+async fn a_key_for_one_account_changes_nothing_of_another() {
+    let dir = TestDir::new("keys-changes");
+    let (gateway, _) = demo(&dir).await;
+    let (ready, program) = (gateway.ready(), gateway.program());
+    let text = |name: &str| ready[name].as_str().unwrap().to_owned();
+    let mine = text("account_id");
+    let (webhook, strategy) = (ready["webhook"]["id"].as_str().unwrap(), text("strategy_id"));
+    for scope in [format!("account:{mine}"), format!("strategy:{strategy}")] {
+        let set = ["limit", "set", "--scope", &scope, "--name", "max_position", "--value", "50"];
+        program.json(&set).await;
+    }
+    let (other, one) = manager(&gateway, &dir).await;
+
+    // Not there and not yours are one answer, and nothing is changed.
+    let none = "00000000000000000000000000";
+    let name = r#"{"name":"stolen"}"#;
+    for (method, there, not_there, body) in [
+        ("GET", format!("webhooks/{webhook}"), format!("webhooks/whk_{none}"), ""),
+        ("PATCH", format!("webhooks/{webhook}"), format!("webhooks/whk_{none}"), name),
+        ("DELETE", format!("webhooks/{webhook}"), format!("webhooks/whk_{none}"), ""),
+        ("POST", format!("webhooks/{webhook}/rotate"), format!("webhooks/whk_{none}/rotate"), "{}"),
+        ("PATCH", format!("strategies/{strategy}"), format!("strategies/str_{none}"), name),
+        ("DELETE", format!("strategies/{strategy}"), format!("strategies/str_{none}"), ""),
+        ("PATCH", format!("accounts/{mine}"), format!("accounts/acc_{none}"), name),
+        (
+            "GET",
+            format!("limits/account:{mine}/max_position"),
+            format!("limits/account:acc_{none}/max_position"),
+            "",
+        ),
+        (
+            "DELETE",
+            format!("limits/account:{mine}/max_position"),
+            format!("limits/account:acc_{none}/max_position"),
+            "",
+        ),
+        (
+            "DELETE",
+            format!("limits/strategy:{strategy}/max_position"),
+            format!("limits/strategy:str_{none}/max_position"),
+            "",
+        ),
+        ("DELETE", "limits/org/max_position".to_owned(), "limits/org/restricted".to_owned(), ""),
+    ] {
+        let mut answers = Vec::new();
+        for path in [&there, &not_there] {
+            let answer = one.call(method, &format!("/api/v1/{path}"), body).await;
+            let mut problem = answer.json();
+            problem.as_object_mut().unwrap().remove("request_id");
+            answers.push((answer.status, problem));
+        }
+        assert_eq!((answers[0].0, &answers[0]), (404, &answers[1]), "{method} {there}");
+    }
+    assert_eq!(one.items("/api/v1/webhooks").await, Vec::<Value>::new());
+    assert_eq!(one.items("/api/v1/limits").await, Vec::<Value>::new());
+    for (method, path, body) in [
+        ("PUT", "limits", json!({"scope": "org", "name": "max_position", "value": "1"})),
+        (
+            "PUT",
+            "limits",
+            json!({"scope": format!("account:{mine}"), "name": "max_position", "value": "1"}),
+        ),
+        (
+            "POST",
+            "strategies",
+            json!({"name": "x", "webhook": webhook, "account": other, "symbol": "AAPL",
+                   "quantity": "1"}),
+        ),
+    ] {
+        let answer = one.call(method, &format!("/api/v1/{path}"), &body.to_string()).await;
+        assert_eq!(answer.status, 404, "{path} {body}");
+    }
+}
+
+/// Another account than the demo's, and a key that manages what is on it.
+async fn manager<'a>(gateway: &'a Gateway, dir: &TestDir) -> (String, Caller<'a>) {
+    let other = ["account", "create", "--broker", "paper", "--name", "other", "--cash", "5000"];
+    let other = gateway.program().json(&other).await["id"].as_str().unwrap().to_owned();
+    let scopes = ["webhooks:manage", "strategies:manage", "accounts:manage", "limits:manage"];
+    let mut more: Vec<_> = scopes.iter().flat_map(|scope| ["--scope", *scope]).collect();
+    more.extend(["--account", &other, "--instrument", "AAPL"]);
+    let one = Caller::new(gateway, dir, "one", &more).await;
+    (other, one)
+}
+
+/// Its own it makes, changes and takes away, within its accounts, instruments and scopes.
+#[tokio::test]
+async fn a_key_for_one_account_manages_what_is_on_it() {
+    let dir = TestDir::new("keys-manages");
+    let (gateway, _) = demo(&dir).await;
+    let ready = gateway.ready();
+    let mine = ready["account_id"].as_str().unwrap();
+    let webhook = ready["webhook"]["id"].as_str().unwrap();
+    let (other, one) = manager(&gateway, &dir).await;
+    let body = json!({"name": "own", "allow": ["192.0.2.1"]});
+    let own = one.call("POST", "/api/v1/webhooks", &body.to_string()).await.json();
+    let own = own["id"].as_str().unwrap();
+    let strategy = |account: &str, symbol: &str| {
+        json!({"name": "own", "webhook": own, "account": account, "symbol": symbol,
+               "quantity": "1"})
+        .to_string()
+    };
+    let foreign = one.call("POST", "/api/v1/strategies", &strategy(mine, "AAPL")).await;
+    assert_eq!(foreign.status, 404, "{foreign:?}");
+    let foreign = one.call("POST", "/api/v1/strategies", &strategy(&other, "MSFT")).await;
+    assert_eq!((foreign.status, &foreign.json()["code"]), (422, &json!("key.instrument")));
+    let made = one.call("POST", "/api/v1/strategies", &strategy(&other, "AAPL")).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let path = format!("/api/v1/strategies/{}", made.json()["id"].as_str().unwrap());
+    for (body, status, code) in [
+        (json!({"account": mine}), 404, "request.not_found"),
+        (json!({"webhook": webhook}), 404, "request.not_found"),
+        (json!({"symbol": "MSFT"}), 422, "key.instrument"),
+        (json!({"symbol_source": "payload"}), 422, "key.instrument"),
+        // It may not close positions.
+        (json!({"state": "off", "open_position": "flatten"}), 403, "auth.permission"),
+    ] {
+        let answer = one.call("PATCH", &path, &body.to_string()).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{body}");
+    }
+    let off = one.call("PATCH", &path, r#"{"state":"off"}"#).await;
+    assert_eq!((off.status, &off.json()["state"]), (200, &json!("off")));
+    assert_eq!(one.call("DELETE", &path, "").await.status, 200);
+    let path = format!("/api/v1/webhooks/{own}");
+    // No key ever shows a second factor.
+    let wider = one.call("PATCH", &path, r#"{"allow":[]}"#).await;
+    assert_eq!((wider.status, &wider.json()["code"]), (403, &json!("auth.step_up_required")));
+    assert_eq!(one.call("PATCH", &path, r#"{"rate_per_s":5}"#).await.status, 200);
+    assert_eq!(one.call("DELETE", &path, "").await.status, 200);
+    let renamed = one.call("PATCH", &format!("/api/v1/accounts/{other}"), r#"{"name":"z"}"#).await;
+    assert_eq!((renamed.status, &renamed.json()["name"]), (200, &json!("z")));
 }

@@ -22,6 +22,7 @@ impl Route {
         let with_two = [
             (Method::POST, "/api/v1/halts/{id}/resume"),
             (Method::PUT, "/api/v1/limits"),
+            (Method::DELETE, "/api/v1/limits/{scope}/{name}"),
             (Method::POST, "/api/v1/users"),
             (Method::PATCH, "/api/v1/users/{id}"),
         ];
@@ -42,7 +43,8 @@ impl Route {
             (Takes::Signal, Code::RequestMalformed) => true,
             (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
             (Takes::Signal, _) => {
-                !matches!(code.class(), Class::Skip | Class::Order) && concerns_signals(code)
+                !matches!(code.class(), Class::Skip | Class::Order | Class::Conflict)
+                    && concerns_signals(code)
             }
             (_, Code::IdempotencyKeyMissing) => self.wants_once_key(),
             (_, Code::IdempotencyKeyReused | Code::IdempotencyInFlight) => {
@@ -56,6 +58,8 @@ impl Route {
                 | Code::LimitDaily
                 | Code::LimitFlood,
             ) if knows_caller => true,
+            (_, Code::RequestPrecondition) => self.heeds_if_match(),
+            (_, code) if self.may_change(code) => true,
             (_, Code::AuthStepUp | Code::KeyState | Code::KeyLifetime) => manages_keys,
             (_, Code::AuthPermission | Code::AuthFactorRequired) => {
                 matches!(self.access, Access::Any(_))
@@ -89,6 +93,28 @@ impl Route {
                 self.method != Method::GET && self.path == "/api/v1/orders/{id}"
             }
             (_, code) if places => concerns_orders(code),
+            _ => false,
+        }
+    }
+
+    /// What a change of a webhook, a strategy or a limit may meet.
+    fn may_change(&self, code: Code) -> bool {
+        let changes = |noun: &str| self.method != Method::GET && self.path.starts_with(noun);
+        match (self.heeds_if_match(), code) {
+            (_, Code::AuthStepUp) if changes("/api/v1/limits") => true,
+            (true, Code::AuthStepUp) => {
+                changes("/api/v1/webhooks/") && self.method == Method::PATCH
+            }
+            (true, Code::WebhookInUse) => {
+                changes("/api/v1/webhooks/") && self.method == Method::DELETE
+            }
+            (true, Code::StrategyOpenPosition) => changes("/api/v1/strategies/"),
+            (true, Code::StrategyNotOff | Code::StrategyInUse) => {
+                changes("/api/v1/strategies/") && self.method == Method::DELETE
+            }
+            (true, Code::RiskSharedPosition) => {
+                changes("/api/v1/strategies/") && self.method == Method::PATCH
+            }
             _ => false,
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{
     ACTIVITY, ANSWERED, Amount, Any, Count, Flag, HALT_MODE, Id, Instant, KEY_ALGORITHM, KEY_STATE,
-    LIMIT_NAME, List, Named, ON_OPPOSITE, OUTCOME, OneOf, PYRAMIDING, Range, SIZING, SYMBOL_SOURCE,
-    Schema, TIER, Text, Texts, Words, may, must, permissions,
+    LIMIT_NAME, List, Named, ON_OPPOSITE, OUTCOME, OneOf, PYRAMIDING, Range, SIZING,
+    STRATEGY_STATE, SYMBOL_SOURCE, Schema, TIER, Text, Texts, Words, may, must, permissions,
 };
 
 pub(super) const SCHEMAS: &[Schema] = &[
@@ -156,6 +156,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("dry_run", Flag, "Signals are judged, never traded."),
             must("rate_per_s", Count, "Risk-increasing signals a second."),
             must("max_age_s", Count, "Age in seconds up to which an entry is fresh."),
+            may("mapping", Any, "How to read the sender's own JSON."),
             must("state", ACTIVITY, "Whether it takes part."),
             must("created_at", Instant, "When it was made."),
         ],
@@ -178,7 +179,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("allow_short", Flag, "Whether a sale while flat opens a short."),
             must("send_within_s", Count, "Seconds within which an entry must have been sent."),
             may("schedule", Text, "When it may open something; absent for at any time."),
-            must("state", OneOf(|| vec!["on", "exits_only", "off"]), "Whether it trades."),
+            must("state", STRATEGY_STATE, "Whether it trades."),
             must("created_at", Instant, "When it was made."),
         ],
     },

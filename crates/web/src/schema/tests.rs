@@ -12,8 +12,9 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
-    AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet, OrderAsChanged,
-    OrderCreate, StrategyCreate, WebhookCreate, WebhookRotation,
+    AccountChanges, AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet,
+    OrderAsChanged, OrderCreate, StrategyChanges, StrategyCreate, WebhookChanges, WebhookCreate,
+    WebhookRotation,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
@@ -218,6 +219,7 @@ fn webhooks_and_strategies() {
         dry_run: false,
         rate_per_s: 10,
         max_age_s: 90,
+        mapping: secret.is_some().then(|| serde_json::from_str(r#"{"action":"side"}"#).unwrap()),
         state: text(),
         created_at: AT,
         secret,
@@ -364,6 +366,24 @@ fn what_is_taken() {
             "client_certificate": "tradingview", "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
         }),
     );
+    assert_taken::<WebhookChanges>(
+        "WebhookChanges",
+        &json!({
+            "name": "a", "allow": [], "preset": "tradingview", "dry_run": true, "rate_per_s": 1,
+            "client_certificate": null, "max_age_s": 1, "forms": ["query"], "mapping": null,
+            "state": "active",
+        }),
+    );
+    assert_taken::<StrategyChanges>(
+        "StrategyChanges",
+        &json!({
+            "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
+            "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
+            "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
+            "state": "off", "open_position": "leave", "schedule": null,
+        }),
+    );
+    assert_taken::<AccountChanges>("AccountChanges", &json!({"name": "a", "state": "active"}));
     assert_taken::<WebhookRotation>("WebhookRotation", &json!({"overlap_s": 60}));
     assert_taken::<StrategyCreate>(
         "StrategyCreate",

@@ -13,6 +13,8 @@ fn path_of(route: &Route) -> String {
     route
         .path
         .replace("{id}", "sig_00000000000000000000000000")
+        .replace("{scope}", "org")
+        .replace("{name}", "max_position")
         .replace("{level}", "0")
         .replace("{*path}", "x001/000")
 }
@@ -282,7 +284,7 @@ async fn what_no_route_takes_is_a_problem_too() {
     }
     for (method, path, allow) in [
         (Method::DELETE, "/api/v1/orders", "GET,HEAD,POST"),
-        (Method::PUT, "/api/v1/webhooks/x", "GET,HEAD,POST"),
+        (Method::PUT, "/api/v1/webhooks/x", "DELETE,GET,HEAD,PATCH,POST"),
         (Method::TRACE, "/livez", "GET,HEAD"),
         (Method::OPTIONS, "/api/v1/limits", "GET,HEAD,PUT"),
     ] {

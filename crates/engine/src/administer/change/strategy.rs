@@ -1,0 +1,335 @@
+//! Changing a strategy, switching it on and off (S18), and taking one away.
+//!
+//! A position belongs to the strategy that opened it, and only its signals close it (S3). So while
+//! anything is held or may still fill, the strategy stays where its exits find it.
+
+use super::{Stop, begin, differences, enter, lock, refused};
+use crate::actor::Actor;
+use crate::administer::create::{fits, is_alone, may_trade, name, within};
+use crate::administer::{invalid, parse_id, to_value};
+use crate::book::{Book, Effects, Scope};
+use crate::command::{Change, CommandError, Delete, Setting, StrategyChanges};
+use crate::orders::{Closed, OrderNo, close_part};
+use crate::reads::strategy_view;
+use crate::tag::IfMatch;
+use crate::{Engine, Shared};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tradewarden_domain::account::Account;
+use tradewarden_domain::code::{Code, Refusal};
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::key::KeyState;
+use tradewarden_domain::limit::LimitScope;
+use tradewarden_domain::permission::Permission;
+use tradewarden_domain::strategy::{
+    OpenPosition, SEND_WITHIN_S_DEFAULT, ShortSelling, Strategy, StrategyState, SymbolSource,
+};
+use tradewarden_store::exposures::{self, Place};
+use tradewarden_store::{Tx, directory as rows};
+
+/// What happens to a strategy that is to be off while it holds something, if nobody said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::administer) enum Unsaid {
+    /// It is asked.
+    Ask,
+    /// It takes exits only.
+    ExitsOnly,
+}
+
+/// Which strategy, and on which content of it.
+#[derive(Clone)]
+struct Target {
+    org: Id<id::Org>,
+    id: Id<id::Strategy>,
+    if_match: IfMatch,
+}
+
+/// Something that a strategy holds, or that may still fill.
+type Open = Vec<(Place, Exposure)>;
+
+impl Engine {
+    pub(in crate::administer) async fn change_strategy(
+        &self,
+        org: Id<id::Org>,
+        change: Change<StrategyChanges>,
+        unsaid: Unsaid,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let Change { id, changes, if_match } = change;
+        let id: Id<id::Strategy> = parse_id(&id)?;
+        if changes.open_position == Some(OpenPosition::Flatten) {
+            actor.allowed(&[Permission::PositionsClose])?;
+        }
+        let target = Target { org, id, if_match };
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
+        self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+            change_in(tx, &shared, &target, &changes, unsaid, &claimant, effects).await
+        })
+        .await?;
+        let directory = self.parts.directory.load_full();
+        let strategy = directory.strategies.get(&id).ok_or(CommandError::NotFound)?;
+        to_value(&strategy_view(strategy))
+    }
+
+    pub(in crate::administer) async fn delete_strategy(
+        &self,
+        org: Id<id::Org>,
+        delete: Delete,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let id: Id<id::Strategy> = parse_id(&delete.id)?;
+        let target = Target { org, id, if_match: delete.if_match };
+        let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
+        self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+            delete_in(tx, &shared, &target, &claimant, effects).await
+        })
+        .await?;
+        Ok(json!({ "deleted": true, "id": id }))
+    }
+}
+
+async fn change_in(
+    tx: &mut Tx<'_>,
+    shared: &Arc<Shared>,
+    target: &Target,
+    changes: &StrategyChanges,
+    unsaid: Unsaid,
+    actor: &Actor,
+    effects: &mut Effects,
+) -> Result<(), Stop> {
+    let versions = lock(tx, target.org).await?;
+    let before = &found(tx, target, actor).await?;
+    let open = held(tx, target.id).await?;
+    let mut after = applied(before, changes)?;
+    after.state = switched(before.state, changes, unsaid, &open)?;
+    stays_reachable(before, &after, &open)?;
+    if after.webhook_id != before.webhook_id {
+        webhook_is_there(tx, target, after.webhook_id, actor).await?;
+    }
+    let trades_otherwise = (after.account_id, &after.symbol, after.symbol_source)
+        != (before.account_id, &before.symbol, before.symbol_source);
+    let sizes_otherwise = (after.quantity, after.sizing, after.on_opposite)
+        != (before.quantity, before.sizing, before.on_opposite);
+    if trades_otherwise || sizes_otherwise {
+        let directory = shared.directory.load();
+        let account = directory.accounts.get(&after.account_id);
+        let own =
+            |account: &&Arc<Account>| account.org_id == target.org && actor.reaches(account.id);
+        fits(account.filter(own).ok_or(CommandError::NotFound)?, &after)?;
+    }
+    if trades_otherwise {
+        may_trade(actor, &after)?;
+    }
+    let moves = (after.account_id, &after.symbol) != (before.account_id, &before.symbol);
+    let wakes = before.state == StrategyState::Off && after.state != StrategyState::Off;
+    if (moves || wakes) && !changes.shared_position {
+        is_alone(tx, &after).await?;
+    }
+    let differences = differences(&strategy_view(before), &strategy_view(&after))?;
+    let flattens = changes.open_position == Some(OpenPosition::Flatten) && !open.is_empty();
+    let book = Book::load(tx, shared, &scope(target.org, &open, flattens)).await?;
+    let (book, closed) =
+        if flattens { flattened(shared, book, &open, actor)? } else { (book, Closed::default()) };
+    begin(tx, shared, actor).await?;
+    if differences.is_empty() && !flattens {
+        return Ok(());
+    }
+    rows::update_strategy(tx, &after).await?;
+    rows::set_strategies_version(tx, target.org, versions.strategies.saturating_add(1)).await?;
+    let mut payload = json!({ "changed": differences });
+    if let Some(payload) = payload.as_object_mut().filter(|_| changes.open_position.is_some()) {
+        let ids = |orders: &[Id<id::Order>]| json!(orders);
+        let placed: Vec<_> = closed.placed.iter().map(|order| order.id).collect();
+        payload.insert("canceled".to_owned(), ids(&closed.canceled));
+        payload.insert("closed_by".to_owned(), ids(&placed));
+        payload.insert("open_position".to_owned(), json!(changes.open_position));
+    }
+    let object = (target.org, target.id);
+    enter(tx, shared, book, effects, object, "strategy.changed", (actor, payload)).await
+}
+
+async fn delete_in(
+    tx: &mut Tx<'_>,
+    shared: &Arc<Shared>,
+    target: &Target,
+    actor: &Actor,
+    effects: &mut Effects,
+) -> Result<(), Stop> {
+    let versions = lock(tx, target.org).await?;
+    let before = &found(tx, target, actor).await?;
+    let open = held(tx, target.id).await?;
+    if before.state != StrategyState::Off {
+        return Err(refused(Code::StrategyNotOff).into());
+    }
+    if !open.is_empty() {
+        return Err(holds(&open, "It can be deleted once that is closed.").into());
+    }
+    let directory = shared.directory.load_full();
+    let keys = directory
+        .keys
+        .values()
+        .map(|known| &known.key)
+        .filter(|key| key.strategy_id == Some(target.id) && key.state != KeyState::Revoked);
+    let keys: Vec<_> = keys.map(|key| key.id.to_string()).collect();
+    if !keys.is_empty() {
+        let detail = format!("API keys trade for it: {}. Revoke them first.", keys.join(", "));
+        return Err(CommandError::Refused { code: Code::StrategyInUse, detail }.into());
+    }
+    let scope = LimitScope::Strategy(target.id);
+    let has_limits =
+        rows::limits_of_in(tx, target.org).await?.iter().any(|limit| limit.scope == scope);
+    let book = Book::load(tx, shared, &Scope::default()).await?;
+    begin(tx, shared, actor).await?;
+    rows::delete_strategy(tx, target.id).await?;
+    rows::set_strategies_version(tx, target.org, versions.strategies.saturating_add(1)).await?;
+    if has_limits {
+        let version = versions.limits.saturating_add(1);
+        rows::delete_limits_of(tx, target.org, &scope, version).await?;
+    }
+    let payload = json!({ "before": to_value(&strategy_view(before))? });
+    let object = (target.org, target.id);
+    enter(tx, shared, book, effects, object, "strategy.deleted", (actor, payload)).await
+}
+
+/// The strategy as it is stored, if the actor may know of it.
+async fn found(tx: &mut Tx<'_>, target: &Target, actor: &Actor) -> Result<Strategy, Stop> {
+    let found = rows::strategy_in(tx, target.id).await?;
+    let is_own =
+        |strategy: &Strategy| strategy.org_id == target.org && actor.reaches(strategy.account_id);
+    let found = found.filter(is_own).ok_or(CommandError::NotFound)?;
+    target.if_match.check(&strategy_view(&found))?;
+    Ok(found)
+}
+
+/// Where the strategy holds something, or may still come to.
+async fn held(tx: &mut Tx<'_>, strategy: Id<id::Strategy>) -> Result<Open, Stop> {
+    let mut all = exposures::of_strategy(tx, strategy).await?;
+    all.retain(|(_, exposure)| !exposure.is_idle());
+    Ok(all)
+}
+
+/// The strategy as it would be, but for its state.
+fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, CommandError> {
+    let mut after = before.clone();
+    if let Some(text) = &changes.name {
+        name(text)?.clone_into(&mut after.name);
+    }
+    if let Some(text) = &changes.webhook {
+        after.webhook_id = text.parse().map_err(|error| invalid("webhook", &error))?;
+    }
+    if let Some(text) = &changes.account {
+        after.account_id = text.parse().map_err(|error| invalid("account", &error))?;
+    }
+    if let Some(text) = &changes.symbol {
+        after.symbol = text.parse().map_err(|error| invalid("symbol", &error))?;
+    }
+    after.quantity = changes.quantity.unwrap_or(after.quantity);
+    after.sizing = changes.sizing.unwrap_or(after.sizing);
+    after.on_opposite = changes.on_opposite.unwrap_or(after.on_opposite);
+    after.pyramiding = changes.pyramiding.unwrap_or(after.pyramiding);
+    after.symbol_source = changes.symbol_source.unwrap_or(after.symbol_source);
+    match &changes.schedule {
+        Setting::Keep => {}
+        Setting::Clear => after.schedule = None,
+        Setting::Set(schedule) => after.schedule = Some(schedule.clone()),
+    }
+    if let Some(allow_short) = changes.allow_short {
+        after.short_selling = if allow_short { ShortSelling::Allow } else { ShortSelling::Ignore };
+    }
+    if changes.send_within_s.is_some() {
+        let seconds = within("send_within_s", changes.send_within_s, SEND_WITHIN_S_DEFAULT, 300)?;
+        after.send_within_s = seconds;
+    }
+    Ok(after)
+}
+
+/// The state that the strategy would have. Off with something open is asked about (S18).
+fn switched(
+    before: StrategyState,
+    changes: &StrategyChanges,
+    unsaid: Unsaid,
+    open: &Open,
+) -> Result<StrategyState, CommandError> {
+    let wanted = changes.state.unwrap_or(before);
+    if changes.open_position.is_some() && changes.state != Some(StrategyState::Off) {
+        return Err(invalid("open_position", &"belongs to the state off"));
+    }
+    let must_ask = wanted == StrategyState::Off && before != wanted && !open.is_empty();
+    match (must_ask && changes.open_position.is_none(), unsaid) {
+        (false, _) => Ok(wanted),
+        (true, Unsaid::ExitsOnly) => Ok(StrategyState::ExitsOnly),
+        (true, Unsaid::Ask) => {
+            Err(holds(open, "Say what becomes of it: open_position `flatten` or `leave`."))
+        }
+    }
+}
+
+/// Whether the strategy's signals would still reach what it holds.
+fn stays_reachable(before: &Strategy, after: &Strategy, open: &Open) -> Result<(), CommandError> {
+    let moves = (after.account_id, &after.symbol) != (before.account_id, &before.symbol);
+    let of_another_symbol = |(place, _): &(Place, Exposure)| place.symbol != after.symbol;
+    let loses = after.symbol_source == SymbolSource::Strategy && open.iter().any(of_another_symbol);
+    if !open.is_empty() && (moves || (loses && before.symbol_source != after.symbol_source)) {
+        return Err(holds(open, "Account and symbol can change once that is closed."));
+    }
+    Ok(())
+}
+
+/// Whether there is such a webhook that the actor may know of.
+async fn webhook_is_there(
+    tx: &mut Tx<'_>,
+    target: &Target,
+    webhook: Id<id::Webhook>,
+    actor: &Actor,
+) -> Result<(), Stop> {
+    let row = rows::webhook_in(tx, webhook).await?.filter(|row| row.org_id == target.org);
+    let followers = rows::followers(tx, &[webhook]).await?;
+    let reaches = followers.iter().flatten().all(|follower| actor.reaches(follower.account_id));
+    row.filter(|_| reaches).map(|_| ()).ok_or_else(|| CommandError::NotFound.into())
+}
+
+/// A no because of what is open, which it lists.
+fn holds(open: &Open, advice: &str) -> CommandError {
+    let of = |(place, exposure): &(Place, Exposure)| {
+        let Place { account_id, symbol, .. } = place;
+        let orders = Exposure { quantity: tradewarden_domain::money::Quantity::ZERO, ..*exposure };
+        let under_way = if orders.is_idle() { "" } else { ", orders under way" };
+        format!("{} {symbol} on {account_id}{under_way}", exposure.quantity)
+    };
+    let all: Vec<_> = open.iter().map(of).collect();
+    let detail = format!("The strategy holds {}. {advice}", all.join("; "));
+    CommandError::Refused { code: Code::StrategyOpenPosition, detail }
+}
+
+/// What the transaction needs to know: what is open, where that is to be closed.
+fn scope(org: Id<id::Org>, open: &Open, flattens: bool) -> Scope {
+    let mut scope = Scope::default();
+    for (place, _) in open.iter().filter(|_| flattens) {
+        scope.add(org, place.account_id, &place.symbol);
+        scope.pairs_with_live_orders.insert((place.account_id, place.symbol.clone()));
+    }
+    scope
+}
+
+/// The book in which everything open is being closed; only in memory until it is written.
+fn flattened(
+    shared: &Arc<Shared>,
+    mut book: Book,
+    open: &Open,
+    actor: &Actor,
+) -> Result<(Book, Closed), CommandError> {
+    let mut closed = Closed::default();
+    for (place, _) in open {
+        let account = crate::book::account(shared, place.account_id)
+            .filter(|account| actor.reaches(account.id))
+            .ok_or(CommandError::NotFound)?;
+        let instrument = account
+            .instruments
+            .get(&place.symbol)
+            .ok_or_else(|| OrderNo::of(Refusal::plain(Code::RiskUnknownInstrument), None))?;
+        close_part(shared, &mut book, &account, instrument, place, actor, &mut closed)
+            .map_err(|refusal| OrderNo::of(refusal, None))?;
+    }
+    Ok((book, closed))
+}

@@ -1,0 +1,211 @@
+//! What changes about a thing: what is not named stays as it is.
+
+use crate::tag::IfMatch;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tradewarden_domain::account::Activity;
+use tradewarden_domain::limit::LimitName;
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::schedule::Schedule;
+use tradewarden_domain::signal::Mapping;
+use tradewarden_domain::strategy::{
+    OnOpposite, OpenPosition, Pyramiding, Sizing, StrategyState, SymbolSource,
+};
+
+/// A change of one thing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change<T> {
+    /// Its identifier.
+    pub id: String,
+    /// What changes.
+    pub changes: T,
+    /// On which content the change is made.
+    #[serde(default, skip_serializing_if = "IfMatch::is_unsaid")]
+    pub if_match: IfMatch,
+}
+
+/// The end of one thing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delete {
+    /// Its identifier.
+    pub id: String,
+    /// On which content it is taken away.
+    #[serde(default, skip_serializing_if = "IfMatch::is_unsaid")]
+    pub if_match: IfMatch,
+}
+
+/// Names one limit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitNamed {
+    /// `org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`.
+    pub scope: String,
+    /// What it bounds.
+    pub name: LimitName,
+}
+
+/// The end of a limit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitDelete {
+    /// Which one.
+    pub limit: LimitNamed,
+    /// On which content it is taken away.
+    #[serde(default, skip_serializing_if = "IfMatch::is_unsaid")]
+    pub if_match: IfMatch,
+}
+
+/// What becomes of a setting that may be absent. In JSON an absent member keeps it and `null` takes
+/// it away (RFC 7396).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Setting<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    /// There is none any more.
+    Clear,
+    /// It is this.
+    Set(T),
+}
+
+impl<T> Setting<T> {
+    /// Whether it stays.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self, Self::Keep)
+    }
+}
+
+impl<T: Serialize> Serialize for Setting<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            // What stays is left out by the object that holds it.
+            Self::Keep | Self::Clear => serializer.serialize_none(),
+            Self::Set(value) => serializer.serialize_some(value),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Setting<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::<T>::deserialize(deserializer).map(|value| value.map_or(Self::Clear, Self::Set))
+    }
+}
+
+/// What changes about a webhook.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookChanges {
+    /// What people call it, 1 to 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Addresses in CIDR form, in place of those there are; an empty list means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<String>>,
+    /// `tradingview` adds TradingView's addresses to `allow`, or to those there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The name that the sender's TLS client certificate must show; `null` asks for none.
+    #[serde(default, skip_serializing_if = "Setting::is_kept")]
+    pub client_certificate: Setting<String>,
+    /// Signals are judged, never traded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// Risk-increasing signals a second, 1 to 1,000,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<u32>,
+    /// Age in seconds up to which an entry is fresh, 1 to 86,400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_s: Option<u32>,
+    /// Forms of credential: `query`, `header`, `body`, `signature`; at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forms: Option<Vec<String>>,
+    /// How to read the sender's own JSON; `null` reads ours.
+    #[serde(default, skip_serializing_if = "Setting::is_kept")]
+    pub mapping: Setting<Mapping>,
+    /// Whether it takes signals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Activity>,
+}
+
+/// What changes about a strategy.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StrategyChanges {
+    /// What people call it, 1 to 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The webhook it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// The account it trades on; not while it holds a position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What it trades; not while it holds a position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
+    /// The size of an entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Quantity>,
+    /// Where the size comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizing: Option<Sizing>,
+    /// What an opposite signal does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_opposite: Option<OnOpposite>,
+    /// What a signal along the position does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pyramiding: Option<Pyramiding>,
+    /// Whether a sale while flat opens a short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_short: Option<bool>,
+    /// Whether the signal may name another symbol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbol_source: Option<SymbolSource>,
+    /// Seconds within which an entry must have been sent, 1 to 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_within_s: Option<u32>,
+    /// When it may open something; `null` for at any time.
+    #[serde(default, skip_serializing_if = "Setting::is_kept")]
+    pub schedule: Setting<Schedule>,
+    /// Another strategy may trade the same instrument on the same account (S3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared_position: bool,
+    /// Whether it trades.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StrategyState>,
+    /// What becomes of an open position when `state` is `off` (S18).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_position: Option<OpenPosition>,
+}
+
+/// What changes about an account.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountChanges {
+    /// What people call it, 1 to 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it takes entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Activity>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn absent_keeps_and_null_takes_away() {
+        for (body, setting) in [
+            (json!({}), Setting::Keep),
+            (json!({"client_certificate": null}), Setting::Clear),
+            (json!({"client_certificate": "cn:a"}), Setting::Set("cn:a".to_owned())),
+        ] {
+            let changes: WebhookChanges = serde_json::from_value(body.clone()).unwrap();
+            assert_eq!(changes.client_certificate, setting, "{body}");
+            assert_eq!(serde_json::to_value(&changes).unwrap(), body, "over the control socket");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What can be typed to change what was made, and what the engine is asked by it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tradewarden_domain::account::Activity;
+use tradewarden_domain::limit::LimitName as Name;
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::schedule::Schedule;
+use tradewarden_domain::strategy::{
+    OnOpposite, OpenPosition, Pyramiding, Sizing, StrategyState, SymbolSource,
+};
+use tradewarden_engine::command::{
+    AccountChanges, Change, Command, Delete, LimitDelete, LimitNamed, Setting, StrategyChanges,
+    WebhookChanges,
+};
+use tradewarden_engine::tag::IfMatch;
+
+use super::ById;
+use super::request::mapping;
+use super::word::word;
+use crate::outcome::Failure;
+
+/// `webhook change`
+#[derive(Debug, Args)]
+pub(crate) struct WebhookChange {
+    /// Its identifier
+    #[arg(value_name = "ID")]
+    id: String,
+    /// What people call it
+    #[arg(long, value_name = "N")]
+    name: Option<String>,
+    /// Take signals only from this address or network, in place of those there are; may be repeated
+    #[arg(long, value_name = "CIDR", conflicts_with = "allow_any")]
+    allow: Vec<String>,
+    /// Take signals from any address
+    #[arg(long)]
+    allow_any: bool,
+    /// Take signals from a sender's known addresses too
+    #[arg(long, value_parser = ["tradingview"], conflicts_with = "allow_any")]
+    preset: Option<String>,
+    /// Take signals only from a sender whose TLS client certificate shows this name: an e-mail
+    /// address, a host name, `cn:NAME`, or `tradingview`
+    #[arg(long, value_name = "PATTERN", conflicts_with = "no_client_certificate")]
+    client_certificate: Option<String>,
+    /// Ask the sender for no certificate
+    #[arg(long)]
+    no_client_certificate: bool,
+    /// Judge signals, never trade
+    #[arg(long, value_name = "BOOL")]
+    dry_run: Option<bool>,
+    /// Entries a second
+    #[arg(long, value_name = "N")]
+    rate_per_s: Option<u32>,
+    /// Seconds for which an entry is fresh
+    #[arg(long, value_name = "N")]
+    max_age_s: Option<u32>,
+    /// A form of credential that it takes, in place of those there are; may be repeated
+    #[arg(long = "form", value_name = "F", value_parser = ["query", "header", "body", "signature"])]
+    forms: Vec<String>,
+    /// A JSON file that says where the sender's own JSON holds our fields
+    #[arg(long, value_name = "FILE", conflicts_with = "no_mapping")]
+    mapping: Option<PathBuf>,
+    /// Read our own form of JSON
+    #[arg(long)]
+    no_mapping: bool,
+    /// Whether it takes signals
+    #[arg(long, value_parser = word(Activity::ALL, Activity::text))]
+    state: Option<Activity>,
+}
+
+impl WebhookChange {
+    pub(super) fn command(self) -> Result<Command, Failure> {
+        let given = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+        let mapping = self.mapping.as_deref().map(mapping).transpose()?;
+        Ok(Command::WebhookChange(change(
+            self.id,
+            WebhookChanges {
+                name: self.name,
+                allow: if self.allow_any { Some(Vec::new()) } else { given(self.allow) },
+                preset: self.preset,
+                client_certificate: setting(self.client_certificate, self.no_client_certificate),
+                dry_run: self.dry_run,
+                rate_per_s: self.rate_per_s,
+                max_age_s: self.max_age_s,
+                forms: given(self.forms),
+                mapping: setting(mapping, self.no_mapping),
+                state: self.state,
+            },
+        )))
+    }
+}
+
+/// `strategy change`
+#[derive(Debug, Args)]
+pub(crate) struct StrategyChange {
+    /// Its identifier
+    #[arg(value_name = "ID")]
+    id: String,
+    /// What people call it
+    #[arg(long, value_name = "N")]
+    name: Option<String>,
+    /// The webhook it follows
+    #[arg(long, value_name = "ID")]
+    webhook: Option<String>,
+    /// The account it trades on; not while it holds anything
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// What it trades; not while it holds anything
+    #[arg(long, value_name = "S")]
+    symbol: Option<String>,
+    /// The size of an entry
+    #[arg(long, value_name = "Q")]
+    quantity: Option<Quantity>,
+    /// Where the size comes from
+    #[arg(long, value_name = "MODE", value_parser = word(Sizing::ALL, Sizing::text))]
+    sizing: Option<Sizing>,
+    /// What an opposite signal does
+    #[arg(long, value_parser = word(OnOpposite::ALL, OnOpposite::text))]
+    on_opposite: Option<OnOpposite>,
+    /// What a signal along the position does
+    #[arg(long, value_parser = word(Pyramiding::ALL, Pyramiding::text))]
+    pyramiding: Option<Pyramiding>,
+    /// Whether a sale while flat opens a short position
+    #[arg(long, value_name = "BOOL")]
+    allow_short: Option<bool>,
+    /// Whether the signal may name another symbol
+    #[arg(long, value_name = "BOOL")]
+    payload_symbol: Option<bool>,
+    /// Seconds within which an entry must have been sent
+    #[arg(long, value_name = "N")]
+    send_within_s: Option<u32>,
+    /// When it may open something, as `mon-fri 09:30-16:00 America/New_York`
+    #[arg(long, value_name = "WHEN", conflicts_with = "no_schedule")]
+    schedule: Option<Schedule>,
+    /// Let it open something at any time
+    #[arg(long)]
+    no_schedule: bool,
+    /// Let another strategy trade the same instrument on the same account
+    #[arg(long)]
+    shared_position: bool,
+    /// Whether it trades
+    #[arg(long, value_parser = word(StrategyState::ALL, StrategyState::text))]
+    state: Option<StrategyState>,
+    /// With the state off: what becomes of what it holds
+    #[arg(long, value_parser = word(OpenPosition::ALL, OpenPosition::text))]
+    open_position: Option<OpenPosition>,
+}
+
+impl StrategyChange {
+    pub(super) fn command(self) -> Command {
+        let source = |payload| if payload { SymbolSource::Payload } else { SymbolSource::Strategy };
+        Command::StrategyChange(change(
+            self.id,
+            StrategyChanges {
+                name: self.name,
+                webhook: self.webhook,
+                account: self.account,
+                symbol: self.symbol,
+                quantity: self.quantity,
+                sizing: self.sizing,
+                on_opposite: self.on_opposite,
+                pyramiding: self.pyramiding,
+                allow_short: self.allow_short,
+                symbol_source: self.payload_symbol.map(source),
+                send_within_s: self.send_within_s,
+                schedule: setting(self.schedule, self.no_schedule),
+                shared_position: self.shared_position,
+                state: self.state,
+                open_position: self.open_position,
+            },
+        ))
+    }
+}
+
+/// `strategy off`
+#[derive(Debug, Args)]
+pub(crate) struct StrategyOff {
+    /// Its identifier
+    #[arg(value_name = "ID")]
+    id: String,
+    /// What becomes of what it holds
+    #[arg(long, value_parser = word(OpenPosition::ALL, OpenPosition::text))]
+    open_position: Option<OpenPosition>,
+}
+
+impl StrategyOff {
+    pub(super) fn command(self) -> Command {
+        let Self { id, open_position } = self;
+        let state = Some(StrategyState::Off);
+        let changes = StrategyChanges { state, open_position, ..StrategyChanges::default() };
+        Command::StrategyChange(change(id, changes))
+    }
+}
+
+/// `strategy on`
+pub(super) fn on(id: ById) -> Command {
+    let state = Some(StrategyState::On);
+    let changes = StrategyChanges { state, ..StrategyChanges::default() };
+    Command::StrategyChange(change(id.id, changes))
+}
+
+/// `account change`
+#[derive(Debug, Args)]
+pub(crate) struct AccountChange {
+    /// Its identifier
+    #[arg(value_name = "ID")]
+    id: String,
+    /// What people call it
+    #[arg(long, value_name = "N")]
+    name: Option<String>,
+    /// Whether it takes entries
+    #[arg(long, value_parser = word(Activity::ALL, Activity::text))]
+    state: Option<Activity>,
+}
+
+impl AccountChange {
+    pub(super) fn command(self) -> Command {
+        let changes = AccountChanges { name: self.name, state: self.state };
+        Command::AccountChange(change(self.id, changes))
+    }
+}
+
+/// Names one limit.
+#[derive(Debug, Args)]
+pub(crate) struct LimitName {
+    /// org, account:ID, strategy:ID or instrument:SYMBOL
+    #[arg(long)]
+    scope: String,
+    /// What it bounds
+    #[arg(long, value_parser = word(Name::ALL, Name::text))]
+    name: Name,
+}
+
+impl LimitName {
+    pub(super) fn show(self) -> Command {
+        Command::LimitShow(self.named())
+    }
+
+    pub(super) fn delete(self) -> Command {
+        let limit = self.named();
+        Command::LimitDelete(LimitDelete { limit, if_match: IfMatch::Unsaid })
+    }
+
+    fn named(self) -> LimitNamed {
+        LimitNamed { scope: self.scope, name: self.name }
+    }
+}
+
+pub(super) fn delete(id: ById) -> Delete {
+    Delete { id: id.id, if_match: IfMatch::Unsaid }
+}
+
+fn change<T>(id: String, changes: T) -> Change<T> {
+    Change { id, changes, if_match: IfMatch::Unsaid }
+}
+
+fn setting<T>(value: Option<T>, clears: bool) -> Setting<T> {
+    match (value, clears) {
+        (Some(value), _) => Setting::Set(value),
+        (None, true) => Setting::Clear,
+        (None, false) => Setting::Keep,
+    }
+}
