@@ -165,14 +165,6 @@ impl Engine {
             Command::AuditList(paging) => to_value(&self.entry_page(org, &paging).await?),
             Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
-            Command::KeyCreate(new) => self.create_key(org, new, actor).await,
-            Command::KeyList => self.list_keys(org).await,
-            Command::KeyShow(ById { id }) => self.show_key(org, &id).await,
-            Command::KeyRotate(rotate) => self.rotate_key(org, rotate, actor).await,
-            Command::KeySuspend(ById { id }) => self.suspend_key(org, &id, actor).await,
-            Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
-            Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
-            Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
             Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
             command => self.carry_out_change(org, command, actor).await,
         }
@@ -211,6 +203,26 @@ impl Engine {
             Command::LimitSet(limit) => self.set_limit(org, limit, actor).await,
             Command::LimitShow(named) => self.show_limit(org, &named, actor),
             Command::LimitDelete(delete) => self.delete_limit(org, delete, actor).await,
+            command => self.carry_out_about_keys(org, command, actor).await,
+        }
+    }
+
+    /// Carries out a command about API keys; every other one goes on.
+    async fn carry_out_about_keys(
+        &self,
+        org: Id<id::Org>,
+        command: Command,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        match command {
+            Command::KeyCreate(new) => self.create_key(org, new, actor).await,
+            Command::KeyList => self.list_keys(org).await,
+            Command::KeyShow(ById { id }) => self.show_key(org, &id).await,
+            Command::KeyRotate(rotate) => self.rotate_key(org, rotate, actor).await,
+            Command::KeySuspend(ById { id }) => self.suspend_key(org, &id, actor).await,
+            Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
+            Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
+            Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
             command => self.carry_out_about_people(org, command, actor).await,
         }
     }

@@ -135,7 +135,7 @@ impl Engine {
             Ask::WebauthnEnrol(enrol) => self.enrol_passkey(person()?, enrol).await,
             Ask::FactorRemove(id) => self.remove_factor(actor.ok_or_else(failed)?, &id).await,
             Ask::RecoveryCodes => self.recovery_codes(actor.ok_or_else(failed)?).await,
-            Ask::SessionList => self.own_sessions(person()?),
+            Ask::SessionList => Ok(self.own_sessions(person()?)),
             Ask::SessionEnd(id) => self.end_own_session(actor.ok_or_else(failed)?, &id).await,
             Ask::PasswordChange(change) => self.change_password(person()?, change, client).await,
         }

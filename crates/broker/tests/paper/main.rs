@@ -8,6 +8,7 @@ mod faults;
 mod hours;
 #[cfg(test)]
 mod journal;
+#[cfg(test)]
 mod matching;
 #[cfg(test)]
 mod model;

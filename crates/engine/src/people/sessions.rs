@@ -235,12 +235,12 @@ impl Engine {
         Ok(Said { value: json!({ "ended": true }), cookie: Cookie::Clear })
     }
 
-    pub(super) fn own_sessions(&self, person: &Person) -> Result<Said, CommandError> {
+    pub(super) fn own_sessions(&self, person: &Person) -> Said {
         let principals = self.parts.people.principals.load();
         let own = principals.sessions_everywhere(person.user_id, self.now());
         let items: Vec<Value> =
             own.map(|row| self.session_view(row, Some(person.session_id))).collect();
-        Ok(json!({ "items": items, "next": null }).into())
+        json!({ "items": items, "next": null }).into()
     }
 
     pub(super) async fn end_own_session(

@@ -179,18 +179,18 @@ impl VerifyingKey {
     pub(super) fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
         match &self.0 {
             Kind::Ed25519(public) => verifies_ed25519(public, text, signature),
-            Kind::HmacSha256(secret, prepared) => match prepared.get() {
-                Some(key) => hmac::verify(key, text, signature).is_ok(),
-                None => {
-                    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
-                    let verifies = hmac::verify(&key, text, signature).is_ok();
-                    if verifies {
-                        // Another request may have been faster.
-                        let _there_already = prepared.set(Box::new(key));
-                    }
-                    verifies
+            Kind::HmacSha256(secret, prepared) => {
+                if let Some(key) = prepared.get() {
+                    return hmac::verify(key, text, signature).is_ok();
                 }
-            },
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
+                let verifies = hmac::verify(&key, text, signature).is_ok();
+                if verifies {
+                    // Another request may have been faster.
+                    let _there_already = prepared.set(Box::new(key));
+                }
+                verifies
+            }
             Kind::Decoy(algorithm) => {
                 // Seen by nobody, and not left out by the compiler for that.
                 black_box(match algorithm {

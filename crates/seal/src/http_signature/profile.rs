@@ -12,6 +12,7 @@ use super::{
 use crate::digest::{base64_decode, base64_decode_into};
 
 /// What a request has of message signatures.
+#[expect(clippy::large_enum_variant, reason = "one for each request; a box would be an allocation")]
 pub(super) enum Found<'a> {
     None,
     /// Signatures, and none with our tag.
