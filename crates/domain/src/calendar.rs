@@ -152,7 +152,7 @@ mod tests {
                 .map(|days| date(year, 1, 1) + days.days())
                 .filter(|day| day.year() == year && !is_weekend(*day))
                 .filter(|day| {
-                    let noon: Timestamp = format!("{day}T17:00:00Z").parse().unwrap();
+                    let noon: Timestamp = format!("{day}T16:00:00Z").parse().unwrap();
                     !schedule.is_open(noon)
                 })
                 .collect();

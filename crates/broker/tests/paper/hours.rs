@@ -87,7 +87,11 @@ fn hours_are_those_of_the_calendar() {
 fn orders_meet_the_hours() {
     let mut exchange = Exchange::new();
     exchange.trades("ES", Trading::Hours);
-    let order = |id: &str| PlaceOrder { symbol: "ES".parse().unwrap(), ..buy(id) };
+    let order = |id: &str| PlaceOrder {
+        symbol: "ES".parse().unwrap(),
+        expires_at: at("2026-12-01T00:00:00Z"),
+        ..buy(id)
+    };
     let (pause, session) = (at("2026-11-23T22:30:00Z"), at("2026-11-23T23:00:00Z"));
     match exchange.ask(Command::Place(order("a")), pause) {
         Reply::Placement(Placement::Rejected { code, .. }) => assert_eq!(code, "market_closed"),
