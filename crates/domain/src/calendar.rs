@@ -92,6 +92,11 @@ impl Calendar {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::many_single_char_names,
+    reason = "dates of three years, and a formula whose letters are its authors'"
+)]
 mod tests {
     use super::*;
     use jiff::ToSpan as _;

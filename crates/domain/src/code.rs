@@ -137,6 +137,8 @@ codes! {
     RiskRestricted = "risk.restricted", Refused, "The instrument is on the restricted list.";
     RiskUnknownInstrument = "risk.unknown_instrument", Refused, "The account's broker does not know this instrument.";
     RiskMarketClosed = "risk.market_closed", Refused, "The market is closed.";
+    RiskRollUnresolved = "risk.roll_unresolved", Refused, "The roll table has no contract that the continuous symbol stands for.";
+    RiskLastDay = "risk.last_day", Refused, "The contract takes no entries on its last day and after it.";
     RiskWorthTooLarge = "risk.overflow", Refused, "The order's value is larger than can be counted.";
     RiskSharedPosition = "risk.shared_position", Refused, "Another strategy holds this instrument on this account.";
     AccountOff = "account.off", Refused, "The account is not active.";

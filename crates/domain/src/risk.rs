@@ -5,6 +5,7 @@
 
 use crate::check::Trace;
 use crate::code::{Code, Refusal};
+use crate::day::Day;
 use crate::exposure::Exposure;
 use crate::halt::{self, Halt, HaltSubject};
 use crate::instrument::Instrument;
@@ -12,6 +13,7 @@ use crate::limit::{LimitName, Limits};
 use crate::money::{Money, Price, Quantity};
 use crate::order::{OrderType, Purpose, Side};
 use crate::price::{Market, Reference};
+use crate::roll::Contract;
 use crate::schedule::Schedule;
 use crate::strategy::Intent;
 use crate::time::Timestamp;
@@ -25,6 +27,8 @@ pub struct Context<'a> {
     pub subject: HaltSubject<'a>,
     /// When the order's strategy may open something, if it says so.
     pub schedule: Option<&'a Schedule>,
+    /// The order's month contract, if the roll table has it.
+    pub contract: Option<&'a Contract>,
     /// The tightest limits that apply.
     pub limits: Limits,
     /// All strategies' exposure on the order's account and instrument together, without what the
@@ -75,6 +79,9 @@ pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result
     };
     if let Some(schedule) = context.schedule {
         note(trace, &mut first_no, "strategy.schedule", enforced, in_schedule(schedule, context));
+    }
+    if let Some(contract) = context.contract {
+        note(trace, &mut first_no, "risk.last_day", enforced, before_last_day(contract, context));
     }
     let checks: [(&'static str, Verdict); 7] = [
         ("risk.restricted", restricted(context)),
@@ -139,6 +146,14 @@ fn in_schedule(schedule: &Schedule, context: &Context<'_>) -> Verdict {
         return Ok(Some((shown, allowed)));
     }
     Err(Refusal::over(Code::StrategySchedule, shown, allowed))
+}
+
+fn before_last_day(contract: &Contract, context: &Context<'_>) -> Verdict {
+    let (today, last) = (Day::at(context.now), contract.last_day());
+    if contract.takes_entries(context.now) {
+        return Ok(Some((today.to_string(), format!("before {last}"))));
+    }
+    Err(Refusal::over(Code::RiskLastDay, today, format_args!("entries before {last}")))
 }
 
 fn restricted(context: &Context<'_>) -> Verdict {

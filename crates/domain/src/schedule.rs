@@ -15,6 +15,7 @@ mod text;
 
 pub use self::text::ScheduleError;
 
+use crate::day::Day;
 use crate::time::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -101,6 +102,11 @@ impl Schedule {
         regular.to_string()
     }
 
+    /// Whether a window begins on this day, exceptions counted.
+    pub fn begins_something_on(&self, day: Day) -> bool {
+        !self.windows_of(day.date()).is_empty()
+    }
+
     fn zone_name(&self) -> &str {
         // Every zone here was found by its name.
         self.zone.iana_name().unwrap_or("UTC")
@@ -158,4 +164,5 @@ impl fmt::Debug for Schedule {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "minutes of a few weeks")]
 mod tests;

@@ -149,6 +149,9 @@ impl Engine {
                 one(found.map(|account| account_view(account)))
             }
             Command::LimitList => list(self.limits_of(&directory, org, actor), limit_view),
+            Command::RollSet(new) => self.set_roll(org, new, actor).await,
+            Command::RollList => self.list_rolls(org),
+            Command::RollRemove(ById { id }) => self.remove_roll(org, &id, actor).await,
             Command::HaltResume(ById { id }) => self.resume(&id, actor).await,
             Command::SignalList(paging) => to_value(&self.signal_page(org, actor, &paging).await?),
             Command::SignalShow(ById { id }) => {

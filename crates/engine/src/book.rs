@@ -18,6 +18,7 @@ use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{ChangeState, Order, OrderEvent, Side, after};
 use tradewarden_domain::rate::MinuteCounter;
+use tradewarden_domain::roll::RollTable;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::audit::{self, Entry};
@@ -62,7 +63,11 @@ pub(crate) struct Book {
     changed_orders: BTreeMap<Id<id::Order>, Order>,
     entries: Vec<Entry>,
     findings: Vec<Finding>,
+    rolls: Rolls,
 }
+
+/// The roll tables, by organization.
+pub(crate) type Rolls = Arc<BTreeMap<Id<id::Org>, Arc<RollTable>>>;
 
 /// What a transaction is about.
 #[derive(Default)]
@@ -170,6 +175,7 @@ impl Book {
             changed_orders: BTreeMap::new(),
             entries: Vec::new(),
             findings: Vec::new(),
+            rolls: Arc::clone(&directory.rolls),
         })
     }
 
@@ -206,6 +212,16 @@ impl Book {
             directory.strategies_version(*org) == Some(*version)
         };
         self.strategies.iter().all(is_known)
+    }
+
+    /// The same by the roll tables that its scope was made with.
+    pub(crate) fn with_rolls(self, rolls: Rolls) -> Self {
+        Self { rolls, ..self }
+    }
+
+    /// The roll table of an organization.
+    pub(crate) fn rolls(&self, org: Id<id::Org>) -> Arc<RollTable> {
+        self.rolls.get(&org).cloned().unwrap_or_default()
     }
 
     /// Whether the account takes orders.
@@ -401,6 +417,11 @@ pub(crate) fn place_of(order: &Order) -> Place {
 /// The account with this identifier, if it is known.
 pub(crate) fn account(shared: &Shared, id: Id<id::Account>) -> Option<Arc<Account>> {
     shared.directory.load().accounts.get(&id).cloned()
+}
+
+/// The roll table of an organization.
+pub(crate) fn rolls(shared: &Shared, org: Id<id::Org>) -> Arc<RollTable> {
+    shared.directory.load().rolls.get(&org).cloned().unwrap_or_default()
 }
 
 /// The strategy with this identifier, if there is one and it is known.

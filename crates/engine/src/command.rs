@@ -4,7 +4,9 @@ pub use crate::orders::OrderNo;
 mod account;
 mod change;
 mod key;
+mod limit;
 mod organization;
+mod roll;
 mod webhook;
 
 pub use account::{AccountCreate, PaperPrice};
@@ -13,7 +15,9 @@ pub use change::{
     WebhookChanges,
 };
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
+pub use limit::{HaltEngage, LimitSet};
 pub use organization::{OrganizationCreate, OrganizationRename};
+pub use roll::RollSet;
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
 use crate::people::Entered;
@@ -21,8 +25,6 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::code::Code;
-use tradewarden_domain::halt::HaltMode;
-use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::{Permission, Permissions};
@@ -80,6 +82,12 @@ pub enum Command {
     LimitShow(LimitNamed),
     /// Takes a limit away.
     LimitDelete(LimitDelete),
+    /// Puts a month contract into the roll table, or changes it there.
+    RollSet(RollSet),
+    /// Lists the roll table.
+    RollList,
+    /// Takes a month contract out of the roll table.
+    RollRemove(ById),
     /// Engages a halt.
     HaltEngage(HaltEngage),
     /// Ends a halt.
@@ -216,8 +224,10 @@ impl Command {
             Self::StrategyCreate(_)
             | Self::StrategyChange(_)
             | Self::StrategyDelete(_)
-            | Self::StrategyDisable(_) => Need::any_of(&[P::StrategiesManage]),
-            Self::StrategyList | Self::StrategyShow(_) => {
+            | Self::StrategyDisable(_)
+            | Self::RollSet(_)
+            | Self::RollRemove(_) => Need::any_of(&[P::StrategiesManage]),
+            Self::StrategyList | Self::StrategyShow(_) | Self::RollList => {
                 Need::any_of(&[P::StrategiesManage, P::OrdersRead])
             }
             Self::AccountCreate(_)
@@ -437,34 +447,6 @@ pub struct StrategyCreate {
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default)]
     pub shared_position: bool,
-}
-
-/// A limit to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitSet {
-    /// `org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`.
-    pub scope: String,
-    /// What it bounds.
-    pub name: LimitName,
-    /// The bound.
-    pub value: Quantity,
-}
-
-/// A halt to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HaltEngage {
-    /// `global`, `org:ID`, `account:ID`, `strategy:ID`, `webhook:ID`, `instrument:SYMBOL`; the
-    /// organization if absent.
-    #[serde(default)]
-    pub scope: Option<String>,
-    /// How far it goes; block if absent.
-    #[serde(default)]
-    pub mode: Option<HaltMode>,
-    /// Why, up to 256 characters.
-    #[serde(default)]
-    pub reason: Option<String>,
 }
 
 /// A person to be.

@@ -8,6 +8,7 @@ mod shards;
 pub(crate) use read::webhook_of;
 
 use crate::actor::Actor;
+use crate::book::Rolls;
 use ipnet::IpNet;
 use shards::Shards;
 use std::borrow::Borrow;
@@ -39,6 +40,7 @@ pub(crate) struct Directory {
     pub(crate) limits: Arc<Vec<Limit>>,
     pub(crate) books: Arc<BTreeMap<Id<id::Org>, LimitBook>>,
     pub(crate) halts: Arc<Vec<Halt>>,
+    pub(crate) rolls: Rolls,
     pub(crate) keys: Shards<Id<id::Key>, Arc<keys::KnownKey>>,
     by_token: Shards<ByToken, ()>,
     by_webhook: Shards<Id<id::Webhook>, Arc<Vec<Arc<Strategy>>>>,

@@ -5,13 +5,14 @@
 mod duplicates;
 mod follow;
 mod followers;
+mod months;
 
 use self::duplicates::{First, claim_keys, id_conflict, repeat};
-use self::follow::follow;
 pub(crate) use self::follow::{remove_entries, reserve};
 use self::followers::Followers;
+use self::months::follow_months;
 use crate::Shared;
-use crate::book::{Book, Effects, Scope, Severity};
+use crate::book::{Book, Effects, Rolls, Scope, Severity};
 use crate::intake::{AccountResult, SignalStatus};
 use crate::journal::{Admission, SignalOutcome, SignalWork};
 use crate::payload::{OrderPayload, Payload, SignalPayload};
@@ -21,8 +22,10 @@ use std::time::Duration;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::signal::{Action, Signal};
+use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::Digest;
 use tradewarden_store::signals::{self, StoredSignal};
@@ -92,42 +95,53 @@ async fn open(
     works: &[&SignalWork],
 ) -> Result<(Book, Followers), Error> {
     let directory = shared.directory.load_full();
+    // The same table for what is loaded and for what is judged.
+    let rolls = Arc::clone(&directory.rolls);
     let known = Followers::Known(Arc::clone(&directory));
-    let book = Book::load(tx, shared, &scope(&known, works)).await?;
+    let book =
+        Book::load(tx, shared, &scope(&known, &rolls, works)).await?.with_rolls(Arc::clone(&rolls));
     if book.has_strategies_of(&directory) {
         return Ok((book, known));
     }
     let webhooks = works.iter().map(|work| work.door.webhook.id).collect();
     let read = Followers::read(tx, webhooks).await?;
-    let book = Book::load(tx, shared, &scope(&read, works)).await?;
+    let book = Book::load(tx, shared, &scope(&read, &rolls, works)).await?.with_rolls(rolls);
     Ok((book, read))
 }
 
 /// The accounts and pairs that the batch is about.
-fn scope(followers: &Followers, works: &[&SignalWork]) -> Scope {
+fn scope(followers: &Followers, rolls: &Rolls, works: &[&SignalWork]) -> Scope {
     let mut scope = Scope::default();
     for work in works {
         let Admission::Admitted(signal) = &work.admission else { continue };
         for strategy in followers.of(work.door.webhook.id) {
             let Ok(symbol) = strategy.symbol_for(signal) else { continue };
-            scope.add(strategy.org_id, strategy.account_id, &symbol);
-            // An exit takes back unsent entries, and so does what is against them.
-            match signal.action {
-                _ if signal.is_exit() => {
-                    scope.pairs_with_live_orders.insert((strategy.account_id, symbol));
-                }
-                Action::Buy | Action::Exit => {
-                    let pair = (strategy.account_id, symbol, Side::Sell);
-                    scope.pairs_with_live_entries.insert(pair);
-                }
-                Action::Sell => {
-                    let pair = (strategy.account_id, symbol, Side::Buy);
-                    scope.pairs_with_live_entries.insert(pair);
-                }
+            let table = rolls.get(&strategy.org_id);
+            let symbols = table.map_or_else(|| vec![symbol.clone()], |table| table.spread(&symbol));
+            for symbol in symbols {
+                add_pair(&mut scope, signal, strategy, symbol);
             }
         }
     }
     scope
+}
+
+/// A pair, with what a signal may close there or take back.
+fn add_pair(scope: &mut Scope, signal: &Signal, strategy: &Strategy, symbol: Symbol) {
+    let account = strategy.account_id;
+    scope.add(strategy.org_id, account, &symbol);
+    // An exit takes back unsent entries, and so does what is against them.
+    match signal.action {
+        _ if signal.is_exit() => {
+            scope.pairs_with_live_orders.insert((account, symbol));
+        }
+        Action::Buy | Action::Exit => {
+            scope.pairs_with_live_entries.insert((account, symbol, Side::Sell));
+        }
+        Action::Sell => {
+            scope.pairs_with_live_entries.insert((account, symbol, Side::Buy));
+        }
+    }
 }
 
 fn refused(signal_id: Id<id::Signal>, refusal: &Refusal) -> SignalOutcome {
@@ -165,7 +179,7 @@ fn trade(
     let mut results = Vec::with_capacity(followers.len());
     let mut first_no: Option<Refusal> = None;
     for strategy in followers {
-        let result = match follow(shared, book, work, signal, strategy, trace) {
+        let result = match follow_months(shared, book, work, signal, strategy, trace) {
             Ok(order_ids) => AccountResult {
                 account_id: strategy.account_id,
                 strategy_id: strategy.id,

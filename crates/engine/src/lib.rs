@@ -45,6 +45,7 @@ mod outbox;
 mod payload;
 mod reads;
 mod reconcile;
+mod rolls;
 mod signed;
 pub mod stream;
 mod tasks;

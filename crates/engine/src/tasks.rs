@@ -6,7 +6,7 @@ use crate::notice::Heard;
 use crate::reconcile::Reconciler;
 use crate::{
     Shared, accesses, denials, keys, ledger, local_halt, market, once, orders, outbox, people,
-    usage,
+    rolls, usage,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -31,6 +31,7 @@ const MESSAGES_EVERY: Duration = Duration::from_millis(500);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
+const ROLLS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const SEEN_EVERY: Duration = Duration::from_mins(1);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
@@ -140,6 +141,11 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), USAGE_EVERY, async |shared| usage::record(shared).await));
     tasks.spawn(every(Arc::clone(shared), KEYS_LOOKED_AT_EVERY, async |shared| {
         keys::inspect(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), ROLLS_LOOKED_AT_EVERY, async |shared| {
+        if shared.is_leader() {
+            rolls::look(shared).await;
+        }
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
     tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {

@@ -5,6 +5,7 @@ pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView, Organizatio
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tradewarden_domain::code::Code;
+use tradewarden_domain::day::Day;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
@@ -298,6 +299,31 @@ pub struct StrategyPosition {
     pub working_exit_buy: Quantity,
     /// See `working_exit_buy`.
     pub working_exit_sell: Quantity,
+}
+
+/// A month contract of the roll table.
+#[derive(Debug, Serialize)]
+pub struct RollView {
+    /// What it is a month of.
+    pub root: Symbol,
+    /// Its symbol.
+    pub contract: Symbol,
+    /// Its last trading day.
+    pub expires_on: Day,
+    /// From this day on who holds it may have to take delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_notice_on: Option<Day>,
+    /// From when on entries go to the next month, if somebody said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roll_at: Option<Timestamp>,
+    /// From when on they do, said or by rule.
+    pub rolls_at: Timestamp,
+    /// The last day on which it should be held; it takes no entries then.
+    pub last_day: Day,
+    /// Whether the continuous symbol of the root stands for it now.
+    pub is_front: bool,
+    /// When it was set.
+    pub updated_at: Timestamp,
 }
 
 /// An account.

@@ -92,6 +92,17 @@ CREATE TABLE limits (
     PRIMARY KEY (org_id, scope, name)
 ){strict};
 
+CREATE TABLE rolls (
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    root {text} NOT NULL,
+    symbol {text} NOT NULL,
+    expires_on {text} NOT NULL,
+    first_notice_on {text},
+    roll_at {int},
+    updated_at {int} NOT NULL,
+    PRIMARY KEY (org_id, symbol)
+){strict};
+
 CREATE TABLE halts (
     id {bytes} NOT NULL PRIMARY KEY,
     org_id {bytes},

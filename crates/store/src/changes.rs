@@ -48,6 +48,8 @@ pub enum Subject {
     Strategy,
     /// The limits of an organization, which the identifier names.
     Limits,
+    /// The roll table of an organization, which the identifier names.
+    Rolls,
     /// A halt.
     Halt,
     /// An API key.
@@ -55,12 +57,13 @@ pub enum Subject {
 }
 
 impl Subject {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Organization,
         Self::Account,
         Self::Webhook,
         Self::Strategy,
         Self::Limits,
+        Self::Rolls,
         Self::Halt,
         Self::Key,
     ];
@@ -72,6 +75,7 @@ impl Subject {
             Self::Webhook => "webhook",
             Self::Strategy => "strategy",
             Self::Limits => "limits",
+            Self::Rolls => "rolls",
             Self::Halt => "halt",
             Self::Key => "key",
         }
@@ -84,6 +88,7 @@ impl Subject {
             "webhooks" | "previous_secrets" => Self::Webhook,
             "strategies" => Self::Strategy,
             "limits" => Self::Limits,
+            "rolls" => Self::Rolls,
             "halts" => Self::Halt,
             "api_keys" => Self::Key,
             _ => return None,
@@ -188,7 +193,7 @@ mod tests {
         match table {
             "instruments" => "account_id",
             "previous_secrets" => "webhook_id",
-            "limits" => "org_id",
+            "limits" | "rolls" => "org_id",
             _ => "id",
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod edits;
 pub(crate) mod halts;
+pub(crate) mod rolls;
 
 pub use accounts::{
     LockedAccount, account, accounts, fills_cursor, insert_account, lock_accounts,
@@ -14,6 +15,7 @@ pub use edits::{
     update_account, update_strategy, update_webhook, webhook_in,
 };
 pub use halts::{halts, halts_in, insert_halt, insert_halt_once, resume};
+pub use rolls::{put_roll, remove_roll, rolls, rolls_of};
 
 use crate::Error;
 use crate::dialect::{Lock, Store, Tx};

@@ -17,6 +17,7 @@ pub fn all() -> Vec<String> {
         directory::accounts::STATEMENTS,
         directory::edits::STATEMENTS,
         directory::halts::STATEMENTS,
+        directory::rolls::STATEMENTS,
         exposures::STATEMENTS,
         factors::STATEMENTS,
         findings::STATEMENTS,

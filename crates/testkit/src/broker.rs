@@ -156,6 +156,20 @@ impl ScriptedBroker {
         self.world().let_all_fill(now);
     }
 
+    /// Lists one more instrument, with the rules and the price of another.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such other.
+    pub fn list_like(&self, other: &str, symbol: &str) {
+        let mut world = self.world();
+        let (other, symbol): (Symbol, Symbol) = (other.parse().unwrap(), symbol.parse().unwrap());
+        let instrument = Instrument { symbol: symbol.clone(), ..world.instruments[&other].clone() };
+        let price = world.prices[&other];
+        world.instruments.insert(symbol.clone(), instrument);
+        world.prices.insert(symbol, price);
+    }
+
     /// Sets a price and opens or closes the market.
     ///
     /// # Panics

@@ -6,6 +6,7 @@ mod order;
 mod organization;
 mod reference;
 mod request;
+mod roll;
 mod webhook;
 mod word;
 
@@ -28,6 +29,7 @@ pub(crate) use self::order::OrderVerb;
 pub(crate) use self::organization::OrganizationVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
+pub(crate) use self::roll::RollVerb;
 pub(crate) use self::webhook::{WebhookCreate, WebhookVerb};
 use self::word::word;
 
@@ -95,6 +97,9 @@ pub(crate) enum Verb {
     /// Bounds for orders
     #[command(subcommand)]
     Limit(LimitVerb),
+    /// Which month contract a continuous symbol stands for
+    #[command(subcommand)]
+    Roll(RollVerb),
     /// The kill switch
     #[command(subcommand)]
     Halt(HaltVerb),

@@ -5,6 +5,7 @@ mod codes;
 mod keys;
 mod orders;
 mod people;
+mod rolls;
 
 use hyper::{Method, StatusCode};
 use tradewarden_domain::permission::Permission;
@@ -212,6 +213,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .iter()
         .chain(changes::CHANGES)
         .chain(orders::ORDERS)
+        .chain(rolls::ROLLS)
         .chain(keys::KEYS)
         .chain(people::PEOPLE)
 }

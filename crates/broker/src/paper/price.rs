@@ -118,7 +118,7 @@ pub(crate) const fn mix(value: u64) -> u64 {
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, Calendar);
 
 /// What a new exchange lists.
-const DEFAULTS: [Row; 8] = [
+const DEFAULTS: [Row; 12] = [
     ("BTCUSD", "0.01", "0.0001", "1", "65000", Calendar::Always),
     ("ETHUSD", "0.01", "0.001", "1", "3400", Calendar::Always),
     ("AAPL", "0.01", "1", "1", "230", Calendar::UsEquities),
@@ -127,6 +127,10 @@ const DEFAULTS: [Row; 8] = [
     ("EURUSD", "0.00001", "1", "1", "1.08", Calendar::FxWeek),
     ("ES", "0.25", "1", "50", "5600", Calendar::UsFutures),
     ("NQ", "0.25", "1", "20", "19500", Calendar::UsFutures),
+    ("ESZ26", "0.25", "1", "50", "5600", Calendar::UsFutures),
+    ("ESH27", "0.25", "1", "50", "5650", Calendar::UsFutures),
+    ("NQZ26", "0.25", "1", "20", "19500", Calendar::UsFutures),
+    ("NQH27", "0.25", "1", "20", "19700", Calendar::UsFutures),
 ];
 
 /// The currency in which the paper exchange settles everything.

@@ -18,6 +18,7 @@ struct Scene {
     halts: Vec<Halt>,
     symbol: Symbol,
     schedule: Option<Schedule>,
+    contract: Option<Contract>,
     limits: Limits,
     exposure: Exposure,
     instrument: Instrument,
@@ -33,6 +34,7 @@ fn scene() -> Scene {
     Scene {
         halts: Vec::new(),
         schedule: None,
+        contract: None,
         limits: Limits {
             version: 7,
             max_order_quantity: limit("100"),
@@ -66,6 +68,7 @@ impl Scene {
             halts: &self.halts,
             subject: subject(&self.symbol),
             schedule: self.schedule.as_ref(),
+            contract: self.contract.as_ref(),
             limits: self.limits,
             exposure: self.exposure,
             already_filled: self.already_filled,
@@ -308,6 +311,30 @@ fn s18_a_schedule_is_enforced_on_entries_alone() {
         let line = trace.checks().iter().find(|check| check.name == "strategy.schedule").unwrap();
         let outcome = if open { Outcome::Pass } else { Outcome::Skip };
         assert_eq!((line.result, line.code), (outcome, refused), "{schedule}");
+    }
+}
+
+/// S11: a month contract takes no entries from its last day on; exits pass.
+#[test]
+fn s11_no_entries_on_the_last_day() {
+    // NOW is 2026-09-21 in New York.
+    for (expires_on, refused) in [
+        ("2026-09-22", None),
+        ("2026-09-21", Some(Code::RiskLastDay)),
+        ("2026-09-18", Some(Code::RiskLastDay)),
+    ] {
+        let contract = Contract {
+            org_id: Id::from_bytes([1; 16]),
+            root: "NQ".parse().unwrap(),
+            symbol: "NQU26".parse().unwrap(),
+            expires_on: expires_on.parse().unwrap(),
+            first_notice_on: None,
+            roll_at: None,
+            updated_at: Timestamp::default(),
+        };
+        let scene = Scene { contract: Some(contract), ..scene() };
+        assert_eq!(scene.code(entry(Side::Buy, "1")), refused, "{expires_on}");
+        assert_eq!(scene.code(market(Purpose::Exit, Side::Sell, "1")), None, "{expires_on}");
     }
 }
 

@@ -17,10 +17,12 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Money;
+use tradewarden_domain::roll::{Continuous, RollTable};
 use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState,
     SymbolSource,
 };
+use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{
     CertificateName, MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES,
 };
@@ -143,7 +145,7 @@ impl Engine {
         self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
             let version = lock(tx, org).await?.strategies.saturating_add(1);
             if !shares {
-                is_alone(tx, &strategy).await?;
+                is_alone(tx, &strategy, &crate::book::rolls(&shared, org)).await?;
             }
             let book = Book::load(tx, &shared, &Scope::default()).await?;
             begin(tx, &shared, &claimant).await?;
@@ -200,7 +202,7 @@ impl Engine {
             state: StrategyState::On,
             created_at: now,
         };
-        fits(account, &strategy)?;
+        fits(account, &strategy, &crate::book::rolls(&self.parts, org), now)?;
         may_trade(actor, &strategy)?;
         Ok(strategy)
     }
@@ -273,8 +275,16 @@ pub(super) fn client_certificate(
 }
 
 /// Whether a strategy's instrument can be traded on its account, and in its size.
-pub(super) fn fits(account: &Account, strategy: &Strategy) -> Result<(), CommandError> {
-    let (symbol, quantity) = (&strategy.symbol, strategy.quantity);
+/// Of a continuous symbol the front month says so.
+pub(super) fn fits(
+    account: &Account,
+    strategy: &Strategy,
+    rolls: &RollTable,
+    now: Timestamp,
+) -> Result<(), CommandError> {
+    let front = Continuous::of(&strategy.symbol).and_then(|found| rolls.front(&found, now));
+    let symbol = front.map_or(&strategy.symbol, |contract| &contract.symbol);
+    let quantity = strategy.quantity;
     let instrument = account.instruments.get(symbol).ok_or_else(|| {
         invalid("symbol", &format!("{symbol} cannot be traded on account {}", account.id))
     })?;
@@ -310,9 +320,16 @@ pub(super) fn may_trade(actor: &Actor, strategy: &Strategy) -> Result<(), Comman
 }
 
 /// Whether no other strategy trades the same instrument on the same account (S3).
-pub(super) async fn is_alone(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(), Stop> {
+pub(super) async fn is_alone(
+    tx: &mut Tx<'_>,
+    strategy: &Strategy,
+    rolls: &RollTable,
+) -> Result<(), Stop> {
     let (symbol, account) = (&strategy.symbol, strategy.account_id);
-    let all = rows::strategies_on(tx, account, symbol).await?;
+    let mut all = Vec::new();
+    for relative in rolls.relatives(symbol) {
+        all.extend(rows::strategies_on(tx, account, &relative).await?);
+    }
     let is_another =
         |other: &Strategy| other.id != strategy.id && other.state != StrategyState::Off;
     if !all.iter().any(is_another) {

@@ -114,6 +114,7 @@ fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<
             symbol: &entry.symbol,
         },
         schedule: None,
+        contract: None,
         limits: limits
             .map(|book| book.tightest(entry.account_id, entry.strategy_id, &entry.symbol))
             .unwrap_or_default(),

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::LimitBook;
+use tradewarden_domain::roll::RollTable;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{CertificateName, CredentialForms, Webhook};
@@ -40,6 +41,7 @@ impl Directory {
         next.limits = Arc::new(rows::limits(store).await?);
         let orgs: Vec<_> = next.organizations.iter().map(|org| org.id).collect();
         next.write_books(&orgs);
+        next.load_rolls(store).await?;
         next.load_strategies(store).await?;
         next.load_doors(store, data_keys, before).await?;
         next.load_keys(store, data_keys).await?;
@@ -109,6 +111,11 @@ impl Directory {
                 limits.splice(place..place, own);
                 self.write_books(&[org]);
             }
+            Subject::Rolls => {
+                let org = Id::from_bytes(change.id);
+                let table = RollTable::of(rows::rolls_of(store, org).await?);
+                Arc::make_mut(&mut self.rolls).insert(org, Arc::new(table));
+            }
             Subject::Webhook => {
                 let id = Id::from_bytes(change.id);
                 let row = rows::webhook(store, id).await?;
@@ -143,6 +150,17 @@ impl Directory {
             });
             page = next?;
         }
+        Ok(())
+    }
+
+    async fn load_rolls(&mut self, store: &Store) -> Result<(), Error> {
+        let mut contracts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for contract in rows::rolls(store).await? {
+            contracts.entry(contract.org_id).or_default().push(contract);
+        }
+        let tables = contracts.into_iter();
+        self.rolls =
+            Arc::new(tables.map(|(org, own)| (org, Arc::new(RollTable::of(own)))).collect());
         Ok(())
     }
 

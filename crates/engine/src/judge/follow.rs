@@ -19,43 +19,32 @@ use tradewarden_domain::strategy::{Decision, RemovedEntries, Strategy};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
 
-/// What one strategy makes of a signal, up to its journaled orders.
+/// What one strategy makes of a signal about one instrument, up to its journaled orders.
 pub(super) fn follow(
     shared: &Shared,
     book: &mut Book,
     work: &SignalWork,
     signal: &Signal,
     strategy: &Strategy,
+    symbol: &Symbol,
     trace: &mut Trace,
 ) -> Result<Vec<Id<id::Order>>, Refusal> {
-    let no = |trace: &mut Trace, name, refusal: Refusal| {
-        if refusal.code.class() == Class::Skip {
-            trace.not_enforced(name, &refusal);
-        } else {
-            trace.fail(name, &refusal);
-        }
-        Err(refusal)
-    };
-    let symbol = match strategy.symbol_for(signal) {
-        Ok(symbol) => symbol,
-        Err(refusal) => return no(trace, "strategy", refusal),
-    };
     let place =
         Place { account_id: strategy.account_id, symbol: symbol.clone(), strategy_id: strategy.id };
     let account = match crate::book::account(shared, strategy.account_id) {
         // What closes a position passes an account that takes nothing new (S18).
         Some(account) if book.is_active(account.id) || signal.is_exit() => account,
-        _ => return no(trace, "account", Refusal::plain(Code::AccountOff)),
+        _ => return refuse(trace, "account", Refusal::plain(Code::AccountOff)),
     };
-    let Some(instrument) = account.instruments.get(&symbol) else {
+    let Some(instrument) = account.instruments.get(symbol) else {
         let detail = format!("{symbol} cannot be traded on account {}.", account.id);
-        return no(trace, "instrument", Refusal::because(Code::RiskUnknownInstrument, detail));
+        return refuse(trace, "instrument", Refusal::because(Code::RiskUnknownInstrument, detail));
     };
     let before = book.exposure(&place);
     if signal.is_exit()
         && let Some(refusal) = out_of_order(signal, before.entry_sent_at)
     {
-        return no(trace, "order_of_time", refusal);
+        return refuse(trace, "order_of_time", refusal);
     }
     // An exit removes the unsent entries of its strategy (S2), and so does a signal against them
     // (S5). If it then is skipped or refused, nothing of that may stay, so it is done on a copy.
@@ -67,7 +56,7 @@ pub(super) fn follow(
     };
     let judged = after.as_mut().unwrap_or(book);
     let exposure = judged.exposure(&place);
-    let net = judged.pair_exposure(account.id, &symbol);
+    let net = judged.pair_exposure(account.id, symbol);
     let decision = strategy.decide(signal, &exposure, instrument, removed);
     let (decision, cut) = decision.within_account(&net, removed);
     let intents = match decision {
@@ -76,7 +65,7 @@ pub(super) fn follow(
             if cut.is_positive() {
                 tell_netted(shared, book, &place, strategy.org_id, cut);
             }
-            return no(trace, "strategy", refusal);
+            return refuse(trace, "strategy", refusal);
         }
     };
     if cut.is_positive() {
@@ -87,6 +76,7 @@ pub(super) fn follow(
         trace
             .skip("brackets", "take profit and stop loss are read, but not placed by this version");
     }
+    let rolls = book.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
         let limits = judged.limits.get(&strategy.org_id);
@@ -98,23 +88,24 @@ pub(super) fn follow(
                 strategy: Some(strategy.id),
                 webhook: Some(work.door.webhook.id),
                 key: None,
-                symbol: &symbol,
+                symbol,
             },
             schedule: strategy.schedule.as_ref(),
+            contract: rolls.contract(symbol),
             limits: limits
-                .map(|book| book.tightest(account.id, Some(strategy.id), &symbol))
+                .map(|book| book.tightest(account.id, Some(strategy.id), symbol))
                 .unwrap_or_default(),
-            exposure: judged.pair_exposure(account.id, &symbol),
+            exposure: judged.pair_exposure(account.id, symbol),
             already_filled: Quantity::ZERO,
             instrument,
-            reference: shared.market.reference(&account, &symbol, judged.now),
+            reference: shared.market.reference(&account, symbol, judged.now),
             stated_price: signal.price,
             orders_last_minute: judged.orders_last_minute(account.id),
             now: judged.now,
         };
         match risk::clear(intent, &context, trace) {
             Ok(cleared) => {
-                let order = draft(shared, judged, work, strategy, &symbol, &cleared);
+                let order = draft(shared, judged, work, strategy, symbol, &cleared);
                 orders.push(reserve(judged, order));
             }
             // A refused entry of a reversal stays flat; what closes or was taken back stays so (S5).
@@ -131,6 +122,20 @@ pub(super) fn follow(
         *book = copy;
     }
     Ok(orders.into_iter().map(|(id, _)| id).collect())
+}
+
+/// Traces a refusal or a skip, and gives it back.
+pub(super) fn refuse<T>(
+    trace: &mut Trace,
+    name: &'static str,
+    refusal: Refusal,
+) -> Result<T, Refusal> {
+    if refusal.code.class() == Class::Skip {
+        trace.not_enforced(name, &refusal);
+    } else {
+        trace.fail(name, &refusal);
+    }
+    Err(refusal)
 }
 
 impl Book {

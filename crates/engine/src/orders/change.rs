@@ -287,9 +287,11 @@ fn clear(
     let limits = book.limits.get(&order.org_id);
     let reference = shared.market.reference(account, &order.symbol, book.now);
     let strategy = crate::book::strategy(shared, order.strategy_id);
+    let rolls = crate::book::rolls(shared, order.org_id);
     let context = risk::Context {
         halts: &book.halts,
         subject: subject_of(shared, order),
+        contract: rolls.contract(&order.symbol),
         schedule: strategy.as_ref().and_then(|strategy| strategy.schedule.as_ref()),
         limits: limits
             .map(|limits| limits.tightest(account.id, order.strategy_id, &order.symbol))

@@ -347,6 +347,7 @@ fn judge(
         .get(&order.org_id)
         .map(|limits| limits.tightest(account.id, order.strategy_id, &order.symbol));
     let strategy = crate::book::strategy(shared, order.strategy_id);
+    let rolls = crate::book::rolls(shared, order.org_id);
     let context = risk::Context {
         halts: &book.halts,
         subject: HaltSubject {
@@ -357,6 +358,7 @@ fn judge(
             key: order.key_id,
             symbol: &order.symbol,
         },
+        contract: rolls.contract(&order.symbol),
         schedule: strategy.as_ref().and_then(|strategy| strategy.schedule.as_ref()),
         limits: limits.unwrap_or_default(),
         exposure: book.pair_exposure(account.id, &order.symbol),

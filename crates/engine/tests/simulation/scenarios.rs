@@ -8,6 +8,7 @@ mod hours;
 mod intake;
 mod keys;
 mod position;
+mod rolls;
 
 use serde_json::Value;
 use std::time::Duration;

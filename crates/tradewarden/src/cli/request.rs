@@ -11,8 +11,8 @@ use tradewarden_engine::people::Entered;
 use super::change::{delete, on};
 use super::{
     AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, OrganizationVerb, Page,
-    PaperPrice, PositionVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb, WebhookCreate,
-    WebhookVerb,
+    PaperPrice, PositionVerb, RollVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb,
+    WebhookCreate, WebhookVerb,
 };
 use crate::files;
 use crate::outcome::Failure;
@@ -104,6 +104,15 @@ const FINDINGS: Columns = &[
     ("DETAIL", "detail"),
 ];
 
+const ROLLS: Columns = &[
+    ("CONTRACT", "contract"),
+    ("ROOT", "root"),
+    ("FRONT", "is_front"),
+    ("ROLLS AT", "rolls_at"),
+    ("LAST DAY", "last_day"),
+    ("EXPIRES ON", "expires_on"),
+];
+
 const USERS: Columns = &[
     ("ID", "id"),
     ("EMAIL", "email"),
@@ -122,6 +131,7 @@ impl Asking {
             Verb::Strategy(verb) => strategy(verb),
             Verb::Account(verb) => account(verb),
             Verb::Limit(verb) => limit(verb),
+            Verb::Roll(verb) => roll(verb),
             Verb::Halt(verb) => halt(verb),
             Verb::Signal(verb) => match verb {
                 SignalVerb::List(page) => list(Command::SignalList(page.into()), SIGNALS),
@@ -257,6 +267,20 @@ fn limit(verb: LimitVerb) -> Asking {
         LimitVerb::List => list(Command::LimitList, LIMITS),
         LimitVerb::Show(named) => one(named.show()),
         LimitVerb::Delete(named) => one(named.delete()),
+    }
+}
+
+fn roll(verb: RollVerb) -> Asking {
+    match verb {
+        RollVerb::Set(set) => one(Command::RollSet(command::RollSet {
+            root: set.root,
+            contract: set.contract,
+            expires_on: set.expires_on,
+            first_notice_on: set.first_notice_on,
+            roll_at: set.roll_at,
+        })),
+        RollVerb::List => list(Command::RollList, ROLLS),
+        RollVerb::Remove(id) => one(Command::RollRemove(id.into())),
     }
 }
 

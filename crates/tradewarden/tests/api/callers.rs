@@ -212,12 +212,20 @@ async fn the_api_and_the_command_line_show_the_same() {
     let headers = [("authorization", owner.bearer.as_str())];
     let put = owner.client.send(Method::PUT, "/api/v1/limits", &headers, limit.to_string()).await;
     assert_eq!(put.unwrap().status, 201);
+    // Two months of a root, of which the first is in front.
+    for (contract, expires_on) in [("ESZ26", "2090-12-15"), ("ESH27", "2091-03-16")] {
+        let roll = json!({"root": "ES", "contract": contract, "expires_on": expires_on});
+        let put = owner.client.send(Method::PUT, "/api/v1/rolls", &headers, roll.to_string()).await;
+        let put = put.unwrap();
+        assert_eq!((put.status, &put.json()["is_front"]), (201, &(contract == "ESZ26").into()));
+    }
 
     for (path, command) in [
         ("webhooks", ["webhook", "list"]),
         ("accounts", ["account", "list"]),
         ("strategies", ["strategy", "list"]),
         ("limits", ["limit", "list"]),
+        ("rolls", ["roll", "list"]),
         ("halts", ["halt", "status"]),
         ("signals", ["signal", "list"]),
         ("findings", ["finding", "list"]),

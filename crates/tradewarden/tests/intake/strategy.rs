@@ -209,3 +209,39 @@ async fn a_schedule_says_when_a_strategy_opens() {
     let refused = program.run(&[&create[..], &rest].concat()).await;
     assert!(refused.stderr.contains("no time zone of the IANA database"), "{refused:?}");
 }
+
+/// S11: a continuous symbol is traded as the front month of the roll table.
+#[tokio::test]
+async fn a_continuous_symbol_is_the_front_month() {
+    let dir = TestDir::new("strategy-months");
+    let (gateway, _) = demo(&dir, "").await;
+    let program = gateway.program();
+    let widen =
+        ["limit", "set", "--scope", "org", "--name", "max_order_notional", "--value", "1000000"];
+    program.json(&widen).await;
+    for (contract, expires_on) in [("ESH27", "2091-03-16"), ("ESZ26", "2090-12-15")] {
+        let set =
+            ["roll", "set", "--root", "ES", "--contract", contract, "--expires-on", expires_on];
+        program.json(&set).await;
+    }
+    let made = another_webhook(&gateway, &[]).await;
+    let create = ["account", "create", "--broker", "paper", "--name", "months"];
+    let account = program.json(&create).await;
+    let (webhook, account) = (made["id"].as_str().unwrap(), account["id"].as_str().unwrap());
+    let create =
+        ["strategy", "create", "--name", "months", "--webhook", webhook, "--account", account];
+    let strategy =
+        program.json(&[&create[..], &["--symbol", "ES1!", "--quantity", "1"]].concat()).await;
+    assert_eq!(strategy["symbol"], "ES1!");
+    let mut door = Door::of(&gateway, &made);
+    said(&door.send(r#"{"action":"BUY"}"#).await, 202, "accepted");
+    settled(program).await;
+    said(&door.send(r#"{"action":"EXIT"}"#).await, 202, "accepted");
+    let all = settled(program).await;
+    let symbols: Vec<_> = all.iter().map(|order| order["symbol"].as_str().unwrap()).collect();
+    assert_eq!(symbols, ["ESZ26", "ESZ26"]);
+    assert_eq!(trades(&all), [("buy", "1"), ("sell", "1")]);
+    program.json(&["roll", "remove", "ESZ26"]).await;
+    let left = program.json(&["roll", "list"]).await;
+    assert_eq!((&left["items"][0]["contract"], &left["items"][1]), (&"ESH27".into(), &Value::Null));
+}

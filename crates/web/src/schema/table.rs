@@ -196,6 +196,22 @@ pub(super) const SCHEMAS: &[Schema] = &[
         ],
     },
     Schema {
+        name: "Roll",
+        about: "A month contract of the roll table.",
+        closed: false,
+        fields: &[
+            must("root", Text, "What it is a month of."),
+            must("contract", Text, "Its symbol."),
+            must("expires_on", Text, "Its last trading day, such as `2026-12-18`."),
+            may("first_notice_on", Text, "From this day on it may have to be delivered."),
+            may("roll_at", Instant, "From when on entries go to the next month, if it was said."),
+            must("rolls_at", Instant, "From when on they do, said or by rule."),
+            must("last_day", Text, "The last day to hold it; it takes no entries then."),
+            must("is_front", Flag, "Whether the continuous symbol stands for it now."),
+            must("updated_at", Instant, "When it was set."),
+        ],
+    },
+    Schema {
         name: "Halt",
         about: "A stop that a person or a rule engaged.",
         closed: false,
@@ -465,6 +481,22 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("scope", Text, "`org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`."),
             must("name", LIMIT_NAME, "What it bounds."),
             must("value", Amount, "The bound."),
+        ],
+    },
+    Schema {
+        name: "RollSet",
+        about: "A month contract as the roll table shall have it.",
+        closed: true,
+        fields: &[
+            must("root", Text, "What it is a month of, such as `ES`."),
+            must("contract", Text, "Its symbol, such as `ESZ26`."),
+            must("expires_on", Text, "Its last trading day, such as `2026-12-18`."),
+            may("first_notice_on", Text, "Absent where it settles in cash."),
+            may(
+                "roll_at",
+                Instant,
+                "8 days before the expiry, or 2 trading days before the first notice, if absent.",
+            ),
         ],
     },
     Schema {

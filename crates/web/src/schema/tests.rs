@@ -13,14 +13,15 @@ use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
     AccountChanges, AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet,
-    OrderAsChanged, OrderCreate, StrategyChanges, StrategyCreate, WebhookChanges, WebhookCreate,
-    WebhookRotation,
+    OrderAsChanged, OrderCreate, RollSet, StrategyChanges, StrategyCreate, WebhookChanges,
+    WebhookCreate, WebhookRotation,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
     AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, FindingView,
     HaltView, HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, OrganizationView,
-    Page, PositionView, ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
+    Page, PositionView, ProofView, RollView, SignalView, StrategyPosition, StrategyView,
+    WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -250,6 +251,19 @@ fn webhooks_and_strategies() {
 fn limits_halts_findings_and_proofs() {
     let limit = LimitView { scope: text(), name: text(), value: ONE, version: 1, updated_at: AT };
     assert_sent("Limit", &limit, &limit);
+    let day = || "2026-12-18".parse().unwrap();
+    let roll = |is_full: bool| RollView {
+        root: symbol(),
+        contract: symbol(),
+        expires_on: day(),
+        first_notice_on: is_full.then(day),
+        roll_at: is_full.then_some(AT),
+        rolls_at: AT,
+        last_day: day(),
+        is_front: true,
+        updated_at: AT,
+    };
+    assert_sent("Roll", &roll(true), &roll(false));
     let halt = HaltView {
         id: id(),
         scope: text(),
@@ -413,6 +427,13 @@ fn what_is_taken() {
     assert_taken::<AccountCreate>(
         "AccountCreate",
         &json!({"broker": "paper", "name": "a", "cash": "100000"}),
+    );
+    assert_taken::<RollSet>(
+        "RollSet",
+        &json!({
+            "root": "ES", "contract": "ESZ26", "expires_on": "2026-12-18",
+            "first_notice_on": "2026-12-18", "roll_at": "2026-12-10T05:00:00Z",
+        }),
     );
     assert_taken::<LimitSet>(
         "LimitSet",

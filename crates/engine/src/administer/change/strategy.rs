@@ -111,12 +111,14 @@ async fn change_in(
         != (before.account_id, &before.symbol, before.symbol_source);
     let sizes_otherwise = (after.quantity, after.sizing, after.on_opposite)
         != (before.quantity, before.sizing, before.on_opposite);
+    let rolls = crate::book::rolls(shared, target.org);
     if trades_otherwise || sizes_otherwise {
         let directory = shared.directory.load();
         let account = directory.accounts.get(&after.account_id);
         let own =
             |account: &&Arc<Account>| account.org_id == target.org && actor.reaches(account.id);
-        fits(account.filter(own).ok_or(CommandError::NotFound)?, &after)?;
+        let account = account.filter(own).ok_or(CommandError::NotFound)?;
+        fits(account, &after, &rolls, shared.environment.now())?;
     }
     if trades_otherwise {
         may_trade(actor, &after)?;
@@ -124,7 +126,7 @@ async fn change_in(
     let moves = (after.account_id, &after.symbol) != (before.account_id, &before.symbol);
     let wakes = before.state == StrategyState::Off && after.state != StrategyState::Off;
     if (moves || wakes) && !changes.shared_position {
-        is_alone(tx, &after).await?;
+        is_alone(tx, &after, &rolls).await?;
     }
     let differences = differences(&strategy_view(before), &strategy_view(&after))?;
     let flattens = changes.open_position == Some(OpenPosition::Flatten) && !open.is_empty();

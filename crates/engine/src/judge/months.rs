@@ -1,0 +1,163 @@
+//! Continuous symbols: which month contracts a signal is about (S11).
+//!
+//! What closes, closes every month of the root that the strategy holds; what opens, opens in the
+//! front month. Nothing is rolled by itself.
+
+use super::follow::{follow, refuse};
+use crate::Shared;
+use crate::book::Book;
+use crate::journal::SignalWork;
+use tradewarden_domain::check::Trace;
+use tradewarden_domain::code::{Class, Code, Refusal};
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::order::Side;
+use tradewarden_domain::roll::Continuous;
+use tradewarden_domain::signal::{Action, Comment, Percent, QuantityField, Signal};
+use tradewarden_domain::strategy::{Pyramiding, Sizing, Strategy};
+use tradewarden_store::exposures::Place;
+
+type Followed = Result<Vec<Id<id::Order>>, Refusal>;
+
+/// What one strategy makes of a signal, in every month it is about.
+pub(super) fn follow_months(
+    shared: &Shared,
+    book: &mut Book,
+    work: &SignalWork,
+    signal: &Signal,
+    strategy: &Strategy,
+    trace: &mut Trace,
+) -> Followed {
+    let symbol = match strategy.symbol_for(signal) {
+        Ok(symbol) => symbol,
+        Err(refusal) => return refuse(trace, "strategy", refusal),
+    };
+    let table = book.rolls(strategy.org_id);
+    let continuous = Continuous::of(&symbol).filter(|found| !table.months(&found.root).is_empty());
+    let Some(continuous) = continuous else {
+        return follow(shared, book, work, signal, strategy, &symbol, trace);
+    };
+    let front = table.front(&continuous, book.now).map(|contract| contract.symbol.clone());
+    let held: Vec<(Symbol, Exposure)> = table
+        .months(&continuous.root)
+        .iter()
+        .map(|month| (month.symbol.clone(), held_in(book, strategy, &month.symbol)))
+        .filter(|(_, exposure)| is_held(exposure))
+        .collect();
+    let mut all = |signal: &Signal, trace: &mut Trace| {
+        let months = held.iter().map(|(symbol, _)| symbol);
+        close(shared, book, work, signal, strategy, months, trace)
+    };
+    if signal.is_exit() {
+        if held.is_empty() {
+            return refuse(trace, "strategy", Refusal::plain(Code::StrategyFlat));
+        }
+        return all(signal, trace);
+    }
+    let elsewhere: Vec<_> =
+        held.iter().filter(|(symbol, _)| Some(symbol) != front.as_ref()).collect();
+    if let Some(side) = side_of(signal)
+        && !elsewhere.is_empty()
+    {
+        let projected = elsewhere
+            .iter()
+            .fold(Quantity::ZERO, |sum, (_, held)| sum.saturating_plus(held.projected()));
+        if side.signed(projected).is_positive() {
+            if signal.only_reduces() {
+                return refuse(trace, "strategy", Refusal::plain(Code::StrategyWrongSide));
+            }
+            if strategy.pyramiding == Pyramiding::Ignore {
+                let code = match side {
+                    Side::Buy => Code::StrategyAlreadyLong,
+                    Side::Sell => Code::StrategyAlreadyShort,
+                };
+                return refuse(trace, "strategy", Refusal::plain(code));
+            }
+        } else {
+            // It closes the old months; the entry of a reversal would not wait for that (S5).
+            trace.skip("roll", "a signal against an old month closes, and opens nothing");
+            let closing = Signal {
+                comment: Comment::Exit(Percent::FULL),
+                quantity: QuantityField::Absent,
+                ..signal.clone()
+            };
+            return all(&closing, trace);
+        }
+    }
+    let Some(front) = front else {
+        let detail = format!("The roll table has no month ahead for {symbol}.");
+        return refuse(trace, "roll", Refusal::because(Code::RiskRollUnresolved, detail));
+    };
+    trace.pass_with("roll", format!("{symbol} is {front}"), None);
+    follow(shared, book, work, signal, strategy, &front, trace)
+}
+
+/// Closes in each of these months, in the order of their expiry; a stated quantity is for all of
+/// them together.
+fn close<'a>(
+    shared: &Shared,
+    book: &mut Book,
+    work: &SignalWork,
+    signal: &Signal,
+    strategy: &Strategy,
+    months: impl Iterator<Item = &'a Symbol>,
+    trace: &mut Trace,
+) -> Followed {
+    let (mut orders, mut done, mut first_no) = (Vec::new(), false, None);
+    let mut signal = signal.clone();
+    for month in months {
+        trace.pass_with("roll", format!("closes {month}"), None);
+        match follow(shared, book, work, &signal, strategy, month, trace) {
+            Ok(made) => {
+                done = true;
+                let closed = made
+                    .iter()
+                    .filter_map(|id| book.changed_order(*id))
+                    .fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.quantity));
+                orders.extend(made);
+                if let (Sizing::Payload, QuantityField::Given(wanted), Comment::None) =
+                    (strategy.sizing, &signal.quantity, &signal.comment)
+                {
+                    let rest = wanted.saturating_minus(closed);
+                    if !rest.is_positive() {
+                        break;
+                    }
+                    signal.quantity = QuantityField::Given(rest);
+                }
+            }
+            // What could not be closed is told before what there was nothing to close of.
+            Err(no) if no.code.class() == Class::Skip => {
+                first_no.get_or_insert(no);
+            }
+            Err(no) => first_no = Some(no),
+        }
+    }
+    match first_no {
+        Some(no) if !done => Err(no),
+        _ => Ok(orders),
+    }
+}
+
+fn held_in(book: &Book, strategy: &Strategy, symbol: &Symbol) -> Exposure {
+    book.exposure(&Place {
+        account_id: strategy.account_id,
+        symbol: symbol.clone(),
+        strategy_id: strategy.id,
+    })
+}
+
+/// Whether there is something to close or to take back.
+fn is_held(exposure: &Exposure) -> bool {
+    let slots = [exposure.entry_buy, exposure.entry_sell, exposure.exit_buy, exposure.exit_sell];
+    !exposure.quantity.is_zero() || slots.iter().any(|slot| slot.is_positive())
+}
+
+const fn side_of(signal: &Signal) -> Option<Side> {
+    match signal.action {
+        Action::Buy => Some(Side::Buy),
+        Action::Sell => Some(Side::Sell),
+        Action::Exit => None,
+    }
+}

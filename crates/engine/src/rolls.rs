@@ -1,0 +1,182 @@
+//! The roll table: kept by people, and looked at for positions that are held too long (S11).
+
+use crate::actor::Actor;
+use crate::administer::{invalid, to_value};
+use crate::book::{Book, Scope, Severity};
+use crate::command::{CommandError, RollSet};
+use crate::journal::Urgency;
+use crate::view::{Page, RollView};
+use crate::{Engine, Shared};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tradewarden_domain::day::Day;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::roll::{Continuous, Contract, RollTable};
+use tradewarden_store::{Error, directory as rows, exposures, findings};
+
+/// Contracts of one organization's table.
+const CONTRACTS_MAX: usize = 1_000;
+
+impl Engine {
+    pub(crate) async fn set_roll(
+        &self,
+        org: Id<id::Org>,
+        new: RollSet,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let contract = self.contract_to_be(org, &new)?;
+        let symbol = contract.symbol.clone();
+        let payload = json!({
+            "contract": symbol, "expires_on": contract.expires_on,
+            "first_notice_on": contract.first_notice_on, "roll_at": contract.roll_at,
+            "root": contract.root,
+        });
+        self.change(org, org, "roll.set", actor, payload, async move |tx| {
+            rows::put_roll(tx, &contract).await
+        })
+        .await?;
+        let table = crate::book::rolls(&self.parts, org);
+        let contract = table.contract(&symbol).ok_or(CommandError::NotFound)?;
+        to_value(&self.roll_view(&table, contract))
+    }
+
+    fn contract_to_be(&self, org: Id<id::Org>, new: &RollSet) -> Result<Contract, CommandError> {
+        let parse = |field: &'static str, text: &str| {
+            let symbol: Symbol = text.parse().map_err(|error| invalid(field, &error))?;
+            if Continuous::of(&symbol).is_some() {
+                return Err(invalid(field, &"a continuous symbol stands for months, and is none"));
+            }
+            Ok(symbol)
+        };
+        let (root, symbol) = (parse("root", &new.root)?, parse("contract", &new.contract)?);
+        if new.first_notice_on.is_some_and(|notice| notice > new.expires_on.plus_days(31)) {
+            return Err(invalid("first_notice_on", &"is more than a month after the expiry"));
+        }
+        let contract = Contract {
+            org_id: org,
+            root,
+            symbol,
+            expires_on: new.expires_on,
+            first_notice_on: new.first_notice_on,
+            roll_at: new.roll_at,
+            updated_at: self.now(),
+        };
+        if contract.roll_at.is_some_and(|at| Day::at(at) > contract.last_day()) {
+            let detail =
+                format!("must not be after the contract's last day, {}", contract.last_day());
+            return Err(invalid("roll_at", &detail));
+        }
+        let table = crate::book::rolls(&self.parts, org);
+        let is_new = table.contract(&contract.symbol).is_none();
+        if is_new && table.contracts().count() >= CONTRACTS_MAX {
+            return Err(invalid(
+                "contract",
+                &format!("a table has at most {CONTRACTS_MAX} contracts"),
+            ));
+        }
+        Ok(contract)
+    }
+
+    pub(crate) async fn remove_roll(
+        &self,
+        org: Id<id::Org>,
+        symbol: &str,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let symbol: Symbol = symbol.parse().map_err(|_| CommandError::NotFound)?;
+        let table = crate::book::rolls(&self.parts, org);
+        let contract = table.contract(&symbol).ok_or(CommandError::NotFound)?;
+        let payload = json!({ "contract": symbol, "root": contract.root });
+        let removed = symbol.clone();
+        self.change(org, org, "roll.removed", actor, payload, async move |tx| {
+            rows::remove_roll(tx, org, &removed).await
+        })
+        .await?;
+        to_value(&self.roll_view(&table, contract))
+    }
+
+    pub(crate) fn list_rolls(&self, org: Id<id::Org>) -> Result<Value, CommandError> {
+        let table = crate::book::rolls(&self.parts, org);
+        let items = table.contracts().map(|contract| self.roll_view(&table, contract)).collect();
+        to_value(&Page { items, next: None })
+    }
+
+    fn roll_view(&self, table: &RollTable, contract: &Contract) -> RollView {
+        let front = Continuous { root: contract.root.clone(), place: 1 };
+        let front = table.front(&front, self.now());
+        RollView {
+            root: contract.root.clone(),
+            contract: contract.symbol.clone(),
+            expires_on: contract.expires_on,
+            first_notice_on: contract.first_notice_on,
+            roll_at: contract.roll_at,
+            rolls_at: contract.rolls_at(),
+            last_day: contract.last_day(),
+            is_front: front.is_some_and(|front| front.symbol == contract.symbol),
+            updated_at: contract.updated_at,
+        }
+    }
+}
+
+/// Tells of positions in contracts that end soon or have ended, each once a day.
+pub(crate) async fn look(shared: &Arc<Shared>) {
+    if let Err(error) = tell(shared).await {
+        tracing::error!(error = %error, "positions in old months were not looked for");
+    }
+}
+
+const OLD_MONTH: &str = "position.old_month";
+
+async fn tell(shared: &Arc<Shared>) -> Result<(), Error> {
+    let now = shared.environment.now();
+    let today = Day::at(now).begins();
+    let directory = shared.directory.load_full();
+    let mut found = Vec::new();
+    for account in directory.accounts.values() {
+        let Some(table) = directory.rolls.get(&account.org_id) else { continue };
+        let old: BTreeSet<_> =
+            table.contracts().filter(|month| month.warns(now)).map(|month| &month.symbol).collect();
+        if old.is_empty() {
+            continue;
+        }
+        for (place, exposure) in exposures::of_account(&shared.store, account.id).await? {
+            let contract = table.contract(&place.symbol).filter(|_| !exposure.quantity.is_zero());
+            let Some(contract) = contract.filter(|contract| old.contains(&contract.symbol)) else {
+                continue;
+            };
+            let subject = format!("{} {} {}", place.account_id, place.symbol, place.strategy_id);
+            let org = account.org_id;
+            if findings::was_found(&shared.store, org, today, OLD_MONTH, &subject).await? {
+                continue;
+            }
+            let detail = format!(
+                "{} of {} is held; its last day is {}, and nothing rolls it by itself.",
+                exposure.quantity,
+                place.symbol,
+                contract.last_day()
+            );
+            found.push((org, subject, detail));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let inner = Arc::clone(shared);
+    let written = shared
+        .journal
+        .write(Urgency::Soon, async move |tx, effects| {
+            let mut book = Book::load(tx, &inner, &Scope::default()).await?;
+            for (org, subject, detail) in &found {
+                let (subject, detail) = (subject.clone(), detail.clone());
+                book.find(&inner, *org, OLD_MONTH, Severity::Warning, subject, detail);
+            }
+            book.write(tx, effects).await
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::warn!(error = %error.0, "findings of old months were not written");
+    }
+    Ok(())
+}
