@@ -76,7 +76,7 @@ pub(super) fn follow(
         trace
             .skip("brackets", "take profit and stop loss are read, but not placed by this version");
     }
-    let rolls = book.rolls(strategy.org_id);
+    let rolls = judged.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
         let limits = judged.limits.get(&strategy.org_id);

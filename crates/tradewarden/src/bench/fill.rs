@@ -185,6 +185,7 @@ impl Installation {
             expires_at: None,
             attempt_until: None,
             limits_version: 1,
+            change: None,
             created_at: self.now,
             updated_at: self.now,
         }
