@@ -14,7 +14,7 @@ impl Harness {
     /// When the gateway does not run, or the other one does not open.
     pub async fn second_node(&self) -> Engine {
         let mut parts = self.parts();
-        parts.settings.node = "node-2".to_owned();
+        "node-2".clone_into(&mut parts.settings.node);
         parts.settings.checkpoint_file = None;
         parts.randomness = Box::new(Seeded::new(!self.seed));
         let opened: Option<Result<(Engine, Tasks), _>> = self.drive(Engine::create(parts)).await;

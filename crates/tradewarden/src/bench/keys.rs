@@ -226,7 +226,7 @@ fn print_keys(report: &KeysReport, json: bool) -> Result<(), Failure> {
             "{:<20} {:>7.0} ns   primitive {:>6.0} ns (prepared {:.0}), ratio {:.2} (without the \
              body's digest {:.2}, to the prepared {:.2})",
             form.form,
-            form.verification_ns,
+            form.whole_ns,
             form.primitive_ns,
             form.prepared_primitive_ns,
             form.ratio,
