@@ -37,7 +37,8 @@ async fn session(harness: &Harness, email: &str) -> Actor {
         org_id: None,
     });
     let address = IpAddr::from([192, 0, 2, 1]);
-    let client = Client { address, user_agent: "test".to_owned(), origin: Origin::Unsaid };
+    let client =
+        Client { address, user_agent: "test".to_owned(), origin: Origin::Unsaid, session: None };
     let said = harness.drive(engine.converse(login, None, &client)).await.unwrap().unwrap();
     let bearer = format!("Bearer {}", said.value["access_token"].as_str().unwrap());
     let shown = Shown {
