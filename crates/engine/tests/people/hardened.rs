@@ -71,12 +71,12 @@ async fn holds(seed: u64, column: Column) {
     let actor = caller(&harness, "authorization", &bearer(&tokens)).unwrap();
     let reads = carry_out(&harness, json!({"command": "halt-status"}), &actor).await;
     assert_eq!(reads.is_ok(), column.reads_without_a_passkey, "{told}: {reads:?}");
-    harness.clock.advance(column.access_token - A_MOMENT);
+    harness.clock.advance(column.access_token.saturating_sub(A_MOMENT));
     caller(&harness, "authorization", &bearer(&tokens)).unwrap();
     harness.clock.advance(A_MOMENT * 2);
     assert!(caller(&harness, "authorization", &bearer(&tokens)).is_err(), "{told}");
     let begun = column.access_token + A_MOMENT;
-    harness.clock.advance(column.refresh_token - begun - A_MOMENT);
+    harness.clock.advance(column.refresh_token.saturating_sub(begun + A_MOMENT));
     let renewed = refreshed(&harness, &tokens["refresh_token"]).await.unwrap();
     harness.clock.advance(A_MOMENT * 2);
     assert!(
@@ -88,7 +88,7 @@ async fn holds(seed: u64, column: Column) {
     let begin =
         async || cookie(ask(&harness, login(EMAIL, PASSWORD, true), None, from(1)).await.unwrap());
     let idle = begin().await;
-    harness.clock.advance(column.idle - A_MOMENT);
+    harness.clock.advance(column.idle.saturating_sub(A_MOMENT));
     caller(&harness, "cookie", &idle).unwrap();
     harness.clock.advance(column.idle + A_MOMENT);
     assert!(caller(&harness, "cookie", &idle).is_err(), "{told}");

@@ -37,7 +37,7 @@ fn s18_a_schedule_stops_entries_and_no_exit() {
         let line = traced(&s).await;
         assert_eq!(line["result"], "pass", "{line}");
         assert_eq!(line["limit"], "mon-fri 09:30-09:33 America/New_York");
-        s.h.elapse(Duration::from_secs(180)).await;
+        s.h.elapse(Duration::from_mins(3)).await;
         s.accept("EXIT", "b").await;
         let line = traced(&s).await;
         assert_eq!((&line["result"], &line["code"]), (&json!("skip"), &json!("strategy.schedule")));
@@ -54,7 +54,7 @@ fn s18_a_schedule_stops_entries_and_no_exit() {
         s.h.restart().await;
         assert_eq!(s.send("BUY", "d").await.code, Some(Code::StrategySchedule));
         // The next day at 09:30 it opens again.
-        s.h.elapse(Duration::from_secs(86_400 - 180)).await;
+        s.h.elapse(Duration::from_mins(24 * 60 - 3)).await;
         s.accept("BUY", "e").await;
         s.end().await;
     });
@@ -88,7 +88,7 @@ fn s12_a_resting_entry_ends_with_its_window() {
         });
         let reply = s.h.send(&s.hook, &resting).await.answer();
         assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
-        s.h.elapse(Duration::from_secs(120)).await;
+        s.h.elapse(Duration::from_mins(2)).await;
         assert_eq!(s.order(0).await.state, OrderState::Working);
         s.h.elapse(Duration::from_secs(70)).await;
         assert_eq!(s.order(0).await.state, OrderState::Canceled);
