@@ -161,7 +161,8 @@ impl Engine {
         let Some(once) = once else {
             return Performed { outcome: self.execute(command, actor).await, replayed: false };
         };
-        match self.perform_once(command, actor, &once).await {
+        // As in `execute`: callers need not carry it inline.
+        match Box::pin(self.perform_once(command, actor, &once)).await {
             Ok(performed) => performed,
             Err(error) => Performed { outcome: Err(error), replayed: false },
         }
@@ -188,11 +189,11 @@ impl Engine {
         let claimed = match &command {
             Command::OrderCreate(new) => {
                 actor.check(Command::ORDER_NEEDS, self.now())?;
-                Some(self.create_order(org, new.clone(), actor, Some(once)).await)
+                Some(Box::pin(self.create_order(org, new.clone(), actor, Some(once))).await)
             }
             Command::OrderChange(asked) => {
                 actor.check(Command::ORDER_NEEDS, self.now())?;
-                Some(self.change_order(org, asked.clone(), actor, Some(once)).await)
+                Some(Box::pin(self.change_order(org, asked.clone(), actor, Some(once))).await)
             }
             _ => None,
         };

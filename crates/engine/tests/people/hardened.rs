@@ -103,6 +103,16 @@ async fn holds(seed: u64, column: Column) {
     harness.clock.advance(step + A_MOMENT);
     assert!(caller(&harness, "cookie", &busy).is_err(), "{told}");
     // An authenticator app can be phished, and no message on a phone is a factor anywhere.
+    if column.profile == Profile::Hardened {
+        let begun = try_from(&harness, 1, PASSWORD).await.unwrap().value;
+        let ann = caller(&harness, "authorization", &bearer(&begun)).unwrap();
+        assert_eq!(
+            code(ask(&harness, Ask::TotpBegin, Some(&ann), from(1)).await),
+            Code::FactorConflict
+        );
+        harness.finish().await;
+        return;
+    }
     let (ann, secret) = strong(&harness).await;
     let list = json!({"command": "user-list"});
     let listed = carry_out(&harness, list, &ann).await;

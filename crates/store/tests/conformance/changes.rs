@@ -68,9 +68,8 @@ pub(crate) async fn who_is_too_far_behind_reads_everything(backend: &Backend) {
     assert_eq!(changes::since(&store, 1).await.unwrap(), last);
     let mut tx = writer.begin().await.unwrap();
     for number in 0..u64::try_from(FOLLOWED_MAX).unwrap() {
-        directory::insert_organization(&mut tx, id(1_000 + number), "one more", at(2))
-            .await
-            .unwrap();
+        let name = format!("one more {number}");
+        directory::insert_organization(&mut tx, id(1_000 + number), &name, at(2)).await.unwrap();
     }
     tx.commit().await.unwrap();
     assert!(matches!(changes::since(&store, 2).await.unwrap(), News::Rows(..)));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use tradewarden_testkit::process::{Answer, Gateway, TestDir, until};
 
-use crate::stage::{demo, private_file};
+use crate::stage::{demo, private_file, quick_demo};
 
 /// Numbers the idempotency keys.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -125,7 +125,7 @@ async fn a_key_for_one_account_knows_of_no_other() {
 #[tokio::test]
 async fn a_key_for_one_account_changes_nothing_of_another() {
     let dir = TestDir::new("keys-changes");
-    let (gateway, _) = demo(&dir).await;
+    let (gateway, _) = quick_demo(&dir).await;
     let (ready, program) = (gateway.ready(), gateway.program());
     let text = |name: &str| ready[name].as_str().unwrap().to_owned();
     let mine = text("account_id");

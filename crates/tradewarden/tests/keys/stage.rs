@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
-use tradewarden_testkit::process::{Gateway, Program, TestDir};
+use tradewarden_testkit::process::{Gateway, Program, QUICK_CALLERS, TestDir};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tradewarden");
 const RUNNING: Duration = Duration::from_mins(3);
@@ -31,7 +31,16 @@ impl DemoKey {
 }
 
 pub(crate) async fn demo(dir: &TestDir) -> (Gateway, Vec<DemoKey>) {
-    let program = Program::new(BINARY, dir.data(), "");
+    begun(dir, "").await
+}
+
+/// One whose callers may ask for as much as they like.
+pub(crate) async fn quick_demo(dir: &TestDir) -> (Gateway, Vec<DemoKey>) {
+    begun(dir, QUICK_CALLERS).await
+}
+
+async fn begun(dir: &TestDir, settings: &str) -> (Gateway, Vec<DemoKey>) {
+    let program = Program::new(BINARY, dir.data(), settings);
     let gateway = match program.try_start("demo").await {
         Ok(gateway) => gateway,
         Err(ended) => panic!("the demo did not start: {ended}"),

@@ -175,6 +175,9 @@ fn kinds_of(path: &str) -> &'static [&'static str] {
         ("roles", &["rol_"]),
         ("sessions", &["ses_"]),
         ("pending", &["pnd_"]),
+        ("limits", &["acc_", "str_"]),
+        // A month contract is named by its symbol, which everybody may use.
+        ("rolls", &[]),
     ];
     let found = kinds.iter().find(|(start, _)| after.starts_with(start));
     found.map_or_else(|| panic!("say what {path} names"), |(_, kinds)| kinds)
@@ -291,7 +294,12 @@ async fn what_belongs_to_others_does_not_exist() {
             for id in things.of(kinds_of(path)) {
                 let unknown = never_made(id);
                 let at = |id: &str| {
-                    path.replace("{account}", id).replace("{symbol}", "AAPL").replace("{id}", id)
+                    let kind = if id.starts_with("str_") { "strategy" } else { "account" };
+                    path.replace("{account}", id)
+                        .replace("{symbol}", "AAPL")
+                        .replace("{scope}", &format!("{kind}:{id}"))
+                        .replace("{name}", "max_position")
+                        .replace("{id}", id)
                 };
                 let theirs = bea.call(method.clone(), &at(id), &body).await;
                 let none = bea.call(method.clone(), &at(&unknown), &body).await;
