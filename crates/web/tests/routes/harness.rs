@@ -101,6 +101,8 @@ impl House {
         let number = COUNT.fetch_add(1, Ordering::SeqCst);
         let folder =
             std::env::temp_dir().join(format!("tradewarden-web-{}-{number}", std::process::id()));
+        // A process of this number that was killed may have left its own.
+        drop(std::fs::remove_dir_all(&folder));
         std::fs::create_dir_all(&folder).unwrap();
         let mut randomness = SystemRandomness::new();
         let clock = Arc::new(TestClock(AtomicI64::new(1_795_312_984_500_000)));
