@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use tradewarden_seal::SecretBytes;
-use tradewarden_seal::http_signature::{Form, Origins, Presented, Request, VerifyingKey};
+use tradewarden_seal::http_signature::{Form, Origins, Presented, Received, Request, VerifyingKey};
 
 /// What the seeds were signed with.
 const SECRET: &[u8] = b"twk_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg_000000";
@@ -35,7 +35,8 @@ fuzz_target!(|source: &[u8]| {
         .collect();
     let fields = fields.as_slice();
     let request = Request { method, target, authority: "gw.example", headers: &fields, body };
-    let Ok(Some(presented)) = Presented::read(&request) else { return };
+    let received = Received::new(request);
+    let Ok(Some(presented)) = Presented::read(&received) else { return };
     assert!(presented.verify(&VerifyingKey::decoy(&presented), &ORIGINS, CREATED_UNIX_US).is_err());
     let Ok(verified) = presented.verify(&KEY, &ORIGINS, CREATED_UNIX_US) else { return };
     assert_eq!((method, target, body), ("POST", "/api/v1/orders", BODY));

@@ -68,7 +68,8 @@ kinds! {
 /// The identifier of one thing of kind `K`: 48 bits of milliseconds since 1970 and 80 random bits,
 /// so that identifiers made later sort later.
 pub struct Id<K> {
-    bits: u128,
+    /// Most significant first. Bytes lie anywhere, so that an identifier beside others wastes no room.
+    bytes: [u8; 16],
     kind: PhantomData<fn() -> K>,
 }
 
@@ -94,34 +95,41 @@ impl<K> Id<K> {
     #[must_use]
     pub fn after(previous: Option<Self>, at: Timestamp, random: [u8; 10]) -> Self {
         let fresh = Self::new(at, random);
-        let Some(previous) = previous.filter(|last| last.bits >> 80 == fresh.bits >> 80) else {
+        let Some(previous) = previous.filter(|last| last.bits() >> 80 == fresh.bits() >> 80) else {
             return fresh;
         };
-        let step = (fresh.bits & u128::from(u32::MAX)).saturating_add(1);
-        let next = previous.bits.saturating_add(step);
+        let step = (fresh.bits() & u128::from(u32::MAX)).saturating_add(1);
+        let next = previous.bits().saturating_add(step);
         // The end of the millisecond's range, which nobody reaches, is no reason to leave it.
-        let bits = if next >> 80 == fresh.bits >> 80 { next } else { fresh.bits };
-        Self { bits, kind: PhantomData }
+        if next >> 80 == fresh.bits() >> 80 { Self::from_bits(next) } else { fresh }
     }
 
     /// The identifier whose sixteen bytes these are, most significant first.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self { bits: u128::from_be_bytes(bytes), kind: PhantomData }
+        Self { bytes, kind: PhantomData }
+    }
+
+    const fn from_bits(bits: u128) -> Self {
+        Self::from_bytes(bits.to_be_bytes())
+    }
+
+    const fn bits(self) -> u128 {
+        u128::from_be_bytes(self.bytes)
     }
 
     /// The sixteen bytes, most significant first; they sort as the identifiers do.
     pub const fn to_bytes(self) -> [u8; 16] {
-        self.bits.to_be_bytes()
+        self.bytes
     }
 
     /// The identifier that sorts right after this one; `None` for the last.
     pub fn successor(self) -> Option<Self> {
-        self.bits.checked_add(1).map(|bits| Self { bits, kind: PhantomData })
+        self.bits().checked_add(1).map(Self::from_bits)
     }
 
     /// How many identifiers `earlier` lies before this one; `None` if it does not.
     pub fn distance_from(self, earlier: Self) -> Option<u128> {
-        self.bits.checked_sub(earlier.bits)
+        self.bits().checked_sub(earlier.bits())
     }
 
     /// The 26 characters of the text form without the prefix.
@@ -131,7 +139,7 @@ impl<K> Id<K> {
 
     fn with_bare_text<T>(self, work: impl FnOnce(&str) -> T) -> T {
         let mut text = [b'0'; TEXT_LENGTH];
-        let mut rest = self.bits;
+        let mut rest = self.bits();
         for slot in text.iter_mut().rev() {
             let digit = usize::try_from(rest & 31).unwrap_or(0);
             *slot = ALPHABET.get(digit).copied().unwrap_or(b'0');
@@ -159,7 +167,7 @@ impl<K: Kind> Id<K> {
             }
             bits = (bits << 5) | u128::try_from(digit).unwrap_or(0);
         }
-        Ok(Self { bits, kind: PhantomData })
+        Ok(Self::from_bits(bits))
     }
 }
 
@@ -220,7 +228,7 @@ impl<K> Clone for Id<K> {
 impl<K> Copy for Id<K> {}
 impl<K> PartialEq for Id<K> {
     fn eq(&self, other: &Self) -> bool {
-        self.bits == other.bits
+        self.bits() == other.bits()
     }
 }
 impl<K> Eq for Id<K> {}
@@ -231,12 +239,12 @@ impl<K> PartialOrd for Id<K> {
 }
 impl<K> Ord for Id<K> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.bits.cmp(&other.bits)
+        self.bits().cmp(&other.bits())
     }
 }
 impl<K> Hash for Id<K> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.bits.hash(state);
+        self.bits().hash(state);
     }
 }
 

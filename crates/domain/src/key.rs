@@ -41,23 +41,23 @@ pub struct ApiKey {
     /// The person who made it, if it was not the local operator.
     pub user_id: Option<Id<id::User>>,
     /// What people call it.
-    pub name: String,
+    pub name: Box<str>,
     /// How it signs.
     pub algorithm: KeyAlgorithm,
     /// What it may ask for.
     pub scopes: Permissions,
     /// The accounts it may name; empty means all of its organization.
-    pub accounts: Vec<Id<id::Account>>,
+    pub accounts: Box<[Id<id::Account>]>,
     /// The instruments it may trade; empty means all.
-    pub instruments: Vec<Symbol>,
+    pub instruments: Box<[Symbol]>,
     /// Addresses in CIDR form; empty means any.
-    pub allow: Vec<String>,
+    pub allow: Box<[String]>,
     /// How much it may ask for.
     pub tier: Tier,
     /// Largest value of one order, in the instrument's currency.
     pub max_notional: Option<Money>,
     /// A label of the owner's own, for example `live`.
-    pub environment: Option<String>,
+    pub environment: Option<Box<str>>,
     /// The strategy to which its orders belong, if to one.
     pub strategy_id: Option<Id<id::Strategy>>,
     /// Whether it is taken.

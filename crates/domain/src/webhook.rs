@@ -34,13 +34,13 @@ pub struct Webhook {
     /// The owner.
     pub org_id: Id<id::Org>,
     /// What people call it.
-    pub name: String,
+    pub name: Box<str>,
     /// The token in its path: an identifier, not a secret.
-    pub token: String,
+    pub token: Box<str>,
     /// Which forms of credential it takes.
     pub forms: CredentialForms,
     /// Addresses in CIDR form; empty means any.
-    pub allow: Vec<String>,
+    pub allow: Box<[String]>,
     /// The name that the sender's TLS client certificate must show; `None` asks for none.
     pub client_certificate: Option<CertificateName>,
     /// Every signal is only judged, never traded.
@@ -50,7 +50,7 @@ pub struct Webhook {
     /// Entries that state when they were sent may be this old.
     pub max_age_s: u32,
     /// How to read the sender's own JSON, if it is not ours.
-    pub mapping: Option<Mapping>,
+    pub mapping: Option<Box<Mapping>>,
     /// Whether it takes signals.
     pub state: Activity,
     /// When it was made.

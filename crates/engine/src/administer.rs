@@ -292,7 +292,7 @@ impl Engine {
         let body = body.map_err(|error| away(&error))?.ok_or(CommandError::NotFound)?;
         let directory = self.parts.directory.load_full();
         let door = directory.doors.get(&stored.webhook_id).ok_or(CommandError::NotFound)?;
-        let read = signal::read(&body, door.webhook.mapping.as_ref());
+        let read = signal::read(&body, door.webhook.mapping.as_deref());
         let mut trace = Trace::new();
         let admission = match read.signal {
             Ok(signal) => {

@@ -188,7 +188,7 @@ impl Directory {
     /// Puts a webhook in the place of the one before, or takes it away.
     fn set_door(&mut self, id: Id<id::Webhook>, door: Option<Door>) {
         if let Some(before) = self.doors.remove(&id) {
-            self.by_token.remove(before.webhook.token.as_str());
+            self.by_token.remove(&*before.webhook.token);
         }
         let Some(door) = door.map(Arc::new) else { return };
         if door.webhook.state == Activity::Active {

@@ -221,7 +221,7 @@ impl Engine {
         let received_at = self.now();
         let directory = self.parts.directory.load_full();
         let door = directory.door(&raw.token).cloned();
-        let mapping = door.as_ref().and_then(|door| door.webhook.mapping.as_ref());
+        let mapping = door.as_ref().and_then(|door| door.webhook.mapping.as_deref());
         let mut body = signal::read(&raw.body, mapping);
         let authenticated = authenticate(door.as_deref(), &raw, &body, received_at);
         let (Some(door), true) = (door, authenticated) else {

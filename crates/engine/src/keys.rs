@@ -96,10 +96,10 @@ impl Engine {
                 Who::Person(person) => Some(person.user_id),
                 Who::Operator | Who::Key(_) => None,
             },
-            name: crate::administer::name(&new.name)?.to_owned(),
+            name: crate::administer::name(&new.name)?.into(),
             algorithm: new.algorithm.unwrap_or(KeyAlgorithm::Ed25519),
             scopes: new.scopes,
-            accounts: self.own_accounts(org, &new.accounts)?,
+            accounts: self.own_accounts(org, &new.accounts)?.into(),
             instruments: new
                 .instruments
                 .iter()
@@ -107,10 +107,10 @@ impl Engine {
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect(),
-            allow,
+            allow: allow.into(),
             tier: new.tier.unwrap_or(Tier::Standard),
             max_notional: new.max_notional,
-            environment: environment.map(str::to_owned),
+            environment: environment.map(Box::from),
             strategy_id: self.own_strategy(org, new.strategy_id.as_deref())?,
             state: KeyState::Active,
             rotated_from: None,

@@ -455,18 +455,18 @@ pub(crate) fn webhook_view(shared: &Shared, webhook: &Webhook) -> WebhookView {
     };
     WebhookView {
         id: webhook.id,
-        name: webhook.name.clone(),
+        name: webhook.name.to_string(),
         url: format!("{origin}/api/v1/webhooks/{}", webhook.token),
-        token: webhook.token.clone(),
+        token: webhook.token.to_string(),
         secret: None,
         signing_secret: None,
         forms: forms.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect(),
-        allow: webhook.allow.clone(),
+        allow: webhook.allow.to_vec(),
         client_certificate: webhook.client_certificate.as_ref().map(ToString::to_string),
         dry_run: webhook.dry_run,
         rate_per_s: webhook.rate_per_s,
         max_age_s: webhook.max_age_s,
-        mapping: webhook.mapping.clone(),
+        mapping: webhook.mapping.as_deref().cloned(),
         state: webhook.state.to_string(),
         created_at: webhook.created_at,
     }

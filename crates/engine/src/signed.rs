@@ -8,7 +8,7 @@ use crate::nonces::{self, Taken};
 use std::sync::Arc;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::http_signature::{Presented, Request, Verified, VerifyingKey};
+use tradewarden_seal::http_signature::{Presented, Received, Request, Verified, VerifyingKey};
 
 impl Engine {
     /// The key that signed this request; nothing if none did, or tried to.
@@ -20,7 +20,8 @@ impl Engine {
             headers: &shown.headers,
             body: shown.body,
         };
-        let judged = match Presented::read(&request) {
+        let received = Received::new(request);
+        let judged = match Presented::read(&received) {
             Ok(None) => return None,
             Ok(Some(presented)) => self.judged(shown, &presented),
             Err(error) => Err(Denied::as_one(error.reason())),
@@ -59,7 +60,7 @@ impl Engine {
         &self,
         shown: &Shown<'_>,
         key_id: Id<id::Key>,
-        verified: &Verified,
+        verified: &Verified<'_>,
         now: Timestamp,
     ) -> Result<Option<Arc<nonces::Nonce>>, Denied> {
         let created_at = Timestamp::from_unix_micros(verified.created_unix_us);
@@ -68,7 +69,7 @@ impl Engine {
             return Err(Denied::as_one("nonce.before_start"));
         }
         let ends_at = Timestamp::from_unix_micros(verified.ends_unix_us);
-        let row = nonces::row(key_id, &verified.nonce, ends_at);
+        let row = nonces::row(key_id, verified.nonce, ends_at);
         match self.parts.nonces.take(row, shown.budget, now) {
             Taken::First => {
                 // A read of somebody whose clock is ahead could be shown again after a restart.

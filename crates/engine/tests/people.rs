@@ -188,6 +188,7 @@ fn a_flood_of_logins_is_bounded() {
     simulate(async || {
         let harness = with_owner(4).await;
         let engine = harness.engine();
+        let before = engine.counts().password_hashes;
         let answers = harness
             .drive(async move {
                 let mut logins = JoinSet::new();
@@ -209,8 +210,10 @@ fn a_flood_of_logins_is_bounded() {
         let busy = answers.iter().filter(|code| **code == Code::AuthBusy).count();
         let wrong = answers.iter().filter(|code| **code == Code::Unauthenticated).count();
         assert_eq!(busy + wrong, 10_000);
-        let hashes = harness.engine().counts().password_hashes;
-        assert!(wrong < 1_000 && hashes < 1_000, "{wrong} were looked at, {hashes} hashes");
+        let hashes = harness.engine().counts().password_hashes - before;
+        // Two at once, 64 waiting, and one that was taken up as a place came free.
+        assert!((1..=67).contains(&hashes), "{wrong} were looked at, {hashes} hashes");
+        assert!(wrong <= 67, "{wrong} were looked at, {hashes} hashes");
         try_from(&harness, 1, PASSWORD).await.unwrap();
         harness.finish().await;
     });

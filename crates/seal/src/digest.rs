@@ -120,8 +120,13 @@ impl FromStr for Digest {
 /// Lower-case hex.
 pub fn hex_encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    text.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).map(hex_digit));
+    hex_encode_to(bytes, &mut text);
     text
+}
+
+/// The same at the end of `text`.
+pub(crate) fn hex_encode_to(bytes: &[u8], text: &mut String) {
+    text.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).map(hex_digit));
 }
 
 /// Reads lower-case hex; upper case is refused, so that one value has one text.

@@ -37,16 +37,16 @@ mod structured;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 pub use bare::Bare;
 pub use content_digest::content_digest;
 pub use key::{Algorithm, Ed25519Key, KeyFormatError, MIN_SECRET_BYTES, SigningKey, VerifyingKey};
-pub use message::{Headers, MAX_TARGET_BYTES, Request};
+pub use message::{Headers, MAX_TARGET_BYTES, Received, Request};
 pub use origin::{MAX_ORIGINS, Origin, OriginError, Origins};
 pub use sign::{RequestToSign, SignatureHeaders, SigningParameters, new_nonce, sign, sign_simple};
 
-use message::Class;
+use message::{Known, are_all, is_base64};
 use profile::MessageSignature;
 use simple::SimpleSignature;
 
@@ -196,11 +196,12 @@ pub enum Form {
 /// What a request claims: by which key, when, with which nonce. Nothing of it is proven.
 #[derive(Debug)]
 pub struct Presented<'r> {
-    request: &'r Request<'r>,
+    received: &'r Received<'r>,
     claim: Claim<'r>,
     signature: Signature<'r>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one for each request; a box would be an allocation")]
 #[derive(Debug)]
 enum Signature<'r> {
     Message(MessageSignature<'r>),
@@ -210,20 +211,20 @@ enum Signature<'r> {
 /// The parameters that both forms have, as they lie in the request.
 #[derive(Debug)]
 struct Claim<'r> {
-    key_id: Cow<'r, str>,
-    nonce: Cow<'r, str>,
+    key_id: &'r str,
+    nonce: &'r str,
     created_unix_us: i64,
     expires_unix_us: Option<i64>,
 }
 
 /// A request that was signed by the key it was held against, for us, now. Its nonce may still be
 /// one that was seen before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified<'p> {
     /// The key, as the request names it.
-    pub key_id: String,
+    pub key_id: &'p str,
     /// The nonce, unique for the key.
-    pub nonce: String,
+    pub nonce: &'p str,
     /// When it was signed, in microseconds since 1970.
     pub created_unix_us: i64,
     /// From this instant on the same request is too old or expired, in microseconds since 1970: the
@@ -234,10 +235,10 @@ pub struct Verified {
 impl<'r> Presented<'r> {
     /// What the request claims, or nothing if it is not signed. Does not look at the body beyond
     /// whether there is one.
-    pub fn read(request: &'r Request<'r>) -> Result<Option<Self>, SignatureError> {
-        let message = profile::read(request)?;
-        let simple = simple::read(request)?;
-        let authorization = request.lines("authorization") > 0;
+    pub fn read(received: &'r Received<'r>) -> Result<Option<Self>, SignatureError> {
+        let message = profile::read(received)?;
+        let simple = simple::read(received)?;
+        let authorization = received.count(Known::Authorization) > 0;
         let (claim, signature) = match (message, simple) {
             (profile::Found::None, None) => return Ok(None),
             // A signature that somebody else added for somebody else does not change a bearer's request.
@@ -250,16 +251,16 @@ impl<'r> Presented<'r> {
         if authorization {
             return Err(SignatureError::Contradiction);
         }
-        request.check()?;
+        received.request.check()?;
         if let Signature::Message(signature) = &signature {
-            signature.check_coverage(request)?;
+            signature.check_coverage(received)?;
         }
-        Ok(Some(Self { request, claim, signature }))
+        Ok(Some(Self { received, claim, signature }))
     }
 
     /// The key that is claimed, 1 to [`MAX_KEY_ID_CHARACTERS`] visible characters of ASCII.
     pub fn key_id(&self) -> &str {
-        &self.claim.key_id
+        self.claim.key_id
     }
 
     /// When it is said to have been signed, in microseconds since 1970.
@@ -295,16 +296,16 @@ impl<'r> Presented<'r> {
         key: &VerifyingKey,
         origins: &Origins,
         now_unix_us: i64,
-    ) -> Result<Verified, SignatureError> {
-        let authority = origins.admit(self.request.authority)?;
+    ) -> Result<Verified<'r>, SignatureError> {
+        let authority = origins.admit(self.received.request.authority)?;
         let resolution_us = match &self.signature {
             Signature::Message(signature) => {
-                signature.verify(self.request, key, origins, authority)?;
-                content_digest::check(self.request)?;
+                signature.verify(self.received, key, origins, authority)?;
+                content_digest::check(self.received)?;
                 US_PER_S
             }
             Signature::Simple(signature) => {
-                signature.verify(self.request, &self.claim.nonce, key)?;
+                signature.verify(&self.received.request, self.claim.nonce, key)?;
                 simple::RESOLUTION_US
             }
         };
@@ -312,13 +313,13 @@ impl<'r> Presented<'r> {
     }
 }
 
-impl Claim<'_> {
+impl<'r> Claim<'r> {
     /// Our clock is read at the resolution of the signer's, so that 60 whole seconds are 60 seconds.
     fn check_times(
         &self,
         now_unix_us: i64,
         resolution_us: i64,
-    ) -> Result<Verified, SignatureError> {
+    ) -> Result<Verified<'r>, SignatureError> {
         let now_unix_us = now_unix_us.saturating_sub(now_unix_us.rem_euclid(resolution_us));
         let oldest_unix_us = now_unix_us.saturating_sub(MAX_AGE_S * US_PER_S);
         let newest_unix_us = now_unix_us.saturating_add(MAX_AHEAD_S * US_PER_S);
@@ -334,8 +335,8 @@ impl Claim<'_> {
         let too_old_unix_us = self.created_unix_us + MAX_AGE_S * US_PER_S + resolution_us;
         let expires_unix_us = self.expires_unix_us.unwrap_or(too_old_unix_us);
         Ok(Verified {
-            key_id: self.key_id.clone().into_owned(),
-            nonce: self.nonce.clone().into_owned(),
+            key_id: self.key_id,
+            nonce: self.nonce,
             created_unix_us: self.created_unix_us,
             ends_unix_us: too_old_unix_us.min(expires_unix_us),
         })
@@ -344,11 +345,12 @@ impl Claim<'_> {
 
 /// Visible ASCII that needs no escape in a quoted text.
 fn is_valid_key_id(text: &str) -> bool {
-    (1..=MAX_KEY_ID_CHARACTERS).contains(&text.len()) && Class::NAME.has_all(text)
+    (1..=MAX_KEY_ID_CHARACTERS).contains(&text.len())
+        && are_all(text, |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
 /// Both alphabets of base64, with and without padding.
 fn is_valid_nonce(text: &str) -> bool {
     (MIN_NONCE_CHARACTERS..=MAX_NONCE_CHARACTERS).contains(&text.len())
-        && Class::NONCE.has_all(text)
+        && are_all(text, |byte| is_base64(byte) || matches!(byte, b'-' | b'_'))
 }

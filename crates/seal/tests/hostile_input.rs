@@ -6,7 +6,7 @@ use tradewarden_seal::{
     PasswordHash, PasswordPolicy, Place, Purpose, RecoveryCode, RecoverySet, SecretString,
     SystemRandomness, TlogProof, TokenKind, TokenRealm, VerifierKey, WrappedKey, base64_decode,
     base64_encode, base64url_decode, base64url_encode, hex_decode, hex_encode,
-    http_signature::{Ed25519Key, Origin, Origins, Presented, Request, VerifyingKey},
+    http_signature::{Ed25519Key, Origin, Origins, Presented, Received, Request, VerifyingKey},
     merkle::{TileAddress, parse_tile_path},
     open_note, standard_webhooks,
     webauthn::{
@@ -165,7 +165,7 @@ proptest! {
             let fields = fields.as_slice();
             let request =
                 Request { method: &method, target: &target, authority: "a", headers: &fields, body: &body };
-            if let Ok(presented) = Presented::read(&request) {
+            if let Ok(presented) = Presented::read(&Received::new(request)) {
                 let presented = presented.expect("there are signatures");
                 let key = VerifyingKey::ed25519([3; 32]).unwrap();
                 let origins = Origins::new(vec!["https://a".parse().unwrap()]).unwrap();

@@ -105,7 +105,7 @@ pub async fn insert(tx: &mut Tx<'_>, key: &ApiKey, material: Vec<u8>) -> Result<
         key.id.into(),
         key.org_id.into(),
         key.user_id.into(),
-        key.name.as_str().into(),
+        (&*key.name).into(),
         Value::Word(key.algorithm.text()),
         material.into(),
         key.scopes.to_string().into(),
@@ -114,7 +114,7 @@ pub async fn insert(tx: &mut Tx<'_>, key: &ApiKey, material: Vec<u8>) -> Result<
         key.allow.join(",").into(),
         Value::Word(key.tier.text()),
         key.max_notional.map(Money::units).into(),
-        key.environment.clone().into(),
+        key.environment.as_deref().into(),
         key.strategy_id.into(),
         Value::Word(key.state.text()),
         key.rotated_from.into(),
@@ -148,7 +148,7 @@ fn joined<T: ToString>(things: &[T]) -> String {
     things.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn split<T: FromStr>(text: &str, what: &str) -> Result<Vec<T>, Error> {
+fn split<T: FromStr>(text: &str, what: &str) -> Result<Box<[T]>, Error> {
     let parts = text.split(',').filter(|part| !part.is_empty());
     parts
         .map(|part| {
@@ -167,7 +167,7 @@ fn decode(mut row: Row) -> Result<KeyRow, Error> {
             id,
             org_id,
             user_id,
-            name,
+            name: name.into(),
             algorithm,
             scopes,
             accounts: split(&row.text()?, "accounts")?,
@@ -175,7 +175,7 @@ fn decode(mut row: Row) -> Result<KeyRow, Error> {
             allow: split(&row.text()?, "addresses")?,
             tier: row.word()?,
             max_notional: row.int_or_null()?.map(Money::from_units),
-            environment: row.text_or_null()?,
+            environment: row.text_or_null()?.map(String::into_boxed_str),
             strategy_id: row.id_or_null()?,
             state: row.word()?,
             rotated_from: row.id_or_null()?,

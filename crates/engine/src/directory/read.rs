@@ -307,8 +307,8 @@ pub(crate) fn webhook_of(row: &WebhookRow) -> Result<Webhook, Error> {
     Ok(Webhook {
         id: row.id,
         org_id: row.org_id,
-        name: row.name.clone(),
-        token: row.token.clone(),
+        name: row.name.as_str().into(),
+        token: row.token.as_str().into(),
         forms: CredentialForms {
             query: has("query"),
             header: has("header"),
@@ -321,7 +321,7 @@ pub(crate) fn webhook_of(row: &WebhookRow) -> Result<Webhook, Error> {
         dry_run: row.dry_run,
         rate_per_s: row.rate_per_s,
         max_age_s: row.max_age_s,
-        mapping: mapping.map_err(|_| broken("its mapping is unreadable"))?,
+        mapping: mapping.map_err(|_| broken("its mapping is unreadable"))?.map(Box::new),
         state: row.state,
         created_at: row.created_at,
     })

@@ -22,11 +22,11 @@ pub struct Bare {
 impl Presented<'_> {
     /// The primitive of [`Presented::verify`] with the same key, for the first of `origins`.
     pub fn bare(&self, key: &VerifyingKey, origins: &Origins) -> Result<Bare, SignatureError> {
-        let authority = origins.admit(self.request.authority)?;
+        let authority = origins.admit(self.received.request.authority)?;
         let (text, signature) = match &self.signature {
-            Signature::Message(signature) => signature.signed(self.request, origins, authority)?,
+            Signature::Message(signature) => signature.signed(self.received, origins, authority)?,
             Signature::Simple(signature) => (
-                signed_text(self.request, &signature.timestamp, &self.claim.nonce),
+                signed_text(&self.received.request, signature.timestamp, self.claim.nonce),
                 signature.signature.clone(),
             ),
         };
@@ -34,7 +34,7 @@ impl Presented<'_> {
         let material = key.material().ok_or(SignatureError::Algorithm)?.to_vec();
         let prepared = (algorithm == Algorithm::HmacSha256)
             .then(|| hmac::Key::new(hmac::HMAC_SHA256, &material));
-        let body = self.request.body.to_vec();
+        let body = self.received.request.body.to_vec();
         Ok(Bare { text, signature, body, material, algorithm, prepared })
     }
 }

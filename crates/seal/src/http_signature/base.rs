@@ -1,8 +1,9 @@
 //! The signature base (RFC 9421 section 2.5): the one text that is signed.
 
-use std::borrow::Cow;
-
-use super::{MAX_FIELD_BYTES, Origin, Request, SignatureError, message::Class};
+use super::{
+    MAX_FIELD_BYTES, Origin, SignatureError,
+    message::{Class, Known, Received},
+};
 
 /// Largest signature base, in bytes.
 const MAX_BASE_BYTES: usize = 64 * 1024;
@@ -11,8 +12,8 @@ const MAX_BASE_BYTES: usize = 64 * 1024;
 const COMMON_BASE_BYTES: usize = 1_024;
 
 /// A component without parameters: a part of the request line (RFC 9421 section 2.2) or a field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Component {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Component<'a> {
     Method,
     TargetUri,
     Authority,
@@ -20,11 +21,12 @@ pub(super) enum Component {
     RequestTarget,
     Path,
     Query,
-    Field(Cow<'static, str>),
+    Known(Known),
+    Field(&'a str),
 }
 
-impl Component {
-    pub(super) fn parse(name: &str) -> Result<Self, SignatureError> {
+impl<'a> Component<'a> {
+    pub(super) fn parse(name: &'a str) -> Result<Self, SignatureError> {
         Ok(match name {
             "@method" => Self::Method,
             "@target-uri" => Self::TargetUri,
@@ -33,18 +35,11 @@ impl Component {
             "@request-target" => Self::RequestTarget,
             "@path" => Self::Path,
             "@query" => Self::Query,
-            // Those of every signature of ours.
-            "content-digest" => Self::Field(Cow::Borrowed("content-digest")),
-            "content-type" => Self::Field(Cow::Borrowed("content-type")),
-            "idempotency-key" => Self::Field(Cow::Borrowed("idempotency-key")),
-            field
-                if !field.is_empty()
-                    && Class::TOKEN.has_all(field)
-                    && !field.bytes().any(|byte| byte.is_ascii_uppercase()) =>
-            {
-                Self::Field(Cow::Owned(field.to_owned()))
-            }
-            _ => return Err(SignatureError::Component),
+            field => match Known::parse(field) {
+                Some(known) => Self::Known(known),
+                None if is_field_name(field) => Self::Field(field),
+                None => return Err(SignatureError::Component),
+            },
         })
     }
 
@@ -57,20 +52,28 @@ impl Component {
             Self::RequestTarget => "@request-target",
             Self::Path => "@path",
             Self::Query => "@query",
+            Self::Known(known) => known.name(),
             Self::Field(name) => name,
         }
     }
 }
 
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty()
+        && Class::TOKEN.has_all(name)
+        && !name.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
 /// The text that is signed. `authority` is the received one, normalised; `parameters` is the value
 /// of `@signature-params`, taken as it is.
 pub(super) fn signature_base(
-    request: &Request<'_>,
+    received: &Received<'_>,
     origin: &Origin,
     authority: &str,
-    components: &[Component],
+    components: &[Component<'_>],
     parameters: &str,
 ) -> Result<String, SignatureError> {
+    let request = &received.request;
     let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
     let mut base = String::with_capacity(COMMON_BASE_BYTES);
     for component in components {
@@ -84,6 +87,9 @@ pub(super) fn signature_base(
             Component::Path => &[path],
             // A query that is not there and an empty one are the same here (section 2.2.7).
             Component::Query => &["?", query],
+            Component::Known(known) => {
+                &[received.field(*known)?.ok_or(SignatureError::Component)?]
+            }
             Component::Field(name) => {
                 field = request.field(name, MAX_FIELD_BYTES)?.ok_or(SignatureError::Component)?;
                 &[&field]

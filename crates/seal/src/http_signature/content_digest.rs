@@ -6,8 +6,9 @@ use aws_lc_rs::{
 };
 
 use super::{
-    MAX_FIELD_BYTES, Request, SignatureError,
-    structured::{Bare, Value, dictionary},
+    SignatureError,
+    message::{Known, Received},
+    structured::{Bare, Dictionary, Value},
 };
 use crate::digest::{base64_decode, base64_encode, base64_encode_into};
 
@@ -25,15 +26,18 @@ pub fn content_digest(body: &[u8]) -> String {
 /// Whether the body is the one that Content-Digest tells of. At least one digest must be SHA-256 or
 /// SHA-512, and each of these must be right; others are no proof of anything and are not judged.
 /// Without a body the field may be absent. That it is signed is judged elsewhere.
-pub(super) fn check(request: &Request<'_>) -> Result<(), SignatureError> {
-    let Some(field) = request.field("content-digest", MAX_FIELD_BYTES)? else {
+pub(super) fn check(received: &Received<'_>) -> Result<(), SignatureError> {
+    let request = &received.request;
+    let Some(field) = received.field(Known::ContentDigest)? else {
         return if request.body.is_empty() { Ok(()) } else { Err(SignatureError::Coverage) };
     };
-    if is_common(&field, request.body) {
+    if is_common(field, request.body) {
         return Ok(());
     }
     let mut known = 0_u32;
-    for member in dictionary(&field, MAX_DIGESTS, 0)? {
+    let mut dictionary = Dictionary::default();
+    dictionary.read(field, MAX_DIGESTS, 0)?;
+    for member in dictionary.members() {
         let Value::Bare(Bare::Bytes(encoded)) = member.value else {
             return Err(SignatureError::Malformed);
         };
@@ -64,6 +68,7 @@ fn is_common(field: &str, body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{MAX_FIELD_BYTES, Request};
     use super::*;
 
     // RFC 9530 appendix B.
@@ -73,13 +78,13 @@ mod tests {
 
     fn judge(lines: &[&str], body: &[u8]) -> Result<(), SignatureError> {
         let headers: Vec<_> = lines.iter().map(|line| ("Content-Digest", *line)).collect();
-        check(&Request {
+        check(&Received::new(Request {
             method: "POST",
             target: "/",
             authority: "a",
             headers: &headers.as_slice(),
             body,
-        })
+        }))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::SignatureError;
+use super::{MAX_FIELD_BYTES, SignatureError};
 
 /// Longest request target, in bytes.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
@@ -11,16 +11,171 @@ const MAX_METHOD_BYTES: usize = 32;
 
 /// The header fields of a request.
 pub trait Headers: Sync {
-    /// Tells the value of every line of the field `name` (in lower case), in the order received.
-    fn each<'h>(&'h self, name: &str, tell: &mut dyn FnMut(&'h [u8]));
+    /// Tells name and value of every line, in the order received; the name in any case.
+    fn each<'h>(&'h self, tell: &mut dyn FnMut(&'h str, &'h [u8]));
 }
 
 impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> Headers for &[(N, V)] {
-    fn each<'h>(&'h self, name: &str, tell: &mut dyn FnMut(&'h [u8])) {
-        for (other, value) in *self {
-            if other.as_ref().eq_ignore_ascii_case(name) {
-                tell(value.as_ref());
+    fn each<'h>(&'h self, tell: &mut dyn FnMut(&'h str, &'h [u8])) {
+        for (name, value) in *self {
+            tell(name.as_ref(), value.as_ref());
+        }
+    }
+}
+
+/// A field that signatures are read from, or that ours cover: found in one pass over all fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    SignatureInput,
+    Signature,
+    Authorization,
+    ContentDigest,
+    ContentType,
+    IdempotencyKey,
+    SimpleKey,
+    SimpleTimestamp,
+    SimpleNonce,
+    SimpleSignature,
+}
+
+impl Known {
+    /// The field with this name, which is in lower case.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "signature-input" => Self::SignatureInput,
+            "signature" => Self::Signature,
+            "authorization" => Self::Authorization,
+            "content-digest" => Self::ContentDigest,
+            "content-type" => Self::ContentType,
+            "idempotency-key" => Self::IdempotencyKey,
+            "x-tw-key" => Self::SimpleKey,
+            "x-tw-timestamp" => Self::SimpleTimestamp,
+            "x-tw-nonce" => Self::SimpleNonce,
+            "x-tw-signature" => Self::SimpleSignature,
+            _ => return None,
+        })
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::SignatureInput => "signature-input",
+            Self::Signature => "signature",
+            Self::Authorization => "authorization",
+            Self::ContentDigest => "content-digest",
+            Self::ContentType => "content-type",
+            Self::IdempotencyKey => "idempotency-key",
+            Self::SimpleKey => "x-tw-key",
+            Self::SimpleTimestamp => "x-tw-timestamp",
+            Self::SimpleNonce => "x-tw-nonce",
+            Self::SimpleSignature => "x-tw-signature",
+        }
+    }
+}
+
+/// A request with the fields that a signature is read from, found.
+#[derive(Debug)]
+pub struct Received<'r> {
+    pub(super) request: Request<'r>,
+    known: KnownLines<'r>,
+    /// The values of fields that have several lines.
+    joined: Vec<(Known, Result<String, SignatureError>)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct KnownLines<'r> {
+    signature_input: Lines<'r>,
+    signature: Lines<'r>,
+    authorization: Lines<'r>,
+    content_digest: Lines<'r>,
+    content_type: Lines<'r>,
+    idempotency_key: Lines<'r>,
+    simple_key: Lines<'r>,
+    simple_timestamp: Lines<'r>,
+    simple_nonce: Lines<'r>,
+    simple_signature: Lines<'r>,
+}
+
+/// The first line of a field, and how many there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lines<'r> {
+    first: &'r [u8],
+    count: usize,
+}
+
+impl<'r> Received<'r> {
+    /// Goes over the header fields once.
+    pub fn new(request: Request<'r>) -> Self {
+        let mut known_lines = KnownLines::default();
+        let mut joined: Vec<(Known, _)> = Vec::new();
+        request.headers.each(&mut |name, line| {
+            let known = Known::parse(name).or_else(|| {
+                let is_lower =
+                    name.bytes().fold(true, |all, byte| all & !byte.is_ascii_uppercase());
+                if is_lower { None } else { Known::parse(&name.to_ascii_lowercase()) }
+            });
+            let Some(known) = known else { return };
+            let lines = known_lines.of_mut(known);
+            lines.count = lines.count.saturating_add(1);
+            match lines.count {
+                1 => lines.first = line,
+                2 => joined.push((known, Err(SignatureError::Malformed))),
+                _ => {}
             }
+        });
+        for (known, value) in &mut joined {
+            let field = request.field(known.name(), MAX_FIELD_BYTES);
+            *value = field.map(|field| field.unwrap_or_default().into_owned());
+        }
+        Self { request, known: known_lines, joined }
+    }
+
+    /// How many lines the field has.
+    pub(super) fn count(&self, known: Known) -> usize {
+        self.known.of(known).count
+    }
+
+    /// The value of the field as [`Request::field`] has it, at most [`MAX_FIELD_BYTES`] long.
+    pub(super) fn field(&self, known: Known) -> Result<Option<&str>, SignatureError> {
+        let lines = self.known.of(known);
+        match lines.count {
+            0 => Ok(None),
+            1 => plain(lines.first, MAX_FIELD_BYTES).map(Some),
+            _ => {
+                let joined = self.joined.iter().find(|(other, _)| *other == known);
+                joined.map(|(_, value)| value.as_deref().map_err(|error| *error)).transpose()
+            }
+        }
+    }
+}
+
+impl<'r> KnownLines<'r> {
+    fn of(&self, known: Known) -> Lines<'r> {
+        match known {
+            Known::SignatureInput => self.signature_input,
+            Known::Signature => self.signature,
+            Known::Authorization => self.authorization,
+            Known::ContentDigest => self.content_digest,
+            Known::ContentType => self.content_type,
+            Known::IdempotencyKey => self.idempotency_key,
+            Known::SimpleKey => self.simple_key,
+            Known::SimpleTimestamp => self.simple_timestamp,
+            Known::SimpleNonce => self.simple_nonce,
+            Known::SimpleSignature => self.simple_signature,
+        }
+    }
+
+    fn of_mut(&mut self, known: Known) -> &mut Lines<'r> {
+        match known {
+            Known::SignatureInput => &mut self.signature_input,
+            Known::Signature => &mut self.signature,
+            Known::Authorization => &mut self.authorization,
+            Known::ContentDigest => &mut self.content_digest,
+            Known::ContentType => &mut self.content_type,
+            Known::IdempotencyKey => &mut self.idempotency_key,
+            Known::SimpleKey => &mut self.simple_key,
+            Known::SimpleTimestamp => &mut self.simple_timestamp,
+            Known::SimpleNonce => &mut self.simple_nonce,
+            Known::SimpleSignature => &mut self.simple_signature,
         }
     }
 }
@@ -55,13 +210,6 @@ impl<'a> Request<'a> {
         if method && target { Ok(()) } else { Err(SignatureError::Malformed) }
     }
 
-    /// How many lines the field has.
-    pub(super) fn lines(&self, name: &str) -> usize {
-        let mut lines = 0_usize;
-        self.headers.each(name, &mut |_| lines = lines.saturating_add(1));
-        lines
-    }
-
     /// The lines of one field joined by a comma and a space, each without the white space around it
     /// (RFC 9421 section 2.1), or nothing if there is no such field. A line that was folded, or has
     /// other than ASCII, is refused: nobody agrees on what was signed.
@@ -71,7 +219,10 @@ impl<'a> Request<'a> {
         max_bytes: usize,
     ) -> Result<Option<Cow<'a, str>>, SignatureError> {
         let mut joined: Result<Option<Cow<'a, str>>, SignatureError> = Ok(None);
-        self.headers.each(name, &mut |line| {
+        self.headers.each(&mut |other, line| {
+            if !other.eq_ignore_ascii_case(name) {
+                return;
+            }
             joined = std::mem::replace(&mut joined, Ok(None))
                 .and_then(|before| join(before, line, max_bytes).map(Some));
         });
@@ -87,16 +238,20 @@ fn join<'a>(
 ) -> Result<Cow<'a, str>, SignatureError> {
     let separator = if before.is_some() { ", " } else { "" };
     let length = before.as_ref().map_or(0, |before| before.len());
-    let fits = length.saturating_add(separator.len()).saturating_add(line.len()) <= max_bytes;
-    // Every byte is looked at, so that many are looked at together.
-    let is_plain =
-        fits && line.iter().fold(true, |all, byte| all & matches!(byte, b'\t' | b' '..=b'~'));
-    let line = std::str::from_utf8(line).ok().filter(|_| is_plain);
-    let line = line.ok_or(SignatureError::Malformed)?.trim_matches([' ', '\t']);
+    let line = plain(line, max_bytes.saturating_sub(length.saturating_add(separator.len())))?;
     Ok(match before {
         None => Cow::Borrowed(line),
         Some(before) => Cow::Owned([&before, separator, line].concat()),
     })
+}
+
+/// A line without the white space around it.
+fn plain(line: &[u8], max_bytes: usize) -> Result<&str, SignatureError> {
+    // Every byte is looked at, so that many are looked at together.
+    let is_plain = line.len() <= max_bytes
+        && line.iter().fold(true, |all, byte| all & matches!(byte, b'\t' | b' '..=b'~'));
+    let line = std::str::from_utf8(line).ok().filter(|_| is_plain);
+    Ok(line.ok_or(SignatureError::Malformed)?.trim_matches([' ', '\t']))
 }
 
 impl fmt::Debug for Request<'_> {
@@ -119,14 +274,10 @@ impl Class {
     pub(super) const TEXT: Self = Self(4);
     /// Base64 of the standard alphabet, with padding.
     pub(super) const BASE64: Self = Self(8);
-    /// Both alphabets of base64, with padding.
-    pub(super) const NONCE: Self = Self(16);
     /// A key of a dictionary, after its first byte.
-    pub(super) const KEY: Self = Self(32);
-    /// Visible, and needs no escape in a quoted text.
-    pub(super) const NAME: Self = Self(64);
+    pub(super) const KEY: Self = Self(16);
     /// A decimal digit.
-    pub(super) const DIGIT: Self = Self(128);
+    pub(super) const DIGIT: Self = Self(32);
 
     pub(super) fn has(self, byte: u8) -> bool {
         CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & self.0 != 0)
@@ -137,6 +288,16 @@ impl Class {
     }
 }
 
+/// Whether every byte is one of a kind. All are looked at, so that many are looked at together.
+pub(super) fn are_all(text: &str, is_one: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |all, byte| all & is_one(byte))
+}
+
+/// Of the standard alphabet of base64, or its padding.
+pub(super) const fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
 const CLASSES: [u8; 256] = classes();
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which checks the bounds")]
@@ -145,22 +306,19 @@ const fn classes() -> [u8; 256] {
     let (mut byte, mut place) = (0_u8, 0);
     loop {
         let alphanumeric = byte.is_ascii_alphanumeric();
-        let plain = byte != b'"' && byte != b'\\';
         let token = alphanumeric
             || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
         let sets = [
             (token, Class::TOKEN),
             (token || matches!(byte, b':' | b'/'), Class::LONG_TOKEN),
-            (plain && matches!(byte, b' '..=b'~'), Class::TEXT),
-            (alphanumeric || matches!(byte, b'+' | b'/' | b'='), Class::BASE64),
-            (alphanumeric || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'), Class::NONCE),
+            (matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\', Class::TEXT),
+            (is_base64(byte), Class::BASE64),
             (
                 byte.is_ascii_lowercase()
                     || byte.is_ascii_digit()
                     || matches!(byte, b'_' | b'-' | b'.' | b'*'),
                 Class::KEY,
             ),
-            (plain && byte.is_ascii_graphic(), Class::NAME),
             (byte.is_ascii_digit(), Class::DIGIT),
         ];
         let mut number = 0;

@@ -1,13 +1,14 @@
 //! The profile `tw-v1` of RFC 9421: reading one signature of it, and judging it.
 
-use std::borrow::Cow;
+use smallvec::SmallVec;
 
 use super::{
-    Algorithm, Claim, MAX_AGE_S, MAX_COMPONENTS, MAX_FIELD_BYTES, MAX_SIGNATURES, MAX_UNIX_S,
-    Origins, Request, SignatureError, TAG, US_PER_S, VerifyingKey,
+    Algorithm, Claim, MAX_AGE_S, MAX_COMPONENTS, MAX_SIGNATURES, MAX_UNIX_S, Origins,
+    SignatureError, TAG, US_PER_S, VerifyingKey,
     base::{Component, signature_base},
     is_valid_key_id, is_valid_nonce,
-    structured::{Bare, Item, Member, Parameter, Value, dictionary},
+    message::{Known, Received},
+    structured::{Bare, Dictionary, Item, Member, Parameter, Value},
 };
 use crate::digest::{base64_decode, base64_decode_into};
 
@@ -25,12 +26,15 @@ pub(super) struct Ours<'a> {
     pub(super) signature: MessageSignature<'a>,
 }
 
+/// Room for as many as most signatures cover.
+type Components<'a> = SmallVec<[Component<'a>; 6]>;
+
 /// One signature with our tag.
 #[derive(Debug)]
 pub(super) struct MessageSignature<'a> {
-    components: Vec<Component>,
+    components: Components<'a>,
     /// The value of `@signature-params` as received.
-    parameters: Cow<'a, str>,
+    parameters: &'a str,
     algorithm: Option<Algorithm>,
     signature: SignatureBytes,
 }
@@ -46,65 +50,40 @@ struct SignatureBytes {
 const SIGNATURE_BYTES_MAX: usize = 72;
 
 /// Reads `Signature-Input` and `Signature`.
-pub(super) fn read<'r>(request: &Request<'r>) -> Result<Found<'r>, SignatureError> {
-    match request.field("signature-input", MAX_FIELD_BYTES)? {
-        None if request.lines("signature") > 0 => Ok(Found::Foreign),
+pub(super) fn read<'r>(received: &'r Received<'r>) -> Result<Found<'r>, SignatureError> {
+    match received.field(Known::SignatureInput)? {
+        None if received.count(Known::Signature) > 0 => Ok(Found::Foreign),
         None => Ok(Found::None),
-        Some(Cow::Borrowed(inputs)) => read_inputs(request, inputs),
-        // Several lines, which were put together: what is found does not lie in the request.
-        Some(Cow::Owned(inputs)) => Ok(match read_inputs(request, &inputs)? {
-            Found::None => Found::None,
-            Found::Foreign => Found::Foreign,
-            Found::Ours(ours) => Found::Ours(ours.into_owned()),
-        }),
+        Some(inputs) => read_inputs(received, inputs),
     }
 }
 
-fn read_inputs<'a>(request: &Request<'_>, inputs: &'a str) -> Result<Found<'a>, SignatureError> {
-    let inputs = dictionary(inputs, MAX_SIGNATURES, MAX_COMPONENTS)?;
-    let mut tagged = inputs.into_iter().filter(|input| is_tagged(&input.parameters));
+fn read_inputs<'a>(received: &Received<'_>, inputs: &'a str) -> Result<Found<'a>, SignatureError> {
+    let mut dictionary = Dictionary::default();
+    dictionary.read(inputs, MAX_SIGNATURES, MAX_COMPONENTS)?;
+    let is_ours = |input: &&Member<'a>| is_tagged(dictionary.parameters(input));
+    let mut tagged = dictionary.members().iter().filter(is_ours);
     let Some(input) = tagged.next() else { return Ok(Found::Foreign) };
     if tagged.next().is_some() {
         return Err(SignatureError::Several);
     }
-    let Value::List(items) = &input.value else { return Err(SignatureError::Malformed) };
+    let items = dictionary.items(input).ok_or(SignatureError::Malformed)?;
     let components = read_components(items)?;
-    let (claim, algorithm) = read_parameters(&input.parameters)?;
-    let signature = read_signature(request, input.key)?;
-    let parameters = Cow::Borrowed(input.text);
+    let (claim, algorithm) = read_parameters(dictionary.parameters(input))?;
+    let signature = read_signature(received, input.key)?;
+    let parameters = input.text;
     let signature = MessageSignature { components, parameters, algorithm, signature };
     Ok(Found::Ours(Ours { claim, signature }))
-}
-
-impl Ours<'_> {
-    fn into_owned(self) -> Ours<'static> {
-        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-        let (claim, signature) = (self.claim, self.signature);
-        Ours {
-            claim: Claim {
-                key_id: owned(claim.key_id),
-                nonce: owned(claim.nonce),
-                created_unix_us: claim.created_unix_us,
-                expires_unix_us: claim.expires_unix_us,
-            },
-            signature: MessageSignature {
-                components: signature.components,
-                parameters: owned(signature.parameters),
-                algorithm: signature.algorithm,
-                signature: signature.signature,
-            },
-        }
-    }
 }
 
 fn is_tagged(parameters: &[Parameter<'_>]) -> bool {
     parameters.iter().any(|parameter| parameter.name == "tag" && parameter.value == Bare::Text(TAG))
 }
 
-fn read_components(items: &[Item<'_>]) -> Result<Vec<Component>, SignatureError> {
-    let mut components: Vec<Component> = Vec::with_capacity(items.len());
+fn read_components<'a>(items: &[Item<'a>]) -> Result<Components<'a>, SignatureError> {
+    let mut components = Components::new();
     for item in items {
-        let (Bare::Text(name), []) = (&item.bare, item.parameters.as_slice()) else {
+        let (Bare::Text(name), false) = (item.bare, item.has_parameters) else {
             return Err(SignatureError::Component);
         };
         let component = Component::parse(name)?;
@@ -147,8 +126,8 @@ fn read_parameters<'a>(
         return Err(SignatureError::Parameter);
     }
     let claim = Claim {
-        key_id: Cow::Borrowed(key_id),
-        nonce: Cow::Borrowed(nonce),
+        key_id,
+        nonce,
         created_unix_us: created * US_PER_S,
         expires_unix_us: expires.map(|expires| expires * US_PER_S),
     };
@@ -156,16 +135,15 @@ fn read_parameters<'a>(
 }
 
 /// The signature with this label.
-fn read_signature(request: &Request<'_>, label: &str) -> Result<SignatureBytes, SignatureError> {
-    let field = request.field("signature", MAX_FIELD_BYTES)?.ok_or(SignatureError::Malformed)?;
-    let signatures = dictionary(&field, MAX_SIGNATURES, 0)?;
-    let ours = signatures.iter().find(|signature| signature.key == label);
-    let Some(Member { value: Value::Bare(Bare::Bytes(encoded)), parameters, .. }) = ours else {
+fn read_signature(received: &Received<'_>, label: &str) -> Result<SignatureBytes, SignatureError> {
+    let field = received.field(Known::Signature)?.ok_or(SignatureError::Malformed)?;
+    let mut dictionary = Dictionary::default();
+    dictionary.read(field, MAX_SIGNATURES, 0)?;
+    let ours = dictionary.members().iter().find(|signature| signature.key == label);
+    let ours = ours.filter(|ours| dictionary.parameters(ours).is_empty());
+    let Some(Member { value: Value::Bare(Bare::Bytes(encoded)), .. }) = ours else {
         return Err(SignatureError::Malformed);
     };
-    if !parameters.is_empty() {
-        return Err(SignatureError::Malformed);
-    }
     let mut signature = SignatureBytes { bytes: [0; SIGNATURE_BYTES_MAX], length: 0 };
     match base64_decode_into(encoded, &mut signature.bytes) {
         Ok(length) => signature.length = length,
@@ -182,12 +160,14 @@ impl SignatureBytes {
 
 impl MessageSignature<'_> {
     /// Whether everything is covered that this request must not be without.
-    pub(super) fn check_coverage(&self, request: &Request<'_>) -> Result<(), SignatureError> {
-        let covers = |name: &str| self.components.iter().any(|covered| covered.name() == name);
-        let body = request.body.is_empty() || (covers("content-digest") && covers("content-type"));
-        let is_idempotent = request.lines("idempotency-key") > 0;
-        let key = !is_idempotent || covers("idempotency-key");
-        let line = covers("@method") && covers("@target-uri");
+    pub(super) fn check_coverage(&self, received: &Received<'_>) -> Result<(), SignatureError> {
+        let covers = |component| self.components.contains(&component);
+        let covers_field = |known| covers(Component::Known(known));
+        let body = received.request.body.is_empty()
+            || (covers_field(Known::ContentDigest) && covers_field(Known::ContentType));
+        let is_idempotent = received.count(Known::IdempotencyKey) > 0;
+        let key = !is_idempotent || covers_field(Known::IdempotencyKey);
+        let line = covers(Component::Method) && covers(Component::TargetUri);
         if line && body && key { Ok(()) } else { Err(SignatureError::Coverage) }
     }
 
@@ -203,12 +183,12 @@ impl MessageSignature<'_> {
     /// The text that is signed for the first of `origins`, and the signature.
     pub(super) fn signed(
         &self,
-        request: &Request<'_>,
+        received: &Received<'_>,
         origins: &Origins,
         authority: &str,
     ) -> Result<(String, Vec<u8>), SignatureError> {
         let origin = origins.iter().next().ok_or(SignatureError::Authority)?;
-        let base = signature_base(request, origin, authority, &self.components, &self.parameters)?;
+        let base = signature_base(received, origin, authority, &self.components, self.parameters)?;
         Ok((base, self.signature.as_slice().to_vec()))
     }
 
@@ -216,7 +196,7 @@ impl MessageSignature<'_> {
     /// normalised.
     pub(super) fn verify(
         &self,
-        request: &Request<'_>,
+        received: &Received<'_>,
         key: &VerifyingKey,
         origins: &Origins,
         authority: &str,
@@ -226,7 +206,7 @@ impl MessageSignature<'_> {
         }
         for origin in origins.iter() {
             let base =
-                signature_base(request, origin, authority, &self.components, &self.parameters)?;
+                signature_base(received, origin, authority, &self.components, self.parameters)?;
             if key.verifies(base.as_bytes(), self.signature.as_slice()) {
                 return Ok(());
             }

@@ -1,11 +1,10 @@
 //! The signing side: what a client sends. Built from the same parts as the verifier.
 
-use std::borrow::Cow;
-
 use super::{
     Headers, MAX_AGE_S, Origin, Request, SignatureError, SigningKey, TAG,
     base::{Component, signature_base},
     content_digest, is_valid_key_id, is_valid_nonce,
+    message::{Known, Received},
     simple::{HEADERS, signed_text},
 };
 use crate::{
@@ -104,7 +103,7 @@ pub fn sign(
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))
     .collect();
-    let fields = headers.iter().map(|(name, _)| Component::Field(Cow::Borrowed(*name)));
+    let fields = headers.iter().filter_map(|(name, _)| Known::parse(name)).map(Component::Known);
     let components: Vec<_> =
         [Component::Method, Component::TargetUri].into_iter().chain(fields).collect();
     let signature_params = print_parameters(key, &components, parameters);
@@ -112,8 +111,13 @@ pub fn sign(
     let received = as_received(request, &lines);
     received.check()?;
     let authority = request.origin.authority();
-    let base =
-        signature_base(&received, request.origin, authority, &components, &signature_params)?;
+    let base = signature_base(
+        &Received::new(received),
+        request.origin,
+        authority,
+        &components,
+        &signature_params,
+    )?;
     let signature = base64_encode(&key.sign(base.as_bytes())?);
     Ok(SignatureHeaders {
         content_digest,
@@ -141,7 +145,7 @@ pub fn sign_simple(
     received.check()?;
     let timestamp = created_unix_ms.to_string();
     let signature = key.sign(signed_text(&received, &timestamp, nonce).as_bytes())?;
-    let [key_name, timestamp_name, nonce_name, signature_name] = HEADERS;
+    let [key_name, timestamp_name, nonce_name, signature_name] = HEADERS.map(Known::name);
     Ok([
         (key_name, key_id.to_owned()),
         (timestamp_name, timestamp),
@@ -163,7 +167,7 @@ fn as_received<'a>(request: &RequestToSign<'a>, headers: &'a dyn Headers) -> Req
 
 fn print_parameters(
     key: &SigningKey,
-    components: &[Component],
+    components: &[Component<'_>],
     parameters: &SigningParameters<'_>,
 ) -> String {
     let covered: Vec<_> =

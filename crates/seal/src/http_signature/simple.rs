@@ -1,47 +1,49 @@
 //! The simple form: four headers and an HMAC, for clients that cannot do RFC 9421.
 
-use std::borrow::Cow;
-
 use super::{
     Algorithm, Claim, MAX_UNIX_S, Request, SignatureError, VerifyingKey, is_valid_key_id,
     is_valid_nonce,
+    message::{Known, Received},
 };
-use crate::{Digest, digest::hex_decode};
+use crate::{
+    Digest,
+    digest::{hex_decode, hex_encode_to},
+};
 
 /// The timestamp is in milliseconds.
 pub(super) const RESOLUTION_US: i64 = 1_000;
 
-/// More than any of the four headers has.
-const MAX_VALUE_BYTES: usize = 256;
+/// More than the text of an order has; a longer one grows.
+const COMMON_TEXT_BYTES: usize = 256;
 
 /// The headers in the order: key, timestamp, nonce, signature.
-pub(super) const HEADERS: [&str; 4] =
-    ["x-tw-key", "x-tw-timestamp", "x-tw-nonce", "x-tw-signature"];
+pub(super) const HEADERS: [Known; 4] =
+    [Known::SimpleKey, Known::SimpleTimestamp, Known::SimpleNonce, Known::SimpleSignature];
 
 #[derive(Debug)]
 pub(super) struct SimpleSignature<'r> {
     /// As received: its text is signed.
-    pub(super) timestamp: Cow<'r, str>,
+    pub(super) timestamp: &'r str,
     pub(super) signature: Vec<u8>,
 }
 
 /// Reads the four headers, or nothing if none of them is there.
 pub(super) fn read<'r>(
-    request: &Request<'r>,
+    received: &'r Received<'r>,
 ) -> Result<Option<(Claim<'r>, SimpleSignature<'r>)>, SignatureError> {
-    if HEADERS.iter().all(|name| request.lines(name) == 0) {
+    if HEADERS.iter().all(|known| received.count(*known) == 0) {
         return Ok(None);
     }
-    let [key_id, timestamp, nonce, signature] = HEADERS.map(|name| match request.lines(name) {
-        0 | 1 => request.field(name, MAX_VALUE_BYTES)?.ok_or(SignatureError::Malformed),
+    let [key_id, timestamp, nonce, signature] = HEADERS.map(|known| match received.count(known) {
+        0 | 1 => received.field(known)?.ok_or(SignatureError::Malformed),
         _ => Err(SignatureError::Duplicate),
     });
     let (key_id, timestamp, nonce, signature) = (key_id?, timestamp?, nonce?, signature?);
-    let created_unix_ms = parse_timestamp(&timestamp)?;
-    if !is_valid_key_id(&key_id) || !is_valid_nonce(&nonce) {
+    let created_unix_ms = parse_timestamp(timestamp)?;
+    if !is_valid_key_id(key_id) || !is_valid_nonce(nonce) {
         return Err(SignatureError::Parameter);
     }
-    let signature = hex_decode(&signature).map_err(|_| SignatureError::Malformed)?;
+    let signature = hex_decode(signature).map_err(|_| SignatureError::Malformed)?;
     let created_unix_us = created_unix_ms * RESOLUTION_US;
     let claim = Claim { key_id, nonce, created_unix_us, expires_unix_us: None };
     Ok(Some((claim, SimpleSignature { timestamp, signature })))
@@ -58,8 +60,13 @@ fn parse_timestamp(text: &str) -> Result<i64, SignatureError> {
 
 /// The text that is signed.
 pub(super) fn signed_text(request: &Request<'_>, timestamp: &str, nonce: &str) -> String {
-    let body = Digest::sha256(request.body).to_string();
-    [timestamp, nonce, request.method, request.target, &body].join("\n")
+    let mut text = String::with_capacity(COMMON_TEXT_BYTES);
+    for part in [timestamp, nonce, request.method, request.target] {
+        text.push_str(part);
+        text.push('\n');
+    }
+    hex_encode_to(Digest::sha256(request.body).as_bytes(), &mut text);
+    text
 }
 
 impl SimpleSignature<'_> {
@@ -72,7 +79,7 @@ impl SimpleSignature<'_> {
         if key.algorithm() != Algorithm::HmacSha256 {
             return Err(SignatureError::Algorithm);
         }
-        let text = signed_text(request, &self.timestamp, nonce);
+        let text = signed_text(request, self.timestamp, nonce);
         if key.verifies(text.as_bytes(), &self.signature) {
             Ok(())
         } else {

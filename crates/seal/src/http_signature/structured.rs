@@ -5,13 +5,24 @@
 //! lets the last one win.
 
 use super::{SignatureError, message::Class};
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// The members of a dictionary, each kind of part in one place, with room for what most signatures
+/// have: reading one asks for no memory and moves nothing.
+#[derive(Debug, Default)]
+pub(super) struct Dictionary<'a> {
+    members: SmallVec<[Member<'a>; 2]>,
+    items: SmallVec<[Item<'a>; 6]>,
+    parameters: SmallVec<[Parameter<'a>; 6]>,
+}
 
 /// One member of a dictionary.
 #[derive(Debug, PartialEq)]
 pub(super) struct Member<'a> {
     pub(super) key: &'a str,
     pub(super) value: Value<'a>,
-    pub(super) parameters: Vec<Parameter<'a>>,
+    parameters: Range<usize>,
     /// Value and parameters as received.
     pub(super) text: &'a str,
 }
@@ -19,14 +30,15 @@ pub(super) struct Member<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Value<'a> {
     Bare(Bare<'a>),
-    List(Vec<Item<'a>>),
+    /// See [`Dictionary::items`].
+    List(Range<usize>),
 }
 
 /// One item of an inner list.
 #[derive(Debug, PartialEq)]
 pub(super) struct Item<'a> {
     pub(super) bare: Bare<'a>,
-    pub(super) parameters: Vec<Parameter<'a>>,
+    pub(super) has_parameters: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -35,7 +47,7 @@ pub(super) struct Parameter<'a> {
     pub(super) value: Bare<'a>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Bare<'a> {
     Integer(i64),
     /// What stands between the quotes, escapes not resolved: a text that needs one is none of ours.
@@ -46,125 +58,151 @@ pub(super) enum Bare<'a> {
     Other,
 }
 
-/// Reads a dictionary of at most `max_members`, each an inner list of at most `max_items` or an
-/// item. The caller has bounded the text, and it is ASCII.
-pub(super) fn dictionary(
-    text: &str,
-    max_members: usize,
-    max_items: usize,
-) -> Result<Vec<Member<'_>>, SignatureError> {
-    let mut cursor = Cursor { rest: text.trim_matches(' ') };
-    let mut members: Vec<Member<'_>> = Vec::with_capacity(1);
-    while !cursor.rest.is_empty() {
-        let member = cursor.member(max_items)?;
-        if members.iter().any(|other| other.key == member.key) {
-            return Err(SignatureError::Duplicate);
+impl<'a> Dictionary<'a> {
+    /// Reads a dictionary of at most `max_members`, each an inner list of at most `max_items` or an
+    /// item. The caller has bounded the text, and it is ASCII.
+    pub(super) fn read(
+        &mut self,
+        text: &'a str,
+        max_members: usize,
+        max_items: usize,
+    ) -> Result<(), SignatureError> {
+        let mut cursor = Cursor { text: text.trim_matches(' '), at: 0 };
+        while cursor.peek().is_some() {
+            let member = cursor.member(self, max_items)?;
+            if self.members.iter().any(|other| other.key == member.key) {
+                return Err(SignatureError::Duplicate);
+            }
+            self.members.push(member);
+            cursor.skip_blanks();
+            if cursor.peek().is_none() {
+                break;
+            }
+            cursor.expect(b',')?;
+            cursor.skip_blanks();
+            if cursor.peek().is_none() || self.members.len() >= max_members {
+                return Err(SignatureError::Malformed);
+            }
         }
-        members.push(member);
-        cursor.rest = cursor.rest.trim_start_matches([' ', '\t']);
-        if cursor.rest.is_empty() {
-            break;
-        }
-        cursor.expect(',')?;
-        cursor.rest = cursor.rest.trim_start_matches([' ', '\t']);
-        if cursor.rest.is_empty() || members.len() >= max_members {
-            return Err(SignatureError::Malformed);
+        Ok(())
+    }
+
+    pub(super) fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    pub(super) fn parameters(&self, member: &Member<'a>) -> &[Parameter<'a>] {
+        self.parameters.get(member.parameters.clone()).unwrap_or_default()
+    }
+
+    /// The items of a member that is a list.
+    pub(super) fn items(&self, member: &Member<'a>) -> Option<&[Item<'a>]> {
+        match &member.value {
+            Value::List(items) => self.items.get(items.clone()),
+            Value::Bare(_) => None,
         }
     }
-    Ok(members)
 }
 
-/// What is left to read.
+/// What is read, and how far. Only ASCII is ever passed, so the place is between two characters.
 struct Cursor<'a> {
-    rest: &'a str,
+    text: &'a str,
+    at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn member(&mut self, max_items: usize) -> Result<Member<'a>, SignatureError> {
+    fn member(
+        &mut self,
+        dictionary: &mut Dictionary<'a>,
+        max_items: usize,
+    ) -> Result<Member<'a>, SignatureError> {
         let key = self.key()?;
-        let is_given = self.take('=');
-        let start = self.rest;
+        let is_given = self.take(b'=');
+        let start = self.at;
         let value = if !is_given {
             Value::Bare(Bare::Other)
-        } else if self.take('(') {
-            Value::List(self.items(max_items)?)
+        } else if self.take(b'(') {
+            Value::List(self.items(dictionary, max_items)?)
         } else {
             Value::Bare(self.bare()?)
         };
-        let parameters = self.parameters()?;
-        let text = start.get(..start.len() - self.rest.len()).unwrap_or_default();
-        Ok(Member { key, value, parameters, text })
+        let parameters = self.parameters(&mut dictionary.parameters)?;
+        Ok(Member { key, value, parameters, text: self.since(start) })
     }
 
     /// The items of an inner list up to its end.
-    fn items(&mut self, max_items: usize) -> Result<Vec<Item<'a>>, SignatureError> {
-        // As many as most signatures have.
-        let mut items = Vec::with_capacity(8);
+    fn items(
+        &mut self,
+        dictionary: &mut Dictionary<'a>,
+        max_items: usize,
+    ) -> Result<Range<usize>, SignatureError> {
+        let start = dictionary.items.len();
         loop {
-            self.rest = self.rest.trim_start_matches(' ');
-            if self.take(')') {
-                return Ok(items);
+            self.skip_spaces();
+            let end = dictionary.items.len();
+            if self.take(b')') {
+                return Ok(start..end);
             }
-            if items.len() >= max_items {
+            if end - start >= max_items {
                 return Err(SignatureError::Malformed);
             }
             let bare = self.bare()?;
-            items.push(Item { bare, parameters: self.parameters()? });
-            if !self.rest.starts_with([' ', ')']) {
+            let has_parameters = !self.parameters(&mut dictionary.parameters)?.is_empty();
+            dictionary.items.push(Item { bare, has_parameters });
+            if !matches!(self.peek(), Some(b' ' | b')')) {
                 return Err(SignatureError::Malformed);
             }
         }
     }
 
-    fn parameters(&mut self) -> Result<Vec<Parameter<'a>>, SignatureError> {
+    fn parameters(
+        &mut self,
+        parameters: &mut SmallVec<[Parameter<'a>; 6]>,
+    ) -> Result<Range<usize>, SignatureError> {
         /// More than any signature has.
         const MAX_PARAMETERS: usize = 16;
-        let mut parameters: Vec<Parameter<'a>> = Vec::new();
-        while self.take(';') {
-            if parameters.is_empty() {
-                parameters.reserve_exact(6);
-            }
-            self.rest = self.rest.trim_start_matches(' ');
+        let start = parameters.len();
+        while self.take(b';') {
+            self.skip_spaces();
             let name = self.key()?;
-            let value = if self.take('=') { self.bare()? } else { Bare::Other };
-            if parameters.iter().any(|other| other.name == name) {
+            let value = if self.take(b'=') { self.bare()? } else { Bare::Other };
+            if parameters.iter().skip(start).any(|other| other.name == name) {
                 return Err(SignatureError::Duplicate);
             }
-            if parameters.len() >= MAX_PARAMETERS {
+            if parameters.len() - start >= MAX_PARAMETERS {
                 return Err(SignatureError::Malformed);
             }
             parameters.push(Parameter { name, value });
         }
-        Ok(parameters)
+        Ok(start..parameters.len())
     }
 
     fn bare(&mut self) -> Result<Bare<'a>, SignatureError> {
-        let first = self.rest.chars().next().ok_or(SignatureError::Malformed)?;
-        match first {
-            '"' => self.text(),
-            ':' => {
-                self.expect(':')?;
+        match self.peek().ok_or(SignatureError::Malformed)? {
+            b'"' => self.text(),
+            b':' => {
+                self.expect(b':')?;
                 let encoded = self.take_while(Class::BASE64);
-                self.expect(':')?;
+                self.expect(b':')?;
                 Ok(Bare::Bytes(encoded))
             }
-            '-' | '0'..='9' => self.number(),
-            '?' => {
-                self.expect('?')?;
-                if self.take('0') || self.take('1') {
+            b'-' | b'0'..=b'9' => self.number(),
+            b'?' => {
+                self.expect(b'?')?;
+                if self.take(b'0') || self.take(b'1') {
                     Ok(Bare::Other)
                 } else {
                     Err(SignatureError::Malformed)
                 }
             }
-            '@' => {
-                self.expect('@')?;
+            b'@' => {
+                self.expect(b'@')?;
                 match self.number()? {
                     Bare::Integer(_) => Ok(Bare::Other),
                     _ => Err(SignatureError::Malformed),
                 }
             }
-            'A'..='Z' | 'a'..='z' | '*' => {
+            b'A'..=b'Z' | b'a'..=b'z' | b'*' => {
                 self.take_while(Class::LONG_TOKEN);
                 Ok(Bare::Other)
             }
@@ -173,28 +211,28 @@ impl<'a> Cursor<'a> {
     }
 
     fn text(&mut self) -> Result<Bare<'a>, SignatureError> {
-        self.expect('"')?;
-        let start = self.rest;
+        self.expect(b'"')?;
+        let start = self.at;
         loop {
             self.take_while(Class::TEXT);
-            if self.take('\\') {
-                if !self.take('"') && !self.take('\\') {
+            if self.take(b'\\') {
+                if !self.take(b'"') && !self.take(b'\\') {
                     return Err(SignatureError::Malformed);
                 }
                 continue;
             }
-            let text = start.get(..start.len() - self.rest.len()).unwrap_or_default();
-            self.expect('"')?;
+            let text = self.since(start);
+            self.expect(b'"')?;
             return Ok(Bare::Text(text));
         }
     }
 
     /// An integer of up to 15 digits, or a decimal of up to 12 and 3.
     fn number(&mut self) -> Result<Bare<'a>, SignatureError> {
-        let start = self.rest;
-        self.take('-');
+        let start = self.at;
+        self.take(b'-');
         let whole = self.take_while(Class::DIGIT);
-        if self.take('.') {
+        if self.take(b'.') {
             let fraction = self.take_while(Class::DIGIT);
             let fits = (1..=12).contains(&whole.len()) && (1..=3).contains(&fraction.len());
             return if fits { Ok(Bare::Other) } else { Err(SignatureError::Malformed) };
@@ -202,33 +240,47 @@ impl<'a> Cursor<'a> {
         if !(1..=15).contains(&whole.len()) {
             return Err(SignatureError::Malformed);
         }
-        let text = start.get(..start.len() - self.rest.len()).unwrap_or_default();
-        text.parse().map(Bare::Integer).map_err(|_| SignatureError::Malformed)
+        self.since(start).parse().map(Bare::Integer).map_err(|_| SignatureError::Malformed)
     }
 
     fn key(&mut self) -> Result<&'a str, SignatureError> {
-        if !self.rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '*') {
+        if !matches!(self.peek(), Some(b'a'..=b'z' | b'*')) {
             return Err(SignatureError::Malformed);
         }
         Ok(self.take_while(Class::KEY))
     }
 
-    fn take(&mut self, expected: char) -> bool {
-        let rest = self.rest.strip_prefix(expected);
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    fn expect(&mut self, expected: char) -> Result<(), SignatureError> {
+    fn take(&mut self, expected: u8) -> bool {
+        let is_there = self.peek() == Some(expected);
+        self.at += usize::from(is_there);
+        is_there
+    }
+
+    fn expect(&mut self, expected: u8) -> Result<(), SignatureError> {
         if self.take(expected) { Ok(()) } else { Err(SignatureError::Malformed) }
     }
 
+    fn skip_spaces(&mut self) {
+        while self.take(b' ') {}
+    }
+
+    fn skip_blanks(&mut self) {
+        while self.take(b' ') || self.take(b'\t') {}
+    }
+
     fn take_while(&mut self, class: Class) -> &'a str {
-        let end = self.rest.bytes().position(|byte| !class.has(byte)).unwrap_or(self.rest.len());
-        // Only ASCII fits, so the end is between two characters.
-        let (taken, rest) = self.rest.split_at_checked(end).unwrap_or(("", self.rest));
-        self.rest = rest;
-        taken
+        let start = self.at;
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        self.at += rest.iter().position(|byte| !class.has(*byte)).unwrap_or(rest.len());
+        self.since(start)
+    }
+
+    fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
     }
 }
 
@@ -236,8 +288,10 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<Member<'_>>, SignatureError> {
-        dictionary(text, 4, 3)
+    fn read(text: &str) -> Result<Dictionary<'_>, SignatureError> {
+        let mut dictionary = Dictionary::default();
+        dictionary.read(text, 4, 3)?;
+        Ok(dictionary)
     }
 
     #[test]
@@ -246,18 +300,18 @@ mod tests {
             "  a=-15;x;y=?0;z=tok/en:1, b-1*=\"q\\\"\\\\\" ,\t c.=:aGk=:, d=(\"e\";f=1.25 7  @12 );g  ",
         )
         .unwrap();
-        let [a, b, c, d] = members.as_slice() else { panic!("{members:?}") };
+        let [a, b, c, d] = members.members() else { panic!("{members:?}") };
         assert_eq!((a.key, &a.value), ("a", &Value::Bare(Bare::Integer(-15))));
-        assert_eq!((a.parameters.len(), a.text), (3, "-15;x;y=?0;z=tok/en:1"));
+        assert_eq!((members.parameters(a).len(), a.text), (3, "-15;x;y=?0;z=tok/en:1"));
         assert_eq!((b.key, &b.value), ("b-1*", &Value::Bare(Bare::Text("q\\\"\\\\"))));
         assert_eq!((c.key, &c.value), ("c.", &Value::Bare(Bare::Bytes("aGk="))));
         assert_eq!((d.key, d.text), ("d", "(\"e\";f=1.25 7  @12 );g"));
-        let Value::List(items) = &d.value else { panic!("{d:?}") };
+        let items = members.items(d).unwrap();
         let bare: Vec<_> = items.iter().map(|item| &item.bare).collect();
         assert_eq!(bare, [&Bare::Text("e"), &Bare::Integer(7), &Bare::Other]);
-        assert_eq!(items.first().unwrap().parameters.len(), 1);
-        assert_eq!(read("").unwrap(), []);
-        assert_eq!(read("a").unwrap().first().unwrap().value, Value::Bare(Bare::Other));
+        assert!(items.first().unwrap().has_parameters);
+        assert!(read("").unwrap().members().is_empty());
+        assert_eq!(read("a").unwrap().members().first().unwrap().value, Value::Bare(Bare::Other));
     }
 
     #[test]
@@ -302,12 +356,13 @@ mod tests {
             "a,b,c,d,e",
             "a=1;;b",
         ] {
-            assert_eq!(read(text), Err(SignatureError::Malformed), "{text}");
+            assert_eq!(read(text).err(), Some(SignatureError::Malformed), "{text}");
         }
         for text in ["a=1, a=1", "a=1;b=1;b=1", "a=(1;b;b)"] {
-            assert_eq!(read(text), Err(SignatureError::Duplicate), "{text}");
+            assert_eq!(read(text).err(), Some(SignatureError::Duplicate), "{text}");
         }
         let many: Vec<_> = (0..17).map(|number| format!(";p{number}")).collect();
-        assert_eq!(read(&format!("a{}", many.concat())), Err(SignatureError::Malformed));
+        let many = format!("a{}", many.concat());
+        assert_eq!(read(&many).err(), Some(SignatureError::Malformed));
     }
 }

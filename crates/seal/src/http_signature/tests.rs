@@ -32,6 +32,15 @@ fn origins() -> Origins {
     Origins::new(vec!["https://gw.example:8443".parse().unwrap(), origin()]).unwrap()
 }
 
+/// What of a request is proven.
+#[derive(Debug, PartialEq)]
+struct Proven {
+    key_id: String,
+    nonce: String,
+    created_unix_us: i64,
+    ends_unix_us: i64,
+}
+
 /// A request on its way, and what a caller does with it.
 #[derive(Clone)]
 struct Sent {
@@ -112,7 +121,7 @@ impl Sent {
     }
 
     /// The reason or the identifier of the key.
-    fn judge(&self, key: &VerifyingKey, now_unix_us: i64) -> Result<Verified, SignatureError> {
+    fn judge(&self, key: &VerifyingKey, now_unix_us: i64) -> Result<Proven, SignatureError> {
         let headers = self.headers.as_slice();
         let request = Request {
             method: &self.method,
@@ -121,12 +130,17 @@ impl Sent {
             headers: &headers,
             body: &self.body,
         };
-        let presented = Presented::read(&request)?.expect("it is signed");
-        if presented.key_id() == KEY_ID {
-            presented.verify(key, &origins(), now_unix_us)
-        } else {
-            presented.verify(&VerifyingKey::decoy(&presented), &origins(), now_unix_us)
-        }
+        let received = Received::new(request);
+        let presented = Presented::read(&received)?.expect("it is signed");
+        let decoy = VerifyingKey::decoy(&presented);
+        let key = if presented.key_id() == KEY_ID { key } else { &decoy };
+        let verified = presented.verify(key, &origins(), now_unix_us)?;
+        Ok(Proven {
+            key_id: verified.key_id.to_owned(),
+            nonce: verified.nonce.to_owned(),
+            created_unix_us: verified.created_unix_us,
+            ends_unix_us: verified.ends_unix_us,
+        })
     }
 
     fn refusal(&self) -> SignatureError {

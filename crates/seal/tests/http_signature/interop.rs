@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tradewarden_seal::{
     SecretBytes, SystemRandomness,
     http_signature::{
-        Ed25519Key, Origin, Origins, Presented, Request, RequestToSign, SignatureError, SigningKey,
-        SigningParameters, VerifyingKey, new_nonce, sign,
+        Ed25519Key, Origin, Origins, Presented, Received, Request, RequestToSign, SignatureError,
+        SigningKey, SigningParameters, VerifyingKey, new_nonce, sign,
     },
 };
 
@@ -179,9 +179,10 @@ impl Sent {
             headers: &headers,
             body: self.body.as_bytes(),
         };
-        let presented = Presented::read(&request)?.expect("it is signed");
+        let received = Received::new(request);
+        let presented = Presented::read(&received)?.expect("it is signed");
         let origins = Origins::new(vec![ORIGIN.parse().unwrap()]).unwrap();
-        presented.verify(key, &origins, now_s * 1_000_000).map(|verified| verified.nonce)
+        presented.verify(key, &origins, now_s * 1_000_000).map(|verified| verified.nonce.to_owned())
     }
 
     fn signed(&self, key: &SigningKey, created_unix_s: i64, nonce: &str) -> Self {

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 use tradewarden_seal::http_signature::{
-    Ed25519Key, Origin, Origins, Presented, Request, RequestToSign, SigningKey, SigningParameters,
-    VerifyingKey, new_nonce, sign, sign_simple,
+    Ed25519Key, Origin, Origins, Presented, Received, Request, RequestToSign, SigningKey,
+    SigningParameters, VerifyingKey, new_nonce, sign, sign_simple,
 };
 use tradewarden_seal::{SecretBytes, SystemRandomness};
 
@@ -131,11 +131,12 @@ fn one(form: &'static str, headers: &Headers, key: &VerifyingKey) -> Result<Veri
         body: BODY.as_bytes(),
     };
     let now_us = CREATED_S * 1_000_000 + 1;
-    let verifies = || match Presented::read(&request) {
+    let verifies = || match Presented::read(&Received::new(request)) {
         Ok(Some(presented)) => presented.verify(key, &origins, now_us).is_ok(),
         _ => false,
     };
-    let presented = Presented::read(&request).map_err(|error| failed(&error))?;
+    let received = Received::new(request);
+    let presented = Presented::read(&received).map_err(|error| failed(&error))?;
     let presented = presented.ok_or_else(|| failed(&"nothing is signed"))?;
     let bare = presented.bare(key, &origins).map_err(|error| failed(&error))?;
     if !verifies() || !bare.verifies() || !bare.verifies_prepared() {

@@ -10,7 +10,7 @@ fn order() -> Sent {
 }
 
 /// A request without a body whose signature covers its line, with these parameters.
-fn read_with(parameters: &str) -> Result<Verified, SignatureError> {
+fn read_with(parameters: &str) -> Result<Proven, SignatureError> {
     let lines = [("@method", "GET"), ("@target-uri", "https://gw.example/x")];
     Sent::new("GET", "/x", b"", &[])
         .signed_over(&lines, &format!(r#"("@method" "@target-uri"){parameters}"#))
@@ -337,7 +337,8 @@ fn a_request_that_is_not_signed() {
             headers: &headers,
             body: b"",
         };
-        Presented::read(&request).map(|presented| presented.map(|presented| presented.form()))
+        Presented::read(&Received::new(request))
+            .map(|presented| presented.map(|presented| presented.form()))
     };
     assert_eq!(read(&[]), Ok(None));
     assert_eq!(read(&[("authorization", "Bearer x"), ("host", "x")]), Ok(None));

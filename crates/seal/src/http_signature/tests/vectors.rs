@@ -30,7 +30,8 @@ fn rfc_base(components: &[&str], parameters: &str) -> String {
     let origin = "https://example.com".parse().unwrap();
     let components: Vec<_> =
         components.iter().map(|name| Component::parse(name).unwrap()).collect();
-    base::signature_base(&request, &origin, "example.com", &components, parameters).unwrap()
+    base::signature_base(&Received::new(request), &origin, "example.com", &components, parameters)
+        .unwrap()
 }
 
 #[test]
