@@ -3,6 +3,7 @@
 
 use crate::money::{Money, Price, Quantity};
 use crate::order::{Purpose, Side};
+use crate::profit::Points;
 use crate::time::Timestamp;
 
 /// The holding of one strategy on one (account, instrument) pair.
@@ -10,11 +11,12 @@ use crate::time::Timestamp;
 pub struct Exposure {
     /// Filled position; negative is short.
     pub quantity: Quantity,
-    /// Average price of the filled position; zero when flat.
-    pub average_price: Price,
-    /// Profit or loss realised so far, fees not included.
-    pub realized: Money,
-    /// Fees so far.
+    /// What the filled position cost, signed like it; zero when flat.
+    pub cost: Points,
+    /// Profit or loss realised so far by average cost, fees not included. Always the cost less the
+    /// sum of price times signed quantity over all fills.
+    pub realized: Points,
+    /// Fees so far, in the account's currency.
     pub fees: Money,
     /// What live entries may still buy.
     pub entry_buy: Quantity,
@@ -93,12 +95,17 @@ impl Exposure {
             .max(Quantity::ZERO)
     }
 
-    /// Both together: positions and live orders add up; prices and profits do not.
+    /// Average price of the filled position, cut to eight decimals; `None` when flat.
+    pub fn average_price(&self) -> Option<Price> {
+        self.cost.price(self.quantity)
+    }
+
+    /// Both together. Sums stay at the end of their range.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         Self {
             quantity: self.quantity.saturating_plus(other.quantity),
-            average_price: Price::ZERO,
+            cost: self.cost.saturating_plus(other.cost),
             realized: self.realized.saturating_plus(other.realized),
             fees: self.fees.saturating_plus(other.fees),
             entry_buy: self.entry_buy.saturating_plus(other.entry_buy),
@@ -130,55 +137,23 @@ impl Exposure {
         }
     }
 
-    /// Folds a fill into position, average price and realised profit. `None` if a number would not
+    /// Folds a fill into position, cost and realised profit. What closes a part takes the same part
+    /// of the cost with it, cut toward zero; what closes all takes all. `None` if a number would not
     /// fit; then nothing has changed.
     #[must_use = "a fill that does not fit must be handled"]
-    pub fn fill(
-        &mut self,
-        side: Side,
-        quantity: Quantity,
-        price: Price,
-        fee: Money,
-        point_value: Quantity,
-    ) -> Option<()> {
-        let signed = side.signed(quantity);
-        let after = self.quantity.plus(signed)?;
-        let same_way =
-            self.quantity.is_zero() || (self.quantity.is_positive() == signed.is_positive());
-        let (average, realized) = if same_way {
-            let cost = self.average_price.units_times(self.quantity.magnitude())?;
-            let added = price.units_times(quantity)?;
-            let total = cost.checked_add(added)?;
-            let holding = i128::from(after.magnitude().units());
-            let average = total.checked_div(holding).and_then(|units| i64::try_from(units).ok())?;
-            (Price::from_units(average), self.realized)
-        } else {
-            let closed = quantity.min(self.quantity.magnitude());
-            let gain = price.minus(self.average_price)?;
-            let value = gain.notional_signed(closed, point_value)?;
-            let value = if self.quantity.is_positive() { value } else { value.negated() };
-            let flipped = after.is_positive() != self.quantity.is_positive();
-            let average = match () {
-                () if after.is_zero() => Price::ZERO,
-                () if flipped => price,
-                () => self.average_price,
-            };
-            (average, self.realized.plus(value)?)
-        };
+    pub fn fill(&mut self, side: Side, quantity: Quantity, price: Price, fee: Money) -> Option<()> {
+        let after = self.quantity.plus(side.signed(quantity))?;
+        let opposes = side.opposite().signed(self.quantity).is_positive();
+        let held = self.quantity.magnitude();
+        let closed = if opposes { quantity.min(held) } else { Quantity::ZERO };
+        let opened = side.signed(quantity.minus(closed)?);
+        let released = self.cost.share(closed, held)?;
+        let proceeds = Points::of(price, side.opposite().signed(closed));
+        let realized = self.realized.plus(proceeds.minus(released)?)?;
+        let cost = self.cost.minus(released)?.plus(Points::of(price, opened))?;
         let fees = self.fees.plus(fee)?;
-        (self.quantity, self.average_price, self.realized, self.fees) =
-            (after, average, realized, fees);
+        (self.quantity, self.cost, self.realized, self.fees) = (after, cost, realized, fees);
         Some(())
-    }
-}
-
-impl Price {
-    fn units_times(self, quantity: Quantity) -> Option<i128> {
-        i128::from(self.units()).checked_mul(i128::from(quantity.units()))
-    }
-
-    fn notional_signed(self, quantity: Quantity, point_value: Quantity) -> Option<Money> {
-        self.notional(quantity, point_value)
     }
 }
 
@@ -188,32 +163,38 @@ mod tests {
     use proptest::prelude::*;
 
     fn fill(exposure: &mut Exposure, side: Side, quantity: &str, price: &str) {
-        let one = "1".parse().unwrap();
         exposure
-            .fill(side, quantity.parse().unwrap(), price.parse().unwrap(), Money::ZERO, one)
+            .fill(side, quantity.parse().unwrap(), price.parse().unwrap(), Money::ZERO)
             .unwrap();
     }
 
     #[test]
     fn average_and_realised() {
+        let average = |exposure: &Exposure| exposure.average_price().unwrap().to_string();
+        let realized = |exposure: &Exposure| {
+            exposure.realized.money("1".parse().unwrap()).unwrap().to_string()
+        };
         let mut exposure = Exposure::default();
         fill(&mut exposure, Side::Buy, "2", "100");
         fill(&mut exposure, Side::Buy, "2", "110");
-        assert_eq!(exposure.average_price.to_string(), "105");
+        assert_eq!(average(&exposure), "105");
         fill(&mut exposure, Side::Sell, "1", "115");
-        assert_eq!(
-            (exposure.quantity.to_string(), exposure.realized.to_string()),
-            ("3".into(), "10".into())
-        );
+        assert_eq!((exposure.quantity.to_string(), realized(&exposure)), ("3".into(), "10".into()));
         fill(&mut exposure, Side::Sell, "4", "100");
         assert_eq!(exposure.quantity.to_string(), "-1");
-        assert_eq!(exposure.average_price.to_string(), "100");
-        assert_eq!(exposure.realized.to_string(), "-5");
+        assert_eq!((average(&exposure), realized(&exposure)), ("100".into(), "-5".into()));
         fill(&mut exposure, Side::Buy, "1", "90");
-        assert_eq!(
-            (exposure.average_price, exposure.realized.to_string()),
-            (Price::ZERO, "5".into())
-        );
+        assert_eq!((exposure.average_price(), realized(&exposure)), (None, "5".into()));
+        assert_eq!(exposure.cost, Points::ZERO);
+    }
+
+    #[test]
+    fn a_fill_that_does_not_fit_changes_nothing() {
+        let mut exposure = Exposure { fees: Money::MAX, ..Exposure::default() };
+        let before = exposure;
+        let one = Quantity::from_whole(1).unwrap();
+        let folded = exposure.fill(Side::Buy, one, Price::MAX, Money::from_units(1));
+        assert_eq!((folded, exposure), (None, before));
     }
 
     proptest! {
@@ -224,10 +205,11 @@ mod tests {
             for (buy, quantity, price) in fills {
                 let side = if buy { Side::Buy } else { Side::Sell };
                 let quantity = Quantity::from_whole(quantity).unwrap();
-                exposure.fill(side, quantity, Price::from_whole(price).unwrap(), Money::ZERO, Quantity::from_whole(1).unwrap()).unwrap();
+                exposure.fill(side, quantity, Price::from_whole(price).unwrap(), Money::ZERO).unwrap();
                 sum = sum.saturating_add(side.signed(quantity).units());
                 prop_assert_eq!(exposure.quantity.units(), sum);
-                prop_assert_eq!(exposure.quantity.is_zero(), exposure.average_price.is_zero());
+                prop_assert_eq!(exposure.quantity.is_zero(), exposure.average_price().is_none());
+                prop_assert_eq!(exposure.quantity.is_zero(), exposure.cost == Points::ZERO);
             }
         }
     }

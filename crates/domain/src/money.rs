@@ -195,6 +195,9 @@ fixed_point! {
 }
 
 impl Price {
+    /// One.
+    pub const ONE: Self = Self(SCALE);
+
     /// `self * quantity * point_value`, rounded away from zero, so that a limit on it errs to the
     /// safe side. `None` if it does not fit.
     pub fn notional(self, quantity: Quantity, point_value: Quantity) -> Option<Money> {

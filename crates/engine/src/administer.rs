@@ -135,6 +135,9 @@ impl Engine {
             Command::AccountBalances(ById { id }) => {
                 to_value(&self.balances(org, actor, &id).await?)
             }
+            Command::AccountProfit(ById { id }) => to_value(&self.profit(org, actor, &id).await?),
+            Command::RateSet(rate) => self.set_rate(org, rate, actor).await,
+            Command::RateList => self.rates(org).await,
             Command::OrderCreate(new) => first(self.create_order(org, new, actor, None).await?),
             Command::OrderChange(asked) => first(self.change_order(org, asked, actor, None).await?),
             Command::OrderCancel(ById { id }) => self.cancel_order(org, &id, actor).await,

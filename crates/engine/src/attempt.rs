@@ -503,11 +503,6 @@ fn fold(
 }
 
 fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Execution) {
-    let account = crate::book::account(shared, order.account_id);
-    let point_value = account
-        .as_ref()
-        .and_then(|account| account.instruments.get(&order.symbol))
-        .map_or(ONE, |instrument| instrument.point_value);
     let was_live = order.state.is_live();
     let released = execution.quantity.min(order.reserved());
     let at_most = order.quantity_at_most();
@@ -520,8 +515,7 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
         if was_live {
             exposure.release(purpose, side, released);
         }
-        let folded =
-            exposure.fill(side, execution.quantity, execution.price, execution.fee, point_value);
+        let folded = exposure.fill(side, execution.quantity, execution.price, execution.fee);
         fits = folded.is_some();
     });
     change::proven_by_fill(shared, book, order);
@@ -547,8 +541,6 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
         book.find(shared, org, "order.overfilled", Severity::Critical, subject, detail);
     }
 }
-
-const ONE: Quantity = Quantity::from_units(100_000_000);
 
 /// The average price over what had filled and this fill; the broker's price where it does not fit.
 fn average(order: &Order, execution: &Execution) -> Option<Price> {

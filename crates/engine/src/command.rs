@@ -6,6 +6,7 @@ mod change;
 mod key;
 mod limit;
 mod organization;
+mod rate;
 mod roll;
 mod webhook;
 
@@ -17,6 +18,7 @@ pub use change::{
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
 pub use limit::{HaltEngage, LimitSet};
 pub use organization::{OrganizationCreate, OrganizationRename};
+pub use rate::RateSet;
 pub use roll::RollSet;
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
@@ -118,6 +120,12 @@ pub enum Command {
     PositionClose(PositionClose),
     /// Shows an account's cash and equity.
     AccountBalances(ById),
+    /// Shows what was made on an account.
+    AccountProfit(ById),
+    /// Says a rate of exchange.
+    RateSet(RateSet),
+    /// Lists rates of exchange.
+    RateList,
     /// Lists findings, newest first.
     FindingList(Paging),
     /// Lists entries of the audit log, newest first.
@@ -234,11 +242,12 @@ impl Command {
             | Self::AccountChange(_)
             | Self::AccountDisable(_)
             | Self::PaperPrice(_) => Need::any_of(&[P::AccountsManage]),
-            Self::AccountBalances(_) => Need::any_of(&[P::BalancesRead]),
+            Self::AccountBalances(_) | Self::AccountProfit(_) => Need::any_of(&[P::BalancesRead]),
+            Self::RateList => Need::any_of(&[P::BalancesRead, P::LimitsManage]),
             Self::AccountList | Self::AccountShow(_) => {
                 Need::any_of(&[P::BalancesRead, P::AccountsManage])
             }
-            Self::LimitSet(_) | Self::LimitDelete(_) => Need::any_of(&[P::LimitsManage]),
+            Self::LimitSet(_) | Self::LimitDelete(_) | Self::RateSet(_) => Need::any_of(&[P::LimitsManage]),
             Self::LimitList | Self::LimitShow(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
             Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage]),
             Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),

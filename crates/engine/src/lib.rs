@@ -43,6 +43,7 @@ mod open;
 mod orders;
 mod outbox;
 mod payload;
+mod profit;
 mod reads;
 mod reconcile;
 mod rolls;

@@ -2,6 +2,7 @@
 
 use crate::actor::Actor;
 use crate::command::{CommandError, Paging};
+use crate::profit::by_symbol;
 use crate::view::{
     AccountView, EntryView, FindingView, HaltView, LimitView, OrderView, Page, PositionView,
     ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
@@ -9,7 +10,6 @@ use crate::view::{
 use crate::{Engine, Shared, ledger};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::exposure::Exposure;
@@ -18,6 +18,7 @@ use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::Limit;
 use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::profit::Profit;
 use tradewarden_domain::strategy::{ShortSelling, Strategy};
 use tradewarden_domain::webhook::Webhook;
 use tradewarden_seal::merkle::{TileAddress, parse_tile_path};
@@ -208,16 +209,41 @@ impl Engine {
         let own = |account: &&Arc<Account>| account.org_id == org && actor.reaches(account.id);
         for account in directory.accounts.values().filter(own) {
             let rows = exposures::of_account(&self.parts.store, account.id).await;
-            let mut by_symbol: BTreeMap<Symbol, Vec<(Id<id::Strategy>, Exposure)>> =
-                BTreeMap::new();
-            for (place, exposure) in rows.map_err(|error| away(&error))? {
-                by_symbol.entry(place.symbol).or_default().push((place.strategy_id, exposure));
-            }
-            items.extend(
-                by_symbol.into_iter().map(|(symbol, parts)| position(account.id, symbol, &parts)),
-            );
+            let holdings = by_symbol(rows.map_err(|error| away(&error))?);
+            let view = |(symbol, parts): (Symbol, Vec<_>)| self.position(account, symbol, &parts);
+            items.extend(holdings.into_iter().map(view));
         }
         Ok(Page { items, next: None })
+    }
+
+    fn position(
+        &self,
+        account: &Account,
+        symbol: Symbol,
+        parts: &[(Id<id::Strategy>, Exposure)],
+    ) -> PositionView {
+        let sum = parts.iter().fold(Exposure::default(), |sum, (_, part)| sum.and(part));
+        let holders: Vec<_> = parts.iter().filter(|(_, part)| !part.quantity.is_zero()).collect();
+        let instrument = account.instruments.get(&symbol);
+        let reference = self.parts.market.reference(account, &symbol);
+        let now = self.now();
+        let profit = instrument.and_then(|found| Profit::of(&sum, found, &reference, now).ok());
+        let realized = profit.as_ref().map_or(Money::ZERO, |profit| profit.realized);
+        PositionView {
+            account_id: account.id,
+            quantity: sum.quantity,
+            average_price: match holders.as_slice() {
+                [(_, one)] => one.average_price(),
+                _ => None,
+            },
+            projected_quantity: sum.projected(),
+            realized_pnl: realized.minus(sum.fees).unwrap_or(Money::ZERO),
+            mark: profit.as_ref().and_then(|profit| profit.mark).map(|mark| mark.price),
+            unrealized_pnl: profit.and_then(|profit| profit.unrealized.ok()),
+            currency: instrument.map(|instrument| instrument.currency.clone()),
+            strategies: parts.iter().map(strategy_position).collect(),
+            symbol,
+        }
     }
 
     pub(crate) async fn finding_page(
@@ -395,36 +421,15 @@ fn order_ids(accounts: &str) -> Vec<Id<id::Order>> {
     results.into_iter().flat_map(|result| result.order_ids).collect()
 }
 
-fn position(
-    account_id: Id<id::Account>,
-    symbol: Symbol,
-    parts: &[(Id<id::Strategy>, Exposure)],
-) -> PositionView {
-    let sum = parts.iter().fold(Exposure::default(), |sum, (_, part)| sum.and(part));
-    let holders: Vec<_> = parts.iter().filter(|(_, part)| !part.quantity.is_zero()).collect();
-    let average_price = match holders.as_slice() {
-        [(_, one)] => Some(one.average_price),
-        _ => None,
-    };
-    PositionView {
-        account_id,
-        symbol,
-        quantity: sum.quantity,
-        average_price,
-        projected_quantity: sum.projected(),
-        realized_pnl: sum.realized.minus(sum.fees).unwrap_or(Money::ZERO),
-        strategies: parts
-            .iter()
-            .map(|(strategy, part)| StrategyPosition {
-                strategy_id: (*strategy != NO_STRATEGY).then_some(*strategy),
-                quantity: part.quantity,
-                average_price: (!part.quantity.is_zero()).then_some(part.average_price),
-                working_entry_buy: part.entry_buy,
-                working_entry_sell: part.entry_sell,
-                working_exit_buy: part.exit_buy,
-                working_exit_sell: part.exit_sell,
-            })
-            .collect(),
+fn strategy_position((strategy, part): &(Id<id::Strategy>, Exposure)) -> StrategyPosition {
+    StrategyPosition {
+        strategy_id: (*strategy != NO_STRATEGY).then_some(*strategy),
+        quantity: part.quantity,
+        average_price: part.average_price(),
+        working_entry_buy: part.entry_buy,
+        working_entry_sell: part.entry_sell,
+        working_exit_buy: part.exit_buy,
+        working_exit_sell: part.exit_sell,
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is shown outside: the shapes of `contract.md` C26, for the API and the command line alike.
 
+mod profit;
+
 pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView, OrganizationView};
+pub use profit::{ExchangeRateView, InstrumentProfitView, ProfitView, StrategyProfitView};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -276,6 +279,15 @@ pub struct PositionView {
     pub projected_quantity: Quantity,
     /// Realised profit or loss, fees taken off.
     pub realized_pnl: Money,
+    /// What closing it at its mark would make; absent if the mark is older than 60 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrealized_pnl: Option<Money>,
+    /// The bid if long, the ask if short; absent when flat or without a quote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Price>,
+    /// Currency of prices and profits; absent if the account does not trade the instrument any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
     /// The same by strategy.
     pub strategies: Vec<StrategyPosition>,
 }

@@ -197,8 +197,8 @@ CREATE TABLE exposures (
     symbol {text} NOT NULL,
     strategy_id {bytes} NOT NULL,
     quantity {int} NOT NULL,
-    average_price {int} NOT NULL,
-    realized {int} NOT NULL,
+    cost {bytes} NOT NULL,
+    realized {bytes} NOT NULL,
     fees {int} NOT NULL,
     entry_buy {int} NOT NULL,
     entry_sell {int} NOT NULL,
@@ -210,6 +210,17 @@ CREATE TABLE exposures (
 ){clustered};
 
 CREATE INDEX exposures_strategy ON exposures (strategy_id);
+
+CREATE TABLE rates (
+    org_id {bytes} NOT NULL,
+    base {text} NOT NULL,
+    quote {text} NOT NULL,
+    rate {int} NOT NULL,
+    source {text} NOT NULL,
+    at {int} NOT NULL,
+    valid_until {int} NOT NULL,
+    PRIMARY KEY (org_id, base, quote)
+){clustered};
 
 CREATE TABLE findings (
     id {bytes} NOT NULL PRIMARY KEY,

@@ -6,12 +6,12 @@ use crate::value::{Row, Value};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::time::Timestamp;
 
 macro_rules! columns {
     () => {
-        "account_id, symbol, strategy_id, quantity, average_price, realized, fees, entry_buy, \
+        "account_id, symbol, strategy_id, quantity, cost, realized, fees, entry_buy, \
          entry_sell, exit_buy, exit_sell, entry_sent_at, updated_at"
     };
 }
@@ -20,7 +20,7 @@ const PUT: Insert = Insert {
     into: concat!("-- exposures::put\nINSERT INTO exposures (", columns!(), ")"),
     columns: 13,
     tail: "ON CONFLICT (account_id, symbol, strategy_id) DO UPDATE SET \
-           quantity = excluded.quantity, average_price = excluded.average_price, \
+           quantity = excluded.quantity, cost = excluded.cost, \
            realized = excluded.realized, fees = excluded.fees, entry_buy = excluded.entry_buy, \
            entry_sell = excluded.entry_sell, exit_buy = excluded.exit_buy, \
            exit_sell = excluded.exit_sell, entry_sent_at = excluded.entry_sent_at, \
@@ -72,8 +72,8 @@ pub async fn put(
             place.symbol.as_str().into(),
             place.strategy_id.into(),
             exposure.quantity.units().into(),
-            exposure.average_price.units().into(),
-            exposure.realized.units().into(),
+            exposure.cost.into(),
+            exposure.realized.into(),
             exposure.fees.units().into(),
             exposure.entry_buy.units().into(),
             exposure.entry_sell.units().into(),
@@ -121,8 +121,8 @@ fn decode(mut row: Row) -> Result<(Place, Exposure), Error> {
     let place = Place { account_id: row.id()?, symbol: row.word()?, strategy_id: row.id()? };
     let exposure = Exposure {
         quantity: Quantity::from_units(row.int()?),
-        average_price: Price::from_units(row.int()?),
-        realized: Money::from_units(row.int()?),
+        cost: row.points()?,
+        realized: row.points()?,
         fees: Money::from_units(row.int()?),
         entry_buy: Quantity::from_units(row.int()?),
         entry_sell: Quantity::from_units(row.int()?),

@@ -27,6 +27,7 @@ pub mod nonces;
 pub mod orders;
 pub mod outbox;
 pub mod pending;
+pub mod rates;
 pub mod sessions;
 pub mod signals;
 pub mod statements;

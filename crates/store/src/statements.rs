@@ -2,8 +2,8 @@
 
 use crate::{
     api_keys, audit, challenges, changes, directory, exposures, factors, findings, idempotency,
-    invitations, key_usage, keys, leases, migrate, nonces, orders, outbox, pending, sessions,
-    signals, token_keys, users, webhook_secrets,
+    invitations, key_usage, keys, leases, migrate, nonces, orders, outbox, pending, rates,
+    sessions, signals, token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -31,6 +31,7 @@ pub fn all() -> Vec<String> {
         orders::STATEMENTS,
         outbox::STATEMENTS,
         pending::STATEMENTS,
+        rates::STATEMENTS,
         sessions::STATEMENTS,
         signals::STATEMENTS,
         token_keys::STATEMENTS,

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use tradewarden_domain::id::Id;
+use tradewarden_domain::profit::Points;
 use tradewarden_domain::time::Timestamp;
 
 /// A parameter or a column.
@@ -76,6 +77,13 @@ impl From<&str> for Value {
 impl From<Vec<u8>> for Value {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Bytes(bytes)
+    }
+}
+
+/// Sixteen bytes: it is larger than any integer of a database.
+impl From<Points> for Value {
+    fn from(points: Points) -> Self {
+        Self::Bytes(points.units().to_be_bytes().to_vec())
     }
 }
 
@@ -173,6 +181,13 @@ impl Row {
     /// The next column, a hash.
     pub fn hash(&mut self) -> Result<[u8; 32], Error> {
         self.bytes()?.try_into().map_err(|_| Error::broken("a hash has not 32 bytes"))
+    }
+
+    /// The next column, price times quantity.
+    pub fn points(&mut self) -> Result<Points, Error> {
+        let bytes = self.bytes()?.try_into();
+        let bytes = bytes.map_err(|_| Error::broken("a number has not 16 bytes"))?;
+        Ok(Points::from_units(i128::from_be_bytes(bytes)))
     }
 
     /// The next column, an identifier.

@@ -4,6 +4,7 @@ mod change;
 mod key;
 mod order;
 mod organization;
+mod rate;
 mod reference;
 mod request;
 mod roll;
@@ -27,6 +28,7 @@ pub(crate) use self::change::{
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::order::OrderVerb;
 pub(crate) use self::organization::OrganizationVerb;
+pub(crate) use self::rate::RateVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
 pub(crate) use self::roll::RollVerb;
@@ -100,6 +102,9 @@ pub(crate) enum Verb {
     /// Which month contract a continuous symbol stands for
     #[command(subcommand)]
     Roll(RollVerb),
+    /// Rates of exchange
+    #[command(subcommand)]
+    Rate(RateVerb),
     /// The kill switch
     #[command(subcommand)]
     Halt(HaltVerb),
@@ -332,6 +337,8 @@ pub(crate) enum AccountVerb {
     Show(ById),
     /// Change an account; what is not named stays
     Change(AccountChange),
+    /// Show what was made on an account, by instrument and strategy
+    Profit(ById),
     /// Switch an account off; it still takes exits
     Disable(ById),
     /// Set a paper instrument's price, or let it move by itself again

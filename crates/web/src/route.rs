@@ -5,6 +5,7 @@ mod codes;
 mod keys;
 mod orders;
 mod people;
+mod profit;
 mod rolls;
 
 use hyper::{Method, StatusCode};
@@ -216,6 +217,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(rolls::ROLLS)
         .chain(keys::KEYS)
         .chain(people::PEOPLE)
+        .chain(profit::PROFIT)
 }
 
 /// The table, but for the rows that change things, and those about orders, keys and people.

@@ -79,6 +79,7 @@ pub(crate) fn all() -> Map<String, Value> {
         .chain(changes::SCHEMAS)
         .chain(orders::SCHEMAS)
         .chain(people::SCHEMAS)
+        .chain(profit::SCHEMAS)
         .map(|schema| (schema.name.to_owned(), object(schema)))
         .collect();
     let codes: Vec<_> = Code::ALL.iter().map(|code| code.text()).collect();
@@ -198,6 +199,7 @@ const MEMBER: Kind = OneOf(|| vec!["active", "disabled", "invited"]);
 mod changes;
 mod orders;
 mod people;
+mod profit;
 mod table;
 use table::SCHEMAS;
 

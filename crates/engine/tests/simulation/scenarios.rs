@@ -8,6 +8,7 @@ mod hours;
 mod intake;
 mod keys;
 mod position;
+mod profit;
 mod rolls;
 
 use serde_json::Value;

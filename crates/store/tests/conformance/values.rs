@@ -4,6 +4,7 @@ use crate::backend::{Backend, abandon, at, id};
 use crate::rows::signals;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::profit::Points;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
 use tradewarden_store::signals::{self as rows, StoredSignal};
@@ -12,8 +13,8 @@ use tradewarden_store::{Kind, Value, migrate, orders};
 fn exposure(units: i64) -> Exposure {
     Exposure {
         quantity: Quantity::from_units(units),
-        average_price: Price::from_units(units),
-        realized: Money::from_units(units),
+        cost: Points::of(Price::from_units(units), Quantity::from_units(units)),
+        realized: Points::from_units(i128::from(units)),
         fees: Money::from_units(units),
         entry_buy: Quantity::from_units(units),
         entry_sell: Quantity::from_units(units),

@@ -11,7 +11,7 @@ use tradewarden_engine::people::Entered;
 use super::change::{delete, on};
 use super::{
     AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, OrganizationVerb, Page,
-    PaperPrice, PositionVerb, RollVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb,
+    PaperPrice, PositionVerb, RateVerb, RollVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb,
     WebhookCreate, WebhookVerb,
 };
 use crate::files;
@@ -94,6 +94,15 @@ const POSITIONS: Columns = &[
     ("AVERAGE", "average_price"),
     ("PROJECTED", "projected_quantity"),
     ("REALIZED", "realized_pnl"),
+    ("UNREALIZED", "unrealized_pnl"),
+];
+const RATES: Columns = &[
+    ("BASE", "base"),
+    ("QUOTE", "quote"),
+    ("RATE", "rate"),
+    ("SOURCE", "source"),
+    ("AT", "at"),
+    ("VALID UNTIL", "valid_until"),
 ];
 const FINDINGS: Columns = &[
     ("ID", "id"),
@@ -132,6 +141,7 @@ impl Asking {
             Verb::Account(verb) => account(verb),
             Verb::Limit(verb) => limit(verb),
             Verb::Roll(verb) => roll(verb),
+            Verb::Rate(verb) => rate(verb),
             Verb::Halt(verb) => halt(verb),
             Verb::Signal(verb) => match verb {
                 SignalVerb::List(page) => list(Command::SignalList(page.into()), SIGNALS),
@@ -245,6 +255,7 @@ fn account(verb: AccountVerb) -> Asking {
         AccountVerb::List => list(Command::AccountList, ACCOUNTS),
         AccountVerb::Show(id) => one(Command::AccountShow(id.into())),
         AccountVerb::Change(change) => one(change.command()),
+        AccountVerb::Profit(id) => one(Command::AccountProfit(id.into())),
         AccountVerb::Disable(id) => one(Command::AccountDisable(id.into())),
         AccountVerb::Price(price) => one(Command::PaperPrice(command::PaperPrice {
             symbol: price.symbol,
@@ -254,6 +265,20 @@ fn account(verb: AccountVerb) -> Asking {
             },
             market: price.market,
         })),
+    }
+}
+
+fn rate(verb: RateVerb) -> Asking {
+    match verb {
+        RateVerb::Set(set) => one(Command::RateSet(command::RateSet {
+            base: set.base,
+            quote: set.quote,
+            rate: set.rate,
+            source: set.source,
+            at: None,
+            valid_s: set.valid_s,
+        })),
+        RateVerb::List => list(Command::RateList, RATES),
     }
 }
 

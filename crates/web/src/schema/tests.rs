@@ -13,15 +13,15 @@ use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
     AccountChanges, AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet,
-    OrderAsChanged, OrderCreate, RollSet, StrategyChanges, StrategyCreate, WebhookChanges,
+    OrderAsChanged, OrderCreate, RateSet, RollSet, StrategyChanges, StrategyCreate, WebhookChanges,
     WebhookCreate, WebhookRotation,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
-    AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, FindingView,
-    HaltView, HourView, KeyUsageView, KeyView, LimitView, MeView, OrderView, OrganizationView,
-    Page, PositionView, ProofView, RollView, SignalView, StrategyPosition, StrategyView,
-    WebhookView,
+    AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, ExchangeRateView,
+    FindingView, HaltView, HourView, InstrumentProfitView, KeyUsageView, KeyView, LimitView,
+    MeView, OrderView, OrganizationView, Page, PositionView, ProfitView, ProofView, RollView,
+    SignalView, StrategyPosition, StrategyProfitView, StrategyView, WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -173,6 +173,53 @@ fn signals_and_orders() {
 }
 
 #[test]
+fn profit_and_rates() {
+    let profit = |sum: Option<Money>| ProfitView {
+        account_id: id(),
+        currency: text(),
+        realized: sum,
+        unrealized: sum,
+        total: sum,
+        fees: Money::ZERO,
+        gaps: Vec::new(),
+        instruments: Vec::new(),
+        at: AT,
+    };
+    assert_sent("Profit", &profit(Some(Money::ZERO)), &profit(None));
+    let instrument = |sum: Option<Money>| InstrumentProfitView {
+        symbol: symbol(),
+        currency: sum.map(|_| text()),
+        quantity: ONE,
+        mark: sum.map(|_| PRICE),
+        marked_at: sum.map(|_| AT),
+        realized: sum,
+        unrealized: sum,
+        fees: Money::ZERO,
+        rate: sum.map(|_| PRICE),
+        strategies: Vec::new(),
+    };
+    assert_sent("InstrumentProfit", &instrument(Some(Money::ZERO)), &instrument(None));
+    let strategy = |sum: Option<Money>| StrategyProfitView {
+        strategy_id: sum.map(|_| id()),
+        quantity: ONE,
+        average_price: sum.map(|_| PRICE),
+        realized: sum,
+        unrealized: sum,
+        fees: Money::ZERO,
+    };
+    assert_sent("StrategyProfit", &strategy(Some(Money::ZERO)), &strategy(None));
+    let rate = ExchangeRateView {
+        base: text(),
+        quote: text(),
+        rate: PRICE,
+        source: text(),
+        at: AT,
+        valid_until: AT,
+    };
+    assert_sent("ExchangeRate", &rate, &rate);
+}
+
+#[test]
 fn positions_and_accounts() {
     let position = |average_price| PositionView {
         account_id: id(),
@@ -181,6 +228,9 @@ fn positions_and_accounts() {
         average_price,
         projected_quantity: ONE,
         realized_pnl: Money::ZERO,
+        unrealized_pnl: average_price.map(|_| Money::ZERO),
+        mark: average_price,
+        currency: average_price.map(|_| text()),
         strategies: Vec::new(),
     };
     assert_sent("Position", &position(Some(PRICE)), &position(None));
@@ -427,6 +477,11 @@ fn what_is_taken() {
     assert_taken::<AccountCreate>(
         "AccountCreate",
         &json!({"broker": "paper", "name": "a", "cash": "100000"}),
+    );
+    assert_taken::<RateSet>(
+        "RateSet",
+        &json!({"base": "EUR", "quote": "USD", "rate": "1.08", "source": "ECB",
+            "at": AT, "valid_s": 60}),
     );
     assert_taken::<RollSet>(
         "RollSet",
