@@ -2,7 +2,9 @@
 
 use crate::id::{self, Id};
 use crate::instrument::{Instrument, Symbol};
+use crate::loss::LossReset;
 use crate::order::{UnknownWord, words};
+use crate::session::SessionStart;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +39,10 @@ pub struct Account {
     pub currency: String,
     /// Whether it takes orders.
     pub state: Activity,
+    /// When its days of trading begin (S23).
+    pub session: SessionStart,
+    /// Who lets it trade on after a loss of the day.
+    pub loss_reset: LossReset,
     /// What can be traded on it.
     pub instruments: BTreeMap<Symbol, Instrument>,
     /// When it was made.

@@ -134,6 +134,15 @@ codes! {
     RiskPriceCollar = "risk.price_collar", Refused, "The price is too far from the reference price.";
     RiskReferenceStale = "risk.reference_stale", Refused, "There is no reference price that is fresh enough.";
     RiskMaxOrdersPerMinute = "risk.max_orders_per_minute", Refused, "More orders within 60 seconds than allowed.";
+    RiskMaxGrossExposure = "risk.max_gross_exposure", Refused, "The account's gross exposure could become larger than allowed.";
+    RiskMaxNetExposure = "risk.max_net_exposure", Refused, "The account's net exposure could become larger than allowed.";
+    RiskMaxOpenOrders = "risk.max_open_orders", Refused, "More orders would be open than allowed.";
+    RiskMaxOrdersPerSecond = "risk.max_orders_per_second", Refused, "More orders within one second than allowed.";
+    RiskCredit = "risk.credit", Refused, "The exposure could become larger than the account's equity allows.";
+    RiskEquityStale = "risk.equity_stale", Refused, "The broker has not told the account's equity within the last minute.";
+    RiskFatFinger = "risk.fat_finger", Refused, "The quantity is many times what is usual for its strategy.";
+    RiskRepeatedExecution = "risk.repeated_execution", Refused, "The strategy repeats itself: too many entries on one side within a minute.";
+    RiskMarkStale = "risk.mark_stale", Refused, "Losses are limited, and what is held cannot be marked.";
     RiskRestricted = "risk.restricted", Refused, "The instrument is on the restricted list.";
     RiskUnknownInstrument = "risk.unknown_instrument", Refused, "The account's broker does not know this instrument.";
     RiskMarketClosed = "risk.market_closed", Refused, "The market is closed.";

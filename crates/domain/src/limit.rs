@@ -2,10 +2,12 @@
 
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
+use crate::loss::Bounds;
+use crate::money::{Money, Quantity};
 use crate::order::{UnknownWord, words};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,10 +26,54 @@ words! {
         MaxOrdersPerMinute = "max_orders_per_minute",
         /// Any value other than zero puts the scope's instruments on the restricted list.
         Restricted = "restricted",
+        /// Worth of all an account holds and may still hold, long and short added up.
+        MaxGrossExposure = "max_gross_exposure",
+        /// The same, long and short against each other.
+        MaxNetExposure = "max_net_exposure",
+        /// Live and unknown orders of an account.
+        MaxOpenOrders = "max_open_orders",
+        /// Risk-increasing orders of an account within any second.
+        MaxOrdersPerSecond = "max_orders_per_second",
+        /// Gross exposure of an account, in percent of its equity.
+        CreditPercent = "credit_percent",
+        /// Quantity of one order, as a multiple of what is usual for its strategy.
+        MaxSizeMultiple = "max_size_multiple",
+        /// Entries of a strategy on the same account, instrument and side within a minute.
+        MaxRepeatedEntries = "max_repeated_entries",
+        /// Loss since the session began, in the account's currency.
+        DailyLoss = "daily_loss",
+        /// Fall from the best there was, in the account's currency.
+        Drawdown = "drawdown",
+        /// The same in percent of the equity without the fall.
+        DrawdownPercent = "drawdown_percent",
     }
 }
 
 impl LimitName {
+    /// Whether it may be set at such a scope: what is about a whole account is not about one
+    /// instrument, and only some of it about one strategy.
+    pub const fn fits(self, scope: &LimitScope) -> bool {
+        match self {
+            Self::MaxOrderQuantity
+            | Self::MaxOrderNotional
+            | Self::MaxPosition
+            | Self::PriceCollarPercent
+            | Self::MaxOrdersPerMinute
+            | Self::MaxSizeMultiple
+            | Self::MaxRepeatedEntries
+            | Self::Restricted => true,
+            Self::DailyLoss | Self::Drawdown => !matches!(scope, LimitScope::Instrument(_)),
+            Self::MaxGrossExposure
+            | Self::MaxNetExposure
+            | Self::MaxOpenOrders
+            | Self::MaxOrdersPerSecond
+            | Self::CreditPercent
+            | Self::DrawdownPercent => {
+                matches!(scope, LimitScope::Org | LimitScope::Account(_))
+            }
+        }
+    }
+
     /// Those that must be set somewhere above an order, else the order is refused.
     pub const REQUIRED: &[Self] = &[
         Self::MaxOrderQuantity,
@@ -38,8 +84,8 @@ impl LimitName {
     ];
 
     /// Whether more may be traded once this limit of `scope` is `after` instead of `before`, in
-    /// units; `None` means that it is not set. The first of a whole organization is such a change:
-    /// without it, nothing is traded.
+    /// units; `None` means that it is not set. The first of those that an organization must have is
+    /// such a change: without it, nothing is traded. The first of any other only tightens.
     pub fn widens(self, scope: &LimitScope, before: Option<i64>, after: Option<i64>) -> bool {
         match (self, before, after) {
             (Self::Restricted, before, after) => {
@@ -47,7 +93,7 @@ impl LimitName {
             }
             (_, Some(before), Some(after)) => after > before,
             (_, Some(_), None) => true,
-            (_, None, Some(_)) => *scope == LimitScope::Org,
+            (_, None, Some(_)) => *scope == LimitScope::Org && Self::REQUIRED.contains(&self),
             (_, None, None) => false,
         }
     }
@@ -128,20 +174,40 @@ pub struct Limits {
     pub max_orders_per_minute: Option<i64>,
     /// See [`LimitName::Restricted`].
     pub restricted: bool,
+    /// See [`LimitName::MaxGrossExposure`].
+    pub max_gross_exposure: Option<i64>,
+    /// See [`LimitName::MaxNetExposure`].
+    pub max_net_exposure: Option<i64>,
+    /// See [`LimitName::MaxOpenOrders`].
+    pub max_open_orders: Option<i64>,
+    /// See [`LimitName::MaxOrdersPerSecond`].
+    pub max_orders_per_second: Option<i64>,
+    /// See [`LimitName::CreditPercent`].
+    pub credit_percent: Option<i64>,
+    /// See [`LimitName::MaxSizeMultiple`].
+    pub max_size_multiple: Option<i64>,
+    /// See [`LimitName::MaxRepeatedEntries`].
+    pub max_repeated_entries: Option<i64>,
 }
 
 /// All limits of one organization.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LimitBook {
     values: BTreeMap<(LimitScope, LimitName), i64>,
+    /// Those that are set at some level: asked for in each transaction.
+    names: BTreeSet<LimitName>,
     version: i64,
 }
 
 impl LimitBook {
     /// The book that holds these limits, all of one organization, at this version of theirs.
     pub fn of<'a>(version: i64, limits: impl Iterator<Item = &'a Limit>) -> Self {
-        let values = limits.map(|limit| ((limit.scope.clone(), limit.name), limit.value));
-        Self { values: values.collect(), version }
+        let mut book = Self { version, ..Self::default() };
+        for limit in limits {
+            book.names.insert(limit.name);
+            book.values.insert((limit.scope.clone(), limit.name), limit.value);
+        }
+        book
     }
 
     /// The version of the organization's limits; one more with each change.
@@ -178,6 +244,52 @@ impl LimitBook {
             price_collar_percent: least(LimitName::PriceCollarPercent),
             max_orders_per_minute: least(LimitName::MaxOrdersPerMinute),
             restricted: values(LimitName::Restricted).into_iter().any(|value| value != 0),
+            max_gross_exposure: least(LimitName::MaxGrossExposure),
+            max_net_exposure: least(LimitName::MaxNetExposure),
+            max_open_orders: least(LimitName::MaxOpenOrders),
+            max_orders_per_second: least(LimitName::MaxOrdersPerSecond),
+            credit_percent: least(LimitName::CreditPercent),
+            max_size_multiple: least(LimitName::MaxSizeMultiple),
+            max_repeated_entries: least(LimitName::MaxRepeatedEntries),
+        }
+    }
+
+    /// Whether one of these is set at any level.
+    pub fn has_any(&self, names: &[LimitName]) -> bool {
+        names.iter().any(|name| self.names.contains(name))
+    }
+
+    /// What an account may lose: what its organization allows each of its accounts, and what is set
+    /// for itself, the tighter of both.
+    pub fn of_account(&self, account: Id<id::Account>) -> Bounds {
+        self.bounds(&[LimitScope::Org, LimitScope::Account(account)])
+    }
+
+    /// What a strategy may lose.
+    pub fn of_strategy(&self, strategy: Id<id::Strategy>) -> Bounds {
+        self.bounds(&[LimitScope::Strategy(strategy)])
+    }
+
+    /// The strategies that have a limit of their own for what they may lose.
+    pub fn strategies_with_bounds(&self) -> BTreeSet<Id<id::Strategy>> {
+        let of_losses = [LimitName::DailyLoss, LimitName::Drawdown];
+        let keys = self.values.keys().filter(|(_, name)| of_losses.contains(name));
+        keys.filter_map(|(scope, _)| match scope {
+            LimitScope::Strategy(strategy) => Some(*strategy),
+            LimitScope::Org | LimitScope::Account(_) | LimitScope::Instrument(_) => None,
+        })
+        .collect()
+    }
+
+    fn bounds(&self, scopes: &[LimitScope]) -> Bounds {
+        let least = |name: LimitName| {
+            let values = scopes.iter().filter_map(|scope| self.values.get(&(scope.clone(), name)));
+            values.copied().min()
+        };
+        Bounds {
+            daily_loss: least(LimitName::DailyLoss).map(Money::from_units),
+            drawdown: least(LimitName::Drawdown).map(Money::from_units),
+            drawdown_percent: least(LimitName::DrawdownPercent).map(Quantity::from_units),
         }
     }
 }
@@ -200,6 +312,8 @@ mod tests {
             (position, &account, Some(5), Some(6), true),
             (position, &account, Some(5), None, true),
             (position, &account, None, None, false),
+            (LimitName::DailyLoss, &LimitScope::Org, None, Some(5), false),
+            (LimitName::DailyLoss, &LimitScope::Org, Some(5), Some(6), true),
             (restricted, &LimitScope::Org, None, Some(1), false),
             (restricted, &LimitScope::Org, Some(0), Some(1), false),
             (restricted, &LimitScope::Org, Some(1), Some(2), false),
@@ -241,5 +355,49 @@ mod tests {
         let limits = book.tightest(account, Some(strategy), &symbol);
         assert_eq!((limits.max_order_quantity, limits.version), (Some(20), 50));
         assert_eq!(limits.max_position, None);
+    }
+
+    /// What an organization allows to be lost holds for each of its accounts, not for a strategy.
+    #[test]
+    fn bounds_of_losses_are_the_tighter_of_organization_and_account() {
+        let (account, strategy) = (Id::from_bytes([1; 16]), Id::from_bytes([2; 16]));
+        let limit = |scope, name, value| Limit {
+            org_id: Id::from_bytes([0; 16]),
+            scope,
+            name,
+            value,
+            version: 1,
+            updated_at: Timestamp::default(),
+        };
+        let all = [
+            limit(LimitScope::Org, LimitName::DailyLoss, 50),
+            limit(LimitScope::Account(account), LimitName::DailyLoss, 60),
+            limit(LimitScope::Account(account), LimitName::Drawdown, 70),
+            limit(LimitScope::Strategy(strategy), LimitName::DailyLoss, 5),
+        ];
+        let book = LimitBook::of(1, all.iter());
+        let money = |units| Some(Money::from_units(units));
+        let of_account = book.of_account(account);
+        assert_eq!((of_account.daily_loss, of_account.drawdown), (money(50), money(70)));
+        assert_eq!(book.of_account(Id::from_bytes([9; 16])).daily_loss, money(50));
+        assert_eq!(book.of_strategy(strategy).daily_loss, money(5));
+        assert!(!book.of_strategy(Id::from_bytes([9; 16])).is_any());
+        assert_eq!(book.strategies_with_bounds(), BTreeSet::from([strategy]));
+        assert!(book.has_any(&[LimitName::Drawdown]));
+        assert!(!book.has_any(&[LimitName::DrawdownPercent]));
+    }
+
+    #[test]
+    fn what_is_about_an_account_is_not_about_an_instrument() {
+        let instrument = LimitScope::Instrument("ES".parse().unwrap());
+        let strategy = LimitScope::Strategy(Id::from_bytes([2; 16]));
+        for name in LimitName::ALL {
+            assert!(
+                name.fits(&LimitScope::Org)
+                    && name.fits(&LimitScope::Account(Id::from_bytes([1; 16])))
+            );
+        }
+        assert!(!LimitName::DailyLoss.fits(&instrument) && LimitName::DailyLoss.fits(&strategy));
+        assert!(!LimitName::MaxGrossExposure.fits(&strategy));
     }
 }

@@ -207,13 +207,13 @@ pub struct Tally {
     pub realized: Result<Money, Gap>,
     /// Of what is held, at its marks.
     pub unrealized: Result<Money, Gap>,
-    /// When the oldest mark of an instrument that trades was quoted; `None` without one.
-    pub marked_at: Option<Timestamp>,
+    moving: Option<Timestamp>,
+    resting: Option<Timestamp>,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { realized: Ok(Money::ZERO), unrealized: Ok(Money::ZERO), marked_at: None }
+        Self { realized: Ok(Money::ZERO), unrealized: Ok(Money::ZERO), moving: None, resting: None }
     }
 }
 
@@ -246,8 +246,7 @@ impl Tally {
         };
         let (realized, unrealized) = match profit {
             Ok(profit) => {
-                let moving = profit.mark.filter(|mark| mark.is_moving).map(|mark| mark.at);
-                self.marked_at = [self.marked_at, moving].into_iter().flatten().min();
+                self.mark(profit.mark);
                 let realized = convert(profit.realized)
                     .and_then(|money| money.minus(part.exposure.fees).ok_or(Gap::TooLarge));
                 (realized, profit.unrealized.and_then(convert))
@@ -256,6 +255,19 @@ impl Tally {
         };
         add(&mut self.realized, realized);
         add(&mut self.unrealized, unrealized);
+    }
+
+    fn mark(&mut self, mark: Option<Mark>) {
+        let at = mark.map(|mark| mark.at);
+        let is_moving = mark.is_some_and(|mark| mark.is_moving);
+        let slot = if is_moving { &mut self.moving } else { &mut self.resting };
+        *slot = [*slot, at].into_iter().flatten().min();
+    }
+
+    /// When the oldest mark was quoted: of the instruments that trade, or if none does, of all. `None`
+    /// if nothing is held.
+    pub fn marked_at(&self) -> Option<Timestamp> {
+        self.moving.or(self.resting)
     }
 
     /// Both together: what there is more than if nothing had ever been traded.

@@ -3,6 +3,10 @@
 //! What it lets through is a [`Cleared`], which nothing else can make. What reduces a position is
 //! computed and traced like everything else, but stopped by nothing except a `block` halt (S18).
 
+mod account;
+
+pub use account::Surroundings;
+
 use crate::check::Trace;
 use crate::code::{Code, Refusal};
 use crate::day::Day;
@@ -36,6 +40,8 @@ pub struct Context<'a> {
     pub exposure: Exposure,
     /// How much of the order has filled already: nothing, unless it is a change that is judged.
     pub already_filled: Quantity,
+    /// What is on the account beside the order's own instrument.
+    pub around: Surroundings<'a>,
     /// The instrument's rules.
     pub instrument: &'a Instrument,
     /// What is known about the price.
@@ -94,6 +100,15 @@ pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result
     ];
     for (name, verdict) in checks {
         note(trace, &mut first_no, name, enforced, verdict);
+    }
+    for (name, limit, check) in account::checks(&context.limits) {
+        // What nobody limits is not looked at, and takes no line of the trace.
+        if let Some(limit) = limit {
+            note(trace, &mut first_no, name, enforced, check(&intent, context, limit));
+        }
+    }
+    if context.around.unmarked.is_some() {
+        note(trace, &mut first_no, "risk.mark", enforced, account::marked(context));
     }
     match first_no {
         Some(refusal) => Err(refusal),

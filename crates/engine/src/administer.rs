@@ -135,9 +135,6 @@ impl Engine {
             Command::AccountBalances(ById { id }) => {
                 to_value(&self.balances(org, actor, &id).await?)
             }
-            Command::AccountProfit(ById { id }) => to_value(&self.profit(org, actor, &id).await?),
-            Command::RateSet(rate) => self.set_rate(org, rate, actor).await,
-            Command::RateList => self.rates(org).await,
             Command::OrderCreate(new) => first(self.create_order(org, new, actor, None).await?),
             Command::OrderChange(asked) => first(self.change_order(org, asked, actor, None).await?),
             Command::OrderCancel(ById { id }) => self.cancel_order(org, &id, actor).await,
@@ -176,7 +173,8 @@ impl Engine {
         }
     }
 
-    /// Carries out what changes or takes away something that was made; every other command goes on.
+    /// Carries out what changes or takes away something that was made, and what is about limits and
+    /// the money they are held against; every other command goes on.
     async fn carry_out_change(
         &self,
         org: Id<id::Org>,
@@ -206,6 +204,9 @@ impl Engine {
                 let changes = AccountChanges { state, ..AccountChanges::default() };
                 self.change_account(org, change_of(id, changes), actor).await
             }
+            Command::AccountProfit(ById { id }) => to_value(&self.profit(org, actor, &id).await?),
+            Command::RateSet(rate) => self.set_rate(org, rate, actor).await,
+            Command::RateList => self.rates(org).await,
             Command::LimitSet(limit) => self.set_limit(org, limit, actor).await,
             Command::LimitShow(named) => self.show_limit(org, &named, actor),
             Command::LimitDelete(delete) => self.delete_limit(org, delete, actor).await,

@@ -26,7 +26,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{self, HaltSubject};
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::money::Price;
 use tradewarden_domain::order::{Order, OrderEvent, OrderState, Purpose, Side};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::orders::{self, Fill};

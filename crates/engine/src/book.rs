@@ -2,6 +2,7 @@
 //! back at its end.
 
 use crate::Shared;
+use crate::around::Around;
 use crate::directory::Directory;
 use crate::entry::entry;
 use crate::payload::Payload;
@@ -64,6 +65,7 @@ pub(crate) struct Book {
     entries: Vec<Entry>,
     findings: Vec<Finding>,
     rolls: Rolls,
+    pub(crate) around: Around,
 }
 
 /// The roll tables, by organization.
@@ -146,8 +148,10 @@ impl Book {
             orgs.iter().zip(&versions).map(of).collect()
         };
         let pairs: Vec<_> = scope.pairs.iter().cloned().collect();
-        let exposures: BTreeMap<_, _> =
+        let mut exposures: BTreeMap<_, _> =
             exposures::of_pairs(tx, &pairs).await?.into_iter().collect();
+        let (around, held) = Around::load(tx, &scope.accounts, &pairs, &limits, now).await?;
+        exposures.extend(held);
         let live_pairs = scope.live_pairs(&exposures);
         let live = orders::live_on_pairs(tx, &live_pairs).await?;
         let mut halts = rows::halts_in(tx).await?;
@@ -176,6 +180,7 @@ impl Book {
             entries: Vec::new(),
             findings: Vec::new(),
             rolls: Arc::clone(&directory.rolls),
+            around,
         })
     }
 
@@ -193,6 +198,7 @@ impl Book {
             .map(|(id, state)| (*id, state.counter.to_bytes()))
             .collect();
         rows::set_orders_minute(tx, counters).await?;
+        self.around.write(tx).await?;
         let orders: Vec<_> = self.changed_orders.into_values().collect();
         orders::put(tx, &orders).await?;
         effects.orders.extend(orders);
@@ -247,6 +253,14 @@ impl Book {
         self.exposures.get(place).copied().unwrap_or_default()
     }
 
+    /// Everything that was read of an account's exposure.
+    pub(crate) fn exposures_of(
+        &self,
+        account: Id<id::Account>,
+    ) -> impl Iterator<Item = (&Place, &Exposure)> {
+        self.exposures.iter().filter(move |(place, _)| place.account_id == account)
+    }
+
     /// All strategies' exposure on a pair together.
     pub(crate) fn pair_exposure(&self, account: Id<id::Account>, symbol: &Symbol) -> Exposure {
         let place = |strategy: u8| Place {
@@ -296,6 +310,28 @@ impl Book {
             .collect()
     }
 
+    /// Reads the live orders of these pairs as well.
+    pub(crate) async fn load_live(
+        &mut self,
+        tx: &mut Tx<'_>,
+        pairs: Vec<(Id<id::Account>, Symbol)>,
+    ) -> Result<(), Error> {
+        let live = orders::live_on_pairs(tx, &pairs).await?;
+        self.live.extend(pairs.into_iter().zip(live));
+        Ok(())
+    }
+
+    /// The live orders of an account that were read, as this transaction sees them.
+    pub(crate) fn live_of(&self, account: Id<id::Account>) -> Vec<Order> {
+        let pairs = self.live.keys().filter(|(of, _)| *of == account);
+        let places = pairs.map(|(account_id, symbol)| Place {
+            account_id: *account_id,
+            symbol: symbol.clone(),
+            strategy_id: NO_STRATEGY,
+        });
+        places.flat_map(|place| self.live_on_pair(&place)).collect()
+    }
+
     /// An order that this transaction made or changed.
     pub(crate) fn changed_order(&self, id: Id<id::Order>) -> Option<&Order> {
         self.changed_orders.get(&id)
@@ -321,6 +357,7 @@ impl Book {
             order.code = code;
         }
         if ends {
+            self.around.ended(order.account_id);
             self.release(order, order.reserved());
             if let Some(change) = order.change.as_mut().filter(|change| change.is_in_flight()) {
                 change.state = ChangeState::Refused;

@@ -247,7 +247,9 @@ impl Command {
             Self::AccountList | Self::AccountShow(_) => {
                 Need::any_of(&[P::BalancesRead, P::AccountsManage])
             }
-            Self::LimitSet(_) | Self::LimitDelete(_) | Self::RateSet(_) => Need::any_of(&[P::LimitsManage]),
+            Self::LimitSet(_) | Self::LimitDelete(_) | Self::RateSet(_) => {
+                Need::any_of(&[P::LimitsManage])
+            }
             Self::LimitList | Self::LimitShow(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
             Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage]),
             Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),

@@ -23,6 +23,7 @@ pub mod view;
 
 mod accesses;
 mod administer;
+mod around;
 mod attempt;
 mod book;
 mod client_certificate;
@@ -31,10 +32,12 @@ mod directory;
 mod dispatch;
 mod entry;
 mod environment;
+mod funds;
 mod guard;
 mod journal;
 mod judge;
 mod keys;
+mod loss;
 mod market;
 mod nonces;
 mod notice;
@@ -119,6 +122,7 @@ pub(crate) struct Shared {
     pub(crate) halts: ArcSwap<Vec<Halt>>,
     pub(crate) local_halts: local_halt::LocalHalts,
     pub(crate) market: market::Market,
+    pub(crate) funds: funds::Funds,
     pub(crate) brokers: market::Brokers,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,
     pub(crate) keyring: Arc<Keyring>,

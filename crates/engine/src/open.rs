@@ -149,6 +149,7 @@ impl Engine {
             journal,
             halts: ArcSwap::new(Arc::clone(&directory.halts)),
             local_halts,
+            funds: crate::funds::Funds::default(),
             directory: ArcSwap::from_pointee(directory),
             market: Market::default(),
             brokers: cleaned(parts.brokers),

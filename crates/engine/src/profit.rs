@@ -57,7 +57,7 @@ pub(crate) fn tally(
             symbol,
             exposure: &exposure,
             instrument,
-            reference: &shared.market.reference(account, symbol),
+            reference: &shared.market.reference(account, symbol, now),
             conversion: &conversion(account, symbol, rates, now),
         };
         tally.add(&part, now);
@@ -108,6 +108,7 @@ impl Engine {
             total: tally.total().ok(),
             fees: fees.fold(Money::ZERO, Money::saturating_plus),
             gaps,
+            losses: crate::loss::views(&self.parts, &account, &holdings, &known, now).await?,
             instruments,
             at: now,
         })
@@ -122,7 +123,7 @@ impl Engine {
         now: Timestamp,
     ) -> (InstrumentProfitView, Vec<Gap>) {
         let instrument = account.instruments.get(symbol);
-        let reference = self.parts.market.reference(account, symbol);
+        let reference = self.parts.market.reference(account, symbol, now);
         let of = |exposure: &Exposure| {
             instrument
                 .ok_or_else(|| Gap::Instrument(symbol.clone()))

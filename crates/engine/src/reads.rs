@@ -225,7 +225,7 @@ impl Engine {
         let sum = parts.iter().fold(Exposure::default(), |sum, (_, part)| sum.and(part));
         let holders: Vec<_> = parts.iter().filter(|(_, part)| !part.quantity.is_zero()).collect();
         let instrument = account.instruments.get(&symbol);
-        let reference = self.parts.market.reference(account, &symbol);
+        let reference = self.parts.market.reference(account, &symbol, self.now());
         let now = self.now();
         let profit = instrument.and_then(|found| Profit::of(&sum, found, &reference, now).ok());
         let realized = profit.as_ref().map_or(Money::ZERO, |profit| profit.realized);
@@ -440,6 +440,8 @@ pub(crate) fn account_view(account: &Account) -> AccountView {
         broker: account.broker.clone(),
         currency: account.currency.clone(),
         state: account.state.to_string(),
+        session: account.session.to_string(),
+        loss_reset: account.loss_reset.text(),
         instruments: account.instruments.keys().cloned().collect(),
         created_at: account.created_at,
     }

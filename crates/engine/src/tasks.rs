@@ -5,8 +5,8 @@ use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
 use crate::{
-    Shared, accesses, denials, keys, ledger, local_halt, market, once, orders, outbox, people,
-    rolls, usage,
+    Shared, accesses, denials, funds, keys, ledger, local_halt, loss, market, once, orders, outbox,
+    people, rolls, usage,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -17,6 +17,8 @@ use tokio::task::JoinSet;
 use tradewarden_store::{Error, Location, Tx, changes, leases, signals};
 
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
+const FUNDS_EVERY: Duration = Duration::from_secs(5);
+const LOSSES_EVERY: Duration = Duration::from_secs(1);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
 const SEAL_EVERY: Duration = Duration::from_millis(150);
 /// What another node changed is known within a second, the reading of it included.
@@ -118,6 +120,14 @@ async fn run_beside(
     tasks.spawn(reconcile(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
         refresh_quotes(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), FUNDS_EVERY, async |shared| {
+        funds::refresh(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), LOSSES_EVERY, async |shared| {
+        if shared.is_leader() {
+            loss::round(shared).await;
+        }
     }));
     tasks.spawn(every(Arc::clone(shared), SEAL_EVERY, async |shared| seal(shared).await));
     tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| {

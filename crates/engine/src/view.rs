@@ -3,7 +3,9 @@
 mod profit;
 
 pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView, OrganizationView};
-pub use profit::{ExchangeRateView, InstrumentProfitView, ProfitView, StrategyProfitView};
+pub use profit::{
+    ExchangeRateView, InstrumentProfitView, LossView, ProfitView, StrategyProfitView,
+};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -351,6 +353,10 @@ pub struct AccountView {
     pub currency: String,
     /// `active` or `disabled`.
     pub state: String,
+    /// When its days of trading begin.
+    pub session: String,
+    /// `session` or `person`: who lets it trade on after a loss of the day.
+    pub loss_reset: &'static str,
     /// Symbols that can be traded.
     pub instruments: Vec<Symbol>,
     /// When it was made.

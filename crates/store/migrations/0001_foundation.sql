@@ -26,7 +26,9 @@ CREATE TABLE accounts (
     state {text} NOT NULL,
     orders_minute {bytes} NOT NULL,
     fills_cursor {text},
-    created_at {int} NOT NULL
+    created_at {int} NOT NULL,
+    session {text} NOT NULL,
+    loss_reset {text} NOT NULL
 ){strict};
 
 CREATE TABLE instruments (
@@ -210,6 +212,23 @@ CREATE TABLE exposures (
 ){clustered};
 
 CREATE INDEX exposures_strategy ON exposures (strategy_id);
+
+-- Only where a limit asks for it.
+CREATE TABLE recent_entries (
+    account_id {bytes} NOT NULL,
+    symbol {text} NOT NULL,
+    strategy_id {bytes} NOT NULL,
+    entries {bytes} NOT NULL,
+    PRIMARY KEY (account_id, symbol, strategy_id)
+){clustered};
+
+CREATE TABLE losses (
+    account_id {bytes} NOT NULL,
+    scope {text} NOT NULL,
+    watch {text} NOT NULL,
+    updated_at {int} NOT NULL,
+    PRIMARY KEY (account_id, scope)
+){clustered};
 
 CREATE TABLE rates (
     org_id {bytes} NOT NULL,

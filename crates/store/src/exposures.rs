@@ -117,6 +117,14 @@ pub async fn of_strategy(
     tx.query(OF_STRATEGY, &[strategy.into()]).await?.into_iter().map(decode).collect()
 }
 
+/// The same inside a transaction; the account's row must be locked.
+pub async fn of_account_in(
+    tx: &mut Tx<'_>,
+    account: Id<id::Account>,
+) -> Result<Vec<(Place, Exposure)>, Error> {
+    tx.query(OF_ACCOUNT, &[Value::from(account)]).await?.into_iter().map(decode).collect()
+}
+
 fn decode(mut row: Row) -> Result<(Place, Exposure), Error> {
     let place = Place { account_id: row.id()?, symbol: row.word()?, strategy_id: row.id()? };
     let exposure = Exposure {

@@ -62,6 +62,11 @@ const DUE: &str = concat!(
     " FROM orders WHERE live = 1 AND cancel_requested = 0 AND expires_at <= $1 \
      ORDER BY account_id, symbol, id LIMIT $2"
 );
+const COUNT_LIVE: &str =
+    "-- orders::count_live\nSELECT COUNT(*) FROM orders WHERE live = 1 AND account_id = $1";
+const COUNT_ENTRIES_SINCE: &str = "-- orders::count_entries_since\n\
+    SELECT COUNT(*) FROM orders WHERE id >= $1 AND account_id = $2 AND purpose = 'entry' \
+    AND state <> 'refused' AND created_at > $3";
 const INSERT_FILL: Insert = Insert {
     into: "-- orders::insert_fills\nINSERT INTO fills (account_id, broker_fill_id, id, org_id, \
            order_id, symbol, side, quantity, price, fee, at)",
@@ -71,8 +76,18 @@ const INSERT_FILL: Insert = Insert {
 const FILLS_OF_ACCOUNT: &str = "-- orders::fills_of_account\n\
     SELECT symbol, side, quantity FROM fills WHERE account_id = $1 ORDER BY broker_fill_id";
 
-pub(crate) const STATEMENTS: &[&str] =
-    &[BY_ID, PLACE, LIVE_ON_PAIR, LIVE, PAGE, LIKE_THIS, DUE, FILLS_OF_ACCOUNT];
+pub(crate) const STATEMENTS: &[&str] = &[
+    BY_ID,
+    PLACE,
+    LIVE_ON_PAIR,
+    LIVE,
+    PAGE,
+    LIKE_THIS,
+    DUE,
+    COUNT_LIVE,
+    COUNT_ENTRIES_SINCE,
+    FILLS_OF_ACCOUNT,
+];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT, &INSERT_FILL];
 
 /// A fill as it is stored.
@@ -189,6 +204,28 @@ pub async fn like(
         order.quantity.units().into(),
     ];
     tx.query(LIKE_THIS, &parameters).await?.into_iter().map(decode).collect()
+}
+
+/// How many orders of an account are live.
+pub async fn count_live(tx: &mut Tx<'_>, account: Id<id::Account>) -> Result<u64, Error> {
+    count(tx.query(COUNT_LIVE, &[account.into()]).await?)
+}
+
+/// How many entries of an account were let through after `since`.
+pub async fn count_entries_since(
+    tx: &mut Tx<'_>,
+    account: Id<id::Account>,
+    since: Timestamp,
+) -> Result<u64, Error> {
+    // Identifiers are in the order of time, so that nothing older is looked at.
+    let first: Id<id::Order> = Id::new(since, [0; 10]);
+    count(tx.query(COUNT_ENTRIES_SINCE, &[first.into(), account.into(), since.into()]).await?)
+}
+
+fn count(rows: Vec<Row>) -> Result<u64, Error> {
+    let row = rows.into_iter().next();
+    let counted = row.ok_or_else(|| Error::broken("a count has no row"))?.int()?;
+    u64::try_from(counted).map_err(|_| Error::broken("a count is negative"))
 }
 
 /// Writes fills that are new and says which they were, by account and broker's identifier.

@@ -2,8 +2,8 @@
 
 use crate::{
     api_keys, audit, challenges, changes, directory, exposures, factors, findings, idempotency,
-    invitations, key_usage, keys, leases, migrate, nonces, orders, outbox, pending, rates,
-    sessions, signals, token_keys, users, webhook_secrets,
+    invitations, key_usage, keys, leases, losses, migrate, nonces, orders, outbox, pending, rates,
+    recent, sessions, signals, token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -26,12 +26,14 @@ pub fn all() -> Vec<String> {
         key_usage::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,
+        losses::STATEMENTS,
         migrate::STATEMENTS,
         nonces::STATEMENTS,
         orders::STATEMENTS,
         outbox::STATEMENTS,
         pending::STATEMENTS,
         rates::STATEMENTS,
+        recent::STATEMENTS,
         sessions::STATEMENTS,
         signals::STATEMENTS,
         token_keys::STATEMENTS,
@@ -46,6 +48,7 @@ pub fn all() -> Vec<String> {
         key_usage::INSERTS,
         nonces::INSERTS,
         orders::INSERTS,
+        recent::INSERTS,
         signals::INSERTS,
     ];
     let mut texts: Vec<String> =

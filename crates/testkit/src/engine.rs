@@ -418,7 +418,23 @@ impl Harness {
 
     /// Opens an account; answers its identifier.
     pub async fn account(&self, name: &str) -> String {
-        let new = AccountCreate { broker: "paper".to_owned(), name: name.to_owned(), cash: None };
+        self.account_with(name, |_| {}).await
+    }
+
+    /// Opens an account that is changed before; answers its identifier.
+    pub async fn account_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut AccountCreate),
+    ) -> String {
+        let mut new = AccountCreate {
+            broker: "paper".to_owned(),
+            name: name.to_owned(),
+            cash: None,
+            session: None,
+            loss_reset: None,
+        };
+        change(&mut new);
         text(&self.command(Command::AccountCreate(new)).await, "id")
     }
 

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
+use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::price::Trading;
 use tradewarden_domain::schedule::Schedule;
@@ -357,6 +358,12 @@ pub(crate) struct AccountCreate {
     /// Virtual cash of a paper account
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) cash: Option<Money>,
+    /// When its days of trading begin, as `17:00 America/New_York` [default: that]
+    #[arg(long, value_name = "TIME ZONE")]
+    pub(crate) session: Option<String>,
+    /// Who lets it trade on after a loss of the day [default: session]
+    #[arg(long, value_parser = word(LossReset::ALL, LossReset::text))]
+    pub(crate) loss_reset: Option<LossReset>,
 }
 
 /// `account price`

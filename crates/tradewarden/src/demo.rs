@@ -129,6 +129,8 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         broker: "paper".to_owned(),
         name: "PAPER demo".to_owned(),
         cash: Money::from_whole(CASH),
+        session: None,
+        loss_reset: None,
     };
     let account = ask(engine, Command::AccountCreate(account)).await?;
     let webhook = WebhookCreate {

@@ -17,6 +17,7 @@ fn instrument(symbol: &str, point_value: &str, currency: &str) -> Instrument {
         quantity_min: Quantity::from_units(1),
         point_value: point_value.parse().unwrap(),
         currency: currency.to_owned(),
+        calendar: None,
     }
 }
 
@@ -132,7 +133,7 @@ fn a_tally_converts_and_says_what_it_lacks() {
     assert_eq!(known.unrealized, Ok("17".parse().unwrap()));
     assert_eq!(known.realized, Ok("-3.5".parse().unwrap()));
     assert_eq!(known.total(), Ok("13.5".parse().unwrap()));
-    assert_eq!(known.marked_at, Some(NOW.minus(Duration::from_secs(3))));
+    assert_eq!(known.marked_at(), Some(NOW.minus(Duration::from_secs(3))));
     let gap = RateGap::Missing { base: "EUR".to_owned(), quote: "USD".to_owned() };
     let unknown = tally(Err(gap.clone()));
     assert_eq!(unknown.total(), Err(Gap::Rate(gap)));

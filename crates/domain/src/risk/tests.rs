@@ -1,12 +1,17 @@
 //! Every check at its limit, just under it and just over it; what may never be stopped; and
 //! properties of whatever is cleared.
 
+mod account;
+
 use super::*;
 use crate::check::Outcome;
+use crate::exchange::Conversion;
 use crate::halt::{HaltMode, HaltScope};
 use crate::id::Id;
 use crate::instrument::Symbol;
 use crate::order::TimeInForce;
+use crate::portfolio::Worth;
+use crate::profit::Gap;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -26,6 +31,9 @@ struct Scene {
     stated_price: Option<Price>,
     orders_last_minute: u64,
     already_filled: Quantity,
+    others: Option<Result<(Worth, Conversion), Gap>>,
+    unmarked: Option<Gap>,
+    around: Surroundings<'static>,
 }
 
 /// A market at 100 with nothing held, and limits that are far away.
@@ -42,7 +50,7 @@ fn scene() -> Scene {
             max_position: limit("1000"),
             price_collar_percent: limit("5"),
             max_orders_per_minute: limit("60"),
-            restricted: false,
+            ..Limits::default()
         },
         exposure: Exposure::default(),
         instrument: Instrument {
@@ -59,6 +67,9 @@ fn scene() -> Scene {
         stated_price: None,
         orders_last_minute: 0,
         already_filled: Quantity::ZERO,
+        others: None,
+        unmarked: None,
+        around: Surroundings::default(),
     }
 }
 
@@ -72,6 +83,11 @@ impl Scene {
             limits: self.limits,
             exposure: self.exposure,
             already_filled: self.already_filled,
+            around: Surroundings {
+                others: self.others.as_ref().map(|others| others.as_ref().copied()),
+                unmarked: self.unmarked.as_ref(),
+                ..self.around
+            },
             instrument: &self.instrument,
             reference: self.reference,
             stated_price: self.stated_price,
@@ -150,7 +166,7 @@ fn slot(limits: &mut Limits, name: LimitName) -> &mut Option<i64> {
         LimitName::MaxPosition => &mut limits.max_position,
         LimitName::PriceCollarPercent => &mut limits.price_collar_percent,
         LimitName::MaxOrdersPerMinute => &mut limits.max_orders_per_minute,
-        LimitName::Restricted => panic!("no number"),
+        other => panic!("{other}"),
     }
 }
 
@@ -629,6 +645,7 @@ prop_compose! {
                 price_collar_percent: collar,
                 max_orders_per_minute: orders,
                 restricted: false,
+                    ..Limits::default()
             },
             exposure: Exposure {
                 quantity: quantity_held,

@@ -16,8 +16,10 @@ use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::Money;
 use tradewarden_domain::roll::{Continuous, RollTable};
+use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState,
     SymbolSource,
@@ -224,6 +226,10 @@ impl Engine {
         if !cash.is_positive() {
             return Err(invalid("cash", &"must be greater than zero"));
         }
+        let session = new.session.as_deref().unwrap_or(SessionStart::FUTURES);
+        let session: SessionStart = session.parse().map_err(|_| {
+            invalid("session", &"must be a time and a place, for example 17:00 America/New_York")
+        })?;
         let now = self.now();
         let id: Id<id::Account> = self.parts.environment.id(now);
         // The broker's account is named after ours, so that making it twice makes one.
@@ -240,13 +246,18 @@ impl Engine {
             broker_account,
             currency: "USD".to_owned(),
             state: Activity::Active,
+            session,
+            loss_reset: new.loss_reset.unwrap_or(LossReset::Session),
             instruments: instruments
                 .into_iter()
                 .map(|instrument| (instrument.symbol.clone(), instrument))
                 .collect::<BTreeMap<_, _>>(),
             created_at: now,
         };
-        let payload = json!({ "broker": account.broker, "cash": cash, "name": account.name });
+        let payload = json!({
+            "broker": account.broker, "cash": cash, "loss_reset": account.loss_reset,
+            "name": account.name, "session": account.session.to_string(),
+        });
         self.change(org, id, "account.created", actor, payload, async move |tx| {
             rows::insert_account(tx, &account).await
         })

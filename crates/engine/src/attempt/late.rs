@@ -6,6 +6,7 @@
 
 use super::tell_netted;
 use crate::Shared;
+use crate::around::Judged;
 use crate::book::{Book, Severity, place_of, webhook_of};
 use crate::payload;
 use tradewarden_domain::check::Trace;
@@ -103,6 +104,8 @@ fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<
         .get(&entry.symbol)
         .ok_or_else(|| Refusal::plain(Code::RiskUnknownInstrument))?;
     let limits = book.limits.get(&entry.org_id);
+    let place = place_of(entry);
+    let scene = book.scene(shared, &account, &place, intent.side, Judged::New);
     let context = risk::Context {
         halts: &book.halts,
         subject: HaltSubject {
@@ -120,6 +123,7 @@ fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<
             .unwrap_or_default(),
         exposure: book.pair_exposure(entry.account_id, &entry.symbol),
         already_filled: Quantity::ZERO,
+        around: scene.view(),
         instrument,
         reference: shared.market.reference(&account, &entry.symbol, book.now),
         stated_price: None,

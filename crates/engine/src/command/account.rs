@@ -1,6 +1,7 @@
 //! Accounts, and prices of paper instruments.
 
 use serde::{Deserialize, Serialize};
+use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::price::Trading;
 
@@ -15,6 +16,12 @@ pub struct AccountCreate {
     /// Virtual cash, for `paper`.
     #[serde(default)]
     pub cash: Option<Money>,
+    /// When its days of trading begin, for example `17:00 America/New_York`, which it is if absent.
+    #[serde(default)]
+    pub session: Option<String>,
+    /// Who lets it trade on after a loss of the day; the next session if absent.
+    #[serde(default)]
+    pub loss_reset: Option<LossReset>,
 }
 
 /// A price for a paper instrument.

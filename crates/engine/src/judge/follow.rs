@@ -1,6 +1,7 @@
 //! Following: what one strategy makes of a signal, up to its cleared and reserved orders.
 
 use crate::Shared;
+use crate::around::Judged;
 use crate::attempt::tell_netted;
 use crate::book::{Book, place_of};
 use crate::journal::SignalWork;
@@ -80,6 +81,7 @@ pub(super) fn follow(
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
         let limits = judged.limits.get(&strategy.org_id);
+        let scene = judged.scene(shared, &account, &place, intent.side, Judged::New);
         let context = risk::Context {
             halts: &judged.halts,
             subject: HaltSubject {
@@ -97,6 +99,7 @@ pub(super) fn follow(
                 .unwrap_or_default(),
             exposure: judged.pair_exposure(account.id, symbol),
             already_filled: Quantity::ZERO,
+            around: scene.view(),
             instrument,
             reference: shared.market.reference(&account, symbol, judged.now),
             stated_price: signal.price,
@@ -247,8 +250,11 @@ pub(crate) fn reserve(book: &mut Book, order: Order) -> (Id<id::Order>, Purpose)
     book.change_exposure(&place_of(&order), |exposure| {
         exposure.reserve(order.purpose, order.side, order.quantity);
     });
+    book.around.opened(order.account_id);
     if purpose == Purpose::Entry {
         book.count_order(order.account_id);
+        let now = book.now;
+        book.around.entered(&place_of(&order), order.side, order.quantity, now);
     }
     book.put_order(order);
     (id, purpose)

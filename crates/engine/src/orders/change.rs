@@ -8,6 +8,7 @@ use super::OrderNo;
 use super::place::{notional_of_key, price};
 use crate::actor::Actor;
 use crate::administer::invalid;
+use crate::around::Judged as RiskOf;
 use crate::attempt::subject_of;
 use crate::book::{Book, Effects, Scope, place_of};
 use crate::command::{CommandError, OrderChange};
@@ -288,6 +289,8 @@ fn clear(
     let reference = shared.market.reference(account, &order.symbol, book.now);
     let strategy = crate::book::strategy(shared, order.strategy_id);
     let rolls = crate::book::rolls(shared, order.org_id);
+    let place = place_of(order);
+    let scene = book.scene(shared, account, &place, order.side, RiskOf::Change);
     let context = risk::Context {
         halts: &book.halts,
         subject: subject_of(shared, order),
@@ -298,6 +301,7 @@ fn clear(
             .unwrap_or_default(),
         exposure,
         already_filled: order.filled_quantity,
+        around: scene.view(),
         instrument,
         reference,
         stated_price: None,

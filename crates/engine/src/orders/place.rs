@@ -5,6 +5,7 @@ use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
 use crate::administer::invalid;
+use crate::around::Judged;
 use crate::book::{Book, Effects, Scope, place_of};
 use crate::command::{CommandError, OrderCreate, PositionClose};
 use crate::journal::Urgency;
@@ -348,6 +349,7 @@ fn judge(
         .map(|limits| limits.tightest(account.id, order.strategy_id, &order.symbol));
     let strategy = crate::book::strategy(shared, order.strategy_id);
     let rolls = crate::book::rolls(shared, order.org_id);
+    let scene = book.scene(shared, account, &place_of(order), order.side, Judged::New);
     let context = risk::Context {
         halts: &book.halts,
         subject: HaltSubject {
@@ -363,6 +365,7 @@ fn judge(
         limits: limits.unwrap_or_default(),
         exposure: book.pair_exposure(account.id, &order.symbol),
         already_filled: Quantity::ZERO,
+        around: scene.view(),
         instrument,
         reference,
         stated_price: None,

@@ -27,10 +27,36 @@ pub struct ProfitView {
     pub fees: Money,
     /// What the sums lack, in sentences.
     pub gaps: Vec<String>,
+    /// What is watched for its losses; nothing without a loss limit.
+    pub losses: Vec<LossView>,
     /// The same by instrument.
     pub instruments: Vec<InstrumentProfitView>,
     /// When this was so.
     pub at: Timestamp,
+}
+
+/// What is lost, and what may be, of an account or of a strategy on it.
+#[derive(Debug, Serialize)]
+pub struct LossView {
+    /// The strategy; absent for all of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy_id: Option<Id<id::Strategy>>,
+    /// When the session began.
+    pub session_at: Timestamp,
+    /// What was made since then; negative is a loss. Absent without a mark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_the_day: Option<Money>,
+    /// What may be lost in a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily_loss: Option<Money>,
+    /// How far it is below the best there was. Absent without a mark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below_best: Option<Money>,
+    /// How far it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawdown: Option<Money>,
+    /// The halts that these limits engaged.
+    pub halts: Vec<Id<id::Halt>>,
 }
 
 /// What was made with an instrument, in its own currency.

@@ -7,6 +7,7 @@ mod halts;
 mod hours;
 mod intake;
 mod keys;
+mod losses;
 mod position;
 mod profit;
 mod rolls;

@@ -10,14 +10,15 @@ use tradewarden_domain::instrument::Instrument;
 use tradewarden_domain::money::{Price, Quantity};
 
 const ACCOUNTS: &str = "-- directory::accounts\n\
-    SELECT id, org_id, name, broker, broker_account, currency, state, created_at \
-    FROM accounts ORDER BY id";
+    SELECT id, org_id, name, broker, broker_account, currency, state, created_at, \
+    session, loss_reset FROM accounts ORDER BY id";
 const ACCOUNT: &str = "-- directory::account\n\
-    SELECT id, org_id, name, broker, broker_account, currency, state, created_at \
-    FROM accounts WHERE id = $1";
+    SELECT id, org_id, name, broker, broker_account, currency, state, created_at, \
+    session, loss_reset FROM accounts WHERE id = $1";
 const INSERT_ACCOUNT: &str = "-- directory::insert_account\n\
     INSERT INTO accounts (id, org_id, name, broker, broker_account, currency, state, \
-    orders_minute, fills_cursor, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, $9)";
+    orders_minute, fills_cursor, created_at, session, loss_reset) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, $9, $10, $11)";
 const LOCK_ACCOUNT: &str = "-- directory::lock_accounts\n\
     SELECT state, orders_minute, fills_cursor FROM accounts WHERE id = $1";
 const SET_ORDERS_MINUTE: &str =
@@ -103,6 +104,8 @@ fn decode_account(mut row: Row) -> Result<Account, Error> {
         currency: row.text()?,
         state: row.word()?,
         created_at: row.time()?,
+        session: row.word()?,
+        loss_reset: row.word()?,
         instruments: BTreeMap::new(),
     })
 }
@@ -135,6 +138,8 @@ pub async fn insert_account(tx: &mut Tx<'_>, account: &Account) -> Result<(), Er
             Value::Word(account.state.text()),
             Value::Bytes(Vec::new()),
             account.created_at.into(),
+            account.session.to_string().into(),
+            Value::Word(account.loss_reset.text()),
         ],
     )
     .await?;

@@ -5,6 +5,8 @@ use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::instrument::Instrument;
 use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
+use tradewarden_domain::loss::LossReset;
+use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
 };
@@ -40,6 +42,8 @@ pub(crate) fn account() -> Account {
         broker_account: "P-1".to_owned(),
         currency: "USD".to_owned(),
         state: Activity::Active,
+        session: SessionStart::FUTURES.parse().unwrap(),
+        loss_reset: LossReset::Session,
         instruments: ["NQ", "ES"]
             .map(instrument)
             .map(|instrument| (instrument.symbol.clone(), instrument))

@@ -33,6 +33,8 @@ mod people;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod profit;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod schema;
@@ -100,6 +102,9 @@ on_both! {
     rows::any_number_of_rows_is_the_same_rows,
     rows::returned_rows_are_those_that_were_written,
     rows::half_a_row_is_refused,
+    profit::the_newest_rate_of_a_pair_stands,
+    profit::watches_of_losses_come_back,
+    profit::recent_entries_come_back,
     values::extreme_numbers_come_back,
     values::large_texts_and_bytes_come_back,
     values::every_letter_but_nul_comes_back,

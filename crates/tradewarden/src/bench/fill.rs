@@ -183,9 +183,9 @@ impl Installation {
             cancel_requested: false,
             send_by: None,
             expires_at: None,
+            change: None,
             attempt_until: None,
             limits_version: 1,
-            change: None,
             created_at: self.now,
             updated_at: self.now,
         }

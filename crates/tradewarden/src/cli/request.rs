@@ -11,8 +11,8 @@ use tradewarden_engine::people::Entered;
 use super::change::{delete, on};
 use super::{
     AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, OrganizationVerb, Page,
-    PaperPrice, PositionVerb, RateVerb, RollVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb,
-    WebhookCreate, WebhookVerb,
+    PaperPrice, PositionVerb, RateVerb, RollVerb, SignalVerb, StrategyVerb, UserName, UserVerb,
+    Verb, WebhookCreate, WebhookVerb,
 };
 use crate::files;
 use crate::outcome::Failure;
@@ -251,6 +251,8 @@ fn account(verb: AccountVerb) -> Asking {
             broker: create.broker,
             name: create.name,
             cash: create.cash,
+            session: create.session,
+            loss_reset: create.loss_reset,
         })),
         AccountVerb::List => list(Command::AccountList, ACCOUNTS),
         AccountVerb::Show(id) => one(Command::AccountShow(id.into())),

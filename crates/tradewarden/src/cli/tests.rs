@@ -70,7 +70,7 @@ fn what_is_typed_becomes_the_request() {
         ),
         (
             "account create --broker paper --name p --cash 100000",
-            r#"{"command":"account-create","broker":"paper","name":"p","cash":"100000"}"#,
+            r#"{"command":"account-create","broker":"paper","name":"p","cash":"100000","session":null,"loss_reset":null}"#,
         ),
         (
             "account price AAPL 230.5 --market closed",

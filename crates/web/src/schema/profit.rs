@@ -15,8 +15,23 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("total", Amount, "Both together."),
             must("fees", Amount, "Fees so far; taken off `realized` already."),
             must("gaps", Texts, "What the sums lack; a sum that lacks something is absent."),
+            must("losses", List("Loss"), "What is watched for its losses."),
             must("instruments", List("InstrumentProfit"), "The same by instrument."),
             must("at", Instant, "When this was so."),
+        ],
+    },
+    Schema {
+        name: "Loss",
+        about: "What is lost, and what may be, of an account or of a strategy on it.",
+        closed: false,
+        fields: &[
+            may("strategy_id", Id("str_"), "The strategy; absent for all of the account."),
+            must("session_at", Instant, "When the session began."),
+            may("of_the_day", Amount, "What was made since then; negative is a loss."),
+            may("daily_loss", Amount, "What may be lost in a session."),
+            may("below_best", Amount, "How far it is below the best there was."),
+            may("drawdown", Amount, "How far it may be."),
+            must("halts", Texts, "The halts that these limits engaged."),
         ],
     },
     Schema {

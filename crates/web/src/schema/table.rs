@@ -2,7 +2,7 @@
 
 use super::{
     ACTIVITY, ANSWERED, Amount, Any, Count, Flag, HALT_MODE, Id, Instant, KEY_ALGORITHM, KEY_STATE,
-    LIMIT_NAME, List, Named, ON_OPPOSITE, OUTCOME, OneOf, PYRAMIDING, Range, SIZING,
+    LIMIT_NAME, LOSS_RESET, List, Named, ON_OPPOSITE, OUTCOME, OneOf, PYRAMIDING, Range, SIZING,
     STRATEGY_STATE, SYMBOL_SOURCE, Schema, TIER, Text, Texts, Words, may, must, permissions,
 };
 
@@ -138,6 +138,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("broker", Text, "The broker's kind."),
             must("currency", Text, "Currency of its cash."),
             must("state", ACTIVITY, "Whether it takes part."),
+            must("session", Text, "When its days of trading begin."),
+            must("loss_reset", LOSS_RESET, "Who lets it trade on after a loss of the day."),
             must("instruments", Texts, "Symbols that can be traded."),
             must("created_at", Instant, "When it was made."),
         ],
@@ -474,6 +476,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("broker", Text, "The broker's kind; `paper` is what this version has."),
             must("name", Text, "What people call it, 1 to 64 characters."),
             may("cash", Amount, "Virtual cash, for `paper`."),
+            may("session", Text, "When its days begin; `17:00 America/New_York` if absent."),
+            may("loss_reset", LOSS_RESET, "After a loss of the day; `session` if absent."),
         ],
     },
     Schema {

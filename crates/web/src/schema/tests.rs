@@ -20,8 +20,8 @@ use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
     AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, ExchangeRateView,
     FindingView, HaltView, HourView, InstrumentProfitView, KeyUsageView, KeyView, LimitView,
-    MeView, OrderView, OrganizationView, Page, PositionView, ProfitView, ProofView, RollView,
-    SignalView, StrategyPosition, StrategyProfitView, StrategyView, WebhookView,
+    LossView, MeView, OrderView, OrganizationView, Page, PositionView, ProfitView, ProofView,
+    RollView, SignalView, StrategyPosition, StrategyProfitView, StrategyView, WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -182,10 +182,21 @@ fn profit_and_rates() {
         total: sum,
         fees: Money::ZERO,
         gaps: Vec::new(),
+        losses: Vec::new(),
         instruments: Vec::new(),
         at: AT,
     };
     assert_sent("Profit", &profit(Some(Money::ZERO)), &profit(None));
+    let loss = |limit: Option<Money>| LossView {
+        strategy_id: limit.map(|_| id()),
+        session_at: AT,
+        of_the_day: limit,
+        daily_loss: limit,
+        below_best: limit,
+        drawdown: limit,
+        halts: Vec::new(),
+    };
+    assert_sent("Loss", &loss(Some(Money::ZERO)), &loss(None));
     let instrument = |sum: Option<Money>| InstrumentProfitView {
         symbol: symbol(),
         currency: sum.map(|_| text()),
@@ -250,6 +261,8 @@ fn positions_and_accounts() {
         broker: text(),
         currency: text(),
         state: text(),
+        session: text(),
+        loss_reset: "session",
         instruments: vec![symbol()],
         created_at: AT,
     };
@@ -476,7 +489,8 @@ fn what_is_taken() {
     );
     assert_taken::<AccountCreate>(
         "AccountCreate",
-        &json!({"broker": "paper", "name": "a", "cash": "100000"}),
+        &json!({"broker": "paper", "name": "a", "cash": "100000", "session": "00:00 UTC",
+            "loss_reset": "person"}),
     );
     assert_taken::<RateSet>(
         "RateSet",

@@ -16,6 +16,9 @@ use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
 use tradewarden_domain::money::Quantity;
 use tradewarden_store::{Tx, directory as rows};
 
+/// As many entries are remembered, less the one that is judged; in units of a limit.
+const KEPT_ENTRIES_UNITS: i64 = 31 * 100_000_000;
+
 impl Engine {
     pub(in crate::administer) async fn set_limit(
         &self,
@@ -31,6 +34,13 @@ impl Engine {
         }
         if new.value.units() < 0 {
             return Err(invalid("value", &"must not be negative"));
+        }
+        if !new.name.fits(&scope) {
+            return Err(invalid("scope", &"this limit is about a whole account"));
+        }
+        let is_kept = new.value.units() <= KEPT_ENTRIES_UNITS;
+        if new.name == LimitName::MaxRepeatedEntries && !is_kept {
+            return Err(invalid("value", &"must be at most 31"));
         }
         let (name, wanted) = (new.name, scope.clone());
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());

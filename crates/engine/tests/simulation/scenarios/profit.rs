@@ -48,10 +48,12 @@ fn s23_what_was_made_is_exact_and_survives_a_restart() {
 #[test]
 fn a_missing_rate_leaves_the_sum_out() {
     simulate(async || {
-        let s = Small::with(61, Venue::default(), |_| {}).await;
+        let mut s = Small::with(61, Venue::default(), |_| {}).await;
         s.accept("BUY", "a").await;
         s.h.quiet().await;
         s.h.sabotage("UPDATE instruments SET currency = 'EUR' WHERE symbol = 'ES'");
+        s.h.restart().await;
+        s.h.ready().await;
         s.h.broker.set_market("ES", price("5001"), MarketState::Open);
         s.h.elapse(millis(1_500)).await;
         let seen = profit(&s).await;

@@ -1,0 +1,383 @@
+//! Loss limits: how a loss of the day and a fall from the best are watched, warned of and stopped
+//! (S23). Pure: a watch, what was just read, and the next watch with what there is to say.
+//!
+//! Everything is counted in what was made by fills and marks, never in cash: a deposit or a
+//! withdrawal, which no fill explains, is neither a profit nor a loss.
+//!
+//! One bad tick must not stop anybody, and must not set what losses are measured from. So the
+//! beginning of a session is the middle one of its first three marks, the best is what three marks
+//! in a row were above, and a limit is broken when three marks in a row break it; marks count when
+//! they are a second apart. What is realised needs no mark, and breaks a limit at once.
+
+use crate::id::{self, Id};
+use crate::money::{Money, Quantity, Round};
+use crate::order::words;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+words! {
+    /// Who lets an account trade on after a loss of the day.
+    LossReset {
+        /// The next session does.
+        Session = "session",
+        /// Only a person does.
+        Person = "person",
+    }
+    /// What is watched.
+    LossKind {
+        /// The loss since the session began.
+        Daily = "daily_loss",
+        /// The fall from the best there ever was.
+        Drawdown = "drawdown",
+    }
+}
+
+/// So many marks in a row make it true.
+const MARKS: u8 = 3;
+/// Marks count when they are so far apart.
+const MARKS_APART: Duration = Duration::from_secs(1);
+/// Parts of a limit, in percent, at which somebody is warned.
+const WARNINGS: [u8; 2] = [70, 90];
+/// If nobody looked for so long when a session began, what was known before it counts as well.
+const GAP_MAX: Duration = Duration::from_mins(1);
+
+/// What was just read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What was made of what is closed, fees taken off, in the account's currency.
+    pub realized: Money,
+    /// That and what is open at its marks; `None` without fresh marks.
+    pub total: Option<Money>,
+    /// When the oldest of the marks was quoted; now if nothing is open.
+    pub marked_at: Timestamp,
+    /// Cash and positions by the broker's word, at most a minute old.
+    pub equity: Option<Money>,
+    /// Whether nothing is open, so that the total needs no mark.
+    pub is_flat: bool,
+}
+
+/// What may be lost, tightest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Since the session began.
+    pub daily_loss: Option<Money>,
+    /// From the best.
+    pub drawdown: Option<Money>,
+    /// From the best, in percent of the equity there would be without the fall.
+    pub drawdown_percent: Option<Quantity>,
+}
+
+impl Bounds {
+    /// Whether anything is bounded.
+    pub const fn is_any(&self) -> bool {
+        self.daily_loss.is_some() || self.drawdown.is_some() || self.drawdown_percent.is_some()
+    }
+}
+
+/// What there is to say after a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A session began; what it stopped may go on, if the session may say so.
+    Began,
+    /// So many percent of a limit are lost.
+    Warned {
+        /// Which limit.
+        kind: LossKind,
+        /// 70 or 90.
+        percent: u8,
+        /// What is lost.
+        loss: Money,
+        /// What may be.
+        limit: Money,
+    },
+    /// A limit is broken: only what reduces may go on.
+    Broken {
+        /// Which limit.
+        kind: LossKind,
+        /// What is lost.
+        loss: Money,
+        /// What may be.
+        limit: Money,
+    },
+}
+
+/// Marks in a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Row {
+    count: u8,
+    last: Option<Timestamp>,
+}
+
+impl Row {
+    /// Counts a mark that is far enough from the one before; whether it did.
+    fn count(&mut self, at: Timestamp) -> bool {
+        let counts = self.last.is_none_or(|last| at >= last.plus(MARKS_APART));
+        if counts {
+            self.count = self.count.saturating_add(1);
+            self.last = Some(at);
+        }
+        counts
+    }
+
+    const fn is_full(self) -> bool {
+        self.count >= MARKS
+    }
+}
+
+/// One limit's state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Guard {
+    over: Row,
+    warned: u8,
+    halt: Option<Id<id::Halt>>,
+}
+
+/// The state of one account or strategy, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    session_at: Timestamp,
+    /// The first marks of the session, by size; as many of them as `opening_marks` says.
+    opening: [Money; 3],
+    opening_marks: Row,
+    /// What was known before a session that nobody saw begin.
+    known_before: Option<Money>,
+    opening_realized: Money,
+    best: Money,
+    /// The least of the marks in a row that were above the best.
+    rising: Money,
+    rising_marks: Row,
+    total: Money,
+    realized: Money,
+    daily: Guard,
+    drawdown: Guard,
+}
+
+impl Watch {
+    /// Begins to watch: what was made until now is where it starts.
+    pub fn begin(session_at: Timestamp, reading: &Reading) -> Self {
+        let total = reading.total.unwrap_or(reading.realized);
+        let mut watch = Self {
+            session_at,
+            opening: [total; 3],
+            opening_marks: Row::default(),
+            known_before: None,
+            opening_realized: reading.realized,
+            best: total,
+            rising: total,
+            rising_marks: Row::default(),
+            total,
+            realized: reading.realized,
+            daily: Guard::default(),
+            drawdown: Guard::default(),
+        };
+        watch.open(reading);
+        watch
+    }
+
+    /// What was made when the session began, as far as it is known.
+    pub fn opening(&self) -> Money {
+        let [low, middle, _] = self.opening;
+        let settled = if self.opening_marks.is_full() { middle } else { low };
+        self.known_before.map_or(settled, |before| before.max(settled))
+    }
+
+    /// When the session began.
+    pub const fn session_at(&self) -> Timestamp {
+        self.session_at
+    }
+
+    /// The best there was.
+    pub const fn best(&self) -> Money {
+        self.best
+    }
+
+    /// What was made since the session began, by the newest reading; negative is a loss.
+    pub fn of_the_day(&self) -> Money {
+        self.total.saturating_minus(self.opening())
+    }
+
+    /// The halt that a limit's breach engaged, while it stands.
+    pub const fn halt(&self, kind: LossKind) -> Option<Id<id::Halt>> {
+        match kind {
+            LossKind::Daily => self.daily.halt,
+            LossKind::Drawdown => self.drawdown.halt,
+        }
+    }
+
+    /// Keeps the halt that a breach engaged.
+    pub const fn halted(&mut self, kind: LossKind, halt: Id<id::Halt>) {
+        match kind {
+            LossKind::Daily => self.daily.halt = Some(halt),
+            LossKind::Drawdown => self.drawdown.halt = Some(halt),
+        }
+    }
+
+    /// A halt was ended, by a person or by the session: what is lost from now on counts anew.
+    pub fn resumed(&mut self, kind: LossKind, reading: &Reading) {
+        match kind {
+            LossKind::Daily => {
+                self.daily = Guard::default();
+                self.restart(reading, None);
+            }
+            LossKind::Drawdown => {
+                self.drawdown = Guard::default();
+                self.best = reading.total.unwrap_or(self.total);
+                self.rising_marks = Row::default();
+            }
+        }
+    }
+
+    fn restart(&mut self, reading: &Reading, known_before: Option<Money>) {
+        let total = reading.total.unwrap_or(self.total);
+        self.opening = [total; 3];
+        self.opening_marks = Row::default();
+        self.known_before = known_before;
+        self.opening_realized =
+            known_before.map_or(reading.realized, |_| reading.realized.max(self.realized));
+        self.open(reading);
+    }
+
+    /// Whether anything but the newest reading is different.
+    pub fn has_moved_from(&self, before: &Self) -> bool {
+        let (total, realized) = (before.total, before.realized);
+        Self { total, realized, ..*self } != *before
+    }
+
+    /// Takes one of the first marks of the session in.
+    fn open(&mut self, reading: &Reading) {
+        let Some(total) = reading.total else { return };
+        if self.opening_marks.is_full() || !self.opening_marks.count(reading.marked_at) {
+            return;
+        }
+        // Of one mark and of two the first stands for all; the third makes a middle.
+        let [first, _, second] = self.opening;
+        self.opening = match self.opening_marks.count {
+            1 => [total; 3],
+            2 => [first, first, total],
+            _ => {
+                let mut three = [first, second, total];
+                three.sort_unstable();
+                three
+            }
+        };
+    }
+
+    /// Takes a reading in. `session_at` is when the present session began.
+    pub fn read(
+        &mut self,
+        reading: &Reading,
+        session_at: Timestamp,
+        now: Timestamp,
+        bounds: &Bounds,
+    ) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if session_at > self.session_at {
+            let unseen = session_at.plus(GAP_MAX) < now;
+            self.session_at = session_at;
+            self.restart(reading, unseen.then_some(self.total));
+            self.daily.over = Row::default();
+            self.daily.warned = 0;
+            steps.push(Step::Began);
+        } else {
+            self.open(reading);
+        }
+        self.realized = reading.realized;
+        if let Some(total) = reading.total {
+            self.total = total;
+            self.rise(total, reading.marked_at);
+        }
+        self.guard_day(reading, bounds, &mut steps);
+        self.guard_best(reading, bounds, &mut steps);
+        steps
+    }
+
+    /// The best rises to what three marks in a row were above.
+    fn rise(&mut self, total: Money, at: Timestamp) {
+        if total <= self.best {
+            self.rising_marks = Row::default();
+            return;
+        }
+        if self.rising_marks.count == 0 || total < self.rising {
+            self.rising = total;
+        }
+        self.rising_marks.count(at);
+        if self.rising_marks.is_full() {
+            self.best = self.rising;
+            self.rising_marks = Row::default();
+        }
+    }
+
+    fn guard_day(&mut self, reading: &Reading, bounds: &Bounds, steps: &mut Vec<Step>) {
+        let Some(limit) = bounds.daily_loss else { return };
+        let opening = self.opening();
+        let loss = reading.total.map(|total| opening.saturating_minus(total));
+        // What was open when the session began may have been at a loss already: closing it is none.
+        let realized = opening.min(self.opening_realized).saturating_minus(reading.realized);
+        let is_certain = |loss: Money| {
+            let explained = reading.is_flat || realized >= limit;
+            loss >= limit && explained
+        };
+        let at_once = loss.map_or(realized >= limit, is_certain);
+        let seen = loss.unwrap_or(realized);
+        self.daily.look(LossKind::Daily, seen, limit, at_once, reading, steps);
+    }
+
+    fn guard_best(&mut self, reading: &Reading, bounds: &Bounds, steps: &mut Vec<Step>) {
+        let Some(total) = reading.total else { return };
+        let loss = self.best.saturating_minus(total);
+        // Of what there would be without the fall.
+        let percent = bounds.drawdown_percent.zip(reading.equity).and_then(|(percent, equity)| {
+            let whole = equity.saturating_plus(loss.max(Money::ZERO)).max(Money::ZERO);
+            whole.ratio(percent.units(), HUNDRED_PERCENT, Round::Down)
+        });
+        let Some(limit) = [bounds.drawdown, percent].into_iter().flatten().min() else { return };
+        self.drawdown.look(LossKind::Drawdown, loss, limit, false, reading, steps);
+    }
+}
+
+/// Units of a percentage in one whole.
+const HUNDRED_PERCENT: i64 = 100 * 100_000_000;
+
+impl Guard {
+    fn look(
+        &mut self,
+        kind: LossKind,
+        loss: Money,
+        limit: Money,
+        at_once: bool,
+        reading: &Reading,
+        steps: &mut Vec<Step>,
+    ) {
+        if self.halt.is_some() {
+            return;
+        }
+        if kind == LossKind::Drawdown && !loss.is_positive() {
+            self.warned = 0;
+        }
+        if loss < limit || !loss.is_positive() {
+            self.over = Row::default();
+        } else if reading.total.is_some() {
+            self.over.count(reading.marked_at);
+        }
+        if loss.is_positive() && (at_once || self.over.is_full()) {
+            self.over = Row::default();
+            self.warned = 100;
+            steps.push(Step::Broken { kind, loss, limit });
+            return;
+        }
+        let reached = |percent: u8| {
+            let left = i128::from(loss.units()).checked_mul(100);
+            let right = i128::from(limit.units()).checked_mul(i128::from(percent));
+            loss.is_positive() && left.zip(right).is_some_and(|(left, right)| left >= right)
+        };
+        let highest = WARNINGS.into_iter().filter(|percent| reached(*percent)).max();
+        if let Some(percent) = highest.filter(|percent| *percent > self.warned) {
+            self.warned = percent;
+            steps.push(Step::Warned { kind, percent, loss, limit });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

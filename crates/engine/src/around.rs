@@ -1,0 +1,251 @@
+//! What stands around an order on its account, read in the order's transaction and only as far as
+//! some limit of its organization asks for it.
+
+use crate::Shared;
+use crate::book::Book;
+use crate::profit::{Holdings, conversion, tally};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tradewarden_domain::account::Account;
+use tradewarden_domain::exchange::{Conversion, ExchangeRate};
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::limit::{LimitBook, LimitName};
+use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::order::Side;
+use tradewarden_domain::portfolio::{Worth, counted_at};
+use tradewarden_domain::profit::Gap;
+use tradewarden_domain::recent::RecentEntries;
+use tradewarden_domain::risk::Surroundings;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
+use tradewarden_store::{Error, Tx, orders, rates, recent};
+
+/// What a transaction read of the accounts that it is about.
+#[derive(Clone, Default)]
+pub(crate) struct Around {
+    /// Accounts all of whose exposure was read.
+    whole: BTreeSet<Id<id::Account>>,
+    rates: BTreeMap<Id<id::Org>, Vec<ExchangeRate>>,
+    open_orders: BTreeMap<Id<id::Account>, u64>,
+    last_second: BTreeMap<Id<id::Account>, u64>,
+    recent: BTreeMap<Place, RecentEntries>,
+    keeps_recent: BTreeSet<Id<id::Account>>,
+    changed_recent: BTreeSet<Place>,
+}
+
+/// Limits over all that an account holds.
+const OVER_ALL: &[LimitName] = &[
+    LimitName::MaxGrossExposure,
+    LimitName::MaxNetExposure,
+    LimitName::CreditPercent,
+    LimitName::DailyLoss,
+    LimitName::Drawdown,
+    LimitName::DrawdownPercent,
+];
+/// Limits that compare with what was sent before.
+const OVER_RECENT: &[LimitName] = &[LimitName::MaxSizeMultiple, LimitName::MaxRepeatedEntries];
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Around {
+    /// Reads what the limits of these accounts ask for, and gives back the exposures that were read.
+    pub(crate) async fn load(
+        tx: &mut Tx<'_>,
+        accounts: &BTreeSet<(Id<id::Org>, Id<id::Account>)>,
+        pairs: &[(Id<id::Account>, Symbol)],
+        limits: &BTreeMap<Id<id::Org>, LimitBook>,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<(Place, Exposure)>), Error> {
+        let mut around = Self::default();
+        let mut held = Vec::new();
+        for (org, account) in accounts {
+            let Some(book) = limits.get(org) else { continue };
+            if book.has_any(OVER_ALL) {
+                held.extend(exposures::of_account_in(tx, *account).await?);
+                around.whole.insert(*account);
+                if !around.rates.contains_key(org) {
+                    around.rates.insert(*org, rates::of_org_in(tx, *org).await?);
+                }
+            }
+            if book.has_any(&[LimitName::MaxOpenOrders]) {
+                around.open_orders.insert(*account, orders::count_live(tx, *account).await?);
+            }
+            if book.has_any(&[LimitName::MaxOrdersPerSecond]) {
+                let since = now.minus(SECOND);
+                let count = orders::count_entries_since(tx, *account, since).await?;
+                around.last_second.insert(*account, count);
+            }
+            if book.has_any(OVER_RECENT) {
+                around.keeps_recent.insert(*account);
+            }
+        }
+        let kept =
+            |(account, _): &&(Id<id::Account>, Symbol)| around.keeps_recent.contains(account);
+        let pairs: Vec<_> = pairs.iter().filter(kept).cloned().collect();
+        around.recent = recent::of_pairs(tx, &pairs).await?.into_iter().collect();
+        Ok((around, held))
+    }
+
+    /// Writes what is to be remembered.
+    pub(crate) async fn write(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let changed = self.changed_recent.iter();
+        let entries =
+            changed.filter_map(|place| self.recent.get(place).map(|recent| (place, recent)));
+        recent::put(tx, entries).await
+    }
+
+    /// One order more is live.
+    pub(crate) fn opened(&mut self, account: Id<id::Account>) {
+        if let Some(count) = self.open_orders.get_mut(&account) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// One order fewer is live.
+    pub(crate) fn ended(&mut self, account: Id<id::Account>) {
+        if let Some(count) = self.open_orders.get_mut(&account) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// An entry was let through.
+    pub(crate) fn entered(
+        &mut self,
+        place: &Place,
+        side: Side,
+        quantity: Quantity,
+        now: Timestamp,
+    ) {
+        if let Some(count) = self.last_second.get_mut(&place.account_id) {
+            *count = count.saturating_add(1);
+        }
+        if self.keeps_recent.contains(&place.account_id) {
+            self.recent.entry(place.clone()).or_default().add(now, side, quantity);
+            self.changed_recent.insert(place.clone());
+        }
+    }
+}
+
+/// Whether an order is new, or one that is live already and changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judged {
+    New,
+    Change,
+}
+
+/// What stands around one order; [`Scene::view`] is what the rules see of it.
+pub(crate) struct Scene {
+    others: Option<Result<(Worth, Conversion), Gap>>,
+    unmarked: Option<Gap>,
+    equity: Option<Money>,
+    open_orders: u64,
+    orders_last_second: u64,
+    repeated_entries: u64,
+    usual_size: Option<Quantity>,
+}
+
+impl Scene {
+    pub(crate) fn view(&self) -> Surroundings<'_> {
+        Surroundings {
+            others: self.others.as_ref().map(|others| others.as_ref().copied()),
+            unmarked: self.unmarked.as_ref(),
+            equity: self.equity,
+            open_orders: self.open_orders,
+            orders_last_second: self.orders_last_second,
+            repeated_entries: self.repeated_entries,
+            usual_size: self.usual_size,
+        }
+    }
+}
+
+impl Book {
+    /// What stands around an order of this place and side.
+    pub(crate) fn scene(
+        &self,
+        shared: &Shared,
+        account: &Account,
+        place: &Place,
+        side: Side,
+        judged: Judged,
+    ) -> Scene {
+        let around = &self.around;
+        let none = Vec::new();
+        let rates = around.rates.get(&account.org_id).unwrap_or(&none);
+        let is_whole = around.whole.contains(&account.id);
+        let recent = around.recent.get(place);
+        let of = |counts: &BTreeMap<_, u64>| counts.get(&account.id).copied().unwrap_or(0);
+        let repeated = recent.map_or(0, |recent| recent.repeated(side, self.now));
+        // A change adds no order, and no signal stands behind it.
+        let (itself, repeated) = match judged {
+            Judged::New => (0, u64::try_from(repeated).unwrap_or(u64::MAX)),
+            Judged::Change => (1, 0),
+        };
+        Scene {
+            others: is_whole.then(|| self.others(shared, account, &place.symbol, rates)),
+            unmarked: if is_whole { self.unmarked(shared, account, place, rates) } else { None },
+            equity: shared.funds.equity(account.id, self.now),
+            open_orders: of(&around.open_orders).saturating_sub(itself),
+            orders_last_second: of(&around.last_second),
+            repeated_entries: repeated,
+            usual_size: recent.and_then(RecentEntries::usual_size),
+        }
+    }
+
+    /// What everything but one instrument comes to.
+    fn others(
+        &self,
+        shared: &Shared,
+        account: &Account,
+        except: &Symbol,
+        rates: &[ExchangeRate],
+    ) -> Result<(Worth, Conversion), Gap> {
+        let mut sum = Worth::default();
+        for (symbol, parts) in self.holdings(account.id) {
+            let exposure = parts.iter().fold(Exposure::default(), |sum, (_, part)| sum.and(part));
+            if symbol == *except || exposure.is_idle() {
+                continue;
+            }
+            let instrument =
+                account.instruments.get(&symbol).ok_or_else(|| Gap::Instrument(symbol.clone()))?;
+            let reference = shared.market.reference(account, &symbol, self.now);
+            let price =
+                counted_at(&reference, self.now).ok_or_else(|| Gap::Mark(symbol.clone()))?;
+            let rate = conversion(account, &symbol, rates, self.now).map_err(Gap::Rate)?;
+            let worth = Worth::of(&exposure, price, instrument, rate).ok_or(Gap::TooLarge)?;
+            sum = sum.and(worth).ok_or(Gap::TooLarge)?;
+        }
+        let own = conversion(account, except, rates, self.now).map_err(Gap::Rate)?;
+        Ok((sum, own))
+    }
+
+    /// A position whose losses are limited and cannot be told (S23).
+    fn unmarked(
+        &self,
+        shared: &Shared,
+        account: &Account,
+        place: &Place,
+        rates: &[ExchangeRate],
+    ) -> Option<Gap> {
+        let limits = self.limits.get(&account.org_id)?;
+        let strategy = (place.strategy_id != NO_STRATEGY).then_some(place.strategy_id);
+        let of_strategy = strategy.filter(|id| limits.of_strategy(*id).is_any());
+        let watched = match (limits.of_account(account.id).is_any(), of_strategy) {
+            (true, _) => None,
+            (false, Some(strategy)) => Some(strategy),
+            (false, None) => return None,
+        };
+        let holdings = self.holdings(account.id);
+        tally(shared, account, &holdings, rates, watched, self.now).total().err()
+    }
+
+    /// All that was read of an account, as this transaction sees it.
+    pub(crate) fn holdings(&self, account: Id<id::Account>) -> Holdings {
+        let mut holdings = Holdings::new();
+        for (place, exposure) in self.exposures_of(account) {
+            let parts = holdings.entry(place.symbol.clone()).or_default();
+            parts.push((place.strategy_id, *exposure));
+        }
+        holdings
+    }
+}

@@ -1,0 +1,60 @@
+//! The equity of accounts by their brokers' word, for the limits that are a part of it.
+
+use crate::Shared;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tradewarden_broker::port::BrokerAccount;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::limit::LimitName;
+use tradewarden_domain::money::Money;
+use tradewarden_domain::time::Timestamp;
+
+/// What was said may be this old (S8).
+const AGE_MAX: Duration = Duration::from_mins(1);
+/// Limits that are a part of the equity.
+const OF_EQUITY: &[LimitName] = &[LimitName::CreditPercent, LimitName::DrawdownPercent];
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Funds {
+    heard: Mutex<BTreeMap<Id<id::Account>, (Money, Timestamp)>>,
+}
+
+impl Funds {
+    /// An account's equity, if it was heard within the last minute.
+    pub(crate) fn equity(&self, account: Id<id::Account>, now: Timestamp) -> Option<Money> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let (equity, at) = heard.get(&account)?;
+        (at.plus(AGE_MAX) >= now).then_some(*equity)
+    }
+
+    fn hear(&self, account: Id<id::Account>, equity: Money, at: Timestamp) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.insert(account, (equity, at));
+    }
+}
+
+/// Asks for the equity of every account that such a limit bounds. What is not heard grows old.
+pub(crate) async fn refresh(shared: &Arc<Shared>) {
+    let directory = shared.directory.load_full();
+    for account in directory.accounts.values() {
+        let limits = directory.books.get(&account.org_id);
+        if !limits.is_some_and(|book| book.has_any(OF_EQUITY)) {
+            continue;
+        }
+        let Some(broker) = shared.brokers.get(&account.broker) else { continue };
+        match broker.account(BrokerAccount::new(&account.broker_account)).await {
+            Ok(state) if state.currency == account.currency => {
+                shared.funds.hear(account.id, state.equity, state.at);
+            }
+            Ok(state) => tracing::warn!(
+                account.id = %account.id, currency = %state.currency,
+                "the broker tells the equity in another currency than the account's"
+            ),
+            Err(unheard) => {
+                tracing::debug!(account.id = %account.id, why = %unheard, "no equity heard");
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Rates, watches of losses, and what orders are counted against.
+
+use crate::backend::{Backend, at, id};
+use tradewarden_domain::exchange::ExchangeRate;
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::order::Side;
+use tradewarden_domain::recent::RecentEntries;
+use tradewarden_store::exposures::{NO_STRATEGY, Place};
+use tradewarden_store::losses::{self, StoredWatch, Watched};
+use tradewarden_store::{rates, recent};
+
+fn rate(quote: &str, units: i64) -> ExchangeRate {
+    ExchangeRate {
+        org_id: id(1),
+        base: "EUR".to_owned(),
+        quote: quote.to_owned(),
+        rate: Price::from_units(units),
+        source: "somebody".to_owned(),
+        at: at(1),
+        valid_until: at(2),
+    }
+}
+
+pub(crate) async fn the_newest_rate_of_a_pair_stands(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let mut tx = writer.begin().await.unwrap();
+    for one in [rate("USD", 1), rate("JPY", i64::MAX), rate("USD", 3)] {
+        rates::put(&mut tx, &one).await.unwrap();
+    }
+    let known = vec![rate("JPY", i64::MAX), rate("USD", 3)];
+    assert_eq!(rates::of_org_in(&mut tx, id(1)).await.unwrap(), known);
+    tx.commit().await.unwrap();
+    assert_eq!(rates::of_org(&store, id(1)).await.unwrap(), known);
+    assert_eq!(rates::of_org(&store, id(2)).await.unwrap(), []);
+}
+
+pub(crate) async fn watches_of_losses_come_back(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let mut tx = writer.begin().await.unwrap();
+    let strategy = Watched::Strategy(id(5));
+    for (watched, text, now) in
+        [(Watched::Account, "{}", 1), (strategy, "[1]", 2), (Watched::Account, "{\"a\":1}", 3)]
+    {
+        losses::put(&mut tx, id(1), watched, text.to_owned(), at(now)).await.unwrap();
+    }
+    let stored = |watched, watch: &str, now| StoredWatch {
+        watched,
+        watch: watch.to_owned(),
+        updated_at: at(now),
+    };
+    let all = vec![stored(Watched::Account, "{\"a\":1}", 3), stored(strategy, "[1]", 2)];
+    assert_eq!(losses::of_account_in(&mut tx, id(1)).await.unwrap(), all);
+    losses::remove(&mut tx, id(1), strategy).await.unwrap();
+    losses::remove(&mut tx, id(2), strategy).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(losses::of_account(&store, id(1)).await.unwrap(), all[..1]);
+}
+
+pub(crate) async fn recent_entries_come_back(backend: &Backend) {
+    let (mut writer, _store) = backend.migrated().await;
+    let symbol: Symbol = "NQ".parse().unwrap();
+    let place = |strategy_id| Place { account_id: id(1), symbol: symbol.clone(), strategy_id };
+    let mut entries = RecentEntries::default();
+    let mut tx = writer.begin().await.unwrap();
+    for size in 1..40 {
+        entries.add(at(size), Side::Sell, Quantity::from_units(size));
+        let put = [(place(NO_STRATEGY), entries.clone()), (place(id(3)), entries.clone())];
+        recent::put(&mut tx, put.iter().map(|(place, recent)| (place, recent))).await.unwrap();
+    }
+    let pairs = [(id(1), symbol.clone()), (id(2), symbol.clone())];
+    let found = recent::of_pairs(&mut tx, &pairs).await.unwrap();
+    assert_eq!(found, [(place(NO_STRATEGY), entries.clone()), (place(id(3)), entries)]);
+    tx.commit().await.unwrap();
+}
