@@ -5,9 +5,10 @@
 //! withdrawal, which no fill explains, is neither a profit nor a loss.
 //!
 //! One bad tick must not stop anybody, and must not set what losses are measured from. So the
-//! beginning of a session is the middle one of its first three marks, the best is what three marks
-//! in a row were above, and a limit is broken when three marks in a row break it; marks count when
-//! they are a second apart. What is realised needs no mark, and breaks a limit at once.
+//! beginning of a session with an open position is the middle one of its first three marks, the
+//! best is what three marks in a row were above, and a limit is broken when three marks in a row
+//! break it; marks count when they are a second apart. What is realised needs no mark: it breaks a
+//! limit at once, and a session that begins with nothing open begins with exactly that.
 
 use crate::id::{self, Id};
 use crate::money::{Money, Quantity, Round};
@@ -247,6 +248,13 @@ impl Watch {
     /// Takes one of the first marks of the session in.
     fn open(&mut self, reading: &Reading) {
         let Some(total) = reading.total else { return };
+        if reading.is_flat && self.opening_marks == Row::default() {
+            // No mark is in it, and so no bad one: nothing is to be waited for. Else what is lost in
+            // the first seconds would be taken for where the session began.
+            self.opening = [total; 3];
+            self.opening_marks = Row { count: MARKS, last: Some(reading.marked_at) };
+            return;
+        }
         if self.opening_marks.is_full() || !self.opening_marks.count(reading.marked_at) {
             return;
         }

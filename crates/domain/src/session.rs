@@ -1,5 +1,6 @@
 //! When a day of trading begins: a time of day in a place, whatever its clocks do (S23).
 
+use crate::calendar::Calendar;
 use crate::order::UnknownWord;
 use crate::time::Timestamp;
 use jiff::civil::{Date, Time};
@@ -22,6 +23,18 @@ impl SessionStart {
     pub const CRYPTO: &'static str = "00:00 UTC";
     /// Equities.
     pub const EQUITIES: &'static str = "00:00 America/New_York";
+
+    /// What suits an account that trades instruments of these calendars: that of the one kind, if it
+    /// is one. Of several, of what has none and of currencies it is the one of futures.
+    pub fn usual(mut calendars: impl Iterator<Item = Option<Calendar>>) -> &'static str {
+        let Some(first) = calendars.next() else { return Self::FUTURES };
+        let is_one = calendars.all(|other| other == first);
+        match first.filter(|_| is_one) {
+            Some(Calendar::Always) => Self::CRYPTO,
+            Some(Calendar::UsEquities) => Self::EQUITIES,
+            Some(Calendar::UsFutures | Calendar::FxWeek) | None => Self::FUTURES,
+        }
+    }
 
     /// When the session began that `now` is in.
     pub fn before(&self, now: Timestamp) -> Timestamp {
@@ -102,6 +115,24 @@ mod tests {
             ("01:30 America/New_York", "2026-11-01T06:30:00Z", "2026-11-01T05:30:00Z"),
         ] {
             assert_eq!(began(start, now), expected, "{start} at {now}");
+        }
+    }
+
+    #[test]
+    fn s23_each_kind_of_instruments_has_its_own() {
+        let (always, equities) = (Some(Calendar::Always), Some(Calendar::UsEquities));
+        let (futures, currencies) = (Some(Calendar::UsFutures), Some(Calendar::FxWeek));
+        for (calendars, expected) in [
+            (vec![always, always], SessionStart::CRYPTO),
+            (vec![equities, equities], SessionStart::EQUITIES),
+            (vec![futures], SessionStart::FUTURES),
+            (vec![currencies], SessionStart::FUTURES),
+            (vec![equities, always], SessionStart::FUTURES),
+            (vec![equities, None], SessionStart::FUTURES),
+            (vec![None], SessionStart::FUTURES),
+            (Vec::new(), SessionStart::FUTURES),
+        ] {
+            assert_eq!(SessionStart::usual(calendars.iter().copied()), expected, "{calendars:?}");
         }
     }
 

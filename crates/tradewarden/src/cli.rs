@@ -358,7 +358,7 @@ pub(crate) struct AccountCreate {
     /// Virtual cash of a paper account
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) cash: Option<Money>,
-    /// When its days of trading begin, as `17:00 America/New_York` [default: that]
+    /// When its days of trading begin, as `17:00 America/New_York` [default: by what it trades]
     #[arg(long, value_name = "TIME ZONE")]
     pub(crate) session: Option<String>,
     /// Who lets it trade on after a loss of the day [default: session]

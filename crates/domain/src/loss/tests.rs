@@ -122,6 +122,42 @@ fn s23_one_bad_tick_at_the_beginning_is_not_measured_from() {
     }
 }
 
+/// A limit is set, something is bought, and it falls: all within the first three marks.
+#[test]
+fn s23_what_falls_right_after_a_flat_beginning_is_lost() {
+    let (mut watch, bounds) = (Watch::begin(SESSION, &flat(0, 0)), daily(1_000));
+    assert_eq!(
+        read(&mut watch, &marked(1_000, 0, -1_200), &bounds),
+        warned(LossKind::Daily, 90, 1_200, 1_000)
+    );
+    assert_eq!(read(&mut watch, &marked(2_000, 0, -1_200), &bounds), []);
+    assert_eq!(
+        read(&mut watch, &marked(3_000, 0, -1_200), &bounds),
+        broken(LossKind::Daily, 1_200, 1_000)
+    );
+    // The same at the next session that begins flat, and after a person resumed.
+    let at_next = Reading { marked_at: NEXT_SESSION, ..flat(0, -1_200) };
+    let mut next = Watch::begin(SESSION, &flat(0, -1_200));
+    next.read(&at_next, NEXT_SESSION, NEXT_SESSION, &bounds);
+    next.resumed(LossKind::Daily, &at_next);
+    for second in 1..=3 {
+        let later = Reading {
+            marked_at: NEXT_SESSION.plus(Duration::from_secs(second)),
+            ..marked(0, -1_200, -2_400)
+        };
+        let steps = next.read(&later, NEXT_SESSION, later.marked_at, &bounds);
+        assert_eq!(!steps.is_empty(), second != 2, "{second}: {steps:?}");
+    }
+}
+
+/// Closing at a bad price right after the session began is lost; it is no beginning.
+#[test]
+fn s23_a_position_that_is_closed_in_the_first_seconds_begins_as_it_was_marked() {
+    let mut watch = Watch::begin(SESSION, &marked(0, 0, 100));
+    let steps = read(&mut watch, &flat(1_000, -1_000), &daily(1_000));
+    assert_eq!((watch.opening(), steps), (money(100), broken(LossKind::Daily, 1_100, 1_000)));
+}
+
 #[test]
 fn s23_a_realised_loss_breaks_at_once() {
     let (mut watch, bounds) = (settled(), daily(1_000));

@@ -226,10 +226,7 @@ impl Engine {
         if !cash.is_positive() {
             return Err(invalid("cash", &"must be greater than zero"));
         }
-        let session = new.session.as_deref().unwrap_or(SessionStart::FUTURES);
-        let session: SessionStart = session.parse().map_err(|_| {
-            invalid("session", &"must be a time and a place, for example 17:00 America/New_York")
-        })?;
+        let session = new.session.as_deref().map(session_start).transpose()?;
         let now = self.now();
         let id: Id<id::Account> = self.parts.environment.id(now);
         // The broker's account is named after ours, so that making it twice makes one.
@@ -238,6 +235,11 @@ impl Engine {
         desk.open_account(broker_account.clone(), cash, "USD".to_owned()).await.map_err(away)?;
         let instruments = broker.instruments(BrokerAccount::new(&broker_account)).await;
         let instruments = instruments.map_err(|unheard| away(unheard.to_string()))?;
+        let calendars = instruments.iter().map(|instrument| instrument.calendar);
+        let session = match session {
+            Some(session) => session,
+            None => session_start(SessionStart::usual(calendars))?,
+        };
         let account = Account {
             id,
             org_id: org,
@@ -267,6 +269,12 @@ impl Engine {
         let account = directory.accounts.get(&id).ok_or(CommandError::NotFound)?;
         to_value(&account_view(account))
     }
+}
+
+fn session_start(text: &str) -> Result<SessionStart, CommandError> {
+    text.parse().map_err(|_| {
+        invalid("session", &"must be a time and a place, for example 17:00 America/New_York")
+    })
 }
 
 /// The name that a webhook requires, if a sender can show one that is checked.

@@ -82,3 +82,65 @@ async fn a_rate_is_said_with_its_source_and_its_time() {
         assert_eq!((answer.status, &answer.json()["field"]), (400, &json!(field)));
     }
 }
+
+/// S23, from outside: warned at 70 and at 90 %, then three marks that reach the limit end what would
+/// enter, and only exits pass.
+#[tokio::test]
+async fn s23_a_loss_limit_stops_entries_and_lets_exits_pass() {
+    let dir = TestDir::new("api-losses");
+    let (gateway, mut door) = demo(&dir, QUICK_CALLERS).await;
+    let mut owner = Owner::of(&gateway).await;
+    let account = gateway.ready()["account_id"].as_str().unwrap().to_owned();
+    let profit = format!("/api/v1/accounts/{account}/profit");
+    let scope = format!("account:{account}");
+    gateway.run(&["account", "price", "AAPL", "200"]).await;
+    gateway
+        .run(&["limit", "set", "--scope", &scope, "--name", "daily_loss", "--value", "40"])
+        .await;
+    until("watched", async || owner.get(&profit).await.json()["losses"][0]["daily_loss"] == "40")
+        .await;
+    // No more waiting: what falls in the first seconds is lost as well.
+    assert_eq!(door.send(r#"{"action":"BUY","id":"in"}"#).await.status, 202);
+    until("filled", async || owner.get(&profit).await.json()["instruments"][0]["quantity"] == "10")
+        .await;
+    let resting = json!({"account_id": account, "symbol": "AAPL", "side": "buy",
+        "type": "limit", "quantity": "1", "limit_price": "191"});
+    let resting = owner.post("/api/v1/orders", &resting).await.json();
+    let resting = format!("/api/v1/orders/{}", resting["id"].as_str().unwrap());
+    // Ten shares: 31 of 40 are more than 70 %, 38 are more than 90 %, 50 are all of it.
+    for (price, percent) in [("196.9", "70 %"), ("196.2", "90 %")] {
+        gateway.run(&["account", "price", "AAPL", price]).await;
+        until(percent, async || {
+            let page = owner.get("/api/v1/findings").await.json();
+            let near = |item: &Value| {
+                item["code"] == "loss.daily_near"
+                    && item["detail"].as_str().unwrap().contains(percent)
+            };
+            page["items"].as_array().unwrap().iter().any(near)
+        })
+        .await;
+    }
+    assert_eq!(owner.get("/api/v1/halts").await.json()["items"], json!([]));
+    gateway.run(&["account", "price", "AAPL", "195"]).await;
+    until("halted", async || {
+        let halts = owner.get("/api/v1/halts").await.json();
+        let halt = &halts["items"][0];
+        halt["engaged_by"] == "daily_loss" && halt["mode"] == "reduce_only"
+    })
+    .await;
+    let seen = owner.get(&profit).await.json();
+    assert_eq!(seen["losses"][0]["halts"].as_array().unwrap().len(), 1, "{seen}");
+    until("canceled", async || owner.get(&resting).await.json()["state"] == "canceled").await;
+    let more = json!({"account_id": account, "symbol": "AAPL", "side": "buy", "type": "market",
+        "quantity": "1"});
+    let refused = owner.post("/api/v1/orders", &more).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("halt.active")));
+    assert_eq!(door.send(r#"{"action":"EXIT","id":"out"}"#).await.status, 202);
+    until("flat", async || owner.get(&profit).await.json()["instruments"][0]["quantity"] == "0")
+        .await;
+    let refused = door.send(r#"{"action":"BUY","id":"more"}"#).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("halt.active")));
+    let wrong =
+        ["limit", "set", "--scope", "instrument:AAPL", "--name", "daily_loss", "--value", "1"];
+    assert_ne!(gateway.run(&wrong).await.code, Some(0));
+}

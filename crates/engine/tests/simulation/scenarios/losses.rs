@@ -4,10 +4,11 @@ use super::{Small, millis};
 use serde_json::{Value, json};
 use tradewarden_broker::port::MarketState;
 use tradewarden_domain::code::Code;
+use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::Price;
 use tradewarden_domain::order::{OrderState, OrderType, Side};
 use tradewarden_domain::strategy::Pyramiding;
-use tradewarden_engine::command::{ById, Command, OrderCreate};
+use tradewarden_engine::command::{AccountCreate, ById, Command, OrderCreate};
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{Call, Fault, Venue};
 use tradewarden_testkit::engine::{Harness, signal, simulate, strategy};
@@ -15,9 +16,13 @@ use tradewarden_testkit::life::Death;
 
 /// Two ES bought at 5000 on an account that may lose 500 in a session; a point is worth 100.
 async fn losing(seed: u64, session: &str) -> Small {
+    losing_with(seed, |new| new.session = Some(session.to_owned())).await
+}
+
+async fn losing_with(seed: u64, change: impl FnOnce(&mut AccountCreate)) -> Small {
     let h = Harness::sqlite(seed, Venue::default()).await;
     h.ready().await;
-    let account = h.account_with("main", |new| new.session = Some(session.to_owned())).await;
+    let account = h.account_with("main", change).await;
     let hook = h.webhook("tv", 100).await;
     let mut new = strategy("es", &hook, &account, "ES", "2");
     new.pyramiding = Some(Pyramiding::Allow);
@@ -112,6 +117,52 @@ fn s23_a_loss_of_the_day_halts_until_the_next_session() {
         s.h.quiet().await;
         let profit = s.h.command(Command::AccountProfit(ById { id: s.account.clone() })).await;
         assert_eq!(profit["losses"][0]["of_the_day"], "-0.01", "a fee: {profit}");
+        s.end().await;
+    });
+}
+
+/// The limit is a second old when the position is opened, and the price falls at once.
+#[test]
+fn s23_what_falls_within_the_first_seconds_halts() {
+    simulate(async || {
+        let s =
+            Small::with(76, Venue::default(), |new| new.pyramiding = Some(Pyramiding::Allow)).await;
+        let scope = format!("account:{}", s.account);
+        s.h.limit(&scope, "daily_loss", "500").await;
+        s.h.elapse(millis(1_200)).await;
+        s.accept("BUY", "first").await;
+        s.h.quiet().await;
+        s.price("4980", 7_000).await;
+        assert_eq!(s.halts().await.len(), 1);
+        assert_eq!(s.refused("BUY", "second").await, Some(Code::HaltActive));
+        s.accept("EXIT", "out").await;
+        s.h.quiet().await;
+        s.end().await;
+    });
+}
+
+/// With `loss_reset` of a person, no session ends the halt.
+#[test]
+fn s23_a_loss_that_a_person_resets_outlasts_the_session() {
+    simulate(async || {
+        let s = losing_with(77, |new| {
+            new.session = Some("14:31 UTC".to_owned());
+            new.loss_reset = Some(LossReset::Person);
+        })
+        .await;
+        s.price("4990", 7_000).await;
+        let halts = s.halts().await;
+        assert_eq!(halts.len(), 1, "{halts:?}");
+        s.accept("EXIT", "out").await;
+        s.h.quiet().await;
+        // The simulated day begins at 14:30; the session does a minute later.
+        s.h.elapse(millis(70_000)).await;
+        assert_eq!(s.halts().await.len(), 1);
+        assert_eq!(s.refused("BUY", "second").await, Some(Code::HaltActive));
+        s.h.resume(halts[0]["id"].as_str().unwrap()).await;
+        s.h.elapse(millis(3_000)).await;
+        s.accept("BUY", "third").await;
+        s.h.quiet().await;
         s.end().await;
     });
 }
