@@ -16,6 +16,10 @@ words! {
         ReduceOnly = "reduce_only",
         /// Nothing passes.
         Block = "block",
+        /// Nothing passes, and what adds risk and is open is canceled.
+        Cancel = "cancel",
+        /// Only what reduces a position passes, what is open is canceled, and what is held is closed.
+        Flatten = "flatten",
     }
 }
 
@@ -55,6 +59,9 @@ pub struct HaltSubject<'a> {
     pub key: Option<Id<id::Key>>,
     /// Its instrument.
     pub symbol: &'a Symbol,
+    /// A person with a fresh factor, or a halt that closes positions, asked for it: as long as it
+    /// only reduces, no halt stops it (S20).
+    pub passes_halts: bool,
 }
 
 /// An engaged halt.
@@ -68,6 +75,8 @@ pub struct Halt {
     pub scope: HaltScope,
     /// How far it goes.
     pub mode: HaltMode,
+    /// Whether a halt that cancels cancels what only reduces, too (S20).
+    pub include_protective: bool,
     /// Why, in words.
     pub reason: String,
     /// Who or what engaged it.
@@ -96,11 +105,33 @@ impl Halt {
     /// Whether it stops an order of this purpose about this subject.
     pub fn stops(&self, purpose: Purpose, subject: &HaltSubject<'_>) -> bool {
         let mode_stops = match (self.mode, purpose) {
-            (HaltMode::Block, _) | (HaltMode::ReduceOnly, Purpose::Entry) => true,
-            (HaltMode::ReduceOnly, Purpose::Exit) => false,
+            (_, Purpose::Entry) => true,
+            (HaltMode::Block | HaltMode::Cancel, Purpose::Exit) => !subject.passes_halts,
+            (HaltMode::ReduceOnly | HaltMode::Flatten, Purpose::Exit) => false,
         };
-        let same_owner = self.org_id.is_none_or(|org| org == subject.org);
-        mode_stops && same_owner && self.scope.covers(subject)
+        mode_stops && self.covers(subject)
+    }
+
+    /// Whether the subject is its owner's and within its scope.
+    pub fn covers(&self, subject: &HaltSubject<'_>) -> bool {
+        self.org_id.is_none_or(|org| org == subject.org) && self.scope.covers(subject)
+    }
+
+    /// Whether it takes back an order of this purpose that is open. What a person or a halt closes
+    /// with is never taken back, and what only reduces keeps working unless it is meant too (S20).
+    pub fn takes_back(&self, purpose: Purpose, subject: &HaltSubject<'_>) -> bool {
+        let meant = match purpose {
+            Purpose::Entry => true,
+            Purpose::Exit => self.include_protective && !subject.passes_halts,
+        };
+        self.mode.cancels() && meant && self.covers(subject)
+    }
+}
+
+impl HaltMode {
+    /// Whether it cancels what is open.
+    pub const fn cancels(self) -> bool {
+        matches!(self, Self::Cancel | Self::Flatten)
     }
 }
 

@@ -302,6 +302,9 @@ pub struct Order {
     pub attempt_until: Option<Timestamp>,
     /// The last change of it that was asked for.
     pub change: Option<Change>,
+    /// No halt stops it as long as it only reduces: a person with a fresh factor asked for it, or a
+    /// halt that closes positions (S20).
+    pub passes_halts: bool,
     /// The version of the limits that cleared it.
     pub limits_version: i64,
     /// When it was journaled.
@@ -355,6 +358,7 @@ pub(crate) mod tests {
             expires_at: None,
             attempt_until: None,
             change: None,
+            passes_halts: false,
             limits_version: 1,
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),

@@ -79,6 +79,7 @@ impl Engine {
             // The kill switch works without a word on whose it is.
             Command::HaltEngage(halt) => return self.engage(halt, actor).await,
             Command::HaltStatus => return self.halts(actor),
+            Command::HaltShow(ById { id }) => return self.halt(&id, actor).await,
             // The paper exchange has one market, whoever trades on it.
             Command::PaperPrice(price) => return self.set_paper_price(price).await,
             command => command,
@@ -149,9 +150,6 @@ impl Engine {
                 one(found.map(|account| account_view(account)))
             }
             Command::LimitList => list(self.limits_of(&directory, org, actor), limit_view),
-            Command::RollSet(new) => self.set_roll(org, new, actor).await,
-            Command::RollList => self.list_rolls(org),
-            Command::RollRemove(ById { id }) => self.remove_roll(org, &id, actor).await,
             Command::HaltResume(ById { id }) => self.resume(&id, actor).await,
             Command::SignalList(paging) => to_value(&self.signal_page(org, actor, &paging).await?),
             Command::SignalShow(ById { id }) => {
@@ -210,6 +208,9 @@ impl Engine {
             Command::LimitSet(limit) => self.set_limit(org, limit, actor).await,
             Command::LimitShow(named) => self.show_limit(org, &named, actor),
             Command::LimitDelete(delete) => self.delete_limit(org, delete, actor).await,
+            Command::RollSet(new) => self.set_roll(org, new, actor).await,
+            Command::RollList => self.list_rolls(org),
+            Command::RollRemove(ById { id }) => self.remove_roll(org, &id, actor).await,
             command => self.carry_out_about_keys(org, command, actor).await,
         }
     }

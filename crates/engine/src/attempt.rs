@@ -105,6 +105,7 @@ pub(crate) fn subject_of<'o>(shared: &Shared, order: &'o Order) -> HaltSubject<'
         webhook: webhook_of(shared, order),
         key: order.key_id,
         symbol: &order.symbol,
+        passes_halts: order.passes_halts,
     }
 }
 

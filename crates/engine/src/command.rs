@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::code::Code;
+use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::{Permission, Permissions};
@@ -96,6 +97,8 @@ pub enum Command {
     HaltResume(ById),
     /// Lists the halts that are engaged.
     HaltStatus,
+    /// Shows a halt and how far it has come.
+    HaltShow(ById),
     /// Lists signals, newest first.
     SignalList(Paging),
     /// Shows a signal with its trace.
@@ -251,9 +254,14 @@ impl Command {
                 Need::any_of(&[P::LimitsManage])
             }
             Self::LimitList | Self::LimitShow(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
+            Self::HaltEngage(HaltEngage { mode: Some(HaltMode::Flatten), .. }) => {
+                Need::any_of(&[P::HaltEngage, P::HaltFlatten])
+            }
             Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage]),
             Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),
-            Self::HaltStatus => Need::any_of(&[P::HaltEngage, P::HaltResume, P::OrdersRead]),
+            Self::HaltStatus | Self::HaltShow(_) => {
+                Need::any_of(&[P::HaltEngage, P::HaltResume, P::OrdersRead])
+            }
             Self::SignalList(_)
             | Self::SignalShow(_)
             | Self::SignalReplay(_)

@@ -53,6 +53,7 @@ mod rolls;
 mod signed;
 pub mod stream;
 mod tasks;
+mod unwind;
 mod usage;
 
 pub use administer::PaperDesk;

@@ -184,6 +184,7 @@ pub fn unreadable(environment: &Environment, why: &str) -> LocalRecord {
         org_id: None,
         scope: HaltScope::Global,
         mode: HaltMode::Block,
+        include_protective: false,
         reason: format!("the local halt file cannot be read: {why}"),
         engaged_by: "local halt file".to_owned(),
         engaged_at: now,

@@ -5,8 +5,8 @@ mod cancel;
 mod change;
 mod place;
 
-pub(crate) use cancel::expire;
-pub(crate) use place::{Closed, close_part};
+pub(crate) use cancel::{CANCELS_MAX, TOGETHER, cancel_in, expire};
+pub(crate) use place::{Closed, Leaving, close_part, leave};
 
 use crate::Engine;
 use crate::actor::Actor;

@@ -192,6 +192,7 @@ mod tests {
             expires_at: None,
             attempt_until: None,
             change: None,
+            passes_halts: false,
             limits_version: 7,
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),

@@ -526,9 +526,13 @@ pub fn halt_view(halt: &Halt, local: bool) -> HaltView {
         id: halt.id,
         scope: halt.scope.to_string(),
         mode: halt.mode.to_string(),
+        include_protective: halt.include_protective,
         reason: halt.reason.clone(),
         engaged_by: halt.engaged_by.clone(),
         engaged_at: halt.engaged_at,
         local,
+        resumed_by: None,
+        resumed_at: None,
+        progress: None,
     }
 }

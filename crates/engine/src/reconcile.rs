@@ -256,6 +256,7 @@ impl Reconciler {
                     org_id: Some(org),
                     scope: scope.clone(),
                     mode: HaltMode::ReduceOnly,
+                    include_protective: false,
                     reason: detail.clone(),
                     engaged_by: "reconcile".to_owned(),
                     engaged_at: book.now,

@@ -4,6 +4,7 @@ use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
+use crate::unwind::Unwinder;
 use crate::{
     Shared, accesses, denials, funds, keys, ledger, local_halt, loss, market, once, orders, outbox,
     people, rolls, usage,
@@ -30,6 +31,7 @@ const DENIALS_EVERY: Duration = Duration::from_secs(1);
 const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
 const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
 const MESSAGES_EVERY: Duration = Duration::from_millis(500);
+const UNWIND_EVERY: Duration = Duration::from_millis(50);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
@@ -118,6 +120,7 @@ async fn run_beside(
     let mut tasks = JoinSet::new();
     tasks.spawn(Dispatcher::new(Arc::clone(shared)).run(notices));
     tasks.spawn(reconcile(Arc::clone(shared)));
+    tasks.spawn(unwind(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
         refresh_quotes(shared).await;
     }));
@@ -193,6 +196,17 @@ async fn reconcile(shared: Arc<Shared>) {
         tokio::time::sleep(FILLS_EVERY).await;
         if shared.is_leader() {
             reconciler.round().await;
+        }
+    }
+}
+
+/// Carries out what halts that cancel and close ask for.
+async fn unwind(shared: Arc<Shared>) {
+    let mut unwinder = Unwinder::new(Arc::clone(&shared));
+    loop {
+        tokio::time::sleep(UNWIND_EVERY).await;
+        if shared.is_leader() {
+            unwinder.round().await;
         }
     }
 }

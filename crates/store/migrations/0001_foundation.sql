@@ -114,8 +114,31 @@ CREATE TABLE halts (
     engaged_by {text} NOT NULL,
     engaged_at {int} NOT NULL,
     resumed_by {text},
-    resumed_at {int}
+    resumed_at {int},
+    include_protective {int} NOT NULL
 ){strict};
+
+-- How far a halt that cancels or closes has come: a row once everything was looked at.
+CREATE TABLE halt_looks (
+    halt_id {bytes} NOT NULL PRIMARY KEY,
+    looked_at {int} NOT NULL
+){clustered};
+
+-- The orders that a halt takes back.
+CREATE TABLE halt_orders (
+    halt_id {bytes} NOT NULL,
+    order_id {bytes} NOT NULL,
+    PRIMARY KEY (halt_id, order_id)
+){clustered};
+
+-- The positions that a halt closes.
+CREATE TABLE halt_positions (
+    halt_id {bytes} NOT NULL,
+    account_id {bytes} NOT NULL,
+    symbol {text} NOT NULL,
+    flat_at {int},
+    PRIMARY KEY (halt_id, account_id, symbol)
+){clustered};
 
 CREATE TABLE data_keys (
     org_id {bytes} NOT NULL,
@@ -174,7 +197,8 @@ CREATE TABLE orders (
     key_id {bytes},
     tag {text},
     expires_at {int},
-    last_change {text}
+    last_change {text},
+    passes_halts {int} NOT NULL
 ){clustered};
 
 CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;

@@ -14,7 +14,7 @@ pub use edits::{
     limits_of_in, set_signing_secret, set_strategies_version, strategies_on, strategy_in,
     update_account, update_strategy, update_webhook, webhook_in,
 };
-pub use halts::{halts, halts_in, insert_halt, insert_halt_once, resume};
+pub use halts::{find_halt, halts, halts_in, insert_halt, insert_halt_once, resume};
 pub use rolls::{put_roll, remove_roll, rolls, rolls_of};
 
 use crate::Error;

@@ -17,6 +17,7 @@ pub mod directory;
 pub mod exposures;
 pub mod factors;
 pub mod findings;
+pub mod halt_progress;
 pub mod idempotency;
 pub mod invitations;
 pub mod key_usage;

@@ -16,13 +16,13 @@ macro_rules! columns {
          quantity, limit_price, stop_price, purpose, state, live, code, filled_quantity, \
          average_price, broker_order_id, cancel_requested, send_by, attempt_until, \
          limits_version, created_at, updated_at, key_id, tag, expires_at, \
-         last_change"
+         last_change, passes_halts"
     };
 }
 
 const PUT: Insert = Insert {
     into: concat!("-- orders::put\nINSERT INTO orders (", columns!(), ")"),
-    columns: 29,
+    columns: 30,
     tail: "ON CONFLICT (id) DO UPDATE SET quantity = excluded.quantity, state = excluded.state, \
            live = excluded.live, code = excluded.code, \
            filled_quantity = excluded.filled_quantity, average_price = excluded.average_price, \
@@ -264,7 +264,7 @@ pub async fn fills_of_account(
         .collect()
 }
 
-fn encode(order: &Order) -> [Value; 29] {
+fn encode(order: &Order) -> [Value; 30] {
     [
         order.id.into(),
         order.org_id.into(),
@@ -296,6 +296,7 @@ fn encode(order: &Order) -> [Value; 29] {
         order.expires_at.into(),
         // Writing strings and numbers to JSON cannot fail.
         order.change.and_then(|change| serde_json::to_string(&change).ok()).into(),
+        Value::Int(i64::from(order.passes_halts)),
     ]
 }
 
@@ -334,6 +335,7 @@ fn decode(mut row: Row) -> Result<Order, Error> {
         tag: row.text_or_null()?,
         expires_at: row.time_or_null()?,
         change: row.text_or_null()?.map(|text| change(&text)).transpose()?,
+        passes_halts: row.int()? != 0,
     })
 }
 

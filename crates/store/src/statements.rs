@@ -1,9 +1,7 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    api_keys, audit, challenges, changes, directory, exposures, factors, findings, idempotency,
-    invitations, key_usage, keys, leases, losses, migrate, nonces, orders, outbox, pending, rates,
-    recent, sessions, signals, token_keys, users, webhook_secrets,
+    api_keys, audit, challenges, changes, directory, exposures, factors, findings, idempotency, invitations, key_usage, keys, leases, losses, migrate, nonces, orders, outbox, pending, rates, recent, sessions, signals, token_keys, users, webhook_secrets, halt_progress,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -21,6 +19,7 @@ pub fn all() -> Vec<String> {
         exposures::STATEMENTS,
         factors::STATEMENTS,
         findings::STATEMENTS,
+        halt_progress::STATEMENTS,
         idempotency::STATEMENTS,
         invitations::STATEMENTS,
         key_usage::STATEMENTS,
@@ -45,6 +44,7 @@ pub fn all() -> Vec<String> {
         changes::INSERTS,
         directory::accounts::INSERTS,
         exposures::INSERTS,
+        halt_progress::INSERTS,
         key_usage::INSERTS,
         nonces::INSERTS,
         orders::INSERTS,

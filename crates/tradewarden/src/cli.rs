@@ -436,6 +436,8 @@ pub(crate) enum HaltVerb {
     Resume(ById),
     /// List the halts that are engaged
     Status,
+    /// Show a halt and how far it has come
+    Show(ById),
 }
 
 /// `halt engage`
@@ -448,9 +450,15 @@ pub(crate) struct HaltEngage {
     /// How far it goes [default: block]
     #[arg(long, value_parser = word(HaltMode::ALL, HaltMode::text))]
     pub(crate) mode: Option<HaltMode>,
+    /// Cancel orders that only reduce, too
+    #[arg(long)]
+    pub(crate) include_protective: bool,
     /// Why
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    /// Wait until nothing is left to cancel and to close, and show how far it has come
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 /// `signal ...`

@@ -23,6 +23,7 @@ mod db;
 mod demo;
 mod files;
 mod gateway;
+mod halt;
 mod keys;
 mod local_halt;
 mod logs;

@@ -488,7 +488,7 @@ mod tests {
             field_of::<AccountCreate>(r#"{"broker":"paper","name":"a","cash":"much"}"#).0,
             "cash"
         );
-        assert_eq!(field_of::<HaltEngage>(r#"{"mode":"flatten"}"#).0, "mode");
+        assert_eq!(field_of::<HaltEngage>(r#"{"mode":"freeze"}"#).0, "mode");
         assert_eq!(
             field_of::<LimitSet>(r#"{"scope":"org","name":"max_luck","value":"1"}"#).0,
             "name"

@@ -413,11 +413,20 @@ const ROUTES: &[Route] = &[
     Route {
         method: POST,
         path: "/api/v1/halts",
-        access: Any(&[P::HaltEngage]),
+        access: Any(&[P::HaltEngage, P::HaltFlatten]),
         summary: "Engages a halt; without a body, one that blocks the whole organization.",
         takes: Takes::OptionalBody("HaltEngage"),
         gives: Gives::created("Halt"),
         handler: command(|input| input.body().map(Command::HaltEngage)),
+    },
+    Route {
+        method: GET,
+        path: "/api/v1/halts/{id}",
+        access: Any(&[P::HaltEngage, P::HaltResume, P::OrdersRead]),
+        summary: "Shows a halt and, if it cancels or flattens, how far it has come.",
+        takes: Takes::Nothing,
+        gives: Gives::one("Halt"),
+        handler: command(|input| Ok(Command::HaltShow(input.id()))),
     },
     Route {
         method: POST,

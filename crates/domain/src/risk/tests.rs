@@ -113,6 +113,7 @@ fn subject(symbol: &Symbol) -> HaltSubject<'_> {
         webhook: Some(Id::from_bytes([4; 16])),
         key: None,
         symbol,
+        passes_halts: false,
     }
 }
 
@@ -437,6 +438,7 @@ fn halt_on(scope: HaltScope, mode: HaltMode) -> Halt {
         org_id: None,
         scope,
         mode,
+        include_protective: false,
         reason: "a test".to_owned(),
         engaged_by: "the test".to_owned(),
         engaged_at: NOW,
@@ -471,6 +473,10 @@ fn halts_by_scope_mode_and_purpose() {
             (HaltMode::Block, Purpose::Exit, true),
             (HaltMode::ReduceOnly, Purpose::Entry, true),
             (HaltMode::ReduceOnly, Purpose::Exit, false),
+            (HaltMode::Cancel, Purpose::Entry, true),
+            (HaltMode::Cancel, Purpose::Exit, true),
+            (HaltMode::Flatten, Purpose::Entry, true),
+            (HaltMode::Flatten, Purpose::Exit, false),
         ] {
             for (owner, owns) in [(None, true), (Some(org), true), (Some(other_org), false)] {
                 let halt = Halt { org_id: owner, ..halt_on(scope.clone(), mode) };

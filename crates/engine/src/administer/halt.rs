@@ -9,7 +9,8 @@ use crate::environment::Environment;
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
 use crate::people::no;
-use crate::reads::halt_view;
+use crate::reads::{away, halt_view};
+use crate::view::{HaltProgressView, HaltView};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use tokio::time::timeout;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
-use tradewarden_store::{Tx, directory as rows};
+use tradewarden_domain::permission::Permission;
+use tradewarden_store::{Tx, directory as rows, halt_progress};
 
 /// How long a halt holds before a person may end it (S20).
 const HALT_HOLD: Duration = Duration::from_mins(1);
@@ -53,6 +55,7 @@ impl HaltEngage {
             org_id: org.filter(|_| scope != HaltScope::Global),
             scope,
             mode: self.mode.unwrap_or(HaltMode::Block),
+            include_protective: self.include_protective,
             reason,
             engaged_by: actor.name(),
             engaged_at: now,
@@ -84,6 +87,9 @@ impl Engine {
         let scope = org.map_or(HaltScope::Global, HaltScope::Org);
         let halt = new.halt(scope, org, actor, environment)?;
         let halt = self.owned(halt, org, actor)?;
+        if halt.mode == HaltMode::Flatten {
+            self.may_flatten(&halt, actor)?;
+        }
         self.parts.local_halts.begin(halt.clone());
         let record = LocalRecord { halt: halt.clone(), resumed: None };
         let error = match self.journal_halt(record, actor).await {
@@ -107,6 +113,32 @@ impl Engine {
             }
         })?;
         to_value(&halt_view(&halt, true))
+    }
+
+    /// One halt, engaged or ended, with how far it has come.
+    pub(super) async fn halt(&self, text: &str, actor: &Actor) -> Result<Value, CommandError> {
+        let id: Id<id::Halt> = parse_id(text)?;
+        if let Some(halt) = self.parts.local_halts.find(id)
+            && self.parts.is_about(&halt, actor.org())
+        {
+            return to_value(&halt_view(&halt, true));
+        }
+        let store = &self.parts.store;
+        let found = rows::find_halt(store, id).await.map_err(|error| away(&error))?;
+        let found = found.filter(|(halt, _)| self.parts.is_about(halt, actor.org()));
+        let (halt, resumed) = found.ok_or(CommandError::NotFound)?;
+        let progress = if halt.mode.cancels() {
+            Some(halt_progress::of(store, id).await.map_err(|error| away(&error))?)
+        } else {
+            None
+        };
+        let (resumed_by, resumed_at) = resumed.unzip();
+        to_value(&HaltView {
+            resumed_by,
+            resumed_at,
+            progress: progress.map(HaltProgressView::from),
+            ..halt_view(&halt, false)
+        })
     }
 
     pub(super) async fn resume(&self, text: &str, actor: &Actor) -> Result<Value, CommandError> {
@@ -185,6 +217,21 @@ impl Engine {
             }
         };
         Ok(Halt { org_id: owner, ..halt })
+    }
+
+    /// Closing positions takes a key that may, or a person who showed a factor a moment ago (C11).
+    fn may_flatten(&self, halt: &Halt, actor: &Actor) -> Result<(), CommandError> {
+        match actor.who() {
+            Who::Key(_) => actor.allowed(&[Permission::HaltFlatten])?,
+            Who::Operator | Who::Person(_) => actor.fresh(self.now())?,
+        }
+        let HaltScope::Key(id) = &halt.scope else { return Ok(()) };
+        let directory = self.parts.directory.load();
+        if directory.keys.get(id).is_some_and(|known| known.key.strategy_id.is_some()) {
+            return Ok(());
+        }
+        // What a key holds without a strategy cannot be told from what others hold.
+        Err(invalid("scope", &"of a key without a strategy: halt its account or use mode cancel"))
     }
 
     fn may_stop_everybody(&self, actor: &Actor) -> Result<(), CommandError> {

@@ -82,6 +82,7 @@ fn close(
         expires_at: None,
         attempt_until: None,
         change: None,
+        passes_halts: false,
         limits_version: cleared.limits_version(),
         created_at: book.now,
         ..entry.clone()
@@ -115,6 +116,7 @@ fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<
             webhook: webhook_of(shared, entry),
             key: entry.key_id,
             symbol: &entry.symbol,
+            passes_halts: false,
         },
         schedule: None,
         contract: None,

@@ -28,6 +28,9 @@ pub struct HaltEngage {
     /// How far it goes; block if absent.
     #[serde(default)]
     pub mode: Option<HaltMode>,
+    /// Whether one that cancels cancels orders that only reduce, too.
+    #[serde(default)]
+    pub include_protective: bool,
     /// Why, up to 256 characters.
     #[serde(default)]
     pub reason: Option<String>,

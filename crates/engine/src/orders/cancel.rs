@@ -18,9 +18,9 @@ use tradewarden_domain::order::{Order, OrderEvent, OrderState, Purpose};
 use tradewarden_store::{Error, Tx, orders};
 
 /// Orders that one request cancels.
-const CANCELS_MAX: i64 = 50_000;
+pub(crate) const CANCELS_MAX: i64 = 50_000;
 /// Orders of one transaction.
-const TOGETHER: usize = 256;
+pub(crate) const TOGETHER: usize = 256;
 
 impl Engine {
     pub(crate) async fn cancel_order(

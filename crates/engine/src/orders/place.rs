@@ -269,6 +269,7 @@ fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor
         expires_at: wanted.expires_at,
         attempt_until: None,
         change: None,
+        passes_halts: false,
         limits_version: 0,
         created_at: book.now,
         updated_at: book.now,
@@ -359,6 +360,7 @@ fn judge(
             webhook: None,
             key: order.key_id,
             symbol: &order.symbol,
+            passes_halts: order.passes_halts,
         },
         contract: rolls.contract(&order.symbol),
         schedule: strategy.as_ref().and_then(|strategy| strategy.schedule.as_ref()),
@@ -411,6 +413,19 @@ pub(super) fn notional_of_key(
 pub(crate) struct Closed {
     pub(crate) placed: Vec<Order>,
     pub(crate) canceled: Vec<Id<id::Order>>,
+    /// See [`Order::passes_halts`].
+    pub(crate) passes_halts: bool,
+}
+
+/// What of a position leaves at the market.
+pub(crate) struct Leaving<'p> {
+    pub(crate) place: &'p Place,
+    pub(crate) side: Side,
+    pub(crate) quantity: Quantity,
+    /// See [`Order::passes_halts`].
+    pub(crate) passes_halts: bool,
+    /// Who wants it, for the record.
+    pub(crate) by: String,
 }
 
 type Closing = Result<(Vec<Order>, Vec<Id<id::Order>>), CommandError>;
@@ -428,7 +443,9 @@ async fn close_all(
     scope.add(account.org_id, account.id, symbol);
     scope.pairs_with_live_orders.insert((account.id, symbol.clone()));
     let mut book = Book::load(tx, shared, &scope).await?;
-    let mut closed = Closed::default();
+    // Under every halt, a person with a fresh factor closes at once (S20).
+    let passes_halts = actor.fresh(book.now).is_ok();
+    let mut closed = Closed { passes_halts, ..Closed::default() };
     for strategy in book.holders(account.id, symbol) {
         let place = Place { account_id: account.id, symbol: symbol.clone(), strategy_id: strategy };
         let part = close_part(shared, &mut book, account, instrument, &place, actor, &mut closed);
@@ -461,34 +478,48 @@ pub(crate) fn close_part(
         if !closable.is_positive() {
             continue;
         }
-        let wanted = Wanted {
-            symbol: place.symbol.clone(),
+        let leaving = Leaving {
+            place,
             side,
-            order_type: OrderType::Market,
             quantity: instrument.exit_quantity(closable, closable),
-            limit_price: None,
-            stop_price: None,
-            time_in_force: TimeInForce::Day,
-            reduce_only: true,
-            expires_at: None,
-            tag: None,
-            allow_repeat: true,
-            strategy: (place.strategy_id != NO_STRATEGY).then_some(place.strategy_id),
+            passes_halts: closed.passes_halts,
+            by: actor.name(),
         };
-        let mut order = draft(shared, book, account, &wanted, actor);
-        order.purpose = Purpose::Exit;
-        order.strategy_id = wanted.strategy;
-        order.send_by = None;
-        judge(shared, book, account, actor, &mut order)?;
-        book.enter(
-            shared,
-            order.org_id,
-            order.id,
-            "order.accepted",
-            payload::by(&order, &actor.name()),
-        );
-        reserve(book, order.clone());
-        closed.placed.push(order);
+        closed.placed.push(leave(shared, book, account, &leaving, actor)?);
     }
     Ok(())
+}
+
+/// Journals the order with which something leaves a position at the market.
+pub(crate) fn leave(
+    shared: &Shared,
+    book: &mut Book,
+    account: &Arc<Account>,
+    leaving: &Leaving<'_>,
+    actor: &Actor,
+) -> Result<Order, Refusal> {
+    let Leaving { place, side, quantity, passes_halts, by } = leaving;
+    let wanted = Wanted {
+        symbol: place.symbol.clone(),
+        side: *side,
+        order_type: OrderType::Market,
+        quantity: *quantity,
+        limit_price: None,
+        stop_price: None,
+        time_in_force: TimeInForce::Day,
+        reduce_only: true,
+        expires_at: None,
+        tag: None,
+        allow_repeat: true,
+        strategy: (place.strategy_id != NO_STRATEGY).then_some(place.strategy_id),
+    };
+    let mut order = draft(shared, book, account, &wanted, actor);
+    order.purpose = Purpose::Exit;
+    order.strategy_id = wanted.strategy;
+    order.send_by = None;
+    order.passes_halts = *passes_halts;
+    judge(shared, book, account, actor, &mut order)?;
+    book.enter(shared, order.org_id, order.id, "order.accepted", payload::by(&order, by));
+    reserve(book, order.clone());
+    Ok(order)
 }

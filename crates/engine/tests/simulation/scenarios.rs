@@ -11,6 +11,7 @@ mod losses;
 mod position;
 mod profit;
 mod rolls;
+mod unwind;
 
 use serde_json::Value;
 use std::time::Duration;

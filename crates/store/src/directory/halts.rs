@@ -8,18 +8,23 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 
 const HALTS: &str = "-- directory::halts\n\
-    SELECT id, org_id, scope, mode, reason, engaged_by, engaged_at FROM halts \
-    WHERE resumed_at IS NULL ORDER BY id";
+    SELECT id, org_id, scope, mode, reason, engaged_by, engaged_at, include_protective \
+    FROM halts WHERE resumed_at IS NULL ORDER BY id";
+const FIND_HALT: &str = "-- directory::find_halt\n\
+    SELECT id, org_id, scope, mode, reason, engaged_by, engaged_at, include_protective, \
+    resumed_by, resumed_at FROM halts WHERE id = $1";
 const INSERT_HALT: &str = "-- directory::insert_halt\n\
-    INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, resumed_by, \
-    resumed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL)";
+    INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, \
+    include_protective, resumed_by, resumed_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL)";
 const INSERT_HALT_ONCE: &str = "-- directory::insert_halt_once\n\
-    INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, resumed_by, \
-    resumed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL) ON CONFLICT (id) DO NOTHING";
+    INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, \
+    include_protective, resumed_by, resumed_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL) ON CONFLICT (id) DO NOTHING";
 const RESUME: &str = "-- directory::resume\n\
     UPDATE halts SET resumed_by = $2, resumed_at = $3 WHERE id = $1 AND resumed_at IS NULL";
 
-pub(crate) const STATEMENTS: &[&str] = &[HALTS, INSERT_HALT, INSERT_HALT_ONCE, RESUME];
+pub(crate) const STATEMENTS: &[&str] = &[HALTS, FIND_HALT, INSERT_HALT, INSERT_HALT_ONCE, RESUME];
 
 /// The halts that are engaged.
 pub async fn halts(store: &Store) -> Result<Vec<Halt>, Error> {
@@ -29,6 +34,19 @@ pub async fn halts(store: &Store) -> Result<Vec<Halt>, Error> {
 /// The same inside a transaction.
 pub async fn halts_in(tx: &mut Tx<'_>) -> Result<Vec<Halt>, Error> {
     tx.query(HALTS, &[]).await?.into_iter().map(decode_halt).collect()
+}
+
+/// A halt, engaged or not, and by whom and when it was ended.
+pub async fn find_halt(
+    store: &Store,
+    id: Id<id::Halt>,
+) -> Result<Option<(Halt, Option<(String, Timestamp)>)>, Error> {
+    let Some(mut row) = store.query_one(FIND_HALT, vec![id.into()]).await? else {
+        return Ok(None);
+    };
+    let halt = decode_fields(&mut row)?;
+    let resumed = row.text_or_null()?.zip(row.time_or_null()?);
+    Ok(Some((halt, resumed)))
 }
 
 /// Engages a halt.
@@ -41,7 +59,7 @@ pub async fn insert_halt_once(tx: &mut Tx<'_>, halt: &Halt) -> Result<bool, Erro
     Ok(tx.execute(INSERT_HALT_ONCE, &halt_values(halt)).await? == 1)
 }
 
-fn halt_values(halt: &Halt) -> [Value; 7] {
+fn halt_values(halt: &Halt) -> [Value; 8] {
     [
         halt.id.into(),
         halt.org_id.into(),
@@ -50,6 +68,7 @@ fn halt_values(halt: &Halt) -> [Value; 7] {
         halt.reason.as_str().into(),
         halt.engaged_by.as_str().into(),
         halt.engaged_at.into(),
+        Value::Int(i64::from(halt.include_protective)),
     ]
 }
 
@@ -64,6 +83,10 @@ pub async fn resume(
 }
 
 fn decode_halt(mut row: Row) -> Result<Halt, Error> {
+    decode_fields(&mut row)
+}
+
+fn decode_fields(row: &mut Row) -> Result<Halt, Error> {
     Ok(Halt {
         id: row.id()?,
         org_id: row.id_or_null()?,
@@ -72,5 +95,6 @@ fn decode_halt(mut row: Row) -> Result<Halt, Error> {
         reason: row.text()?,
         engaged_by: row.text()?,
         engaged_at: row.time()?,
+        include_protective: row.int()? != 0,
     })
 }

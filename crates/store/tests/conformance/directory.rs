@@ -345,13 +345,14 @@ pub(crate) async fn a_halt_is_resumed_once(backend: &Backend) {
         org_id,
         scope,
         mode,
+        include_protective: mode == HaltMode::Flatten,
         reason: "because".to_owned(),
         engaged_by: "operator".to_owned(),
         engaged_at: at(1),
     };
     let halts = [
         halt(1, None, HaltScope::Global, HaltMode::Block),
-        halt(2, Some(id(1)), HaltScope::Org(id(1)), HaltMode::ReduceOnly),
+        halt(2, Some(id(1)), HaltScope::Org(id(1)), HaltMode::Flatten),
         halt(3, Some(id(1)), HaltScope::Pair(id(10), "NQ".parse().unwrap()), HaltMode::Block),
     ];
     let mut tx = writer.begin().await.unwrap();

@@ -49,6 +49,7 @@ pub(crate) fn full_order(number: u64) -> Order {
             state: ChangeState::Refused,
             stop_price: Some("17000.5".parse().unwrap()),
         }),
+        passes_halts: true,
     }
 }
 
@@ -69,6 +70,7 @@ fn bare_order(number: u64) -> Order {
         tag: None,
         expires_at: None,
         change: None,
+        passes_halts: false,
         ..full_order(number)
     }
 }

@@ -45,6 +45,7 @@ pub fn halt_engage(scope: Option<&str>, mode: &str) -> Command {
     Command::HaltEngage(HaltEngage {
         scope: scope.map(str::to_owned),
         mode: Some(mode.parse().unwrap()),
+        include_protective: false,
         reason: Some("simulation".to_owned()),
     })
 }

@@ -186,6 +186,7 @@ impl Installation {
             change: None,
             attempt_until: None,
             limits_version: 1,
+            passes_halts: false,
             created_at: self.now,
             updated_at: self.now,
         }

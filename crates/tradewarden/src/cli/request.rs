@@ -316,10 +316,12 @@ fn halt(verb: HaltVerb) -> Asking {
         HaltVerb::Engage(engage) => one(Command::HaltEngage(command::HaltEngage {
             scope: engage.scope,
             mode: engage.mode,
+            include_protective: engage.include_protective,
             reason: engage.reason,
         })),
         HaltVerb::Resume(id) => one(Command::HaltResume(id.into())),
         HaltVerb::Status => list(Command::HaltStatus, HALTS),
+        HaltVerb::Show(id) => one(Command::HaltShow(id.into())),
     }
 }
 

@@ -18,10 +18,7 @@ use tradewarden_engine::command::{
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
-    AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, ExchangeRateView,
-    FindingView, HaltView, HourView, InstrumentProfitView, KeyUsageView, KeyView, LimitView,
-    LossView, MeView, OrderView, OrganizationView, Page, PositionView, ProfitView, ProofView,
-    RollView, SignalView, StrategyPosition, StrategyProfitView, StrategyView, WebhookView,
+    AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, ExchangeRateView, FindingView, HaltView, HourView, InstrumentProfitView, KeyUsageView, KeyView, LimitView, LossView, MeView, OrderView, OrganizationView, Page, PositionView, ProfitView, ProofView, RollView, SignalView, StrategyPosition, StrategyProfitView, StrategyView, WebhookView, HaltProgressView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -327,16 +324,31 @@ fn limits_halts_findings_and_proofs() {
         updated_at: AT,
     };
     assert_sent("Roll", &roll(true), &roll(false));
-    let halt = HaltView {
+    let progress = || HaltProgressView {
+        orders_to_cancel: 1,
+        orders_canceled: 1,
+        orders_filled: 0,
+        orders_working: 0,
+        orders_unknown: 0,
+        positions_to_close: 1,
+        positions_flat: 1,
+        is_done: true,
+    };
+    assert_sent("HaltProgress", &progress(), &progress());
+    let halt = |is_full: bool| HaltView {
         id: id(),
         scope: text(),
         mode: text(),
+        include_protective: false,
         reason: text(),
         engaged_by: text(),
         engaged_at: AT,
         local: false,
+        resumed_by: is_full.then(text),
+        resumed_at: is_full.then_some(AT),
+        progress: is_full.then(progress),
     };
-    assert_sent("Halt", &halt, &halt);
+    assert_sent("Halt", &halt(true), &halt(false));
     let finding = FindingView {
         id: id(),
         at: AT,
@@ -519,7 +531,9 @@ fn what_is_taken() {
     assert_taken::<KeyRotation>("KeyRotation", &json!({"overlap_s": 1, "public_key": "x"}));
     assert_taken::<HaltEngage>(
         "HaltEngage",
-        &json!({"scope": "global", "mode": "block", "reason": "test"}),
+        &json!({
+            "scope": "global", "mode": "cancel", "include_protective": true, "reason": "test",
+        }),
     );
 }
 

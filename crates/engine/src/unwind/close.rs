@@ -1,0 +1,413 @@
+//! Closing what a halt that flattens covers, until our book and the broker both show nothing.
+
+use super::{Course, Unwinder, unread};
+use crate::Shared;
+use crate::actor::Actor;
+use crate::book::{Book, Effects, Scope, Severity, place_of};
+use crate::journal::{NotWritten, Urgency};
+use crate::orders::{Leaving, leave};
+use crate::payload;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tradewarden_broker::port::{BrokerAccount, BrokerPosition};
+use tradewarden_domain::account::Account;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::halt::{Halt, HaltScope, HaltSubject};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::order::{OrderEvent, OrderState, OrderType, Purpose, Side};
+use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
+use tradewarden_store::{Error, Tx, directory as rows, halt_progress};
+
+/// How long after one exit the next is placed, at first and at most: it doubles.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(16);
+/// Two readings of a difference must be this far apart (S3).
+const DIFFERS_FOR: Duration = Duration::from_secs(5);
+const ONE: Quantity = Quantity::from_units(100_000_000);
+
+/// What is held on a pair that a halt covers.
+struct Held {
+    account: Arc<Account>,
+    symbol: Symbol,
+    /// Whose parts of it are covered.
+    covered: BTreeSet<Id<id::Strategy>>,
+    /// Of these, none holds anything.
+    is_flat_here: bool,
+    /// The halt covers the pair as a whole, and not just what some strategies hold.
+    is_whole: bool,
+    /// All strategies together.
+    ours: Exposure,
+    /// The broker's position, if it was heard.
+    theirs: Option<Quantity>,
+    /// The broker's average price.
+    price: Option<Price>,
+}
+
+impl Held {
+    fn is_flat(&self) -> bool {
+        self.is_flat_here && (!self.is_whole || self.theirs.is_none_or(Quantity::is_zero))
+    }
+
+    fn difference(&self) -> Option<Quantity> {
+        let theirs = self.theirs.filter(|_| self.is_whole)?;
+        let live =
+            [self.ours.entry_buy, self.ours.entry_sell, self.ours.exit_buy, self.ours.exit_sell];
+        let moves = live.iter().any(|quantity| !quantity.is_zero());
+        let difference = theirs.saturating_minus(self.ours.quantity);
+        (!moves && !difference.is_zero()).then_some(difference)
+    }
+}
+
+impl Unwinder {
+    /// Closes what is held and covered; answers how many positions are open.
+    pub(super) async fn close(&mut self, halt: &Halt) -> Result<usize, NotWritten> {
+        let directory = self.shared.directory.load_full();
+        let own = |account: &&Arc<Account>| {
+            halt.org_id.is_none_or(|org| org == account.org_id) && reaches(&halt.scope, account)
+        };
+        let accounts: Vec<_> = directory.accounts.values().filter(own).cloned().collect();
+        let mut open = 0_usize;
+        for account in accounts {
+            for held in self.held(halt, &account).await? {
+                if !self.step(halt, &held).await? {
+                    open = open.saturating_add(1);
+                }
+            }
+        }
+        Ok(open)
+    }
+
+    /// What the halt covers on an account, by our book and by the broker's.
+    async fn held(&self, halt: &Halt, account: &Arc<Account>) -> Result<Vec<Held>, NotWritten> {
+        let ours = exposures::of_account(&self.shared.store, account.id).await;
+        let ours = ours.map_err(|error| unread(&error))?;
+        let theirs = self.positions(account).await;
+        let mut symbols: BTreeSet<Symbol> =
+            ours.iter().map(|(place, _)| place.symbol.clone()).collect();
+        symbols.extend(theirs.iter().flat_map(|positions| positions.keys().cloned()));
+        let known =
+            |symbol: &Symbol| self.courses.contains_key(&(halt.id, account.id, symbol.clone()));
+        let mut all = Vec::new();
+        for symbol in symbols {
+            let is_whole = self.covers(halt, account, &symbol, NO_STRATEGY);
+            let parts = || ours.iter().filter(|(place, _)| place.symbol == symbol);
+            let covered: BTreeSet<_> = parts()
+                .map(|(place, _)| place.strategy_id)
+                .filter(|strategy| is_whole || self.covers(halt, account, &symbol, *strategy))
+                .collect();
+            if !is_whole && covered.is_empty() {
+                continue;
+            }
+            let is_flat_here = parts()
+                .filter(|(place, _)| covered.contains(&place.strategy_id))
+                .all(|(_, exposure)| exposure.quantity.is_zero());
+            let there = theirs.as_ref().map(|positions| positions.get(&symbol));
+            let held = Held {
+                account: Arc::clone(account),
+                covered,
+                is_flat_here,
+                is_whole,
+                ours: parts().fold(Exposure::default(), |sum, (_, part)| sum.and(part)),
+                theirs: there.map(|there| there.map_or(Quantity::ZERO, |there| there.quantity)),
+                price: there.flatten().and_then(|there| there.average_price),
+                symbol,
+            };
+            if !held.is_flat() || known(&held.symbol) {
+                all.push(held);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The broker's positions; without them our own book has to do (S1).
+    async fn positions(&self, account: &Account) -> Option<BTreeMap<Symbol, BrokerPosition>> {
+        let broker = self.shared.brokers.get(&account.broker)?;
+        match broker.positions(BrokerAccount::new(&account.broker_account)).await {
+            Ok(positions) => Some(
+                positions.into_iter().map(|position| (position.symbol.clone(), position)).collect(),
+            ),
+            Err(unheard) => {
+                tracing::warn!(account.id = %account.id, why = %unheard, "positions are not heard");
+                None
+            }
+        }
+    }
+
+    fn covers(
+        &self,
+        halt: &Halt,
+        account: &Account,
+        symbol: &Symbol,
+        strategy: Id<id::Strategy>,
+    ) -> bool {
+        let strategy = (strategy != NO_STRATEGY).then_some(strategy);
+        let directory = self.shared.directory.load();
+        // A key holds what its strategy holds; that it has one was asked at the halt.
+        let key = match &halt.scope {
+            HaltScope::Key(id) => {
+                let own = directory.keys.get(id).and_then(|known| known.key.strategy_id);
+                (own.is_some() && own == strategy).then_some(*id)
+            }
+            _ => None,
+        };
+        let webhook = strategy.and_then(|id| directory.strategies.get(&id));
+        halt.covers(&HaltSubject {
+            org: account.org_id,
+            account: account.id,
+            strategy,
+            webhook: webhook.map(|strategy| strategy.webhook_id),
+            key,
+            symbol,
+            passes_halts: true,
+        })
+    }
+
+    /// Takes the next step toward flat; answers whether it is there.
+    async fn step(&mut self, halt: &Halt, held: &Held) -> Result<bool, NotWritten> {
+        let closing = (halt.id, held.account.id, held.symbol.clone());
+        let now = self.shared.environment.now();
+        if held.is_flat() {
+            let (id, account, symbol) = closing.clone();
+            self.shared
+                .journal
+                .write(Urgency::Soon, async move |tx: &mut Tx<'_>, _: &mut Effects| {
+                    halt_progress::note_position(tx, id, account, &symbol, Some(now)).await
+                })
+                .await?;
+            self.courses.remove(&closing);
+            return Ok(true);
+        }
+        if self.differs_long(held) {
+            self.adopt(held).await?;
+        }
+        let course = self.courses.get(&closing).copied().unwrap_or_default();
+        if course.not_before > now {
+            return Ok(false);
+        }
+        let placed = self.place(halt, held, course.tries == 0).await?;
+        let tries = course.tries.saturating_add(u32::from(placed));
+        let doubled = AGAIN_AFTER.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+        let wait = if placed { doubled.min(AGAIN_AFTER_MAX) } else { Duration::ZERO };
+        self.courses.insert(closing, Course { tries, not_before: now.plus(wait) });
+        Ok(false)
+    }
+
+    /// Whether the broker's position has differed from ours for so long that it is no fill that is
+    /// still to be told.
+    fn differs_long(&mut self, held: &Held) -> bool {
+        let pair = (held.account.id, held.symbol.clone());
+        let now = self.shared.environment.now();
+        let Some(difference) = held.difference() else {
+            self.differences.remove(&pair);
+            return false;
+        };
+        match self.differences.get(&pair) {
+            Some((before, since)) if *before == difference => since.plus(DIFFERS_FOR) <= now,
+            _ => {
+                self.differences.insert(pair, (difference, now));
+                false
+            }
+        }
+    }
+
+    /// Takes the broker's word for what is held: a position that was changed by hand is closed as it
+    /// is there.
+    async fn adopt(&mut self, held: &Held) -> Result<(), NotWritten> {
+        let pair = (held.account.id, held.symbol.clone());
+        self.differences.remove(&pair);
+        let (shared, account, symbol) =
+            (Arc::clone(&self.shared), Arc::clone(&held.account), held.symbol.clone());
+        let (ours, price) = (held.ours.quantity, held.price);
+        let Some(difference) = held.difference() else { return Ok(()) };
+        self.shared
+            .journal
+            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                let mut book = Book::load(tx, &shared, &scope_of(&account, &symbol)).await?;
+                // What has moved since is looked at anew.
+                let pair = book.pair_exposure(account.id, &symbol);
+                if pair.quantity != ours || !book.live_on_pair(&part(&account, &symbol)).is_empty()
+                {
+                    return Ok(());
+                }
+                adopt_in(&shared, &mut book, &account, &symbol, difference, price);
+                book.write(tx, effects).await
+            })
+            .await
+    }
+
+    /// Places the exits of a pair, unless something has to end first; answers whether it did, or
+    /// tried.
+    async fn place(&self, halt: &Halt, held: &Held, first: bool) -> Result<bool, NotWritten> {
+        let (shared, id) = (Arc::clone(&self.shared), halt.id);
+        let (account, symbol) = (Arc::clone(&held.account), held.symbol.clone());
+        let (covered, theirs) = (held.covered.clone(), held.theirs);
+        self.shared
+            .journal
+            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                if !rows::halts_in(tx).await?.iter().any(|halt| halt.id == id) {
+                    return Ok(false);
+                }
+                halt_progress::note_position(tx, id, account.id, &symbol, None).await?;
+                let mut book = Book::load(tx, &shared, &scope_of(&account, &symbol)).await?;
+                let by = format!("halt {id}");
+                if clear_the_way(&shared, &mut book, &account, &symbol, &covered, &by) {
+                    book.write(tx, effects).await?;
+                    return Ok(false);
+                }
+                let told = exits(&shared, &mut book, &account, &symbol, &covered, theirs, &by);
+                if let Err(detail) = &told
+                    && first
+                {
+                    let subject = format!("{} {symbol}", account.id);
+                    let (org, code) = (account.org_id, "halt.not_closed");
+                    book.find(&shared, org, code, Severity::Critical, subject, detail.clone());
+                }
+                book.write(tx, effects).await?;
+                Ok::<_, Error>(told.is_err() || told == Ok(true))
+            })
+            .await
+    }
+}
+
+/// Whether a scope can have to do with an account at all.
+fn reaches(scope: &HaltScope, account: &Account) -> bool {
+    match scope {
+        HaltScope::Account(id) | HaltScope::Pair(id, _) => *id == account.id,
+        HaltScope::Org(org) => *org == account.org_id,
+        HaltScope::Global
+        | HaltScope::Strategy(_)
+        | HaltScope::Webhook(_)
+        | HaltScope::Key(_)
+        | HaltScope::Instrument(_) => true,
+    }
+}
+
+fn part(account: &Account, symbol: &Symbol) -> Place {
+    Place { account_id: account.id, symbol: symbol.clone(), strategy_id: NO_STRATEGY }
+}
+
+fn scope_of(account: &Account, symbol: &Symbol) -> Scope {
+    let mut scope = Scope::default();
+    scope.add(account.org_id, account.id, symbol);
+    scope.pairs_with_live_orders.insert((account.id, symbol.clone()));
+    scope
+}
+
+/// Takes back the exits that rest (S4); answers whether an exit of these strategies is on its way:
+/// there is one at a time.
+fn clear_the_way(
+    shared: &Shared,
+    book: &mut Book,
+    account: &Account,
+    symbol: &Symbol,
+    covered: &BTreeSet<Id<id::Strategy>>,
+    by: &str,
+) -> bool {
+    let live = book.live_on_pair(&part(account, symbol)).into_iter();
+    let exits: Vec<_> = live
+        .filter(|order| order.purpose == Purpose::Exit)
+        .filter(|order| covered.contains(&place_of(order).strategy_id))
+        .collect();
+    let any = !exits.is_empty();
+    for mut order in exits {
+        if order.order_type == OrderType::Market || order.cancel_requested {
+            continue;
+        }
+        let event = if order.state == OrderState::Accepted {
+            book.advance(&mut order, OrderEvent::Cancel, Some(Code::OrderSuperseded));
+            "order.canceled"
+        } else {
+            order.cancel_requested = true;
+            "order.cancel_requested"
+        };
+        book.enter(shared, order.org_id, order.id, event, payload::by(&order, by));
+        book.put_order(order);
+    }
+    any
+}
+
+/// Places an exit for each part of a position, and never more than the broker holds; answers whether
+/// there was any, or why one was refused.
+fn exits(
+    shared: &Shared,
+    book: &mut Book,
+    account: &Arc<Account>,
+    symbol: &Symbol,
+    covered: &BTreeSet<Id<id::Strategy>>,
+    theirs: Option<Quantity>,
+    by: &str,
+) -> Result<bool, String> {
+    let mut any = false;
+    for side in [Side::Sell, Side::Buy] {
+        let there = |theirs: Quantity| match side {
+            Side::Sell => theirs.max(Quantity::ZERO),
+            Side::Buy => theirs.negated().max(Quantity::ZERO),
+        };
+        let mut room = theirs.map_or(Quantity::MAX, there);
+        for strategy in covered {
+            let place = Place { strategy_id: *strategy, ..part(account, symbol) };
+            let quantity = book.exposure(&place).held(side).min(room);
+            if !quantity.is_positive() {
+                continue;
+            }
+            room = room.saturating_minus(quantity);
+            let by = by.to_owned();
+            let leaving = Leaving { place: &place, side, quantity, passes_halts: true, by };
+            leave(shared, book, account, &leaving, &Actor::operator())
+                .map_err(|refusal| format!("{quantity} of {symbol}: {}", refusal.detail))?;
+            any = true;
+        }
+    }
+    Ok(any)
+}
+
+/// What the broker holds less than we do is taken off those who hold it; what it holds more belongs
+/// to no strategy.
+fn adopt_in(
+    shared: &Shared,
+    book: &mut Book,
+    account: &Account,
+    symbol: &Symbol,
+    difference: Quantity,
+    price: Option<Price>,
+) {
+    let instrument = account.instruments.get(symbol);
+    let point_value = instrument.map_or(ONE, |instrument| instrument.point_value);
+    let side = if difference.is_positive() { Side::Buy } else { Side::Sell };
+    let mut left = difference.magnitude();
+    let fold = |book: &mut Book, place: &Place, quantity: Quantity, price: Price| {
+        book.change_exposure(place, |exposure| {
+            let folded = exposure.fill(side, quantity, price, Money::ZERO, point_value);
+            if folded.is_none() {
+                tracing::error!(symbol = %place.symbol, "a position is too large to be adopted");
+            }
+        });
+    };
+    for strategy in book.holders(account.id, symbol) {
+        let place = Place { strategy_id: strategy, ..part(account, symbol) };
+        let exposure = book.exposure(&place);
+        let quantity = exposure.held(side).min(left);
+        if quantity.is_positive() {
+            left = left.saturating_minus(quantity);
+            fold(book, &place, quantity, exposure.average_price);
+        }
+    }
+    if left.is_positive() {
+        let place = part(account, symbol);
+        let known = shared.market.reference(account, symbol, book.now).price(book.now);
+        fold(book, &place, left, price.or(known).unwrap_or_default());
+    }
+    let detail = format!(
+        "The broker's position in {symbol} differs from ours by {difference}; a halt closes what is \
+         there, so it was taken over."
+    );
+    let payload = json!({ "difference": difference, "symbol": symbol });
+    book.enter(shared, account.org_id, account.id, "position.adopted", &payload);
+    let (org, subject) = (account.org_id, format!("{} {symbol}", account.id));
+    book.find(shared, org, "position.adopted", Severity::Critical, subject, detail);
+}

@@ -1,0 +1,274 @@
+//! Halts that cancel and flatten, until nothing is left.
+
+use super::{Small, keys, millis};
+use serde_json::{Value, json};
+use tradewarden_domain::code::Code;
+use tradewarden_domain::order::{OrderState, OrderType, Purpose, Side};
+use tradewarden_domain::strategy::Pyramiding;
+use tradewarden_engine::command::{ById, Command, CommandError, OrderCreate, PositionClose};
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
+use tradewarden_testkit::engine::{Harness, simulate, strategy};
+use tradewarden_testkit::life::Death;
+
+impl Small {
+    /// Two ES are held, a stop that only reduces rests, and so does an entry of one.
+    async fn trading(seed: u64) -> Self {
+        let s = Self::with(seed, Venue::default(), |new| {
+            new.pyramiding = Some(Pyramiding::Allow);
+        })
+        .await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.usual_plan(FillPlan::Rests);
+        s.rests(Side::Buy, "1", false).await;
+        s.h.elapse(millis(200)).await;
+        s.rests(Side::Sell, "1", true).await;
+        s.h.elapse(millis(200)).await;
+        let orders = s.h.orders().await;
+        let states: Vec<_> = orders.iter().map(|order| (order.purpose, order.state)).collect();
+        let working = OrderState::Working;
+        assert_eq!(states[1..], [(Purpose::Entry, working), (Purpose::Exit, working)]);
+        s
+    }
+
+    async fn rests(&self, side: Side, size: &str, reduce_only: bool) {
+        let price = if side == Side::Sell { "4900" } else { "5100" };
+        let new = OrderCreate {
+            account_id: self.account.clone(),
+            symbol: "ES".to_owned(),
+            side,
+            order_type: OrderType::Stop,
+            quantity: size.parse().unwrap(),
+            limit_price: None,
+            stop_price: Some(price.parse().unwrap()),
+            time_in_force: None,
+            reduce_only,
+            expires_at: None,
+            tag: None,
+            allow_repeat: true,
+        };
+        self.h.command(Command::OrderCreate(new)).await;
+    }
+
+    async fn stop_all(&self, mode: &str, include_protective: bool) -> String {
+        let halt = json!({
+            "command": "halt-engage", "mode": mode, "include_protective": include_protective,
+        });
+        let made = self.h.command(serde_json::from_value(halt).unwrap()).await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn shown(&self, halt: &str) -> Value {
+        let halt = self.h.command(Command::HaltShow(ById { id: halt.to_owned() })).await;
+        halt["progress"].clone()
+    }
+
+    async fn done(&self, halt: &str) {
+        self.h
+            .until("the halt is done", async |_: &Harness| {
+                self.shown(halt).await["is_done"] == json!(true)
+            })
+            .await;
+    }
+
+    async fn states(&self) -> Vec<OrderState> {
+        self.h.orders().await.iter().map(|order| order.state).collect()
+    }
+}
+
+/// S20: what adds risk is canceled, and what protects keeps working unless it is meant too.
+#[test]
+fn s20_a_cancel_halt_takes_back_what_adds_risk() {
+    use OrderState::{Canceled, Filled, Working};
+    for (include_protective, stop, count) in [(false, Working, 1), (true, Canceled, 2)] {
+        simulate(async || {
+            let s = Small::trading(201).await;
+            let halt = s.stop_all("cancel", include_protective).await;
+            s.done(&halt).await;
+            s.h.elapse(millis(2_000)).await;
+            assert_eq!(s.states().await, [Filled, Canceled, stop]);
+            assert_eq!(
+                s.shown(&halt).await,
+                json!({
+                    "orders_to_cancel": count, "orders_canceled": count, "orders_filled": 0,
+                    "orders_working": 0, "orders_unknown": 0, "positions_to_close": 0,
+                    "positions_flat": 0, "is_done": true,
+                })
+            );
+            assert_eq!(s.position().await, "2", "nothing is closed");
+            assert_eq!(s.send("BUY", "b").await.code, Some(Code::HaltActive));
+            assert_eq!(s.send("EXIT", "c").await.code, Some(Code::HaltActive), "S18");
+            s.end().await;
+        });
+    }
+}
+
+/// S20: a cancel that was not heard is asked for again, also by the next life of the gateway.
+#[test]
+fn s20_a_cancel_halt_goes_on_after_a_crash() {
+    for faults in [vec![Fault::LostBefore; 3], vec![Fault::LostAfter], vec![Fault::Throttled; 5]] {
+        simulate(async || {
+            let mut s = Small::trading(202).await;
+            s.h.broker.next_faults(Call::Cancel, &faults);
+            let halt = s.stop_all("cancel", true).await;
+            s.h.crash().await;
+            s.h.start(Death::Never).await;
+            s.done(&halt).await;
+            let canceled = OrderState::Canceled;
+            assert_eq!(s.states().await, [OrderState::Filled, canceled, canceled]);
+            s.end().await;
+        });
+    }
+}
+
+/// S20, S4: a flatten halt cancels, clears resting exits out of the way, and closes; a restart in the
+/// middle goes on.
+#[test]
+fn s20_a_flatten_halt_closes_until_flat() {
+    for restarts in [false, true] {
+        simulate(async || {
+            let mut s = Small::trading(203).await;
+            s.h.broker.usual_plan(FillPlan::After(millis(700)));
+            let halt = s.stop_all("flatten", false).await;
+            if restarts {
+                s.h.elapse(millis(300)).await;
+                s.h.crash().await;
+                s.h.start(Death::Never).await;
+            }
+            s.done(&halt).await;
+            assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+            let progress = s.shown(&halt).await;
+            assert_eq!(progress["positions_to_close"], 1, "{progress}");
+            assert_eq!(progress["positions_flat"], 1, "{progress}");
+            let orders = s.h.orders().await;
+            let closing: Vec<_> = orders.iter().filter(|order| order.passes_halts).collect();
+            assert!(closing.iter().all(|order| order.purpose == Purpose::Exit), "{closing:?}");
+            assert_eq!(s.send("BUY", "b").await.code, Some(Code::HaltActive));
+            s.h.quiet().await;
+            s.end().await;
+        });
+    }
+}
+
+/// S20: what an exit leaves open, whatever became of it, is closed by another one.
+#[test]
+fn s20_a_flatten_halt_places_exits_until_flat() {
+    simulate(async || {
+        let s = Small::with(204, Venue::default(), |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.next_plans(&[FillPlan::Rejected.into(), FillPlan::Rejected.into()]);
+        let halt = s.stop_all("flatten", false).await;
+        s.done(&halt).await;
+        let exits = s.states().await.split_off(1);
+        assert_eq!(exits, [OrderState::Rejected, OrderState::Rejected, OrderState::Filled]);
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.h.quiet().await;
+        s.end().await;
+    });
+}
+
+/// S1, S20: what the broker shows is closed, whoever changed it by hand, and nothing past it.
+#[test]
+fn s20_a_flatten_halt_closes_what_the_broker_shows() {
+    for (by_hand, sold) in [("3", "5"), ("-1", "1"), ("-2", "0"), ("-5", "0")] {
+        simulate(async || {
+            let s = Small::with(205, Venue::default(), |_| {}).await;
+            s.accept("BUY", "a").await;
+            s.h.quiet().await;
+            let name = Harness::broker_account(&s.account);
+            s.h.broker.move_by_hand(name, "ES", by_hand.parse().unwrap());
+            let halt = s.stop_all("flatten", false).await;
+            s.done(&halt).await;
+            let orders = s.h.orders().await;
+            let filled: i64 = orders[1..]
+                .iter()
+                .map(|order| order.side.signed(order.filled_quantity).units() / 100_000_000)
+                .sum();
+            let wanted = if by_hand == "-5" { 3 } else { -sold.parse::<i64>().unwrap() };
+            assert_eq!(filled, wanted, "{by_hand}: {orders:#?}");
+            let holding = s.h.broker.holding(name, &"ES".parse().unwrap());
+            assert_eq!(holding.ours + holding.hand, 0, "{by_hand}");
+            assert_eq!(s.position().await, "0", "{by_hand}");
+            let adopted = s.h.has_finding("position.adopted").await;
+            assert!(adopted, "{by_hand}: a person hears of it");
+            s.h.finish().await;
+        });
+    }
+}
+
+/// S20: a strategy's halt closes what the strategy holds, and nothing else.
+#[test]
+fn s20_a_flatten_halt_of_a_strategy_closes_its_part() {
+    simulate(async || {
+        let s = Small::with(206, Venue::default(), |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        let mut own = s.h.exposures(&s.account).await;
+        let holder = own.pop().unwrap().0.strategy_id;
+        let hook = s.h.webhook("other", 100).await;
+        let second = s.h.account("second").await;
+        let other = s.h.strategy(strategy("other", &hook, &second, "ES", "1")).await;
+        let nobody = s.h.halt(Some(&format!("strategy:{other}")), "flatten").await;
+        s.done(&nobody).await;
+        assert_eq!(s.position().await, "2", "another strategy's halt closes nothing");
+        let halt = s.h.halt(Some(&format!("strategy:{holder}")), "flatten").await;
+        s.done(&halt).await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.h.quiet().await;
+        s.end().await;
+    });
+}
+
+/// S20: under every halt a person closes at once.
+#[test]
+fn s20_a_person_closes_under_every_halt() {
+    for mode in ["reduce_only", "block", "cancel", "flatten"] {
+        simulate(async || {
+            let s = Small::with(207, Venue::default(), |_| {}).await;
+            s.accept("BUY", "a").await;
+            s.h.quiet().await;
+            s.h.halt(None, mode).await;
+            let close = PositionClose { account: s.account.clone(), symbol: "ES".to_owned() };
+            s.h.command(Command::PositionClose(close)).await;
+            s.h.quiet().await;
+            assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{mode}");
+            s.end().await;
+        });
+    }
+}
+
+/// C11: a key flattens only with the scope for it, and only what can be told to be its own.
+#[test]
+fn c11_flatten_takes_a_scope_of_its_own() {
+    simulate(async || {
+        let s = Small::with(208, Venue::default(), |_| {}).await;
+        let bare = keys::key(&s.h, json!({"scopes": ["halt:engage"]})).await;
+        let may = keys::key(&s.h, json!({"scopes": ["halt:flatten"]})).await;
+        let engage = |mode: &str, scope: Option<String>| -> Command {
+            let halt = json!({"command": "halt-engage", "mode": mode, "scope": scope});
+            serde_json::from_value(halt).unwrap()
+        };
+        let mut nonce = 0;
+        let mut heard = async |key: &Value, command: Command| {
+            nonce += 1;
+            let actor = keys::caller(&s.h, key, &format!("nonce-{nonce}-of-this-test"));
+            let engine = s.h.engine();
+            s.h.drive(async move { engine.execute(command, &actor).await }).await.unwrap()
+        };
+        let refused = heard(&bare, engage("flatten", None)).await.unwrap_err();
+        let code = |error: CommandError| match error {
+            CommandError::Refused { code, .. } => code,
+            other => panic!("{other}"),
+        };
+        assert_eq!(code(refused), Code::AuthPermission);
+        assert!(heard(&bare, engage("cancel", None)).await.is_ok());
+        assert!(heard(&may, engage("flatten", None)).await.is_ok());
+        let refused = heard(&may, engage("block", None)).await.unwrap_err();
+        assert_eq!(code(refused), Code::AuthPermission);
+        let own = format!("key:{}", may["id"].as_str().unwrap());
+        let invalid = heard(&may, engage("flatten", Some(own))).await.unwrap_err();
+        assert!(matches!(invalid, CommandError::Invalid { field: "scope", .. }), "{invalid}");
+        s.end().await;
+    });
+}
