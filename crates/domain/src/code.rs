@@ -122,6 +122,8 @@ codes! {
     StrategyAlreadyShort = "strategy.already_short", Skip, "The position is short already and pyramiding is not allowed.";
     StrategyFlat = "strategy.flat", Skip, "There is nothing to close.";
     StrategyWrongSide = "strategy.wrong_side", Skip, "The exit names the other side than the position's.";
+    StrategyFollowerFlat = "strategy.follower_flat", Skip, "The account missed the entry that its leader holds, and adds nothing to it.";
+    StrategyLeaderRefused = "strategy.leader_refused", Refused, "The leading account was refused, and the strategy opens nothing without it.";
     StrategySymbol = "strategy.symbol", Refused, "The payload names a symbol that the strategy does not allow.";
     StrategySchedule = "strategy.schedule", Refused, "The strategy opens nothing at this time.";
     SizingUnusableQuantity = "sizing.unusable_quantity", Refused, "The quantity is missing, unreadable, or rounds to nothing.";

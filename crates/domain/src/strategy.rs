@@ -1,5 +1,7 @@
 //! Strategies: what to do with a signal, given what is held and what is under way.
 
+mod target;
+
 use crate::code::{Code, Refusal};
 use crate::exposure::Exposure;
 use crate::id::{self, Id};
@@ -36,6 +38,9 @@ words! {
         Fixed = "fixed",
         /// The signal's quantity; without a usable one the signal is refused.
         Payload = "payload",
+        /// What brings the position to the one that the signal names (S5): `market_position` and
+        /// `market_position_size`, or TradersPost's `sentiment`.
+        Target = "target",
     }
 
     /// What a signal against the position does (S5).
@@ -82,8 +87,13 @@ pub struct Strategy {
     pub name: String,
     /// The webhook whose signals it follows.
     pub webhook_id: Id<id::Webhook>,
-    /// The account on which it trades.
+    /// The account on which it trades; where there are several, the leader's.
     pub account_id: Id<id::Account>,
+    /// Further accounts on which it trades, each by its own position (S10), in the order in which
+    /// they are judged; at most [`FOLLOWERS_MAX`], none of them twice, never the leader's.
+    pub followers: Vec<Id<id::Account>>,
+    /// Whether followers open nothing when the leader was refused (S10). They close all the same.
+    pub require_leader: bool,
     /// What it trades.
     pub symbol: Symbol,
     /// Whether the signal may name another symbol.
@@ -107,6 +117,9 @@ pub struct Strategy {
     /// When it was made.
     pub created_at: Timestamp,
 }
+
+/// Most accounts that follow a strategy's leader.
+pub const FOLLOWERS_MAX: usize = 32;
 
 /// Seconds within which an entry must have been sent, unless the strategy says otherwise.
 pub const SEND_WITHIN_S_DEFAULT: u32 = 10;
@@ -176,6 +189,11 @@ impl Decision {
 }
 
 impl Strategy {
+    /// The accounts on which it trades, the leader's first.
+    pub fn accounts(&self) -> impl Iterator<Item = Id<id::Account>> {
+        std::iter::once(self.account_id).chain(self.followers.iter().copied())
+    }
+
     /// The symbol this signal is about.
     pub fn symbol_for(&self, signal: &Signal) -> Result<Symbol, Refusal> {
         match (self.symbol_source, signal.ticker_symbol()) {
@@ -219,6 +237,9 @@ impl Strategy {
             return self.exit(signal, exposure, instrument);
         }
         let side = if signal.action == Action::Buy { Side::Buy } else { Side::Sell };
+        if self.sizing == Sizing::Target {
+            return self.toward(signal, side, exposure, instrument);
+        }
         let projected = side.signed(exposure.projected());
         if projected.is_positive() {
             if signal.only_reduces() {
@@ -314,25 +335,43 @@ impl Strategy {
     }
 
     fn enter(&self, signal: &Signal, side: Side, instrument: &Instrument) -> Decision {
+        match self.entry_size(signal) {
+            Ok(wanted) => self.enter_with(signal, side, instrument, wanted),
+            Err(refusal) => Decision::Refuse(refusal),
+        }
+    }
+
+    /// The size of a position that is opened from flat.
+    fn entry_size(&self, signal: &Signal) -> Result<Quantity, Refusal> {
+        match (self.sizing, &signal.quantity) {
+            (Sizing::Fixed, _) => Ok(self.quantity),
+            (Sizing::Target, _) => target::wanted(signal).map(Quantity::magnitude),
+            (Sizing::Payload, QuantityField::Given(quantity)) => Ok(*quantity),
+            (Sizing::Payload, QuantityField::Absent) => {
+                Err(unusable("quantity: the strategy sizes by the payload, which has none"))
+            }
+            (Sizing::Payload, QuantityField::Unusable(reason)) => {
+                Err(unusable(&format!("quantity: {reason}")))
+            }
+        }
+    }
+
+    fn enter_with(
+        &self,
+        signal: &Signal,
+        side: Side,
+        instrument: &Instrument,
+        wanted: Quantity,
+    ) -> Decision {
         if self.state == StrategyState::ExitsOnly {
             return Decision::Refuse(Refusal::plain(Code::StrategyExitsOnly));
         }
-        let wanted = match (self.sizing, &signal.quantity) {
-            (Sizing::Fixed, _) => self.quantity,
-            (Sizing::Payload, QuantityField::Given(quantity)) => *quantity,
-            (Sizing::Payload, QuantityField::Absent) => {
-                return unusable("quantity: the strategy sizes by the payload, which has none");
-            }
-            (Sizing::Payload, QuantityField::Unusable(reason)) => {
-                return unusable(&format!("quantity: {reason}"));
-            }
-        };
         let quantity = instrument.entry_quantity(wanted);
         if !quantity.is_positive() || quantity < instrument.quantity_min {
-            return unusable(&format!(
+            return Decision::Refuse(unusable(&format!(
                 "quantity: {wanted} is less than the smallest order, {}",
                 instrument.quantity_min.max(instrument.lot)
-            ));
+            )));
         }
         // Limits round to the passive side, stops toward the market (S7).
         let passive = if side == Side::Buy { Round::Down } else { Round::Up };
@@ -369,8 +408,8 @@ const fn close(side: Side, quantity: Quantity) -> Intent {
     }
 }
 
-fn unusable(detail: &str) -> Decision {
-    Decision::Refuse(Refusal::because(Code::SizingUnusableQuantity, detail))
+fn unusable(detail: &str) -> Refusal {
+    Refusal::because(Code::SizingUnusableQuantity, detail)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::key::{ApiKey, KeyState};
 use tradewarden_domain::permission::{Permission, Permissions};
+use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::idempotency::{self, Claim};
 use tradewarden_store::{Error, Tx};
@@ -214,6 +215,11 @@ impl Actor {
     /// Whether it may know of this account at all.
     pub fn reaches(&self, account: Id<id::Account>) -> bool {
         self.as_key().is_none_or(|key| key.reaches(account))
+    }
+
+    /// Whether it may know of every account on which a strategy trades.
+    pub(crate) fn reaches_all_of(&self, strategy: &Strategy) -> bool {
+        strategy.accounts().all(|account| self.reaches(account))
     }
 
     /// The same actor, whose next change claims an idempotency key.

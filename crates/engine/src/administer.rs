@@ -114,7 +114,7 @@ impl Engine {
                 directory
                     .strategies_of(org)
                     .into_iter()
-                    .filter(|strategy| actor.reaches(strategy.account_id)),
+                    .filter(|strategy| actor.reaches_all_of(strategy)),
                 |strategy| strategy_view(strategy),
             ),
             Command::StrategyShow(ById { id }) => {
@@ -122,7 +122,7 @@ impl Engine {
                 let found = directory
                     .strategies
                     .get(&id)
-                    .filter(|found| found.org_id == org && actor.reaches(found.account_id));
+                    .filter(|found| found.org_id == org && actor.reaches_all_of(found));
                 one(found.map(|strategy| strategy_view(strategy)))
             }
             Command::AccountCreate(new) => self.create_account(org, new, actor).await,

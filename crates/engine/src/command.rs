@@ -437,6 +437,12 @@ pub struct StrategyCreate {
     pub webhook: String,
     /// The account it trades on.
     pub account: String,
+    /// Further accounts on which it trades, each by its own position (S10), at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followers: Vec<String>,
+    /// Followers open nothing when the account they follow was refused; they close all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_leader: bool,
     /// What it trades.
     pub symbol: String,
     /// The size of an entry.

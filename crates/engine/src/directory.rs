@@ -161,7 +161,7 @@ impl Directory {
     /// Whether the actor may know of a webhook: of every account that its strategies trade on. What
     /// no strategy follows is the organization's.
     pub(crate) fn reaches(&self, actor: &Actor, webhook: Id<id::Webhook>) -> bool {
-        self.followers(webhook).iter().all(|follower| actor.reaches(follower.account_id))
+        self.followers(webhook).iter().all(|follower| actor.reaches_all_of(follower))
     }
 
     /// The strategies that follow this webhook, oldest first.

@@ -2,15 +2,16 @@
 //! duplicate, what does its strategy make of it, does risk let it pass; then signal, orders,
 //! exposure and audit entries are written together.
 
+mod accounts;
 mod duplicates;
 mod follow;
 mod followers;
 mod months;
 
+use self::accounts::{on_accounts, tell_mixed};
 use self::duplicates::{First, claim_keys, id_conflict, repeat};
 pub(crate) use self::follow::{remove_entries, reserve};
 use self::followers::Followers;
-use self::months::follow_months;
 use crate::Shared;
 use crate::book::{Book, Effects, Rolls, Scope, Severity};
 use crate::intake::{AccountResult, SignalStatus};
@@ -20,12 +21,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::check::Trace;
-use tradewarden_domain::code::{Class, Code, Refusal};
+use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::signal::{Action, Signal};
-use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::Digest;
 use tradewarden_store::signals::{self, StoredSignal};
@@ -118,8 +118,10 @@ fn scope(followers: &Followers, rolls: &Rolls, works: &[&SignalWork]) -> Scope {
             let Ok(symbol) = strategy.symbol_for(signal) else { continue };
             let table = rolls.get(&strategy.org_id);
             let symbols = table.map_or_else(|| vec![symbol.clone()], |table| table.spread(&symbol));
-            for symbol in symbols {
-                add_pair(&mut scope, signal, strategy, symbol);
+            for account in strategy.accounts() {
+                for symbol in &symbols {
+                    add_pair(&mut scope, signal, strategy.org_id, (account, symbol.clone()));
+                }
             }
         }
     }
@@ -127,9 +129,13 @@ fn scope(followers: &Followers, rolls: &Rolls, works: &[&SignalWork]) -> Scope {
 }
 
 /// A pair, with what a signal may close there or take back.
-fn add_pair(scope: &mut Scope, signal: &Signal, strategy: &Strategy, symbol: Symbol) {
-    let account = strategy.account_id;
-    scope.add(strategy.org_id, account, &symbol);
+fn add_pair(
+    scope: &mut Scope,
+    signal: &Signal,
+    org: Id<id::Org>,
+    (account, symbol): (Id<id::Account>, Symbol),
+) {
+    scope.add(org, account, &symbol);
     // An exit takes back unsent entries, and so does what is against them.
     match signal.action {
         _ if signal.is_exit() => {
@@ -179,30 +185,12 @@ fn trade(
     let mut results = Vec::with_capacity(followers.len());
     let mut first_no: Option<Refusal> = None;
     for strategy in followers {
-        let result = match follow_months(shared, book, work, signal, strategy, trace) {
-            Ok(order_ids) => AccountResult {
-                account_id: strategy.account_id,
-                strategy_id: strategy.id,
-                result: SignalStatus::Accepted,
-                code: None,
-                order_id: order_ids.last().copied(),
-                order_ids,
-            },
-            Err(no) => {
-                let skip = no.code.class() == Class::Skip;
-                let result = AccountResult {
-                    account_id: strategy.account_id,
-                    strategy_id: strategy.id,
-                    result: if skip { SignalStatus::Skipped } else { SignalStatus::Refused },
-                    code: Some(no.code),
-                    order_id: None,
-                    order_ids: Vec::new(),
-                };
-                first_no.get_or_insert(no);
-                result
-            }
-        };
-        results.push(result);
+        let of_strategy = on_accounts(shared, book, work, signal, strategy, trace);
+        tell_mixed(shared, book, work, signal, strategy, &of_strategy);
+        for (result, no) in of_strategy {
+            first_no = first_no.or(no);
+            results.push(result);
+        }
     }
     summarize(work, results, first_no)
 }

@@ -485,6 +485,8 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         name: strategy.name.clone(),
         webhook_id: strategy.webhook_id,
         account_id: strategy.account_id,
+        followers: strategy.followers.clone(),
+        require_leader: strategy.require_leader,
         symbol: strategy.symbol.clone(),
         symbol_source: strategy.symbol_source.to_string(),
         quantity: strategy.quantity,

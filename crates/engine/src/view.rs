@@ -412,15 +412,19 @@ pub struct StrategyView {
     pub name: String,
     /// The webhook it follows.
     pub webhook_id: Id<id::Webhook>,
-    /// The account it trades on.
+    /// The account it trades on; of several, the one that leads.
     pub account_id: Id<id::Account>,
+    /// The accounts that follow, in the order in which they are judged.
+    pub followers: Vec<Id<id::Account>>,
+    /// Whether they open nothing when the account they follow was refused.
+    pub require_leader: bool,
     /// What it trades.
     pub symbol: Symbol,
     /// `strategy` or `payload`.
     pub symbol_source: String,
     /// The size of an entry.
     pub quantity: Quantity,
-    /// `fixed` or `payload`.
+    /// `fixed`, `payload` or `target`.
     pub sizing: String,
     /// `close` or `reverse`.
     pub on_opposite: String,

@@ -77,12 +77,14 @@ CREATE TABLE strategies (
     send_within_s {int} NOT NULL,
     schedule {text},
     state {text} NOT NULL,
-    created_at {int} NOT NULL
+    created_at {int} NOT NULL,
+    followers {text} NOT NULL,
+    require_leader {int} NOT NULL
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);
 
-CREATE INDEX strategies_account ON strategies (account_id, symbol, id);
+CREATE INDEX strategies_symbol ON strategies (org_id, symbol, id);
 
 CREATE TABLE limits (
     org_id {bytes} NOT NULL REFERENCES organizations (id),

@@ -11,7 +11,7 @@ pub use accounts::{
 };
 pub use edits::{
     account_settings, delete_limit, delete_limits_of, delete_strategy, delete_webhook, followers,
-    limits_of_in, set_signing_secret, set_strategies_version, strategies_on, strategy_in,
+    limits_of_in, set_signing_secret, set_strategies_version, strategies_of, strategy_in,
     update_account, update_strategy, update_webhook, webhook_in,
 };
 pub use halts::{find_halt, halts, halts_in, insert_halt, insert_halt_once, resume};
@@ -59,9 +59,11 @@ const INSERT_WEBHOOK: &str = "-- directory::insert_webhook\n\
 macro_rules! strategy_columns {
     () => {
         "id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
-         on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at"
+         on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at, \
+         followers, require_leader"
     };
 }
+use strategy_columns;
 const STRATEGIES_AFTER: &str = concat!(
     "-- directory::strategies_after\nSELECT ",
     strategy_columns!(),
@@ -75,8 +77,8 @@ const STRATEGY: &str = concat!(
 const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     INSERT INTO strategies (id, org_id, name, webhook_id, account_id, symbol, symbol_source, \
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
-    created_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    created_at, followers, require_leader) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -335,7 +337,20 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         schedule: row.word_or_null()?,
         state: row.word()?,
         created_at: row.time()?,
+        followers: followers_of(&row.text()?)?,
+        require_leader: row.int()? != 0,
     })
+}
+
+/// The identifiers of accounts, separated by commas.
+fn followers_of(text: &str) -> Result<Vec<Id<id::Account>>, Error> {
+    let of = |text: &str| text.parse().map_err(|_| Error::unreadable("an account that follows"));
+    text.split(',').filter(|text| !text.is_empty()).map(of).collect()
+}
+
+fn followers_text(strategy: &Strategy) -> String {
+    let all: Vec<_> = strategy.followers.iter().map(ToString::to_string).collect();
+    all.join(",")
 }
 
 /// Makes a strategy.
@@ -359,6 +374,8 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             strategy.schedule.as_ref().map(ToString::to_string).into(),
             Value::Word(strategy.state.text()),
             strategy.created_at.into(),
+            followers_text(strategy).into(),
+            Value::Int(i64::from(strategy.require_leader)),
         ],
     )
     .await

@@ -285,6 +285,7 @@ pub(crate) enum StrategyVerb {
 
 /// `strategy create`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line, each by itself")]
 pub(crate) struct StrategyCreate {
     /// What people call it
     #[arg(long, value_name = "N")]
@@ -295,6 +296,12 @@ pub(crate) struct StrategyCreate {
     /// The account it trades on
     #[arg(long, value_name = "ID")]
     pub(crate) account: String,
+    /// A further account, sized by its own position (may be repeated)
+    #[arg(long = "follower", value_name = "ID")]
+    pub(crate) followers: Vec<String>,
+    /// Let followers open nothing when the account they follow was refused
+    #[arg(long)]
+    pub(crate) require_leader: bool,
     /// What it trades
     #[arg(long, value_name = "S")]
     pub(crate) symbol: String,

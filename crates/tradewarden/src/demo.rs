@@ -152,6 +152,8 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         account: account_id.clone(),
         symbol: SYMBOL.to_owned(),
         quantity: whole_quantity(QUANTITY)?,
+        followers: Vec::new(),
+        require_leader: false,
         sizing: None,
         on_opposite: Some(OnOpposite::Close),
         pyramiding: None,

@@ -31,6 +31,8 @@ fn strategy() -> Strategy {
         name: "test".to_owned(),
         webhook_id: Id::from_bytes([3; 16]),
         account_id: Id::from_bytes([4; 16]),
+        followers: Vec::new(),
+        require_leader: false,
         symbol: "NQ".parse().unwrap(),
         symbol_source: SymbolSource::Strategy,
         quantity: units("2"),
@@ -265,6 +267,65 @@ fn s5_reverse() {
     holds(&exits_only, &[("3", "SELL", "exit sell 3"), ("-3", "BUY", "exit buy 3")]);
 }
 
+/// S5: with sizing by target the order is what is missing to the position that the signal names.
+#[test]
+fn s5_target_is_the_wanted_position_less_the_projected_one() {
+    const LONG_3: &str = "market_position=long market_position_size=3";
+    const SHORT_2: &str = "market_position=short market_position_size=2";
+    let by_target = |of: Strategy| Strategy { sizing: Sizing::Target, ..of };
+    let cases: [(&str, String, &str); 10] = [
+        ("0", format!("BUY {LONG_3}"), "entry buy 3"),
+        ("0 entry_buy=2", format!("BUY {LONG_3}"), "skip strategy.already_long"),
+        ("3", format!("BUY {LONG_3}"), "skip strategy.already_long"),
+        ("5", format!("SELL {LONG_3}"), "exit sell 2"),
+        // It missed the long of which the sender sold a part.
+        ("0", format!("SELL {LONG_3}"), "skip strategy.wrong_side"),
+        ("-2", format!("BUY {LONG_3}"), "exit buy 2"),
+        ("0", format!("SELL {SHORT_2}"), "entry sell 2"),
+        ("-3", format!("BUY {SHORT_2}"), "exit buy 1"),
+        ("4", "SELL market_position=flat market_position_size=0".to_owned(), "exit sell 4"),
+        ("0", "SELL market_position=flat".to_owned(), "skip strategy.flat"),
+    ];
+    for (position, words, expected) in cases {
+        assert_eq!(decide(&by_target(strategy()), position, &words), expected, "{words}");
+    }
+    let adds = Strategy { pyramiding: Pyramiding::Allow, ..by_target(strategy()) };
+    assert_eq!(decide(&adds, "1", &format!("BUY {LONG_3}")), "entry buy 2");
+    assert_eq!(decide(&adds, "1 entry_buy=1", &format!("BUY {LONG_3}")), "entry buy 1");
+    let reverses = by_target(reversing());
+    assert_eq!(decide(&reverses, "-2", &format!("BUY {LONG_3}")), "exit buy 2, entry buy 3");
+    assert_eq!(decide(&reverses, "5", &format!("SELL {SHORT_2}")), "exit sell 5, entry sell 2");
+    let no_shorts = Strategy { short_selling: ShortSelling::Ignore, ..reverses };
+    assert_eq!(decide(&no_shorts, "5", &format!("SELL {SHORT_2}")), "exit sell 5");
+    for words in [
+        "BUY",
+        "BUY market_position=long",
+        "BUY market_position=long market_position_size=0",
+        "BUY market_position=flat market_position_size=3",
+    ] {
+        let decided = decide(&by_target(strategy()), "0", words);
+        assert_eq!(decided, "refuse sizing.unusable_quantity", "{words}");
+    }
+    // An exit says by itself how much it closes.
+    holds(&by_target(strategy()), &[("7", "SELL comment=EXIT_50", "exit sell 4")]);
+}
+
+/// S5: TradersPost names the side after the trade as `sentiment`.
+#[test]
+fn s5_target_reads_the_sentiment() {
+    let strategy = Strategy { sizing: Sizing::Target, ..strategy() };
+    let whole = instrument("1", "1");
+    let decide = |position: &str, body: &str| {
+        let signal = read(body.as_bytes(), None).signal.unwrap();
+        say(&strategy.decide(&signal, &book(position), &whole, RemovedEntries::None))
+    };
+    let flat = r#"{"ticker":"NQ","action":"sell","sentiment":"flat","quantity":1}"#;
+    assert_eq!(decide("4", flat), "exit sell 4");
+    assert_eq!(decide("0", flat), "skip strategy.flat");
+    let unsized_long = r#"{"ticker":"NQ","action":"buy","sentiment":"bullish","quantity":1}"#;
+    assert_eq!(decide("0", unsized_long), "refuse sizing.unusable_quantity");
+}
+
 /// S6: an exit with a side closes that side only; free text means nothing.
 #[test]
 fn s6_exits_with_a_side() {
@@ -482,6 +543,7 @@ prop_compose! {
         comment in prop::option::of(1_u32..=100),
         quantity in prop::option::of(1_i64..4_000),
         after in any_word(&["", "long", "short", "flat"]),
+        size in prop::option::of(0_i64..20),
     ) -> Signal {
         let mut words = action.to_owned();
         if let Some(percent) = comment {
@@ -493,6 +555,9 @@ prop_compose! {
         }
         if !after.is_empty() {
             write!(words, " market_position={after}").unwrap();
+        }
+        if let Some(size) = size {
+            write!(words, " market_position_size={size}").unwrap();
         }
         signal(&words)
     }

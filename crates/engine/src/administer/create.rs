@@ -5,7 +5,7 @@ use super::{invalid, to_value};
 use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope};
 use crate::command::{AccountCreate, CommandError, StrategyCreate, WebhookCreate};
-use crate::directory::{parse_network, signing_place};
+use crate::directory::{Directory, parse_network, signing_place};
 use crate::reads::{account_view, strategy_view, webhook_view};
 use crate::{Engine, Settings};
 use serde_json::{Value, json};
@@ -21,8 +21,8 @@ use tradewarden_domain::money::Money;
 use tradewarden_domain::roll::{Continuous, RollTable};
 use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::strategy::{
-    OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState,
-    SymbolSource,
+    FOLLOWERS_MAX, OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, ShortSelling, Sizing, Strategy,
+    StrategyState, SymbolSource,
 };
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{
@@ -138,7 +138,8 @@ impl Engine {
         let strategy = self.strategy_to_be(org, &new, actor)?;
         let (id, shares) = (strategy.id, new.shared_position);
         let payload = json!({
-            "account_id": strategy.account_id, "name": strategy.name,
+            "account_id": strategy.account_id, "followers": strategy.followers,
+            "name": strategy.name,
             "on_opposite": strategy.on_opposite, "quantity": strategy.quantity,
             "schedule": strategy.schedule, "sizing": strategy.sizing, "symbol": strategy.symbol,
             "webhook_id": strategy.webhook_id,
@@ -179,11 +180,6 @@ impl Engine {
             .get(&webhook_id)
             .filter(|door| door.webhook.org_id == org && directory.reaches(actor, webhook_id))
             .ok_or(CommandError::NotFound)?;
-        let account = directory
-            .accounts
-            .get(&account_id)
-            .filter(|account| account.org_id == org && actor.reaches(account_id))
-            .ok_or(CommandError::NotFound)?;
         let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
         let now = self.now();
         let strategy = Strategy {
@@ -192,6 +188,8 @@ impl Engine {
             name: name.to_owned(),
             webhook_id,
             account_id,
+            followers: followers(account_id, &new.followers)?,
+            require_leader: new.require_leader,
             symbol,
             symbol_source: new.symbol_source.unwrap_or(SymbolSource::Strategy),
             quantity: new.quantity,
@@ -204,7 +202,7 @@ impl Engine {
             state: StrategyState::On,
             created_at: now,
         };
-        fits(account, &strategy, &crate::book::rolls(&self.parts, org), now)?;
+        fits(&directory, &strategy, actor, now)?;
         may_trade(actor, &strategy)?;
         Ok(strategy)
     }
@@ -293,9 +291,54 @@ pub(super) fn client_certificate(
     Ok(name)
 }
 
-/// Whether a strategy's instrument can be traded on its account, and in its size.
-/// Of a continuous symbol the front month says so.
+/// The accounts that follow this one.
+pub(super) fn followers(
+    leader: Id<id::Account>,
+    texts: &[String],
+) -> Result<Vec<Id<id::Account>>, CommandError> {
+    if texts.len() > FOLLOWERS_MAX {
+        return Err(invalid("followers", &format!("are at most {FOLLOWERS_MAX}")));
+    }
+    let mut all = Vec::with_capacity(texts.len());
+    for text in texts {
+        let account = text.parse().map_err(|error| invalid("followers", &error))?;
+        if account == leader || all.contains(&account) {
+            return Err(invalid("followers", &format!("name {account} twice")));
+        }
+        all.push(account);
+    }
+    Ok(all)
+}
+
+/// Whether a strategy's instrument can be traded on its accounts, and in its size. The accounts are
+/// of the strategy's organization, and the actor may know of them.
 pub(super) fn fits(
+    directory: &Directory,
+    strategy: &Strategy,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), CommandError> {
+    let rolls = directory.rolls.get(&strategy.org_id).cloned().unwrap_or_default();
+    for id in strategy.accounts() {
+        let account = directory
+            .accounts
+            .get(&id)
+            .filter(|account| account.org_id == strategy.org_id && actor.reaches(id))
+            .ok_or(CommandError::NotFound)?;
+        fits_on(account, strategy, &rolls, now)?;
+    }
+    if strategy.sizing == Sizing::Payload && strategy.on_opposite == OnOpposite::Reverse {
+        return Err(invalid(
+            "on_opposite",
+            &"reverse needs the sizing fixed or target: an order's quantity cannot say how much \
+              of it is new",
+        ));
+    }
+    Ok(())
+}
+
+/// Of a continuous symbol the front month says so.
+fn fits_on(
     account: &Account,
     strategy: &Strategy,
     rolls: &RollTable,
@@ -317,12 +360,6 @@ pub(super) fn fits(
             ),
         ));
     }
-    if strategy.sizing == Sizing::Payload && strategy.on_opposite == OnOpposite::Reverse {
-        return Err(invalid(
-            "on_opposite",
-            &"reverse needs a fixed size: a size from the payload cannot say how much is new",
-        ));
-    }
     Ok(())
 }
 
@@ -338,22 +375,22 @@ pub(super) fn may_trade(actor: &Actor, strategy: &Strategy) -> Result<(), Comman
     Err(CommandError::Refused { code: Code::KeyInstrument, detail })
 }
 
-/// Whether no other strategy trades the same instrument on the same account (S3).
+/// Whether no other strategy trades the same instrument on one of its accounts (S3).
 pub(super) async fn is_alone(
     tx: &mut Tx<'_>,
     strategy: &Strategy,
     rolls: &RollTable,
 ) -> Result<(), Stop> {
-    let (symbol, account) = (&strategy.symbol, strategy.account_id);
+    let symbol = &strategy.symbol;
     let mut all = Vec::new();
     for relative in rolls.relatives(symbol) {
-        all.extend(rows::strategies_on(tx, account, &relative).await?);
+        all.extend(rows::strategies_of(tx, strategy.org_id, &relative).await?);
     }
-    let is_another =
-        |other: &Strategy| other.id != strategy.id && other.state != StrategyState::Off;
-    if !all.iter().any(is_another) {
-        return Ok(());
-    }
+    all.retain(|other| other.id != strategy.id && other.state != StrategyState::Off);
+    let is_taken = |account: &Id<id::Account>| {
+        all.iter().any(|other| other.accounts().any(|taken| taken == *account))
+    };
+    let Some(account) = strategy.accounts().find(is_taken) else { return Ok(()) };
     let detail = format!(
         "Another strategy trades {symbol} on {account}; say shared_position to let both, each \
          closing only what it opened."

@@ -141,6 +141,13 @@ pub struct StrategyChanges {
     /// The account it trades on; not while it holds a position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The further accounts on which it trades, in place of those there are (S10); one that holds
+    /// a position stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followers: Option<Vec<String>>,
+    /// Whether followers open nothing when the account they follow was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_leader: Option<bool>,
     /// What it trades; not while it holds a position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symbol: Option<String>,

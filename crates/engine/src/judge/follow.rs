@@ -20,19 +20,35 @@ use tradewarden_domain::strategy::{Decision, RemovedEntries, Strategy};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
 
-/// What one strategy makes of a signal about one instrument, up to its journaled orders.
+/// A strategy on one of its accounts.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) strategy: &'a Strategy,
+    pub(super) account_id: Id<id::Account>,
+}
+
+impl Part<'_> {
+    /// Where it holds this instrument.
+    pub(super) fn place(&self, symbol: &Symbol) -> Place {
+        let Self { strategy, account_id } = *self;
+        Place { account_id, symbol: symbol.clone(), strategy_id: strategy.id }
+    }
+}
+
+/// What one strategy makes of a signal about one instrument on one account, up to its journaled
+/// orders.
 pub(super) fn follow(
     shared: &Shared,
     book: &mut Book,
     work: &SignalWork,
     signal: &Signal,
-    strategy: &Strategy,
+    part: Part<'_>,
     symbol: &Symbol,
     trace: &mut Trace,
 ) -> Result<Vec<Id<id::Order>>, Refusal> {
-    let place =
-        Place { account_id: strategy.account_id, symbol: symbol.clone(), strategy_id: strategy.id };
-    let account = match crate::book::account(shared, strategy.account_id) {
+    let Part { strategy, account_id } = part;
+    let place = part.place(symbol);
+    let account = match crate::book::account(shared, account_id) {
         // What closes a position passes an account that takes nothing new (S18).
         Some(account) if book.is_active(account.id) || signal.is_exit() => account,
         _ => return refuse(trace, "account", Refusal::plain(Code::AccountOff)),
@@ -109,7 +125,7 @@ pub(super) fn follow(
         };
         match risk::clear(intent, &context, trace) {
             Ok(cleared) => {
-                let order = draft(shared, judged, work, strategy, symbol, &cleared);
+                let order = draft(shared, judged, work, part, symbol, &cleared);
                 orders.push(reserve(judged, order));
             }
             // A refused entry of a reversal stays flat; what closes or was taken back stays so (S5).
@@ -198,10 +214,11 @@ fn draft(
     shared: &Shared,
     book: &Book,
     work: &SignalWork,
-    strategy: &Strategy,
+    part: Part<'_>,
     symbol: &Symbol,
     cleared: &Cleared,
 ) -> Order {
+    let Part { strategy, account_id } = part;
     let intent = cleared.intent();
     let send_within = Duration::from_secs(u64::from(strategy.send_within_s));
     let is_entry = intent.purpose == Purpose::Entry;
@@ -212,7 +229,7 @@ fn draft(
         id: shared.environment.id(book.now),
         org_id: strategy.org_id,
         signal_id: Some(work.signal_id),
-        account_id: strategy.account_id,
+        account_id,
         strategy_id: Some(strategy.id),
         key_id: None,
         tag: None,

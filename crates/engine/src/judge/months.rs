@@ -3,7 +3,7 @@
 //! What closes, closes every month of the root that the strategy holds; what opens, opens in the
 //! front month. Nothing is rolled by itself.
 
-use super::follow::{follow, refuse};
+use super::follow::{Part, follow, refuse};
 use crate::Shared;
 use crate::book::Book;
 use crate::journal::SignalWork;
@@ -16,20 +16,20 @@ use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::roll::Continuous;
 use tradewarden_domain::signal::{Action, Comment, Percent, QuantityField, Signal};
-use tradewarden_domain::strategy::{Pyramiding, Sizing, Strategy};
-use tradewarden_store::exposures::Place;
+use tradewarden_domain::strategy::{Pyramiding, Sizing};
 
 type Followed = Result<Vec<Id<id::Order>>, Refusal>;
 
-/// What one strategy makes of a signal, in every month it is about.
+/// What one strategy makes of a signal on one account, in every month it is about.
 pub(super) fn follow_months(
     shared: &Shared,
     book: &mut Book,
     work: &SignalWork,
     signal: &Signal,
-    strategy: &Strategy,
+    part: Part<'_>,
     trace: &mut Trace,
 ) -> Followed {
+    let strategy = part.strategy;
     let symbol = match strategy.symbol_for(signal) {
         Ok(symbol) => symbol,
         Err(refusal) => return refuse(trace, "strategy", refusal),
@@ -37,18 +37,18 @@ pub(super) fn follow_months(
     let table = book.rolls(strategy.org_id);
     let continuous = Continuous::of(&symbol).filter(|found| !table.months(&found.root).is_empty());
     let Some(continuous) = continuous else {
-        return follow(shared, book, work, signal, strategy, &symbol, trace);
+        return follow(shared, book, work, signal, part, &symbol, trace);
     };
     let front = table.front(&continuous, book.now).map(|contract| contract.symbol.clone());
     let held: Vec<(Symbol, Exposure)> = table
         .months(&continuous.root)
         .iter()
-        .map(|month| (month.symbol.clone(), held_in(book, strategy, &month.symbol)))
+        .map(|month| (month.symbol.clone(), book.exposure(&part.place(&month.symbol))))
         .filter(|(_, exposure)| is_held(exposure))
         .collect();
     let mut all = |signal: &Signal, trace: &mut Trace| {
         let months = held.iter().map(|(symbol, _)| symbol);
-        close(shared, book, work, signal, strategy, months, trace)
+        close(shared, book, work, signal, part, months, trace)
     };
     if signal.is_exit() {
         if held.is_empty() {
@@ -68,7 +68,8 @@ pub(super) fn follow_months(
             if signal.only_reduces() {
                 return refuse(trace, "strategy", Refusal::plain(Code::StrategyWrongSide));
             }
-            if strategy.pyramiding == Pyramiding::Ignore {
+            // A target says nothing about months, so what is held elsewhere would come on top.
+            if strategy.pyramiding == Pyramiding::Ignore || strategy.sizing == Sizing::Target {
                 let code = match side {
                     Side::Buy => Code::StrategyAlreadyLong,
                     Side::Sell => Code::StrategyAlreadyShort,
@@ -91,7 +92,7 @@ pub(super) fn follow_months(
         return refuse(trace, "roll", Refusal::because(Code::RiskRollUnresolved, detail));
     };
     trace.pass_with("roll", format!("{symbol} is {front}"), None);
-    follow(shared, book, work, signal, strategy, &front, trace)
+    follow(shared, book, work, signal, part, &front, trace)
 }
 
 /// Closes in each of these months, in the order of their expiry; a stated quantity is for all of
@@ -101,7 +102,7 @@ fn close<'a>(
     book: &mut Book,
     work: &SignalWork,
     signal: &Signal,
-    strategy: &Strategy,
+    part: Part<'_>,
     months: impl Iterator<Item = &'a Symbol>,
     trace: &mut Trace,
 ) -> Followed {
@@ -109,7 +110,7 @@ fn close<'a>(
     let mut signal = signal.clone();
     for month in months {
         trace.pass_with("roll", format!("closes {month}"), None);
-        match follow(shared, book, work, &signal, strategy, month, trace) {
+        match follow(shared, book, work, &signal, part, month, trace) {
             Ok(made) => {
                 done = true;
                 let closed = made
@@ -118,7 +119,7 @@ fn close<'a>(
                     .fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.quantity));
                 orders.extend(made);
                 if let (Sizing::Payload, QuantityField::Given(wanted), Comment::None) =
-                    (strategy.sizing, &signal.quantity, &signal.comment)
+                    (part.strategy.sizing, &signal.quantity, &signal.comment)
                 {
                     let rest = wanted.saturating_minus(closed);
                     if !rest.is_positive() {
@@ -140,21 +141,13 @@ fn close<'a>(
     }
 }
 
-fn held_in(book: &Book, strategy: &Strategy, symbol: &Symbol) -> Exposure {
-    book.exposure(&Place {
-        account_id: strategy.account_id,
-        symbol: symbol.clone(),
-        strategy_id: strategy.id,
-    })
-}
-
 /// Whether there is something to close or to take back.
 fn is_held(exposure: &Exposure) -> bool {
     let slots = [exposure.entry_buy, exposure.entry_sell, exposure.exit_buy, exposure.exit_sell];
     !exposure.quantity.is_zero() || slots.iter().any(|slot| slot.is_positive())
 }
 
-const fn side_of(signal: &Signal) -> Option<Side> {
+pub(super) const fn side_of(signal: &Signal) -> Option<Side> {
     match signal.action {
         Action::Buy => Some(Side::Buy),
         Action::Sell => Some(Side::Sell),

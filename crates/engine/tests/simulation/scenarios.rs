@@ -3,6 +3,7 @@
 mod change;
 mod changes;
 mod doubt;
+mod followers;
 mod halts;
 mod hours;
 mod intake;

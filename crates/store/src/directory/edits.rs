@@ -3,7 +3,7 @@
 
 use super::{
     LIMITS_OF, STRATEGY, WEBHOOK, WebhookRow, decode_limit, decode_strategy, decode_webhook,
-    set_limits_version,
+    followers_text, set_limits_version, strategy_columns,
 };
 use crate::Error;
 use crate::dialect::Tx;
@@ -14,14 +14,16 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
 use tradewarden_domain::strategy::Strategy;
 
-const FOLLOWERS: &str = "-- directory::followers\n\
-    SELECT id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
-    on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at \
-    FROM strategies WHERE webhook_id = $1 ORDER BY id";
-const STRATEGIES_ON: &str = "-- directory::strategies_on\n\
-    SELECT id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
-    on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at \
-    FROM strategies WHERE account_id = $1 AND symbol = $2 ORDER BY id";
+const FOLLOWERS: &str = concat!(
+    "-- directory::followers\nSELECT ",
+    strategy_columns!(),
+    " FROM strategies WHERE webhook_id = $1 ORDER BY id"
+);
+const STRATEGIES_OF: &str = concat!(
+    "-- directory::strategies_of\nSELECT ",
+    strategy_columns!(),
+    " FROM strategies WHERE org_id = $1 AND symbol = $2 ORDER BY id"
+);
 const UPDATE_WEBHOOK: &str = "-- directory::update_webhook\n\
     UPDATE webhooks SET name = $2, forms = $3, allow = $4, client_certificate = $5, \
     dry_run = $6, rate_per_s = $7, max_age_s = $8, mapping = $9, state = $10 WHERE id = $1";
@@ -33,7 +35,8 @@ const DELETE_WEBHOOK: &str = "-- directory::delete_webhook\nDELETE FROM webhooks
 const UPDATE_STRATEGY: &str = "-- directory::update_strategy\n\
     UPDATE strategies SET name = $2, webhook_id = $3, account_id = $4, symbol = $5, \
     symbol_source = $6, quantity = $7, sizing = $8, on_opposite = $9, pyramiding = $10, \
-    short_selling = $11, send_within_s = $12, schedule = $13, state = $14 WHERE id = $1";
+    short_selling = $11, send_within_s = $12, schedule = $13, state = $14, followers = $15, \
+    require_leader = $16 WHERE id = $1";
 const DELETE_STRATEGY: &str = "-- directory::delete_strategy\nDELETE FROM strategies WHERE id = $1";
 const SET_STRATEGIES_VERSION: &str = "-- directory::set_strategies_version\n\
     UPDATE organizations SET strategies_version = $2 WHERE id = $1";
@@ -48,7 +51,7 @@ const DELETE_LIMITS_OF: &str =
 
 pub(crate) const STATEMENTS: &[&str] = &[
     FOLLOWERS,
-    STRATEGIES_ON,
+    STRATEGIES_OF,
     UPDATE_WEBHOOK,
     SET_SIGNING_SECRET,
     FORGET_SECRETS,
@@ -110,13 +113,13 @@ pub async fn followers(
     found.into_iter().map(|rows| rows.into_iter().map(decode_strategy).collect()).collect()
 }
 
-/// The strategies on a pair, as this transaction sees them, oldest first.
-pub async fn strategies_on(
+/// The strategies of an organization on an instrument, as this transaction sees them, oldest first.
+pub async fn strategies_of(
     tx: &mut Tx<'_>,
-    account: Id<id::Account>,
+    org: Id<id::Org>,
     symbol: &Symbol,
 ) -> Result<Vec<Strategy>, Error> {
-    let rows = tx.query(STRATEGIES_ON, &[account.into(), symbol.as_str().into()]).await?;
+    let rows = tx.query(STRATEGIES_OF, &[org.into(), symbol.as_str().into()]).await?;
     rows.into_iter().map(decode_strategy).collect()
 }
 
@@ -143,6 +146,8 @@ pub async fn update_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
         strategy.send_within_s.into(),
         strategy.schedule.as_ref().map(ToString::to_string).into(),
         Value::Word(strategy.state.text()),
+        followers_text(strategy).into(),
+        Value::Int(i64::from(strategy.require_leader)),
     ];
     tx.execute_one(UPDATE_STRATEGY, &settings).await
 }

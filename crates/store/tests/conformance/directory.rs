@@ -137,6 +137,8 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         name: "follow".to_owned(),
         webhook_id: id(20),
         account_id: id(10),
+        followers: vec![id(11), id(12)],
+        require_leader: true,
         symbol: "NQ".parse().unwrap(),
         symbol_source: SymbolSource::Payload,
         quantity: "2".parse().unwrap(),
@@ -171,7 +173,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         directory::update_strategy(&mut tx, &after).await.unwrap();
         let seen = directory::followers(&mut tx, &[id(20), id(21)]).await.unwrap();
         assert_eq!(seen, [vec![], vec![after.clone()]]);
-        let on = directory::strategies_on(&mut tx, id(10), &after.symbol).await.unwrap();
+        let on = directory::strategies_of(&mut tx, id(1), &after.symbol).await.unwrap();
         assert_eq!(on, std::slice::from_ref(&after));
         let one = directory::strategy_in(&mut tx, id(30)).await.unwrap();
         assert_eq!(one, Some(after.clone()));
@@ -191,6 +193,8 @@ fn other_strategy(strategy: &Strategy) -> Strategy {
     Strategy {
         name: "another".to_owned(),
         webhook_id: id(21),
+        followers: Vec::new(),
+        require_leader: false,
         symbol: "ES".parse().unwrap(),
         symbol_source: SymbolSource::Strategy,
         quantity: "3".parse().unwrap(),

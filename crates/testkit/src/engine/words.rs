@@ -69,6 +69,8 @@ pub fn strategy(
         account: account.to_owned(),
         symbol: symbol.to_owned(),
         quantity: size.parse().unwrap(),
+        followers: Vec::new(),
+        require_leader: false,
         sizing: None,
         on_opposite: None,
         pyramiding: None,

@@ -106,6 +106,15 @@ pub(crate) struct StrategyChange {
     /// The account it trades on; not while it holds anything
     #[arg(long, value_name = "ID")]
     account: Option<String>,
+    /// A further account, in place of those there are (may be repeated)
+    #[arg(long = "follower", value_name = "ID", conflicts_with = "no_followers")]
+    followers: Vec<String>,
+    /// Let no further account follow
+    #[arg(long)]
+    no_followers: bool,
+    /// Whether followers open nothing when the account they follow was refused
+    #[arg(long, value_name = "BOOL")]
+    require_leader: Option<bool>,
     /// What it trades; not while it holds anything
     #[arg(long, value_name = "S")]
     symbol: Option<String>,
@@ -156,6 +165,9 @@ impl StrategyChange {
                 name: self.name,
                 webhook: self.webhook,
                 account: self.account,
+                followers: (self.no_followers || !self.followers.is_empty())
+                    .then_some(self.followers),
+                require_leader: self.require_leader,
                 symbol: self.symbol,
                 quantity: self.quantity,
                 sizing: self.sizing,

@@ -224,6 +224,8 @@ fn strategy(verb: StrategyVerb) -> Asking {
             name: create.name,
             webhook: create.webhook,
             account: create.account,
+            followers: create.followers,
+            require_leader: create.require_leader,
             symbol: create.symbol,
             quantity: create.quantity,
             sizing: create.sizing,

@@ -50,6 +50,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("name", Text, "What people call it, 1 to 64 characters."),
             may("webhook", Id("whk_"), "The webhook it follows."),
             may("account", Id("acc_"), "The account it trades on; not while it holds anything."),
+            may("followers", Texts, "Further accounts; one that holds anything stays."),
+            may("require_leader", Flag, "Followers open nothing when the leader was refused."),
             may("symbol", Text, "What it trades; not while it holds anything."),
             may("quantity", Amount, "The size of an entry."),
             may("sizing", SIZING, "Where the size comes from."),

@@ -291,6 +291,8 @@ fn webhooks_and_strategies() {
         name: text(),
         webhook_id: id(),
         account_id: id(),
+        followers: vec![id()],
+        require_leader: false,
         symbol: symbol(),
         symbol_source: text(),
         quantity: ONE,
@@ -467,6 +469,7 @@ fn what_is_taken() {
         "StrategyChanges",
         &json!({
             "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
+            "followers": ["a"], "require_leader": true,
             "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
             "state": "off", "open_position": "leave", "schedule": null,
@@ -478,6 +481,7 @@ fn what_is_taken() {
         "StrategyCreate",
         &json!({
             "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
+            "followers": ["a"], "require_leader": true,
             "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
             "schedule": "mon 09:00-10:00 UTC",

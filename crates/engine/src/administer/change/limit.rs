@@ -188,7 +188,10 @@ fn reaches(shared: &Shared, actor: &Actor, scope: &LimitScope) -> bool {
         LimitScope::Account(id) => key.reaches(*id),
         LimitScope::Strategy(id) => {
             let directory = shared.directory.load();
-            directory.strategies.get(id).is_some_and(|strategy| key.reaches(strategy.account_id))
+            directory
+                .strategies
+                .get(id)
+                .is_some_and(|strategy| strategy.accounts().all(|account| key.reaches(account)))
         }
     }
 }

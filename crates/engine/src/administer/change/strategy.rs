@@ -5,7 +5,7 @@
 
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
-use crate::administer::create::{fits, is_alone, may_trade, name, within};
+use crate::administer::create::{fits, followers, is_alone, may_trade, name, within};
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
 use crate::command::{Change, CommandError, Delete, Setting, StrategyChanges};
@@ -15,7 +15,6 @@ use crate::tag::IfMatch;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tradewarden_domain::account::Account;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
@@ -107,23 +106,19 @@ async fn change_in(
     if after.webhook_id != before.webhook_id {
         webhook_is_there(tx, target, after.webhook_id, actor).await?;
     }
-    let trades_otherwise = (after.account_id, &after.symbol, after.symbol_source)
-        != (before.account_id, &before.symbol, before.symbol_source);
+    let others = |other: &Strategy| (other.account_id, other.followers.clone());
+    let trades_otherwise = others(&after) != others(before)
+        || (&after.symbol, after.symbol_source) != (&before.symbol, before.symbol_source);
     let sizes_otherwise = (after.quantity, after.sizing, after.on_opposite)
         != (before.quantity, before.sizing, before.on_opposite);
     let rolls = crate::book::rolls(shared, target.org);
     if trades_otherwise || sizes_otherwise {
-        let directory = shared.directory.load();
-        let account = directory.accounts.get(&after.account_id);
-        let own =
-            |account: &&Arc<Account>| account.org_id == target.org && actor.reaches(account.id);
-        let account = account.filter(own).ok_or(CommandError::NotFound)?;
-        fits(account, &after, &rolls, shared.environment.now())?;
+        fits(&shared.directory.load(), &after, actor, shared.environment.now())?;
     }
     if trades_otherwise {
         may_trade(actor, &after)?;
     }
-    let moves = (after.account_id, &after.symbol) != (before.account_id, &before.symbol);
+    let moves = others(&after) != others(before) || after.symbol != before.symbol;
     let wakes = before.state == StrategyState::Off && after.state != StrategyState::Off;
     if (moves || wakes) && !changes.shared_position {
         is_alone(tx, &after, &rolls).await?;
@@ -198,7 +193,7 @@ async fn delete_in(
 async fn found(tx: &mut Tx<'_>, target: &Target, actor: &Actor) -> Result<Strategy, Stop> {
     let found = rows::strategy_in(tx, target.id).await?;
     let is_own =
-        |strategy: &Strategy| strategy.org_id == target.org && actor.reaches(strategy.account_id);
+        |strategy: &Strategy| strategy.org_id == target.org && actor.reaches_all_of(strategy);
     let found = found.filter(is_own).ok_or(CommandError::NotFound)?;
     target.if_match.check(&strategy_view(&found))?;
     Ok(found)
@@ -223,6 +218,10 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     if let Some(text) = &changes.account {
         after.account_id = text.parse().map_err(|error| invalid("account", &error))?;
     }
+    let texts = |all: &[Id<id::Account>]| all.iter().map(ToString::to_string).collect();
+    let named: Vec<_> = changes.followers.clone().unwrap_or_else(|| texts(&after.followers));
+    after.followers = followers(after.account_id, &named)?;
+    after.require_leader = changes.require_leader.unwrap_or(after.require_leader);
     if let Some(text) = &changes.symbol {
         after.symbol = text.parse().map_err(|error| invalid("symbol", &error))?;
     }
@@ -269,11 +268,14 @@ fn switched(
 
 /// Whether the strategy's signals would still reach what it holds.
 fn stays_reachable(before: &Strategy, after: &Strategy, open: &Open) -> Result<(), CommandError> {
-    let moves = (after.account_id, &after.symbol) != (before.account_id, &before.symbol);
+    let is_left = |(place, _): &(Place, Exposure)| {
+        !after.accounts().any(|account| account == place.account_id)
+    };
+    let moves = after.symbol != before.symbol || open.iter().any(is_left);
     let of_another_symbol = |(place, _): &(Place, Exposure)| place.symbol != after.symbol;
     let loses = after.symbol_source == SymbolSource::Strategy && open.iter().any(of_another_symbol);
     if !open.is_empty() && (moves || (loses && before.symbol_source != after.symbol_source)) {
-        return Err(holds(open, "Account and symbol can change once that is closed."));
+        return Err(holds(open, "Its accounts and symbol can change once that is closed."));
     }
     Ok(())
 }
@@ -287,7 +289,7 @@ async fn webhook_is_there(
 ) -> Result<(), Stop> {
     let row = rows::webhook_in(tx, webhook).await?.filter(|row| row.org_id == target.org);
     let followers = rows::followers(tx, &[webhook]).await?;
-    let reaches = followers.iter().flatten().all(|follower| actor.reaches(follower.account_id));
+    let reaches = followers.iter().flatten().all(|follower| actor.reaches_all_of(follower));
     row.filter(|_| reaches).map(|_| ()).ok_or_else(|| CommandError::NotFound.into())
 }
 

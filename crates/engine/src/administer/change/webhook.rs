@@ -155,7 +155,7 @@ async fn found(
 ) -> Result<(WebhookRow, Vec<Strategy>), Stop> {
     let row = rows::webhook_in(tx, target.id).await?.filter(|row| row.org_id == target.org);
     let followers = rows::followers(tx, &[target.id]).await?.pop().unwrap_or_default();
-    let reaches = followers.iter().all(|follower| actor.reaches(follower.account_id));
+    let reaches = followers.iter().all(|follower| actor.reaches_all_of(follower));
     let row = row.filter(|_| reaches).ok_or(CommandError::NotFound)?;
     target.if_match.check(&webhook_view(shared, &webhook_of(&row)?))?;
     Ok((row, followers))

@@ -1,0 +1,213 @@
+//! Leader and followers (S10).
+
+use super::{accept, millis};
+use serde_json::json;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::strategy::Pyramiding;
+use tradewarden_engine::command::{ById, Change, Command, StrategyChanges, StrategyCreate};
+use tradewarden_engine::intake::SignalStatus;
+use tradewarden_engine::tag::IfMatch;
+use tradewarden_testkit::broker::Venue;
+use tradewarden_testkit::engine::{Harness, Hook, Reply, signal, simulate, strategy};
+
+/// A strategy of two ES on three accounts.
+struct Led {
+    h: Harness,
+    hook: Hook,
+    accounts: [String; 3],
+    strategy: String,
+}
+
+impl Led {
+    async fn with(seed: u64, change: impl FnOnce(&mut StrategyCreate)) -> Self {
+        let h = Harness::sqlite(seed, Venue::default()).await;
+        h.ready().await;
+        let accounts =
+            [h.account("leader").await, h.account("second").await, h.account("third").await];
+        let hook = h.webhook("tv", 100).await;
+        let mut new = strategy("es", &hook, &accounts[0], "ES", "2");
+        new.followers = accounts[1..].to_vec();
+        change(&mut new);
+        let strategy = h.strategy(new).await;
+        h.sane_limits().await;
+        Self { h, hook, accounts, strategy }
+    }
+
+    async fn send(&self, action: &str, id: &str) -> Reply {
+        self.h.send(&self.hook, &signal(action, id)).await.answer()
+    }
+
+    async fn positions(&self) -> [String; 3] {
+        let mut all = [const { String::new() }; 3];
+        for (place, account) in self.accounts.iter().enumerate() {
+            all[place] = self.h.position(account, "ES").await.to_string();
+        }
+        all
+    }
+
+    /// Nothing larger than this on that account.
+    async fn limit(&self, place: usize, value: &str) {
+        let scope = format!("account:{}", self.accounts[place]);
+        self.h.limit(&scope, "max_order_quantity", value).await;
+    }
+
+    async fn end(self) {
+        assert!(self.h.verify().await.ok);
+        assert_eq!(self.h.broker.violations(), [""; 0]);
+        self.h.finish().await;
+    }
+}
+
+fn codes(reply: &Reply) -> Vec<Option<Code>> {
+    reply.accounts.iter().map(|account| account.code).collect()
+}
+
+/// S10: the leader is first, each account is sized by its own position, and the answer lists them.
+#[test]
+fn s10_each_account_by_its_own_position() {
+    simulate(async || {
+        let led = Led::with(310, |_| {}).await;
+        let reply = led.send("BUY", "a").await;
+        assert_eq!(reply.status, SignalStatus::Accepted);
+        let listed: Vec<_> = reply.accounts.iter().map(|a| a.account_id.to_string()).collect();
+        assert_eq!(listed, led.accounts);
+        for account in &reply.accounts {
+            assert_eq!((account.result, account.code), (SignalStatus::Accepted, None));
+            assert!(account.order_id.is_some());
+        }
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["2", "2", "2"]);
+        // One account holds less than the others: an exit is of what is there.
+        accept(&led.h, &led.hook, &json!({"action": "EXIT", "comment": "EXIT_50", "id": "b"}))
+            .await;
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["1", "1", "1"]);
+        accept(&led.h, &led.hook, &signal("EXIT", "c")).await;
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["0", "0", "0"]);
+        assert!(led.h.findings().await.is_empty());
+        led.end().await;
+    });
+}
+
+/// S10: the leader's refusal stops nobody else; that they part ways is told.
+#[test]
+fn s10_a_refused_leader_does_not_stop_followers() {
+    simulate(async || {
+        let led = Led::with(311, |_| {}).await;
+        led.limit(0, "1").await;
+        let reply = led.send("BUY", "a").await;
+        assert_eq!(reply.status, SignalStatus::Accepted, "202 if any was accepted");
+        assert_eq!(codes(&reply), [Some(Code::RiskMaxOrderQuantity), None, None]);
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["0", "2", "2"]);
+        let findings = led.h.findings().await;
+        let mixed: Vec<_> =
+            findings.iter().filter(|found| found.code == "strategy.mixed_result").collect();
+        assert_eq!(mixed.len(), 1, "{findings:?}");
+        assert_eq!(mixed[0].severity, "warning");
+        assert!(mixed[0].detail.contains("risk.max_order_quantity"), "{}", mixed[0].detail);
+        // The leader is flat, and what the others hold is closed.
+        let reply = led.send("EXIT", "b").await;
+        assert_eq!(reply.status, SignalStatus::Accepted);
+        assert_eq!(codes(&reply), [Some(Code::StrategyFlat), None, None]);
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["0", "0", "0"]);
+        led.end().await;
+    });
+}
+
+/// S10: only when every account was refused is the signal.
+#[test]
+fn s10_refused_only_when_all_are() {
+    simulate(async || {
+        let led = Led::with(312, |_| {}).await;
+        led.h.limit("org", "max_order_quantity", "1").await;
+        let reply = led.send("BUY", "a").await;
+        assert_eq!(reply.status, SignalStatus::Refused);
+        assert_eq!(reply.code, Some(Code::RiskMaxOrderQuantity));
+        assert_eq!(codes(&reply), [Some(Code::RiskMaxOrderQuantity); 3]);
+        assert!(!led.h.has_finding("strategy.mixed_result").await, "they all say the same");
+        led.end().await;
+    });
+}
+
+/// S10: `require_leader` keeps followers from opening without their leader, never from closing.
+#[test]
+fn s10_require_leader_stops_entries_and_no_exits() {
+    simulate(async || {
+        let led = Led::with(313, |new| new.require_leader = true).await;
+        led.limit(0, "1").await;
+        let reply = led.send("BUY", "a").await;
+        assert_eq!(reply.status, SignalStatus::Refused);
+        let alone = Some(Code::StrategyLeaderRefused);
+        assert_eq!(codes(&reply), [Some(Code::RiskMaxOrderQuantity), alone, alone]);
+        led.limit(0, "10").await;
+        assert_eq!(led.send("BUY", "b").await.status, SignalStatus::Accepted);
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["2", "2", "2"]);
+        // The leading account takes part no more: an opposite signal still closes the others.
+        let disable = ById { id: led.accounts[0].clone() };
+        led.h.command(Command::AccountDisable(disable)).await;
+        let reply = led.send("SELL", "c").await;
+        assert_eq!(codes(&reply), [Some(Code::AccountOff), None, None], "{reply:?}");
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["2", "0", "0"]);
+        led.end().await;
+    });
+}
+
+/// S10: a follower that missed the entry adds nothing, nor does one that joins later.
+#[test]
+fn s10_a_follower_that_missed_the_entry_skips_adds() {
+    simulate(async || {
+        let led = Led::with(314, |new| new.pyramiding = Some(Pyramiding::Allow)).await;
+        led.limit(2, "1").await;
+        led.send("BUY", "a").await;
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["2", "2", "0"]);
+        led.limit(2, "10").await;
+        let reply = led.send("BUY", "b").await;
+        assert_eq!(codes(&reply), [None, None, Some(Code::StrategyFollowerFlat)]);
+        assert_eq!(reply.accounts[2].result, SignalStatus::Skipped);
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["4", "4", "0"]);
+        led.send("EXIT", "c").await;
+        led.h.quiet().await;
+        // From flat all are in again.
+        led.send("BUY", "d").await;
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["2", "2", "2"]);
+        led.end().await;
+    });
+}
+
+/// S3, S10: an account that holds something is not taken away from its strategy, nor named twice.
+#[test]
+fn s10_followers_change_while_they_hold_nothing() {
+    simulate(async || {
+        let led = Led::with(315, |_| {}).await;
+        let change = |followers: &[&String]| {
+            let followers = Some(followers.iter().map(|id| (*id).clone()).collect());
+            let changes = StrategyChanges { followers, ..StrategyChanges::default() };
+            let if_match = IfMatch::default();
+            Command::StrategyChange(Change { id: led.strategy.clone(), changes, if_match })
+        };
+        let [leader, second, third] = &led.accounts;
+        let refused = led.h.try_command(change(&[second, leader])).await.unwrap();
+        assert!(refused.is_err(), "{refused:?}");
+        led.send("BUY", "a").await;
+        led.h.elapse(millis(500)).await;
+        let refused = led.h.try_command(change(&[second])).await.unwrap().unwrap_err();
+        assert!(refused.to_string().contains("holds"), "{refused}");
+        led.send("EXIT", "b").await;
+        led.h.quiet().await;
+        let view = led.h.command(change(&[third])).await;
+        assert_eq!(view["followers"], json!([third]));
+        let reply = led.send("BUY", "c").await;
+        assert_eq!(codes(&reply), [None, None]);
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["2", "0", "2"]);
+        led.end().await;
+    });
+}
