@@ -335,6 +335,7 @@ fn halt(
             Watched::Strategy(strategy) => HaltScope::Strategy(strategy),
         },
         mode: HaltMode::ReduceOnly,
+        include_protective: false,
         reason: format!("A loss {what} of {loss} {currency} reached the limit of {limit}; {ends}."),
         engaged_by: kind.text().to_owned(),
         engaged_at: book.now,

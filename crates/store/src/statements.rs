@@ -1,7 +1,9 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    api_keys, audit, challenges, changes, directory, exposures, factors, findings, idempotency, invitations, key_usage, keys, leases, losses, migrate, nonces, orders, outbox, pending, rates, recent, sessions, signals, token_keys, users, webhook_secrets, halt_progress,
+    api_keys, audit, challenges, changes, directory, exposures, factors, findings, halt_progress,
+    idempotency, invitations, key_usage, keys, leases, losses, migrate, nonces, orders, outbox,
+    pending, rates, recent, sessions, signals, token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.

@@ -28,7 +28,6 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(16);
 /// Two readings of a difference must be this far apart (S3).
 const DIFFERS_FOR: Duration = Duration::from_secs(5);
-const ONE: Quantity = Quantity::from_units(100_000_000);
 
 /// What is held on a pair that a halt covers.
 struct Held {
@@ -376,13 +375,11 @@ fn adopt_in(
     difference: Quantity,
     price: Option<Price>,
 ) {
-    let instrument = account.instruments.get(symbol);
-    let point_value = instrument.map_or(ONE, |instrument| instrument.point_value);
     let side = if difference.is_positive() { Side::Buy } else { Side::Sell };
     let mut left = difference.magnitude();
     let fold = |book: &mut Book, place: &Place, quantity: Quantity, price: Price| {
         book.change_exposure(place, |exposure| {
-            let folded = exposure.fill(side, quantity, price, Money::ZERO, point_value);
+            let folded = exposure.fill(side, quantity, price, Money::ZERO);
             if folded.is_none() {
                 tracing::error!(symbol = %place.symbol, "a position is too large to be adopted");
             }
@@ -394,7 +391,7 @@ fn adopt_in(
         let quantity = exposure.held(side).min(left);
         if quantity.is_positive() {
             left = left.saturating_minus(quantity);
-            fold(book, &place, quantity, exposure.average_price);
+            fold(book, &place, quantity, exposure.average_price().unwrap_or_default());
         }
     }
     if left.is_positive() {

@@ -18,7 +18,11 @@ use tradewarden_engine::command::{
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
-    AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, ExchangeRateView, FindingView, HaltView, HourView, InstrumentProfitView, KeyUsageView, KeyView, LimitView, LossView, MeView, OrderView, OrganizationView, Page, PositionView, ProfitView, ProofView, RollView, SignalView, StrategyPosition, StrategyProfitView, StrategyView, WebhookView, HaltProgressView,
+    AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, ExchangeRateView,
+    FindingView, HaltProgressView, HaltView, HourView, InstrumentProfitView, KeyUsageView, KeyView,
+    LimitView, LossView, MeView, OrderView, OrganizationView, Page, PositionView, ProfitView,
+    ProofView, RollView, SignalView, StrategyPosition, StrategyProfitView, StrategyView,
+    WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {

@@ -12,8 +12,8 @@ async fn profit(s: &Small) -> Value {
     s.h.command(Command::AccountProfit(ById { id: s.account.clone() })).await
 }
 
-fn price(text: &str) -> Option<Price> {
-    Some(text.parse().unwrap())
+fn price(text: &str) -> Price {
+    text.parse().unwrap()
 }
 
 /// S23: marked at bid or ask, fees in; and the same after a restart.
@@ -23,7 +23,7 @@ fn s23_what_was_made_is_exact_and_survives_a_restart() {
         let mut s = Small::with(60, Venue::default(), |_| {}).await;
         s.accept("BUY", "a").await;
         s.h.quiet().await;
-        s.h.broker.set_market("ES", price("5010.25"), MarketState::Open);
+        s.h.broker.set_market("ES", Some(price("5010.25")), MarketState::Open);
         s.h.elapse(millis(1_000)).await;
         let seen = profit(&s).await;
         // Two contracts of 50 a point, a fee of a cent.
@@ -32,7 +32,7 @@ fn s23_what_was_made_is_exact_and_survives_a_restart() {
         let half = json!({ "action": "EXIT", "comment": "EXIT_50", "id": "b" });
         super::accept(&s.h, &s.hook, &half).await;
         s.h.quiet().await;
-        s.h.broker.set_market("ES", price("4990"), MarketState::Open);
+        s.h.broker.set_market("ES", Some(price("4990")), MarketState::Open);
         s.h.elapse(millis(1_000)).await;
         let seen = profit(&s).await;
         assert_eq!((&seen["realized"], &seen["unrealized"]), (&json!("512.48"), &json!("-500")));
@@ -54,7 +54,7 @@ fn a_missing_rate_leaves_the_sum_out() {
         s.h.sabotage("UPDATE instruments SET currency = 'EUR' WHERE symbol = 'ES'");
         s.h.restart().await;
         s.h.ready().await;
-        s.h.broker.set_market("ES", price("5001"), MarketState::Open);
+        s.h.broker.set_market("ES", Some(price("5001")), MarketState::Open);
         s.h.elapse(millis(1_500)).await;
         let seen = profit(&s).await;
         assert_eq!(seen.get("total"), None, "{seen}");
