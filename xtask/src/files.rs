@@ -58,7 +58,7 @@ fn judge(room: &str, file: &str, text: &str) -> Vec<String> {
 }
 
 /// All `.rs` files under a directory. A directory that is not there has none.
-fn sources(directory: &Path) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn sources(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     if !directory.is_dir() {
         return Ok(found);
@@ -73,7 +73,7 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn entries(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |cause: std::io::Error| format!("{}: {cause}", directory.display());
     let listed = fs::read_dir(directory).map_err(failed)?;
     listed.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()

@@ -13,6 +13,8 @@ mod passwords;
 mod postgres;
 mod process;
 mod reference;
+#[cfg(test)]
+mod rules;
 mod suite;
 mod tools;
 

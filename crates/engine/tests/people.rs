@@ -358,7 +358,7 @@ fn a_halt_is_not_resumed_in_haste() {
     });
 }
 
-/// A source that fails often waits; another one does not.
+/// S19: a source that fails often waits; another one does not, and the person is not locked out.
 #[test]
 fn a_source_that_guesses_is_slowed() {
     simulate(async || {

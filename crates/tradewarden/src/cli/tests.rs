@@ -125,7 +125,7 @@ fn what_is_typed_becomes_the_request() {
         ),
         (
             "halt engage --scope global --mode reduce_only --reason why",
-            r#"{"command":"halt-engage","scope":"global","mode":"reduce_only","reason":"why"}"#,
+            r#"{"command":"halt-engage","scope":"global","mode":"reduce_only","include_protective":false,"reason":"why"}"#,
         ),
         ("halt resume hlt_1", r#"{"command":"halt-resume","id":"hlt_1"}"#),
         ("halt status", r#"{"command":"halt-status"}"#),
@@ -167,7 +167,7 @@ fn wrong_words_are_refused_as_usage() {
         "limit set --scope org --name max_everything --value 1",
         "webhook create --name w --form cookie",
         "account create --broker alpaca --name p",
-        "halt engage --mode flatten",
+        "halt engage --mode sideways",
     ] {
         assert_eq!(refused(line), ErrorKind::InvalidValue, "{line}");
     }

@@ -82,6 +82,7 @@ async fn resting(trader: &mut Trader, key: &str) -> Value {
     trader.until_state(&placed.json()["id"], "working").await
 }
 
+/// S17: the answer to a key is repeated, for orders for ever; the same key for something else is a no.
 #[tokio::test]
 async fn an_order_goes_out_and_its_answer_is_repeated() {
     let dir = TestDir::new("api-orders-once");
@@ -111,6 +112,7 @@ async fn an_order_goes_out_and_its_answer_is_repeated() {
     assert_eq!(trader.position().await, "2");
 }
 
+/// S17: so is a refusal; and the same order under another key within two seconds is suspect.
 #[tokio::test]
 async fn a_refused_order_is_stored_and_its_refusal_repeated() {
     let dir = TestDir::new("api-orders-refused");

@@ -247,7 +247,14 @@ async fn look(ann: &mut Someone) -> Vec<Value> {
         "pending",
         "positions",
     ] {
-        seen.push(success(&ann.get(&format!("/api/v1/{path}")).await, 200));
+        let mut page = success(&ann.get(&format!("/api/v1/{path}")).await, 200);
+        for item in page["items"].as_array_mut().unwrap() {
+            // The market moves by itself.
+            for moving in ["mark", "unrealized_pnl"] {
+                item.as_object_mut().unwrap().remove(moving);
+            }
+        }
+        seen.push(page);
     }
     seen
 }

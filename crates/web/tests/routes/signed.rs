@@ -262,6 +262,7 @@ async fn a_change_is_made_once_and_a_body_is_the_signed_one() {
     house.close().await;
 }
 
+/// S19: a suspended key may still cancel.
 #[tokio::test]
 async fn a_key_is_suspended_followed_and_revoked_at_once() {
     let house = House::open().await;
