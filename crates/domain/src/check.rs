@@ -84,6 +84,20 @@ impl Trace {
         );
     }
 
+    /// The check of that name, among the lines from the place `since` on, said no, and two people said
+    /// yes: `by` names the override.
+    pub fn overridden(&mut self, since: usize, refusal: &Refusal, by: &str) {
+        let name = refusal.code.text();
+        // Where the limit was left out, so was its line.
+        let passed = self.checks.iter().skip(since).position(|check| check.name == name);
+        if let Some(place) = passed.and_then(|place| place.checked_add(since)) {
+            self.checks.remove(place);
+        }
+        self.not_enforced(refusal.code.text(), refusal);
+        let limit = Some(refusal.code.text().to_owned());
+        self.push("override", Outcome::Pass, None, Some(by.to_owned()), limit);
+    }
+
     /// States how long the checks added since `from` took together, on the last of them.
     pub fn took(&mut self, micros: u64) {
         if let Some(last) = self.checks.last_mut() {

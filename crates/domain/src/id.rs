@@ -61,6 +61,8 @@ kinds! {
     Key = "key_";
     /// An action that waits for a second person.
     Pending = "pnd_";
+    /// An override: one order that may pass one limit.
+    Override = "ovr_";
     /// A message to a person.
     Message = "msg_";
 }

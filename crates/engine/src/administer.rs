@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod halt;
 mod organization;
+mod overrides;
 mod rotate;
 
 pub(crate) use create::name;
@@ -211,6 +212,14 @@ impl Engine {
             Command::RollSet(new) => self.set_roll(org, new, actor).await,
             Command::RollList => self.list_rolls(org),
             Command::RollRemove(ById { id }) => self.remove_roll(org, &id, actor).await,
+            Command::LimitsImport(import) => self.import_limits(org, import, actor).await,
+            Command::LimitsVersions(paging) => self.limits_versions(org, &paging).await,
+            Command::LimitsShow(named) => self.show_limits(org, named.version, actor).await,
+            Command::LimitsDiff(named) => self.diff_limits(org, &named, actor).await,
+            Command::OverrideRequest(new) => self.request_override(org, new, actor).await,
+            Command::OverrideConfirm(ById { id }) => self.confirm_override(org, &id, actor).await,
+            Command::OverrideWithdraw(ById { id }) => self.withdraw_override(org, &id, actor).await,
+            Command::OverrideList(paging) => self.list_overrides(org, &paging, actor).await,
             command => self.carry_out_about_keys(org, command, actor).await,
         }
     }

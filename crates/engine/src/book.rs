@@ -18,6 +18,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{ChangeState, Order, OrderEvent, Side, after};
+use tradewarden_domain::overrides::Override;
 use tradewarden_domain::rate::MinuteCounter;
 use tradewarden_domain::roll::RollTable;
 use tradewarden_domain::strategy::Strategy;
@@ -27,6 +28,7 @@ use tradewarden_store::directory as rows;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
 use tradewarden_store::findings::{self, Finding};
 use tradewarden_store::orders::{self, Fill};
+use tradewarden_store::overrides;
 use tradewarden_store::{Error, Lock, Tx};
 
 /// What a transaction changed and others must hear of once it is committed.
@@ -66,6 +68,10 @@ pub(crate) struct Book {
     findings: Vec<Finding>,
     rolls: Rolls,
     pub(crate) around: Around,
+    /// The overrides that an order of these accounts can use.
+    overrides: Vec<Override>,
+    /// Those that orders of this transaction use.
+    used_overrides: Vec<(Id<id::Override>, Id<id::Order>)>,
 }
 
 /// The roll tables, by organization.
@@ -152,6 +158,12 @@ impl Book {
             exposures::of_pairs(tx, &pairs).await?.into_iter().collect();
         let (around, held) = Around::load(tx, &scope.accounts, &pairs, &limits, now).await?;
         exposures.extend(held);
+        // Hardly ever is there one; then nobody looks for it.
+        let overrides = if versions.iter().any(|of| of.overrides_until > now) {
+            overrides::usable(tx, &ids, now).await?
+        } else {
+            Vec::new()
+        };
         let live_pairs = scope.live_pairs(&exposures);
         let live = orders::live_on_pairs(tx, &live_pairs).await?;
         let mut halts = rows::halts_in(tx).await?;
@@ -181,6 +193,8 @@ impl Book {
             findings: Vec::new(),
             rolls: Arc::clone(&directory.rolls),
             around,
+            overrides,
+            used_overrides: Vec::new(),
         })
     }
 
@@ -199,6 +213,9 @@ impl Book {
             .collect();
         rows::set_orders_minute(tx, counters).await?;
         self.around.write(tx).await?;
+        for (one, order) in &self.used_overrides {
+            overrides::used(tx, *one, *order, self.now).await?;
+        }
         let orders: Vec<_> = self.changed_orders.into_values().collect();
         orders::put(tx, &orders).await?;
         effects.orders.extend(orders);
@@ -223,6 +240,24 @@ impl Book {
     /// The same by the roll tables that its scope was made with.
     pub(crate) fn with_rolls(self, rolls: Rolls) -> Self {
         Self { rolls, ..self }
+    }
+
+    /// The overrides that an order can use.
+    pub(crate) fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+
+    /// Uses these up for an order of this transaction.
+    pub(crate) fn use_overrides(&mut self, shared: &Shared, used: &[Override], order: &Order) {
+        for one in used {
+            self.overrides.retain(|other| other.id != one.id);
+            self.used_overrides.push((one.id, order.id));
+            let payload = json!({
+                "limit": one.limit, "limits_version": order.limits_version, "order_id": order.id,
+                "quantity": order.quantity,
+            });
+            self.enter(shared, one.org_id, one.id, "override.used", &payload);
+        }
     }
 
     /// The roll table of an organization.

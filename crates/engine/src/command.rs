@@ -6,6 +6,7 @@ mod change;
 mod key;
 mod limit;
 mod organization;
+mod overrides;
 mod rate;
 mod roll;
 mod webhook;
@@ -16,8 +17,9 @@ pub use change::{
     WebhookChanges,
 };
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
-pub use limit::{HaltEngage, LimitSet};
+pub use limit::{HaltEngage, LimitSet, LimitValue, LimitsDiff, LimitsImport, LimitsVersion};
 pub use organization::{OrganizationCreate, OrganizationRename};
+pub use overrides::OverrideRequest;
 pub use rate::RateSet;
 pub use roll::RollSet;
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
@@ -85,6 +87,22 @@ pub enum Command {
     LimitShow(LimitNamed),
     /// Takes a limit away.
     LimitDelete(LimitDelete),
+    /// Puts all limits in force that a policy has, and takes every other one away.
+    LimitsImport(LimitsImport),
+    /// Lists the versions of the limits, newest first.
+    LimitsVersions(Paging),
+    /// Shows the limits as they were at a version.
+    LimitsShow(LimitsVersion),
+    /// Tells two versions of the limits apart.
+    LimitsDiff(LimitsDiff),
+    /// Asks that one order may pass one limit.
+    OverrideRequest(OverrideRequest),
+    /// Confirms what another person asked for.
+    OverrideConfirm(ById),
+    /// Takes an override back.
+    OverrideWithdraw(ById),
+    /// Lists overrides, newest first.
+    OverrideList(Paging),
     /// Puts a month contract into the roll table, or changes it there.
     RollSet(RollSet),
     /// Lists the roll table.
@@ -250,10 +268,19 @@ impl Command {
             Self::AccountList | Self::AccountShow(_) => {
                 Need::any_of(&[P::BalancesRead, P::AccountsManage])
             }
-            Self::LimitSet(_) | Self::LimitDelete(_) | Self::RateSet(_) => {
+            Self::LimitSet(_) | Self::LimitDelete(_) | Self::LimitsImport(_) | Self::RateSet(_) => {
                 Need::any_of(&[P::LimitsManage])
             }
-            Self::LimitList | Self::LimitShow(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
+            Self::LimitList
+            | Self::LimitShow(_)
+            | Self::LimitsVersions(_)
+            | Self::LimitsShow(_)
+            | Self::LimitsDiff(_)
+            | Self::OverrideList(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
+            Self::OverrideRequest(_) | Self::OverrideWithdraw(_) => {
+                Need::any_of(&[P::LimitsManage, P::OrdersCreate])
+            }
+            Self::OverrideConfirm(_) => Need::fresh(&[P::LimitsManage]),
             Self::HaltEngage(HaltEngage { mode: Some(HaltMode::Flatten), .. }) => {
                 Need::any_of(&[P::HaltEngage, P::HaltFlatten])
             }

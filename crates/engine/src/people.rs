@@ -33,6 +33,7 @@ pub use ask::{
     PasswordChange, PasswordReset, Proof, RefreshShown, Said, SetUp, SmsAsked, SmsEnrol, Switch,
     WebauthnEnrol,
 };
+pub(crate) use four_eyes::FOUR_EYES_OF_LIMITS;
 pub use four_eyes::is_pending;
 pub(crate) use keys::{found, renew};
 pub(crate) use passwords::purge;

@@ -346,14 +346,18 @@ fn any_id(text: &str) -> Option<[u8; 16]> {
 }
 
 /// The identifier before which a page begins, and how many it may hold.
-fn window<K: Kind>(paging: &Paging) -> Result<(Id<K>, u32), CommandError> {
+/// How many items a page has at most.
+pub(crate) fn page_size(paging: &Paging) -> Result<u32, CommandError> {
     let count = paging.limit.unwrap_or(ITEMS_DEFAULT);
-    if !(1..=ITEMS_MAX).contains(&count) {
-        return Err(CommandError::Invalid {
-            field: "limit",
-            detail: format!("must be from 1 to {ITEMS_MAX}"),
-        });
+    if (1..=ITEMS_MAX).contains(&count) {
+        return Ok(count);
     }
+    let detail = format!("must be from 1 to {ITEMS_MAX}");
+    Err(CommandError::Invalid { field: "limit", detail })
+}
+
+pub(crate) fn window<K: Kind>(paging: &Paging) -> Result<(Id<K>, u32), CommandError> {
+    let count = page_size(paging)?;
     let before = match &paging.cursor {
         None => Id::from_bytes([255; 16]),
         Some(cursor) => Id::from_bare_text(cursor).map_err(|_| CommandError::Invalid {
@@ -365,7 +369,11 @@ fn window<K: Kind>(paging: &Paging) -> Result<(Id<K>, u32), CommandError> {
 }
 
 /// Cuts the one row too many off, which only told that there is a next page.
-fn cut<T, K>(mut rows: Vec<T>, count: u32, id: impl Fn(&T) -> Id<K>) -> (Vec<T>, Option<String>) {
+pub(crate) fn cut<T, K>(
+    mut rows: Vec<T>,
+    count: u32,
+    id: impl Fn(&T) -> Id<K>,
+) -> (Vec<T>, Option<String>) {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let more = rows.len() > count;
     rows.truncate(count);

@@ -11,6 +11,9 @@ mod hardened;
 #[cfg(test)]
 #[path = "people/jumps.rs"]
 mod jumps;
+#[cfg(test)]
+#[path = "people/limits.rs"]
+mod limits;
 
 use serde_json::{Value, json};
 use std::net::IpAddr;

@@ -13,6 +13,7 @@ CREATE TABLE organizations (
     name {text} NOT NULL UNIQUE,
     limits_version {int} NOT NULL,
     strategies_version {int} NOT NULL,
+    overrides_until {int} NOT NULL,
     created_at {int} NOT NULL
 ){strict};
 
@@ -95,6 +96,56 @@ CREATE TABLE limits (
     updated_at {int} NOT NULL,
     PRIMARY KEY (org_id, scope, name)
 ){strict};
+
+-- The history of limits, to which rows are only added: an order names the version that cleared it.
+CREATE TABLE limit_versions (
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    version {int} NOT NULL,
+    made_at {int} NOT NULL,
+    made_by {text} NOT NULL,
+    confirmed_by {text},
+    reason {text},
+    content_sha256 {bytes} NOT NULL,
+    changed {int} NOT NULL,
+    PRIMARY KEY (org_id, version)
+){clustered};
+
+CREATE TABLE limit_changes (
+    org_id {bytes} NOT NULL,
+    version {int} NOT NULL,
+    scope {text} NOT NULL,
+    name {text} NOT NULL,
+    value_before {int},
+    value {int},
+    PRIMARY KEY (org_id, scope, name, version)
+){clustered};
+
+-- Orders that may pass one limit; until when an organization has any to look for stands in its row.
+CREATE TABLE limit_overrides (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    account_id {bytes} NOT NULL REFERENCES accounts (id),
+    symbol {text} NOT NULL,
+    side {text} NOT NULL,
+    quantity {int} NOT NULL,
+    name {text} NOT NULL,
+    reason {text} NOT NULL,
+    valid_s {int} NOT NULL,
+    requested_by {text} NOT NULL,
+    requested_at {int} NOT NULL,
+    expires_at {int} NOT NULL,
+    confirmed_by {text},
+    confirmed_at {int},
+    withdrawn_by {text},
+    order_id {bytes},
+    used_at {int}
+){strict};
+
+CREATE INDEX limit_overrides_account ON limit_overrides (account_id, expires_at);
+
+CREATE INDEX limit_overrides_org ON limit_overrides (org_id, id);
+
+CREATE INDEX limit_changes_version ON limit_changes (org_id, version);
 
 CREATE TABLE rolls (
     org_id {bytes} NOT NULL REFERENCES organizations (id),

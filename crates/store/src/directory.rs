@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod edits;
 pub(crate) mod halts;
+pub(crate) mod policies;
 pub(crate) mod rolls;
 
 pub use accounts::{
@@ -10,11 +11,14 @@ pub use accounts::{
     set_fills_cursor, set_orders_minute,
 };
 pub use edits::{
-    account_settings, delete_limit, delete_limits_of, delete_strategy, delete_webhook, followers,
-    limits_of_in, set_signing_secret, set_strategies_version, strategies_of, strategy_in,
-    update_account, update_strategy, update_webhook, webhook_in,
+    account_settings, delete_strategy, delete_webhook, followers, limits_of_in, set_signing_secret,
+    set_strategies_version, strategies_of, strategy_in, update_account, update_strategy,
+    update_webhook, webhook_in,
 };
 pub use halts::{find_halt, halts, halts_in, insert_halt, insert_halt_once, resume};
+pub use policies::{
+    PolicyVersion, policy, policy_changes, policy_version, policy_versions, put_policy,
+};
 pub use rolls::{put_roll, remove_roll, rolls, rolls_of};
 
 use crate::Error;
@@ -31,12 +35,12 @@ const ORGS: &str = "-- directory::organizations\n\
     SELECT id, name, limits_version, strategies_version, created_at FROM organizations \
     ORDER BY id";
 const INSERT_ORG: &str = "-- directory::insert_organization\n\
-    INSERT INTO organizations (id, name, limits_version, strategies_version, created_at) \
-    VALUES ($1, $2, 0, 0, $3)";
+    INSERT INTO organizations (id, name, limits_version, strategies_version, overrides_until, \
+    created_at) VALUES ($1, $2, 0, 0, 0, $3)";
 const RENAME_ORG: &str = "-- directory::rename_organization\n\
     UPDATE organizations SET name = $2 WHERE id = $1";
 const LOCK_ORG: &str = "-- directory::lock_organizations\n\
-    SELECT limits_version, strategies_version FROM organizations WHERE id = $1";
+    SELECT limits_version, strategies_version, overrides_until FROM organizations WHERE id = $1";
 const SET_LIMITS_VERSION: &str = "-- directory::set_limits_version\n\
     UPDATE organizations SET limits_version = $2 WHERE id = $1";
 macro_rules! webhook_columns {
@@ -134,6 +138,8 @@ pub struct Versions {
     pub limits: i64,
     /// Of its strategies.
     pub strategies: i64,
+    /// Until when there may be overrides of limits that an order can use.
+    pub overrides_until: Timestamp,
 }
 
 /// A webhook as it is stored: its settings as JSON words, its credentials hashed or sealed.
@@ -219,7 +225,11 @@ pub async fn lock_organizations(
         .map(|rows| {
             let row = rows.into_iter().next();
             let mut row = row.ok_or_else(|| Error::broken("an organization vanished"))?;
-            Ok(Versions { limits: row.int()?, strategies: row.int()? })
+            Ok(Versions {
+                limits: row.int()?,
+                strategies: row.int()?,
+                overrides_until: row.time()?,
+            })
         })
         .collect()
 }
@@ -398,23 +408,6 @@ pub async fn limits_in(tx: &mut Tx<'_>) -> Result<Vec<Limit>, Error> {
 
 async fn set_limits_version(tx: &mut Tx<'_>, org: Id<id::Org>, version: i64) -> Result<(), Error> {
     tx.execute_one(SET_LIMITS_VERSION, &[org.into(), version.into()]).await
-}
-
-/// Sets a limit and the version of its organization's limits.
-pub async fn put_limit(tx: &mut Tx<'_>, limit: &Limit) -> Result<(), Error> {
-    set_limits_version(tx, limit.org_id, limit.version).await?;
-    tx.execute_one(
-        PUT_LIMIT,
-        &[
-            limit.org_id.into(),
-            limit.scope.to_string().into(),
-            Value::Word(limit.name.text()),
-            limit.value.into(),
-            limit.version.into(),
-            limit.updated_at.into(),
-        ],
-    )
-    .await
 }
 
 fn decode_limit(mut row: Row) -> Result<Limit, Error> {

@@ -28,6 +28,7 @@ pub mod migrate;
 pub mod nonces;
 pub mod orders;
 pub mod outbox;
+pub mod overrides;
 pub mod pending;
 pub mod rates;
 pub mod recent;

@@ -3,7 +3,7 @@
 use crate::{
     api_keys, audit, challenges, changes, directory, exposures, factors, findings, halt_progress,
     idempotency, invitations, key_usage, keys, leases, losses, migrate, nonces, orders, outbox,
-    pending, rates, recent, sessions, signals, token_keys, users, webhook_secrets,
+    overrides, pending, rates, recent, sessions, signals, token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -17,6 +17,7 @@ pub fn all() -> Vec<String> {
         directory::accounts::STATEMENTS,
         directory::edits::STATEMENTS,
         directory::halts::STATEMENTS,
+        directory::policies::STATEMENTS,
         directory::rolls::STATEMENTS,
         exposures::STATEMENTS,
         factors::STATEMENTS,
@@ -32,6 +33,7 @@ pub fn all() -> Vec<String> {
         nonces::STATEMENTS,
         orders::STATEMENTS,
         outbox::STATEMENTS,
+        overrides::STATEMENTS,
         pending::STATEMENTS,
         rates::STATEMENTS,
         recent::STATEMENTS,

@@ -2,8 +2,10 @@
 
 mod change;
 mod key;
+mod limit;
 mod order;
 mod organization;
+mod overrides;
 mod rate;
 mod reference;
 mod request;
@@ -16,19 +18,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tradewarden_domain::halt::HaltMode;
-use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::price::Trading;
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
-pub(crate) use self::change::{
-    AccountChange, LimitName as NamedLimit, StrategyChange, StrategyOff,
-};
+pub(crate) use self::change::{AccountChange, StrategyChange, StrategyOff};
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
+pub(crate) use self::limit::{
+    CHANGES, LimitCheck, LimitExport, LimitFileVerb, LimitImport, LimitVerb,
+};
 pub(crate) use self::order::OrderVerb;
 pub(crate) use self::organization::OrganizationVerb;
+pub(crate) use self::overrides::OverrideVerb;
 pub(crate) use self::rate::RateVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
@@ -100,6 +103,9 @@ pub(crate) enum Verb {
     /// Bounds for orders
     #[command(subcommand)]
     Limit(LimitVerb),
+    /// Orders that may pass one limit, because two people said so
+    #[command(subcommand)]
+    Override(OverrideVerb),
     /// Which month contract a continuous symbol stands for
     #[command(subcommand)]
     Roll(RollVerb),
@@ -405,33 +411,6 @@ impl std::str::FromStr for PaperPrice {
             }),
         }
     }
-}
-
-/// `limit ...`
-#[derive(Debug, Subcommand)]
-pub(crate) enum LimitVerb {
-    /// Set a limit
-    Set(LimitSet),
-    /// List limits
-    List,
-    /// Show a limit
-    Show(NamedLimit),
-    /// Delete a limit; where it was required, nothing is traded without another one
-    Delete(NamedLimit),
-}
-
-/// `limit set`
-#[derive(Debug, Args)]
-pub(crate) struct LimitSet {
-    /// org, account:ID, strategy:ID or instrument:SYMBOL
-    #[arg(long)]
-    pub(crate) scope: String,
-    /// What it bounds
-    #[arg(long, value_parser = word(LimitName::ALL, LimitName::text))]
-    pub(crate) name: LimitName,
-    /// The bound
-    #[arg(long, value_name = "V")]
-    pub(crate) value: Quantity,
 }
 
 /// `halt ...`

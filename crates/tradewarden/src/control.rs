@@ -21,8 +21,8 @@ use crate::files;
 use crate::outcome::Failure;
 use crate::socket_place::SocketPlace;
 
-/// Largest request line, in bytes.
-const REQUEST_BYTES_MAX: u64 = 256 * 1024;
+/// Largest request line, in bytes: a policy of as many limits as there may be.
+const REQUEST_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// Largest answer line, in bytes: a page of 200 signals with their traces.
 const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How long a peer may take to say its request or to take its answer.

@@ -123,7 +123,11 @@ async fn is_there(engine: &Engine, kept: &Kept) -> Result<bool, Failure> {
 async fn make(engine: &Engine) -> Result<Kept, Failure> {
     for (name, whole) in LIMITS {
         let value = whole_quantity(whole)?;
-        ask(engine, Command::LimitSet(LimitSet { scope: "org".to_owned(), name, value })).await?;
+        ask(
+            engine,
+            Command::LimitSet(LimitSet { scope: "org".to_owned(), name, value, reason: None }),
+        )
+        .await?;
     }
     let account = AccountCreate {
         broker: "paper".to_owned(),

@@ -30,6 +30,7 @@ mod logs;
 mod outcome;
 mod output;
 mod paper;
+mod policy;
 mod program;
 #[cfg(test)]
 mod scratch;

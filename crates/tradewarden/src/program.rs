@@ -9,12 +9,15 @@ use tokio::runtime::Runtime;
 use tradewarden_domain::person::{BuiltInRole, Profile};
 use tradewarden_engine::command::{Command, UserCreate};
 
-use crate::cli::{self, Asking, BenchVerb, Cli, ConfigVerb, Global, HaltVerb, Shape, Verb};
+use crate::cli::{
+    self, Asking, BenchVerb, Cli, ConfigVerb, Global, HaltVerb, LimitVerb, Shape, Verb,
+};
 use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
 use crate::outcome::{Exit, Failure};
 use crate::{
-    audit, bench, commands, config, db, demo, gateway, halt, keys, logs, output, paper, serve, sign,
+    audit, bench, commands, config, db, demo, gateway, halt, keys, logs, output, paper, policy,
+    serve, sign,
 };
 
 /// How long threads of the runtime may take to end after the work is done.
@@ -96,6 +99,7 @@ async fn one_command(
         Verb::Key(verb) => keys::run(config, organization, verb, json).await,
         Verb::Audit(verb) => audit::run(config, organization, verb, json).await,
         Verb::Db(verb) => db::run(config, verb, json).await,
+        Verb::Limit(LimitVerb::File(verb)) => policy::run(config, organization, verb, json).await,
         Verb::PaperBroker => done(paper::serve(config, Arc::new(SystemClock)).await),
         Verb::Halt(HaltVerb::Engage(new)) if new.wait => {
             halt::engage_and_wait(config, organization, new, json).await

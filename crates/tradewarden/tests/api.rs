@@ -31,6 +31,9 @@ mod owner;
 #[path = "api/pages.rs"]
 mod pages;
 #[cfg(test)]
+#[path = "api/policies.rs"]
+mod policies;
+#[cfg(test)]
 #[path = "api/profit.rs"]
 mod profit;
 #[cfg(test)]

@@ -104,12 +104,11 @@ async fn carried_out(
         engine.may_knock(address).map_err(|wait| budget::waiting(Code::LimitFlood, wait))?;
     }
     // A signature covers the body, so it is read before the caller is known.
-    let body = match route.takes {
-        Takes::Body(_) | Takes::OptionalBody(_) => {
-            let limit_ms = exchange.site.options().body_timeout_ms;
-            read_body(body, BODY_BYTES_MAX, limit_ms).await?
-        }
-        Takes::Nothing | Takes::Paging | Takes::Signal => Bytes::new(),
+    let body = if route.takes.has_body() {
+        let limit_ms = exchange.site.options().body_timeout_ms;
+        read_body(body, BODY_BYTES_MAX, limit_ms).await?
+    } else {
+        Bytes::new()
     };
     let headers: Vec<_> =
         head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -345,7 +344,7 @@ impl Input<'_> {
         Ok(Paging { cursor: self.once("cursor")?.map(str::to_owned), limit })
     }
 
-    fn once(&self, name: &'static str) -> Result<Option<&str>, Problem> {
+    pub(crate) fn once(&self, name: &'static str) -> Result<Option<&str>, Problem> {
         match self.query.value(name) {
             Value::Absent => Ok(None),
             Value::Once(text) => Ok(Some(text)),

@@ -77,7 +77,7 @@ fn operation(route: &Route) -> Value {
         "responses": responses(route),
     });
     let body = match route.takes {
-        Takes::Nothing | Takes::Paging => None,
+        Takes::Nothing | Takes::Paging | Takes::Versions | Takes::Reason => None,
         Takes::Body(name) => Some(json!({
             "required": true, "content": {JSON: {"schema": {"$ref": reference(name)}}},
         })),
@@ -122,12 +122,19 @@ fn parameters(route: &Route) -> Vec<Value> {
                 "At most so many.",
             ),
             "cursor" => (json!({"type": "string"}), "The `next` of the page before."),
+            "from" => (json!({"type": "integer", "minimum": 0}), "The version it was."),
+            "to" => (json!({"type": "integer", "minimum": 0}), "The version that came of it."),
+            "reason" => (
+                json!({"type": "string", "minLength": 1, "maxLength": 256}),
+                "Why; it stands in the history.",
+            ),
             "dry_run" => (json!({"type": "boolean"}), "Judge the signal, trade nothing."),
             // The secret is a security scheme.
             _ => return None,
         };
         Some(json!({
-            "name": name, "in": "query", "required": false, "description": about, "schema": schema,
+            "name": name, "in": "query", "required": route.takes == Takes::Versions,
+            "description": about, "schema": schema,
         }))
     });
     let changes = route.method != Method::GET && matches!(route.handler, Handler::Command(_));

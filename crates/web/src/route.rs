@@ -4,7 +4,9 @@ mod changes;
 mod codes;
 mod keys;
 mod orders;
+mod overrides;
 mod people;
+mod policies;
 mod profit;
 mod rolls;
 
@@ -56,6 +58,10 @@ pub(crate) enum Takes {
     Nothing,
     /// `limit` and `cursor` in the query.
     Paging,
+    /// `from` and `to` in the query: two versions.
+    Versions,
+    /// `reason` in the query.
+    Reason,
     /// A JSON object of this schema.
     Body(&'static str),
     /// The same, and no body means an empty object.
@@ -133,10 +139,17 @@ impl Gives {
 }
 
 impl Takes {
+    /// Whether there is a JSON object to read.
+    pub(crate) const fn has_body(self) -> bool {
+        matches!(self, Self::Body(_) | Self::OptionalBody(_))
+    }
+
     /// The parameters that may stand in the query.
     pub(crate) const fn query(self) -> &'static [&'static str] {
         match self {
             Self::Paging => &["limit", "cursor"],
+            Self::Versions => &["from", "to"],
+            Self::Reason => &["reason"],
             Self::Signal => &["secret", "dry_run"],
             Self::Nothing | Self::Body(_) | Self::OptionalBody(_) => &[],
         }
@@ -213,6 +226,8 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
     ROUTES
         .iter()
         .chain(changes::CHANGES)
+        .chain(policies::POLICIES)
+        .chain(overrides::OVERRIDES)
         .chain(orders::ORDERS)
         .chain(rolls::ROLLS)
         .chain(keys::KEYS)

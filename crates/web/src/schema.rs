@@ -79,7 +79,9 @@ pub(crate) fn all() -> Map<String, Value> {
         .iter()
         .chain(changes::SCHEMAS)
         .chain(orders::SCHEMAS)
+        .chain(overrides::SCHEMAS)
         .chain(people::SCHEMAS)
+        .chain(policies::SCHEMAS)
         .chain(profit::SCHEMAS)
         .map(|schema| (schema.name.to_owned(), object(schema)))
         .collect();
@@ -200,7 +202,9 @@ const MEMBER: Kind = OneOf(|| vec!["active", "disabled", "invited"]);
 
 mod changes;
 mod orders;
+mod overrides;
 mod people;
+mod policies;
 mod profit;
 mod table;
 use table::SCHEMAS;

@@ -7,9 +7,11 @@
 
 mod account;
 mod limit;
+mod policy;
 mod strategy;
 mod webhook;
 
+pub(super) use self::policy::reason_of;
 pub(super) use self::strategy::Unsaid;
 
 use super::to_value;
@@ -91,7 +93,8 @@ impl Engine {
 /// Locks the organization against every judgement and every other change.
 pub(super) async fn lock(tx: &mut Tx<'_>, org: Id<id::Org>) -> Result<rows::Versions, Stop> {
     let versions = rows::lock_organizations(tx, &[org], Lock::Update).await?;
-    Ok(versions.into_iter().next().unwrap_or(rows::Versions { limits: 0, strategies: 0 }))
+    // One was asked for: there is one, or the look-up has failed.
+    versions.into_iter().next().ok_or_else(|| CommandError::NotFound.into())
 }
 
 /// The first thing that a change writes, once every rule has said yes.

@@ -51,6 +51,9 @@ pub struct LimitNamed {
 pub struct LimitDelete {
     /// Which one.
     pub limit: LimitNamed,
+    /// Why, up to 256 characters; it stands in the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// On which content it is taken away.
     #[serde(default, skip_serializing_if = "IfMatch::is_unsaid")]
     pub if_match: IfMatch,

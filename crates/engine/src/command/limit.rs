@@ -15,6 +15,56 @@ pub struct LimitSet {
     pub name: LimitName,
     /// The bound.
     pub value: Quantity,
+    /// Why, up to 256 characters; it stands in the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A bound as a policy has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitValue {
+    /// `org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`.
+    pub scope: String,
+    /// What it bounds.
+    pub name: LimitName,
+    /// The bound.
+    pub value: Quantity,
+}
+
+/// All limits as they shall be: what is not in it is taken away.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsImport {
+    /// Each limit once; at most 10,000.
+    pub limits: Vec<LimitValue>,
+    /// Why, up to 256 characters; it stands in the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The version that the caller saw: another one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_version: Option<i64>,
+    /// Only say what would change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// Names a version of the limits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsVersion {
+    /// Its number, from 0 on.
+    pub version: i64,
+}
+
+/// Names two versions of the limits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsDiff {
+    /// What it was.
+    pub from: i64,
+    /// What became of it.
+    pub to: i64,
 }
 
 /// A halt to be.

@@ -14,6 +14,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{Order, OrderEvent, OrderState, OrderType, Purpose, Side};
+use tradewarden_domain::overrides;
 use tradewarden_domain::risk::{self, Cleared};
 use tradewarden_domain::signal::{Action, Signal};
 use tradewarden_domain::strategy::{Decision, RemovedEntries, Strategy};
@@ -123,9 +124,10 @@ pub(super) fn follow(
             orders_last_minute: judged.orders_last_minute(account.id),
             now: judged.now,
         };
-        match risk::clear(intent, &context, trace) {
-            Ok(cleared) => {
+        match overrides::clear(intent, &context, judged.overrides(), trace) {
+            Ok((cleared, used)) => {
                 let order = draft(shared, judged, work, part, symbol, &cleared);
+                judged.use_overrides(shared, &used, &order);
                 orders.push(reserve(judged, order));
             }
             // A refused entry of a reversal stays flat; what closes or was taken back stays so (S5).

@@ -27,6 +27,7 @@ use tradewarden_domain::money::{Price, Quantity, Round};
 use tradewarden_domain::order::{
     Order, OrderState, OrderType, Purpose, Side, TAG_MAX, TimeInForce,
 };
+use tradewarden_domain::overrides;
 use tradewarden_domain::risk;
 use tradewarden_domain::strategy::{Intent, SEND_WITHIN_S_DEFAULT};
 use tradewarden_domain::time::Timestamp;
@@ -383,12 +384,15 @@ fn judge(
         limit_price: order.limit_price,
         stop_price: order.stop_price,
     };
-    let cleared = risk::clear(intent, &context, &mut Trace::new())?;
+    let cleared = overrides::clear(intent, &context, book.overrides(), &mut Trace::new());
+    let (cleared, used) = cleared?;
     order.limits_version = cleared.limits_version();
     if is_exit {
         return Ok(());
     }
-    notional_of_key(actor, instrument, cleared.intent(), reference.price(book.now))
+    notional_of_key(actor, instrument, cleared.intent(), reference.price(book.now))?;
+    book.use_overrides(shared, &used, order);
+    Ok(())
 }
 
 /// What a key may risk with one order.

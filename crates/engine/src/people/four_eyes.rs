@@ -10,7 +10,7 @@ use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::administer::invalid;
 use crate::book::Book;
-use crate::command::{Command, CommandError, LimitDelete, LimitNamed, LimitSet};
+use crate::command::{Command, CommandError, LimitDelete, LimitNamed, LimitSet, LimitsImport};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::{LimitName, LimitScope};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::person::Decision;
+use tradewarden_domain::policy::LimitChange;
+use tradewarden_domain::time::Timestamp;
 use tradewarden_store::Tx;
 use tradewarden_store::pending::{self, PendingRow};
 
@@ -27,6 +29,8 @@ const WAITS: Duration = Duration::from_mins(15);
 /// What stands in for the second person where there is none (S20).
 const TIME_LOCK: Duration = Duration::from_mins(10);
 const PENDING: &str = "pending";
+/// The policy under which whatever lets more be traded waits for a second person.
+pub(crate) const FOUR_EYES_OF_LIMITS: &str = "four_eyes.limit_override";
 
 /// Whether an answer says that the command waits for a second person.
 pub fn is_pending(answer: &Value) -> bool {
@@ -85,16 +89,20 @@ impl Engine {
             Command::HaltResume(halt) => {
                 Some(("four_eyes.halt_resume", format!("resume halt {}", halt.id)))
             }
-            Command::LimitSet(LimitSet { scope, name, value }) => {
-                let raises = self.raises(org, scope, *name, Some(value.units()));
+            Command::LimitSet(LimitSet { scope, name, value, .. }) => {
+                let loosens = self.loosens(org, scope, *name, Some(value.units()));
                 let summary = || format!("set limit {name} of {scope} to {value}");
-                raises.then(|| ("four_eyes.limit_override", summary()))
+                loosens.then(|| (FOUR_EYES_OF_LIMITS, summary()))
             }
             Command::LimitDelete(LimitDelete { limit: LimitNamed { scope, name }, .. }) => {
-                let raises = self.raises(org, scope, *name, None);
-                raises.then(|| {
-                    ("four_eyes.limit_override", format!("delete limit {name} of {scope}"))
-                })
+                let loosens = self.loosens(org, scope, *name, None);
+                loosens.then(|| (FOUR_EYES_OF_LIMITS, format!("delete limit {name} of {scope}")))
+            }
+            Command::LimitsImport(import) if !import.dry_run => {
+                let (changes, loosening) = self.imported(org, import)?;
+                let summary =
+                    || format!("import limits: {changes} changes, {loosening} of them loosen");
+                (loosening > 0).then(|| (FOUR_EYES_OF_LIMITS, summary()))
             }
             Command::UserCreate(new) if self.is_admin_role(org, &new.role) => {
                 Some(("four_eyes.admin_grant", format!("add a person as {}", new.role)))
@@ -119,12 +127,19 @@ impl Engine {
     }
 
     /// Whether more may be traded once a limit is `after`; `None` is none.
-    fn raises(&self, org: Id<id::Org>, scope: &str, name: LimitName, after: Option<i64>) -> bool {
+    fn loosens(&self, org: Id<id::Org>, scope: &str, name: LimitName, after: Option<i64>) -> bool {
         let Ok(scope) = scope.parse::<LimitScope>() else { return false };
-        let directory = self.parts.directory.load();
-        let mut own = directory.limits.iter().filter(|limit| limit.org_id == org);
-        let before = own.find(|limit| limit.scope == scope && limit.name == name);
-        name.widens(&scope, before.map(|limit| limit.value), after)
+        let policy = self.policy_in_force(org);
+        let before = policy.value(&scope, name);
+        policy.is_loosened_by(&LimitChange { scope, name, before, after })
+    }
+
+    /// How many limits an import changes, and how many of these changes let more be traded.
+    fn imported(&self, org: Id<id::Org>, import: &LimitsImport) -> Option<(usize, usize)> {
+        let policy = self.policy_in_force(org);
+        let changes = policy.changes_to(&import.policy().ok()?);
+        let loosening = changes.iter().filter(|change| policy.is_loosened_by(change)).count();
+        Some((changes.len(), loosening))
     }
 
     pub(crate) async fn pending(&self, org: Id<id::Org>) -> Result<Value, CommandError> {
@@ -153,7 +168,7 @@ impl Engine {
             .map_err(|_| CommandError::Unavailable { detail: "it is unreadable".to_owned() })?;
         actor.check(command.needs(), self.now())?;
         if confirmer.user_id == row.requested_by {
-            self.may_wait_instead(org, &row)?;
+            self.may_wait_instead(org, row.requested_at)?;
         }
         let author = self.author(org, row.requested_by, confirmer.user_id)?;
         author.check(command.needs(), self.now())?;
@@ -178,11 +193,15 @@ impl Engine {
     }
 
     /// An organization of one person waits ten minutes in place of a second one.
-    fn may_wait_instead(&self, org: Id<id::Org>, row: &PendingRow) -> Result<(), CommandError> {
+    pub(crate) fn may_wait_instead(
+        &self,
+        org: Id<id::Org>,
+        requested_at: Timestamp,
+    ) -> Result<(), CommandError> {
         let principals = self.parts.people.principals.load();
         let members = principals.members.iter().filter(|((of, _), _)| *of == org);
         let active = members.filter(|(_, membership)| membership.is_active()).count();
-        let until = row.requested_at.plus(TIME_LOCK);
+        let until = requested_at.plus(TIME_LOCK);
         if active > 1 {
             return Err(no(Code::AuthSecondPerson));
         }
@@ -194,7 +213,7 @@ impl Engine {
     }
 
     /// The person who asked, with what the role allows now; the factor was fresh at the time.
-    fn author(
+    pub(crate) fn author(
         &self,
         org: Id<id::Org>,
         user: Id<id::User>,

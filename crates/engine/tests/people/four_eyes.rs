@@ -9,7 +9,7 @@ async fn policy(harness: &Harness) {
 }
 
 /// A person with an authenticator app, made by the operator; answers the identifier and the secret.
-async fn somebody(harness: &Harness, email: &str, role: &str) -> (String, String) {
+pub(super) async fn somebody(harness: &Harness, email: &str, role: &str) -> (String, String) {
     let new = json!({
         "command": "user-create", "email": email, "role": role, "password": PASSWORD, "totp": true,
     });
@@ -36,7 +36,7 @@ async fn role_of(harness: &Harness, email: &str) -> Value {
     users.find(|user| user["email"] == email).map_or(Value::Null, |user| user["role"].clone())
 }
 
-fn confirm(waiting: &Value) -> Value {
+pub(super) fn confirm(waiting: &Value) -> Value {
     json!({ "command": "pending-confirm", "id": waiting["pending_id"] })
 }
 

@@ -9,6 +9,8 @@ mod hours;
 mod intake;
 mod keys;
 mod losses;
+mod overrides;
+mod policies;
 mod position;
 mod profit;
 mod rolls;

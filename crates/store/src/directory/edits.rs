@@ -3,7 +3,7 @@
 
 use super::{
     LIMITS_OF, STRATEGY, WEBHOOK, WebhookRow, decode_limit, decode_strategy, decode_webhook,
-    followers_text, set_limits_version, strategy_columns,
+    followers_text, strategy_columns,
 };
 use crate::Error;
 use crate::dialect::Tx;
@@ -11,7 +11,7 @@ use crate::value::Value;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
+use tradewarden_domain::limit::Limit;
 use tradewarden_domain::strategy::Strategy;
 
 const FOLLOWERS: &str = concat!(
@@ -44,10 +44,6 @@ const ACCOUNT: &str =
     "-- directory::account_settings\nSELECT org_id, name, state FROM accounts WHERE id = $1";
 const UPDATE_ACCOUNT: &str =
     "-- directory::update_account\nUPDATE accounts SET name = $2, state = $3 WHERE id = $1";
-const DELETE_LIMIT: &str = "-- directory::delete_limit\n\
-    DELETE FROM limits WHERE org_id = $1 AND scope = $2 AND name = $3";
-const DELETE_LIMITS_OF: &str =
-    "-- directory::delete_limits_of\nDELETE FROM limits WHERE org_id = $1 AND scope = $2";
 
 pub(crate) const STATEMENTS: &[&str] = &[
     FOLLOWERS,
@@ -61,8 +57,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SET_STRATEGIES_VERSION,
     ACCOUNT,
     UPDATE_ACCOUNT,
-    DELETE_LIMIT,
-    DELETE_LIMITS_OF,
 ];
 
 /// The webhook, as this transaction sees it.
@@ -188,28 +182,4 @@ pub async fn update_account(
 /// The limits of an organization, as this transaction sees them.
 pub async fn limits_of_in(tx: &mut Tx<'_>, org: Id<id::Org>) -> Result<Vec<Limit>, Error> {
     tx.query(LIMITS_OF, &[org.into()]).await?.into_iter().map(decode_limit).collect()
-}
-
-/// Takes a limit away and stores the version of its organization's limits.
-pub async fn delete_limit(
-    tx: &mut Tx<'_>,
-    org: Id<id::Org>,
-    scope: &LimitScope,
-    name: LimitName,
-    version: i64,
-) -> Result<(), Error> {
-    set_limits_version(tx, org, version).await?;
-    let named = [org.into(), scope.to_string().into(), Value::Word(name.text())];
-    tx.execute_one(DELETE_LIMIT, &named).await
-}
-
-/// Takes every limit of a scope away and stores the version of its organization's limits.
-pub async fn delete_limits_of(
-    tx: &mut Tx<'_>,
-    org: Id<id::Org>,
-    scope: &LimitScope,
-    version: i64,
-) -> Result<(), Error> {
-    set_limits_version(tx, org, version).await?;
-    tx.execute(DELETE_LIMITS_OF, &[org.into(), scope.to_string().into()]).await.map(|_| ())
 }

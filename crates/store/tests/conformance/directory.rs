@@ -4,7 +4,6 @@ use crate::backend::{Backend, abandon, at, id};
 use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::instrument::Instrument;
-use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
 use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::strategy::{
@@ -256,90 +255,11 @@ pub(crate) async fn what_is_changed_and_taken_away(backend: &Backend) {
     directory::delete_webhook(&mut tx, id(20)).await.unwrap_err();
     abandon(tx);
 
-    let limit = |scope, name, version| Limit {
-        org_id: id(1),
-        scope,
-        name,
-        value: 1,
-        version,
-        updated_at: at(version),
-    };
-    let of_strategy = LimitScope::Strategy(id(30));
-    let kept = limit(LimitScope::Org, LimitName::MaxPosition, 1);
     let mut tx = writer.begin().await.unwrap();
-    directory::put_limit(&mut tx, &kept).await.unwrap();
-    let gone = limit(LimitScope::Org, LimitName::Restricted, 2);
-    directory::put_limit(&mut tx, &gone).await.unwrap();
-    for name in [LimitName::MaxPosition, LimitName::MaxOrderQuantity] {
-        directory::put_limit(&mut tx, &limit(of_strategy.clone(), name, 3)).await.unwrap();
-    }
-    directory::delete_limit(&mut tx, id(1), &LimitScope::Org, LimitName::Restricted, 4)
-        .await
-        .unwrap();
-    directory::delete_limits_of(&mut tx, id(1), &of_strategy, 5).await.unwrap();
     directory::set_strategies_version(&mut tx, id(1), 7).await.unwrap();
     let versions = directory::lock_organizations(&mut tx, &[id(1)], Lock::Update).await.unwrap();
-    assert_eq!(versions, [Versions { limits: 5, strategies: 7 }]);
+    assert_eq!(versions, [Versions { limits: 0, strategies: 7, overrides_until: at(0) }]);
     tx.commit().await.unwrap();
-    assert_eq!(directory::limits(&store).await.unwrap(), std::slice::from_ref(&kept));
-    let mut tx = writer.begin().await.unwrap();
-    assert_eq!(directory::limits_of_in(&mut tx, id(1)).await.unwrap(), [kept]);
-    let twice = directory::delete_limit(&mut tx, id(1), &LimitScope::Org, gone.name, 6).await;
-    twice.unwrap_err();
-}
-
-pub(crate) async fn limits_have_the_version_of_their_organization(backend: &Backend) {
-    let (mut writer, store) = founded(backend).await;
-    let limit = |scope, name, value, version| Limit {
-        org_id: id(1),
-        scope,
-        name,
-        value,
-        version,
-        updated_at: at(version),
-    };
-    let scopes = [
-        LimitScope::Account(id(10)),
-        LimitScope::Instrument("NQ".parse().unwrap()),
-        LimitScope::Org,
-        LimitScope::Strategy(id(30)),
-    ];
-    let mut expected = Vec::new();
-    let mut version = 0;
-    let mut tx = writer.begin().await.unwrap();
-    for scope in &scopes {
-        let mut names = LimitName::ALL.to_vec();
-        names.sort_by_key(|name| name.text());
-        for name in names {
-            for value in [i64::MAX, 0] {
-                version += 1;
-                let limit = limit(scope.clone(), name, value, version);
-                directory::put_limit(&mut tx, &limit).await.unwrap();
-                expected.push(limit);
-            }
-            // The second took the place of the first.
-            let replaced = expected.len() - 2;
-            expected.remove(replaced);
-        }
-    }
-    let found = directory::limits_in(&mut tx).await.unwrap();
-    let versions = directory::lock_organizations(&mut tx, &[id(1), id(2)], Lock::Update).await;
-    assert_eq!(versions.unwrap(), [version, 0].map(|limits| Versions { limits, strategies: 0 }));
-    tx.commit().await.unwrap();
-    let sorted = |mut limits: Vec<Limit>| {
-        limits.sort_by_key(|limit| limit.version);
-        limits
-    };
-    assert_eq!(sorted(found), expected);
-    assert_eq!(sorted(directory::limits(&store).await.unwrap()), expected);
-
-    let mut tx = writer.begin().await.unwrap();
-    let nobodys = Limit { org_id: id(404), ..expected[0].clone() };
-    directory::put_limit(&mut tx, &nobodys).await.unwrap_err();
-    abandon(tx);
-    let mut tx = writer.begin().await.unwrap();
-    let vanished = directory::lock_organizations(&mut tx, &[id(404)], Lock::Share).await;
-    assert_eq!(vanished.unwrap_err().kind(), Kind::Broken);
 }
 
 pub(crate) async fn a_halt_is_resumed_once(backend: &Backend) {

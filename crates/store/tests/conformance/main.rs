@@ -31,6 +31,8 @@ mod outbox;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod profit;
@@ -119,7 +121,8 @@ on_both! {
     directory::accounts_and_their_instruments,
     directory::webhooks_and_strategies,
     directory::what_is_changed_and_taken_away,
-    directory::limits_have_the_version_of_their_organization,
+    policies::limits_have_the_version_of_their_organization,
+    policies::every_version_can_be_read_for_ever,
     directory::a_halt_is_resumed_once,
     directory::findings_are_newest_first,
     directory::data_keys_are_written_once,

@@ -32,6 +32,7 @@ pub fn limit_set(scope: &str, name: &str, value: &str) -> Command {
         scope: scope.to_owned(),
         name: name.parse().unwrap(),
         value: value.parse().unwrap(),
+        reason: None,
     })
 }
 

@@ -4,15 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tradewarden_domain::account::Activity;
-use tradewarden_domain::limit::LimitName as Name;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{
     OnOpposite, OpenPosition, Pyramiding, Sizing, StrategyState, SymbolSource,
 };
 use tradewarden_engine::command::{
-    AccountChanges, Change, Command, Delete, LimitDelete, LimitNamed, Setting, StrategyChanges,
-    WebhookChanges,
+    AccountChanges, Change, Command, Delete, Setting, StrategyChanges, WebhookChanges,
 };
 use tradewarden_engine::tag::IfMatch;
 
@@ -230,32 +228,6 @@ impl AccountChange {
     pub(super) fn command(self) -> Command {
         let changes = AccountChanges { name: self.name, state: self.state };
         Command::AccountChange(change(self.id, changes))
-    }
-}
-
-/// Names one limit.
-#[derive(Debug, Args)]
-pub(crate) struct LimitName {
-    /// org, account:ID, strategy:ID or instrument:SYMBOL
-    #[arg(long)]
-    scope: String,
-    /// What it bounds
-    #[arg(long, value_parser = word(Name::ALL, Name::text))]
-    name: Name,
-}
-
-impl LimitName {
-    pub(super) fn show(self) -> Command {
-        Command::LimitShow(self.named())
-    }
-
-    pub(super) fn delete(self) -> Command {
-        let limit = self.named();
-        Command::LimitDelete(LimitDelete { limit, if_match: IfMatch::Unsaid })
-    }
-
-    fn named(self) -> LimitNamed {
-        LimitNamed { scope: self.scope, name: self.name }
     }
 }
 

@@ -10,9 +10,9 @@ use tradewarden_engine::people::Entered;
 
 use super::change::{delete, on};
 use super::{
-    AccountVerb, ById, FindingVerb, HaltVerb, LimitVerb, OrderVerb, OrganizationVerb, Page,
-    PaperPrice, PositionVerb, RateVerb, RollVerb, SignalVerb, StrategyVerb, UserName, UserVerb,
-    Verb, WebhookCreate, WebhookVerb,
+    AccountVerb, ById, FindingVerb, HaltVerb, OrderVerb, OrganizationVerb, Page, PaperPrice,
+    PositionVerb, RateVerb, RollVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb,
+    WebhookCreate, WebhookVerb,
 };
 use crate::files;
 use crate::outcome::Failure;
@@ -58,8 +58,6 @@ const ACCOUNTS: Columns = &[
     ("CURRENCY", "currency"),
     ("STATE", "state"),
 ];
-const LIMITS: Columns =
-    &[("SCOPE", "scope"), ("NAME", "name"), ("VALUE", "value"), ("VERSION", "version")];
 const HALTS: Columns = &[
     ("ID", "id"),
     ("SCOPE", "scope"),
@@ -139,7 +137,11 @@ impl Asking {
             Verb::Webhook(verb) => webhook(verb)?,
             Verb::Strategy(verb) => strategy(verb),
             Verb::Account(verb) => account(verb),
-            Verb::Limit(verb) => limit(verb),
+            Verb::Limit(verb) => match verb.asking() {
+                Some(asking) => asking,
+                None => return Ok(None),
+            },
+            Verb::Override(verb) => verb.asking(),
             Verb::Roll(verb) => roll(verb),
             Verb::Rate(verb) => rate(verb),
             Verb::Halt(verb) => halt(verb),
@@ -286,19 +288,6 @@ fn rate(verb: RateVerb) -> Asking {
     }
 }
 
-fn limit(verb: LimitVerb) -> Asking {
-    match verb {
-        LimitVerb::Set(set) => one(Command::LimitSet(command::LimitSet {
-            scope: set.scope,
-            name: set.name,
-            value: set.value,
-        })),
-        LimitVerb::List => list(Command::LimitList, LIMITS),
-        LimitVerb::Show(named) => one(named.show()),
-        LimitVerb::Delete(named) => one(named.delete()),
-    }
-}
-
 fn roll(verb: RollVerb) -> Asking {
     match verb {
         RollVerb::Set(set) => one(Command::RollSet(command::RollSet {
@@ -383,11 +372,11 @@ pub(crate) fn password(path: &Path) -> Result<Entered, Failure> {
     Ok(Entered::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
 }
 
-fn one(command: Command) -> Asking {
+pub(super) fn one(command: Command) -> Asking {
     Asking { command, shape: Shape::One }
 }
 
-fn list(command: Command, columns: Columns) -> Asking {
+pub(super) fn list(command: Command, columns: Columns) -> Asking {
     Asking { command, shape: Shape::List(columns) }
 }
 

@@ -82,11 +82,12 @@ pub(super) const CHANGES: &[Route] = &[
         path: LIMIT,
         access: Any(&[P::LimitsManage]),
         summary: "Deletes a limit. That lets more be traded, so it needs a fresh second factor.",
-        takes: Takes::Nothing,
+        takes: Takes::Reason,
         gives: Gives::one("Deleted"),
         handler: command(|input| {
-            let if_match = input.if_match.clone();
-            Ok(Command::LimitDelete(LimitDelete { limit: limit(input)?, if_match }))
+            let (limit, if_match) = (limit(input)?, input.if_match.clone());
+            let reason = input.once("reason")?.map(str::to_owned);
+            Ok(Command::LimitDelete(LimitDelete { limit, reason, if_match }))
         }),
     },
 ];

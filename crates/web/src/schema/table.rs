@@ -515,6 +515,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("scope", Text, "`org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`."),
             must("name", LIMIT_NAME, "What it bounds."),
             must("value", Amount, "The bound."),
+            may("reason", Text, "Why, 1 to 256 characters; it stands in the history."),
         ],
     },
     Schema {

@@ -13,15 +13,16 @@ use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
     AccountChanges, AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet,
-    OrderAsChanged, OrderCreate, RateSet, RollSet, StrategyChanges, StrategyCreate, WebhookChanges,
-    WebhookCreate, WebhookRotation,
+    LimitValue, LimitsImport, OrderAsChanged, OrderCreate, OverrideRequest, RateSet, RollSet,
+    StrategyChanges, StrategyCreate, WebhookChanges, WebhookCreate, WebhookRotation,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
     AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, ExchangeRateView,
     FindingView, HaltProgressView, HaltView, HourView, InstrumentProfitView, KeyUsageView, KeyView,
-    LimitView, LossView, MeView, OrderView, OrganizationView, Page, PositionView, ProfitView,
-    ProofView, RollView, SignalView, StrategyPosition, StrategyProfitView, StrategyView,
+    LimitChangeView, LimitValueView, LimitView, LimitsView, LossView, MeView, OrderView,
+    OrganizationView, OverrideView, Page, PolicyView, PositionView, ProfitView, ProofView,
+    RollView, SignalView, StrategyPosition, StrategyProfitView, StrategyView, VersionView,
     WebhookView,
 };
 
@@ -314,6 +315,68 @@ fn webhooks_and_strategies() {
 }
 
 #[test]
+fn policies_and_overrides() {
+    let change = |is_full: bool| LimitChangeView {
+        scope: text(),
+        name: text(),
+        before: is_full.then_some(ONE),
+        after: is_full.then_some(ONE),
+    };
+    assert_sent("LimitChange", &change(true), &change(false));
+    let value = LimitValueView { scope: text(), name: text(), value: ONE };
+    assert_sent("LimitValue", &value, &value);
+    let version = |is_full: bool| VersionView {
+        version: 1,
+        made_at: AT,
+        made_by: text(),
+        confirmed_by: is_full.then(id),
+        reason: is_full.then(text),
+        content_sha256: text(),
+        changed: 1,
+    };
+    assert_sent("LimitsVersion", &version(true), &version(false));
+    let policy = |is_full: bool| PolicyView {
+        version: 1,
+        made_at: is_full.then_some(AT),
+        made_by: is_full.then(text),
+        confirmed_by: is_full.then(id),
+        reason: is_full.then(text),
+        content_sha256: text(),
+        limits: Vec::new(),
+        changes: Vec::new(),
+    };
+    assert_sent("LimitsPolicy", &policy(true), &policy(false));
+    let imported = LimitsView {
+        version: 1,
+        dry_run: true,
+        loosens: true,
+        content_sha256: text(),
+        changes: Vec::new(),
+    };
+    assert_sent("LimitsImported", &imported, &imported);
+    let one = |is_full: bool| OverrideView {
+        id: id(),
+        account_id: id(),
+        symbol: symbol(),
+        side: Side::Buy,
+        quantity: ONE,
+        limit: text(),
+        reason: text(),
+        state: "requested",
+        valid_s: 60,
+        requested_by: text(),
+        requested_at: AT,
+        confirmed_by: is_full.then(text),
+        confirmed_at: is_full.then_some(AT),
+        withdrawn_by: is_full.then(text),
+        expires_at: AT,
+        order_id: is_full.then(id),
+        used_at: is_full.then_some(AT),
+    };
+    assert_sent("Override", &one(true), &one(false));
+}
+
+#[test]
 fn limits_halts_findings_and_proofs() {
     let limit = LimitView { scope: text(), name: text(), value: ONE, version: 1, updated_at: AT };
     assert_sent("Limit", &limit, &limit);
@@ -526,6 +589,21 @@ fn what_is_taken() {
     );
     assert_taken::<LimitSet>(
         "LimitSet",
+        &json!({"scope": "org", "name": "max_position", "value": "1", "reason": "a"}),
+    );
+    assert_taken::<LimitsImport>(
+        "LimitsImport",
+        &json!({"limits": [], "reason": "a", "base_version": 1, "dry_run": true}),
+    );
+    assert_taken::<OverrideRequest>(
+        "OverrideRequest",
+        &json!({
+            "account_id": "a", "symbol": "ES", "side": "buy", "quantity": "1",
+            "limit": "max_position", "reason": "a", "minutes": 5,
+        }),
+    );
+    assert_taken::<LimitValue>(
+        "LimitValue",
         &json!({"scope": "org", "name": "max_position", "value": "1"}),
     );
     assert_taken::<KeyCreate>(

@@ -1,10 +1,10 @@
-//! Setting limits, and taking them away. To let more be traded needs a fresh factor; to let less be
-//! traded never does.
+//! Setting limits, and taking them away, one at a time: each makes a version of the policy. To let
+//! more be traded needs a fresh factor; to let less be traded never does.
 
-use super::{Stop, begin, enter, lock};
+use super::policy::{Amendment, amend_in};
 use crate::actor::Actor;
 use crate::administer::{invalid, one};
-use crate::book::{Book, Effects, Scope};
+use crate::book::Effects;
 use crate::command::{CommandError, LimitDelete, LimitNamed, LimitSet};
 use crate::directory::Directory;
 use crate::reads::limit_view;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
-use tradewarden_domain::money::Quantity;
-use tradewarden_store::{Tx, directory as rows};
+use tradewarden_domain::policy::Policy;
+use tradewarden_store::Tx;
 
 /// As many entries are remembered, less the one that is judged; in units of a limit.
 const KEPT_ENTRIES_UNITS: i64 = 31 * 100_000_000;
@@ -32,20 +32,18 @@ impl Engine {
         {
             return Err(CommandError::NotFound);
         }
-        if new.value.units() < 0 {
-            return Err(invalid("value", &"must not be negative"));
-        }
-        if !new.name.fits(&scope) {
-            return Err(invalid("scope", &"this limit is about a whole account"));
-        }
-        let is_kept = new.value.units() <= KEPT_ENTRIES_UNITS;
-        if new.name == LimitName::MaxRepeatedEntries && !is_kept {
-            return Err(invalid("value", &"must be at most 31"));
-        }
+        may_stand(new.name, &scope, new.value.units())?;
         let (name, wanted) = (new.name, scope.clone());
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-            set_in(tx, &shared, (org, &wanted), &new, &claimant, effects).await
+            let reason = new.reason.as_deref();
+            let asked = Amendment { org, actor: &claimant, reason, event: "limit.set" };
+            let judged = |all: &[Limit], _| {
+                let mut policy = Policy::of(all.iter());
+                policy.set(wanted.clone(), name, new.value.units());
+                Ok(policy)
+            };
+            amend_in(tx, &shared, &asked, judged, effects).await.map(|_| ())
         })
         .await?;
         self.show_limit(org, &LimitNamed { scope: scope.to_string(), name }, actor)
@@ -77,7 +75,17 @@ impl Engine {
             json!({ "deleted": true, "name": delete.limit.name, "scope": scope.to_string() });
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-            delete_in(tx, &shared, (org, &scope), &delete, &claimant, effects).await
+            let reason = delete.reason.as_deref();
+            let asked = Amendment { org, actor: &claimant, reason, event: "limit.deleted" };
+            let judged = |all: &[Limit], _| {
+                let name = delete.limit.name;
+                let before = find(all, org, &scope, name).ok_or(CommandError::NotFound)?;
+                delete.if_match.check(&limit_view(before))?;
+                let mut policy = Policy::of(all.iter());
+                policy.unset(&scope, name);
+                Ok(policy)
+            };
+            amend_in(tx, &shared, &asked, judged, effects).await.map(|_| ())
         })
         .await?;
         Ok(answer)
@@ -95,63 +103,25 @@ impl Engine {
     }
 }
 
-async fn set_in(
-    tx: &mut Tx<'_>,
-    shared: &Arc<Shared>,
-    (org, scope): (Id<id::Org>, &LimitScope),
-    new: &LimitSet,
-    actor: &Actor,
-    effects: &mut Effects,
-) -> Result<(), Stop> {
-    let version = lock(tx, org).await?.limits.saturating_add(1);
-    let all = rows::limits_of_in(tx, org).await?;
-    let before = find(&all, org, scope, new.name).map(|limit| limit.value);
-    if new.name.widens(scope, before, Some(new.value.units())) {
-        actor.fresh(shared.environment.now())?;
+/// Whether a limit can be so at all, by itself.
+pub(super) fn may_stand(
+    name: LimitName,
+    scope: &LimitScope,
+    units: i64,
+) -> Result<(), CommandError> {
+    if units < 0 {
+        return Err(invalid("value", &"must not be negative"));
     }
-    let limit = Limit {
-        org_id: org,
-        scope: scope.clone(),
-        name: new.name,
-        value: new.value.units(),
-        version,
-        updated_at: shared.environment.now(),
-    };
-    let book = Book::load(tx, shared, &Scope::default()).await?;
-    begin(tx, shared, actor).await?;
-    rows::put_limit(tx, &limit).await?;
-    let payload = json!({
-        "before": before.map(Quantity::from_units), "name": new.name, "scope": scope.to_string(),
-        "value": new.value,
-    });
-    enter(tx, shared, book, effects, (org, org), "limit.set", (actor, payload)).await
+    if !name.fits(scope) {
+        return Err(invalid("scope", &"this limit is about a whole account"));
+    }
+    if name == LimitName::MaxRepeatedEntries && units > KEPT_ENTRIES_UNITS {
+        return Err(invalid("value", &"must be at most 31"));
+    }
+    Ok(())
 }
 
-async fn delete_in(
-    tx: &mut Tx<'_>,
-    shared: &Arc<Shared>,
-    (org, scope): (Id<id::Org>, &LimitScope),
-    delete: &LimitDelete,
-    actor: &Actor,
-    effects: &mut Effects,
-) -> Result<(), Stop> {
-    let version = lock(tx, org).await?.limits.saturating_add(1);
-    let all = rows::limits_of_in(tx, org).await?;
-    let name = delete.limit.name;
-    let before = find(&all, org, scope, name).ok_or(CommandError::NotFound)?;
-    delete.if_match.check(&limit_view(before))?;
-    if name.widens(scope, Some(before.value), None) {
-        actor.fresh(shared.environment.now())?;
-    }
-    let book = Book::load(tx, shared, &Scope::default()).await?;
-    begin(tx, shared, actor).await?;
-    rows::delete_limit(tx, org, scope, name, version).await?;
-    let before = Quantity::from_units(before.value);
-    let payload = json!({ "before": before, "name": name, "scope": scope.to_string() });
-    enter(tx, shared, book, effects, (org, org), "limit.deleted", (actor, payload)).await
-}
-
-fn scope_of(text: &str) -> Result<LimitScope, CommandError> {
+pub(super) fn scope_of(text: &str) -> Result<LimitScope, CommandError> {
     text.parse()
         .map_err(|_| invalid("scope", &"must be org, account:ID, strategy:ID or instrument:SYMBOL"))
 }
@@ -167,7 +137,7 @@ fn find<'a>(
 }
 
 /// Whether the organization has what a limit would bound.
-fn is_there(directory: &Directory, org: Id<id::Org>, scope: &LimitScope) -> bool {
+pub(super) fn is_there(directory: &Directory, org: Id<id::Org>, scope: &LimitScope) -> bool {
     match scope {
         LimitScope::Org | LimitScope::Instrument(_) => true,
         LimitScope::Account(id) => {
@@ -181,7 +151,7 @@ fn is_there(directory: &Directory, org: Id<id::Org>, scope: &LimitScope) -> bool
 
 /// Whether the actor may know of limits of this scope: what bounds other accounts too is not for a
 /// key that reaches some.
-fn reaches(shared: &Shared, actor: &Actor, scope: &LimitScope) -> bool {
+pub(super) fn reaches(shared: &Shared, actor: &Actor, scope: &LimitScope) -> bool {
     let Some(key) = actor.as_key().filter(|key| !key.accounts.is_empty()) else { return true };
     match scope {
         LimitScope::Org | LimitScope::Instrument(_) => false,

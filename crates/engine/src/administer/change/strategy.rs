@@ -3,6 +3,7 @@
 //! A position belongs to the strategy that opened it, and only its signals close it (S3). So while
 //! anything is held or may still fill, the strategy stays where its exits find it.
 
+use super::policy::{Amendment, drop_scope};
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
 use crate::administer::create::{fits, followers, is_alone, may_trade, name, within};
@@ -173,18 +174,16 @@ async fn delete_in(
         let detail = format!("API keys trade for it: {}. Revoke them first.", keys.join(", "));
         return Err(CommandError::Refused { code: Code::StrategyInUse, detail }.into());
     }
-    let scope = LimitScope::Strategy(target.id);
-    let has_limits =
-        rows::limits_of_in(tx, target.org).await?.iter().any(|limit| limit.scope == scope);
     let book = Book::load(tx, shared, &Scope::default()).await?;
     begin(tx, shared, actor).await?;
     rows::delete_strategy(tx, target.id).await?;
     rows::set_strategies_version(tx, target.org, versions.strategies.saturating_add(1)).await?;
-    if has_limits {
-        let version = versions.limits.saturating_add(1);
-        rows::delete_limits_of(tx, target.org, &scope, version).await?;
-    }
-    let payload = json!({ "before": to_value(&strategy_view(before))? });
+    let scope = LimitScope::Strategy(target.id);
+    let reason = Some("the strategy was deleted");
+    let asked = Amendment { org: target.org, actor, reason, event: "strategy.deleted" };
+    let limits_version = drop_scope(tx, shared, &asked, &scope, versions.limits).await?;
+    let before = to_value(&strategy_view(before))?;
+    let payload = json!({ "before": before, "limits_version": limits_version });
     let object = (target.org, target.id);
     enter(tx, shared, book, effects, object, "strategy.deleted", (actor, payload)).await
 }
