@@ -126,6 +126,8 @@ codes! {
     StrategyLeaderRefused = "strategy.leader_refused", Refused, "The leading account was refused, and the strategy opens nothing without it.";
     StrategySymbol = "strategy.symbol", Refused, "The payload names a symbol that the strategy does not allow.";
     StrategySchedule = "strategy.schedule", Refused, "The strategy opens nothing at this time.";
+    BracketInvalid = "bracket.invalid", Refused, "The take profit or the stop loss is on the wrong side of the price.";
+    BracketUnsupported = "bracket.unsupported", Refused, "A trailing stop cannot be placed.";
     SizingUnusableQuantity = "sizing.unusable_quantity", Refused, "The quantity is missing, unreadable, or rounds to nothing.";
     HaltHold = "halt.hold", Refused, "The halt may be resumed only after its minimum hold.";
     HaltActive = "halt.active", Refused, "A halt covers this order.";

@@ -1,6 +1,7 @@
 //! Exposure: what a strategy holds on an account and instrument, and what its live orders may still
 //! add or take away. `unknown` orders are live.
 
+use crate::bracket::Bracket;
 use crate::money::{Money, Price, Quantity};
 use crate::order::{Purpose, Side};
 use crate::profit::Points;
@@ -28,6 +29,8 @@ pub struct Exposure {
     pub exit_sell: Quantity,
     /// When the newest accepted entry was sent, by its own word (S13).
     pub entry_sent_at: Option<Timestamp>,
+    /// What protects the position; it stays until the last of its legs has ended (S9).
+    pub bracket: Option<Bracket>,
 }
 
 impl Exposure {
@@ -79,6 +82,16 @@ impl Exposure {
         }
     }
 
+    /// What is held for an exit on `side`, less the exits that are under way: what the legs of a
+    /// bracket on that side protect.
+    pub fn protected(&self, side: Side) -> Quantity {
+        let leaving = match side {
+            Side::Sell => self.exit_sell,
+            Side::Buy => self.exit_buy,
+        };
+        self.held(side).saturating_minus(leaving).max(Quantity::ZERO)
+    }
+
     /// Of an account's exposure, all strategies together: the net position that an exit on `side`
     /// may close once everything live has filled. No strategy's exit is larger (S3): what it holds
     /// beyond that is held against by others, and closing it would open the other side.
@@ -113,6 +126,7 @@ impl Exposure {
             exit_buy: self.exit_buy.saturating_plus(other.exit_buy),
             exit_sell: self.exit_sell.saturating_plus(other.exit_sell),
             entry_sent_at: None,
+            bracket: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod change;
 
 pub use change::{Change, ChangeState};
 
+use crate::bracket::{LegOf, Levels};
 use crate::code::Code;
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
@@ -305,6 +306,10 @@ pub struct Order {
     /// No halt stops it as long as it only reduces: a person with a fresh factor asked for it, or a
     /// halt that closes positions (S20).
     pub passes_halts: bool,
+    /// What protects what it fills, of an entry that brings levels along (S9).
+    pub bracket: Option<Levels>,
+    /// Which leg of a bracket it is, if it is one. A leg is an exit that counts for nothing.
+    pub leg: Option<LegOf>,
     /// The version of the limits that cleared it.
     pub limits_version: i64,
     /// When it was journaled.
@@ -359,6 +364,8 @@ pub(crate) mod tests {
             attempt_until: None,
             change: None,
             passes_halts: false,
+            bracket: None,
+            leg: None,
             limits_version: 1,
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),

@@ -2,6 +2,7 @@
 
 mod target;
 
+use crate::bracket::{Away, Levels, Mark, OnNaked};
 use crate::code::{Code, Refusal};
 use crate::exposure::Exposure;
 use crate::id::{self, Id};
@@ -9,7 +10,7 @@ use crate::instrument::{Instrument, Symbol};
 use crate::money::{Price, Quantity, Round};
 use crate::order::{OrderType, Purpose, Side, TimeInForce, words};
 use crate::schedule::Schedule;
-use crate::signal::{Action, Comment, QuantityField, Signal};
+use crate::signal::{Action, Comment, Distance, Level, QuantityField, Signal, StopLoss};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +113,12 @@ pub struct Strategy {
     pub send_within_s: u32,
     /// When it may open something; at any time if absent.
     pub schedule: Option<Schedule>,
+    /// Where the profit is taken, unless the signal says it (S9).
+    pub take_profit: Option<Away>,
+    /// Where the loss is stopped, unless the signal says it (S9).
+    pub stop_loss: Option<Away>,
+    /// What happens to a position whose stop does not work (S9).
+    pub on_naked: OnNaked,
     /// Whether it trades.
     pub state: StrategyState,
     /// When it was made.
@@ -201,6 +208,39 @@ impl Strategy {
                 Refusal::because(Code::StrategySymbol, format!("{ticker} is no symbol."))
             }),
             _ => Ok(self.symbol.clone()),
+        }
+    }
+
+    /// What protects this entry, by the signal, or else by the strategy. `reference` is what is known
+    /// of the price; a level on the wrong side of it is refused.
+    pub fn levels(
+        &self,
+        signal: &Signal,
+        entry: &Intent,
+        reference: Option<Price>,
+    ) -> Result<Option<Levels>, Refusal> {
+        let own = |away: Option<Away>| away.map(Mark::Away);
+        let take_profit = signal.take_profit.map(mark).or(own(self.take_profit));
+        let (stop_loss, stop_limit) = match signal.stop_loss {
+            Some(StopLoss::Stop(level)) => (Some(mark(level)), None),
+            Some(StopLoss::StopLimit { stop, limit }) => (Some(mark(stop)), Some(limit)),
+            Some(StopLoss::Trailing(_)) => {
+                return Err(Refusal::plain(Code::BracketUnsupported));
+            }
+            None => (own(self.stop_loss), None),
+        };
+        if take_profit.is_none() && stop_loss.is_none() {
+            return Ok(None);
+        }
+        let on_naked = self.on_naked;
+        let levels = Levels { on_naked, stop_limit, stop_loss, take_profit };
+        let price = entry.limit_price.or(entry.stop_price).or(reference);
+        match price.filter(|price| !levels.fit(entry.side, *price)) {
+            None => Ok(Some(levels)),
+            Some(price) => Err(Refusal {
+                limit: Some(price.to_string()),
+                ..Refusal::plain(Code::BracketInvalid)
+            }),
         }
     }
 
@@ -394,6 +434,14 @@ pub enum RemovedEntries {
     Some,
     /// There were none.
     None,
+}
+
+const fn mark(level: Level) -> Mark {
+    match level {
+        Level::At(price) => Mark::At(price),
+        Level::Away(Distance::Percent(percent)) => Mark::Away(Away::Percent(percent)),
+        Level::Away(Distance::Amount(amount)) => Mark::Away(Away::Amount(amount)),
+    }
 }
 
 const fn close(side: Side, quantity: Quantity) -> Intent {

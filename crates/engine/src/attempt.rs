@@ -8,14 +8,17 @@
 mod change;
 mod fit;
 mod late;
+mod legs;
 mod open;
 
 pub(crate) use self::change::shows;
 pub(crate) use self::fit::tell_netted;
+pub(crate) use self::late::{clear as clear_exit, close as close_filled};
 pub(crate) use self::open::waits_for_open;
 
 use self::fit::{Fit, fit_to_position};
 use self::late::filled_late;
+use self::legs::{Before, waits_for_legs};
 use self::open::{goes_at_open, hold_until_open, is_open};
 use crate::book::{Book, Effects, Scope, Severity, place_of, webhook_of};
 use crate::{Shared, payload, tasks};
@@ -153,6 +156,7 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
             hold_until_open(shared, book, order);
             return Attempt::Hold;
         }
+        Purpose::Exit if waits_for_legs(shared, book, &order) => return Attempt::Hold,
         Purpose::Exit => match fit_to_position(shared, book, &mut order) {
             Fit::Go => goes_at_open(shared, book, &mut order),
             Fit::Wait => return Attempt::Hold,
@@ -203,7 +207,10 @@ fn ground(exposure: &Exposure, side: Side) -> Ground {
         Side::Buy => exposure.exit_buy,
         Side::Sell => exposure.exit_sell,
     };
+    // Legs of the other side's bracket may still work, and would open what they were to close.
+    let old_legs = exposure.bracket.is_some_and(|bracket| bracket.side != side);
     match (against, leaving.is_positive()) {
+        (false, _) if old_legs => Ground::Clearing,
         (false, _) => Ground::Free,
         (true, true) => Ground::Clearing,
         (true, false) => Ground::Held,
@@ -465,7 +472,7 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
 /// The broker ended an exit before all of it filled, and no other exit is for the rest (S24).
 fn tell_if_short(shared: &Shared, book: &mut Book, order: &Order) {
     let left = book.exposure(&place_of(order)).closable(order.side);
-    if order.purpose == Purpose::Entry || !left.is_positive() {
+    if order.purpose == Purpose::Entry || order.leg.is_some() || !left.is_positive() {
         return;
     }
     let (filled, quantity) = (order.filled_quantity, order.quantity);
@@ -504,6 +511,7 @@ fn fold(
 }
 
 fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Execution) {
+    let before = Before::of(shared, book, order);
     let was_live = order.state.is_live();
     let released = execution.quantity.min(order.reserved());
     let at_most = order.quantity_at_most();
@@ -519,6 +527,7 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
         let folded = exposure.fill(side, execution.quantity, execution.price, execution.fee);
         fits = folded.is_some();
     });
+    before.protect(shared, book, order, execution.quantity);
     change::proven_by_fill(shared, book, order);
     let is_full = filled >= order.quantity_at_most();
     let event = if is_full { OrderEvent::FinalFill } else { OrderEvent::PartialFill };

@@ -28,6 +28,7 @@ use crate::people::Entered;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tradewarden_domain::account::Activity;
+use tradewarden_domain::bracket::{Away, OnNaked};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::money::{Price, Quantity};
@@ -496,6 +497,15 @@ pub struct StrategyCreate {
     /// absent.
     #[serde(default)]
     pub schedule: Option<Schedule>,
+    /// Where the profit is taken, unless the signal says it: `2%` or `1.5` from the entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_profit: Option<Away>,
+    /// Where the loss is stopped, unless the signal says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_loss: Option<Away>,
+    /// What happens to a position whose stop does not work; a person hears of it if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_naked: Option<OnNaked>,
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default)]
     pub shared_position: bool,

@@ -291,6 +291,10 @@ impl Dispatcher {
         for id in &ids {
             let Some(tracked) = self.orders.get(id) else { continue };
             let order = &tracked.order;
+            // A leg of a bracket rests: nothing waits for its end, and it waits for nothing.
+            if order.leg.is_some() {
+                continue;
+            }
             let is_exit = order.purpose == Purpose::Exit;
             let waiting = order.state == OrderState::Accepted || tracked.never_left;
             exit_live |= is_exit;
@@ -316,7 +320,9 @@ impl Dispatcher {
                 continue;
             }
             let overdue = order.send_by.is_some_and(|by| by < now) || order.cancel_requested;
+            let is_leg = order.leg.is_some();
             let may_go = match order.purpose {
+                Purpose::Exit if is_leg => !attempt::waits_for_open(&self.shared, &order),
                 Purpose::Exit => !exit_under_way && !attempt::waits_for_open(&self.shared, &order),
                 Purpose::Entry => {
                     !exit_live
@@ -326,7 +332,7 @@ impl Dispatcher {
                 }
             };
             if may_go || overdue {
-                exit_under_way |= order.purpose == Purpose::Exit;
+                exit_under_way |= order.purpose == Purpose::Exit && !is_leg;
                 entries_under_way =
                     entries_under_way.saturating_add(usize::from(order.purpose == Purpose::Entry));
                 wanted.push(order);

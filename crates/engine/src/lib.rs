@@ -26,6 +26,7 @@ mod administer;
 mod around;
 mod attempt;
 mod book;
+mod brackets;
 mod client_certificate;
 mod denials;
 mod directory;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use tradewarden_domain::bracket::Leg;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -73,8 +74,12 @@ pub(crate) struct OrderPayload<'o> {
     code: Option<Code>,
     filled_quantity: Quantity,
     id: Id<id::Order>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leg: Option<Leg>,
     limit_price: Option<Price>,
     limits_version: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<Id<id::Order>>,
     purpose: Purpose,
     quantity: Quantity,
     side: Side,
@@ -101,8 +106,10 @@ impl<'o> From<&'o Order> for OrderPayload<'o> {
             code: order.code,
             filled_quantity: order.filled_quantity,
             id: order.id,
+            leg: order.leg.map(|leg| leg.leg),
             limit_price: order.limit_price,
             limits_version: order.limits_version,
+            parent_id: order.leg.map(|leg| leg.parent_id),
             purpose: order.purpose,
             quantity: order.quantity,
             side: order.side,
@@ -174,6 +181,8 @@ mod tests {
             strategy_id: Some(Id::from_bytes([4; 16])),
             key_id: None,
             tag: None,
+            bracket: None,
+            leg: None,
             symbol: "AAPL".parse().unwrap(),
             side: Side::Buy,
             order_type: OrderType::StopLimit,

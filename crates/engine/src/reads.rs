@@ -504,6 +504,9 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         allow_short: strategy.short_selling == ShortSelling::Allow,
         send_within_s: strategy.send_within_s,
         schedule: strategy.schedule.clone(),
+        take_profit: strategy.take_profit,
+        stop_loss: strategy.stop_loss,
+        on_naked: strategy.on_naked.to_string(),
         state: strategy.state.to_string(),
         created_at: strategy.created_at,
     }

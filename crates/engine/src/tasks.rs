@@ -1,5 +1,6 @@
 //! The background tasks: started in one place, named, ended in order.
 
+use crate::brackets::Keeper;
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
@@ -21,6 +22,8 @@ const QUOTES_EVERY: Duration = Duration::from_millis(500);
 const FUNDS_EVERY: Duration = Duration::from_secs(5);
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
+/// A leg follows what is held within a second (S9).
+const BRACKETS_EVERY: Duration = Duration::from_millis(250);
 const SEAL_EVERY: Duration = Duration::from_millis(150);
 /// What another node changed is known within a second, the reading of it included.
 const RELOAD_EVERY: Duration = Duration::from_millis(500);
@@ -121,6 +124,7 @@ async fn run_beside(
     tasks.spawn(Dispatcher::new(Arc::clone(shared)).run(notices));
     tasks.spawn(reconcile(Arc::clone(shared)));
     tasks.spawn(unwind(Arc::clone(shared)));
+    tasks.spawn(keep_brackets(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
         refresh_quotes(shared).await;
     }));
@@ -207,6 +211,16 @@ async fn unwind(shared: Arc<Shared>) {
         tokio::time::sleep(UNWIND_EVERY).await;
         if shared.is_leader() {
             unwinder.round().await;
+        }
+    }
+}
+
+async fn keep_brackets(shared: Arc<Shared>) {
+    let mut keeper = Keeper::new(Arc::clone(&shared));
+    loop {
+        tokio::time::sleep(BRACKETS_EVERY).await;
+        if shared.is_leader() && shared.has_recovered() {
+            keeper.round().await;
         }
     }
 }

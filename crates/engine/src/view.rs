@@ -1,14 +1,17 @@
 //! What is shown outside: the shapes of `contract.md` C26, for the API and the command line alike.
 
 mod profit;
+mod strategy;
 
 pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView, OrganizationView};
 pub use profit::{
     ExchangeRateView, InstrumentProfitView, LossView, ProfitView, StrategyProfitView,
 };
+pub use strategy::StrategyView;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tradewarden_domain::bracket::Leg;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::day::Day;
 use tradewarden_domain::id::{self, Id};
@@ -17,7 +20,6 @@ use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{
     Change, ChangeState, Order, OrderState, OrderType, Purpose, Side, TimeInForce,
 };
-use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::halt_progress::HaltProgress;
@@ -103,6 +105,16 @@ pub struct OrderView {
     pub state: OrderState,
     /// Whether it can only reduce a position.
     pub reduce_only: bool,
+    /// Which leg of a bracket it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leg: Option<Leg>,
+    /// The entry whose levels it has, of a leg.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<Id<id::Order>>,
+    /// Who cancels it when the other leg fills: `emulated`, the gateway. While the gateway is down,
+    /// nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_cancels_other: Option<&'static str>,
     /// Why it ended as it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
@@ -179,6 +191,9 @@ impl From<Order> for OrderView {
             stop_price: order.stop_price,
             state: order.state,
             reduce_only: order.purpose == Purpose::Exit,
+            leg: order.leg.map(|leg| leg.leg),
+            parent_id: order.leg.map(|leg| leg.parent_id),
+            one_cancels_other: order.leg.map(|_| "emulated"),
             code: order.code,
             broker_order_id: order.broker_order_id,
             expires_at: order.expires_at,
@@ -398,46 +413,6 @@ pub struct WebhookView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping: Option<Mapping>,
     /// `active` or `disabled`.
-    pub state: String,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// A strategy.
-#[derive(Debug, Serialize)]
-pub struct StrategyView {
-    /// Its identifier.
-    pub id: Id<id::Strategy>,
-    /// What people call it.
-    pub name: String,
-    /// The webhook it follows.
-    pub webhook_id: Id<id::Webhook>,
-    /// The account it trades on; of several, the one that leads.
-    pub account_id: Id<id::Account>,
-    /// The accounts that follow, in the order in which they are judged.
-    pub followers: Vec<Id<id::Account>>,
-    /// Whether they open nothing when the account they follow was refused.
-    pub require_leader: bool,
-    /// What it trades.
-    pub symbol: Symbol,
-    /// `strategy` or `payload`.
-    pub symbol_source: String,
-    /// The size of an entry.
-    pub quantity: Quantity,
-    /// `fixed`, `payload` or `target`.
-    pub sizing: String,
-    /// `close` or `reverse`.
-    pub on_opposite: String,
-    /// `allow` or `ignore`.
-    pub pyramiding: String,
-    /// Whether a sale while flat opens a short.
-    pub allow_short: bool,
-    /// Seconds within which an entry must have been sent.
-    pub send_within_s: u32,
-    /// When it may open something; absent for at any time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Schedule>,
-    /// `on`, `exits_only` or `off`.
     pub state: String,
     /// When it was made.
     pub created_at: Timestamp,

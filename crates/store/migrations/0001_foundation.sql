@@ -80,7 +80,10 @@ CREATE TABLE strategies (
     state {text} NOT NULL,
     created_at {int} NOT NULL,
     followers {text} NOT NULL,
-    require_leader {int} NOT NULL
+    require_leader {int} NOT NULL,
+    take_profit {text},
+    stop_loss {text},
+    on_naked {text} NOT NULL
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);
@@ -251,8 +254,13 @@ CREATE TABLE orders (
     tag {text},
     expires_at {int},
     last_change {text},
-    passes_halts {int} NOT NULL
+    passes_halts {int} NOT NULL,
+    bracket {text},
+    leg {text},
+    parent_id {bytes}
 ){clustered};
+
+CREATE INDEX orders_legs ON orders (account_id, symbol, id) WHERE live = 1 AND leg IS NOT NULL;
 
 CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;
 
@@ -284,9 +292,12 @@ CREATE TABLE exposures (
     exit_buy {int} NOT NULL,
     exit_sell {int} NOT NULL,
     entry_sent_at {int},
+    bracket {text},
     updated_at {int} NOT NULL,
     PRIMARY KEY (account_id, symbol, strategy_id)
 ){clustered};
+
+CREATE INDEX exposures_bracket ON exposures (account_id, symbol, strategy_id) WHERE bracket IS NOT NULL;
 
 CREATE INDEX exposures_strategy ON exposures (strategy_id);
 

@@ -64,7 +64,7 @@ macro_rules! strategy_columns {
     () => {
         "id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
          on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at, \
-         followers, require_leader"
+         followers, require_leader, take_profit, stop_loss, on_naked"
     };
 }
 use strategy_columns;
@@ -81,8 +81,9 @@ const STRATEGY: &str = concat!(
 const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     INSERT INTO strategies (id, org_id, name, webhook_id, account_id, symbol, symbol_source, \
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
-    created_at, followers, require_leader) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    created_at, followers, require_leader, take_profit, stop_loss, on_naked) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+    $19, $20, $21)";
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -349,6 +350,9 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         created_at: row.time()?,
         followers: followers_of(&row.text()?)?,
         require_leader: row.int()? != 0,
+        take_profit: row.word_or_null()?,
+        stop_loss: row.word_or_null()?,
+        on_naked: row.word()?,
     })
 }
 
@@ -386,6 +390,9 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             strategy.created_at.into(),
             followers_text(strategy).into(),
             Value::Int(i64::from(strategy.require_leader)),
+            strategy.take_profit.map(|away| away.to_string()).into(),
+            strategy.stop_loss.map(|away| away.to_string()).into(),
+            Value::Word(strategy.on_naked.text()),
         ],
     )
     .await

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::dialect::{Insert, Lock, Store, Tx};
 use crate::value::{Row, Value};
+use tradewarden_domain::bracket::Bracket;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -12,18 +13,19 @@ use tradewarden_domain::time::Timestamp;
 macro_rules! columns {
     () => {
         "account_id, symbol, strategy_id, quantity, cost, realized, fees, entry_buy, \
-         entry_sell, exit_buy, exit_sell, entry_sent_at, updated_at"
+         entry_sell, exit_buy, exit_sell, entry_sent_at, bracket, updated_at"
     };
 }
 
 const PUT: Insert = Insert {
     into: concat!("-- exposures::put\nINSERT INTO exposures (", columns!(), ")"),
-    columns: 13,
+    columns: 14,
     tail: "ON CONFLICT (account_id, symbol, strategy_id) DO UPDATE SET \
            quantity = excluded.quantity, cost = excluded.cost, \
            realized = excluded.realized, fees = excluded.fees, entry_buy = excluded.entry_buy, \
            entry_sell = excluded.entry_sell, exit_buy = excluded.exit_buy, \
            exit_sell = excluded.exit_sell, entry_sent_at = excluded.entry_sent_at, \
+           bracket = excluded.bracket, \
            updated_at = excluded.updated_at",
 };
 const OF_PAIR: &str = concat!(
@@ -42,7 +44,13 @@ const OF_STRATEGY: &str = concat!(
     " FROM exposures WHERE strategy_id = $1 ORDER BY account_id, symbol"
 );
 
-pub(crate) const STATEMENTS: &[&str] = &[OF_PAIR, OF_ACCOUNT, OF_STRATEGY];
+const BRACKETED: &str = concat!(
+    "-- exposures::bracketed\nSELECT ",
+    columns!(),
+    " FROM exposures WHERE bracket IS NOT NULL ORDER BY account_id, symbol, strategy_id"
+);
+
+pub(crate) const STATEMENTS: &[&str] = &[OF_PAIR, OF_ACCOUNT, OF_STRATEGY, BRACKETED];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT];
 
 /// Where an exposure belongs.
@@ -80,6 +88,8 @@ pub async fn put(
             exposure.exit_buy.units().into(),
             exposure.exit_sell.units().into(),
             exposure.entry_sent_at.into(),
+            // Writing strings and numbers to JSON cannot fail.
+            exposure.bracket.and_then(|bracket| serde_json::to_string(&bracket).ok()).into(),
             now.into(),
         ]);
     }
@@ -108,6 +118,11 @@ pub async fn of_account(
     rows.into_iter().map(decode).collect()
 }
 
+/// All exposures that have a bracket.
+pub async fn bracketed(store: &Store) -> Result<Vec<(Place, Exposure)>, Error> {
+    store.query(BRACKETED, Vec::new()).await?.into_iter().map(decode).collect()
+}
+
 /// All exposures of a strategy, as this transaction sees them. Whoever relies on it holds the
 /// organization's lock, so that none changes meanwhile.
 pub async fn of_strategy(
@@ -125,6 +140,10 @@ pub async fn of_account_in(
     tx.query(OF_ACCOUNT, &[Value::from(account)]).await?.into_iter().map(decode).collect()
 }
 
+fn bracket(text: &str) -> Result<Bracket, Error> {
+    serde_json::from_str(text).map_err(|error| Error::unreadable(format!("a bracket: {error}")))
+}
+
 fn decode(mut row: Row) -> Result<(Place, Exposure), Error> {
     let place = Place { account_id: row.id()?, symbol: row.word()?, strategy_id: row.id()? };
     let exposure = Exposure {
@@ -137,6 +156,7 @@ fn decode(mut row: Row) -> Result<(Place, Exposure), Error> {
         exit_buy: Quantity::from_units(row.int()?),
         exit_sell: Quantity::from_units(row.int()?),
         entry_sent_at: row.time_or_null()?,
+        bracket: row.text_or_null()?.map(|text| bracket(&text)).transpose()?,
     };
     Ok((place, exposure))
 }

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::dialect::{Insert, Lock, Store, Tx};
 use crate::value::{Row, Value};
+use tradewarden_domain::bracket::{Leg, LegOf, Levels};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -16,13 +17,13 @@ macro_rules! columns {
          quantity, limit_price, stop_price, purpose, state, live, code, filled_quantity, \
          average_price, broker_order_id, cancel_requested, send_by, attempt_until, \
          limits_version, created_at, updated_at, key_id, tag, expires_at, \
-         last_change, passes_halts"
+         last_change, passes_halts, bracket, leg, parent_id"
     };
 }
 
 const PUT: Insert = Insert {
     into: concat!("-- orders::put\nINSERT INTO orders (", columns!(), ")"),
-    columns: 30,
+    columns: 33,
     tail: "ON CONFLICT (id) DO UPDATE SET quantity = excluded.quantity, state = excluded.state, \
            live = excluded.live, code = excluded.code, \
            filled_quantity = excluded.filled_quantity, average_price = excluded.average_price, \
@@ -54,7 +55,12 @@ const LIKE_THIS: &str = concat!(
     "-- orders::like_this\nSELECT ",
     columns!(),
     " FROM orders WHERE id >= $1 AND account_id = $2 AND symbol = $3 AND side = $4 \
-     AND quantity = $5 AND signal_id IS NULL ORDER BY id LIMIT 16"
+     AND quantity = $5 AND signal_id IS NULL AND leg IS NULL ORDER BY id LIMIT 16"
+);
+const LEGS: &str = concat!(
+    "-- orders::legs\nSELECT ",
+    columns!(),
+    " FROM orders WHERE live = 1 AND leg IS NOT NULL ORDER BY account_id, symbol, id LIMIT $1"
 );
 const DUE: &str = concat!(
     "-- orders::due\nSELECT ",
@@ -83,6 +89,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     LIVE,
     PAGE,
     LIKE_THIS,
+    LEGS,
     DUE,
     COUNT_LIVE,
     COUNT_ENTRIES_SINCE,
@@ -164,6 +171,12 @@ pub async fn live_on_pairs(
 /// At most `count` live orders, by pair and age.
 pub async fn live(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
     let rows = store.query(LIVE, vec![Value::Int(count)]).await?;
+    rows.into_iter().map(decode).collect()
+}
+
+/// At most `count` live legs of brackets, by pair and age.
+pub async fn legs(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
+    let rows = store.query(LEGS, vec![Value::Int(count)]).await?;
     rows.into_iter().map(decode).collect()
 }
 
@@ -264,7 +277,7 @@ pub async fn fills_of_account(
         .collect()
 }
 
-fn encode(order: &Order) -> [Value; 30] {
+fn encode(order: &Order) -> [Value; 33] {
     [
         order.id.into(),
         order.org_id.into(),
@@ -297,6 +310,9 @@ fn encode(order: &Order) -> [Value; 30] {
         // Writing strings and numbers to JSON cannot fail.
         order.change.and_then(|change| serde_json::to_string(&change).ok()).into(),
         Value::Int(i64::from(order.passes_halts)),
+        order.bracket.and_then(|levels| serde_json::to_string(&levels).ok()).into(),
+        order.leg.map_or(Value::Null, |leg| Value::Word(leg.leg.text())),
+        order.leg.map(|leg| leg.parent_id).into(),
     ]
 }
 
@@ -336,7 +352,22 @@ fn decode(mut row: Row) -> Result<Order, Error> {
         expires_at: row.time_or_null()?,
         change: row.text_or_null()?.map(|text| change(&text)).transpose()?,
         passes_halts: row.int()? != 0,
+        bracket: row.text_or_null()?.map(|text| levels(&text)).transpose()?,
+        leg: leg(row.word_or_null()?, row.id_or_null()?)?,
     })
+}
+
+fn levels(text: &str) -> Result<Levels, Error> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::unreadable(format!("the levels of an entry: {error}")))
+}
+
+fn leg(leg: Option<Leg>, parent: Option<Id<id::Order>>) -> Result<Option<LegOf>, Error> {
+    match (leg, parent) {
+        (None, None) => Ok(None),
+        (Some(leg), Some(parent_id)) => Ok(Some(LegOf { leg, parent_id })),
+        _ => Err(Error::unreadable("a leg without its entry")),
+    }
 }
 
 fn change(text: &str) -> Result<Change, Error> {

@@ -89,6 +89,7 @@ impl ScriptedBroker {
             quote: Capability::Native,
             introspect: Capability::Native,
             reduce_only: venue.reduce_only,
+            one_cancels_other: Capability::Emulated,
             place_expiry: venue.place_expiry,
             find_is_authoritative_after_expiry: venue.find_is_authoritative_after_expiry,
             find_settles_after: venue.find_settles_after,

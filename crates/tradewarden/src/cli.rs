@@ -10,6 +10,7 @@ mod rate;
 mod reference;
 mod request;
 mod roll;
+mod strategy;
 mod webhook;
 mod word;
 
@@ -21,10 +22,8 @@ use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::price::Trading;
-use tradewarden_domain::schedule::Schedule;
-use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
-pub(crate) use self::change::{AccountChange, StrategyChange, StrategyOff};
+pub(crate) use self::change::AccountChange;
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::limit::{
     CHANGES, LimitCheck, LimitExport, LimitFileVerb, LimitImport, LimitVerb,
@@ -36,6 +35,7 @@ pub(crate) use self::rate::RateVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
 pub(crate) use self::roll::RollVerb;
+pub(crate) use self::strategy::StrategyVerb;
 pub(crate) use self::webhook::{WebhookCreate, WebhookVerb};
 use self::word::word;
 
@@ -266,78 +266,6 @@ pub(crate) struct Page {
     /// At most so many, 1 to 200
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(crate) limit: Option<u32>,
-}
-
-/// `strategy ...`
-#[derive(Debug, Subcommand)]
-pub(crate) enum StrategyVerb {
-    /// Make a strategy
-    Create(StrategyCreate),
-    /// List strategies
-    List,
-    /// Show a strategy
-    Show(ById),
-    /// Change a strategy; what is not named stays
-    Change(StrategyChange),
-    /// Switch a strategy on
-    On(ById),
-    /// Switch a strategy off; while it holds a position, say what becomes of that
-    Off(StrategyOff),
-    /// Switch a strategy off; while it holds a position it still takes exits
-    Disable(ById),
-    /// Delete a strategy that is off and holds nothing
-    Delete(ById),
-}
-
-/// `strategy create`
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line, each by itself")]
-pub(crate) struct StrategyCreate {
-    /// What people call it
-    #[arg(long, value_name = "N")]
-    pub(crate) name: String,
-    /// The webhook it follows
-    #[arg(long, value_name = "ID")]
-    pub(crate) webhook: String,
-    /// The account it trades on
-    #[arg(long, value_name = "ID")]
-    pub(crate) account: String,
-    /// A further account, sized by its own position (may be repeated)
-    #[arg(long = "follower", value_name = "ID")]
-    pub(crate) followers: Vec<String>,
-    /// Let followers open nothing when the account they follow was refused
-    #[arg(long)]
-    pub(crate) require_leader: bool,
-    /// What it trades
-    #[arg(long, value_name = "S")]
-    pub(crate) symbol: String,
-    /// The size of an entry
-    #[arg(long, value_name = "Q")]
-    pub(crate) quantity: Quantity,
-    /// Where the size comes from [default: fixed]
-    #[arg(long, value_name = "MODE", value_parser = word(Sizing::ALL, Sizing::text))]
-    pub(crate) sizing: Option<Sizing>,
-    /// What an opposite signal does [default: close]
-    #[arg(long, value_parser = word(OnOpposite::ALL, OnOpposite::text))]
-    pub(crate) on_opposite: Option<OnOpposite>,
-    /// What a signal along the position does [default: ignore]
-    #[arg(long, value_parser = word(Pyramiding::ALL, Pyramiding::text))]
-    pub(crate) pyramiding: Option<Pyramiding>,
-    /// Let a sale while flat open a short position
-    #[arg(long)]
-    pub(crate) allow_short: bool,
-    /// Let the signal name another symbol
-    #[arg(long)]
-    pub(crate) payload_symbol: bool,
-    /// Seconds within which an entry must have been sent [default: 10]
-    #[arg(long, value_name = "N")]
-    pub(crate) send_within_s: Option<u32>,
-    /// When it may open something, as `mon-fri 09:30-16:00 America/New_York` [default: always]
-    #[arg(long, value_name = "WHEN")]
-    pub(crate) schedule: Option<Schedule>,
-    /// Let another strategy trade the same instrument on the same account
-    #[arg(long)]
-    pub(crate) shared_position: bool,
 }
 
 /// `account ...`

@@ -165,6 +165,9 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         symbol_source: None,
         send_within_s: None,
         schedule: None,
+        take_profit: None,
+        stop_loss: None,
+        on_naked: None,
         shared_position: false,
     };
     let strategy = ask(engine, Command::StrategyCreate(strategy)).await?;

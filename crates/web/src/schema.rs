@@ -2,6 +2,7 @@
 //! the engine that owns the types knows no HTTP. Tests hold it against the types themselves.
 
 use serde_json::{Map, Value, json};
+use tradewarden_domain::bracket::{Leg, OnNaked};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::key::{KeyAlgorithm, KeyState};
@@ -177,6 +178,8 @@ const ORDER_TYPE: Kind = OneOf(|| texts(OrderType::ALL, OrderType::text));
 const TIME_IN_FORCE: Kind = OneOf(|| texts(TimeInForce::ALL, TimeInForce::text));
 const CHANGE_STATE: Kind = OneOf(|| texts(ChangeState::ALL, ChangeState::text));
 const ORDER_STATE: Kind = OneOf(|| texts(OrderState::ALL, OrderState::text));
+const ON_NAKED: Kind = OneOf(|| texts(OnNaked::ALL, OnNaked::text));
+const LEG: Kind = OneOf(|| texts(Leg::ALL, Leg::text));
 const STRATEGY_STATE: Kind = OneOf(|| texts(StrategyState::ALL, StrategyState::text));
 const OPEN_POSITION: Kind = OneOf(|| texts(OpenPosition::ALL, OpenPosition::text));
 const SIZING: Kind = OneOf(|| texts(Sizing::ALL, Sizing::text));

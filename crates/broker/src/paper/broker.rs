@@ -98,6 +98,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     quote: Capability::Native,
     introspect: Capability::Native,
     reduce_only: Capability::Native,
+    one_cancels_other: Capability::Emulated,
     place_expiry: Capability::Native,
     find_is_authoritative_after_expiry: true,
     find_settles_after: Duration::ZERO,

@@ -72,6 +72,9 @@ pub struct Capabilities {
     pub introspect: Capability,
     /// Whether the venue itself keeps a reduce-only order from increasing the position (S4).
     pub reduce_only: Capability,
+    /// Whether the venue cancels one leg of a bracket when the other fills (S9). `Emulated`: the
+    /// gateway does, and while it is down nothing does.
+    pub one_cancels_other: Capability,
     /// `Native`: the venue never accepts an order, or makes a change, after its `expires_at`.
     pub place_expiry: Capability,
     /// One `Absent` asked for after `expires_at` and [`Capabilities::find_settles_after`] proves

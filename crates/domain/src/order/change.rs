@@ -74,8 +74,12 @@ impl Change {
 
 impl Order {
     /// What it counts for as exposure: what is still to be filled, of the larger of its quantity and
-    /// of what a change in flight may make of it.
+    /// of what a change in flight may make of it. A leg of a bracket counts for nothing: what it
+    /// protects may be closed by any exit, and it is made smaller then (S9).
     pub fn reserved(&self) -> Quantity {
+        if self.leg.is_some() {
+            return Quantity::ZERO;
+        }
         let wanted = self.change.filter(Change::is_in_flight).and_then(|change| change.quantity);
         let most = wanted.map_or(self.quantity, |wanted| wanted.max(self.quantity));
         most.saturating_minus(self.filled_quantity).max(Quantity::ZERO)

@@ -42,6 +42,9 @@ fn strategy() -> Strategy {
         short_selling: ShortSelling::Allow,
         send_within_s: SEND_WITHIN_S_DEFAULT,
         schedule: None,
+        take_profit: None,
+        stop_loss: None,
+        on_naked: crate::bracket::OnNaked::Alert,
         state: StrategyState::On,
         created_at: Timestamp::default(),
     }

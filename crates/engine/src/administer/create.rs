@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_broker::port::BrokerAccount;
 use tradewarden_domain::account::{Account, Activity};
+use tradewarden_domain::bracket::OnNaked;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -141,7 +142,9 @@ impl Engine {
             "account_id": strategy.account_id, "followers": strategy.followers,
             "name": strategy.name,
             "on_opposite": strategy.on_opposite, "quantity": strategy.quantity,
-            "schedule": strategy.schedule, "sizing": strategy.sizing, "symbol": strategy.symbol,
+            "schedule": strategy.schedule, "sizing": strategy.sizing,
+            "stop_loss": strategy.stop_loss, "symbol": strategy.symbol,
+            "take_profit": strategy.take_profit,
             "webhook_id": strategy.webhook_id,
         });
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
@@ -199,6 +202,9 @@ impl Engine {
             short_selling: if new.allow_short { ShortSelling::Allow } else { ShortSelling::Ignore },
             send_within_s: within("send_within_s", new.send_within_s, SEND_WITHIN_S_DEFAULT, 300)?,
             schedule: new.schedule.clone(),
+            take_profit: new.take_profit,
+            stop_loss: new.stop_loss,
+            on_naked: new.on_naked.unwrap_or(OnNaked::Alert),
             state: StrategyState::On,
             created_at: now,
         };

@@ -32,6 +32,11 @@ pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Orde
     if closable.is_zero() {
         return if unresolved { Fit::Wait } else { Fit::Flat };
     }
+    if order.leg.is_some() {
+        // It counts for nothing, and grows when what is missing is held.
+        order.quantity = closable;
+        return Fit::Go;
+    }
     if unresolved {
         // The exposure stays reserved: the second exit holds what the first gives up.
         let second = Order {

@@ -34,8 +34,22 @@ pub(super) fn filled_late(shared: &Shared, book: &mut Book, entry: &Order, fille
     book.find(shared, entry.org_id, "order.late_fill", severity, subject, detail);
 }
 
-/// Journals the exit of a fill; `None` if there is nothing to close that no exit is for already.
-fn close(
+/// An exit has moved the position past flat, because two exits filled that were for the same (S4):
+/// what is too much is closed, and a person hears of it.
+pub(super) fn went_past_flat(shared: &Shared, book: &mut Book, exit: &Order, excess: Quantity) {
+    let what = match close(shared, book, exit, excess) {
+        Ok(None) => "an exit is under way.".to_owned(),
+        Ok(Some(quantity)) => format!("an exit of {quantity} goes out."),
+        Err(no) => format!("it cannot be closed: {}", no.detail),
+    };
+    let detail = format!("An exit moved the position past flat by {excess}; {what}");
+    let subject = exit.id.to_string();
+    book.find(shared, exit.org_id, "position.flipped", Severity::Critical, subject, detail);
+}
+
+/// Journals an exit of what this order filled; `None` if there is nothing to close that no exit is
+/// for already.
+pub(crate) fn close(
     shared: &Shared,
     book: &mut Book,
     entry: &Order,
@@ -83,6 +97,8 @@ fn close(
         attempt_until: None,
         change: None,
         passes_halts: false,
+        bracket: None,
+        leg: None,
         limits_version: cleared.limits_version(),
         created_at: book.now,
         ..entry.clone()
@@ -97,7 +113,12 @@ fn close(
 }
 
 /// The same path as any other exit: a `block` halt stops it, everything else is only looked at (S18).
-fn clear(shared: &Shared, book: &Book, entry: &Order, intent: Intent) -> Result<Cleared, Refusal> {
+pub(crate) fn clear(
+    shared: &Shared,
+    book: &Book,
+    entry: &Order,
+    intent: Intent,
+) -> Result<Cleared, Refusal> {
     let account = crate::book::account(shared, entry.account_id)
         .ok_or_else(|| Refusal::plain(Code::AccountOff))?;
     let instrument = account

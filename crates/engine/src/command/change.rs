@@ -3,6 +3,7 @@
 use crate::tag::IfMatch;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tradewarden_domain::account::Activity;
+use tradewarden_domain::bracket::{Away, OnNaked};
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::schedule::Schedule;
@@ -178,6 +179,16 @@ pub struct StrategyChanges {
     /// When it may open something; `null` for at any time.
     #[serde(default, skip_serializing_if = "Setting::is_kept")]
     pub schedule: Setting<Schedule>,
+    /// Where the profit is taken, unless the signal says it: `2%` or `1.5` from the entry; `null` for
+    /// nowhere. Positions that are held keep what they have.
+    #[serde(default, skip_serializing_if = "Setting::is_kept")]
+    pub take_profit: Setting<Away>,
+    /// Where the loss is stopped, unless the signal says it; `null` for nowhere.
+    #[serde(default, skip_serializing_if = "Setting::is_kept")]
+    pub stop_loss: Setting<Away>,
+    /// What happens to a position whose stop does not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_naked: Option<OnNaked>,
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared_position: bool,

@@ -6,18 +6,19 @@ use crate::attempt::tell_netted;
 use crate::book::{Book, place_of};
 use crate::journal::SignalWork;
 use std::time::Duration;
+use tradewarden_domain::bracket::Levels;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::HaltSubject;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{Order, OrderEvent, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::overrides;
 use tradewarden_domain::risk::{self, Cleared};
 use tradewarden_domain::signal::{Action, Signal};
-use tradewarden_domain::strategy::{Decision, RemovedEntries, Strategy};
+use tradewarden_domain::strategy::{Decision, Intent, RemovedEntries, Strategy};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
 
@@ -90,10 +91,9 @@ pub(super) fn follow(
         tell_netted(shared, judged, &place, strategy.org_id, cut);
     }
     trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
-    if signal.take_profit.is_some() || signal.stop_loss.is_some() {
-        trace
-            .skip("brackets", "take profit and stop loss are read, but not placed by this version");
-    }
+    let reference = shared.market.reference(&account, symbol, judged.now);
+    let price = reference.price(judged.now);
+    let (intents, levels) = with_levels(strategy, signal, intents, price, removed, trace)?;
     let rolls = judged.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
@@ -119,14 +119,14 @@ pub(super) fn follow(
             already_filled: Quantity::ZERO,
             around: scene.view(),
             instrument,
-            reference: shared.market.reference(&account, symbol, judged.now),
+            reference,
             stated_price: signal.price,
             orders_last_minute: judged.orders_last_minute(account.id),
             now: judged.now,
         };
         match overrides::clear(intent, &context, judged.overrides(), trace) {
             Ok((cleared, used)) => {
-                let order = draft(shared, judged, work, part, symbol, &cleared);
+                let order = draft(shared, judged, work, part, symbol, (&cleared, levels));
                 judged.use_overrides(shared, &used, &order);
                 orders.push(reserve(judged, order));
             }
@@ -158,6 +158,36 @@ pub(super) fn refuse<T>(
         trace.fail(name, &refusal);
     }
     Err(refusal)
+}
+
+/// The levels that the entry among these intents brings along. Where they cannot be kept nothing is
+/// opened; what closes is closed all the same (S5).
+fn with_levels(
+    strategy: &Strategy,
+    signal: &Signal,
+    mut intents: Vec<Intent>,
+    reference: Option<Price>,
+    removed: RemovedEntries,
+    trace: &mut Trace,
+) -> Result<(Vec<Intent>, Option<Levels>), Refusal> {
+    let Some(entry) = intents.iter().find(|intent| intent.purpose == Purpose::Entry) else {
+        return Ok((intents, None));
+    };
+    match strategy.levels(signal, entry, reference) {
+        Ok(None) => Ok((intents, None)),
+        Ok(levels) => {
+            trace.pass("bracket");
+            Ok((intents, levels))
+        }
+        Err(no) if intents.len() == 1 && removed == RemovedEntries::None => {
+            refuse(trace, "bracket", no)
+        }
+        Err(no) => {
+            trace.fail("bracket", &no);
+            intents.retain(|intent| intent.purpose == Purpose::Exit);
+            Ok((intents, None))
+        }
+    }
 }
 
 impl Book {
@@ -218,7 +248,7 @@ fn draft(
     work: &SignalWork,
     part: Part<'_>,
     symbol: &Symbol,
-    cleared: &Cleared,
+    (cleared, levels): (&Cleared, Option<Levels>),
 ) -> Order {
     let Part { strategy, account_id } = part;
     let intent = cleared.intent();
@@ -254,6 +284,8 @@ fn draft(
         attempt_until: None,
         change: None,
         passes_halts: false,
+        bracket: levels.filter(|_| is_entry),
+        leg: None,
         limits_version: cleared.limits_version(),
         created_at: book.now,
         updated_at: book.now,

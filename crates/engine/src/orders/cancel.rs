@@ -3,7 +3,7 @@
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope};
+use crate::book::{Book, Effects, Scope, place_of};
 use crate::command::{CancelAll, CommandError};
 use crate::journal::Urgency;
 use crate::payload;
@@ -138,6 +138,12 @@ pub(crate) async fn cancel_in(
             order.cancel_requested = true;
             "order.cancel_requested"
         };
+        // A person takes a leg away: it is not placed again.
+        if let Some(leg) = order.leg {
+            book.change_exposure(&place_of(&order), |exposure| {
+                exposure.bracket = exposure.bracket.map(|bracket| bracket.without(leg.leg));
+            });
+        }
         book.enter(shared, order.org_id, order.id, event, payload::by(&order, by));
         book.put_order(order.clone());
         canceled.push(order);

@@ -178,6 +178,17 @@ fn take(shared: &Shared, book: &mut Book, order: &mut Order, mut change: Change,
     if more.is_positive() {
         book.change_exposure(&place_of(order), |exposure| exposure.reserve(purpose, side, more));
     }
+    if order.leg.is_some() {
+        // A person moves a leg: it stays there.
+        let moved = Order {
+            limit_price: order.change.and_then(|change| change.limit_price).or(order.limit_price),
+            stop_price: order.change.and_then(|change| change.stop_price).or(order.stop_price),
+            ..order.clone()
+        };
+        book.change_exposure(&place_of(order), |exposure| {
+            exposure.bracket = exposure.bracket.map(|bracket| bracket.moved(&moved));
+        });
+    }
     if adds_risk {
         book.count_order(order.account_id);
     }

@@ -271,6 +271,8 @@ fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor
         attempt_until: None,
         change: None,
         passes_halts: false,
+        bracket: None,
+        leg: None,
         limits_version: 0,
         created_at: book.now,
         updated_at: book.now,

@@ -1,5 +1,6 @@
 //! One rule each, by hand.
 
+mod brackets;
 mod change;
 mod changes;
 mod doubt;

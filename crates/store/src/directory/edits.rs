@@ -36,7 +36,7 @@ const UPDATE_STRATEGY: &str = "-- directory::update_strategy\n\
     UPDATE strategies SET name = $2, webhook_id = $3, account_id = $4, symbol = $5, \
     symbol_source = $6, quantity = $7, sizing = $8, on_opposite = $9, pyramiding = $10, \
     short_selling = $11, send_within_s = $12, schedule = $13, state = $14, followers = $15, \
-    require_leader = $16 WHERE id = $1";
+    require_leader = $16, take_profit = $17, stop_loss = $18, on_naked = $19 WHERE id = $1";
 const DELETE_STRATEGY: &str = "-- directory::delete_strategy\nDELETE FROM strategies WHERE id = $1";
 const SET_STRATEGIES_VERSION: &str = "-- directory::set_strategies_version\n\
     UPDATE organizations SET strategies_version = $2 WHERE id = $1";
@@ -142,6 +142,9 @@ pub async fn update_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
         Value::Word(strategy.state.text()),
         followers_text(strategy).into(),
         Value::Int(i64::from(strategy.require_leader)),
+        strategy.take_profit.map(|away| away.to_string()).into(),
+        strategy.stop_loss.map(|away| away.to_string()).into(),
+        Value::Word(strategy.on_naked.text()),
     ];
     tx.execute_one(UPDATE_STRATEGY, &settings).await
 }

@@ -2,6 +2,7 @@
 
 use crate::backend::{Backend, abandon, at, id};
 use tradewarden_domain::account::{Account, Activity};
+use tradewarden_domain::bracket::OnNaked;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::instrument::Instrument;
 use tradewarden_domain::loss::LossReset;
@@ -138,6 +139,9 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         account_id: id(10),
         followers: vec![id(11), id(12)],
         require_leader: true,
+        take_profit: Some("2.5%".parse().unwrap()),
+        stop_loss: Some("0.25".parse().unwrap()),
+        on_naked: OnNaked::Close,
         symbol: "NQ".parse().unwrap(),
         symbol_source: SymbolSource::Payload,
         quantity: "2".parse().unwrap(),
@@ -194,6 +198,9 @@ fn other_strategy(strategy: &Strategy) -> Strategy {
         webhook_id: id(21),
         followers: Vec::new(),
         require_leader: false,
+        take_profit: None,
+        stop_loss: None,
+        on_naked: OnNaked::Alert,
         symbol: "ES".parse().unwrap(),
         symbol_source: SymbolSource::Strategy,
         quantity: "3".parse().unwrap(),

@@ -1,6 +1,7 @@
 //! Orders and fills.
 
 use crate::backend::{Backend, at, id};
+use tradewarden_domain::bracket::{Away, Leg, LegOf, Levels, Mark, OnNaked};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{
@@ -50,6 +51,13 @@ pub(crate) fn full_order(number: u64) -> Order {
             stop_price: Some("17000.5".parse().unwrap()),
         }),
         passes_halts: true,
+        bracket: Some(Levels {
+            on_naked: OnNaked::Close,
+            stop_limit: Some("90".parse().unwrap()),
+            stop_loss: Some(Mark::Away(Away::Amount("3".parse().unwrap()))),
+            take_profit: Some(Mark::At("120".parse().unwrap())),
+        }),
+        leg: Some(LegOf { leg: Leg::StopLoss, parent_id: id(600) }),
     }
 }
 
@@ -71,6 +79,8 @@ fn bare_order(number: u64) -> Order {
         expires_at: None,
         change: None,
         passes_halts: false,
+        bracket: None,
+        leg: None,
         ..full_order(number)
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::backend::{Backend, abandon, at, id};
 use crate::rows::signals;
+use tradewarden_domain::bracket::{Bracket, OnNaked};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::order::Side;
 use tradewarden_domain::profit::Points;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
@@ -21,6 +23,14 @@ fn exposure(units: i64) -> Exposure {
         exit_buy: Quantity::from_units(units),
         exit_sell: Quantity::from_units(units),
         entry_sent_at: Some(Timestamp::from_unix_micros(units)),
+        bracket: (units > 0).then(|| Bracket {
+            on_naked: OnNaked::Alert,
+            parent_id: id(7),
+            side: Side::Sell,
+            stop_limit: Some(Price::from_units(units)),
+            stop_loss: Some(Price::from_units(units)),
+            take_profit: None,
+        }),
     }
 }
 

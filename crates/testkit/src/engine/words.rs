@@ -79,6 +79,9 @@ pub fn strategy(
         symbol_source: None,
         send_within_s: None,
         schedule: None,
+        take_profit: None,
+        stop_loss: None,
+        on_naked: None,
         shared_position: false,
     }
 }

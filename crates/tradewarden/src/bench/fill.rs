@@ -181,6 +181,8 @@ impl Installation {
             average_price: Some(Price::from_units(18_700_000_000)),
             broker_order_id: Some(format!("bench-{number}")),
             cancel_requested: false,
+            bracket: None,
+            leg: None,
             send_by: None,
             expires_at: None,
             change: None,

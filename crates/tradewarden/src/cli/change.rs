@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tradewarden_domain::account::Activity;
+use tradewarden_domain::bracket::{Away, OnNaked};
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{
@@ -91,6 +92,7 @@ impl WebhookChange {
 
 /// `strategy change`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line, each by itself")]
 pub(crate) struct StrategyChange {
     /// Its identifier
     #[arg(value_name = "ID")]
@@ -143,6 +145,21 @@ pub(crate) struct StrategyChange {
     /// Let it open something at any time
     #[arg(long)]
     no_schedule: bool,
+    /// Where the profit is taken, from the entry: `2%` or `1.5`
+    #[arg(long, value_name = "DISTANCE", conflicts_with = "no_take_profit")]
+    take_profit: Option<Away>,
+    /// Take no profit unless the signal says where
+    #[arg(long)]
+    no_take_profit: bool,
+    /// Where the loss is stopped, from the entry
+    #[arg(long, value_name = "DISTANCE", conflicts_with = "no_stop_loss")]
+    stop_loss: Option<Away>,
+    /// Stop no loss unless the signal says where
+    #[arg(long)]
+    no_stop_loss: bool,
+    /// What happens to a position whose stop does not work
+    #[arg(long, value_parser = word(OnNaked::ALL, OnNaked::text))]
+    on_naked: Option<OnNaked>,
     /// Let another strategy trade the same instrument on the same account
     #[arg(long)]
     shared_position: bool,
@@ -175,6 +192,9 @@ impl StrategyChange {
                 symbol_source: self.payload_symbol.map(source),
                 send_within_s: self.send_within_s,
                 schedule: setting(self.schedule, self.no_schedule),
+                take_profit: setting(self.take_profit, self.no_take_profit),
+                stop_loss: setting(self.stop_loss, self.no_stop_loss),
+                on_naked: self.on_naked,
                 shared_position: self.shared_position,
                 state: self.state,
                 open_position: self.open_position,

@@ -66,8 +66,8 @@ fn what_is_typed_becomes_the_request() {
             "strategy create --name s --webhook w --account a --symbol AAPL --quantity 10 \
              --sizing payload --on-opposite reverse --pyramiding allow --allow-short \
              --payload-symbol --send-within-s 7 --shared-position --follower b --follower c \
-             --require-leader",
-            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","followers":["b","c"],"require_leader":true,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"schedule":null,"shared_position":true}"#,
+             --require-leader --take-profit 2% --stop-loss 1.5 --on-naked close",
+            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","followers":["b","c"],"require_leader":true,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"schedule":null,"take_profit":"2%","stop_loss":"1.5","on_naked":"close","shared_position":true}"#,
         ),
         (
             "account create --broker paper --name p --cash 100000",
@@ -99,8 +99,9 @@ fn what_is_typed_becomes_the_request() {
             "strategy change str_1 --name s --webhook w --account a --symbol AAPL --quantity 10 \
              --sizing payload --on-opposite close --pyramiding allow --allow-short false \
              --payload-symbol false --send-within-s 7 --no-schedule --shared-position --state off \
-             --open-position leave --no-followers --require-leader false",
-            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","followers":[],"require_leader":false,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"schedule":null,"shared_position":true,"state":"off","open_position":"leave"}}"#,
+             --open-position leave --no-followers --require-leader false \
+             --no-take-profit --stop-loss 3% --on-naked alert",
+            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","followers":[],"require_leader":false,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"schedule":null,"take_profit":null,"stop_loss":"3%","on_naked":"alert","shared_position":true,"state":"off","open_position":"leave"}}"#,
         ),
         (
             "strategy on str_1",

@@ -2,7 +2,7 @@
 //! as it is (RFC 7396).
 
 use super::{
-    ACTIVITY, Amount, Flag, Id, LIMIT_NAME, NullableObject, NullableText, ON_OPPOSITE,
+    ACTIVITY, Amount, Flag, Id, LIMIT_NAME, NullableObject, NullableText, ON_NAKED, ON_OPPOSITE,
     OPEN_POSITION, OneOf, PYRAMIDING, Range, SIZING, STRATEGY_STATE, SYMBOL_SOURCE, Schema, Text,
     Texts, may, must,
 };
@@ -61,6 +61,9 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("symbol_source", SYMBOL_SOURCE, "Whether a signal may name another symbol."),
             may("send_within_s", Range(1, 300), "Seconds in which an entry must go."),
             may("schedule", NullableText, "When it may open something; null for at any time."),
+            may("take_profit", NullableText, "Where the profit is taken; null for nowhere."),
+            may("stop_loss", NullableText, "Where the loss is stopped; null for nowhere."),
+            may("on_naked", ON_NAKED, "What happens to a position whose stop does not work."),
             may(
                 "shared_position",
                 Flag,

@@ -1,7 +1,7 @@
 //! The shapes of orders.
 
 use super::Kind::{Amount, Count, Flag, Id, Instant, List, Named, NullableText, Text, Texts};
-use super::{CHANGE_STATE, ORDER_STATE, ORDER_TYPE, SIDE, Schema, TIME_IN_FORCE, may, must};
+use super::{CHANGE_STATE, LEG, ORDER_STATE, ORDER_TYPE, SIDE, Schema, TIME_IN_FORCE, may, must};
 
 pub(super) const SCHEMAS: &[Schema] = &[
     Schema {
@@ -26,6 +26,9 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("stop_price", Amount, "The stop price."),
             must("state", ORDER_STATE, "Where it is in its life."),
             must("reduce_only", Flag, "Whether it can only reduce a position."),
+            may("leg", LEG, "Which leg of a bracket it is."),
+            may("parent_id", Id("ord_"), "The entry whose levels a leg has."),
+            may("one_cancels_other", Text, "Of a leg: `emulated`, the gateway cancels it."),
             may("code", Named("Code"), "Why it ended as it did."),
             must("client_order_id", Text, "The identifier the broker was given."),
             must("broker_order_id", NullableText, "The identifier the broker gave."),

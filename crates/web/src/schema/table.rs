@@ -2,8 +2,9 @@
 
 use super::{
     ACTIVITY, ANSWERED, Amount, Any, Count, Flag, HALT_MODE, Id, Instant, KEY_ALGORITHM, KEY_STATE,
-    LIMIT_NAME, LOSS_RESET, List, Named, ON_OPPOSITE, OUTCOME, OneOf, PYRAMIDING, Range, SIZING,
-    STRATEGY_STATE, SYMBOL_SOURCE, Schema, TIER, Text, Texts, Words, may, must, permissions,
+    LIMIT_NAME, LOSS_RESET, List, Named, ON_NAKED, ON_OPPOSITE, OUTCOME, OneOf, PYRAMIDING, Range,
+    SIZING, STRATEGY_STATE, SYMBOL_SOURCE, Schema, TIER, Text, Texts, Words, may, must,
+    permissions,
 };
 
 pub(super) const SCHEMAS: &[Schema] = &[
@@ -190,6 +191,9 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("allow_short", Flag, "Whether a sale while flat opens a short."),
             must("send_within_s", Count, "Seconds within which an entry must have been sent."),
             may("schedule", Text, "When it may open something; absent for at any time."),
+            may("take_profit", Text, "Where the profit is taken, unless the signal says it."),
+            may("stop_loss", Text, "Where the loss is stopped, unless the signal says it."),
+            must("on_naked", ON_NAKED, "What happens to a position whose stop does not work."),
             must("state", STRATEGY_STATE, "Whether it trades."),
             must("created_at", Instant, "When it was made."),
         ],
@@ -493,6 +497,9 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 Text,
                 "When it may open something, such as `mon-fri 09:30-16:00 America/New_York`.",
             ),
+            may("take_profit", Text, "Where the profit is taken: `2%` or `1.5` from the entry."),
+            may("stop_loss", Text, "Where the loss is stopped: `2%` or `1.5` from the entry."),
+            may("on_naked", ON_NAKED, "What happens if a stop does not work; alert if absent."),
         ],
     },
     Schema {

@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
+use tradewarden_domain::bracket::Leg;
 use tradewarden_domain::check::{Check, Outcome};
 use tradewarden_domain::id;
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
     AccountChanges, AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet,
@@ -98,6 +100,9 @@ fn order(code: Option<Code>, is_full: bool) -> OrderView {
         stop_price: is_full.then_some(PRICE),
         state: OrderState::Filled,
         reduce_only: false,
+        leg: is_full.then_some(Leg::StopLoss),
+        parent_id: is_full.then(id),
+        one_cancels_other: is_full.then_some("emulated"),
         code,
         client_order_id: text(),
         broker_order_id: is_full.then(text),
@@ -291,7 +296,7 @@ fn webhooks_and_strategies() {
         secret,
     };
     assert_sent("Webhook", &webhook(Some(text())), &webhook(None));
-    let strategy = |schedule| StrategyView {
+    let strategy = |schedule: Option<Schedule>| StrategyView {
         id: id(),
         name: text(),
         webhook_id: id(),
@@ -306,6 +311,9 @@ fn webhooks_and_strategies() {
         pyramiding: text(),
         allow_short: false,
         send_within_s: 10,
+        take_profit: schedule.as_ref().map(|_| "2%".parse().unwrap()),
+        stop_loss: schedule.as_ref().map(|_| "1.5".parse().unwrap()),
+        on_naked: text(),
         schedule,
         state: text(),
         created_at: AT,
@@ -540,6 +548,7 @@ fn what_is_taken() {
             "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
             "state": "off", "open_position": "leave", "schedule": null,
+            "take_profit": null, "stop_loss": "1.5", "on_naked": "close",
         }),
     );
     assert_taken::<AccountChanges>("AccountChanges", &json!({"name": "a", "state": "active"}));
@@ -551,7 +560,8 @@ fn what_is_taken() {
             "followers": ["a"], "require_leader": true,
             "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
-            "schedule": "mon 09:00-10:00 UTC",
+            "schedule": "mon 09:00-10:00 UTC", "take_profit": "2%", "stop_loss": "1.5",
+            "on_naked": "close",
         }),
     );
     assert_taken::<OrderCreate>(

@@ -229,11 +229,10 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     after.on_opposite = changes.on_opposite.unwrap_or(after.on_opposite);
     after.pyramiding = changes.pyramiding.unwrap_or(after.pyramiding);
     after.symbol_source = changes.symbol_source.unwrap_or(after.symbol_source);
-    match &changes.schedule {
-        Setting::Keep => {}
-        Setting::Clear => after.schedule = None,
-        Setting::Set(schedule) => after.schedule = Some(schedule.clone()),
-    }
+    set(&mut after.schedule, &changes.schedule);
+    set(&mut after.take_profit, &changes.take_profit);
+    set(&mut after.stop_loss, &changes.stop_loss);
+    after.on_naked = changes.on_naked.unwrap_or(after.on_naked);
     if let Some(allow_short) = changes.allow_short {
         after.short_selling = if allow_short { ShortSelling::Allow } else { ShortSelling::Ignore };
     }
@@ -242,6 +241,14 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
         after.send_within_s = seconds;
     }
     Ok(after)
+}
+
+fn set<T: Clone>(kept: &mut Option<T>, setting: &Setting<T>) {
+    match setting {
+        Setting::Keep => {}
+        Setting::Clear => *kept = None,
+        Setting::Set(value) => *kept = Some(value.clone()),
+    }
 }
 
 /// The state that the strategy would have. Off with something open is asked about (S18).

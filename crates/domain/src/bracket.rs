@@ -1,0 +1,327 @@
+//! Brackets: the orders that take a profit or stop a loss, kept as large as what is held (S9).
+//!
+//! An entry carries its levels. What it fills is protected by at most one leg of each kind for each
+//! strategy on a pair; a newer entry with levels of its own replaces them. Legs never count as
+//! exposure: they are two orders for one position, and the gateway cancels what is too much.
+
+use crate::code::Code;
+use crate::id::{self, Id};
+use crate::money::{Price, Quantity, Round};
+use crate::order::{ChangeState, Order, OrderState, OrderType, Side, words};
+use crate::signal::Percentage;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+words! {
+    /// What an order of a bracket is for.
+    Leg {
+        /// It stops the loss.
+        StopLoss = "stop_loss",
+        /// It takes the profit.
+        TakeProfit = "take_profit",
+    }
+
+    /// What happens to a position whose stop does not work though it should (S9).
+    OnNaked {
+        /// It is closed at the market.
+        Close = "close",
+        /// A person hears of it.
+        Alert = "alert",
+    }
+}
+
+/// A leg of a bracket, and the entry whose levels it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegOf {
+    /// Which.
+    pub leg: Leg,
+    /// The entry.
+    pub parent_id: Id<id::Order>,
+}
+
+/// How far from the price of the entry: `1.5` in the price's own currency, or `2%` of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Away {
+    /// In percent of it.
+    Percent(Percentage),
+    /// In the price's own currency; positive.
+    Amount(Price),
+}
+
+/// The text is no distance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AwayError;
+
+impl fmt::Display for AwayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a distance is a number greater than zero, such as 1.5, or a percentage, 2%")
+    }
+}
+
+impl std::error::Error for AwayError {}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(percent) => write!(f, "{}%", percent.number()),
+            Self::Amount(amount) => amount.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Away {
+    type Err = AwayError;
+
+    fn from_str(text: &str) -> Result<Self, AwayError> {
+        if let Some(percent) = text.trim().strip_suffix('%') {
+            let number = percent.trim().parse().map_err(|_| AwayError)?;
+            return Percentage::new(number).map(Self::Percent).ok_or(AwayError);
+        }
+        let amount: Price = text.trim().parse().map_err(|_| AwayError)?;
+        if amount.is_positive() { Ok(Self::Amount(amount)) } else { Err(AwayError) }
+    }
+}
+
+impl TryFrom<String> for Away {
+    type Error = AwayError;
+
+    fn try_from(text: String) -> Result<Self, AwayError> {
+        text.parse()
+    }
+}
+
+impl From<Away> for String {
+    fn from(away: Away) -> Self {
+        away.to_string()
+    }
+}
+
+/// Where a leg stands, by the signal or the strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// At a price.
+    At(Price),
+    /// So far from the average price of the entry's fills.
+    Away(Away),
+}
+
+/// What protects an entry's fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Levels {
+    /// What happens without a working stop.
+    pub on_naked: OnNaked,
+    /// The worst price that the stop takes; it is a stop-limit order then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_limit: Option<Price>,
+    /// Where the loss is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_loss: Option<Mark>,
+    /// Where the profit is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_profit: Option<Mark>,
+}
+
+/// What protects a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bracket {
+    /// What happens without a working stop.
+    pub on_naked: OnNaked,
+    /// The entry whose levels these are.
+    pub parent_id: Id<id::Order>,
+    /// The side of the position: that of its entries.
+    pub side: Side,
+    /// The worst price that the stop takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_limit: Option<Price>,
+    /// The stop price, on the tick.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_loss: Option<Price>,
+    /// The limit price, on the tick.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_profit: Option<Price>,
+}
+
+impl Levels {
+    /// The bracket of what this entry has filled, if it has filled something. A level that cannot be
+    /// counted is none.
+    pub fn of_fills(&self, entry: &Order, tick: Price) -> Option<Bracket> {
+        let average = entry.average_price?;
+        let above = |mark: Mark, gains: bool| {
+            let away = match mark {
+                Mark::At(price) => return Some(price),
+                Mark::Away(Away::Percent(percent)) => percent.of(average)?,
+                Mark::Away(Away::Amount(amount)) => amount,
+            };
+            if gains == (entry.side == Side::Buy) {
+                average.plus(away)
+            } else {
+                average.minus(away)
+            }
+        };
+        // Limits to the passive side, stops toward the market (S7): both away from what they close.
+        let round = if entry.side == Side::Buy { Round::Up } else { Round::Down };
+        let on_tick = |price: Price| Some(price.to_step(tick, round)).filter(|it| it.is_positive());
+        let price = |mark: Option<Mark>, gains| above(mark?, gains).and_then(on_tick);
+        Some(Bracket {
+            on_naked: self.on_naked,
+            parent_id: entry.id,
+            side: entry.side,
+            stop_limit: self.stop_limit.and_then(on_tick),
+            stop_loss: price(self.stop_loss, false),
+            take_profit: price(self.take_profit, true),
+        })
+    }
+
+    /// Whether the levels that are prices stand on their sides of an entry at this price.
+    pub fn fit(&self, side: Side, entry: Price) -> bool {
+        let gains = |price: Price| match side {
+            Side::Buy => price > entry,
+            Side::Sell => price < entry,
+        };
+        let loses = |price: Price| price != entry && !gains(price);
+        let at = |mark: Option<Mark>| match mark {
+            Some(Mark::At(price)) => Some(price),
+            Some(Mark::Away(_)) | None => None,
+        };
+        at(self.take_profit).is_none_or(gains) && at(self.stop_loss).is_none_or(loses)
+    }
+}
+
+impl Bracket {
+    /// The price of a leg, if there is to be one.
+    pub const fn price(&self, leg: Leg) -> Option<Price> {
+        match leg {
+            Leg::StopLoss => self.stop_loss,
+            Leg::TakeProfit => self.take_profit,
+        }
+    }
+
+    /// How a leg is priced: type, limit price and stop price.
+    pub fn pricing(&self, leg: Leg) -> Option<(OrderType, Option<Price>, Option<Price>)> {
+        let price = self.price(leg)?;
+        Some(match (leg, self.stop_limit) {
+            (Leg::TakeProfit, _) => (OrderType::Limit, Some(price), None),
+            (Leg::StopLoss, None) => (OrderType::Stop, None, Some(price)),
+            (Leg::StopLoss, Some(limit)) => (OrderType::StopLimit, Some(limit), Some(price)),
+        })
+    }
+
+    /// The same without a leg.
+    #[must_use]
+    pub const fn without(mut self, leg: Leg) -> Self {
+        match leg {
+            Leg::StopLoss => self.stop_loss = None,
+            Leg::TakeProfit => self.take_profit = None,
+        }
+        self
+    }
+
+    /// The same with a leg where a person put it.
+    #[must_use]
+    pub fn moved(mut self, order: &Order) -> Self {
+        match order.leg.map(|leg| leg.leg) {
+            Some(Leg::StopLoss) => {
+                self.stop_loss = order.stop_price.or(self.stop_loss);
+                self.stop_limit = order.limit_price.or(self.stop_limit);
+            }
+            Some(Leg::TakeProfit) => self.take_profit = order.limit_price.or(self.take_profit),
+            None => {}
+        }
+        self
+    }
+}
+
+/// What brings the legs to what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A leg of this size is missing.
+    Place(Leg, Quantity),
+    /// This one has another size, filled included, or other prices.
+    Change(Id<id::Order>, Quantity),
+    /// This one is too much.
+    Cancel(Id<id::Order>),
+}
+
+/// Whether the venue can change an order that works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaces {
+    /// It can.
+    Yes,
+    /// An order is canceled, and another one placed when that is known.
+    No,
+}
+
+/// The steps from the legs that live to those that should be. `protected` is what is held and no
+/// other exit is for. What is under way is waited for, so that there is never a second leg of a kind
+/// while the first may still work.
+pub fn steps(
+    bracket: Option<&Bracket>,
+    protected: Quantity,
+    legs: &[Order],
+    replaces: Replaces,
+    now: Timestamp,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for kind in Leg::ALL {
+        let is_kind = |order: &&Order| order.leg.is_some_and(|leg| leg.leg == *kind);
+        let mut alive = legs.iter().filter(is_kind).filter(|order| order.state.is_live());
+        let wanted = bracket
+            .filter(|_| protected.is_positive())
+            .and_then(|bracket| Some((bracket.side.opposite(), bracket.pricing(*kind)?)));
+        let first = alive.next();
+        let excess = alive.filter(|order| !order.cancel_requested);
+        steps.extend(excess.map(|order| Step::Cancel(order.id)));
+        match (first, wanted) {
+            (None, None) => {}
+            (None, Some(_)) => steps.push(Step::Place(*kind, protected)),
+            (Some(order), _) if order.cancel_requested => {}
+            (Some(order), None) => steps.push(Step::Cancel(order.id)),
+            (Some(order), Some((side, (order_type, limit, stop)))) => {
+                let whole = order.filled_quantity.saturating_plus(protected);
+                let is_alike = (order.side, order.order_type) == (side, order_type);
+                let is_so =
+                    (order.quantity, order.limit_price, order.stop_price) == (whole, limit, stop);
+                if !is_alike {
+                    steps.push(Step::Cancel(order.id));
+                } else if !is_so && is_settled(order) && !was_just_refused(order, now) {
+                    let changes = replaces == Replaces::Yes && !is_rejected(order);
+                    let may = order.state == OrderState::Accepted || changes;
+                    let change = Step::Change(order.id, whole);
+                    steps.push(if may { change } else { Step::Cancel(order.id) });
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// Whether it is known how the order stands, and nothing about it is under way.
+fn is_settled(order: &Order) -> bool {
+    let known = matches!(
+        order.state,
+        OrderState::Accepted | OrderState::Working | OrderState::PartiallyFilled
+    );
+    known && !order.change.is_some_and(|change| change.is_in_flight())
+}
+
+/// Whether a change was refused here moments ago, by a halt for example: it is not asked for again at
+/// once.
+fn was_just_refused(order: &Order, now: Timestamp) -> bool {
+    let refused = order.change.is_some_and(|change| change.state == ChangeState::Refused);
+    refused && !is_rejected(order) && order.updated_at.plus(ASKED_AGAIN_AFTER) > now
+}
+
+/// Whether the venue refused the last change: the leg is canceled, and another one placed.
+fn is_rejected(order: &Order) -> bool {
+    order.change.is_some_and(|change| change.code == Some(Code::OrderChangeRejected))
+}
+
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

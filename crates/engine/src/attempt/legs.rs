@@ -1,0 +1,87 @@
+//! Exits and the legs of brackets (S4, S9): where the venue does not keep an exit from going past flat,
+//! the legs are made smaller first, and the exit waits for that.
+
+use super::late::went_past_flat;
+use crate::Shared;
+use crate::book::{Book, place_of};
+use crate::brackets;
+use std::time::Duration;
+use tradewarden_broker::port::Capability;
+use tradewarden_domain::bracket::Bracket;
+use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::order::{Order, OrderState, Purpose};
+
+/// What a fill may change about a bracket, as it was before the fill.
+pub(super) struct Before {
+    held: Quantity,
+    tick: Price,
+    /// What the fills so far came to.
+    bracket: Option<Bracket>,
+}
+
+impl Before {
+    pub(super) fn of(shared: &Shared, book: &Book, order: &Order) -> Self {
+        let account = crate::book::account(shared, order.account_id);
+        let instrument = account.as_ref().and_then(|found| found.instruments.get(&order.symbol));
+        let tick = instrument.map_or(Price::ZERO, |instrument| instrument.tick);
+        let bracket = order.bracket.as_ref().and_then(|levels| levels.of_fills(order, tick));
+        Self { held: book.exposure(&place_of(order)).quantity, tick, bracket }
+    }
+
+    /// An entry's fill is protected by its levels. An exit's fill never goes past flat; if it did,
+    /// two exits were for the same.
+    pub(super) fn protect(
+        &self,
+        shared: &Shared,
+        book: &mut Book,
+        order: &Order,
+        filled: Quantity,
+    ) {
+        let place = place_of(order);
+        let (side, held) = (order.side, book.exposure(&place).quantity);
+        if order.purpose == Purpose::Exit {
+            let excess = side.signed(held).min(filled);
+            if excess.is_positive() && !side.signed(self.held).is_positive() {
+                went_past_flat(shared, book, order, excess);
+            }
+            return;
+        }
+        let levels = order.bracket.as_ref().and_then(|levels| levels.of_fills(order, self.tick));
+        let present = book.exposure(&place).bracket;
+        // What a person has moved or taken away since the last fill stays so.
+        let is_own = present.is_some_and(|bracket| bracket.parent_id == order.id);
+        let moved = is_own && present != self.bracket;
+        let opens = levels.is_some() || self.held.is_zero();
+        if opens && !moved && present != levels {
+            book.change_exposure(&place, |exposure| exposure.bracket = levels);
+        }
+    }
+}
+
+/// An exit waits no longer than this for what was asked of a leg.
+const LEGS_WAITED_FOR: Duration = Duration::from_secs(2);
+
+/// Asks the legs to leave room for an exit, and says whether it has to wait for them.
+pub(super) fn waits_for_legs(shared: &Shared, book: &mut Book, exit: &Order) -> bool {
+    let place = place_of(exit);
+    if exit.leg.is_some() || book.exposure(&place).bracket.is_none() {
+        return false;
+    }
+    brackets::make_room(shared, book, &place);
+    if reduces_natively(shared, exit) {
+        return false;
+    }
+    let room = book.exposure(&place).held(exit.side).saturating_minus(exit.quantity);
+    let room = room.max(Quantity::ZERO);
+    book.live_orders(&place).iter().any(|leg| {
+        let works = leg.leg.is_some() && leg.state != OrderState::Accepted;
+        let left = leg.quantity_at_most().saturating_minus(leg.filled_quantity);
+        works && left > room && leg.updated_at.plus(LEGS_WAITED_FOR) > book.now
+    })
+}
+
+fn reduces_natively(shared: &Shared, order: &Order) -> bool {
+    let account = crate::book::account(shared, order.account_id);
+    let broker = account.and_then(|account| shared.brokers.get(&account.broker).cloned());
+    broker.is_some_and(|broker| broker.capabilities().reduce_only == Capability::Native)
+}

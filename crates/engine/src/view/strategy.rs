@@ -1,0 +1,57 @@
+//! A strategy, as it is shown.
+
+use serde::Serialize;
+use tradewarden_domain::bracket::Away;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::schedule::Schedule;
+use tradewarden_domain::time::Timestamp;
+
+/// A strategy.
+#[derive(Debug, Serialize)]
+pub struct StrategyView {
+    /// Its identifier.
+    pub id: Id<id::Strategy>,
+    /// What people call it.
+    pub name: String,
+    /// The webhook it follows.
+    pub webhook_id: Id<id::Webhook>,
+    /// The account it trades on; of several, the one that leads.
+    pub account_id: Id<id::Account>,
+    /// The accounts that follow, in the order in which they are judged.
+    pub followers: Vec<Id<id::Account>>,
+    /// Whether they open nothing when the account they follow was refused.
+    pub require_leader: bool,
+    /// What it trades.
+    pub symbol: Symbol,
+    /// `strategy` or `payload`.
+    pub symbol_source: String,
+    /// The size of an entry.
+    pub quantity: Quantity,
+    /// `fixed`, `payload` or `target`.
+    pub sizing: String,
+    /// `close` or `reverse`.
+    pub on_opposite: String,
+    /// `allow` or `ignore`.
+    pub pyramiding: String,
+    /// Whether a sale while flat opens a short.
+    pub allow_short: bool,
+    /// Seconds within which an entry must have been sent.
+    pub send_within_s: u32,
+    /// When it may open something; absent for at any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Where the profit is taken, unless the signal says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub take_profit: Option<Away>,
+    /// Where the loss is stopped, unless the signal says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_loss: Option<Away>,
+    /// `close` or `alert`: what happens to a position whose stop does not work.
+    pub on_naked: String,
+    /// `on`, `exits_only` or `off`.
+    pub state: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
