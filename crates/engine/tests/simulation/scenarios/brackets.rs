@@ -49,7 +49,7 @@ impl Small {
         legs.map(|order| left(&order)).collect()
     }
 
-    fn price(&self, price: &str) {
+    fn trades_at(&self, price: &str) {
         self.h.broker.set_market("ES", Some(price.parse().unwrap()), MarketState::Open);
     }
 
@@ -110,7 +110,7 @@ fn s9_one_leg_cancels_the_other() {
             s.enter(&bracketed("a")).await;
             s.h.elapse(millis(1_000)).await;
             assert_eq!(s.legs().await, both("2"));
-            s.price(price);
+            s.trades_at(price);
             s.h.quiet().await;
             assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "at {price}");
             assert_eq!(s.at_broker(), [""; 0]);
@@ -198,7 +198,7 @@ fn s9_a_lost_answer_makes_no_second_leg() {
             s.h.elapse(millis(8_000)).await;
             assert_eq!(s.legs().await, both("2"), "{fault:?}: {:#?}", s.h.orders().await);
             assert_eq!(s.at_broker(), ["2", "2"], "{fault:?}");
-            s.price("4970");
+            s.trades_at("4970");
             s.h.quiet().await;
             assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{fault:?}");
             s.end().await;
@@ -220,7 +220,7 @@ fn s9_a_crash_after_the_fill_loses_no_leg() {
             assert_eq!(s.legs().await, both("2"), "after {delay} ms: {:#?}", s.h.orders().await);
             assert_eq!(s.at_broker(), ["2", "2"], "after {delay} ms");
             s.h.restart().await;
-            s.price("5060");
+            s.trades_at("5060");
             s.h.quiet().await;
             assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "after {delay} ms");
             s.end().await;
@@ -324,7 +324,7 @@ fn s5_a_reversal_waits_for_the_legs() {
             (legs[0].side, legs[0].stop_price.unwrap().to_string().as_str()),
             (Side::Buy, "5020")
         );
-        s.price("5030");
+        s.trades_at("5030");
         s.h.quiet().await;
         assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
         s.end().await;
@@ -350,7 +350,7 @@ fn s9_a_person_has_the_last_word_on_a_leg() {
         s.h.command(Command::OrderCancel(cancel)).await;
         s.h.elapse(millis(5_000)).await;
         assert_eq!(s.legs().await, [(Leg::StopLoss, "2".to_owned())]);
-        s.price("4985");
+        s.trades_at("4985");
         s.h.quiet().await;
         assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
         s.end().await;
@@ -409,7 +409,7 @@ fn s9_no_crash_loses_or_doubles_a_leg() {
             assert_eq!(s.legs().await, both("2"), "{death:?}: {:#?}", s.h.orders().await);
             assert_eq!(s.at_broker(), ["2", "2"], "{death:?}");
             s.h.restart().await;
-            s.price("4970");
+            s.trades_at("4970");
             s.h.quiet().await;
             assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{death:?}");
             s.end().await;
