@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::loss::LossReset;
-use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::price::Trading;
 
 pub(crate) use self::change::AccountChange;

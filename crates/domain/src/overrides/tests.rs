@@ -73,6 +73,7 @@ fn judge(intent: Intent, limits: Limits, halts: &[Halt], overrides: &[Override])
     let context = Context {
         halts,
         subject: HaltSubject {
+            passes_halts: false,
             org: Id::from_bytes([1; 16]),
             account: ACCOUNT,
             strategy: None,
@@ -160,6 +161,7 @@ fn neither_a_halt_nor_a_restriction_nor_a_missing_limit_is_overridden() {
         org_id: None,
         scope: HaltScope::Global,
         mode: HaltMode::ReduceOnly,
+        include_protective: false,
         reason: String::new(),
         engaged_by: String::new(),
         engaged_at: NOW,
