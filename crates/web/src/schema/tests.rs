@@ -597,6 +597,10 @@ fn what_is_taken() {
             "first_notice_on": "2026-12-18", "roll_at": "2026-12-10T05:00:00Z",
         }),
     );
+}
+
+#[test]
+fn what_is_taken_of_limits_keys_and_halts() {
     assert_taken::<LimitSet>(
         "LimitSet",
         &json!({"scope": "org", "name": "max_position", "value": "1", "reason": "a"}),
