@@ -33,10 +33,11 @@ fn object(answer: &Value) -> String {
     let mut text = String::new();
     let mut tables = String::new();
     for (name, value) in fields {
-        match value.as_array() {
-            Some(items) if items.iter().any(Value::is_object) => {
+        match value {
+            Value::Array(items) if items.iter().any(Value::is_object) => {
                 written(write!(tables, "\n{name}\n{}", table(items, &columns_of(items))));
             }
+            Value::Object(_) => written(write!(tables, "\n{name}\n{}", object(value))),
             _ => written(writeln!(text, "{name:width$}  {}", cell(value))),
         }
     }
@@ -47,7 +48,12 @@ fn object(answer: &Value) -> String {
 fn columns_of(items: &[Value]) -> Vec<(&str, &str)> {
     let mut columns: Vec<(&str, &str)> = Vec::new();
     for (name, value) in items.iter().filter_map(Value::as_object).flatten() {
-        if !value.is_object() && !columns.iter().any(|(_, known)| known == name) {
+        let is_plain = match value {
+            Value::Object(_) => false,
+            Value::Array(values) => !values.iter().any(Value::is_object),
+            _ => true,
+        };
+        if is_plain && !columns.iter().any(|(_, known)| known == name) {
             columns.push((name, name));
         }
     }
@@ -114,14 +120,16 @@ mod tests {
     #[test]
     fn one_thing_is_a_field_a_line_and_lists_below() {
         let answer = json!({"id": "a", "allow": [], "checks": [{"name": "size", "result": "pass"}],
-            "forms": ["query", "body"], "dry_run": false});
+            "forms": ["query", "body"], "dry_run": false,
+            "progress": {"is_done": true, "open": 0}});
         let text = render(&answer, Shape::One);
         for line in [
-            "id       a\n",
-            "allow    -\n",
-            "forms    query, body\n",
-            "dry_run  false\n",
+            "id        a\n",
+            "allow     -\n",
+            "forms     query, body\n",
+            "dry_run   false\n",
             "\nchecks\nname  result\nsize  pass\n",
+            "\nprogress\nis_done  true\nopen     0\n",
         ] {
             assert!(text.contains(line), "{line:?} in {text}");
         }

@@ -130,6 +130,8 @@ async fn the_owner_with_unknown_and_ill_formed_ids() {
         }
         let wanted = match (operation.method.as_str(), operation.path.as_str()) {
             ("GET", "/metrics") => 404,
+            // Two versions must be named.
+            ("GET", "/api/v1/limits/diff") => 400,
             ("GET", _) | ("POST", "/api/v1/orders/cancel-all") => 200,
             // Halts need nothing; everything else that makes something needs fields.
             ("POST", "/api/v1/halts") => 201,

@@ -3,10 +3,10 @@
 use std::fs;
 
 use serde_json::json;
-use tradewarden_testkit::process::TestDir;
+use tradewarden_testkit::process::{TestDir, until};
 
 use crate::door::demo;
-use crate::stage::{another_door, check, refused, said, settled, signal};
+use crate::stage::{another_door, check, orders, refused, said, settled, signal};
 
 #[tokio::test]
 async fn traderspost() {
@@ -20,13 +20,23 @@ async fn traderspost() {
                        "takeProfit": {"percent": 5}, "stopLoss": {"type": "stop", "percent": 2},
                        "extras": {"why": "test"}});
     let answer = said(&door.send(entry.to_string()).await, 202, "accepted");
-    let bought = settled(program).await;
+    // S9: what was bought is protected by the two levels of the signal.
+    until("both legs work", async || {
+        let legs = orders(program).await;
+        legs.iter().filter(|leg| leg["leg"].is_string() && leg["state"] == "working").count() == 2
+    })
+    .await;
+    let bought = orders(program).await;
     assert_eq!((&bought[0]["side"], &bought[0]["quantity"]), (&"buy".into(), &"7".into()));
+    for leg in &bought[1..] {
+        assert_eq!(
+            (&leg["side"], &leg["quantity"], &leg["parent_id"], &leg["reduce_only"]),
+            (&"sell".into(), &"7".into(), &bought[0]["id"], &true.into())
+        );
+    }
     let trace = signal(program, &answer["signal_id"]).await;
     let parsed = check(&trace, "parse")["input"].as_str().unwrap();
     assert!(parsed.contains("traderspost"), "{parsed}");
-    // What is read but not acted on is said.
-    assert_eq!(check(&trace, "brackets")["result"], "skip");
 
     // A number that does not count units is never taken for one that does.
     let dollars = json!({"ticker": "AAPL", "action": "buy", "sentiment": "bullish",
@@ -34,7 +44,9 @@ async fn traderspost() {
     let flat = json!({"ticker": "AAPL", "action": "sell", "sentiment": "flat", "quantity": 1});
     said(&door.send(flat.to_string()).await, 202, "accepted");
     let sold = settled(program).await;
-    assert_eq!((&sold[1]["side"], &sold[1]["quantity"]), (&"sell".into(), &"7".into()));
+    let [.., last] = sold.as_slice() else { panic!("{sold:?}") };
+    assert_eq!((&last["side"], &last["state"]), (&"sell".into(), &"filled".into()));
+    assert!(sold[1..3].iter().all(|leg| leg["state"] == "canceled"), "{sold:?}");
     refused(&door.send(dollars.to_string()).await, 422, "sizing.unusable_quantity");
 
     let option = json!({"ticker": "AAPL", "action": "buy", "sentiment": "long",
@@ -47,7 +59,7 @@ async fn traderspost() {
     let test = json!({"ticker": "AAPL", "action": "buy", "sentiment": "long", "quantity": 1,
                       "test": true});
     said(&door.send(test.to_string()).await, 200, "dry_run");
-    assert_eq!(settled(program).await.len(), 2);
+    assert_eq!(settled(program).await.len(), 4);
 }
 
 #[tokio::test]

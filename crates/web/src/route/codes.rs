@@ -81,6 +81,7 @@ impl Route {
             (_, Code::RequestNotFound) => {
                 takes_body
                     || self.parameter().is_some()
+                    || self.takes == Takes::Versions
                     || matches!(self.handler, Handler::Checkpoint)
             }
             (_, Code::NotDurable) => asks_engine,
