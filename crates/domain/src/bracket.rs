@@ -309,10 +309,12 @@ fn is_settled(order: &Order) -> bool {
     known && !order.change.is_some_and(|change| change.is_in_flight())
 }
 
-/// Whether a change was refused here moments ago, by a halt for example: it is not asked for again at
-/// once.
+/// Whether a rule refused a change moments ago, a halt for example: it is not asked for again at once.
+/// One that is known not to have reached the venue is.
 fn was_just_refused(order: &Order, now: Timestamp) -> bool {
-    let refused = order.change.is_some_and(|change| change.state == ChangeState::Refused);
+    let refused = order.change.is_some_and(|change| {
+        change.state == ChangeState::Refused && change.code != Some(Code::OrderChangeNotMade)
+    });
     refused && !is_rejected(order) && order.updated_at.plus(ASKED_AGAIN_AFTER) > now
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::order::Change;
 use crate::order::Purpose;
 use crate::order::tests::order;
 use proptest::prelude::*;
@@ -134,6 +135,29 @@ fn s9_what_is_under_way_is_waited_for() {
     let stop = leg(Leg::StopLoss, "2");
     let steps = plan("2", &[stop, profit, second.clone()], Replaces::Yes);
     assert_eq!(steps, [Step::Cancel(second.id)]);
+}
+
+/// S9: a change that never reached the venue is asked for again at once, one that a rule refused is not.
+#[test]
+fn s9_a_change_that_was_not_made_is_asked_for_again() {
+    let profit = leg(Leg::TakeProfit, "2");
+    for (code, again) in [(Code::OrderChangeNotMade, true), (Code::HaltActive, false)] {
+        let change = Change {
+            asked_at: Timestamp::default(),
+            attempt_until: None,
+            code: Some(code),
+            limit_price: None,
+            limits_version: 1,
+            quantity: Some(units("2")),
+            send_by: None,
+            state: ChangeState::Refused,
+            stop_price: None,
+        };
+        let stop = Order { change: Some(change), ..leg(Leg::StopLoss, "1") };
+        let asked = [Step::Change(stop.id, units("2"))];
+        let expected: &[Step] = if again { &asked } else { &[] };
+        assert_eq!(plan("2", &[stop, profit.clone()], Replaces::Yes), expected, "{code:?}");
+    }
 }
 
 /// S9: what a person moved stays where it is, and what a person took away is not placed again.

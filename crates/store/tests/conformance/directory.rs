@@ -10,6 +10,7 @@ use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
 };
+use tradewarden_domain::time::Timestamp;
 use tradewarden_store::directory::{self, LockedAccount, Organization, Versions, WebhookRow};
 use tradewarden_store::findings::{self, Finding};
 use tradewarden_store::webhook_secrets::{self, Previous, Secrets};
@@ -265,7 +266,10 @@ pub(crate) async fn what_is_changed_and_taken_away(backend: &Backend) {
     let mut tx = writer.begin().await.unwrap();
     directory::set_strategies_version(&mut tx, id(1), 7).await.unwrap();
     let versions = directory::lock_organizations(&mut tx, &[id(1)], Lock::Update).await.unwrap();
-    assert_eq!(versions, [Versions { limits: 0, strategies: 7, overrides_until: at(0) }]);
+    assert_eq!(
+        versions,
+        [Versions { limits: 0, strategies: 7, overrides_until: Timestamp::from_unix_micros(0) }]
+    );
     tx.commit().await.unwrap();
 }
 

@@ -5,6 +5,7 @@ use crate::directory::founded;
 use tradewarden_domain::id::{self as ids, Id};
 use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
 use tradewarden_domain::policy::{LimitChange, Policy};
+use tradewarden_domain::time::Timestamp;
 use tradewarden_store::directory::{self, PolicyVersion, Versions};
 use tradewarden_store::{Kind, Lock, Writer};
 
@@ -69,7 +70,11 @@ pub(crate) async fn limits_have_the_version_of_their_organization(backend: &Back
     let versions = directory::lock_organizations(&mut tx, &[id(1), id(2)], Lock::Update).await;
     assert_eq!(
         versions.unwrap(),
-        [number, 0].map(|limits| Versions { limits, strategies: 0, overrides_until: at(0) })
+        [number, 0].map(|limits| Versions {
+            limits,
+            strategies: 0,
+            overrides_until: Timestamp::from_unix_micros(0)
+        })
     );
     tx.commit().await.unwrap();
     let sorted = |mut limits: Vec<Limit>| {

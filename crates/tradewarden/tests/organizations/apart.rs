@@ -281,7 +281,9 @@ async fn what_belongs_to_others_does_not_exist() {
         if !guarded || path.contains('{') || path.ends_with("/stream") {
             continue;
         }
-        let page = bea.get(path).await;
+        // Both versions must be named.
+        let named = if path.ends_with("/limits/diff") { "?from=0&to=0" } else { "" };
+        let page = bea.get(&format!("{path}{named}")).await;
         let page = success(&page, 200).to_string();
         for id in &things.0 {
             assert!(!page.contains(id.as_str()), "{path} tells of {id}: {page}");
