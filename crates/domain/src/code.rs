@@ -129,6 +129,7 @@ codes! {
     BracketInvalid = "bracket.invalid", Refused, "The take profit or the stop loss is on the wrong side of the price.";
     BracketUnsupported = "bracket.unsupported", Refused, "A trailing stop cannot be placed.";
     SizingUnusableQuantity = "sizing.unusable_quantity", Refused, "The quantity is missing, unreadable, or rounds to nothing.";
+    AlertUntested = "alert.untested", Refused, "No way for alerts was tested: set one up, then `alert test`.";
     HaltHold = "halt.hold", Refused, "The halt may be resumed only after its minimum hold.";
     HaltActive = "halt.active", Refused, "A halt covers this order.";
     RiskLimitMissing = "risk.limit_missing", Refused, "A limit that must exist was never set.";

@@ -47,6 +47,8 @@ kinds! {
     Entry = "ent_";
     /// A finding: something a person should look at.
     Finding = "fnd_";
+    /// An alert: something that people are told of until one acknowledges it.
+    Alert = "alr_";
     /// One HTTP request.
     Request = "req_";
     /// A person.

@@ -11,6 +11,7 @@
 
 pub mod account;
 pub mod admit;
+pub mod alert;
 pub mod bracket;
 pub mod calendar;
 pub mod check;

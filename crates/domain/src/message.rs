@@ -13,6 +13,10 @@ words! {
         Mail = "mail",
         /// A text message to a phone.
         Sms = "sms",
+        /// A signed request to a program of the operator's.
+        Webhook = "webhook",
+        /// A message in a chat.
+        Chat = "chat",
     }
 
     /// What a message is about.
@@ -41,6 +45,10 @@ words! {
         ResetLink = "reset_link",
         /// A code that a login or an enrolment waits for.
         LoginCode = "login_code",
+        /// Something that a person has to look at now.
+        Alert = "alert",
+        /// Whether alerts arrive.
+        AlertTest = "alert_test",
     }
 
     /// What has become of a message.
@@ -94,6 +102,8 @@ impl Topic {
         match self {
             Self::ResetLink => RESET_LINK_LASTS,
             Self::LoginCode => LOGIN_CODE_LASTS,
+            // The next one says it again.
+            Self::Alert | Self::AlertTest => crate::alert::REPEATED_EVERY,
             _ => NOTICE_LASTS,
         }
     }
@@ -110,7 +120,7 @@ impl Topic {
     }
 
     const fn is_notice(self) -> bool {
-        !matches!(self, Self::ResetLink | Self::LoginCode)
+        !matches!(self, Self::ResetLink | Self::LoginCode | Self::Alert | Self::AlertTest)
     }
 
     /// Whether a message about this may go to a person who got `earlier` ones, as topics and when

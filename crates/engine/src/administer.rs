@@ -224,7 +224,7 @@ impl Engine {
         }
     }
 
-    /// Carries out a command about API keys; every other one goes on.
+    /// Carries out a command about API keys and alerts; every other one goes on.
     async fn carry_out_about_keys(
         &self,
         org: Id<id::Org>,
@@ -240,6 +240,13 @@ impl Engine {
             Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
             Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
+            Command::AlertList(paging) => to_value(&self.alert_page(org, &paging).await?),
+            Command::AlertAcknowledge(ById { id }) => self.acknowledge_alert(org, &id, actor).await,
+            Command::AlertChannels => self.alert_channels().await,
+            Command::AlertTest => self.test_alerts(org, actor).await,
+            Command::DeadManSet(set) => self.set_dead_man(org, set, actor).await,
+            Command::DeadManRemove => self.remove_dead_man(org, actor).await,
+            Command::DeadManList => self.dead_men(org, actor).await,
             command => self.carry_out_about_people(org, command, actor).await,
         }
     }

@@ -10,6 +10,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_domain::account::{Account, Activity};
+use tradewarden_domain::alert::{GROUPED_WITHIN, Telling, telling};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::Halt;
@@ -23,6 +24,7 @@ use tradewarden_domain::rate::MinuteCounter;
 use tradewarden_domain::roll::RollTable;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::alerts::{self, Alert};
 use tradewarden_store::audit::{self, Entry};
 use tradewarden_store::directory as rows;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
@@ -66,6 +68,7 @@ pub(crate) struct Book {
     changed_orders: BTreeMap<Id<id::Order>, Order>,
     entries: Vec<Entry>,
     findings: Vec<Finding>,
+    alerts: Vec<Alert>,
     rolls: Rolls,
     pub(crate) around: Around,
     /// The overrides that an order of these accounts can use.
@@ -191,6 +194,7 @@ impl Book {
             changed_orders: BTreeMap::new(),
             entries: Vec::new(),
             findings: Vec::new(),
+            alerts: Vec::new(),
             rolls: Arc::clone(&directory.rolls),
             around,
             overrides,
@@ -224,6 +228,16 @@ impl Book {
         audit::insert(tx, self.entries).await?;
         for finding in &self.findings {
             findings::insert(tx, finding).await?;
+        }
+        for alert in &self.alerts {
+            let since = self.now.minus(GROUPED_WITHIN);
+            let was_told = match &alert.grouped_by {
+                Some(group) => alerts::was_raised(tx, alert.org_id, group, since).await?,
+                None => false,
+            };
+            if !was_told {
+                alerts::insert(tx, alert).await?;
+            }
         }
         effects.findings.extend(self.findings);
         Ok(())
@@ -455,7 +469,82 @@ impl Book {
             "subject": finding.subject,
         });
         self.enter(shared, org, finding.id, "finding.opened", &payload);
+        match telling(code, severity == Severity::Critical) {
+            Telling::UntilAcknowledged => {
+                let (subject, detail) = (finding.subject.clone(), finding.detail.clone());
+                self.raise(shared, org, code, severity, subject, detail);
+            }
+            Telling::Grouped => {
+                let by = self.group_of(&finding.subject);
+                self.warn(shared, org, code, by, (&finding.subject, &finding.detail));
+            }
+            Telling::Listed => {}
+        }
         self.findings.push(finding);
+    }
+
+    /// Raises an alert: people are told at once, and again until one acknowledges it (S24).
+    pub(crate) fn raise(
+        &mut self,
+        shared: &Shared,
+        org: Id<id::Org>,
+        code: &'static str,
+        severity: Severity,
+        subject: String,
+        detail: String,
+    ) {
+        let alert = self.alert(shared, org, code, severity, (subject, detail));
+        self.alerts.push(alert);
+    }
+
+    /// Tells people once of everything that goes by one name within 15 minutes (S24).
+    pub(crate) fn warn(
+        &mut self,
+        shared: &Shared,
+        org: Id<id::Org>,
+        code: &'static str,
+        grouped_by: String,
+        (subject, detail): (&str, &str),
+    ) {
+        let is_told = |alert: &Alert| alert.grouped_by.as_ref() == Some(&grouped_by);
+        if !self.alerts.iter().any(is_told) {
+            let about = (subject.to_owned(), detail.to_owned());
+            let alert = self.alert(shared, org, code, Severity::Warning, about);
+            self.alerts.push(Alert { grouped_by: Some(grouped_by), ..alert });
+        }
+    }
+
+    fn alert(
+        &self,
+        shared: &Shared,
+        org: Id<id::Org>,
+        code: &'static str,
+        severity: Severity,
+        (subject, detail): (String, String),
+    ) -> Alert {
+        Alert {
+            id: shared.environment.id(self.now),
+            org_id: org,
+            code: code.to_owned(),
+            severity: severity.text().to_owned(),
+            subject,
+            detail,
+            raised_at: self.now,
+            grouped_by: None,
+            told: 0,
+            next_at: Some(self.now),
+            acknowledged_by: None,
+            acknowledged_at: None,
+        }
+    }
+
+    /// The strategy of the order that a finding is about, if it is about one of this transaction.
+    fn group_of(&self, subject: &str) -> String {
+        let order = subject.parse().ok().and_then(|id| self.changed_orders.get(&id));
+        match order.and_then(|order| order.strategy_id) {
+            Some(strategy) => format!("entries {strategy}"),
+            None => subject.to_owned(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod account;
 mod change;
 mod key;
 mod limit;
+mod order;
 mod organization;
 mod overrides;
 mod rate;
@@ -17,7 +18,10 @@ pub use change::{
     WebhookChanges,
 };
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
-pub use limit::{HaltEngage, LimitSet, LimitValue, LimitsDiff, LimitsImport, LimitsVersion};
+pub use limit::{
+    DeadManSet, HaltEngage, LimitSet, LimitValue, LimitsDiff, LimitsImport, LimitsVersion,
+};
+pub use order::{CancelAll, OrderAsChanged, OrderChange, OrderCreate, PositionClose};
 pub use organization::{OrganizationCreate, OrganizationRename};
 pub use overrides::OverrideRequest;
 pub use rate::RateSet;
@@ -30,13 +34,10 @@ use std::fmt;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::bracket::{Away, OnNaked};
 use tradewarden_domain::code::Code;
-use tradewarden_domain::halt::HaltMode;
-use tradewarden_domain::money::{Price, Quantity};
-use tradewarden_domain::order::{OrderType, Side, TimeInForce};
+use tradewarden_domain::money::Quantity;
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
-use tradewarden_domain::time::Timestamp;
 
 /// One request of an operator. Fields carry the names of the API's create bodies (C27).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -118,6 +119,12 @@ pub enum Command {
     HaltStatus,
     /// Shows a halt and how far it has come.
     HaltShow(ById),
+    /// Arms the caller's dead-man switch, or renews it.
+    DeadManSet(DeadManSet),
+    /// Disarms it.
+    DeadManRemove,
+    /// Lists dead-man switches.
+    DeadManList,
     /// Lists signals, newest first.
     SignalList(Paging),
     /// Shows a signal with its trace.
@@ -150,6 +157,14 @@ pub enum Command {
     RateList,
     /// Lists findings, newest first.
     FindingList(Paging),
+    /// Lists alerts, newest first.
+    AlertList(Paging),
+    /// Has an alert told no more.
+    AlertAcknowledge(ById),
+    /// Lists the channels for alerts.
+    AlertChannels,
+    /// Sends a test on every channel for alerts.
+    AlertTest,
     /// Lists entries of the audit log, newest first.
     AuditList(Paging),
     /// Proves that an entry, or the entry about an object, is in the log.
@@ -282,12 +297,13 @@ impl Command {
                 Need::any_of(&[P::LimitsManage, P::OrdersCreate])
             }
             Self::OverrideConfirm(_) => Need::fresh(&[P::LimitsManage]),
-            Self::HaltEngage(HaltEngage { mode: Some(HaltMode::Flatten), .. }) => {
-                Need::any_of(&[P::HaltEngage, P::HaltFlatten])
-            }
-            Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage]),
+            Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage, P::HaltFlatten]),
+            Self::DeadManSet(_)
+            | Self::DeadManRemove
+            | Self::AlertAcknowledge(_)
+            | Self::AlertTest => Need::any_of(&[P::HaltEngage]),
             Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),
-            Self::HaltStatus | Self::HaltShow(_) => {
+            Self::HaltStatus | Self::HaltShow(_) | Self::DeadManList => {
                 Need::any_of(&[P::HaltEngage, P::HaltResume, P::OrdersRead])
             }
             Self::SignalList(_)
@@ -299,7 +315,9 @@ impl Command {
             Self::OrderCancel(_) | Self::OrderCancelAll(_) => Need::any_of(&[P::OrdersCancel]),
             Self::PositionList => Need::any_of(&[P::PositionsRead]),
             Self::PositionClose(_) => Need::any_of(&[P::PositionsClose]),
-            Self::FindingList(_) => Need::any_of(&[P::AuditRead, P::OrdersRead]),
+            Self::FindingList(_) | Self::AlertList(_) | Self::AlertChannels => {
+                Need::any_of(&[P::AuditRead, P::OrdersRead])
+            }
             Self::AuditList(_) | Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
             Self::UserList
             | Self::UserShow(_)
@@ -346,101 +364,6 @@ impl Command {
 pub struct ById {
     /// Its identifier.
     pub id: String,
-}
-
-/// An order to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OrderCreate {
-    /// The account it trades on.
-    pub account_id: String,
-    /// What it trades.
-    pub symbol: String,
-    /// Which way.
-    pub side: Side,
-    /// How it is priced.
-    #[serde(rename = "type")]
-    pub order_type: OrderType,
-    /// How much.
-    pub quantity: Quantity,
-    /// The limit price of a limit or stop-limit order, on the tick.
-    #[serde(default)]
-    pub limit_price: Option<Price>,
-    /// The stop price of a stop or stop-limit order, on the tick.
-    #[serde(default)]
-    pub stop_price: Option<Price>,
-    /// How long it works; `day` if absent.
-    #[serde(default)]
-    pub time_in_force: Option<TimeInForce>,
-    /// It must never increase the position; more than there is to close is cut.
-    #[serde(default)]
-    pub reduce_only: bool,
-    /// It is canceled at this instant if it still works.
-    #[serde(default)]
-    pub expires_at: Option<Timestamp>,
-    /// What the caller calls it, 1 to 64 characters.
-    #[serde(default)]
-    pub tag: Option<String>,
-    /// The same order may follow within 2 seconds (S17).
-    #[serde(default)]
-    pub allow_repeat: bool,
-}
-
-/// What an order shall be: at least one of the three, and what is absent stays.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OrderChange {
-    /// The order.
-    pub id: String,
-    /// The whole quantity, filled included; what has filled already cancels the rest.
-    #[serde(default)]
-    pub quantity: Option<Quantity>,
-    /// The limit price of a limit or stop-limit order, on the tick.
-    #[serde(default)]
-    pub limit_price: Option<Price>,
-    /// The stop price of a stop or stop-limit order, on the tick.
-    #[serde(default)]
-    pub stop_price: Option<Price>,
-}
-
-/// The same, of an order that a path names.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OrderAsChanged {
-    /// See [`OrderChange::quantity`].
-    #[serde(default)]
-    pub quantity: Option<Quantity>,
-    /// See [`OrderChange::limit_price`].
-    #[serde(default)]
-    pub limit_price: Option<Price>,
-    /// See [`OrderChange::stop_price`].
-    #[serde(default)]
-    pub stop_price: Option<Price>,
-}
-
-/// Which orders to cancel; all of the organization if nothing is said.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CancelAll {
-    /// Only those of this account.
-    #[serde(default)]
-    pub account_id: Option<String>,
-    /// Only those of this instrument.
-    #[serde(default)]
-    pub symbol: Option<String>,
-    /// Those too that only reduce.
-    #[serde(default)]
-    pub include_protective: bool,
-}
-
-/// Which position to close.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PositionClose {
-    /// The account.
-    pub account: String,
-    /// The instrument.
-    pub symbol: String,
 }
 
 /// Where a page begins and how long it is.

@@ -38,6 +38,8 @@ const RESYNC_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// An order that stays unknown so long is told to a person (S24).
 const UNKNOWN_ALERT_AFTER: Duration = Duration::from_secs(10);
+/// So is an exit at the market that has not ended.
+const SLOW_EXIT_AFTER: Duration = Duration::from_secs(10);
 
 type Pair = (Id<id::Account>, Symbol);
 
@@ -56,6 +58,8 @@ struct Tracked {
     /// How often the broker did not know it after its attempt was void.
     absences: u32,
     alerted: bool,
+    /// A person was told that it takes too long.
+    is_told_slow: bool,
 }
 
 /// What came back from something that was under way.
@@ -173,6 +177,7 @@ impl Dispatcher {
                         retry_at: None,
                         absences: 0,
                         alerted: false,
+                        is_told_slow: false,
                     },
                 );
             }
@@ -285,6 +290,9 @@ impl Dispatcher {
         wanted: &mut Vec<Order>,
     ) {
         let Some(ids) = self.pairs.get(pair).cloned() else { return };
+        for id in &ids {
+            self.tell_slow_exit(*id, now);
+        }
         let account_recovers = recovering.contains(&pair.0);
         let (mut exit_live, mut entry_lost, mut entries_under_way) = (false, false, 0_usize);
         let mut exit_under_way = false;
@@ -453,7 +461,7 @@ impl Dispatcher {
             stop_price: order.stop_price,
             time_in_force: order.time_in_force,
         };
-        self.shared.counters.sent();
+        self.shared.counters.sent(self.shared.environment.now());
         self.under_way.spawn(async move { Done::Called(id, broker.place(request).await) });
     }
 

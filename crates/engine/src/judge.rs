@@ -262,6 +262,11 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
         () if exit_refused => Severity::Critical,
         () if alarming => Severity::Warning,
         () if limited && is_first(code.text()) => Severity::Warning,
+        () if outcome.status == SignalStatus::Refused && !limited && is_first("entries") => {
+            let by = format!("entries {webhook}");
+            book.warn(shared, org, code.text(), by, (&subject, &outcome.message));
+            return;
+        }
         () => return,
     };
     book.find(shared, org, code.text(), severity, subject, outcome.message.clone());

@@ -23,11 +23,13 @@ pub mod view;
 
 mod accesses;
 mod administer;
+mod alerts;
 mod around;
 mod attempt;
 mod book;
 mod brackets;
 mod client_certificate;
+mod dead_man;
 mod denials;
 mod directory;
 mod dispatch;
@@ -72,7 +74,7 @@ use directory::Directory;
 use journal::Journal;
 use notice::{Notice, Notices};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
@@ -164,6 +166,8 @@ impl Shared {
         self.counters.entries(effects.entries);
         self.broadcast.tell(&effects, &self.halts.load());
         if let Some(halts) = effects.halts {
+            let now = self.environment.now();
+            self.counters.halted_at.store(now.unix_micros(), Ordering::Relaxed);
             self.halts.store(Arc::new(halts));
         }
         if !effects.orders.is_empty() {
@@ -275,6 +279,8 @@ fn replace_file(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
 pub(crate) struct Counters {
     unauthenticated: AtomicU64,
     sent: AtomicU64,
+    sent_at: AtomicI64,
+    halted_at: AtomicI64,
     entries: AtomicU64,
 }
 
@@ -285,6 +291,10 @@ pub struct Counts {
     pub unauthenticated: u64,
     /// Orders sent to brokers.
     pub orders_sent: u64,
+    /// When the newest of them was handed over; the epoch if none was.
+    pub order_sent_at: Timestamp,
+    /// When halts last changed with a commit of this node; the epoch if they never did.
+    pub halts_changed_at: Timestamp,
     /// Audit entries written.
     pub audit_entries: u64,
     /// Slow hashes of passwords and recovery codes begun.
@@ -296,8 +306,9 @@ impl Counters {
         self.unauthenticated.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn sent(&self) {
+    pub(crate) fn sent(&self, now: Timestamp) {
         self.sent.fetch_add(1, Ordering::Relaxed);
+        self.sent_at.store(now.unix_micros(), Ordering::Relaxed);
     }
 
     fn entries(&self, count: u64) {
@@ -308,6 +319,8 @@ impl Counters {
         Counts {
             unauthenticated: self.unauthenticated.load(Ordering::Relaxed),
             orders_sent: self.sent.load(Ordering::Relaxed),
+            order_sent_at: Timestamp::from_unix_micros(self.sent_at.load(Ordering::Relaxed)),
+            halts_changed_at: Timestamp::from_unix_micros(self.halted_at.load(Ordering::Relaxed)),
             audit_entries: self.entries.load(Ordering::Relaxed),
             password_hashes: 0,
         }

@@ -14,7 +14,7 @@ pub use self::file::{LocalHaltFile, LocalRecord, Resumed};
 use self::file::Found;
 use crate::Shared;
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope};
+use crate::book::{Book, Effects, Scope, Severity};
 use crate::environment::Environment;
 use crate::journal::{NotWritten, Urgency};
 use arc_swap::ArcSwap;
@@ -79,6 +79,13 @@ impl LocalHalts {
     /// The halts that are in force and no rows yet.
     pub(crate) fn in_force(&self) -> Arc<Vec<Halt>> {
         self.in_force.load_full()
+    }
+
+    /// Those of them that are kept in the file, because the database did not take them.
+    pub(crate) fn kept(&self) -> Vec<Halt> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = state.records().filter(|record| record.resumed.is_none());
+        kept.map(|record| record.halt.clone()).collect()
     }
 
     /// Reads the file again.
@@ -260,7 +267,8 @@ impl Shared {
     }
 }
 
-async fn write(
+/// Makes a halt a row with its entries and its alert, and its end.
+pub(crate) async fn write(
     tx: &mut Tx<'_>,
     shared: &Shared,
     book: &mut Book,
@@ -275,6 +283,10 @@ async fn write(
         });
         for org in shared.concerned(halt) {
             book.enter(shared, org, halt.id, "halt.engaged", &payload);
+            let Halt { id, mode, scope, engaged_by, reason, .. } = halt;
+            let detail = format!("{engaged_by} engaged a halt ({mode}) of {scope}: {reason}");
+            let critical = Severity::Critical;
+            book.raise(shared, org, "halt.engaged", critical, id.to_string(), detail);
         }
     }
     if let Some(Resumed { by, at }) = resumed

@@ -19,6 +19,7 @@ use tradewarden_domain::message::{Channel, MessageState, Topic, next_try};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_messenger::{Message, Messenger, Outcome};
 use tradewarden_seal::{Place, SecretBytes, SecretString};
+use tradewarden_store::alerts;
 use tradewarden_store::outbox::{self, NewMessage, WaitingMessage};
 use tradewarden_store::{Error, Tx};
 
@@ -232,6 +233,9 @@ async fn end(
             let mut said = payload(waiting.channel, waiting.topic, waiting.user_id);
             let Some(reason) = &reason else {
                 book.enter(&inner, waiting.org_id, waiting.id, "message.sent", &said);
+                if waiting.topic == Topic::AlertTest {
+                    alerts::note_tested(tx, waiting.channel, book.now).await?;
+                }
                 return Ok(());
             };
             if let Some(fields) = said.as_object_mut() {

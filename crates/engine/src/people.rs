@@ -36,6 +36,7 @@ pub use ask::{
 pub(crate) use four_eyes::FOUR_EYES_OF_LIMITS;
 pub use four_eyes::is_pending;
 pub(crate) use keys::{found, renew};
+pub(crate) use notices::shown;
 pub(crate) use passwords::purge;
 pub(crate) use reset::answer_requests;
 pub use sessions::COOKIE;

@@ -26,6 +26,8 @@ const SEEN_MAX: usize = 200_000;
 const IDLE_EVERY: Duration = Duration::from_secs(5);
 /// Two readings of a difference must be this far apart (S3).
 const MISMATCH_AFTER: Duration = Duration::from_secs(5);
+/// A broker that is not heard for so long while something is held there is told of (S24).
+const LINK_LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// A fill, by its account and the broker's identifier.
 type FillName = (Id<id::Account>, String);
@@ -62,6 +64,8 @@ pub(crate) struct Reconciler {
     cursors: BTreeMap<Id<id::Account>, Option<String>>,
     idle_at: Timestamp,
     differences: BTreeMap<(Id<id::Account>, Symbol), (Quantity, Timestamp)>,
+    /// Since when the broker of an account is not heard, and whether a person was told.
+    silences: BTreeMap<Id<id::Account>, (Timestamp, bool)>,
 }
 
 impl Reconciler {
@@ -71,6 +75,7 @@ impl Reconciler {
             cursors: BTreeMap::new(),
             idle_at: Timestamp::default(),
             differences: BTreeMap::new(),
+            silences: BTreeMap::new(),
         }
     }
 
@@ -196,7 +201,8 @@ impl Reconciler {
     /// and tells a person (S3).
     async fn compare(&mut self, account: &Account, broker: &dyn Broker) {
         let name = BrokerAccount::new(&account.broker_account);
-        let Ok(theirs) = broker.positions(name).await else { return };
+        let Ok(theirs) = broker.positions(name).await else { return self.silent(account).await };
+        self.silences.remove(&account.id);
         let Ok(ours) = exposures::of_account(&self.shared.store, account.id).await else { return };
         let mut differences: BTreeMap<Symbol, i64> = BTreeMap::new();
         for position in theirs {
@@ -232,6 +238,32 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    /// The broker was not heard: tells a person once when that lasts and something is held there.
+    async fn silent(&mut self, account: &Account) {
+        let now = self.shared.environment.now();
+        let (since, is_told) = *self.silences.entry(account.id).or_insert((now, false));
+        if is_told || since.plus(LINK_LOST_AFTER) > now {
+            return;
+        }
+        let Ok(ours) = exposures::of_account(&self.shared.store, account.id).await else { return };
+        let held: Vec<_> = ours
+            .iter()
+            .filter(|(_, exposure)| !exposure.quantity.is_zero())
+            .map(|(place, exposure)| format!("{} {}", exposure.quantity, place.symbol))
+            .collect();
+        if held.is_empty() {
+            return;
+        }
+        self.silences.insert(account.id, (since, true));
+        let detail = format!(
+            "The broker of account {} has not been heard since {since}; held there: {}.",
+            account.name,
+            held.join(", ")
+        );
+        let (org, code, subject) = (account.org_id, "broker.link_lost", account.id.to_string());
+        self.shared.tell(org, code, Severity::Critical, subject, detail).await;
     }
 
     async fn mismatch(&self, account: &Account, symbol: &Symbol, difference: Quantity) {

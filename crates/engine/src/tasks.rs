@@ -1,14 +1,15 @@
 //! The background tasks: started in one place, named, ended in order.
 
 use crate::brackets::Keeper;
+use crate::dead_man::Watch;
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::reconcile::Reconciler;
 use crate::unwind::Unwinder;
 use crate::{
-    Shared, accesses, denials, funds, keys, ledger, local_halt, loss, market, once, orders, outbox,
-    people, rolls, usage,
+    Shared, accesses, alerts, denials, funds, keys, ledger, local_halt, loss, market, once, orders,
+    outbox, people, rolls, usage,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -35,6 +36,7 @@ const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
 const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
 const MESSAGES_EVERY: Duration = Duration::from_millis(500);
 const UNWIND_EVERY: Duration = Duration::from_millis(50);
+const DEAD_MEN_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
@@ -125,6 +127,7 @@ async fn run_beside(
     tasks.spawn(reconcile(Arc::clone(shared)));
     tasks.spawn(unwind(Arc::clone(shared)));
     tasks.spawn(keep_brackets(Arc::clone(shared)));
+    tasks.spawn(watch_the_living(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
         refresh_quotes(shared).await;
     }));
@@ -173,6 +176,9 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async |shared| {
         people::answer_requests(shared).await;
     }));
+    tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async |shared| {
+        alerts::tell(shared).await;
+    }));
     // Each on its own: who carries one kind slowly holds up no other.
     for channel in shared.messengers.keys().copied() {
         tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async move |shared| {
@@ -209,6 +215,8 @@ async fn unwind(shared: Arc<Shared>) {
     let mut unwinder = Unwinder::new(Arc::clone(&shared));
     loop {
         tokio::time::sleep(UNWIND_EVERY).await;
+        // Whether this node leads is not known without the database either.
+        unwinder.emergency().await;
         if shared.is_leader() {
             unwinder.round().await;
         }
@@ -222,6 +230,15 @@ async fn keep_brackets(shared: Arc<Shared>) {
         if shared.is_leader() && shared.has_recovered() {
             keeper.round().await;
         }
+    }
+}
+
+/// Engages the halts of dead-man switches that nobody renews.
+async fn watch_the_living(shared: Arc<Shared>) {
+    let mut watch = Watch::new(shared);
+    loop {
+        tokio::time::sleep(DEAD_MEN_EVERY).await;
+        watch.look().await;
     }
 }
 

@@ -8,13 +8,16 @@
 //! exits that were placed are orders like any other; what is still open is found by looking again.
 
 mod close;
+mod emergency;
+
+use self::emergency::Emergency;
 
 use crate::Shared;
 use crate::attempt::subject_of;
 use crate::book::Effects;
 use crate::journal::{NotWritten, Urgency};
 use crate::orders::{CANCELS_MAX, TOGETHER, cancel_in};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::halt::{Halt, HaltMode};
@@ -48,9 +51,12 @@ struct Course {
 pub(crate) struct Unwinder {
     shared: Arc<Shared>,
     next_looks: BTreeMap<Id<id::Halt>, Timestamp>,
+    /// The halts of which everything was looked at once.
+    looked_at: BTreeSet<Id<id::Halt>>,
     courses: BTreeMap<Closing, Course>,
     /// By how much the broker's position differs from ours, and since when.
     differences: BTreeMap<(Id<id::Account>, Symbol), (Quantity, Timestamp)>,
+    emergencies: BTreeMap<Id<id::Halt>, Emergency>,
 }
 
 impl Unwinder {
@@ -58,8 +64,10 @@ impl Unwinder {
         Self {
             shared,
             next_looks: BTreeMap::new(),
+            looked_at: BTreeSet::new(),
             courses: BTreeMap::new(),
             differences: BTreeMap::new(),
+            emergencies: BTreeMap::new(),
         }
     }
 
@@ -68,6 +76,7 @@ impl Unwinder {
         let halts = self.shared.halts.load_full();
         let is_here = |id: Id<id::Halt>| halts.iter().any(|halt| halt.id == id);
         self.next_looks.retain(|id, _| is_here(*id));
+        self.looked_at.retain(|id| is_here(*id));
         self.courses.retain(|(id, _, _), _| is_here(*id));
         for halt in halts.iter().filter(|halt| halt.mode.cancels()) {
             let now = self.shared.environment.now();
@@ -89,7 +98,7 @@ impl Unwinder {
 
     /// Does what can be done now; answers whether nothing is left.
     async fn look(&mut self, halt: &Halt) -> Result<bool, NotWritten> {
-        let first = !self.next_looks.contains_key(&halt.id);
+        let first = !self.looked_at.contains(&halt.id);
         if first {
             let open = halt_progress::open_positions(&self.shared.store, halt.id).await;
             for (account, symbol) in open.map_err(|error| unread(&error))? {
@@ -110,6 +119,7 @@ impl Unwinder {
                 },
             );
             noted.await?;
+            self.looked_at.insert(halt.id);
         }
         Ok(open_orders == 0 && open_positions == 0)
     }
@@ -120,7 +130,7 @@ impl Unwinder {
         let mut meant = live.map_err(|error| unread(&error))?;
         meant.retain(|order| halt.takes_back(order.purpose, &subject_of(&self.shared, order)));
         let count = meant.len();
-        if self.next_looks.contains_key(&halt.id) {
+        if self.looked_at.contains(&halt.id) {
             meant.retain(|order| !order.cancel_requested);
         }
         while !meant.is_empty() {

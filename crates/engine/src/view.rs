@@ -2,8 +2,10 @@
 
 mod policy;
 mod profit;
+mod safety;
 mod strategy;
 
+pub use self::safety::{AlertChannelView, AlertView, DeadManView, HaltProgressView, HaltView};
 pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView, OrganizationView};
 pub use policy::{
     LimitChangeView, LimitValueView, LimitsView, OverrideView, PolicyView, VersionView,
@@ -26,7 +28,6 @@ use tradewarden_domain::order::{
 };
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::halt_progress::HaltProgress;
 use tradewarden_store::orders::Fill;
 
 /// A list, and where the next page begins.
@@ -435,87 +436,6 @@ pub struct LimitView {
     pub version: i64,
     /// When it was set.
     pub updated_at: Timestamp,
-}
-
-/// A halt.
-#[derive(Debug, Serialize)]
-pub struct HaltView {
-    /// Its identifier.
-    pub id: Id<id::Halt>,
-    /// What it covers.
-    pub scope: String,
-    /// `reduce_only`, `block`, `cancel` or `flatten`.
-    pub mode: String,
-    /// It cancels orders that only reduce, too.
-    pub include_protective: bool,
-    /// Why.
-    pub reason: String,
-    /// Who or what engaged it.
-    pub engaged_by: String,
-    /// When.
-    pub engaged_at: Timestamp,
-    /// It is kept in the data directory, and becomes part of the record once the database answers.
-    pub local: bool,
-    /// Who ended it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resumed_by: Option<String>,
-    /// When.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resumed_at: Option<Timestamp>,
-    /// How far it has come, if it cancels and is shown alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub progress: Option<HaltProgressView>,
-}
-
-/// How far a halt that cancels has come.
-#[derive(Debug, Serialize)]
-pub struct HaltProgressView {
-    /// Orders that it takes back.
-    pub orders_to_cancel: u64,
-    /// Of these, those that ended without filling.
-    pub orders_canceled: u64,
-    /// Those that had filled before the cancel came.
-    pub orders_filled: u64,
-    /// Those that still work.
-    pub orders_working: u64,
-    /// Those of which is not known what became of them.
-    pub orders_unknown: u64,
-    /// Positions that it closes.
-    pub positions_to_close: u64,
-    /// Of these, those that are flat by our and by the broker's word.
-    pub positions_flat: u64,
-    /// Nothing is left to do.
-    pub is_done: bool,
-}
-
-impl From<HaltProgress> for HaltProgressView {
-    fn from(progress: HaltProgress) -> Self {
-        let mut view = Self {
-            orders_to_cancel: 0,
-            orders_canceled: 0,
-            orders_filled: 0,
-            orders_working: 0,
-            orders_unknown: 0,
-            positions_to_close: progress.positions_to_close,
-            positions_flat: progress.positions_flat,
-            is_done: false,
-        };
-        for (state, count) in progress.orders {
-            let slot = match state {
-                OrderState::Sending | OrderState::Unknown => &mut view.orders_unknown,
-                state if state.is_live() => &mut view.orders_working,
-                OrderState::Filled => &mut view.orders_filled,
-                _ => &mut view.orders_canceled,
-            };
-            *slot = slot.saturating_add(count);
-            view.orders_to_cancel = view.orders_to_cancel.saturating_add(count);
-        }
-        let open = view.orders_working.saturating_add(view.orders_unknown);
-        view.is_done = progress.looked_at.is_some()
-            && open == 0
-            && view.positions_flat == view.positions_to_close;
-        view
-    }
 }
 
 /// A finding.

@@ -1,5 +1,6 @@
 //! One request over HTTPS: no redirects, no proxies, a bound on time and on what is read.
 
+use crate::port::Outcome;
 use crate::{Roots, Unusable};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -34,6 +35,19 @@ pub(crate) struct Answered {
     pub(crate) status: u16,
     /// How long the server asked to be left alone.
     pub(crate) wait: Option<Duration>,
+}
+
+impl Answered {
+    /// What a status means for the message. Only what is wrong with the message itself is final: an
+    /// operator can mend credentials, and a redirect is not followed.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let reason = format!("the provider answered {}", self.status);
+        match self.status {
+            200..=299 => Outcome::Taken,
+            400 | 410 | 413 | 422 => Outcome::Refused { reason },
+            _ => Outcome::Later { reason, wait: self.wait },
+        }
+    }
 }
 
 /// Why nothing was answered.
@@ -99,7 +113,9 @@ impl Https {
         let stream = TokioIo::new(stream.map_err(|_| Unanswered::Tls)?);
         let (mut requests, connection) = http1::handshake(stream).await.map_err(broken)?;
         let authority = format!("{}:{}", self.host, self.port);
-        let mut request = Request::post(format!("{}{path}", self.prefix))
+        let target = format!("{}{path}", self.prefix);
+        let target = if target.is_empty() { "/" } else { target.as_str() };
+        let mut request = Request::post(target)
             .header(HOST, if self.port == HTTPS_PORT { &self.host } else { &authority })
             .header(USER_AGENT, concat!("tradewarden/", env!("CARGO_PKG_VERSION")));
         for (name, value) in headers {
@@ -153,5 +169,18 @@ mod tests {
         ] {
             assert!(Https::at(text, &Roots::Web).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_status_means() {
+        let answered = |status, wait| Answered { status, wait }.outcome();
+        assert_eq!(answered(201, None), Outcome::Taken);
+        let wait = Some(Duration::from_secs(30));
+        for status in [301, 401, 403, 404, 408, 429, 500, 503] {
+            let reason = format!("the provider answered {status}");
+            assert_eq!(answered(status, wait), Outcome::Later { reason, wait });
+        }
+        let reason = "the provider answered 400".to_owned();
+        assert_eq!(answered(400, wait), Outcome::Refused { reason });
     }
 }

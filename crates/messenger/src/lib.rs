@@ -10,17 +10,21 @@
 //! - Every call ends within [`SENDING_MAX`].
 //! - A message that is sent again has the same name.
 
+pub mod chat;
 pub mod port;
 pub mod smtp;
 pub mod twilio;
+pub mod webhook;
 
 mod https;
 mod roots;
 
+pub use chat::{Chat, ChatOptions};
 pub use port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
 pub use roots::{Roots, RootsError};
 pub use smtp::{Security, Smtp, SmtpOptions};
 pub use twilio::{Twilio, TwilioOptions};
+pub use webhook::{Webhook, WebhookOptions};
 
 /// Why an adapter cannot be made of its options; a sentence for who wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]

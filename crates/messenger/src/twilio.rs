@@ -4,7 +4,7 @@
 //! The interface has no key by which a repeated request is known: a message whose answer was lost is
 //! sent again, and may arrive twice.
 
-use crate::https::{Answered, Https};
+use crate::https::Https;
 use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
 use crate::{Roots, Unusable};
 use bytes::Bytes;
@@ -80,7 +80,7 @@ impl Twilio {
             [(AUTHORIZATION, self.authorization.clone()), (CONTENT_TYPE, FORM)];
         let posted = self.https.post(&self.path, &headers, Bytes::from(form(&fields)));
         match tokio::time::timeout(SENDING_MAX, posted).await {
-            Ok(Ok(answered)) => outcome_of(&answered),
+            Ok(Ok(answered)) => answered.outcome(),
             Ok(Err(unanswered)) => Outcome::later(unanswered.reason()),
             Err(_) => Outcome::later("no answer in time"),
         }
@@ -90,17 +90,6 @@ impl Twilio {
 impl Messenger for Twilio {
     fn send(&self, message: Message) -> Answer<'_, Outcome> {
         Box::pin(self.hand_over(message))
-    }
-}
-
-/// What a status means for the message. Only what is wrong with the message itself is final: an
-/// operator can mend credentials, and a redirect is not followed.
-fn outcome_of(answered: &Answered) -> Outcome {
-    let reason = format!("the provider answered {}", answered.status);
-    match answered.status {
-        200..=299 => Outcome::Taken,
-        400 | 410 | 413 | 422 => Outcome::Refused { reason },
-        _ => Outcome::Later { reason, wait: answered.wait },
     }
 }
 
@@ -130,25 +119,11 @@ fn form(fields: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_form_is_as_browsers_write_it() {
         let fields = [("To", "+14155550123"), ("Body", "a b&c=d%\u{e9}\n*-._~")];
         assert_eq!(form(&fields), "To=%2B14155550123&Body=a+b%26c%3Dd%25%C3%A9%0A*-._%7E");
-    }
-
-    #[test]
-    fn what_a_status_means() {
-        let answered = |status, wait| outcome_of(&Answered { status, wait });
-        assert_eq!(answered(201, None), Outcome::Taken);
-        let wait = Some(Duration::from_secs(30));
-        for status in [301, 401, 403, 404, 408, 429, 500, 503] {
-            let reason = format!("the provider answered {status}");
-            assert_eq!(answered(status, wait), Outcome::Later { reason, wait });
-        }
-        let reason = "the provider answered 400".to_owned();
-        assert_eq!(answered(400, wait), Outcome::Refused { reason });
     }
 
     #[test]

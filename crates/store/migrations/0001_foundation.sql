@@ -196,6 +196,19 @@ CREATE TABLE halt_positions (
     PRIMARY KEY (halt_id, account_id, symbol)
 ){clustered};
 
+-- Who has to renew a promise to be alive, and what happens if nobody does.
+CREATE TABLE dead_men (
+    org_id {bytes} NOT NULL,
+    scope {text} NOT NULL,
+    timeout_s {int} NOT NULL,
+    mode {text} NOT NULL,
+    include_protective {int} NOT NULL,
+    armed_by {text} NOT NULL,
+    renewed_at {int} NOT NULL,
+    fired_at {int},
+    PRIMARY KEY (org_id, scope)
+){strict};
+
 CREATE TABLE data_keys (
     org_id {bytes} NOT NULL,
     purpose {text} NOT NULL,
@@ -337,6 +350,31 @@ CREATE TABLE findings (
     severity {text} NOT NULL,
     subject {text} NOT NULL,
     detail {text} NOT NULL
+){clustered};
+
+CREATE TABLE alerts (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL,
+    code {text} NOT NULL,
+    severity {text} NOT NULL,
+    subject {text} NOT NULL,
+    detail {text} NOT NULL,
+    raised_at {int} NOT NULL,
+    grouped_by {text},
+    told {int} NOT NULL,
+    next_at {int},
+    acknowledged_by {text},
+    acknowledged_at {int}
+){clustered};
+
+CREATE INDEX alerts_due ON alerts (next_at) WHERE next_at IS NOT NULL;
+
+CREATE INDEX alerts_grouped ON alerts (org_id, grouped_by, raised_at) WHERE grouped_by IS NOT NULL;
+
+-- When a way for alerts last carried a test.
+CREATE TABLE alert_channels (
+    channel {text} NOT NULL PRIMARY KEY,
+    tested_at {int} NOT NULL
 ){clustered};
 
 CREATE TABLE audit_entries (

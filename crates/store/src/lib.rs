@@ -8,10 +8,12 @@
 //! - Look-ups return `Option`; a change that hits the wrong number of rows is an error.
 //! - Every statement is registered in `statements` and prepared on both databases by a test.
 
+pub mod alerts;
 pub mod api_keys;
 pub mod audit;
 pub mod challenges;
 pub mod changes;
+pub mod dead_men;
 pub mod dialect;
 pub mod directory;
 pub mod exposures;

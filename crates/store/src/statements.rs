@@ -1,18 +1,21 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    api_keys, audit, challenges, changes, directory, exposures, factors, findings, halt_progress,
-    idempotency, invitations, key_usage, keys, leases, losses, migrate, nonces, orders, outbox,
-    overrides, pending, rates, recent, sessions, signals, token_keys, users, webhook_secrets,
+    alerts, api_keys, audit, challenges, changes, dead_men, directory, exposures, factors,
+    findings, halt_progress, idempotency, invitations, key_usage, keys, leases, losses, migrate,
+    nonces, orders, outbox, overrides, pending, rates, recent, sessions, signals, token_keys,
+    users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
 pub fn all() -> Vec<String> {
     let fixed = [
+        alerts::STATEMENTS,
         api_keys::STATEMENTS,
         audit::STATEMENTS,
         challenges::STATEMENTS,
         changes::STATEMENTS,
+        dead_men::STATEMENTS,
         directory::STATEMENTS,
         directory::accounts::STATEMENTS,
         directory::edits::STATEMENTS,

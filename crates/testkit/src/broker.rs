@@ -75,7 +75,7 @@ impl ScriptedBroker {
         }
         let capabilities = Capabilities {
             broker: "paper",
-            environment: Environment::Paper,
+            environment: venue.environment,
             place: Capability::Native,
             cancel: Capability::Native,
             cancel_all: Capability::Native,

@@ -224,7 +224,7 @@ impl Harness {
             settings: Settings {
                 public_origin: "https://localhost".to_owned(),
                 hooks_origin: None,
-                halt_file: None,
+                halt_file: Some(self.directory.join("halt")),
                 further_origins: Vec::new(),
                 tiers: Tiers::default(),
                 log_origin: "localhost/simulation".to_owned(),
@@ -539,6 +539,26 @@ impl Harness {
     pub fn sabotage(&self, sql: &str) {
         let Data::Sqlite(file) = &self.data else { panic!("only for SQLite") };
         rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
+    }
+
+    /// The same, as soon as the gateway is in the middle of no transaction.
+    ///
+    /// # Panics
+    ///
+    /// When it is not SQLite, or the statements are wrong.
+    pub async fn sabotage_soon(&self, sql: &str) {
+        let Data::Sqlite(file) = &self.data else { panic!("only for SQLite") };
+        loop {
+            let connection = rusqlite::Connection::open(file).unwrap();
+            connection.busy_timeout(Duration::ZERO).unwrap();
+            match connection.execute_batch(sql) {
+                Ok(()) => return,
+                Err(error)
+                    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {}
+                Err(error) => panic!("{error}"),
+            }
+            self.elapse(Duration::from_millis(7)).await;
+        }
     }
 
     fn write_ahead_log(&self) -> PathBuf {

@@ -30,6 +30,8 @@ pub struct Asked {
     pub authorization: String,
     /// The header `Content-Type`.
     pub content_type: String,
+    /// The headers `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+    pub signed: [String; 3],
     /// The body.
     pub body: String,
 }
@@ -136,6 +138,10 @@ async fn answer(
             what: format!("{} {}", head.method, head.uri),
             authorization: text(&head.headers, AUTHORIZATION),
             content_type: text(&head.headers, CONTENT_TYPE),
+            signed: ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| {
+                let value = head.headers.get(name).and_then(|value| value.to_str().ok());
+                value.unwrap_or_default().to_owned()
+            }),
             body: String::from_utf8_lossy(&body).into_owned(),
         });
         script.replies.pop_front().unwrap_or(Reply::Status(201, None))

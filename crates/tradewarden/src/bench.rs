@@ -8,6 +8,7 @@
 
 mod disk;
 mod fill;
+pub(crate) mod halt;
 pub(crate) mod keys;
 mod load;
 pub(crate) mod loaded;

@@ -10,6 +10,7 @@ mod rate;
 mod reference;
 mod request;
 mod roll;
+mod safety;
 mod strategy;
 mod webhook;
 mod word;
@@ -18,7 +19,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::price::Trading;
@@ -35,6 +35,7 @@ pub(crate) use self::rate::RateVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
 pub(crate) use self::roll::RollVerb;
+pub(crate) use self::safety::{AlertVerb, DeadManVerb, HaltEngage, HaltVerb};
 pub(crate) use self::strategy::StrategyVerb;
 pub(crate) use self::webhook::{WebhookCreate, WebhookVerb};
 use self::word::word;
@@ -115,6 +116,9 @@ pub(crate) enum Verb {
     /// The kill switch
     #[command(subcommand)]
     Halt(HaltVerb),
+    /// A halt that is engaged when nobody says any more that it is alive
+    #[command(subcommand)]
+    DeadMan(DeadManVerb),
     /// Signals with their decision traces
     #[command(subcommand)]
     Signal(SignalVerb),
@@ -127,6 +131,9 @@ pub(crate) enum Verb {
     /// What was found to be odd
     #[command(subcommand)]
     Finding(FindingVerb),
+    /// What people are told of until one acknowledges it
+    #[command(subcommand)]
+    Alert(AlertVerb),
     /// Organizations: who trades apart from whom
     #[command(subcommand)]
     Organization(OrganizationVerb),
@@ -195,6 +202,11 @@ pub(crate) enum BenchVerb {
     /// The data directory [default: tradewarden-bench] must not exist; it is made, and removed at
     /// the end. Each start is a process of its own.
     Start(History),
+    /// Halt a gateway of its own under full load, and cancel many open orders
+    ///
+    /// The data directory [default: tradewarden-bench] must not exist; it is made, and removed at
+    /// the end. The load generator runs in the same process, on the same cores.
+    Halt(Halting),
     /// Start once on what is there, and say what it took
     #[command(hide = true)]
     Loaded {
@@ -219,6 +231,23 @@ pub(crate) struct History {
     /// Orders, each with its fill
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) orders: u32,
+}
+
+/// What is halted.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Halting {
+    /// Connections, all kept alive
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) connections: u16,
+    /// How often a halt is engaged
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) rounds: u16,
+    /// Accounts, each with a webhook and a strategy
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) accounts: u16,
+    /// Orders that are open when they are canceled
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    pub(crate) orders: u16,
 }
 
 /// How much load for how long.
@@ -339,40 +368,6 @@ impl std::str::FromStr for PaperPrice {
             }),
         }
     }
-}
-
-/// `halt ...`
-#[derive(Debug, Subcommand)]
-pub(crate) enum HaltVerb {
-    /// Stop trading
-    Engage(HaltEngage),
-    /// End a halt
-    Resume(ById),
-    /// List the halts that are engaged
-    Status,
-    /// Show a halt and how far it has come
-    Show(ById),
-}
-
-/// `halt engage`
-#[derive(Debug, Args)]
-pub(crate) struct HaltEngage {
-    /// global, org:ID, account:ID, strategy:ID, webhook:ID or instrument:SYMBOL [default: the
-    /// organization; where there are several and none is named, global]
-    #[arg(long)]
-    pub(crate) scope: Option<String>,
-    /// How far it goes [default: block]
-    #[arg(long, value_parser = word(HaltMode::ALL, HaltMode::text))]
-    pub(crate) mode: Option<HaltMode>,
-    /// Cancel orders that only reduce, too
-    #[arg(long)]
-    pub(crate) include_protective: bool,
-    /// Why
-    #[arg(long)]
-    pub(crate) reason: Option<String>,
-    /// Wait until nothing is left to cancel and to close, and show how far it has come
-    #[arg(long)]
-    pub(crate) wait: bool,
 }
 
 /// `signal ...`

@@ -76,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) smtp: Option<messages::Smtp>,
     /// The provider of text messages; without one none are sent.
     pub(crate) sms: Option<messages::Sms>,
+    /// Where alerts go besides mail.
+    pub(crate) alerts: Option<messages::Alerts>,
     /// The paper broker.
     pub(crate) paper: Paper,
     /// The form of the logs.
@@ -187,6 +189,7 @@ impl Default for Config {
             require_classes: false,
             smtp: None,
             sms: None,
+            alerts: None,
             paper: Paper { mode: PaperMode::InProcess, seed: 1 },
             log: LogFormat::Text,
             log_level: LogLevel::Info,

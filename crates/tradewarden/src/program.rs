@@ -69,6 +69,9 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
                 BenchVerb::Intake(asked) => {
                     on_runtime(bench::intake(bench::anywhere(config), asked, global.json))
                 }
+                BenchVerb::Halt(asked) => {
+                    on_runtime(bench::halt::run(bench::anywhere(config), asked, global.json))
+                }
                 BenchVerb::Keys(asked) => on_runtime(bench::keys::keys(config, asked, global.json)),
                 BenchVerb::Start(asked) => {
                     on_runtime(bench::keys::start(config, asked, global.json))

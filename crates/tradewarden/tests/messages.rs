@@ -2,6 +2,9 @@
 //! text messages by a provider of the test's.
 
 #[cfg(test)]
+#[path = "messages/alerts.rs"]
+mod alerts;
+#[cfg(test)]
 #[path = "messages/mail.rs"]
 mod mail;
 #[cfg(test)]

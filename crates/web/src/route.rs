@@ -9,6 +9,7 @@ mod people;
 mod policies;
 mod profit;
 mod rolls;
+mod safety;
 
 use hyper::{Method, StatusCode};
 use tradewarden_domain::permission::Permission;
@@ -230,6 +231,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(overrides::OVERRIDES)
         .chain(orders::ORDERS)
         .chain(rolls::ROLLS)
+        .chain(safety::SAFETY)
         .chain(keys::KEYS)
         .chain(people::PEOPLE)
         .chain(profit::PROFIT)
@@ -415,42 +417,6 @@ const ROUTES: &[Route] = &[
         takes: Takes::Body("LimitSet"),
         gives: Gives::created("Limit"),
         handler: command(|input| input.body().map(Command::LimitSet)),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/halts",
-        access: Any(&[P::HaltEngage, P::HaltResume, P::OrdersRead]),
-        summary: "Lists the halts that are engaged.",
-        takes: Takes::Nothing,
-        gives: Gives::page_of("Halt"),
-        handler: command(|_| Ok(Command::HaltStatus)),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/halts",
-        access: Any(&[P::HaltEngage, P::HaltFlatten]),
-        summary: "Engages a halt; without a body, one that blocks the whole organization.",
-        takes: Takes::OptionalBody("HaltEngage"),
-        gives: Gives::created("Halt"),
-        handler: command(|input| input.body().map(Command::HaltEngage)),
-    },
-    Route {
-        method: GET,
-        path: "/api/v1/halts/{id}",
-        access: Any(&[P::HaltEngage, P::HaltResume, P::OrdersRead]),
-        summary: "Shows a halt and, if it cancels or flattens, how far it has come.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Halt"),
-        handler: command(|input| Ok(Command::HaltShow(input.id()))),
-    },
-    Route {
-        method: POST,
-        path: "/api/v1/halts/{id}/resume",
-        access: Any(&[P::HaltResume]),
-        summary: "Ends a halt.",
-        takes: Takes::Nothing,
-        gives: Gives::one("Halt"),
-        handler: command(|input| Ok(Command::HaltResume(input.id()))),
     },
     Route {
         method: GET,

@@ -84,6 +84,7 @@ pub(crate) fn all() -> Map<String, Value> {
         .chain(people::SCHEMAS)
         .chain(policies::SCHEMAS)
         .chain(profit::SCHEMAS)
+        .chain(safety::SCHEMAS)
         .map(|schema| (schema.name.to_owned(), object(schema)))
         .collect();
     let codes: Vec<_> = Code::ALL.iter().map(|code| code.text()).collect();
@@ -209,6 +210,7 @@ mod overrides;
 mod people;
 mod policies;
 mod profit;
+mod safety;
 mod table;
 use table::SCHEMAS;
 

@@ -137,6 +137,7 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         let strategy = self.strategy_to_be(org, &new, actor)?;
+        self.may_trade_live(strategy.account_id).await?;
         let (id, shares) = (strategy.id, new.shared_position);
         let payload = json!({
             "account_id": strategy.account_id, "followers": strategy.followers,

@@ -88,7 +88,9 @@ impl Engine {
         let halt = new.halt(scope, org, actor, environment)?;
         let halt = self.owned(halt, org, actor)?;
         if halt.mode == HaltMode::Flatten {
-            self.may_flatten(&halt, actor)?;
+            self.may_flatten(&halt.scope, actor)?;
+        } else {
+            actor.allowed(&[Permission::HaltEngage])?;
         }
         self.parts.local_halts.begin(halt.clone());
         let record = LocalRecord { halt: halt.clone(), resumed: None };
@@ -220,12 +222,12 @@ impl Engine {
     }
 
     /// Closing positions takes a key that may, or a person who showed a factor a moment ago (C11).
-    fn may_flatten(&self, halt: &Halt, actor: &Actor) -> Result<(), CommandError> {
+    pub(crate) fn may_flatten(&self, scope: &HaltScope, actor: &Actor) -> Result<(), CommandError> {
         match actor.who() {
             Who::Key(_) => actor.allowed(&[Permission::HaltFlatten])?,
             Who::Operator | Who::Person(_) => actor.fresh(self.now())?,
         }
-        let HaltScope::Key(id) = &halt.scope else { return Ok(()) };
+        let HaltScope::Key(id) = scope else { return Ok(()) };
         let directory = self.parts.directory.load();
         if directory.keys.get(id).is_some_and(|known| known.key.strategy_id.is_some()) {
             return Ok(());

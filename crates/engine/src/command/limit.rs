@@ -85,3 +85,17 @@ pub struct HaltEngage {
     #[serde(default)]
     pub reason: Option<String>,
 }
+
+/// A dead-man switch to be armed or renewed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadManSet {
+    /// Seconds within which it has to be renewed, 5 to 86,400.
+    pub timeout_s: u32,
+    /// How far the halt goes; cancel if absent.
+    #[serde(default)]
+    pub mode: Option<HaltMode>,
+    /// Whether it cancels orders that only reduce, too.
+    #[serde(default)]
+    pub include_protective: bool,
+}

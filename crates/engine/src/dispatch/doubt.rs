@@ -2,13 +2,16 @@
 //! that may have ended at the broker by themselves. The broker is asked; nothing is guessed.
 
 use super::change::is_doubtful;
-use super::{Dispatcher, Done, RESYNC_EVERY, RETRY_AFTER, UNKNOWN_ALERT_AFTER, name_of};
+use super::{
+    Dispatcher, Done, RESYNC_EVERY, RETRY_AFTER, SLOW_EXIT_AFTER, UNKNOWN_ALERT_AFTER, name_of,
+};
 use crate::attempt::Learned;
 use crate::book::Severity;
 use std::sync::Arc;
 use tradewarden_broker::port::{Cancellation, Lookup};
+use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::order::{Order, OrderState};
+use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose};
 use tradewarden_domain::time::Timestamp;
 
 impl Dispatcher {
@@ -46,6 +49,31 @@ impl Dispatcher {
             tracked.retry_at = Some(now.plus(RESYNC_EVERY));
             self.under_way.spawn(async move { Done::Found(id, now, broker.find(name).await) });
         }
+    }
+
+    /// Tells a person of an exit at the market that is not flat in 10 s (S24), once. One that waits
+    /// for its market was told of when it began to wait (S14).
+    pub(super) fn tell_slow_exit(&mut self, id: Id<id::Order>, now: Timestamp) {
+        let Some(tracked) = self.orders.get_mut(&id) else { return };
+        let order = &tracked.order;
+        let leaves = order.purpose == Purpose::Exit && order.order_type == OrderType::Market;
+        let is_slow = leaves
+            && !tracked.is_told_slow
+            && order.created_at.plus(SLOW_EXIT_AFTER) < now
+            && order.code != Some(Code::ExitPendingOpen);
+        if !is_slow {
+            return;
+        }
+        tracked.is_told_slow = true;
+        let (shared, org, subject) = (Arc::clone(&self.shared), order.org_id, id.to_string());
+        let detail = format!(
+            "The exit is not filled after 10 s: {} of {} {}, {}.",
+            order.filled_quantity, order.quantity, order.symbol, order.state
+        );
+        self.under_way.spawn(async move {
+            shared.tell(org, "order.exit_slow", Severity::Critical, subject, detail).await;
+            Done::Told
+        });
     }
 
     pub(super) fn canceled(&mut self, id: Id<id::Order>, cancellation: &Cancellation) {

@@ -188,7 +188,7 @@ pub(super) async fn allowance(
 }
 
 /// The time as people read it, to the second.
-pub(super) fn shown(at: Timestamp) -> String {
+pub(crate) fn shown(at: Timestamp) -> String {
     let text = at.to_string();
     format!("{} UTC", text.get(..19).unwrap_or(&text).replace('T', " "))
 }

@@ -229,8 +229,7 @@ impl Unwinder {
                 let mut book = Book::load(tx, &shared, &scope_of(&account, &symbol)).await?;
                 // What has moved since is looked at anew.
                 let pair = book.pair_exposure(account.id, &symbol);
-                if pair.quantity != ours || !book.live_on_pair(&part(&account, &symbol)).is_empty()
-                {
+                if pair.quantity != ours || moves(&book, &account, &symbol) {
                     return Ok(());
                 }
                 adopt_in(&shared, &mut book, &account, &symbol, difference, price);
@@ -297,6 +296,11 @@ fn scope_of(account: &Account, symbol: &Symbol) -> Scope {
     scope
 }
 
+/// Whether an order may still move the position; the legs of a bracket rest.
+fn moves(book: &Book, account: &Account, symbol: &Symbol) -> bool {
+    book.live_on_pair(&part(account, symbol)).iter().any(|order| order.leg.is_none())
+}
+
 /// Takes back the exits that rest (S4); answers whether an exit of these strategies is on its way:
 /// there is one at a time.
 fn clear_the_way(
@@ -309,7 +313,8 @@ fn clear_the_way(
 ) -> bool {
     let live = book.live_on_pair(&part(account, symbol)).into_iter();
     let exits: Vec<_> = live
-        .filter(|order| order.purpose == Purpose::Exit)
+        // The legs of a bracket make room by themselves (S9).
+        .filter(|order| order.purpose == Purpose::Exit && order.leg.is_none())
         .filter(|order| covered.contains(&place_of(order).strategy_id))
         .collect();
     let any = !exits.is_empty();

@@ -1,8 +1,10 @@
 //! One rule each, by hand.
 
+mod alerts;
 mod brackets;
 mod change;
 mod changes;
+mod dead_man;
 mod doubt;
 mod followers;
 mod halts;

@@ -39,6 +39,8 @@ mod profit;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]
+mod safety;
+#[cfg(test)]
 mod schema;
 #[cfg(test)]
 mod sqlite;
@@ -126,6 +128,10 @@ on_both! {
     directory::a_halt_is_resumed_once,
     directory::findings_are_newest_first,
     directory::data_keys_are_written_once,
+    safety::a_halt_tells_how_far_it_is,
+    safety::a_switch_fires_once_for_each_renewal,
+    safety::alerts_are_due_until_they_are_acknowledged,
+    safety::a_channel_remembers_its_last_test,
     outbox::a_message_is_claimed_by_one_and_ends_once,
     outbox::messages_are_counted_until_they_are_forgotten,
     outbox::a_request_for_a_link_is_taken_once,

@@ -1,7 +1,7 @@
 //! What a test says of the broker, and what it is told of it.
 
 use std::time::Duration;
-use tradewarden_broker::port::{Capability, PlaceOrder, ReplaceOrder};
+use tradewarden_broker::port::{Capability, Environment, PlaceOrder, ReplaceOrder};
 use tradewarden_domain::time::Timestamp;
 
 /// A call of the port.
@@ -108,6 +108,8 @@ impl From<FillPlan> for OrderPlan {
 /// What the venue offers.
 #[derive(Debug, Clone, Copy)]
 pub struct Venue {
+    /// Whether money is at stake.
+    pub environment: Environment,
     /// See [`Capabilities::reduce_only`].
     pub reduce_only: Capability,
     /// See [`Capabilities::replace`].
@@ -127,6 +129,7 @@ pub struct Venue {
 impl Default for Venue {
     fn default() -> Self {
         Self {
+            environment: Environment::Paper,
             reduce_only: Capability::Emulated,
             replace: Capability::Native,
             place_expiry: Capability::Native,

@@ -25,15 +25,22 @@ use crate::outcome::Failure;
 pub(super) struct Target {
     path: String,
     secret: Option<String>,
+    may_be_refused: bool,
 }
 
 impl Target {
     pub(super) fn echo() -> Self {
-        Self { path: "/echo".to_owned(), secret: None }
+        Self { path: "/echo".to_owned(), secret: None, may_be_refused: false }
     }
 
     pub(super) fn webhook(token: &str, secret: &str) -> Self {
-        Self { path: format!("/api/v1/webhooks/{token}"), secret: Some(secret.to_owned()) }
+        let (path, secret) = (format!("/api/v1/webhooks/{token}"), Some(secret.to_owned()));
+        Self { path, secret, may_be_refused: false }
+    }
+
+    /// The same where a rule may say no.
+    pub(super) fn refusable(self) -> Self {
+        Self { may_be_refused: true, ..self }
     }
 }
 
@@ -171,6 +178,7 @@ async fn send_for(
                 accepted.fetch_add(1, Ordering::Relaxed);
             }
             StatusCode::OK if target.secret.is_none() => {}
+            StatusCode::UNPROCESSABLE_ENTITY if target.may_be_refused => {}
             other => {
                 return Err(Failure::unavailable(format!("a signal was answered {other}")));
             }

@@ -10,9 +10,9 @@ use tradewarden_engine::people::Entered;
 
 use super::change::{delete, on};
 use super::{
-    AccountVerb, ById, FindingVerb, HaltVerb, OrderVerb, OrganizationVerb, Page, PaperPrice,
-    PositionVerb, RateVerb, RollVerb, SignalVerb, StrategyVerb, UserName, UserVerb, Verb,
-    WebhookCreate, WebhookVerb,
+    AccountVerb, AlertVerb, ById, DeadManVerb, FindingVerb, HaltVerb, OrderVerb, OrganizationVerb,
+    Page, PaperPrice, PositionVerb, RateVerb, RollVerb, SignalVerb, StrategyVerb, UserName,
+    UserVerb, Verb, WebhookCreate, WebhookVerb,
 };
 use crate::files;
 use crate::outcome::Failure;
@@ -111,6 +111,26 @@ const FINDINGS: Columns = &[
     ("DETAIL", "detail"),
 ];
 
+const ALERTS: Columns = &[
+    ("ID", "id"),
+    ("AT", "at"),
+    ("SEVERITY", "severity"),
+    ("CODE", "code"),
+    ("TOLD", "told"),
+    ("ACKNOWLEDGED BY", "acknowledged_by"),
+    ("SUBJECT", "subject"),
+    ("DETAIL", "detail"),
+];
+const DEAD_MEN: Columns = &[
+    ("SCOPE", "scope"),
+    ("TIMEOUT S", "timeout_s"),
+    ("MODE", "mode"),
+    ("BY", "armed_by"),
+    ("FIRES AT", "fires_at"),
+    ("FIRED AT", "fired_at"),
+];
+const ALERT_CHANNELS: Columns = &[("CHANNEL", "channel"), ("TESTED AT", "tested_at")];
+
 const ROLLS: Columns = &[
     ("CONTRACT", "contract"),
     ("ROOT", "root"),
@@ -145,6 +165,21 @@ impl Asking {
             Verb::Roll(verb) => roll(verb),
             Verb::Rate(verb) => rate(verb),
             Verb::Halt(verb) => halt(verb),
+            Verb::DeadMan(verb) => match verb {
+                DeadManVerb::Set(set) => one(Command::DeadManSet(command::DeadManSet {
+                    timeout_s: set.timeout_s,
+                    mode: set.mode,
+                    include_protective: set.include_protective,
+                })),
+                DeadManVerb::Off => one(Command::DeadManRemove),
+                DeadManVerb::List => list(Command::DeadManList, DEAD_MEN),
+            },
+            Verb::Alert(verb) => match verb {
+                AlertVerb::List(page) => list(Command::AlertList(page.into()), ALERTS),
+                AlertVerb::Acknowledge(id) => one(Command::AlertAcknowledge(id.into())),
+                AlertVerb::Channels => list(Command::AlertChannels, ALERT_CHANNELS),
+                AlertVerb::Test => list(Command::AlertTest, ALERT_CHANNELS),
+            },
             Verb::Signal(verb) => match verb {
                 SignalVerb::List(page) => list(Command::SignalList(page.into()), SIGNALS),
                 SignalVerb::Show(id) => one(Command::SignalShow(id.into())),

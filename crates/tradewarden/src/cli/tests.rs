@@ -128,6 +128,18 @@ fn what_is_typed_becomes_the_request() {
             "halt engage --scope global --mode reduce_only --reason why",
             r#"{"command":"halt-engage","scope":"global","mode":"reduce_only","include_protective":false,"reason":"why"}"#,
         ),
+        (
+            "halt engage --mode cancel --include-protective --wait",
+            r#"{"command":"halt-engage","scope":null,"mode":"cancel","include_protective":true,"reason":null}"#,
+        ),
+        ("halt show hlt_1", r#"{"command":"halt-show","id":"hlt_1"}"#),
+        (
+            "dead-man set 30 --mode flatten",
+            r#"{"command":"dead-man-set","timeout_s":30,"mode":"flatten","include_protective":false}"#,
+        ),
+        ("dead-man off", r#"{"command":"dead-man-remove"}"#),
+        ("alert test", r#"{"command":"alert-test"}"#),
+        ("alert acknowledge alr_1", r#"{"command":"alert-acknowledge","id":"alr_1"}"#),
         ("halt resume hlt_1", r#"{"command":"halt-resume","id":"hlt_1"}"#),
         ("halt status", r#"{"command":"halt-status"}"#),
         ("signal list --limit 3 --cursor c", r#"{"command":"signal-list","cursor":"c","limit":3}"#),

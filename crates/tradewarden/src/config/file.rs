@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tradewarden_domain::person::Profile;
 
-use super::messages::{Sms, Smtp};
+use super::messages::{Alerts, Sms, Smtp};
 use super::{CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode};
 use crate::files;
 use crate::outcome::Failure;
@@ -39,6 +39,7 @@ pub(super) struct File {
     tls: Option<Tls>,
     smtp: Option<Smtp>,
     sms: Option<Sms>,
+    alerts: Option<Alerts>,
     paper: Paper,
     listener: Listener,
     nodes: Option<u32>,
@@ -152,6 +153,7 @@ impl File {
         }
         config.smtp = self.smtp.map(|smtp| smtp.below(directory));
         config.sms = self.sms.map(|sms| sms.below(directory));
+        config.alerts = self.alerts.map(|alerts| alerts.below(directory));
         config.public_origin = self.public_origin;
         config.log_origin = self.log_origin;
         config.hooks_host = self.hooks_host;

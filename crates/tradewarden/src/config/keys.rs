@@ -285,6 +285,37 @@ pub(super) const KEYS: &[Key] = &[
         shown: |config| config.sms.as_ref()?.ca_file.as_deref().map(path),
     },
     Key {
+        section: "alerts",
+        name: "webhook_url",
+        kind: "https://HOST[:PORT][/PATH]",
+        meaning: "A program that is told of alerts by requests signed after Standard Webhooks.",
+        shown: |config| config.alerts.as_ref()?.webhook_url.as_ref().map(text),
+    },
+    Key {
+        section: "alerts",
+        name: "webhook_secret_file",
+        kind: "path",
+        meaning: "The file that holds the secret they are signed with, `whsec_` and base64, in one \
+                  line. One that others can read is refused.",
+        shown: |config| config.alerts.as_ref()?.webhook_secret_file.as_deref().map(path),
+    },
+    Key {
+        section: "alerts",
+        name: "chat_url_file",
+        kind: "path",
+        meaning: "The file that holds the address of a chat's incoming webhook as Slack has them, in \
+                  one line: whoever knows it may write there. One that others can read is refused.",
+        shown: |config| config.alerts.as_ref()?.chat_url_file.as_deref().map(path),
+    },
+    Key {
+        section: "alerts",
+        name: "ca_file",
+        kind: "path",
+        meaning: "The CAs, as PEM, under which the certificates of both must be issued, in place of \
+                  those that browsers trust.",
+        shown: |config| config.alerts.as_ref()?.ca_file.as_deref().map(path),
+    },
+    Key {
         section: "paper",
         name: "mode",
         kind: "in_process or socket",

@@ -1,5 +1,5 @@
-//! Who carries messages to people: a mail server and a provider of text messages. Without its table
-//! each is switched off.
+//! Who carries messages to people: a mail server, a provider of text messages, a webhook and a chat for
+//! alerts. Without its table each is switched off.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::message::Channel;
 use tradewarden_engine::Messengers;
+use tradewarden_messenger::{Chat, ChatOptions, Webhook, WebhookOptions};
 use tradewarden_messenger::{Messenger, Roots, Security, twilio};
 use tradewarden_messenger::{Smtp as MailServer, SmtpOptions, Twilio, TwilioOptions, Unusable};
 use tradewarden_seal::SecretString;
@@ -70,6 +71,20 @@ pub(crate) struct Sms {
     pub(super) auth_token_file: PathBuf,
     /// The sender.
     pub(super) from: String,
+    /// The authorities that are believed, in place of those of the web.
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+/// Where alerts go besides mail.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Alerts {
+    /// The program that takes signed requests.
+    pub(super) webhook_url: Option<String>,
+    /// The file with the secret that they are signed with.
+    pub(super) webhook_secret_file: Option<PathBuf>,
+    /// The file with the address of a chat's incoming webhook.
+    pub(super) chat_url_file: Option<PathBuf>,
     /// The authorities that are believed, in place of those of the web.
     pub(super) ca_file: Option<PathBuf>,
 }
@@ -177,6 +192,44 @@ impl Sms {
     }
 }
 
+impl Alerts {
+    pub(super) fn below(self, directory: &Path) -> Self {
+        let below = |path: Option<PathBuf>| path.map(|path| directory.join(path));
+        Self {
+            webhook_secret_file: below(self.webhook_secret_file),
+            chat_url_file: below(self.chat_url_file),
+            ca_file: below(self.ca_file),
+            ..self
+        }
+    }
+
+    fn messengers(&self, messengers: &mut Messengers) -> Result<(), Failure> {
+        let roots = || roots(self.ca_file.as_deref(), "[alerts]");
+        let is_unusable = |error: Unusable| unusable("[alerts]", &error);
+        match (&self.webhook_url, &self.webhook_secret_file) {
+            (Some(url), Some(file)) => {
+                let (url, secret) = (url.clone(), secret(file)?);
+                let options = WebhookOptions { url, secret, roots: roots()? };
+                let webhook = Webhook::new(&options).map_err(is_unusable)?;
+                messengers.insert(Channel::Webhook, Arc::new(webhook));
+            }
+            (None, None) => {}
+            _ => {
+                return Err(Failure::no(
+                    "webhook_url and webhook_secret_file under [alerts] belong together: set both \
+                     or neither",
+                ));
+            }
+        }
+        if let Some(file) = &self.chat_url_file {
+            let options = ChatOptions { url: secret(file)?, roots: roots()? };
+            let chat = Chat::new(&options).map_err(is_unusable)?;
+            messengers.insert(Channel::Chat, Arc::new(chat));
+        }
+        Ok(())
+    }
+}
+
 impl Config {
     /// Whoever carries messages, for a gateway at this origin. Nothing is connected.
     pub(crate) fn messengers(&self, origin: &str) -> Result<Messengers, Failure> {
@@ -188,6 +241,9 @@ impl Config {
         if let Some(sms) = &self.sms {
             let texts: Arc<dyn Messenger> = Arc::new(sms.messenger()?);
             messengers.insert(Channel::Sms, texts);
+        }
+        if let Some(alerts) = &self.alerts {
+            alerts.messengers(&mut messengers)?;
         }
         Ok(messengers)
     }

@@ -113,6 +113,18 @@ fn secrets_for_messages_stand_in_closed_files_of_one_line() {
                 username = \"gate\"\npassword_file = \"password\"";
     let sms = "[sms]\nprovider = \"twilio\"\naccount_sid = \"AC0123\"\n\
                auth_token_file = \"password\"\nfrom = \"+14155550123\"";
+    let webhook =
+        "[alerts]\nwebhook_url = \"https://h.example\"\nwebhook_secret_file = \"password\"";
+    let lacks = "[alerts]\nwebhook_url = \"https://h.example\"";
+    assert!(load(&scratch, lacks, 0o600).unwrap_err().sentence.contains("belong together"));
+    scratch.file("password", "marked\n", 0o600);
+    for unfit in [webhook, "[alerts]\nchat_url_file = \"password\""] {
+        let refused = load(&scratch, unfit, 0o600).unwrap_err();
+        assert!(!refused.sentence.contains("marked"), "{refused}");
+        assert!(refused.sentence.contains("[alerts]"), "{refused}");
+    }
+    scratch.file("password", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", 0o600);
+    load(&scratch, webhook, 0o600).unwrap();
     for text in [smtp, sms] {
         for (secret, mode, words) in [
             ("marked\n", 0o640, "chmod go-rwx"),
@@ -188,6 +200,8 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
     let sms = "provider = 'twilio'\naccount_sid = 'a'\nauth_token_file = 't'\nfrom = 'f'\n\
                ca_file = 'c'";
     let sms = toml::from_str(sms).unwrap();
+    let alerts = "webhook_url = 'u'\nwebhook_secret_file = 's'\nchat_url_file = 'c'\nca_file = 'c'";
+    let alerts = toml::from_str(alerts).unwrap();
     let config = Config {
         public_origin: Some("https://a.example".to_owned()),
         log_origin: Some("a.example/audit".to_owned()),
@@ -197,6 +211,7 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
         trusted_proxies: vec!["10.0.0.1".to_owned()],
         smtp: Some(smtp),
         sms: Some(sms),
+        alerts: Some(alerts),
         database,
         ..Config::default()
     };
@@ -238,7 +253,9 @@ fn callers_sign_for_any_name_of_this_machine_until_an_origin_is_configured() {
 fn the_table_of_keys_is_what_the_file_takes() {
     let mut taken = BTreeSet::new();
     let tiers = ["tiers.free", "tiers.standard", "tiers.pro", "tiers.institutional"];
-    for section in ["", "tls", "smtp", "sms", "paper", "listener"].into_iter().chain(tiers) {
+    for section in
+        ["", "tls", "smtp", "sms", "alerts", "paper", "listener"].into_iter().chain(tiers)
+    {
         let text =
             if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
         let message = toml::from_str::<file::File>(&text).unwrap_err().message().to_owned();
@@ -247,7 +264,7 @@ fn the_table_of_keys_is_what_the_file_takes() {
             taken.insert((section, name.to_owned()));
         }
     }
-    for section in ["tls", "smtp", "sms", "paper", "listener", "tiers"] {
+    for section in ["tls", "smtp", "sms", "alerts", "paper", "listener", "tiers"] {
         assert!(taken.remove(&("", section.to_owned())), "{section}");
     }
     let listed: BTreeSet<_> = KEYS.iter().map(|key| (key.section, key.name.to_owned())).collect();

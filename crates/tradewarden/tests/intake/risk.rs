@@ -238,3 +238,40 @@ async fn a_paper_market_keeps_its_hours_when_asked() {
     price(&still.gateway, "200", "open").await;
     said(&still.door.send(buy(2).to_string()).await, 202, "accepted");
 }
+
+/// S20, C11: a halt from the command line closes what is held and says how far it is; a heartbeat that
+/// stops halts by itself, and over HTTP nothing about either is told to who may not know.
+#[tokio::test]
+async fn s20_flatten_is_watched_until_flat() {
+    let dir = TestDir::new("intake-flatten");
+    let (gateway, mut door) = demo(&dir, "").await;
+    let program = gateway.program();
+    said(&door.send(r#"{"action":"BUY","id":"held"}"#).await, 202, "accepted");
+    settled(program).await;
+    let engage = ["halt", "engage", "--mode", "flatten", "--reason", "drill", "--wait", "--json"];
+    let ended = program.run(&engage).await;
+    let halt = ended.json();
+    assert!(ended.stderr.contains("positions: 1 of 1 flat"), "{ended}");
+    let progress = &halt["progress"];
+    assert_eq!((&progress["is_done"], &progress["positions_flat"]), (&true.into(), &1.into()));
+    let shown = program.json(&["halt", "show", halt["id"].as_str().unwrap()]).await;
+    assert_eq!(shown["progress"], *progress);
+    let positions = program.json(&["position", "list"]).await;
+    assert!(!positions.to_string().contains("\"quantity\":\"10\""), "{positions}");
+    refused(&door.send(r#"{"action":"BUY","id":"later"}"#).await, 422, "halt.active");
+    let ended = program.run(&["halt", "resume", halt["id"].as_str().unwrap()]).await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let shown = program.json(&["halt", "show", halt["id"].as_str().unwrap()]).await;
+    assert_eq!(shown["resumed_by"], "operator");
+
+    let switch = program.json(&["dead-man", "set", "5", "--mode", "reduce_only"]).await;
+    assert!(switch["fires_at"].is_string(), "{switch}");
+    until("the switch fires", async || {
+        let halts = program.json(&["halt", "status"]).await;
+        halts["items"][0]["engaged_by"] == "dead-man"
+    })
+    .await;
+    program.json(&["dead-man", "off"]).await;
+    let stranger = door.client.get("/api/v1/dead-man", &[]).await.unwrap();
+    assert_eq!(stranger.status, 401);
+}

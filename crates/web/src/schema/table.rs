@@ -1,7 +1,7 @@
 //! The table itself: what is sent, then what is taken.
 
 use super::{
-    ACTIVITY, ANSWERED, Amount, Any, Count, Flag, HALT_MODE, Id, Instant, KEY_ALGORITHM, KEY_STATE,
+    ACTIVITY, ANSWERED, Amount, Any, Count, Flag, Id, Instant, KEY_ALGORITHM, KEY_STATE,
     LIMIT_NAME, LOSS_RESET, List, Named, ON_NAKED, ON_OPPOSITE, OUTCOME, OneOf, PYRAMIDING, Range,
     SIZING, STRATEGY_STATE, SYMBOL_SOURCE, Schema, TIER, Text, Texts, Words, may, must,
     permissions,
@@ -224,39 +224,6 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("last_day", Text, "The last day to hold it; it takes no entries then."),
             must("is_front", Flag, "Whether the continuous symbol stands for it now."),
             must("updated_at", Instant, "When it was set."),
-        ],
-    },
-    Schema {
-        name: "Halt",
-        about: "A stop that a person or a rule engaged.",
-        closed: false,
-        fields: &[
-            must("id", Id("hlt_"), "Its identifier."),
-            must("scope", Text, "What it covers."),
-            must("mode", HALT_MODE, "How far it goes."),
-            must("include_protective", Flag, "It cancels orders that only reduce, too."),
-            must("reason", Text, "Why."),
-            must("engaged_by", Text, "Who or what engaged it."),
-            must("engaged_at", Instant, "When."),
-            must("local", Flag, "The database does not have it yet."),
-            may("resumed_by", Text, "Who ended it."),
-            may("resumed_at", Instant, "When."),
-            may("progress", Named("HaltProgress"), "How far it has come, if it cancels."),
-        ],
-    },
-    Schema {
-        name: "HaltProgress",
-        about: "How far a halt that cancels or flattens has come.",
-        closed: false,
-        fields: &[
-            must("orders_to_cancel", Count, "Orders that it takes back."),
-            must("orders_canceled", Count, "Of these, those that ended without filling."),
-            must("orders_filled", Count, "Those that had filled before the cancel came."),
-            must("orders_working", Count, "Those that still work."),
-            must("orders_unknown", Count, "Those of which is not known what became of them."),
-            must("positions_to_close", Count, "Positions that it closes."),
-            must("positions_flat", Count, "Of these, those that are flat by both books."),
-            must("is_done", Flag, "Nothing is left to do."),
         ],
     },
     Schema {
@@ -539,22 +506,6 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 Instant,
                 "8 days before the expiry, or 2 trading days before the first notice, if absent.",
             ),
-        ],
-    },
-    Schema {
-        name: "HaltEngage",
-        about: "A halt to be.",
-        closed: true,
-        fields: &[
-            may(
-                "scope",
-                Text,
-                "`global`, `org:ID`, `account:ID`, `strategy:ID`, `webhook:ID` or \
-                 `instrument:SYMBOL`; the organization if absent.",
-            ),
-            may("mode", HALT_MODE, "How far it goes; block if absent."),
-            may("include_protective", Flag, "Whether it cancels orders that only reduce, too."),
-            may("reason", Text, "Why, up to 256 characters."),
         ],
     },
 ];

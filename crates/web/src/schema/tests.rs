@@ -8,24 +8,26 @@ use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use tradewarden_domain::bracket::Leg;
 use tradewarden_domain::check::{Check, Outcome};
+use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::id;
 use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::message::Channel;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
-    AccountChanges, AccountCreate, CancelAll, HaltEngage, KeyCreate, KeyRotation, LimitSet,
-    LimitValue, LimitsImport, OrderAsChanged, OrderCreate, OverrideRequest, RateSet, RollSet,
-    StrategyChanges, StrategyCreate, WebhookChanges, WebhookCreate, WebhookRotation,
+    AccountChanges, AccountCreate, CancelAll, DeadManSet, HaltEngage, KeyCreate, KeyRotation,
+    LimitSet, LimitValue, LimitsImport, OrderAsChanged, OrderCreate, OverrideRequest, RateSet,
+    RollSet, StrategyChanges, StrategyCreate, WebhookChanges, WebhookCreate, WebhookRotation,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::view::{
-    AccountView, BalancesView, CanceledView, ChangeView, ClosingView, EntryView, ExchangeRateView,
-    FindingView, HaltProgressView, HaltView, HourView, InstrumentProfitView, KeyUsageView, KeyView,
-    LimitChangeView, LimitValueView, LimitView, LimitsView, LossView, MeView, OrderView,
-    OrganizationView, OverrideView, Page, PolicyView, PositionView, ProfitView, ProofView,
-    RollView, SignalView, StrategyPosition, StrategyProfitView, StrategyView, VersionView,
-    WebhookView,
+    AccountView, AlertChannelView, AlertView, BalancesView, CanceledView, ChangeView, ClosingView,
+    DeadManView, EntryView, ExchangeRateView, FindingView, HaltProgressView, HaltView, HourView,
+    InstrumentProfitView, KeyUsageView, KeyView, LimitChangeView, LimitValueView, LimitView,
+    LimitsView, LossView, MeView, OrderView, OrganizationView, OverrideView, Page, PolicyView,
+    PositionView, ProfitView, ProofView, RollView, SignalView, StrategyPosition,
+    StrategyProfitView, StrategyView, VersionView, WebhookView,
 };
 
 fn names(value: &Value) -> BTreeSet<String> {
@@ -401,6 +403,34 @@ fn limits_halts_findings_and_proofs() {
         updated_at: AT,
     };
     assert_sent("Roll", &roll(true), &roll(false));
+    let alert = |is_full: bool| AlertView {
+        id: id(),
+        at: AT,
+        code: text(),
+        severity: text(),
+        subject: text(),
+        detail: text(),
+        told: 1,
+        acknowledged_by: is_full.then(text),
+        acknowledged_at: is_full.then_some(AT),
+    };
+    assert_sent("Alert", &alert(true), &alert(false));
+    let channel = |is_full: bool| AlertChannelView {
+        channel: Channel::Webhook,
+        tested_at: is_full.then_some(AT),
+    };
+    assert_sent("AlertChannel", &channel(true), &channel(false));
+    let switch = |is_full: bool| DeadManView {
+        scope: text(),
+        timeout_s: 60,
+        mode: HaltMode::Cancel,
+        include_protective: false,
+        armed_by: text(),
+        renewed_at: AT,
+        fires_at: is_full.then_some(AT),
+        fired_at: is_full.then_some(AT),
+    };
+    assert_sent("DeadMan", &switch(true), &switch(false));
     let progress = || HaltProgressView {
         orders_to_cancel: 1,
         orders_canceled: 1,
@@ -629,6 +659,10 @@ fn what_is_taken_of_limits_keys_and_halts() {
         }),
     );
     assert_taken::<KeyRotation>("KeyRotation", &json!({"overlap_s": 1, "public_key": "x"}));
+    assert_taken::<DeadManSet>(
+        "DeadManSet",
+        &json!({"timeout_s": 60, "mode": "cancel", "include_protective": true}),
+    );
     assert_taken::<HaltEngage>(
         "HaltEngage",
         &json!({

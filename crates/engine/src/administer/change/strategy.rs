@@ -61,6 +61,12 @@ impl Engine {
         if changes.open_position == Some(OpenPosition::Flatten) {
             actor.allowed(&[Permission::PositionsClose])?;
         }
+        if changes.state == Some(StrategyState::On) {
+            let known = self.parts.directory.load().strategies.get(&id).cloned();
+            let known = known.filter(|strategy| strategy.org_id == org);
+            let known = known.ok_or(CommandError::NotFound)?;
+            self.may_trade_live(known.account_id).await?;
+        }
         let target = Target { org, id, if_match };
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {

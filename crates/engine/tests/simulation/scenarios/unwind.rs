@@ -272,3 +272,50 @@ fn c11_flatten_takes_a_scope_of_its_own() {
         s.end().await;
     });
 }
+
+/// C11: with the database taken away, orders are canceled at the brokers, and it is written down when
+/// the database is back.
+#[test]
+fn c11_an_emergency_cancel_needs_no_database() {
+    for (include_protective, stop) in [(false, OrderState::Working), (true, OrderState::Canceled)] {
+        simulate(async || {
+            let s = Small::trading(209).await;
+            let guards: Vec<_> = ["halts", "orders", "audit_entries", "halt_orders"]
+                .iter()
+                .flat_map(|table| {
+                    ["INSERT", "UPDATE"].map(|event| (format!("no_{event}_{table}"), event, table))
+                })
+                .collect();
+            let takes_away = guards.iter().map(|(name, event, table)| {
+                format!(
+                    "CREATE TRIGGER {name} BEFORE {event} ON {table} \
+                     BEGIN SELECT RAISE(ABORT, 'away'); END;"
+                )
+            });
+            let takes_away = takes_away.collect::<Vec<_>>().concat();
+            let gives_back = guards.iter().map(|(name, _, _)| format!("DROP TRIGGER {name};"));
+            let gives_back = gives_back.collect::<Vec<_>>().concat();
+            s.h.sabotage_soon(&format!("BEGIN;{takes_away}COMMIT;")).await;
+            let halt = json!({
+                "command": "halt-engage", "mode": "cancel",
+                "include_protective": include_protective,
+            });
+            let made = s.h.command(serde_json::from_value(halt).unwrap()).await;
+            assert_eq!(made["local"], json!(true));
+            s.h.elapse(millis(1_500)).await;
+            let working = s.h.broker.orders().iter().filter(|order| order.state.is_live()).count();
+            assert_eq!(working, usize::from(!include_protective), "{:#?}", s.h.broker.orders());
+            assert_eq!(s.order(1).await.state, OrderState::Working, "our book cannot know yet");
+            s.h.sabotage_soon(&format!("BEGIN;{gives_back}COMMIT;")).await;
+            let id = made["id"].as_str().unwrap().to_owned();
+            s.done(&id).await;
+            s.h.elapse(millis(3_000)).await;
+            assert_eq!(s.states().await, [OrderState::Filled, OrderState::Canceled, stop]);
+            let id: tradewarden_domain::id::Id<tradewarden_domain::id::Halt> = id.parse().unwrap();
+            let entries = s.h.entries(id.to_bytes()).await;
+            let has = |event: &str| entries.iter().any(|entry| entry.leaf.contains(event));
+            assert!(has("halt.engaged") && has("halt.canceled_directly"), "{entries:?}");
+            s.end().await;
+        });
+    }
+}

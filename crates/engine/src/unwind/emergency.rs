@@ -1,0 +1,277 @@
+//! The emergency cancel: while the database does not take a halt that cancels, the brokers are asked
+//! directly (C11).
+//!
+//! What works and what is held is the broker's word, so nothing of ours is needed. It errs on the side
+//! of less risk: where only the database knows whose an order is, it is covered. What was canceled
+//! becomes entries of the log when the database is back; a crash before that loses the list, and what
+//! became of each order is then found by looking it up.
+
+use super::Unwinder;
+use crate::book::Book;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tradewarden_broker::port::{
+    AllCanceled, Broker, BrokerAccount, BrokerOrder, BrokerPosition, Cancellation, OrderName,
+};
+use tradewarden_domain::account::Account;
+use tradewarden_domain::halt::{Halt, HaltScope};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::order::Side;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::Tx;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Cancels of one account that are under way together.
+const TOGETHER: usize = 64;
+/// Orders that one entry of the log names.
+const NAMED_MAX: usize = 500;
+
+/// What was done for a halt while the database was away.
+#[derive(Default)]
+pub(super) struct Emergency {
+    next_at: Timestamp,
+    /// Not in the log yet: what was canceled, by account.
+    canceled: BTreeMap<(Id<id::Org>, Id<id::Account>), Vec<String>>,
+}
+
+impl Unwinder {
+    /// Cancels at the brokers what halts cover that the database did not take, and writes it down once
+    /// it takes something again.
+    pub(crate) async fn emergency(&mut self) {
+        let kept = self.shared.local_halts.kept();
+        let now = self.shared.environment.now();
+        for halt in kept.iter().filter(|halt| halt.mode.cancels()) {
+            let emergency = self.emergencies.entry(halt.id).or_default();
+            if emergency.next_at > now {
+                continue;
+            }
+            emergency.next_at = now.plus(LOOK_EVERY);
+            self.cancel_directly(halt).await;
+        }
+        let is_kept = |id: &Id<id::Halt>| kept.iter().any(|halt| halt.id == *id);
+        let over: Vec<_> = self.emergencies.keys().copied().filter(|id| !is_kept(id)).collect();
+        for id in over {
+            if self.write_down(id).await {
+                self.emergencies.remove(&id);
+            }
+        }
+    }
+
+    async fn cancel_directly(&mut self, halt: &Halt) {
+        let directory = self.shared.directory.load_full();
+        for account in directory.accounts.values() {
+            let own = halt.org_id.is_none_or(|org| org == account.org_id);
+            if !own || !self.may_reach(&halt.scope, account) {
+                continue;
+            }
+            let Some(broker) = self.shared.brokers.get(&account.broker).cloned() else { continue };
+            let canceled = if halt.include_protective {
+                cancel_all(broker.as_ref(), account, halt).await
+            } else {
+                cancel_each(&broker, account, halt).await
+            };
+            if !canceled.is_empty() {
+                tracing::error!(
+                    halt.id = %halt.id, account.id = %account.id, orders = canceled.len(),
+                    "the database is away: orders were canceled at the broker directly"
+                );
+                let emergency = self.emergencies.entry(halt.id).or_default();
+                let known = emergency.canceled.entry((account.org_id, account.id)).or_default();
+                known.extend(canceled);
+            }
+        }
+    }
+
+    /// Whether a halt of this scope can have to do with the account.
+    fn may_reach(&self, scope: &HaltScope, account: &Account) -> bool {
+        let directory = self.shared.directory.load();
+        match scope {
+            HaltScope::Global | HaltScope::Instrument(_) => true,
+            HaltScope::Org(org) => *org == account.org_id,
+            HaltScope::Account(id) | HaltScope::Pair(id, _) => *id == account.id,
+            HaltScope::Strategy(id) => directory
+                .strategies
+                .get(id)
+                .is_some_and(|strategy| strategy.account_id == account.id),
+            HaltScope::Webhook(id) => directory
+                .strategies
+                .values()
+                .any(|strategy| strategy.webhook_id == *id && strategy.account_id == account.id),
+            HaltScope::Key(id) => {
+                directory.keys.get(id).is_some_and(|known| known.key.reaches(account.id))
+            }
+        }
+    }
+
+    /// Enters what was canceled; answers whether it is in the log, or there was nothing.
+    async fn write_down(&self, halt: Id<id::Halt>) -> bool {
+        let Some(emergency) = self.emergencies.get(&halt) else { return true };
+        if emergency.canceled.is_empty() {
+            return true;
+        }
+        let (shared, canceled) = (Arc::clone(&self.shared), emergency.canceled.clone());
+        let written = self
+            .shared
+            .note(async move |_: &mut Tx<'_>, book: &mut Book| {
+                for ((org, account), orders) in &canceled {
+                    let payload = json!({
+                        "account_id": account, "count": orders.len().to_string(),
+                        "orders": orders.iter().take(NAMED_MAX).collect::<Vec<_>>(),
+                    });
+                    book.enter(&shared, *org, halt, "halt.canceled_directly", &payload);
+                }
+                Ok(())
+            })
+            .await;
+        written.is_ok()
+    }
+}
+
+/// The instrument that a scope is about, if it is about one.
+fn symbol_of(scope: &HaltScope) -> Option<&Symbol> {
+    match scope {
+        HaltScope::Instrument(symbol) | HaltScope::Pair(_, symbol) => Some(symbol),
+        _ => None,
+    }
+}
+
+async fn cancel_all(broker: &dyn Broker, account: &Account, halt: &Halt) -> Vec<String> {
+    let name = BrokerAccount::new(&account.broker_account);
+    match broker.cancel_all(name, symbol_of(&halt.scope).cloned()).await {
+        AllCanceled::Done { count: 0 } => Vec::new(),
+        AllCanceled::Done { count } => vec![format!("all, which were {count}")],
+        AllCanceled::Requested => vec!["all".to_owned()],
+        AllCanceled::Rejected { code, reason } => {
+            tracing::error!(account.id = %account.id, code, reason, "nothing was canceled");
+            Vec::new()
+        }
+        AllCanceled::Unknown { why } => {
+            tracing::error!(account.id = %account.id, why, "whether it canceled is not known");
+            Vec::new()
+        }
+    }
+}
+
+async fn cancel_each(broker: &Arc<dyn Broker>, account: &Account, halt: &Halt) -> Vec<String> {
+    let name = BrokerAccount::new(&account.broker_account);
+    let open = match broker.open_orders(name.clone()).await {
+        Ok(open) => open,
+        Err(unheard) => {
+            tracing::error!(account.id = %account.id, why = %unheard, "open orders are not heard");
+            return Vec::new();
+        }
+    };
+    let positions = broker.positions(name.clone()).await.ok();
+    let covered = symbol_of(&halt.scope);
+    let mut wanted: Vec<BrokerOrder> = risky(open, positions.as_deref())
+        .into_iter()
+        .filter(|order| covered.is_none_or(|symbol| *symbol == order.symbol))
+        .collect();
+    let mut canceled = Vec::new();
+    while !wanted.is_empty() {
+        let rest = wanted.split_off(wanted.len().min(TOGETHER));
+        let mut calls = JoinSet::new();
+        for order in std::mem::replace(&mut wanted, rest) {
+            let (broker, account) = (Arc::clone(broker), name.clone());
+            calls.spawn(async move {
+                let name = OrderName {
+                    account,
+                    client_order_id: order.client_order_id.clone(),
+                    symbol: order.symbol,
+                    broker_order_id: Some(order.broker_order_id.clone()),
+                };
+                let cancellation = broker.cancel(name).await;
+                let is_done = matches!(cancellation, Cancellation::Done | Cancellation::Requested);
+                is_done.then_some(if order.client_order_id.is_empty() {
+                    order.broker_order_id
+                } else {
+                    order.client_order_id
+                })
+            });
+        }
+        while let Some(done) = calls.join_next().await {
+            canceled.extend(done.ok().flatten());
+        }
+    }
+    canceled
+}
+
+/// The orders that may add risk, by the broker's word alone: all but those that together close no more
+/// than what is held. Where positions are not known, those with a stop price count as protection.
+fn risky(open: Vec<BrokerOrder>, positions: Option<&[BrokerPosition]>) -> Vec<BrokerOrder> {
+    let Some(positions) = positions else {
+        return open.into_iter().filter(|order| order.stop_price.is_none()).collect();
+    };
+    let mut room: BTreeMap<(Symbol, Side), Quantity> = BTreeMap::new();
+    for BrokerPosition { symbol, quantity, .. } in positions {
+        let side = if quantity.is_positive() { Side::Sell } else { Side::Buy };
+        room.insert((symbol.clone(), side), quantity.magnitude());
+    }
+    let mut risky = Vec::new();
+    // What protects first: a stop before a limit.
+    let (stops, others): (Vec<_>, Vec<_>) =
+        open.into_iter().partition(|order| order.stop_price.is_some());
+    for order in stops.into_iter().chain(others) {
+        let left = order.quantity.saturating_minus(order.filled_quantity);
+        match room.get_mut(&(order.symbol.clone(), order.side)) {
+            Some(room) if left <= *room => *room = room.saturating_minus(left),
+            _ => risky.push(order),
+        }
+    }
+    risky
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tradewarden_broker::port::BrokerOrderState;
+
+    fn order(name: &str, side: Side, quantity: &str, stops: bool) -> BrokerOrder {
+        BrokerOrder {
+            client_order_id: name.to_owned(),
+            broker_order_id: name.to_owned(),
+            symbol: "ES".parse().unwrap(),
+            side,
+            quantity: quantity.parse().unwrap(),
+            limit_price: None,
+            stop_price: stops.then(|| "10".parse().unwrap()),
+            filled_quantity: Quantity::ZERO,
+            average_price: None,
+            state: BrokerOrderState::Working,
+            updated_at: Timestamp::default(),
+        }
+    }
+
+    fn names(orders: &[BrokerOrder]) -> Vec<&str> {
+        orders.iter().map(|order| order.client_order_id.as_str()).collect()
+    }
+
+    #[test]
+    fn what_closes_no_more_than_is_held_is_protection() {
+        let open = || {
+            vec![
+                order("entry", Side::Buy, "1", false),
+                order("target", Side::Sell, "1", false),
+                order("stop", Side::Sell, "2", true),
+                order("far", Side::Sell, "3", false),
+            ]
+        };
+        let held = |quantity: &str| {
+            vec![BrokerPosition {
+                symbol: "ES".parse().unwrap(),
+                quantity: quantity.parse().unwrap(),
+                average_price: None,
+            }]
+        };
+        assert_eq!(names(&risky(open(), Some(&held("3")))), ["entry", "far"]);
+        assert_eq!(names(&risky(open(), Some(&held("2")))), ["entry", "target", "far"]);
+        assert_eq!(names(&risky(open(), Some(&held("-1")))), ["stop", "target", "far"]);
+        assert_eq!(names(&risky(open(), Some(&[]))), ["stop", "entry", "target", "far"]);
+        assert_eq!(names(&risky(open(), None)), ["entry", "target", "far"]);
+    }
+}

@@ -1,0 +1,93 @@
+//! A message in a chat, by an incoming webhook as Slack has them and others offer as well: one object
+//! `{"text": ...}` by `POST`. The address is the secret.
+
+use crate::https::Https;
+use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
+use crate::{Roots, Unusable};
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use tradewarden_seal::SecretString;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What a [`Chat`] is made of.
+#[derive(Debug)]
+pub struct ChatOptions {
+    /// `https://HOST[:PORT]/PATH`; whoever knows it may write there.
+    pub url: SecretString,
+    /// Whose certificates are believed.
+    pub roots: Roots,
+}
+
+/// A chat that takes our messages.
+pub struct Chat {
+    https: Https,
+}
+
+impl Chat {
+    /// A chat; nothing is connected yet.
+    pub fn new(options: &ChatOptions) -> Result<Self, Unusable> {
+        // The sentence of the refusal would hold the address.
+        let https = Https::at(options.url.expose(), &options.roots)
+            .map_err(|_| Unusable("the address is not https://HOST[:PORT]/PATH".to_owned()))?;
+        Ok(Self { https })
+    }
+
+    async fn hand_over(&self, message: Message) -> Outcome {
+        let text = format!("*{}*\n{}", message.subject, message.text.expose());
+        let body = Bytes::from(format!("{{\"text\":{}}}", json_text(&text)));
+        let headers = [(CONTENT_TYPE, JSON)];
+        let posted = self.https.post("", &headers, body);
+        match tokio::time::timeout(SENDING_MAX, posted).await {
+            Ok(Ok(answered)) => answered.outcome(),
+            Ok(Err(unanswered)) => Outcome::later(unanswered.reason()),
+            Err(_) => Outcome::later("no answer in time"),
+        }
+    }
+}
+
+impl Messenger for Chat {
+    fn send(&self, message: Message) -> Answer<'_, Outcome> {
+        Box::pin(self.hand_over(message))
+    }
+}
+
+/// A JSON string (RFC 8259 section 7). `&`, `<` and `>` are written as entities, which is what such a
+/// chat asks for: they would be markup otherwise.
+fn json_text(text: &str) -> String {
+    let mut json = String::with_capacity(text.len().saturating_add(2));
+    json.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            '&' => json.push_str("&amp;"),
+            '<' => json.push_str("&lt;"),
+            '>' => json.push_str("&gt;"),
+            letter if letter.is_control() => json.push(' '),
+            letter => json.push(letter),
+        }
+    }
+    json.push('"');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_json_and_no_markup() {
+        let text = "a \"b\" \\ <!channel> & c\n\u{7}d";
+        let json = r#""a \"b\" \\ &lt;!channel&gt; &amp; c\n d""#;
+        assert_eq!(json_text(text), json);
+    }
+
+    #[test]
+    fn a_refusal_does_not_tell_the_address() {
+        let url = SecretString::new("http://chat.example.com/marked".to_owned());
+        let refused = Chat::new(&ChatOptions { url, roots: Roots::Web }).map(|_| ()).unwrap_err();
+        assert!(!refused.to_string().contains("marked"), "{refused}");
+    }
+}
