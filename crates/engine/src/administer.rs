@@ -216,6 +216,7 @@ impl Engine {
             Command::LimitsVersions(paging) => self.limits_versions(org, &paging).await,
             Command::LimitsShow(named) => self.show_limits(org, named.version, actor).await,
             Command::LimitsDiff(named) => self.diff_limits(org, &named, actor).await,
+            Command::ReplayPeriod(asked) => self.replay_period(org, asked, actor).await,
             Command::OverrideRequest(new) => self.request_override(org, new, actor).await,
             Command::OverrideConfirm(ById { id }) => self.confirm_override(org, &id, actor).await,
             Command::OverrideWithdraw(ById { id }) => self.withdraw_override(org, &id, actor).await,

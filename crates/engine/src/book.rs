@@ -1,6 +1,10 @@
 //! The state that a transaction judges and changes: loaded at its beginning, under locks, written
 //! back at its end.
 
+mod imagined;
+
+pub(crate) use self::imagined::Imagined;
+
 use crate::Shared;
 use crate::around::Around;
 use crate::directory::Directory;
@@ -75,6 +79,8 @@ pub(crate) struct Book {
     overrides: Vec<Override>,
     /// Those that orders of this transaction use.
     used_overrides: Vec<(Id<id::Override>, Id<id::Order>)>,
+    /// Prices that stand in for those of the market, in a replay.
+    imagined: Option<Imagined>,
 }
 
 /// The roll tables, by organization.
@@ -199,6 +205,7 @@ impl Book {
             around,
             overrides,
             used_overrides: Vec::new(),
+            imagined: None,
         })
     }
 

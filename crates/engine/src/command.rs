@@ -8,7 +8,9 @@ mod limit;
 mod order;
 mod organization;
 mod overrides;
+mod people;
 mod rate;
+pub mod replay;
 mod roll;
 mod webhook;
 
@@ -24,18 +26,17 @@ pub use limit::{
 pub use order::{CancelAll, OrderAsChanged, OrderChange, OrderCreate, PositionClose};
 pub use organization::{OrganizationCreate, OrganizationRename};
 pub use overrides::OverrideRequest;
+pub use people::{PolicySet, RoleCreate, UserChange, UserCreate};
 pub use rate::RateSet;
 pub use roll::RollSet;
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
-use crate::people::Entered;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use tradewarden_domain::account::Activity;
 use tradewarden_domain::bracket::{Away, OnNaked};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::money::Quantity;
-use tradewarden_domain::permission::{Permission, Permissions};
+use tradewarden_domain::permission::Permission;
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
 
@@ -131,6 +132,8 @@ pub enum Command {
     SignalShow(ById),
     /// Judges a stored signal by today's rules, without an order.
     SignalReplay(ById),
+    /// Judges the next signals of a stored period by another policy; writes nothing.
+    ReplayPeriod(replay::ReplayPeriod),
     /// Lists orders, newest first.
     OrderList(Paging),
     /// Shows one order.
@@ -309,6 +312,7 @@ impl Command {
             Self::SignalList(_)
             | Self::SignalShow(_)
             | Self::SignalReplay(_)
+            | Self::ReplayPeriod(_)
             | Self::OrderList(_)
             | Self::OrderShow(_) => Need::any_of(&[P::OrdersRead]),
             Self::OrderCreate(_) | Self::OrderChange(_) => Self::ORDER_NEEDS,
@@ -432,58 +436,6 @@ pub struct StrategyCreate {
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default)]
     pub shared_position: bool,
-}
-
-/// A person to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserCreate {
-    /// The e-mail; it is what the person logs in with.
-    pub email: String,
-    /// A built-in role, or one of the organization's own.
-    pub role: String,
-    /// The password; absent makes an invitation with which the person sets it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<Entered>,
-    /// Whether a secret for time-based codes is made and shown: on the command line only.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub totp: bool,
-}
-
-/// What changes about a person.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserChange {
-    /// The person's identifier; the path names it.
-    #[serde(default)]
-    pub id: String,
-    /// Another role.
-    #[serde(default)]
-    pub role: Option<String>,
-    /// Whether the person may log in.
-    #[serde(default)]
-    pub state: Option<Activity>,
-}
-
-/// A role to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoleCreate {
-    /// What it is called: 1 to 32 of a-z, 0-9 and `_`.
-    pub name: String,
-    /// What it may do.
-    pub permissions: Permissions,
-}
-
-/// A policy about people.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PolicySet {
-    /// `four_eyes.halt_resume`, `four_eyes.limit_override`, `four_eyes.admin_grant`,
-    /// `require_factor` or `require_factor.ROLE`.
-    pub name: String,
-    /// `on` or `off`; for the last two, `always` or `changes`.
-    pub value: String,
 }
 
 /// A command that was not carried out.

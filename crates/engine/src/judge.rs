@@ -14,6 +14,7 @@ pub(crate) use self::follow::{remove_entries, reserve};
 use self::followers::Followers;
 use crate::Shared;
 use crate::book::{Book, Effects, Rolls, Scope, Severity};
+use crate::directory::Directory;
 use crate::intake::{AccountResult, SignalStatus};
 use crate::journal::{Admission, SignalOutcome, SignalWork};
 use crate::payload::{OrderPayload, Payload, SignalPayload};
@@ -24,6 +25,7 @@ use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::signal::{Action, Signal};
 use tradewarden_domain::time::Timestamp;
@@ -370,4 +372,54 @@ pub(crate) async fn rehearse(
         }
     };
     Ok((outcome, trace))
+}
+
+/// What a stored signal comes to on an imagined book.
+pub(crate) struct Verdict {
+    pub(crate) status: SignalStatus,
+    pub(crate) code: Option<Code>,
+    pub(crate) message: String,
+    /// By account and strategy: what became of it there, and how much was ordered.
+    parts: Vec<(Id<id::Account>, Id<id::Strategy>, SignalStatus, Option<Code>, Quantity)>,
+}
+
+impl Verdict {
+    /// Whether it is what was answered.
+    pub(crate) fn says(&self, status: &str, code: Option<&str>) -> bool {
+        self.status.text() == status && self.code.map(Code::text) == code
+    }
+
+    /// Whether it comes to the same orders.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.status, self.code, &self.parts) == (other.status, other.code, &other.parts)
+    }
+}
+
+/// Judges a signal again on an imagined book, which has its orders then.
+pub(crate) fn imagine(
+    shared: &Shared,
+    book: &mut Book,
+    directory: &Arc<Directory>,
+    work: &SignalWork,
+) -> Verdict {
+    let followers = Followers::Known(Arc::clone(directory));
+    let outcome = match &work.admission {
+        Admission::Refused(no) => refused(work.signal_id, &no.refusal),
+        Admission::Admitted(signal) => {
+            trade(shared, book, &followers, work, signal, &mut Trace::new())
+        }
+    };
+    let ordered = |result: &AccountResult| {
+        let orders = result.order_ids.iter().filter_map(|id| book.changed_order(*id));
+        orders.fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.quantity))
+    };
+    let part = |result: &AccountResult| {
+        (result.account_id, result.strategy_id, result.result, result.code, ordered(result))
+    };
+    Verdict {
+        status: outcome.status,
+        code: outcome.code,
+        parts: outcome.accounts.iter().map(part).collect(),
+        message: outcome.message,
+    }
 }

@@ -52,6 +52,7 @@ mod payload;
 mod profit;
 mod reads;
 mod reconcile;
+mod replay;
 mod rolls;
 mod signed;
 pub mod stream;

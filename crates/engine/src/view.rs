@@ -2,6 +2,7 @@
 
 mod policy;
 mod profit;
+mod replay;
 mod safety;
 mod strategy;
 
@@ -13,6 +14,7 @@ pub use policy::{
 pub use profit::{
     ExchangeRateView, InstrumentProfitView, LossView, ProfitView, StrategyProfitView,
 };
+pub use replay::{ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayView};
 pub use strategy::StrategyView;
 
 use serde::Serialize;

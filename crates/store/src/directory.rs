@@ -15,9 +15,10 @@ pub use edits::{
     set_strategies_version, strategies_of, strategy_in, update_account, update_strategy,
     update_webhook, webhook_in,
 };
-pub use halts::{find_halt, halts, halts_in, insert_halt, insert_halt_once, resume};
+pub use halts::{find_halt, halts, halts_during, halts_in, insert_halt, insert_halt_once, resume};
 pub use policies::{
-    PolicyVersion, policy, policy_changes, policy_version, policy_versions, put_policy,
+    PolicyVersion, policy, policy_changes, policy_version, policy_version_at, policy_versions,
+    put_policy,
 };
 pub use rolls::{put_roll, remove_roll, rolls, rolls_of};
 

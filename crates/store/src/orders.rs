@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::dialect::{Insert, Lock, Store, Tx};
+use crate::exposures::{NO_STRATEGY, Place};
 use crate::value::{Row, Value};
 use tradewarden_domain::bracket::{Leg, LegOf, Levels};
 use tradewarden_domain::code::Code;
@@ -82,6 +83,14 @@ const INSERT_FILL: Insert = Insert {
 const FILLS_OF_ACCOUNT: &str = "-- orders::fills_of_account\n\
     SELECT symbol, side, quantity FROM fills WHERE account_id = $1 ORDER BY broker_fill_id";
 
+const HELD_AT: &str = "-- orders::held_at\n\
+    SELECT fills.account_id, fills.symbol, orders.strategy_id, CAST(SUM(CASE fills.side \
+    WHEN 'buy' THEN fills.quantity ELSE -fills.quantity END) AS BIGINT) FROM fills \
+    JOIN orders ON orders.id = fills.order_id WHERE fills.org_id = $1 AND fills.at < $2 \
+    GROUP BY fills.account_id, fills.symbol, orders.strategy_id \
+    HAVING SUM(CASE fills.side WHEN 'buy' THEN fills.quantity ELSE -fills.quantity END) <> 0 \
+    ORDER BY fills.account_id, fills.symbol, orders.strategy_id LIMIT $3";
+
 pub(crate) const STATEMENTS: &[&str] = &[
     BY_ID,
     PLACE,
@@ -94,6 +103,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNT_LIVE,
     COUNT_ENTRIES_SINCE,
     FILLS_OF_ACCOUNT,
+    HELD_AT,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT, &INSERT_FILL];
 
@@ -189,6 +199,23 @@ pub async fn due(store: &Store, now: Timestamp, count: i64) -> Result<Vec<Order>
 /// The order with this identifier.
 pub async fn find(store: &Store, id: Id<id::Order>) -> Result<Option<Order>, Error> {
     store.query_one(BY_ID, vec![Value::from(id)]).await?.map(decode).transpose()
+}
+
+/// What an organization's strategies held at a time: the sum of the fills before it, where that is
+/// not zero; at most `count`.
+pub async fn held_at(
+    store: &Store,
+    org: Id<id::Org>,
+    at: Timestamp,
+    count: u32,
+) -> Result<Vec<(Place, Quantity)>, Error> {
+    let rows = store.query(HELD_AT, vec![org.into(), at.into(), count.into()]).await?;
+    let held = |mut row: Row| {
+        let (account_id, symbol) = (row.id()?, row.word()?);
+        let strategy_id = row.id_or_null()?.unwrap_or(NO_STRATEGY);
+        Ok((Place { account_id, symbol, strategy_id }, Quantity::from_units(row.int()?)))
+    };
+    rows.into_iter().map(held).collect()
 }
 
 /// At most `count` orders of an organization that are older than `before`, newest first.

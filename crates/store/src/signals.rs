@@ -35,9 +35,15 @@ const PAGE: &str = concat!(
     columns!(),
     " FROM signals WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
 );
+const BETWEEN: &str = concat!(
+    "-- signals::between\nSELECT ",
+    columns!(),
+    ", body FROM signals WHERE org_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4"
+);
 const BODY: &str = "-- signals::body\nSELECT body FROM signals WHERE id = $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[KEY, TAKE_KEY_OVER, PURGE_KEYS, BY_ID, PAGE, BODY];
+pub(crate) const STATEMENTS: &[&str] =
+    &[KEY, TAKE_KEY_OVER, PURGE_KEYS, BY_ID, PAGE, BETWEEN, BODY];
 pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &CLAIM_KEY];
 
 /// A signal as it is stored.
@@ -161,6 +167,20 @@ pub async fn page(
     store.query(PAGE, parameters).await?.into_iter().map(decode).collect()
 }
 
+/// At most `count` signals of an organization after one and before another, oldest first, each with
+/// its body.
+pub async fn between(
+    store: &Store,
+    org: Id<id::Org>,
+    after: Id<id::Signal>,
+    before: Id<id::Signal>,
+    count: u32,
+) -> Result<Vec<(StoredSignal, Vec<u8>)>, Error> {
+    let parameters = vec![org.into(), after.into(), before.into(), count.into()];
+    let rows = store.query(BETWEEN, parameters).await?;
+    rows.into_iter().map(|mut row| Ok((read(&mut row)?, row.bytes()?))).collect()
+}
+
 /// The body of this signal, without the secret it may have carried.
 pub async fn body(store: &Store, id: Id<id::Signal>) -> Result<Option<Vec<u8>>, Error> {
     let row = store.query_one(BODY, vec![Value::from(id)]).await?;
@@ -168,6 +188,10 @@ pub async fn body(store: &Store, id: Id<id::Signal>) -> Result<Option<Vec<u8>>, 
 }
 
 fn decode(mut row: Row) -> Result<StoredSignal, Error> {
+    read(&mut row)
+}
+
+fn read(row: &mut Row) -> Result<StoredSignal, Error> {
     Ok(StoredSignal {
         id: row.id()?,
         org_id: row.id()?,

@@ -11,6 +11,7 @@ mod reference;
 mod request;
 mod roll;
 mod safety;
+mod signal;
 mod strategy;
 mod webhook;
 mod word;
@@ -36,6 +37,7 @@ pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
 pub(crate) use self::roll::RollVerb;
 pub(crate) use self::safety::{AlertVerb, DeadManVerb, HaltEngage, HaltVerb};
+pub(crate) use self::signal::SignalVerb;
 pub(crate) use self::strategy::StrategyVerb;
 pub(crate) use self::webhook::{WebhookCreate, WebhookVerb};
 use self::word::word;
@@ -368,17 +370,6 @@ impl std::str::FromStr for PaperPrice {
             }),
         }
     }
-}
-
-/// `signal ...`
-#[derive(Debug, Subcommand)]
-pub(crate) enum SignalVerb {
-    /// List signals
-    List(Page),
-    /// Show a signal with every check that was made
-    Show(ById),
-    /// Judge a stored signal by today's rules, without an order
-    Replay(ById),
 }
 
 /// `position ...`

@@ -32,6 +32,7 @@ mod output;
 mod paper;
 mod policy;
 mod program;
+mod replay;
 #[cfg(test)]
 mod scratch;
 mod serve;

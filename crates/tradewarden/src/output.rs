@@ -3,7 +3,7 @@
 //! Standard output holds the answer and nothing else, so that it can be piped. A reader that went
 //! away (EPIPE) is no error: whoever reads the first line of a list has what they wanted.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::outcome::Failure;
 
@@ -36,6 +36,49 @@ fn to(stream: &mut dyn Write, text: &str) -> Result<(), Failure> {
     }
 }
 
+/// How far long work is: a bar on standard error, if that is a terminal, which goes when the work is
+/// done.
+pub(crate) struct Progress {
+    what: &'static str,
+    is_seen: bool,
+}
+
+impl Progress {
+    /// Shows an empty bar.
+    pub(crate) fn begin(what: &'static str) -> Self {
+        let mut progress = Self { what, is_seen: io::stderr().is_terminal() };
+        progress.show(0);
+        progress
+    }
+
+    /// Shows how much is done, in percent.
+    pub(crate) fn show(&mut self, percent: u8) {
+        if self.is_seen {
+            let bar = bar(self.what, percent);
+            let _a_bar_may_get_lost = write!(io::stderr().lock(), "\r{bar}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_seen {
+            let blank = " ".repeat(bar(self.what, 100).chars().count());
+            let _a_bar_may_stay = write!(io::stderr().lock(), "\r{blank}\r");
+        }
+    }
+}
+
+/// Characters of a full bar.
+const BAR_WIDTH: usize = 30;
+
+fn bar(what: &str, percent: u8) -> String {
+    let percent = percent.min(100);
+    let full = usize::from(percent) * BAR_WIDTH / 100;
+    let (done, left) = ("#".repeat(full), ".".repeat(BAR_WIDTH - full));
+    format!("{what} [{done}{left}] {percent:3} %")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +93,15 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn a_bar_is_always_as_long() {
+        assert_eq!(bar("replaying", 0), format!("replaying [{}]   0 %", ".".repeat(30)));
+        assert_eq!(bar("replaying", 100), format!("replaying [{}] 100 %", "#".repeat(30)));
+        for percent in 0..=u8::MAX {
+            assert_eq!(bar("a", percent).len(), bar("a", 100).len());
         }
     }
 

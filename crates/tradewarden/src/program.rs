@@ -10,14 +10,14 @@ use tradewarden_domain::person::{BuiltInRole, Profile};
 use tradewarden_engine::command::{Command, UserCreate};
 
 use crate::cli::{
-    self, Asking, BenchVerb, Cli, ConfigVerb, Global, HaltVerb, LimitVerb, Shape, Verb,
+    self, Asking, BenchVerb, Cli, ConfigVerb, Global, HaltVerb, LimitVerb, Shape, SignalVerb, Verb,
 };
 use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
 use crate::outcome::{Exit, Failure};
 use crate::{
     audit, bench, commands, config, db, demo, gateway, halt, keys, logs, output, paper, policy,
-    serve, sign,
+    replay, serve, sign,
 };
 
 /// How long threads of the runtime may take to end after the work is done.
@@ -107,12 +107,19 @@ async fn one_command(
         Verb::Halt(HaltVerb::Engage(new)) if new.wait => {
             halt::engage_and_wait(config, organization, new, json).await
         }
-        verb => match Asking::of(verb)? {
-            Some(Asking { command, shape }) => {
-                commands::run(config, organization, command, shape, json).await
+        verb => {
+            if let Verb::Signal(SignalVerb::Replay(asked)) = &verb
+                && let Some(period) = asked.period()
+            {
+                return replay::run(config, organization, &period, json).await;
             }
-            None => Err(Failure::usage("there is no such command; see --help")),
-        },
+            match Asking::of(verb)? {
+                Some(Asking { command, shape }) => {
+                    commands::run(config, organization, command, shape, json).await
+                }
+                None => Err(Failure::usage("there is no such command; see --help")),
+            }
+        }
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) fn follow(
         tell_netted(shared, judged, &place, strategy.org_id, cut);
     }
     trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
-    let reference = shared.market.reference(&account, symbol, judged.now);
+    let reference = judged.reference(shared, &account, symbol);
     let price = reference.price(judged.now);
     let (intents, levels) = with_levels(strategy, signal, intents, price, removed, trace)?;
     let rolls = judged.rolls(strategy.org_id);

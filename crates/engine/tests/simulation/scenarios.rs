@@ -16,6 +16,7 @@ mod overrides;
 mod policies;
 mod position;
 mod profit;
+mod replay;
 mod rolls;
 mod unwind;
 

@@ -21,10 +21,16 @@ const INSERT_HALT_ONCE: &str = "-- directory::insert_halt_once\n\
     INSERT INTO halts (id, org_id, scope, mode, reason, engaged_by, engaged_at, \
     include_protective, resumed_by, resumed_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL) ON CONFLICT (id) DO NOTHING";
+const HALTS_DURING: &str = "-- directory::halts_during\n\
+    SELECT id, org_id, scope, mode, reason, engaged_by, engaged_at, include_protective, \
+    resumed_at FROM halts \
+    WHERE (org_id = $1 OR org_id IS NULL) AND engaged_at <= $3 \
+    AND (resumed_at IS NULL OR resumed_at > $2) ORDER BY id LIMIT 10000";
 const RESUME: &str = "-- directory::resume\n\
     UPDATE halts SET resumed_by = $2, resumed_at = $3 WHERE id = $1 AND resumed_at IS NULL";
 
-pub(crate) const STATEMENTS: &[&str] = &[HALTS, FIND_HALT, INSERT_HALT, INSERT_HALT_ONCE, RESUME];
+pub(crate) const STATEMENTS: &[&str] =
+    &[HALTS, HALTS_DURING, FIND_HALT, INSERT_HALT, INSERT_HALT_ONCE, RESUME];
 
 /// The halts that are engaged.
 pub async fn halts(store: &Store) -> Result<Vec<Halt>, Error> {
@@ -47,6 +53,18 @@ pub async fn find_halt(
     let halt = decode_fields(&mut row)?;
     let resumed = row.text_or_null()?.zip(row.time_or_null()?);
     Ok(Some((halt, resumed)))
+}
+
+/// The halts of an organization, and those of all, that were engaged at some time of this span, ends
+/// included, at most 10,000, each with its end.
+pub async fn halts_during(
+    store: &Store,
+    org: Id<id::Org>,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<(Halt, Option<Timestamp>)>, Error> {
+    let rows = store.query(HALTS_DURING, vec![org.into(), from.into(), to.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((decode_fields(&mut row)?, row.time_or_null()?))).collect()
 }
 
 /// Engages a halt.

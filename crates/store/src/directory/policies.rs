@@ -24,6 +24,11 @@ const VERSION: &str = "-- directory::policy_version\n\
 const VERSIONS: &str = "-- directory::policy_versions\n\
     SELECT org_id, version, made_at, made_by, confirmed_by, reason, content_sha256, changed \
     FROM limit_versions WHERE org_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
+const VERSION_AT: &str = "-- directory::policy_version_at\n\
+    SELECT version FROM limit_versions WHERE org_id = $1 AND made_at <= $2 \
+    ORDER BY version DESC LIMIT 1";
+const VERSION_AFTER: &str = "-- directory::policy_version_after\n\
+    SELECT made_at FROM limit_versions WHERE org_id = $1 AND version > $2 ORDER BY version LIMIT 1";
 const CHANGES: &str = "-- directory::policy_changes\n\
     SELECT scope, name, value_before, value FROM limit_changes \
     WHERE org_id = $1 AND version = $2 ORDER BY scope, name";
@@ -33,8 +38,17 @@ const POLICY: &str = "-- directory::policy\n\
     (SELECT 1 FROM limit_changes AS later WHERE later.org_id = $1 AND later.scope = one.scope \
     AND later.name = one.name AND later.version > one.version AND later.version <= $2)";
 
-pub(crate) const STATEMENTS: &[&str] =
-    &[INSERT_VERSION, INSERT_CHANGE, DELETE_LIMIT, VERSION, VERSIONS, CHANGES, POLICY];
+pub(crate) const STATEMENTS: &[&str] = &[
+    INSERT_VERSION,
+    INSERT_CHANGE,
+    DELETE_LIMIT,
+    VERSION,
+    VERSIONS,
+    VERSION_AT,
+    VERSION_AFTER,
+    CHANGES,
+    POLICY,
+];
 
 /// Who made a version of an organization's limits, when and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +131,18 @@ pub async fn policy_version(
     version: i64,
 ) -> Result<Option<PolicyVersion>, Error> {
     store.query_one(VERSION, vec![org.into(), version.into()]).await?.map(decode).transpose()
+}
+
+/// The version that was in force at a time, 0 if none was made yet; and when the next one was made.
+pub async fn policy_version_at(
+    store: &Store,
+    org: Id<id::Org>,
+    at: Timestamp,
+) -> Result<(i64, Option<Timestamp>), Error> {
+    let row = store.query_one(VERSION_AT, vec![org.into(), at.into()]).await?;
+    let version = row.map_or(Ok(0), |mut row| row.int())?;
+    let next = store.query_one(VERSION_AFTER, vec![org.into(), version.into()]).await?;
+    Ok((version, next.map(|mut row| row.time()).transpose()?))
 }
 
 /// The versions before this number, newest first.

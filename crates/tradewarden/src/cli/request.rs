@@ -11,8 +11,8 @@ use tradewarden_engine::people::Entered;
 use super::change::{delete, on};
 use super::{
     AccountVerb, AlertVerb, ById, DeadManVerb, FindingVerb, HaltVerb, OrderVerb, OrganizationVerb,
-    Page, PaperPrice, PositionVerb, RateVerb, RollVerb, SignalVerb, StrategyVerb, UserName,
-    UserVerb, Verb, WebhookCreate, WebhookVerb,
+    Page, PaperPrice, PositionVerb, RateVerb, RollVerb, StrategyVerb, UserName, UserVerb, Verb,
+    WebhookCreate, WebhookVerb,
 };
 use crate::files;
 use crate::outcome::Failure;
@@ -66,13 +66,6 @@ const HALTS: Columns = &[
     ("BY", "engaged_by"),
     ("LOCAL", "local"),
     ("REASON", "reason"),
-];
-const SIGNALS: Columns = &[
-    ("ID", "id"),
-    ("RECEIVED AT", "received_at"),
-    ("STATUS", "status"),
-    ("CODE", "code"),
-    ("MESSAGE", "message"),
 ];
 const ORDERS: Columns = &[
     ("ID", "id"),
@@ -180,10 +173,9 @@ impl Asking {
                 AlertVerb::Channels => list(Command::AlertChannels, ALERT_CHANNELS),
                 AlertVerb::Test => list(Command::AlertTest, ALERT_CHANNELS),
             },
-            Verb::Signal(verb) => match verb {
-                SignalVerb::List(page) => list(Command::SignalList(page.into()), SIGNALS),
-                SignalVerb::Show(id) => one(Command::SignalShow(id.into())),
-                SignalVerb::Replay(id) => one(Command::SignalReplay(id.into())),
+            Verb::Signal(verb) => match verb.asking() {
+                Some(asking) => asking,
+                None => return Ok(None),
             },
             Verb::Order(verb) => match verb {
                 OrderVerb::List(page) => list(Command::OrderList(page.into()), ORDERS),

@@ -90,3 +90,44 @@ async fn limits_are_kept_in_a_file() {
     assert_eq!(wrong.code, Some(2), "{wrong}");
     assert!(wrong.stderr.contains("account:acc_01m8"), "{wrong}");
 }
+
+/// A period is judged by the policy of a file, while a gateway runs and when none does; nothing that is
+/// no terminal gets a bar.
+#[tokio::test]
+async fn a_period_is_replayed_by_the_policy_of_a_file() {
+    let dir = TestDir::new("api-replay");
+    let (gateway, mut door) = demo(&dir, QUICK_CALLERS).await;
+    let program = gateway.program().clone();
+    let file = dir.path().join("limits.toml");
+    let path = file.to_str().unwrap();
+    program.json(&["limit", "export", "--output", path]).await;
+    let sent = door.send(json!({"action": "BUY", "id": once_key()}).to_string()).await;
+    assert_eq!(sent.status, 202);
+    let replay = [
+        "signal",
+        "replay",
+        "--from",
+        "2026-01-01T00:00:00Z",
+        "--to",
+        "2100-01-01T00:00:00Z",
+        "--policy",
+        path,
+    ];
+    let same = program.json(&replay).await;
+    assert_eq!((&same["judged"], &same["differs"]), (&json!(1), &json!(0)), "{same}");
+    assert_eq!(same["unexplained"], 0, "{same}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let tight = text.lines().map(|line| match line.split_once(" = ") {
+        Some(("max_order_quantity", _)) => "max_order_quantity = 1".to_owned(),
+        _ => line.to_owned(),
+    });
+    std::fs::write(&file, tight.collect::<Vec<_>>().join("\n")).unwrap();
+    let told = program.run(&replay).await;
+    assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told}");
+    assert!(told.stdout.contains("refused risk.max_order_quantity"), "{told}");
+    gateway.kill9().await;
+    let alone = program.json(&replay).await;
+    assert_eq!(alone["counts"][0]["now"], "refused risk.max_order_quantity", "{alone}");
+    let wrong = program.run(&["signal", "replay", "--from", "2026-01-01T00:00:00Z"]).await;
+    assert_eq!(wrong.code, Some(2), "{wrong}");
+}

@@ -1,0 +1,87 @@
+//! Replaying a period of signals.
+
+use super::LimitValue;
+use serde::{Deserialize, Serialize};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::time::Timestamp;
+
+/// A period of stored signals that shall be judged by another policy, or the next step of that.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayPeriod {
+    /// From this instant on.
+    pub from: Timestamp,
+    /// Up to this one, which does not belong to it.
+    pub to: Timestamp,
+    /// All limits of the policy; at most 10,000.
+    pub limits: Vec<LimitValue>,
+    /// At most so many signals in this step, 1 to 5,000, which it is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signals_max: Option<u32>,
+    /// The `state` of the step before; absent for the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ReplayState>,
+}
+
+/// Where a replay is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayState {
+    /// The last signal that was judged.
+    pub after: Id<id::Signal>,
+    /// The last price of each instrument.
+    pub prices: Vec<ReplayPrice>,
+    /// What would be held by the limits that were in force.
+    pub as_then: ReplayBook,
+    /// What would be held by the policy.
+    pub now: ReplayBook,
+}
+
+/// The last price of an instrument.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayPrice {
+    /// The instrument.
+    pub symbol: Symbol,
+    /// Its price.
+    pub price: Price,
+}
+
+/// Positions and orders of the last minute.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayBook {
+    /// What is held.
+    pub positions: Vec<ReplayPosition>,
+    /// The orders of the last minute of each account, as they are stored, in hexadecimal.
+    pub minutes: Vec<ReplayMinute>,
+}
+
+/// One strategy's position in an instrument of an account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayPosition {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The instrument.
+    pub symbol: Symbol,
+    /// The strategy.
+    pub strategy_id: Id<id::Strategy>,
+    /// How much; negative is short.
+    pub quantity: Quantity,
+    /// When the newest entry was sent, by its own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_sent_at: Option<Timestamp>,
+}
+
+/// The orders of the last minute of an account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayMinute {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The counter, in hexadecimal.
+    pub counter: String,
+}

@@ -1,0 +1,317 @@
+//! Replay: judges a stored period of signals by another policy and says what would differ. It reads
+//! and writes nothing.
+//!
+//! Each signal is judged twice, on two imagined books: by the limits that were in force when it came,
+//! and by the policy. Only what tells these two apart is the policy's doing, and only that is listed.
+//! Where already the first differs from what was answered in truth, the replay knows less than the
+//! gateway did; such signals are counted apart.
+//!
+//! What is assumed: positions begin as the sum of the fills before the period; every order fills
+//! whole, at once, at the price of its moment, which is the one the stored trace compared with, else
+//! that of the signal's own fill, else the signal's, else the last one known; brackets close nothing;
+//! the market was closed for a signal that was refused for that, and open for every other; halts are
+//! those of the time;
+//! strategies, accounts, webhooks and the roll table are those of today. What was refused before a
+//! strategy saw it (rates, freshness, what could not be read) is not judged again. Limits over a whole
+//! account, losses and what is usual are left out, and named.
+
+mod books;
+mod prices;
+
+use self::books::{Books, held_at};
+use self::prices::price_of;
+use crate::Engine;
+use crate::actor::Actor;
+use crate::administer::{invalid, to_value};
+use crate::book::Imagined;
+use crate::command::replay::{ReplayPeriod, ReplayPrice, ReplayState};
+use crate::command::{CommandError, LimitsImport};
+use crate::directory::Directory;
+use crate::intake::NotAdmitted;
+use crate::journal::{Admission, SignalWork};
+use crate::judge::{Verdict, imagine};
+use crate::reads::away;
+use crate::view::{ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayView};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tradewarden_domain::check::Trace;
+use tradewarden_domain::halt::Halt;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::limit::{Limit, LimitBook, LimitName};
+use tradewarden_domain::money::Price;
+use tradewarden_domain::policy::Policy;
+use tradewarden_domain::signal;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_store::directory as rows;
+use tradewarden_store::signals::{self, StoredSignal};
+
+/// Signals that one step judges.
+const STEP_SIGNALS_MAX: u32 = 5_000;
+/// Signals that are read at one time, with their bodies.
+const PAGE: u32 = 200;
+/// Differences that one step tells of.
+const DIFFERENCES_MAX: usize = 200;
+/// Different pairs of outcomes that one step counts apart; there are fewer codes.
+const COUNTS_MAX: usize = 1_000;
+
+/// What judged the signals of a time: the limits, and until when.
+struct Then {
+    until: Option<Timestamp>,
+    limits: LimitBook,
+}
+
+/// One replay in progress.
+struct Replay {
+    org: Id<id::Org>,
+    directory: Arc<Directory>,
+    policy: LimitBook,
+    then: Then,
+    books: Books,
+    prices: BTreeMap<Symbol, Price>,
+    view: ReplayView,
+    counts: BTreeMap<(String, String), u64>,
+}
+
+impl Engine {
+    /// Judges the next signals of a period by a policy.
+    pub(crate) async fn replay_period(
+        &self,
+        org: Id<id::Org>,
+        asked: ReplayPeriod,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        if actor.as_key().is_some_and(|key| !key.accounts.is_empty()) {
+            return Err(CommandError::NotFound);
+        }
+        if asked.from >= asked.to {
+            return Err(invalid("to", &"must be after from"));
+        }
+        let signals_max = asked.signals_max.unwrap_or(STEP_SIGNALS_MAX);
+        if !(1..=STEP_SIGNALS_MAX).contains(&signals_max) {
+            let detail = format_args!("must be from 1 to {STEP_SIGNALS_MAX}");
+            return Err(invalid("signals_max", &detail));
+        }
+        let import =
+            LimitsImport { limits: asked.limits, reason: None, base_version: None, dry_run: true };
+        let policy = import.policy()?;
+        let names: BTreeSet<&'static str> = policy
+            .limits()
+            .filter(|(_, name, _)| !is_judged(*name))
+            .map(|(_, name, _)| name.text())
+            .collect();
+        let view =
+            ReplayView { limits_not_judged: names.into_iter().collect(), ..ReplayView::default() };
+        let policy = book_of(org, 0, &policy);
+        let directory = self.parts.directory.load_full();
+        let first = Id::new(asked.from, [0; 10]);
+        let end: Id<id::Signal> = Id::new(asked.to, [0; 10]);
+        let (mut after, books, prices) = match asked.state {
+            Some(state) => {
+                let books = Books::read(org, &directory, &state)?;
+                let prices = state.prices.into_iter().map(|known| (known.symbol, known.price));
+                (state.after, books, prices.collect())
+            }
+            None => {
+                let held = held_at(&self.parts.store, org, asked.from).await?;
+                (first, Books::begin(org, &directory, &held), BTreeMap::new())
+            }
+        };
+        let mut replay = Replay {
+            org,
+            directory,
+            policy,
+            then: self.limits_at(org, asked.from).await?,
+            books,
+            prices,
+            view,
+            counts: BTreeMap::new(),
+        };
+        let mut left = signals_max;
+        let mut is_complete = false;
+        while left > 0 && !is_complete {
+            let count = left.min(PAGE);
+            let page = signals::between(&self.parts.store, org, after, end, count).await;
+            let page = page.map_err(|error| away(&error))?;
+            let found = u32::try_from(page.len()).unwrap_or(count);
+            (left, is_complete) = (left.saturating_sub(found), found < count);
+            let Some((last, _)) = page.last() else { break };
+            after = last.id;
+            self.judge_page(&mut replay, page).await?;
+        }
+        to_value(&replay.told(after, is_complete)?)
+    }
+
+    async fn judge_page(
+        &self,
+        replay: &mut Replay,
+        page: Vec<(StoredSignal, Vec<u8>)>,
+    ) -> Result<(), CommandError> {
+        let span = (page.first(), page.last());
+        let (Some((first, _)), Some((last, _))) = span else { return Ok(()) };
+        let halts =
+            rows::halts_during(&self.parts.store, replay.org, first.received_at, last.received_at);
+        let halts = halts.await.map_err(|error| away(&error))?;
+        for (stored, body) in page {
+            while replay.then.until.is_some_and(|until| until <= stored.received_at) {
+                replay.then = self.limits_at(replay.org, stored.received_at).await?;
+            }
+            let in_force = |(halt, resumed_at): &(Halt, Option<Timestamp>)| {
+                halt.engaged_at <= stored.received_at
+                    && resumed_at.is_none_or(|at| at > stored.received_at)
+            };
+            let halts: Vec<Halt> =
+                halts.iter().filter(|halt| in_force(halt)).map(|(halt, _)| halt.clone()).collect();
+            self.judge_again(replay, &stored, body, halts).await?;
+        }
+        Ok(())
+    }
+
+    async fn judge_again(
+        &self,
+        replay: &mut Replay,
+        stored: &StoredSignal,
+        body: Vec<u8>,
+        halts: Vec<Halt>,
+    ) -> Result<(), CommandError> {
+        replay.view.through = Some(stored.received_at);
+        let Some(work) = work(&replay.directory, stored, body) else {
+            replay.view.not_judged = replay.view.not_judged.saturating_add(1);
+            return Ok(());
+        };
+        let Admission::Admitted(signal) = &work.admission else { return Ok(()) };
+        let followers = replay.directory.followers(stored.webhook_id);
+        let symbols = followers.iter().filter_map(|strategy| strategy.symbol_for(signal).ok());
+        let known = price_of(&self.parts.store, stored, signal, symbols).await;
+        replay.prices.extend(known.map_err(|error| away(&error))?);
+        let imagined = Imagined {
+            prices: replay.prices.clone(),
+            is_closed: stored.code.as_deref() == Some("risk.market_closed"),
+        };
+        let judge = |book: &mut crate::book::Book, limits: &LimitBook| {
+            let limits = (replay.org, limits.clone());
+            book.imagine(stored.received_at, halts.clone(), limits, imagined.clone());
+            let verdict = imagine(&self.parts, book, &replay.directory, &work);
+            book.fill_all();
+            verdict
+        };
+        let as_then = judge(&mut replay.books.as_then, &replay.then.limits);
+        let now = judge(&mut replay.books.now, &replay.policy);
+        replay.compare(stored, &as_then, now);
+        Ok(())
+    }
+
+    /// The limits that were in force at a time.
+    async fn limits_at(&self, org: Id<id::Org>, at: Timestamp) -> Result<Then, CommandError> {
+        let store = &self.parts.store;
+        let known = rows::policy_version_at(store, org, at).await;
+        let (version, until) = known.map_err(|error| away(&error))?;
+        let policy = rows::policy(store, org, version).await.map_err(|error| away(&error))?;
+        Ok(Then { until, limits: book_of(org, version, &policy) })
+    }
+}
+
+impl Replay {
+    fn compare(&mut self, stored: &StoredSignal, as_then: &Verdict, now: Verdict) {
+        let view = &mut self.view;
+        view.judged = view.judged.saturating_add(1);
+        let then = ReplayOutcomeView {
+            status: stored.status.clone(),
+            code: stored.code.clone(),
+            message: stored.message.clone(),
+        };
+        if !as_then.says(&then.status, then.code.as_deref()) {
+            view.unexplained = view.unexplained.saturating_add(1);
+        }
+        if now.is_same(as_then) {
+            return;
+        }
+        view.differs = view.differs.saturating_add(1);
+        let outcome = ReplayOutcomeView {
+            status: now.status.text().to_owned(),
+            code: now.code.map(|code| code.text().to_owned()),
+            message: now.message,
+        };
+        let pair = (then.in_short(), outcome.in_short());
+        if self.counts.len() < COUNTS_MAX || self.counts.contains_key(&pair) {
+            let count = self.counts.entry(pair).or_default();
+            *count = count.saturating_add(1);
+        }
+        if view.differences.len() < DIFFERENCES_MAX {
+            view.differences.push(ReplayDifferenceView {
+                signal_id: stored.id,
+                received_at: stored.received_at,
+                then,
+                now: outcome,
+            });
+        }
+    }
+
+    fn told(self, after: Id<id::Signal>, is_complete: bool) -> Result<ReplayView, CommandError> {
+        let mut view = self.view;
+        view.counts = self
+            .counts
+            .into_iter()
+            .map(|((then, now), signals)| ReplayCountView { then, now, signals })
+            .collect();
+        if !is_complete {
+            let prices = self.prices.into_iter();
+            view.state = Some(ReplayState {
+                after,
+                prices: prices.map(|(symbol, price)| ReplayPrice { symbol, price }).collect(),
+                as_then: books::written(&self.books.as_then)?,
+                now: books::written(&self.books.now)?,
+            });
+        }
+        Ok(view)
+    }
+}
+
+/// A stored signal as it was when a strategy saw it; `None` if none did, or if it cannot be judged
+/// again.
+fn work(directory: &Directory, stored: &StoredSignal, body: Vec<u8>) -> Option<SignalWork> {
+    // What passed everything before the strategies has this line in its trace.
+    stored.checks.contains("\"name\":\"duplicate\"").then_some(())?;
+    let door = directory.doors.get(&stored.webhook_id)?;
+    let admission = match signal::read(&body, door.webhook.mapping.as_deref()).signal {
+        Ok(signal) => Admission::Admitted(Box::new(signal)),
+        Err(error) => Admission::Refused(NotAdmitted::unreadable(&error)),
+    };
+    matches!(admission, Admission::Admitted(_)).then_some(())?;
+    Some(SignalWork {
+        signal_id: stored.id,
+        received_at: stored.received_at,
+        door: Arc::clone(door),
+        admission,
+        dry_run: stored.status == "dry_run",
+        answer_was_lost: false,
+        sent_ahead: None,
+        body,
+        body_sha256: stored.body_sha256,
+        trace: Trace::new(),
+    })
+}
+
+/// The limits that compare an order with itself, its price, its position and the orders of a minute:
+/// a replay knows these. What compares it with the rest of the account, with equity, losses or what
+/// was usual, it does not.
+fn is_judged(name: LimitName) -> bool {
+    name == LimitName::Restricted || LimitName::REQUIRED.contains(&name)
+}
+
+fn book_of(org: Id<id::Org>, version: i64, policy: &Policy) -> LimitBook {
+    let limits: Vec<Limit> = policy
+        .limits()
+        .filter(|(_, name, _)| is_judged(*name))
+        .map(|(scope, name, value)| Limit {
+            org_id: org,
+            scope: scope.clone(),
+            name,
+            value,
+            version,
+            updated_at: Timestamp::default(),
+        })
+        .collect();
+    LimitBook::of(version, limits.iter())
+}

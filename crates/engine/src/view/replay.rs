@@ -1,0 +1,77 @@
+//! What is shown of a replay.
+
+use serde::Serialize;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::time::Timestamp;
+
+/// What a step of a replay found.
+#[derive(Debug, Default, Serialize)]
+pub struct ReplayView {
+    /// Signals that were judged again.
+    pub judged: u64,
+    /// Signals that were not: refused before a strategy saw them, or their webhook is gone.
+    pub not_judged: u64,
+    /// Of those judged: to which the policy makes a difference.
+    pub differs: u64,
+    /// Of those judged: whose outcome under the limits of their time is not what was answered, so
+    /// that the replay knows less than the gateway did.
+    pub unexplained: u64,
+    /// How often which outcome becomes which, of those that differ.
+    pub counts: Vec<ReplayCountView>,
+    /// Limits that stand in the policy and that a replay cannot judge by.
+    pub limits_not_judged: Vec<&'static str>,
+    /// The first of those that differ, at most 200.
+    pub differences: Vec<ReplayDifferenceView>,
+    /// When the last signal came that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<Timestamp>,
+    /// What the next step goes on from; absent when the period is through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<crate::command::replay::ReplayState>,
+}
+
+/// How often an outcome becomes another one.
+#[derive(Debug, Serialize)]
+pub struct ReplayCountView {
+    /// What was answered.
+    pub then: String,
+    /// What the policy makes of it.
+    pub now: String,
+    /// How many signals.
+    pub signals: u64,
+}
+
+/// A signal to which the policy makes a difference.
+#[derive(Debug, Serialize)]
+pub struct ReplayDifferenceView {
+    /// The signal.
+    pub signal_id: Id<id::Signal>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// What was answered.
+    pub then: ReplayOutcomeView,
+    /// What the policy makes of it.
+    pub now: ReplayOutcomeView,
+}
+
+/// An outcome.
+#[derive(Debug, Serialize)]
+pub struct ReplayOutcomeView {
+    /// `accepted`, `skipped`, `dry_run` or `refused`.
+    pub status: String,
+    /// Why, unless accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// In a sentence.
+    pub message: String,
+}
+
+impl ReplayOutcomeView {
+    /// The status, and the code where there is one.
+    pub(crate) fn in_short(&self) -> String {
+        match &self.code {
+            None => self.status.clone(),
+            Some(code) => format!("{} {code}", self.status),
+        }
+    }
+}
