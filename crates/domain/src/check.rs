@@ -1,7 +1,12 @@
 //! The decision trace: what was looked at, in order, and what came of it.
 
 use crate::code::{Code, Refusal};
-use serde::Serialize;
+use crate::day::Day;
+use crate::money::{Money, Price, Quantity};
+use crate::schedule::WallClock;
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
 
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -13,6 +18,66 @@ pub enum Outcome {
     Fail,
     /// It had nothing to look at, or was computed without being enforced.
     Skip,
+}
+
+/// What a check compared. It becomes text when somebody reads it: judging makes none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// How much.
+    Quantity(Quantity),
+    /// An amount.
+    Money(Money),
+    /// A price.
+    Price(Price),
+    /// A day.
+    Day(Day),
+    /// Any day before this one.
+    Before(Day),
+    /// The time of day in some place.
+    WallClock(WallClock),
+    /// Something in words that are there already.
+    Words(Arc<str>),
+    /// Something in words.
+    Text(String),
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quantity(quantity) => quantity.fmt(f),
+            Self::Money(money) => money.fmt(f),
+            Self::Price(price) => price.fmt(f),
+            Self::Day(day) => day.fmt(f),
+            Self::Before(day) => write!(f, "before {day}"),
+            Self::WallClock(clock) => clock.fmt(f),
+            Self::Words(text) => f.write_str(text),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl From<Quantity> for Shown {
+    fn from(quantity: Quantity) -> Self {
+        Self::Quantity(quantity)
+    }
+}
+
+impl From<Money> for Shown {
+    fn from(money: Money) -> Self {
+        Self::Money(money)
+    }
+}
+
+impl From<Price> for Shown {
+    fn from(price: Price) -> Self {
+        Self::Price(price)
+    }
 }
 
 /// One line of the trace.
@@ -27,10 +92,10 @@ pub struct Check {
     pub code: Option<Code>,
     /// What it looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<String>,
+    pub input: Option<Shown>,
     /// What it allows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<String>,
+    pub limit: Option<Shown>,
     /// How long it took, in microseconds.
     pub took_us: u64,
 }
@@ -42,9 +107,14 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// An empty trace with room for a usual signal.
+    /// An empty trace with room for a signal with every check there is.
     pub fn new() -> Self {
-        Self { checks: Vec::with_capacity(20) }
+        Self { checks: Vec::with_capacity(40) }
+    }
+
+    /// Forgets its lines and keeps the room that they took.
+    pub fn clear(&mut self) {
+        self.checks.clear();
     }
 
     /// The check passed.
@@ -54,12 +124,17 @@ impl Trace {
 
     /// The check passed; what it compared is worth keeping.
     pub fn pass_with(&mut self, name: &'static str, input: String, limit: Option<String>) {
-        self.push(name, Outcome::Pass, None, Some(input), limit);
+        self.push(name, Outcome::Pass, None, Some(Shown::Text(input)), limit.map(Shown::Text));
+    }
+
+    /// The check passed by a comparison.
+    pub fn pass_over(&mut self, name: &'static str, input: Shown, limit: Shown) {
+        self.push(name, Outcome::Pass, None, Some(input), Some(limit));
     }
 
     /// The check had nothing to look at.
     pub fn skip(&mut self, name: &'static str, why: &str) {
-        self.push(name, Outcome::Skip, None, Some(why.to_owned()), None);
+        self.push(name, Outcome::Skip, None, Some(Shown::Text(why.to_owned())), None);
     }
 
     /// The check said no.
@@ -68,8 +143,8 @@ impl Trace {
             name,
             Outcome::Fail,
             Some(refusal.code),
-            refusal.input.clone().or_else(|| Some(refusal.detail.clone())),
-            refusal.limit.clone(),
+            refusal.input.clone().or_else(|| Some(refusal.detail.clone())).map(Shown::Text),
+            refusal.limit.clone().map(Shown::Text),
         );
     }
 
@@ -79,8 +154,8 @@ impl Trace {
             name,
             Outcome::Skip,
             Some(refusal.code),
-            refusal.input.clone(),
-            refusal.limit.clone(),
+            refusal.input.clone().map(Shown::Text),
+            refusal.limit.clone().map(Shown::Text),
         );
     }
 
@@ -94,8 +169,8 @@ impl Trace {
             self.checks.remove(place);
         }
         self.not_enforced(refusal.code.text(), refusal);
-        let limit = Some(refusal.code.text().to_owned());
-        self.push("override", Outcome::Pass, None, Some(by.to_owned()), limit);
+        let limit = Some(Shown::Text(refusal.code.text().to_owned()));
+        self.push("override", Outcome::Pass, None, Some(Shown::Text(by.to_owned())), limit);
     }
 
     /// States how long the checks added since `from` took together, on the last of them.
@@ -115,8 +190,8 @@ impl Trace {
         name: &'static str,
         result: Outcome,
         code: Option<Code>,
-        input: Option<String>,
-        limit: Option<String>,
+        input: Option<Shown>,
+        limit: Option<Shown>,
     ) {
         self.checks.push(Check { name, result, code, input, limit, took_us: 0 });
     }

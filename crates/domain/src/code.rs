@@ -136,6 +136,7 @@ codes! {
     RiskMaxOrderQuantity = "risk.max_order_quantity", Refused, "The quantity is over the limit for one order.";
     RiskMaxOrderNotional = "risk.max_order_notional", Refused, "The value is over the limit for one order.";
     RiskMaxPosition = "risk.max_position", Refused, "The position could become larger than allowed.";
+    RiskMaxPositionNotional = "risk.max_position_notional", Refused, "The position's value could become larger than allowed.";
     RiskPriceCollar = "risk.price_collar", Refused, "The price is too far from the reference price.";
     RiskReferenceStale = "risk.reference_stale", Refused, "There is no reference price that is fresh enough.";
     RiskMaxOrdersPerMinute = "risk.max_orders_per_minute", Refused, "More orders within 60 seconds than allowed.";
@@ -147,6 +148,8 @@ codes! {
     RiskEquityStale = "risk.equity_stale", Refused, "The broker has not told the account's equity within the last minute.";
     RiskFatFinger = "risk.fat_finger", Refused, "The quantity is many times what is usual for its strategy.";
     RiskRepeatedExecution = "risk.repeated_execution", Refused, "The strategy repeats itself: too many entries on one side within a minute.";
+    RiskDailyLoss = "risk.daily_loss", Refused, "The loss of this session has reached its limit.";
+    RiskDrawdown = "risk.drawdown", Refused, "The fall from the best has reached its limit.";
     RiskMarkStale = "risk.mark_stale", Refused, "Losses are limited, and what is held cannot be marked.";
     RiskRestricted = "risk.restricted", Refused, "The instrument is on the restricted list.";
     RiskUnknownInstrument = "risk.unknown_instrument", Refused, "The account's broker does not know this instrument.";

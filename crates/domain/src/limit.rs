@@ -1,13 +1,14 @@
 //! Limits: bounds that an operator sets, at several levels; the tightest wins.
 
+mod book;
+
+pub use book::{LimitBook, Limits};
+
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
-use crate::loss::Bounds;
-use crate::money::{Money, Quantity};
 use crate::order::{UnknownWord, words};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,6 +21,8 @@ words! {
         MaxOrderNotional = "max_order_notional",
         /// Size of the position, live and unknown orders counted at their worst.
         MaxPosition = "max_position",
+        /// Value of the position, counted like its size, in the instrument's currency.
+        MaxPositionNotional = "max_position_notional",
         /// Distance of an order's price from the reference price, in percent.
         PriceCollarPercent = "price_collar_percent",
         /// Risk-increasing orders within any 60 seconds.
@@ -47,30 +50,44 @@ words! {
         /// The same in percent of the equity without the fall.
         DrawdownPercent = "drawdown_percent",
     }
+    /// At which levels limits are set; all of those that an order belongs to apply to it.
+    LimitLevel {
+        /// The whole organization.
+        Org = "org",
+        /// One account.
+        Account = "account",
+        /// One strategy.
+        Strategy = "strategy",
+        /// One API key.
+        Key = "key",
+        /// One instrument, on every account.
+        Instrument = "instrument",
+    }
 }
 
 impl LimitName {
-    /// Whether it may be set at such a scope: what is about a whole account is not about one
-    /// instrument, and only some of it about one strategy.
-    pub const fn fits(self, scope: &LimitScope) -> bool {
+    /// Whether it may be set at such a level: what is about a whole account is not about one
+    /// instrument or key, and only some of it about one strategy.
+    pub const fn fits(self, level: LimitLevel) -> bool {
         match self {
             Self::MaxOrderQuantity
             | Self::MaxOrderNotional
             | Self::MaxPosition
+            | Self::MaxPositionNotional
             | Self::PriceCollarPercent
             | Self::MaxOrdersPerMinute
             | Self::MaxSizeMultiple
             | Self::MaxRepeatedEntries
             | Self::Restricted => true,
-            Self::DailyLoss | Self::Drawdown => !matches!(scope, LimitScope::Instrument(_)),
+            Self::DailyLoss | Self::Drawdown => {
+                matches!(level, LimitLevel::Org | LimitLevel::Account | LimitLevel::Strategy)
+            }
             Self::MaxGrossExposure
             | Self::MaxNetExposure
             | Self::MaxOpenOrders
             | Self::MaxOrdersPerSecond
             | Self::CreditPercent
-            | Self::DrawdownPercent => {
-                matches!(scope, LimitScope::Org | LimitScope::Account(_))
-            }
+            | Self::DrawdownPercent => matches!(level, LimitLevel::Org | LimitLevel::Account),
         }
     }
 
@@ -108,17 +125,34 @@ pub enum LimitScope {
     Account(Id<id::Account>),
     /// One strategy.
     Strategy(Id<id::Strategy>),
+    /// One API key: the orders that it asks for.
+    Key(Id<id::Key>),
     /// One instrument, on every account.
     Instrument(Symbol),
 }
 
+impl LimitScope {
+    /// At which level it is.
+    pub const fn level(&self) -> LimitLevel {
+        match self {
+            Self::Org => LimitLevel::Org,
+            Self::Account(_) => LimitLevel::Account,
+            Self::Strategy(_) => LimitLevel::Strategy,
+            Self::Key(_) => LimitLevel::Key,
+            Self::Instrument(_) => LimitLevel::Instrument,
+        }
+    }
+}
+
 impl fmt::Display for LimitScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = self.level();
         match self {
-            Self::Org => f.write_str("org"),
-            Self::Account(id) => write!(f, "account:{id}"),
-            Self::Strategy(id) => write!(f, "strategy:{id}"),
-            Self::Instrument(symbol) => write!(f, "instrument:{symbol}"),
+            Self::Org => write!(f, "{level}"),
+            Self::Account(id) => write!(f, "{level}:{id}"),
+            Self::Strategy(id) => write!(f, "{level}:{id}"),
+            Self::Key(id) => write!(f, "{level}:{id}"),
+            Self::Instrument(symbol) => write!(f, "{level}:{symbol}"),
         }
     }
 }
@@ -127,17 +161,25 @@ impl FromStr for LimitScope {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        if text == "org" {
-            return Ok(Self::Org);
-        }
-        let (kind, name) = text.split_once(':').ok_or(UnknownWord)?;
-        match kind {
-            "account" => name.parse().map(Self::Account).map_err(|_| UnknownWord),
-            "strategy" => name.parse().map(Self::Strategy).map_err(|_| UnknownWord),
-            "instrument" => name.parse().map(Self::Instrument).map_err(|_| UnknownWord),
+        let (level, name) = match text.split_once(':') {
+            Some((level, name)) => (level.parse()?, Some(name)),
+            None => (text.parse()?, None),
+        };
+        match (level, name) {
+            (LimitLevel::Org, None) => Ok(Self::Org),
+            (LimitLevel::Account, Some(id)) => id.parse().map(Self::Account).map_err(no_id),
+            (LimitLevel::Strategy, Some(id)) => id.parse().map(Self::Strategy).map_err(no_id),
+            (LimitLevel::Key, Some(id)) => id.parse().map(Self::Key).map_err(no_id),
+            (LimitLevel::Instrument, Some(symbol)) => {
+                symbol.parse().map(Self::Instrument).map_err(|_| UnknownWord)
+            }
             _ => Err(UnknownWord),
         }
     }
+}
+
+fn no_id(_: id::IdError) -> UnknownWord {
+    UnknownWord
 }
 
 /// One limit as it stands.
@@ -157,146 +199,11 @@ pub struct Limit {
     pub updated_at: Timestamp,
 }
 
-/// The tightest limits for one order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
-    /// The version they were read at.
-    pub version: i64,
-    /// See [`LimitName::MaxOrderQuantity`].
-    pub max_order_quantity: Option<i64>,
-    /// See [`LimitName::MaxOrderNotional`].
-    pub max_order_notional: Option<i64>,
-    /// See [`LimitName::MaxPosition`].
-    pub max_position: Option<i64>,
-    /// See [`LimitName::PriceCollarPercent`].
-    pub price_collar_percent: Option<i64>,
-    /// See [`LimitName::MaxOrdersPerMinute`].
-    pub max_orders_per_minute: Option<i64>,
-    /// See [`LimitName::Restricted`].
-    pub restricted: bool,
-    /// See [`LimitName::MaxGrossExposure`].
-    pub max_gross_exposure: Option<i64>,
-    /// See [`LimitName::MaxNetExposure`].
-    pub max_net_exposure: Option<i64>,
-    /// See [`LimitName::MaxOpenOrders`].
-    pub max_open_orders: Option<i64>,
-    /// See [`LimitName::MaxOrdersPerSecond`].
-    pub max_orders_per_second: Option<i64>,
-    /// See [`LimitName::CreditPercent`].
-    pub credit_percent: Option<i64>,
-    /// See [`LimitName::MaxSizeMultiple`].
-    pub max_size_multiple: Option<i64>,
-    /// See [`LimitName::MaxRepeatedEntries`].
-    pub max_repeated_entries: Option<i64>,
-}
-
-/// All limits of one organization.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LimitBook {
-    values: BTreeMap<(LimitScope, LimitName), i64>,
-    /// Those that are set at some level: asked for in each transaction.
-    names: BTreeSet<LimitName>,
-    version: i64,
-}
-
-impl LimitBook {
-    /// The book that holds these limits, all of one organization, at this version of theirs.
-    pub fn of<'a>(version: i64, limits: impl Iterator<Item = &'a Limit>) -> Self {
-        let mut book = Self { version, ..Self::default() };
-        for limit in limits {
-            book.names.insert(limit.name);
-            book.values.insert((limit.scope.clone(), limit.name), limit.value);
-        }
-        book
-    }
-
-    /// The version of the organization's limits; one more with each change.
-    pub const fn version(&self) -> i64 {
-        self.version
-    }
-
-    /// The tightest limits that apply to an order.
-    pub fn tightest(
-        &self,
-        account: Id<id::Account>,
-        strategy: Option<Id<id::Strategy>>,
-        symbol: &Symbol,
-    ) -> Limits {
-        let scopes = [
-            Some(LimitScope::Org),
-            Some(LimitScope::Account(account)),
-            strategy.map(LimitScope::Strategy),
-            Some(LimitScope::Instrument(symbol.clone())),
-        ];
-        let values = |name: LimitName| {
-            let found = scopes.iter().flatten().filter_map(move |scope| {
-                // Few limits exist; a borrowed key would need a second key type for nothing.
-                self.values.get(&(scope.clone(), name)).copied()
-            });
-            found.collect::<Vec<_>>()
-        };
-        let least = |name: LimitName| values(name).into_iter().min();
-        Limits {
-            version: self.version,
-            max_order_quantity: least(LimitName::MaxOrderQuantity),
-            max_order_notional: least(LimitName::MaxOrderNotional),
-            max_position: least(LimitName::MaxPosition),
-            price_collar_percent: least(LimitName::PriceCollarPercent),
-            max_orders_per_minute: least(LimitName::MaxOrdersPerMinute),
-            restricted: values(LimitName::Restricted).into_iter().any(|value| value != 0),
-            max_gross_exposure: least(LimitName::MaxGrossExposure),
-            max_net_exposure: least(LimitName::MaxNetExposure),
-            max_open_orders: least(LimitName::MaxOpenOrders),
-            max_orders_per_second: least(LimitName::MaxOrdersPerSecond),
-            credit_percent: least(LimitName::CreditPercent),
-            max_size_multiple: least(LimitName::MaxSizeMultiple),
-            max_repeated_entries: least(LimitName::MaxRepeatedEntries),
-        }
-    }
-
-    /// Whether one of these is set at any level.
-    pub fn has_any(&self, names: &[LimitName]) -> bool {
-        names.iter().any(|name| self.names.contains(name))
-    }
-
-    /// What an account may lose: what its organization allows each of its accounts, and what is set
-    /// for itself, the tighter of both.
-    pub fn of_account(&self, account: Id<id::Account>) -> Bounds {
-        self.bounds(&[LimitScope::Org, LimitScope::Account(account)])
-    }
-
-    /// What a strategy may lose.
-    pub fn of_strategy(&self, strategy: Id<id::Strategy>) -> Bounds {
-        self.bounds(&[LimitScope::Strategy(strategy)])
-    }
-
-    /// The strategies that have a limit of their own for what they may lose.
-    pub fn strategies_with_bounds(&self) -> BTreeSet<Id<id::Strategy>> {
-        let of_losses = [LimitName::DailyLoss, LimitName::Drawdown];
-        let keys = self.values.keys().filter(|(_, name)| of_losses.contains(name));
-        keys.filter_map(|(scope, _)| match scope {
-            LimitScope::Strategy(strategy) => Some(*strategy),
-            LimitScope::Org | LimitScope::Account(_) | LimitScope::Instrument(_) => None,
-        })
-        .collect()
-    }
-
-    fn bounds(&self, scopes: &[LimitScope]) -> Bounds {
-        let least = |name: LimitName| {
-            let values = scopes.iter().filter_map(|scope| self.values.get(&(scope.clone(), name)));
-            values.copied().min()
-        };
-        Bounds {
-            daily_loss: least(LimitName::DailyLoss).map(Money::from_units),
-            drawdown: least(LimitName::Drawdown).map(Money::from_units),
-            drawdown_percent: least(LimitName::DrawdownPercent).map(Quantity::from_units),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Money;
+    use std::collections::BTreeSet;
 
     #[test]
     fn what_lets_more_be_traded() {
@@ -330,6 +237,7 @@ mod tests {
     fn the_tightest_of_all_levels_wins() {
         let account = Id::from_bytes([1; 16]);
         let strategy = Id::from_bytes([2; 16]);
+        let key = Id::from_bytes([3; 16]);
         let symbol: Symbol = "ES".parse().unwrap();
         let limit = |scope, value| Limit {
             org_id: Id::from_bytes([0; 16]),
@@ -343,16 +251,17 @@ mod tests {
             limit(LimitScope::Org, 50),
             limit(LimitScope::Account(account), 40),
             limit(LimitScope::Strategy(strategy), 30),
+            limit(LimitScope::Key(key), 25),
             limit(LimitScope::Instrument(symbol.clone()), 20),
             limit(LimitScope::Account(Id::from_bytes([9; 16])), 1),
         ];
-        for count in 1..=4 {
+        for count in 1..=5 {
             let book = LimitBook::of(50, all.iter().take(count));
-            let limits = book.tightest(account, Some(strategy), &symbol);
+            let limits = book.tightest(account, Some(strategy), Some(key), &symbol);
             assert_eq!(limits.max_order_quantity, all.get(count - 1).map(|limit| limit.value));
         }
         let book = LimitBook::of(50, all.iter());
-        let limits = book.tightest(account, Some(strategy), &symbol);
+        let limits = book.tightest(account, Some(strategy), Some(key), &symbol);
         assert_eq!((limits.max_order_quantity, limits.version), (Some(20), 50));
         assert_eq!(limits.max_position, None);
     }
@@ -389,15 +298,29 @@ mod tests {
 
     #[test]
     fn what_is_about_an_account_is_not_about_an_instrument() {
-        let instrument = LimitScope::Instrument("ES".parse().unwrap());
-        let strategy = LimitScope::Strategy(Id::from_bytes([2; 16]));
         for name in LimitName::ALL {
-            assert!(
-                name.fits(&LimitScope::Org)
-                    && name.fits(&LimitScope::Account(Id::from_bytes([1; 16])))
-            );
+            assert!(name.fits(LimitLevel::Org) && name.fits(LimitLevel::Account), "{name}");
         }
-        assert!(!LimitName::DailyLoss.fits(&instrument) && LimitName::DailyLoss.fits(&strategy));
-        assert!(!LimitName::MaxGrossExposure.fits(&strategy));
+        assert!(!LimitName::DailyLoss.fits(LimitLevel::Instrument));
+        assert!(LimitName::DailyLoss.fits(LimitLevel::Strategy));
+        assert!(!LimitName::MaxGrossExposure.fits(LimitLevel::Strategy));
+        assert!(!LimitName::MaxOpenOrders.fits(LimitLevel::Key));
+    }
+
+    #[test]
+    fn scopes_have_one_text_each() {
+        for scope in [
+            LimitScope::Org,
+            LimitScope::Account(Id::from_bytes([1; 16])),
+            LimitScope::Strategy(Id::from_bytes([2; 16])),
+            LimitScope::Key(Id::from_bytes([3; 16])),
+            LimitScope::Instrument("BTC/USD".parse().unwrap()),
+        ] {
+            assert_eq!(scope.to_string().parse(), Ok(scope.clone()));
+            assert!(scope.to_string().starts_with(scope.level().text()));
+        }
+        for text in ["", "org:", "org:x", "account", "account:", "account:ES", "pair:x", "key:"] {
+            assert!(text.parse::<LimitScope>().is_err(), "{text}");
+        }
     }
 }

@@ -103,6 +103,24 @@ pub enum Step {
     },
 }
 
+/// What is lost by now, and what may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Of what.
+    pub kind: LossKind,
+    /// So much; negative is a gain.
+    pub loss: Money,
+    /// What may be.
+    pub limit: Money,
+}
+
+impl Lost {
+    /// Whether the limit is reached: at it, not past it.
+    pub fn is_all(&self) -> bool {
+        self.loss >= self.limit && self.loss.is_positive()
+    }
+}
+
 /// Marks in a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Row {
@@ -316,31 +334,46 @@ impl Watch {
         }
     }
 
-    fn guard_day(&mut self, reading: &Reading, bounds: &Bounds, steps: &mut Vec<Step>) {
-        let Some(limit) = bounds.daily_loss else { return };
-        let opening = self.opening();
-        let loss = reading.total.map(|total| opening.saturating_minus(total));
-        // What was open when the session began may have been at a loss already: closing it is none.
-        let realized = opening.min(self.opening_realized).saturating_minus(reading.realized);
-        let is_certain = |loss: Money| {
-            let explained = reading.is_flat || realized >= limit;
-            loss >= limit && explained
-        };
-        let at_once = loss.map_or(realized >= limit, is_certain);
-        let seen = loss.unwrap_or(realized);
-        self.daily.look(LossKind::Daily, seen, limit, at_once, reading, steps);
+    /// What is lost by this reading of what may be.
+    pub fn lost(&self, reading: &Reading, bounds: &Bounds) -> [Option<Lost>; 2] {
+        [self.lost_of_day(reading, bounds), self.lost_from_best(reading, bounds)]
     }
 
-    fn guard_best(&mut self, reading: &Reading, bounds: &Bounds, steps: &mut Vec<Step>) {
-        let Some(total) = reading.total else { return };
-        let loss = self.best.saturating_minus(total);
+    fn lost_of_day(&self, reading: &Reading, bounds: &Bounds) -> Option<Lost> {
+        let limit = bounds.daily_loss?;
+        let of_all = reading.total.map(|total| self.opening().saturating_minus(total));
+        let loss = of_all.unwrap_or_else(|| self.realized_of_day(reading));
+        Some(Lost { kind: LossKind::Daily, loss, limit })
+    }
+
+    /// What was open when the session began may have been at a loss already: closing it is none.
+    fn realized_of_day(&self, reading: &Reading) -> Money {
+        self.opening().min(self.opening_realized).saturating_minus(reading.realized)
+    }
+
+    fn lost_from_best(&self, reading: &Reading, bounds: &Bounds) -> Option<Lost> {
+        let loss = self.best.saturating_minus(reading.total?);
         // Of what there would be without the fall.
         let percent = bounds.drawdown_percent.zip(reading.equity).and_then(|(percent, equity)| {
             let whole = equity.saturating_plus(loss.max(Money::ZERO)).max(Money::ZERO);
             whole.ratio(percent.units(), HUNDRED_PERCENT, Round::Down)
         });
-        let Some(limit) = [bounds.drawdown, percent].into_iter().flatten().min() else { return };
-        self.drawdown.look(LossKind::Drawdown, loss, limit, false, reading, steps);
+        let limit = [bounds.drawdown, percent].into_iter().flatten().min()?;
+        Some(Lost { kind: LossKind::Drawdown, loss, limit })
+    }
+
+    fn guard_day(&mut self, reading: &Reading, bounds: &Bounds, steps: &mut Vec<Step>) {
+        let Some(lost) = self.lost_of_day(reading, bounds) else { return };
+        // What is closed explains the loss, or nothing is open: no mark is in it.
+        let is_certain = reading.total.is_none()
+            || reading.is_flat
+            || self.realized_of_day(reading) >= lost.limit;
+        self.daily.look(lost, lost.is_all() && is_certain, reading, steps);
+    }
+
+    fn guard_best(&mut self, reading: &Reading, bounds: &Bounds, steps: &mut Vec<Step>) {
+        let Some(lost) = self.lost_from_best(reading, bounds) else { return };
+        self.drawdown.look(lost, false, reading, steps);
     }
 }
 
@@ -348,15 +381,8 @@ impl Watch {
 const HUNDRED_PERCENT: i64 = 100 * 100_000_000;
 
 impl Guard {
-    fn look(
-        &mut self,
-        kind: LossKind,
-        loss: Money,
-        limit: Money,
-        at_once: bool,
-        reading: &Reading,
-        steps: &mut Vec<Step>,
-    ) {
+    fn look(&mut self, lost: Lost, at_once: bool, reading: &Reading, steps: &mut Vec<Step>) {
+        let Lost { kind, loss, limit } = lost;
         if self.halt.is_some() {
             return;
         }

@@ -118,6 +118,7 @@ mod tests {
             Just(LimitScope::Org),
             (0_u8..3).prop_map(|byte| LimitScope::Account(Id::from_bytes([byte; 16]))),
             (0_u8..3).prop_map(|byte| LimitScope::Strategy(Id::from_bytes([byte; 16]))),
+            (0_u8..3).prop_map(|byte| LimitScope::Key(Id::from_bytes([byte; 16]))),
             "(ES|BTC/USD|AAPL)".prop_map(|text| LimitScope::Instrument(text.parse().unwrap())),
         ]
     }

@@ -7,20 +7,70 @@ mod account;
 
 pub use account::Surroundings;
 
-use crate::check::Trace;
+use crate::check::{Shown, Trace};
 use crate::code::{Code, Refusal};
 use crate::day::Day;
 use crate::exposure::Exposure;
 use crate::halt::{self, Halt, HaltSubject};
 use crate::instrument::Instrument;
 use crate::limit::{LimitName, Limits};
+use crate::loss::LossKind;
 use crate::money::{Money, Price, Quantity};
-use crate::order::{OrderType, Purpose, Side};
+use crate::order::{OrderType, Purpose, Side, words};
 use crate::price::{Market, Reference};
 use crate::roll::Contract;
 use crate::schedule::Schedule;
 use crate::strategy::Intent;
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+words! {
+    /// A check of an order, by its name in the trace.
+    RiskCheck {
+        /// No halt covers it.
+        Halt = "halt",
+        /// Its strategy opens something at this time.
+        Schedule = "strategy.schedule",
+        /// Its contract takes entries.
+        LastDay = "risk.last_day",
+        /// See [`LimitName::Restricted`].
+        Restricted = "risk.restricted",
+        /// Its market is open.
+        MarketOpen = "risk.market_open",
+        /// See [`LimitName::MaxOrderQuantity`].
+        OrderQuantity = "risk.max_order_quantity",
+        /// See [`LimitName::MaxOrderNotional`].
+        OrderNotional = "risk.max_order_notional",
+        /// See [`LimitName::PriceCollarPercent`].
+        PriceCollar = "risk.price_collar",
+        /// See [`LimitName::MaxPosition`].
+        Position = "risk.max_position",
+        /// See [`LimitName::MaxOrdersPerMinute`].
+        OrdersPerMinute = "risk.max_orders_per_minute",
+        /// See [`LimitName::MaxPositionNotional`].
+        PositionNotional = "risk.max_position_notional",
+        /// See [`LimitName::MaxGrossExposure`].
+        GrossExposure = "risk.max_gross_exposure",
+        /// See [`LimitName::MaxNetExposure`].
+        NetExposure = "risk.max_net_exposure",
+        /// See [`LimitName::MaxOpenOrders`].
+        OpenOrders = "risk.max_open_orders",
+        /// See [`LimitName::MaxOrdersPerSecond`].
+        OrdersPerSecond = "risk.max_orders_per_second",
+        /// See [`LimitName::CreditPercent`].
+        Credit = "risk.credit",
+        /// See [`LimitName::MaxSizeMultiple`].
+        FatFinger = "risk.fat_finger",
+        /// See [`LimitName::MaxRepeatedEntries`].
+        RepeatedExecution = "risk.repeated_execution",
+        /// See [`LimitName::DailyLoss`].
+        DailyLoss = "risk.daily_loss",
+        /// See [`LimitName::Drawdown`] and [`LimitName::DrawdownPercent`].
+        Drawdown = "risk.drawdown",
+        /// What is held can be marked, where losses are limited.
+        Mark = "risk.mark",
+    }
+}
 
 /// What an order is judged against, all of it read inside the journal transaction.
 #[derive(Debug, Clone, Copy)]
@@ -78,37 +128,46 @@ impl Cleared {
 pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result<Cleared, Refusal> {
     let mut first_no: Option<Refusal> = None;
     let halted = halt(&intent, context);
-    note(trace, &mut first_no, "halt", Enforced::Always, halted);
+    note(trace, &mut first_no, RiskCheck::Halt, Enforced::Always, halted);
     let enforced = match intent.purpose {
         Purpose::Entry => Enforced::Always,
         Purpose::Exit => Enforced::Traced,
     };
     if let Some(schedule) = context.schedule {
-        note(trace, &mut first_no, "strategy.schedule", enforced, in_schedule(schedule, context));
+        let verdict = in_schedule(schedule, context);
+        note(trace, &mut first_no, RiskCheck::Schedule, enforced, verdict);
     }
     if let Some(contract) = context.contract {
-        note(trace, &mut first_no, "risk.last_day", enforced, before_last_day(contract, context));
+        let verdict = before_last_day(contract, context);
+        note(trace, &mut first_no, RiskCheck::LastDay, enforced, verdict);
     }
-    let checks: [(&'static str, Verdict); 7] = [
-        ("risk.restricted", restricted(context)),
-        ("risk.market_open", market_open(context)),
-        ("risk.max_order_quantity", order_quantity(&intent, context)),
-        ("risk.max_order_notional", order_notional(&intent, context)),
-        ("risk.price_collar", collar(&intent, context)),
-        ("risk.max_position", position(&intent, context)),
-        ("risk.max_orders_per_minute", orders_per_minute(context)),
+    let checks: [(RiskCheck, Verdict); 7] = [
+        (RiskCheck::Restricted, restricted(context)),
+        (RiskCheck::MarketOpen, market_open(context)),
+        (RiskCheck::OrderQuantity, order_quantity(&intent, context)),
+        (RiskCheck::OrderNotional, order_notional(&intent, context)),
+        (RiskCheck::PriceCollar, collar(&intent, context)),
+        (RiskCheck::Position, position(&intent, context)),
+        (RiskCheck::OrdersPerMinute, orders_per_minute(context)),
     ];
-    for (name, verdict) in checks {
-        note(trace, &mut first_no, name, enforced, verdict);
+    for (check, verdict) in checks {
+        note(trace, &mut first_no, check, enforced, verdict);
     }
-    for (name, limit, check) in account::checks(&context.limits) {
+    for (check, limit, judge) in account::checks(&context.limits) {
         // What nobody limits is not looked at, and takes no line of the trace.
         if let Some(limit) = limit {
-            note(trace, &mut first_no, name, enforced, check(&intent, context, limit));
+            note(trace, &mut first_no, check, enforced, judge(&intent, context, limit));
+        }
+    }
+    for (check, kind) in
+        [(RiskCheck::DailyLoss, LossKind::Daily), (RiskCheck::Drawdown, LossKind::Drawdown)]
+    {
+        if context.around.losses.iter().any(|lost| lost.kind == kind) {
+            note(trace, &mut first_no, check, enforced, account::lost(context, kind));
         }
     }
     if context.around.unmarked.is_some() {
-        note(trace, &mut first_no, "risk.mark", enforced, account::marked(context));
+        note(trace, &mut first_no, RiskCheck::Mark, enforced, account::marked(context));
     }
     match first_no {
         Some(refusal) => Err(refusal),
@@ -117,7 +176,7 @@ pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result
 }
 
 /// A passed check with what it compared, or a refusal.
-type Verdict = Result<Option<(String, String)>, Refusal>;
+type Verdict = Result<Option<(Shown, Shown)>, Refusal>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Enforced {
@@ -128,13 +187,14 @@ enum Enforced {
 fn note(
     trace: &mut Trace,
     first_no: &mut Option<Refusal>,
-    name: &'static str,
+    check: RiskCheck,
     enforced: Enforced,
     verdict: Verdict,
 ) {
+    let name = check.text();
     match (verdict, enforced) {
         (Ok(None), _) => trace.pass(name),
-        (Ok(Some((input, limit))), _) => trace.pass_with(name, input, Some(limit)),
+        (Ok(Some((input, limit))), _) => trace.pass_over(name, input, limit),
         (Err(refusal), Enforced::Traced) => trace.not_enforced(name, &refusal),
         (Err(refusal), Enforced::Always) => {
             trace.fail(name, &refusal);
@@ -158,7 +218,7 @@ fn halt(intent: &Intent, context: &Context<'_>) -> Verdict {
 fn in_schedule(schedule: &Schedule, context: &Context<'_>) -> Verdict {
     let (shown, allowed) = (schedule.wall_clock(context.now), schedule.regular());
     if schedule.is_open(context.now) {
-        return Ok(Some((shown, allowed)));
+        return Ok(Some((Shown::WallClock(shown), Shown::Words(allowed))));
     }
     Err(Refusal::over(Code::StrategySchedule, shown, allowed))
 }
@@ -166,7 +226,7 @@ fn in_schedule(schedule: &Schedule, context: &Context<'_>) -> Verdict {
 fn before_last_day(contract: &Contract, context: &Context<'_>) -> Verdict {
     let (today, last) = (Day::at(context.now), contract.last_day());
     if contract.takes_entries(context.now) {
-        return Ok(Some((today.to_string(), format!("before {last}"))));
+        return Ok(Some((Shown::Day(today), Shown::Before(last))));
     }
     Err(Refusal::over(Code::RiskLastDay, today, format_args!("entries before {last}")))
 }
@@ -194,15 +254,18 @@ fn order_quantity(intent: &Intent, context: &Context<'_>) -> Verdict {
 
 fn order_notional(intent: &Intent, context: &Context<'_>) -> Verdict {
     let limit = required(context.limits.max_order_notional, LimitName::MaxOrderNotional)?;
-    let reference = reference_price(context)?;
-    // The worst of what was asked and what the market says: a limit far from the market must not
-    // make an order look small, and a stop above it fills no lower than where it is triggered.
-    let asked = [intent.limit_price, intent.stop_price].into_iter().flatten();
-    let price = asked.fold(reference, Price::max);
+    let price = worst_price(intent, context)?;
     let value = price
         .notional(intent.quantity, context.instrument.point_value)
         .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
     compare(Code::RiskMaxOrderNotional, value, Money::from_units(limit))
+}
+
+/// The worst of what was asked and what the market says: a limit far from the market must not make
+/// an order look small, and a stop above it fills no lower than where it is triggered.
+fn worst_price(intent: &Intent, context: &Context<'_>) -> Result<Price, Refusal> {
+    let asked = [intent.limit_price, intent.stop_price].into_iter().flatten();
+    Ok(asked.fold(reference_price(context)?, Price::max))
 }
 
 fn collar(intent: &Intent, context: &Context<'_>) -> Verdict {
@@ -228,13 +291,19 @@ fn collar(intent: &Intent, context: &Context<'_>) -> Verdict {
             ));
         }
     }
-    Ok(Some((reference.to_string(), Quantity::from_units(percent).to_string())))
+    Ok(Some((reference.into(), Quantity::from_units(percent).into())))
 }
 
 const UNITS_PER_ONE: i128 = 100_000_000;
 
 fn position(intent: &Intent, context: &Context<'_>) -> Verdict {
     let limit = required(context.limits.max_position, LimitName::MaxPosition)?;
+    let worst = worst_position(intent, context)?;
+    compare(Code::RiskMaxPosition, worst, Quantity::from_units(limit))
+}
+
+/// What could be held on the order's side, all that is live counted; negative on the other side.
+fn worst_position(intent: &Intent, context: &Context<'_>) -> Result<Quantity, Refusal> {
     let held = &context.exposure;
     let (entering, leaving) = match intent.side {
         Side::Buy => (held.entry_buy, held.exit_buy),
@@ -242,13 +311,12 @@ fn position(intent: &Intent, context: &Context<'_>) -> Verdict {
     };
     // Checked, unlike `Exposure::worst_long`: a sum that stays at the end of the range would pass a
     // limit that stands there.
-    let worst = intent
+    intent
         .side
         .signed(held.quantity)
         .plus(entering)
         .and_then(|worst| worst.plus(leaving)?.plus(intent.quantity)?.minus(context.already_filled))
-        .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
-    compare(Code::RiskMaxPosition, worst, Quantity::from_units(limit))
+        .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))
 }
 
 fn orders_per_minute(context: &Context<'_>) -> Verdict {
@@ -274,11 +342,14 @@ fn reference_price(context: &Context<'_>) -> Result<Price, Refusal> {
     context.reference.price(context.now).ok_or_else(|| Refusal::plain(Code::RiskReferenceStale))
 }
 
-fn compare<T: PartialOrd + std::fmt::Display>(code: Code, input: T, limit: T) -> Verdict {
+fn compare<T>(code: Code, input: T, limit: T) -> Verdict
+where
+    T: PartialOrd + std::fmt::Display + Into<Shown>,
+{
     if input > limit {
         return Err(Refusal::over(code, input, limit));
     }
-    Ok(Some((input.to_string(), limit.to_string())))
+    Ok(Some((input.into(), limit.into())))
 }
 
 #[cfg(test)]

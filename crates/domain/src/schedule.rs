@@ -22,6 +22,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Days and windows of local time in a time zone, with dated exceptions. Its text form is that of
 /// [`std::fmt::Display`], for example `mon-fri 09:30-16:00 America/New_York except 2026-12-25`.
@@ -31,6 +32,15 @@ pub struct Schedule {
     /// The windows that begin on each day of the week, Monday first.
     week: [Windows; 7],
     exceptions: BTreeMap<Date, Windows>,
+    zone: TimeZone,
+    /// The text form without the dated exceptions.
+    regular: Arc<str>,
+}
+
+/// What the clock on the wall of a zone shows; text only when it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WallClock {
+    local: Option<DateTime>,
     zone: TimeZone,
 }
 
@@ -82,24 +92,13 @@ impl Schedule {
     }
 
     /// What the wall clock shows, as a person reads it: `Sun 2026-11-22 18:05 America/New_York`.
-    pub fn wall_clock(&self, at: Timestamp) -> String {
-        self.local(at).map_or_else(String::new, |local| {
-            format!(
-                "{} {} {:02}:{:02} {}",
-                text::day_name(local.date()),
-                local.date(),
-                local.hour(),
-                local.minute(),
-                self.zone_name()
-            )
-        })
+    pub fn wall_clock(&self, at: Timestamp) -> WallClock {
+        WallClock { local: self.local(at), zone: self.zone.clone() }
     }
 
     /// The windows of the week without the dated exceptions, in the text form.
-    pub fn regular(&self) -> String {
-        let mut regular = self.clone();
-        regular.exceptions.clear();
-        regular.to_string()
+    pub fn regular(&self) -> Arc<str> {
+        Arc::clone(&self.regular)
     }
 
     /// Whether a window begins on this day, exceptions counted.
@@ -108,8 +107,7 @@ impl Schedule {
     }
 
     fn zone_name(&self) -> &str {
-        // Every zone here was found by its name.
-        self.zone.iana_name().unwrap_or("UTC")
+        name_of(&self.zone)
     }
 
     fn local(&self, at: Timestamp) -> Option<DateTime> {
@@ -156,6 +154,19 @@ impl Schedule {
 }
 
 const AHEAD_S: i64 = 14 * 86_400;
+
+/// Every zone here was found by its name.
+fn name_of(zone: &TimeZone) -> &str {
+    zone.iana_name().unwrap_or("UTC")
+}
+
+impl fmt::Display for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(local) = self.local else { return Ok(()) };
+        let (day, date, zone) = (text::day_name(local.date()), local.date(), name_of(&self.zone));
+        write!(f, "{day} {date} {:02}:{:02} {zone}", local.hour(), local.minute())
+    }
+}
 
 impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

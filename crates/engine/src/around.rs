@@ -3,8 +3,10 @@
 
 use crate::Shared;
 use crate::book::Book;
+use crate::loss;
 use crate::profit::{Holdings, conversion, tally};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::exchange::{Conversion, ExchangeRate};
@@ -12,6 +14,7 @@ use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::{LimitBook, LimitName};
+use tradewarden_domain::loss::Lost;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::order::Side;
 use tradewarden_domain::portfolio::{Worth, counted_at};
@@ -20,6 +23,7 @@ use tradewarden_domain::recent::RecentEntries;
 use tradewarden_domain::risk::Surroundings;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
+use tradewarden_store::losses::{self, StoredWatch};
 use tradewarden_store::{Error, Tx, orders, rates, recent};
 
 /// What a transaction read of the accounts that it is about.
@@ -33,6 +37,7 @@ pub(crate) struct Around {
     recent: BTreeMap<Place, RecentEntries>,
     keeps_recent: BTreeSet<Id<id::Account>>,
     changed_recent: BTreeSet<Place>,
+    watches: BTreeMap<Id<id::Account>, Vec<StoredWatch>>,
 }
 
 /// Limits over all that an account holds.
@@ -54,7 +59,7 @@ impl Around {
         tx: &mut Tx<'_>,
         accounts: &BTreeSet<(Id<id::Org>, Id<id::Account>)>,
         pairs: &[(Id<id::Account>, Symbol)],
-        limits: &BTreeMap<Id<id::Org>, LimitBook>,
+        limits: &BTreeMap<Id<id::Org>, Arc<LimitBook>>,
         now: Timestamp,
     ) -> Result<(Self, Vec<(Place, Exposure)>), Error> {
         let mut around = Self::default();
@@ -67,6 +72,9 @@ impl Around {
                 if !around.rates.contains_key(org) {
                     around.rates.insert(*org, rates::of_org_in(tx, *org).await?);
                 }
+            }
+            if book.has_any(loss::OF_LOSSES) {
+                around.watches.insert(*account, losses::of_account_in(tx, *account).await?);
             }
             if book.has_any(&[LimitName::MaxOpenOrders]) {
                 around.open_orders.insert(*account, orders::count_live(tx, *account).await?);
@@ -85,6 +93,11 @@ impl Around {
         let pairs: Vec<_> = pairs.iter().filter(kept).cloned().collect();
         around.recent = recent::of_pairs(tx, &pairs).await?.into_iter().collect();
         Ok((around, held))
+    }
+
+    /// What is stored of an account's losses, if they are limited.
+    pub(crate) fn watches(&self, account: Id<id::Account>) -> &[StoredWatch] {
+        self.watches.get(&account).map_or(&[], Vec::as_slice)
     }
 
     /// Writes what is to be remembered.
@@ -138,6 +151,7 @@ pub(crate) enum Judged {
 pub(crate) struct Scene {
     others: Option<Result<(Worth, Conversion), Gap>>,
     unmarked: Option<Gap>,
+    losses: Vec<Lost>,
     equity: Option<Money>,
     open_orders: u64,
     orders_last_second: u64,
@@ -150,6 +164,7 @@ impl Scene {
         Surroundings {
             others: self.others.as_ref().map(|others| others.as_ref().copied()),
             unmarked: self.unmarked.as_ref(),
+            losses: &self.losses,
             equity: self.equity,
             open_orders: self.open_orders,
             orders_last_second: self.orders_last_second,
@@ -184,6 +199,7 @@ impl Book {
         Scene {
             others: is_whole.then(|| self.others(shared, account, &place.symbol, rates)),
             unmarked: if is_whole { self.unmarked(shared, account, place, rates) } else { None },
+            losses: loss::lost(shared, self, account, place.strategy_id, rates),
             equity: shared.funds.equity(account.id, self.now),
             open_orders: of(&around.open_orders).saturating_sub(itself),
             orders_last_second: of(&around.last_second),

@@ -62,7 +62,7 @@ pub(crate) struct Book {
     pub(crate) now: Timestamp,
     /// What is engaged, in the database and beside it.
     pub(crate) halts: Vec<Halt>,
-    pub(crate) limits: BTreeMap<Id<id::Org>, LimitBook>,
+    pub(crate) limits: BTreeMap<Id<id::Org>, Arc<LimitBook>>,
     /// The versions of the organizations' strategies.
     strategies: BTreeMap<Id<id::Org>, i64>,
     accounts: BTreeMap<Id<id::Account>, AccountState>,
@@ -145,7 +145,7 @@ impl Book {
         let locked = rows::lock_accounts(tx, &ids).await?;
         let known: BTreeMap<_, _> = orgs
             .iter()
-            .filter_map(|org| directory.books.get(org).map(|book| (*org, book.clone())))
+            .filter_map(|org| directory.books.get(org).map(|book| (*org, Arc::clone(book))))
             .collect();
         let current = orgs
             .iter()
@@ -158,7 +158,7 @@ impl Book {
             let all = rows::limits_in(tx).await?;
             let of = |(org, now): (&Id<id::Org>, &rows::Versions)| {
                 let own = all.iter().filter(|limit| limit.org_id == *org);
-                (*org, LimitBook::of(now.limits, own))
+                (*org, Arc::new(LimitBook::of(now.limits, own)))
             };
             orgs.iter().zip(&versions).map(of).collect()
         };

@@ -38,7 +38,7 @@ pub(crate) struct Directory {
     pub(crate) doors: Shards<Id<id::Webhook>, Arc<Door>>,
     pub(crate) strategies: Shards<Id<id::Strategy>, Arc<Strategy>>,
     pub(crate) limits: Arc<Vec<Limit>>,
-    pub(crate) books: Arc<BTreeMap<Id<id::Org>, LimitBook>>,
+    pub(crate) books: Arc<BTreeMap<Id<id::Org>, Arc<LimitBook>>>,
     pub(crate) halts: Arc<Vec<Halt>>,
     pub(crate) rolls: Rolls,
     pub(crate) keys: Shards<Id<id::Key>, Arc<keys::KnownKey>>,

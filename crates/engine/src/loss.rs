@@ -24,7 +24,7 @@ use tradewarden_domain::exchange::ExchangeRate;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::{LimitBook, LimitName};
-use tradewarden_domain::loss::{Bounds, LossKind, LossReset, Reading, Step, Watch};
+use tradewarden_domain::loss::{Bounds, LossKind, LossReset, Lost, Reading, Step, Watch};
 use tradewarden_domain::money::Money;
 use tradewarden_domain::order::{OrderEvent, OrderState, Purpose};
 use tradewarden_domain::time::Timestamp;
@@ -54,6 +54,7 @@ struct Look {
     watched: Watched,
     watch: Watch,
     steps: Vec<Step>,
+    lost: [Option<Lost>; 2],
     /// A halt that the new session ends.
     ended: Option<Id<id::Halt>>,
     is_worth_writing: bool,
@@ -148,12 +149,43 @@ pub(crate) async fn views(
     Ok(views.collect())
 }
 
+/// What is lost by now of what an account, and one strategy on it, may lose, as a transaction sees
+/// it.
+pub(crate) fn lost(
+    shared: &Shared,
+    book: &Book,
+    account: &Account,
+    strategy: Id<id::Strategy>,
+    rates: &[ExchangeRate],
+) -> Vec<Lost> {
+    let Some(limits) = book.limits.get(&account.org_id) else { return Vec::new() };
+    let mut watched = watched(shared, account, limits);
+    watched.retain(|(of, _)| [Watched::Account, Watched::Strategy(strategy)].contains(of));
+    if watched.is_empty() {
+        return Vec::new();
+    }
+    let holdings = book.holdings(account.id);
+    let moment = Moment {
+        account,
+        holdings: &holdings,
+        rates,
+        halts: &book.halts,
+        stored: book.around.watches(account.id),
+        equity: shared.funds.equity(account.id, book.now),
+        now: book.now,
+    };
+    look(shared, &moment, &watched).iter().flat_map(|look| look.lost).flatten().collect()
+}
+
 /// What is watched on an account, with its bounds.
 fn watched(shared: &Shared, account: &Account, limits: &LimitBook) -> Vec<(Watched, Bounds)> {
     let directory = shared.directory.load();
     let with_bounds = limits.strategies_with_bounds().into_iter();
     let own = with_bounds.filter(|id| {
-        directory.strategies.get(id).is_some_and(|strategy| strategy.account_id == account.id)
+        directory
+            .strategies
+            .get(id)
+            .is_some_and(|strategy| strategy.accounts().any(|id| id == account.id))
     });
     let each = own.map(|id| (Watched::Strategy(id), limits.of_strategy(id)));
     std::iter::once((Watched::Account, limits.of_account(account.id)))
@@ -200,7 +232,8 @@ fn look(shared: &Shared, moment: &Moment<'_>, watched: &[(Watched, Bounds)]) -> 
             None => true,
             Some(known) => watch.has_moved_from(known) || (is_old && watch != *known),
         };
-        looks.push(Look { watched: *watched, watch, steps, ended, is_worth_writing });
+        let lost = watch.lost(&reading, bounds);
+        looks.push(Look { watched: *watched, watch, steps, lost, ended, is_worth_writing });
     }
     looks
 }

@@ -209,6 +209,10 @@ pub(crate) enum BenchVerb {
     /// The data directory [default: tradewarden-bench] must not exist; it is made, and removed at
     /// the end. The load generator runs in the same process, on the same cores.
     Halt(Halting),
+    /// Judge orders by every check, with limits at every level, among few and many instruments
+    ///
+    /// In one thread of this process; nothing is written.
+    Risk,
     /// Start once on what is there, and say what it took
     #[command(hide = true)]
     Loaded {

@@ -1,9 +1,10 @@
 //! The checks over a whole account: what it holds in all, what it may still owe, how much is open.
 
-use super::{Context, Verdict, compare, reference_price};
+use super::{Context, RiskCheck, Verdict, compare, worst_position, worst_price};
 use crate::code::{Code, Refusal};
 use crate::exchange::Conversion;
 use crate::limit::Limits;
+use crate::loss::{LossKind, Lost};
 use crate::money::{Money, Quantity, Round};
 use crate::order::Purpose;
 use crate::portfolio::Worth;
@@ -18,6 +19,8 @@ pub struct Surroundings<'a> {
     pub others: Option<Result<(Worth, Conversion), &'a Gap>>,
     /// A position of the account, or of the strategy, whose mark is too old to watch its losses.
     pub unmarked: Option<&'a Gap>,
+    /// What is lost by now of what the account and the order's strategy may lose.
+    pub losses: &'a [Lost],
     /// Cash and positions at their mark, by the broker's word of the last minute.
     pub equity: Option<Money>,
     /// Live and unknown orders of the account.
@@ -30,20 +33,29 @@ pub struct Surroundings<'a> {
     pub usual_size: Option<Quantity>,
 }
 
-/// A check: its name in the trace, its limit, and the rule.
-type Check = (&'static str, Option<i64>, fn(&Intent, &Context<'_>, i64) -> Verdict);
+/// A check, its limit, and the rule.
+type Check = (RiskCheck, Option<i64>, fn(&Intent, &Context<'_>, i64) -> Verdict);
 
 /// The checks that are made where somebody set their limit.
-pub(super) const fn checks(limits: &Limits) -> [Check; 7] {
+pub(super) const fn checks(limits: &Limits) -> [Check; 8] {
     [
-        ("risk.max_gross_exposure", limits.max_gross_exposure, gross),
-        ("risk.max_net_exposure", limits.max_net_exposure, net),
-        ("risk.max_open_orders", limits.max_open_orders, open_orders),
-        ("risk.max_orders_per_second", limits.max_orders_per_second, orders_per_second),
-        ("risk.credit", limits.credit_percent, credit),
-        ("risk.fat_finger", limits.max_size_multiple, fat_finger),
-        ("risk.repeated_execution", limits.max_repeated_entries, repeated),
+        (RiskCheck::PositionNotional, limits.max_position_notional, position_notional),
+        (RiskCheck::GrossExposure, limits.max_gross_exposure, gross),
+        (RiskCheck::NetExposure, limits.max_net_exposure, net),
+        (RiskCheck::OpenOrders, limits.max_open_orders, open_orders),
+        (RiskCheck::OrdersPerSecond, limits.max_orders_per_second, orders_per_second),
+        (RiskCheck::Credit, limits.credit_percent, credit),
+        (RiskCheck::FatFinger, limits.max_size_multiple, fat_finger),
+        (RiskCheck::RepeatedExecution, limits.max_repeated_entries, repeated),
     ]
+}
+
+fn position_notional(intent: &Intent, context: &Context<'_>, limit: i64) -> Verdict {
+    let (worst, price) = (worst_position(intent, context)?, worst_price(intent, context)?);
+    let value = price
+        .notional(worst, context.instrument.point_value)
+        .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
+    compare(Code::RiskMaxPositionNotional, value, Money::from_units(limit))
 }
 
 /// The account's worth with this order in it.
@@ -56,9 +68,7 @@ fn worth(intent: &Intent, context: &Context<'_>) -> Result<Worth, Refusal> {
         }
         None => return Err(stale("The account's exposure was not counted.".to_owned())),
     };
-    // As in the order's own value: what was asked must not make it look small.
-    let asked = [intent.limit_price, intent.stop_price].into_iter().flatten();
-    let price = asked.fold(reference_price(context)?, std::cmp::Ord::max);
+    let price = worst_price(intent, context)?;
     let mut own = context.exposure;
     let more = intent.quantity.saturating_minus(context.already_filled);
     own.reserve(Purpose::Entry, intent.side, more);
@@ -123,6 +133,29 @@ fn fat_finger(intent: &Intent, context: &Context<'_>, multiple: i64) -> Verdict 
 
 /// Units of a limit in one.
 const ONE: i64 = 100_000_000;
+
+/// What is lost reaches no limit, of the account or of the strategy. Three marks in a row engage a
+/// halt; until they are there, and for one that was resumed too early, nothing is opened either.
+pub(super) fn lost(context: &Context<'_>, kind: LossKind) -> Verdict {
+    let code = match kind {
+        LossKind::Daily => Code::RiskDailyLoss,
+        LossKind::Drawdown => Code::RiskDrawdown,
+    };
+    let mut shown = None;
+    for lost in context.around.losses.iter().filter(|lost| lost.kind == kind) {
+        let Lost { loss, limit, .. } = lost;
+        if lost.is_all() {
+            return Err(Refusal {
+                code,
+                input: Some(loss.to_string()),
+                limit: Some(limit.to_string()),
+                detail: format!("{} Lost {loss}, allowed {limit}.", code.meaning()),
+            });
+        }
+        shown = Some(((*loss).into(), (*limit).into()));
+    }
+    Ok(shown)
+}
 
 /// Where losses are watched, a position that nobody marks must not grow another one beside it (S23).
 pub(super) fn marked(context: &Context<'_>) -> Verdict {

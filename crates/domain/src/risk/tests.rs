@@ -2,6 +2,7 @@
 //! properties of whatever is cleared.
 
 mod account;
+mod table;
 
 use super::*;
 use crate::check::Outcome;
@@ -9,6 +10,7 @@ use crate::exchange::Conversion;
 use crate::halt::{HaltMode, HaltScope};
 use crate::id::Id;
 use crate::instrument::Symbol;
+use crate::loss::Lost;
 use crate::order::TimeInForce;
 use crate::portfolio::Worth;
 use crate::profit::Gap;
@@ -33,6 +35,7 @@ struct Scene {
     already_filled: Quantity,
     others: Option<Result<(Worth, Conversion), Gap>>,
     unmarked: Option<Gap>,
+    losses: Vec<Lost>,
     around: Surroundings<'static>,
 }
 
@@ -69,6 +72,7 @@ fn scene() -> Scene {
         already_filled: Quantity::ZERO,
         others: None,
         unmarked: None,
+        losses: Vec::new(),
         around: Surroundings::default(),
     }
 }
@@ -86,6 +90,7 @@ impl Scene {
             around: Surroundings {
                 others: self.others.as_ref().map(|others| others.as_ref().copied()),
                 unmarked: self.unmarked.as_ref(),
+                losses: &self.losses,
                 ..self.around
             },
             instrument: &self.instrument,

@@ -20,6 +20,7 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
+use std::sync::Arc;
 
 const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Longest text, in bytes.
@@ -75,7 +76,10 @@ impl FromStr for Schedule {
                 }
             }
         }
-        Ok(Self { week, exceptions, zone: read_zone(zone)? })
+        let zone = read_zone(zone)?;
+        let mut schedule = Self { week, exceptions: BTreeMap::new(), zone, regular: Arc::from("") };
+        schedule.regular = schedule.to_string().into();
+        Ok(Self { exceptions, ..schedule })
     }
 }
 

@@ -142,7 +142,9 @@ pub(crate) fn clear(
         schedule: None,
         contract: None,
         limits: limits
-            .map(|book| book.tightest(entry.account_id, entry.strategy_id, &entry.symbol))
+            .map(|book| {
+                book.tightest(entry.account_id, entry.strategy_id, entry.key_id, &entry.symbol)
+            })
             .unwrap_or_default(),
         exposure: book.pair_exposure(entry.account_id, &entry.symbol),
         already_filled: Quantity::ZERO,

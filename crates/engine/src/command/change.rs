@@ -40,7 +40,7 @@ pub struct Delete {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitNamed {
-    /// `org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`.
+    /// `org`, `account:ID`, `strategy:ID`, `key:ID` or `instrument:SYMBOL`.
     pub scope: String,
     /// What it bounds.
     pub name: LimitName,

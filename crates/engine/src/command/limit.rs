@@ -9,7 +9,7 @@ use tradewarden_domain::money::Quantity;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSet {
-    /// `org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`.
+    /// `org`, `account:ID`, `strategy:ID`, `key:ID` or `instrument:SYMBOL`.
     pub scope: String,
     /// What it bounds.
     pub name: LimitName,
@@ -24,7 +24,7 @@ pub struct LimitSet {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitValue {
-    /// `org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`.
+    /// `org`, `account:ID`, `strategy:ID`, `key:ID` or `instrument:SYMBOL`.
     pub scope: String,
     /// What it bounds.
     pub name: LimitName,

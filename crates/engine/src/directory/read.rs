@@ -216,7 +216,7 @@ impl Directory {
             };
             let first = self.limits.partition_point(|limit| limit.org_id < *org);
             let own = self.limits.iter().skip(first).take_while(|limit| limit.org_id == *org);
-            books.insert(*org, LimitBook::of(known.limits_version, own));
+            books.insert(*org, Arc::new(LimitBook::of(known.limits_version, own)));
         }
     }
 }

@@ -113,7 +113,7 @@ pub(super) fn follow(
             schedule: strategy.schedule.as_ref(),
             contract: rolls.contract(symbol),
             limits: limits
-                .map(|book| book.tightest(account.id, Some(strategy.id), symbol))
+                .map(|book| book.tightest(account.id, Some(strategy.id), None, symbol))
                 .unwrap_or_default(),
             exposure: judged.pair_exposure(account.id, symbol),
             already_filled: Quantity::ZERO,

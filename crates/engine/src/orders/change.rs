@@ -308,7 +308,9 @@ fn clear(
         contract: rolls.contract(&order.symbol),
         schedule: strategy.as_ref().and_then(|strategy| strategy.schedule.as_ref()),
         limits: limits
-            .map(|limits| limits.tightest(account.id, order.strategy_id, &order.symbol))
+            .map(|limits| {
+                limits.tightest(account.id, order.strategy_id, order.key_id, &order.symbol)
+            })
             .unwrap_or_default(),
         exposure,
         already_filled: order.filled_quantity,

@@ -350,7 +350,7 @@ fn judge(
     let limits = book
         .limits
         .get(&order.org_id)
-        .map(|limits| limits.tightest(account.id, order.strategy_id, &order.symbol));
+        .map(|limits| limits.tightest(account.id, order.strategy_id, order.key_id, &order.symbol));
     let strategy = crate::book::strategy(shared, order.strategy_id);
     let rolls = crate::book::rolls(shared, order.org_id);
     let scene = book.scene(shared, account, &place_of(order), order.side, Judged::New);

@@ -63,7 +63,7 @@ pub(crate) enum LimitFileVerb {
 /// `limit set`
 #[derive(Debug, Args)]
 pub(crate) struct LimitSet {
-    /// org, account:ID, strategy:ID or instrument:SYMBOL
+    /// org, account:ID, strategy:ID, key:ID or instrument:SYMBOL
     #[arg(long)]
     scope: String,
     /// What it bounds
@@ -80,7 +80,7 @@ pub(crate) struct LimitSet {
 /// `limit show`
 #[derive(Debug, Args)]
 pub(crate) struct LimitShow {
-    /// org, account:ID, strategy:ID or instrument:SYMBOL
+    /// org, account:ID, strategy:ID, key:ID or instrument:SYMBOL
     #[arg(long, required_unless_present = "version", requires = "name")]
     scope: Option<String>,
     /// What it bounds
@@ -94,7 +94,7 @@ pub(crate) struct LimitShow {
 /// `limit delete`
 #[derive(Debug, Args)]
 pub(crate) struct LimitDelete {
-    /// org, account:ID, strategy:ID or instrument:SYMBOL
+    /// org, account:ID, strategy:ID, key:ID or instrument:SYMBOL
     #[arg(long)]
     scope: String,
     /// What it bounds

@@ -255,3 +255,46 @@ async fn a_key_for_one_account_manages_what_is_on_it() {
     let renamed = one.call("PATCH", &format!("/api/v1/accounts/{other}"), r#"{"name":"z"}"#).await;
     assert_eq!((renamed.status, &renamed.json()["name"]), (200, &json!("z")));
 }
+
+/// The tightest of the levels that an order belongs to holds for the order and for its changes.
+#[tokio::test]
+async fn a_limit_at_each_level_holds_for_orders_and_their_changes() {
+    const ORDERS: &str = "/api/v1/orders";
+    let dir = TestDir::new("keys-levels");
+    let (gateway, _) = quick_demo(&dir).await;
+    let account = gateway.ready()["account_id"].as_str().unwrap();
+    let one = Caller::new(&gateway, &dir, "one", &[]).await;
+    let two = Caller::new(&gateway, &dir, "two", &[]).await;
+    let program = gateway.program();
+    program.json(&["account", "price", "AAPL", "200"]).await;
+    let order = |quantity: &str| {
+        json!({"account_id": account, "symbol": "AAPL", "side": "buy", "type": "limit",
+               "quantity": quantity, "limit_price": "195", "allow_repeat": true})
+        .to_string()
+    };
+    let resting = one.call("POST", ORDERS, &order("2")).await;
+    assert_eq!(resting.status, 201, "{resting:?}");
+    let path = format!("{ORDERS}/{}", resting.json()["id"].as_str().unwrap());
+    until("working", async || one.call("GET", &path, "").await.json()["state"] == "working").await;
+    let key = format!("key:{}", one.id);
+    for scope in ["org", &format!("account:{account}"), &key, "instrument:AAPL"] {
+        let limit = ["limit", "set", "--scope", scope, "--name", "max_order_quantity", "--value"];
+        program.json(&[&limit[..], &["2"]].concat()).await;
+        for (method, path, body) in
+            [("POST", ORDERS, order("3")), ("PATCH", &path, r#"{"quantity":"3"}"#.to_owned())]
+        {
+            let no = one.call(method, path, &body).await;
+            let told = no.json();
+            assert_eq!(
+                (no.status, &told["code"], &told["input"], &told["limit"]),
+                (422, &json!("risk.max_order_quantity"), &json!("3"), &json!("2")),
+                "{method} under {scope}: {told}"
+            );
+        }
+        let other = two.call("POST", ORDERS, &order("3")).await;
+        assert_eq!(other.status, if scope == key { 201 } else { 422 }, "{scope}: {other:?}");
+        program.json(&[&limit[..], &["100"]].concat()).await;
+    }
+    let changed = one.call("PATCH", &path, r#"{"quantity":"3"}"#).await;
+    assert!((200..300).contains(&changed.status), "{changed:?}");
+}

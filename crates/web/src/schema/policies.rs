@@ -40,7 +40,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
         about: "A bound as a policy has it.",
         closed: true,
         fields: &[
-            must("scope", Text, "`org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`."),
+            must(
+                "scope",
+                Text,
+                "`org`, `account:ID`, `strategy:ID`, `key:ID` or `instrument:SYMBOL`.",
+            ),
             must("name", LIMIT_NAME, "What it bounds."),
             must("value", Amount, "The bound."),
         ],

@@ -486,7 +486,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
         about: "A limit to be.",
         closed: true,
         fields: &[
-            must("scope", Text, "`org`, `account:ID`, `strategy:ID` or `instrument:SYMBOL`."),
+            must(
+                "scope",
+                Text,
+                "`org`, `account:ID`, `strategy:ID`, `key:ID` or `instrument:SYMBOL`.",
+            ),
             must("name", LIMIT_NAME, "What it bounds."),
             must("value", Amount, "The bound."),
             may("reason", Text, "Why, 1 to 256 characters; it stands in the history."),

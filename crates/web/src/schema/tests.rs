@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use tradewarden_domain::bracket::Leg;
-use tradewarden_domain::check::{Check, Outcome};
+use tradewarden_domain::check::{Check, Outcome, Shown};
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::id;
 use tradewarden_domain::instrument::Symbol;
@@ -165,8 +165,8 @@ fn signals_and_orders() {
         name: "halt",
         result: Outcome::Pass,
         code,
-        input: code.map(|_| text()),
-        limit: code.map(|_| text()),
+        input: code.map(|_| Shown::Text(text())),
+        limit: code.map(|_| Shown::Text(text())),
         took_us: 1,
     };
     assert_sent("Check", &check(Some(Code::HaltActive)), &check(None));

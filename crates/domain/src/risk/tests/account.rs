@@ -26,7 +26,7 @@ fn set(limits: &mut Limits, name: LimitName, value: i64) {
 }
 
 /// An account in the middle of its day.
-fn busy() -> Scene {
+pub(super) fn busy() -> Scene {
     Scene {
         exposure: Exposure {
             quantity: units("5"),

@@ -112,8 +112,8 @@ pub(super) fn may_stand(
     if units < 0 {
         return Err(invalid("value", &"must not be negative"));
     }
-    if !name.fits(scope) {
-        return Err(invalid("scope", &"this limit is about a whole account"));
+    if !name.fits(scope.level()) {
+        return Err(invalid("scope", &"this limit is set for the organization or an account"));
     }
     if name == LimitName::MaxRepeatedEntries && units > KEPT_ENTRIES_UNITS {
         return Err(invalid("value", &"must be at most 31"));
@@ -122,8 +122,9 @@ pub(super) fn may_stand(
 }
 
 pub(super) fn scope_of(text: &str) -> Result<LimitScope, CommandError> {
-    text.parse()
-        .map_err(|_| invalid("scope", &"must be org, account:ID, strategy:ID or instrument:SYMBOL"))
+    text.parse().map_err(|_| {
+        invalid("scope", &"must be org, account:ID, strategy:ID, key:ID or instrument:SYMBOL")
+    })
 }
 
 fn find<'a>(
@@ -146,6 +147,7 @@ pub(super) fn is_there(directory: &Directory, org: Id<id::Org>, scope: &LimitSco
         LimitScope::Strategy(id) => {
             directory.strategies.get(id).is_some_and(|strategy| strategy.org_id == org)
         }
+        LimitScope::Key(id) => directory.keys.get(id).is_some_and(|key| key.key.org_id == org),
     }
 }
 
@@ -156,6 +158,7 @@ pub(super) fn reaches(shared: &Shared, actor: &Actor, scope: &LimitScope) -> boo
     match scope {
         LimitScope::Org | LimitScope::Instrument(_) => false,
         LimitScope::Account(id) => key.reaches(*id),
+        LimitScope::Key(id) => key.id == *id,
         LimitScope::Strategy(id) => {
             let directory = shared.directory.load();
             directory
