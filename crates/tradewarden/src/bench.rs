@@ -12,6 +12,7 @@ pub(crate) mod halt;
 pub(crate) mod keys;
 mod load;
 pub(crate) mod loaded;
+pub(crate) mod risk;
 mod verify;
 
 use std::convert::Infallible;

@@ -76,6 +76,7 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
                 BenchVerb::Start(asked) => {
                     on_runtime(bench::keys::start(config, asked, global.json))
                 }
+                BenchVerb::Risk => done(bench::risk::run(global.json)),
                 BenchVerb::Loaded { keys, webhooks } => {
                     on_runtime(bench::loaded::run(&bench::anywhere(config), keys, webhooks))
                 }

@@ -91,7 +91,7 @@ fn look_ups(count: u32, finds: impl Fn(u32) -> bool) -> Result<Option<LookUps>, 
 }
 
 /// A number far from the one before.
-const fn at(turn: u32, count: u32) -> u32 {
+pub(super) const fn at(turn: u32, count: u32) -> u32 {
     let spread = turn.wrapping_mul(2_654_435_761);
     match spread.checked_rem(count) {
         Some(number) => number,
