@@ -380,8 +380,10 @@ pub(crate) struct Verdict {
     pub(crate) code: Option<Code>,
     pub(crate) message: String,
     /// By account and strategy: what became of it there, and how much was ordered.
-    parts: Vec<(Id<id::Account>, Id<id::Strategy>, SignalStatus, Option<Code>, Quantity)>,
+    parts: Vec<Part>,
 }
+
+type Part = (Id<id::Account>, Id<id::Strategy>, SignalStatus, Option<Code>, Quantity);
 
 impl Verdict {
     /// Whether it is what was answered.

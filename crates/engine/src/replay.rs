@@ -59,14 +59,14 @@ const COUNTS_MAX: usize = 1_000;
 /// What judged the signals of a time: the limits, and until when.
 struct Then {
     until: Option<Timestamp>,
-    limits: LimitBook,
+    limits: Arc<LimitBook>,
 }
 
 /// One replay in progress.
 struct Replay {
     org: Id<id::Org>,
     directory: Arc<Directory>,
-    policy: LimitBook,
+    policy: Arc<LimitBook>,
     then: Then,
     books: Books,
     prices: BTreeMap<Symbol, Price>,
@@ -107,16 +107,13 @@ impl Engine {
         let directory = self.parts.directory.load_full();
         let first = Id::new(asked.from, [0; 10]);
         let end: Id<id::Signal> = Id::new(asked.to, [0; 10]);
-        let (mut after, books, prices) = match asked.state {
-            Some(state) => {
-                let books = Books::read(org, &directory, &state)?;
-                let prices = state.prices.into_iter().map(|known| (known.symbol, known.price));
-                (state.after, books, prices.collect())
-            }
-            None => {
-                let held = held_at(&self.parts.store, org, asked.from).await?;
-                (first, Books::begin(org, &directory, &held), BTreeMap::new())
-            }
+        let (mut after, books, prices) = if let Some(state) = asked.state {
+            let books = Books::read(org, &directory, &state)?;
+            let prices = state.prices.into_iter().map(|known| (known.symbol, known.price));
+            (state.after, books, prices.collect())
+        } else {
+            let held = held_at(&self.parts.store, org, asked.from).await?;
+            (first, Books::begin(org, &directory, &held), BTreeMap::new())
         };
         let mut replay = Replay {
             org,
@@ -189,8 +186,8 @@ impl Engine {
             prices: replay.prices.clone(),
             is_closed: stored.code.as_deref() == Some("risk.market_closed"),
         };
-        let judge = |book: &mut crate::book::Book, limits: &LimitBook| {
-            let limits = (replay.org, limits.clone());
+        let judge = |book: &mut crate::book::Book, limits: &Arc<LimitBook>| {
+            let limits = (replay.org, Arc::clone(limits));
             book.imagine(stored.received_at, halts.clone(), limits, imagined.clone());
             let verdict = imagine(&self.parts, book, &replay.directory, &work);
             book.fill_all();
@@ -300,7 +297,7 @@ fn is_judged(name: LimitName) -> bool {
     name == LimitName::Restricted || LimitName::REQUIRED.contains(&name)
 }
 
-fn book_of(org: Id<id::Org>, version: i64, policy: &Policy) -> LimitBook {
+fn book_of(org: Id<id::Org>, version: i64, policy: &Policy) -> Arc<LimitBook> {
     let limits: Vec<Limit> = policy
         .limits()
         .filter(|(_, name, _)| is_judged(*name))
@@ -313,5 +310,5 @@ fn book_of(org: Id<id::Org>, version: i64, policy: &Policy) -> LimitBook {
             updated_at: Timestamp::default(),
         })
         .collect();
-    LimitBook::of(version, limits.iter())
+    Arc::new(LimitBook::of(version, limits.iter()))
 }

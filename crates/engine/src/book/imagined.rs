@@ -5,6 +5,7 @@ use super::{AccountState, Book, Rolls, place_of};
 use crate::Shared;
 use crate::around::Around;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::Halt;
@@ -62,7 +63,7 @@ impl Book {
         &mut self,
         now: Timestamp,
         halts: Vec<Halt>,
-        limits: (Id<id::Org>, LimitBook),
+        limits: (Id<id::Org>, Arc<LimitBook>),
         imagined: Imagined,
     ) {
         (self.now, self.halts, self.imagined) = (now, halts, Some(imagined));
