@@ -100,6 +100,7 @@ codes! {
     SignalUnknownAction = "signal.unknown_action", Malformed, "The action is none of BUY, SELL, EXIT.";
     SignalField = "signal.field", Malformed, "A field has a value that is not allowed.";
     SignalExitSize = "signal.exit_size", Malformed, "`EXIT_n` needs a whole number from 1 to 100.";
+    SignalSymbol = "signal.symbol", Refused, "The webhook's list of symbols does not have this one.";
     SignalStale = "signal.stale", Refused, "The signal was sent too long ago for an entry.";
     SignalOutOfOrder = "signal.out_of_order", Refused, "The exit is older than an entry that was accepted after it.";
     DuplicateIdConflict = "duplicate.id_conflict", Refused, "The same id came with another body.";
@@ -130,6 +131,8 @@ codes! {
     BracketUnsupported = "bracket.unsupported", Refused, "A trailing stop cannot be placed.";
     SizingUnusableQuantity = "sizing.unusable_quantity", Refused, "The quantity is missing, unreadable, or rounds to nothing.";
     AlertUntested = "alert.untested", Refused, "No way for alerts was tested: set one up, then `alert test`.";
+    SizingStopInvalid = "sizing.stop_invalid", Refused, "The size comes of the stop, and the stop is missing, on the wrong side or too near.";
+    SizingEquityStale = "sizing.equity_stale", Refused, "The account's equity is not known, or was heard more than 60 s ago.";
     HaltHold = "halt.hold", Refused, "The halt may be resumed only after its minimum hold.";
     HaltActive = "halt.active", Refused, "A halt covers this order.";
     RiskLimitMissing = "risk.limit_missing", Refused, "A limit that must exist was never set.";

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Days and windows of local time in a time zone, with dated exceptions. Its text form is that of
 /// [`std::fmt::Display`], for example `mon-fri 09:30-16:00 America/New_York except 2026-12-25`.
@@ -91,6 +92,22 @@ impl Schedule {
             .filter(|instant| instant.unix_seconds() <= at.unix_seconds().saturating_add(AHEAD_S))
     }
 
+    /// How long it was open between two instants; of more than a thousand changes only the first count.
+    pub fn open_between(&self, from: Timestamp, until: Timestamp) -> Duration {
+        let (mut sum, mut at) = (Duration::ZERO, from);
+        for _ in 0..CHANGES_MAX {
+            if at >= until {
+                break;
+            }
+            let next = self.changes_after(at).map_or(until, |next| next.min(until));
+            if self.is_open(at) {
+                sum = sum.saturating_add(next.since(at));
+            }
+            at = next;
+        }
+        sum
+    }
+
     /// What the wall clock shows, as a person reads it: `Sun 2026-11-22 18:05 America/New_York`.
     pub fn wall_clock(&self, at: Timestamp) -> WallClock {
         WallClock { local: self.local(at), zone: self.zone.clone() }
@@ -153,6 +170,7 @@ impl Schedule {
     }
 }
 
+const CHANGES_MAX: usize = 1_000;
 const AHEAD_S: i64 = 14 * 86_400;
 
 /// Every zone here was found by its name.

@@ -1,16 +1,21 @@
 //! Strategies: what to do with a signal, given what is held and what is under way.
 
+mod equity;
 mod target;
+
+pub use self::equity::Means;
 
 use crate::bracket::{Away, Levels, Mark, OnNaked};
 use crate::code::{Code, Refusal};
 use crate::exposure::Exposure;
 use crate::id::{self, Id};
 use crate::instrument::{Instrument, Symbol};
-use crate::money::{Price, Quantity, Round};
+use crate::money::{Money, Price, Quantity, Round};
 use crate::order::{OrderType, Purpose, Side, TimeInForce, words};
 use crate::schedule::Schedule;
-use crate::signal::{Action, Comment, Distance, Level, QuantityField, Signal, StopLoss};
+use crate::signal::{
+    Action, Comment, Distance, Level, Percentage, QuantityField, Signal, StopLoss,
+};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +47,10 @@ words! {
         /// What brings the position to the one that the signal names (S5): `market_position` and
         /// `market_position_size`, or TradersPost's `sentiment`.
         Target = "target",
+        /// So much that the position is worth `percent` of the account's equity (S8).
+        PercentEquity = "percent_equity",
+        /// So much that the stop loses `percent` of the account's equity (S8).
+        RiskPerTrade = "risk_per_trade",
     }
 
     /// What a signal against the position does (S5).
@@ -103,6 +112,12 @@ pub struct Strategy {
     pub quantity: Quantity,
     /// Where the size comes from.
     pub sizing: Sizing,
+    /// The part of the equity that sizing by it takes; at most 100.
+    pub percent: Option<Percentage>,
+    /// What a unit costs each way, in the instrument's currency: sizing by risk counts it twice.
+    pub fee_per_unit: Money,
+    /// Least distance of a stop from the price in ticks, where the size comes of it (S8).
+    pub stop_ticks_min: u32,
     /// What an opposite signal does.
     pub on_opposite: OnOpposite,
     /// What a signal along the position does.
@@ -119,6 +134,8 @@ pub struct Strategy {
     pub stop_loss: Option<Away>,
     /// What happens to a position whose stop does not work (S9).
     pub on_naked: OnNaked,
+    /// Seconds of its schedule within which a signal is expected; 60 to 86,400.
+    pub expected_every_s: Option<u32>,
     /// Whether it trades.
     pub state: StrategyState,
     /// When it was made.
@@ -127,6 +144,9 @@ pub struct Strategy {
 
 /// Most accounts that follow a strategy's leader.
 pub const FOLLOWERS_MAX: usize = 32;
+
+/// Least distance of a stop in ticks, unless the strategy says otherwise (S8).
+pub const STOP_TICKS_MIN_DEFAULT: u32 = 4;
 
 /// Seconds within which an entry must have been sent, unless the strategy says otherwise.
 pub const SEND_WITHIN_S_DEFAULT: u32 = 10;
@@ -254,10 +274,23 @@ impl Strategy {
         instrument: &Instrument,
         removed_entries: RemovedEntries,
     ) -> Decision {
+        let size = self.size(signal, instrument, &Means::default());
+        self.decide_with(signal, exposure, instrument, removed_entries, size)
+    }
+
+    /// The same with the size of an entry from flat, as [`Strategy::size`] says it.
+    pub fn decide_with(
+        &self,
+        signal: &Signal,
+        exposure: &Exposure,
+        instrument: &Instrument,
+        removed_entries: RemovedEntries,
+        size: Result<Quantity, Refusal>,
+    ) -> Decision {
         if self.state == StrategyState::Off {
             return Decision::Refuse(Refusal::plain(Code::StrategyOff));
         }
-        match self.answer(signal, exposure, instrument, removed_entries) {
+        match self.answer(signal, exposure, instrument, removed_entries, size) {
             // A skip or refusal would leave in place what was taken back (S2, S5).
             Decision::Skip(_) | Decision::Refuse(_) if removed_entries == RemovedEntries::Some => {
                 Decision::Trade(Vec::new())
@@ -272,6 +305,7 @@ impl Strategy {
         exposure: &Exposure,
         instrument: &Instrument,
         removed_entries: RemovedEntries,
+        size: Result<Quantity, Refusal>,
     ) -> Decision {
         if signal.is_exit() {
             return self.exit(signal, exposure, instrument);
@@ -286,7 +320,7 @@ impl Strategy {
                 return Decision::Skip(Refusal::plain(Code::StrategyWrongSide));
             }
             return match (self.pyramiding, side) {
-                (Pyramiding::Allow, _) => self.enter(signal, side, instrument),
+                (Pyramiding::Allow, _) => self.enter(signal, side, instrument, size),
                 (Pyramiding::Ignore, Side::Buy) => {
                     Decision::Skip(Refusal::plain(Code::StrategyAlreadyLong))
                 }
@@ -304,9 +338,9 @@ impl Strategy {
             if !opens || signal.only_reduces() {
                 return Decision::Skip(Refusal::plain(Code::StrategyFlat));
             }
-            return self.enter(signal, side, instrument);
+            return self.enter(signal, side, instrument, size);
         }
-        self.oppose(signal, side, exposure, instrument)
+        self.oppose(signal, side, exposure, instrument, size)
     }
 
     /// A signal against the position: close up to it, then perhaps open the other way (S5).
@@ -316,6 +350,7 @@ impl Strategy {
         side: Side,
         exposure: &Exposure,
         instrument: &Instrument,
+        size: Result<Quantity, Refusal>,
     ) -> Decision {
         let closable = exposure.closable(side);
         let wanted = match (self.on_opposite, self.sizing, &signal.quantity) {
@@ -330,7 +365,7 @@ impl Strategy {
         let may_open = (side == Side::Buy || self.short_selling == ShortSelling::Allow)
             && !signal.only_reduces();
         if self.on_opposite == OnOpposite::Reverse && may_open && self.state == StrategyState::On {
-            match self.enter(signal, side, instrument) {
+            match self.enter(signal, side, instrument, size) {
                 Decision::Trade(entry) => intents.extend(entry),
                 no if intents.is_empty() => return no,
                 // A refused entry stays flat: the close goes out all the same (S5).
@@ -374,18 +409,36 @@ impl Strategy {
         Decision::Trade(vec![close(side, quantity)])
     }
 
-    fn enter(&self, signal: &Signal, side: Side, instrument: &Instrument) -> Decision {
-        match self.entry_size(signal) {
+    fn enter(
+        &self,
+        signal: &Signal,
+        side: Side,
+        instrument: &Instrument,
+        size: Result<Quantity, Refusal>,
+    ) -> Decision {
+        match size {
+            // What takes no entries says that, not what a size would be.
+            _ if self.state == StrategyState::ExitsOnly => {
+                Decision::Refuse(Refusal::plain(Code::StrategyExitsOnly))
+            }
             Ok(wanted) => self.enter_with(signal, side, instrument, wanted),
             Err(refusal) => Decision::Refuse(refusal),
         }
     }
 
-    /// The size of a position that is opened from flat.
-    fn entry_size(&self, signal: &Signal) -> Result<Quantity, Refusal> {
+    /// The size of an entry from flat.
+    pub fn size(
+        &self,
+        signal: &Signal,
+        instrument: &Instrument,
+        means: &Means,
+    ) -> Result<Quantity, Refusal> {
         match (self.sizing, &signal.quantity) {
             (Sizing::Fixed, _) => Ok(self.quantity),
             (Sizing::Target, _) => target::wanted(signal).map(Quantity::magnitude),
+            (Sizing::PercentEquity | Sizing::RiskPerTrade, _) => {
+                self.part_of_equity(signal, instrument, means)
+            }
             (Sizing::Payload, QuantityField::Given(quantity)) => Ok(*quantity),
             (Sizing::Payload, QuantityField::Absent) => {
                 Err(unusable("quantity: the strategy sizes by the payload, which has none"))

@@ -2,6 +2,7 @@
 
 use crate::account::Activity;
 use crate::id::{self, Id};
+use crate::instrument::Symbol;
 use crate::signal::Mapping;
 use crate::time::Timestamp;
 use std::fmt;
@@ -43,6 +44,8 @@ pub struct Webhook {
     pub allow: Box<[String]>,
     /// The name that the sender's TLS client certificate must show; `None` asks for none.
     pub client_certificate: Option<CertificateName>,
+    /// The symbols that entries may name, in their tickers' form without an exchange; empty means any.
+    pub symbols: Vec<Symbol>,
     /// Every signal is only judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second; the default is 10.
@@ -56,6 +59,9 @@ pub struct Webhook {
     /// When it was made.
     pub created_at: Timestamp,
 }
+
+/// Most symbols of a webhook's list.
+pub const SYMBOLS_MAX: usize = 256;
 
 /// Risk-increasing signals a second that a webhook takes unless it says otherwise.
 pub const RATE_PER_S_DEFAULT: u32 = 10;

@@ -12,6 +12,7 @@ mod people;
 mod rate;
 pub mod replay;
 mod roll;
+mod strategy;
 mod webhook;
 
 pub use account::{AccountCreate, PaperPrice};
@@ -29,16 +30,13 @@ pub use overrides::OverrideRequest;
 pub use people::{PolicySet, RoleCreate, UserChange, UserCreate};
 pub use rate::RateSet;
 pub use roll::RollSet;
+pub use strategy::StrategyCreate;
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use tradewarden_domain::bracket::{Away, OnNaked};
 use tradewarden_domain::code::Code;
-use tradewarden_domain::money::Quantity;
 use tradewarden_domain::permission::Permission;
-use tradewarden_domain::schedule::Schedule;
-use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
 
 /// One request of an operator. Fields carry the names of the API's create bodies (C27).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -380,62 +378,6 @@ pub struct Paging {
     /// At most so many, 1 to 200; 50 if absent.
     #[serde(default)]
     pub limit: Option<u32>,
-}
-
-/// A strategy to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StrategyCreate {
-    /// What people call it, 1 to 64 characters.
-    pub name: String,
-    /// The webhook it follows.
-    pub webhook: String,
-    /// The account it trades on.
-    pub account: String,
-    /// Further accounts on which it trades, each by its own position (S10), at most 32.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub followers: Vec<String>,
-    /// Followers open nothing when the account they follow was refused; they close all the same.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub require_leader: bool,
-    /// What it trades.
-    pub symbol: String,
-    /// The size of an entry.
-    pub quantity: Quantity,
-    /// Where the size comes from; fixed if absent.
-    #[serde(default)]
-    pub sizing: Option<Sizing>,
-    /// What an opposite signal does.
-    #[serde(default)]
-    pub on_opposite: Option<OnOpposite>,
-    /// What a signal along the position does; ignored if absent.
-    #[serde(default)]
-    pub pyramiding: Option<Pyramiding>,
-    /// Whether a sale while flat opens a short.
-    #[serde(default)]
-    pub allow_short: bool,
-    /// Whether the signal may name another symbol.
-    #[serde(default)]
-    pub symbol_source: Option<SymbolSource>,
-    /// Seconds within which an entry must have been sent, 1 to 300; 10 if absent.
-    #[serde(default)]
-    pub send_within_s: Option<u32>,
-    /// When it may open something, such as `mon-fri 09:30-16:00 America/New_York`; at any time if
-    /// absent.
-    #[serde(default)]
-    pub schedule: Option<Schedule>,
-    /// Where the profit is taken, unless the signal says it: `2%` or `1.5` from the entry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub take_profit: Option<Away>,
-    /// Where the loss is stopped, unless the signal says it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop_loss: Option<Away>,
-    /// What happens to a position whose stop does not work; a person hears of it if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_naked: Option<OnNaked>,
-    /// Another strategy may trade the same instrument on the same account (S3).
-    #[serde(default)]
-    pub shared_position: bool,
 }
 
 /// A command that was not carried out.

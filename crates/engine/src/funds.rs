@@ -1,13 +1,14 @@
 //! The equity of accounts by their brokers' word, for the limits that are a part of it.
 
 use crate::Shared;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tradewarden_broker::port::BrokerAccount;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::Money;
+use tradewarden_domain::strategy::{Sizing, Strategy};
 use tradewarden_domain::time::Timestamp;
 
 /// What was said may be this old (S8).
@@ -35,12 +36,18 @@ impl Funds {
     }
 }
 
-/// Asks for the equity of every account that such a limit bounds. What is not heard grows old.
+/// Asks for the equity of every account that such a limit bounds, or that a strategy sizes by. What is not heard grows old.
 pub(crate) async fn refresh(shared: &Arc<Shared>) {
     let directory = shared.directory.load_full();
+    let sizes = |strategy: &&Arc<Strategy>| {
+        matches!(strategy.sizing, Sizing::PercentEquity | Sizing::RiskPerTrade)
+    };
+    let sized: BTreeSet<_> =
+        directory.strategies.values().filter(sizes).flat_map(|found| found.accounts()).collect();
     for account in directory.accounts.values() {
         let limits = directory.books.get(&account.org_id);
-        if !limits.is_some_and(|book| book.has_any(OF_EQUITY)) {
+        let is_bounded = limits.is_some_and(|book| book.has_any(OF_EQUITY));
+        if !is_bounded && !sized.contains(&account.id) {
             continue;
         }
         let Some(broker) = shared.brokers.get(&account.broker) else { continue };

@@ -13,6 +13,7 @@ use tradewarden_domain::admit::{Freshness, freshness};
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::UnknownWord;
 use tradewarden_domain::signal::{self, Body, Signal};
 use tradewarden_domain::time::Timestamp;
@@ -407,6 +408,7 @@ fn admit(
     let reduces = signal.is_exit();
     let budget = if reduces { Budget::Exits } else { Budget::Entries };
     draw(door, budget, "rate", Code::LimitRate, now, trace)?;
+    in_list(&door.webhook.symbols, &signal, trace)?;
     let mut sent_ahead = None;
     match freshness(signal.sent_at, now, door.webhook.max_age_s, reduces) {
         Freshness::Fresh => trace.pass("freshness"),
@@ -421,6 +423,28 @@ fn admit(
         }
     }
     Ok((signal, sent_ahead))
+}
+
+/// Whether the webhook's list has the symbol that the signal names. What closes is let through (S18),
+/// and so is a signal that names none.
+fn in_list(symbols: &[Symbol], signal: &Signal, trace: &mut Trace) -> Result<(), Refusal> {
+    let Some(ticker) = signal.ticker_symbol().filter(|_| !symbols.is_empty()) else {
+        return Ok(());
+    };
+    if symbols.iter().any(|symbol| symbol.as_str() == ticker) {
+        trace.pass_with("symbols", ticker, None);
+        return Ok(());
+    }
+    let no = Refusal {
+        input: Some(ticker.clone()),
+        ..Refusal::because(Code::SignalSymbol, format!("{ticker} is not on this webhook's list."))
+    };
+    if signal.only_reduces() {
+        trace.not_enforced("symbols", &no);
+        return Ok(());
+    }
+    trace.fail("symbols", &no);
+    Err(no)
 }
 
 fn draw(

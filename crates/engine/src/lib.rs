@@ -50,6 +50,7 @@ mod orders;
 mod outbox;
 mod payload;
 mod profit;
+mod pulse;
 mod reads;
 mod reconcile;
 mod replay;

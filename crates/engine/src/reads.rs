@@ -19,6 +19,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::Limit;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::profit::Profit;
+use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::strategy::{ShortSelling, Strategy};
 use tradewarden_domain::webhook::Webhook;
 use tradewarden_seal::merkle::{TileAddress, parse_tile_path};
@@ -478,6 +479,7 @@ pub(crate) fn webhook_view(shared: &Shared, webhook: &Webhook) -> WebhookView {
         forms: forms.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect(),
         allow: webhook.allow.to_vec(),
         client_certificate: webhook.client_certificate.as_ref().map(ToString::to_string),
+        symbols: webhook.symbols.clone(),
         dry_run: webhook.dry_run,
         rate_per_s: webhook.rate_per_s,
         max_age_s: webhook.max_age_s,
@@ -499,6 +501,9 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         symbol_source: strategy.symbol_source.to_string(),
         quantity: strategy.quantity,
         sizing: strategy.sizing.to_string(),
+        percent: strategy.percent.map(Percentage::number),
+        fee_per_unit: strategy.fee_per_unit,
+        stop_ticks_min: strategy.stop_ticks_min,
         on_opposite: strategy.on_opposite.to_string(),
         pyramiding: strategy.pyramiding.to_string(),
         allow_short: strategy.short_selling == ShortSelling::Allow,
@@ -507,6 +512,7 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         take_profit: strategy.take_profit,
         stop_loss: strategy.stop_loss,
         on_naked: strategy.on_naked.to_string(),
+        expected_every_s: strategy.expected_every_s,
         state: strategy.state.to_string(),
         created_at: strategy.created_at,
     }

@@ -5,6 +5,7 @@ use crate::dead_man::Watch;
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
+use crate::pulse::Pulse;
 use crate::reconcile::Reconciler;
 use crate::unwind::Unwinder;
 use crate::{
@@ -25,6 +26,7 @@ const LOSSES_EVERY: Duration = Duration::from_secs(1);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
 /// A leg follows what is held within a second (S9).
 const BRACKETS_EVERY: Duration = Duration::from_millis(250);
+const SILENCE_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 const SEAL_EVERY: Duration = Duration::from_millis(150);
 /// What another node changed is known within a second, the reading of it included.
 const RELOAD_EVERY: Duration = Duration::from_millis(500);
@@ -128,6 +130,7 @@ async fn run_beside(
     tasks.spawn(unwind(Arc::clone(shared)));
     tasks.spawn(keep_brackets(Arc::clone(shared)));
     tasks.spawn(watch_the_living(Arc::clone(shared)));
+    tasks.spawn(listen_for_silence(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
         refresh_quotes(shared).await;
     }));
@@ -219,6 +222,16 @@ async fn unwind(shared: Arc<Shared>) {
         unwinder.emergency().await;
         if shared.is_leader() {
             unwinder.round().await;
+        }
+    }
+}
+
+async fn listen_for_silence(shared: Arc<Shared>) {
+    let mut pulse = Pulse::default();
+    loop {
+        tokio::time::sleep(SILENCE_LOOKED_FOR_EVERY).await;
+        if shared.is_leader() {
+            pulse.look(&shared).await;
         }
     }
 }

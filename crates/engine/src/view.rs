@@ -410,6 +410,8 @@ pub struct WebhookView {
     /// The name that the sender's TLS client certificate must show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<String>,
+    /// The symbols that entries may name; empty means any.
+    pub symbols: Vec<Symbol>,
     /// Signals are judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second.

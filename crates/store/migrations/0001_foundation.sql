@@ -59,7 +59,8 @@ CREATE TABLE webhooks (
     max_age_s {int} NOT NULL,
     mapping {text},
     state {text} NOT NULL,
-    created_at {int} NOT NULL
+    created_at {int} NOT NULL,
+    symbols {text} NOT NULL
 ){strict};
 
 CREATE TABLE strategies (
@@ -83,7 +84,11 @@ CREATE TABLE strategies (
     require_leader {int} NOT NULL,
     take_profit {text},
     stop_loss {text},
-    on_naked {text} NOT NULL
+    on_naked {text} NOT NULL,
+    expected_every_s {int},
+    percent {int},
+    fee_per_unit {int} NOT NULL,
+    stop_ticks_min {int} NOT NULL
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);

@@ -28,7 +28,8 @@ use crate::value::{Row, Value};
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::Limit;
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 
@@ -47,7 +48,7 @@ const SET_LIMITS_VERSION: &str = "-- directory::set_limits_version\n\
 macro_rules! webhook_columns {
     () => {
         "id, org_id, name, token, secret_hash, signing_secret, forms, allow, client_certificate, \
-         dry_run, rate_per_s, max_age_s, mapping, state, created_at"
+         dry_run, rate_per_s, max_age_s, mapping, state, created_at, symbols"
     };
 }
 const WEBHOOKS_AFTER: &str = concat!(
@@ -59,13 +60,14 @@ const WEBHOOK: &str =
     concat!("-- directory::webhook\nSELECT ", webhook_columns!(), " FROM webhooks WHERE id = $1");
 const INSERT_WEBHOOK: &str = "-- directory::insert_webhook\n\
     INSERT INTO webhooks (id, org_id, name, token, secret_hash, signing_secret, forms, allow, \
-    client_certificate, dry_run, rate_per_s, max_age_s, mapping, state, created_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    client_certificate, dry_run, rate_per_s, max_age_s, mapping, state, created_at, symbols) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 macro_rules! strategy_columns {
     () => {
         "id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
          on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at, \
-         followers, require_leader, take_profit, stop_loss, on_naked"
+         followers, require_leader, take_profit, stop_loss, on_naked, expected_every_s, \
+         percent, fee_per_unit, stop_ticks_min"
     };
 }
 use strategy_columns;
@@ -82,9 +84,10 @@ const STRATEGY: &str = concat!(
 const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     INSERT INTO strategies (id, org_id, name, webhook_id, account_id, symbol, symbol_source, \
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
-    created_at, followers, require_leader, take_profit, stop_loss, on_naked) \
+    created_at, followers, require_leader, take_profit, stop_loss, on_naked, \
+    expected_every_s, percent, fee_per_unit, stop_ticks_min) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21)";
+    $19, $20, $21, $22, $23, $24, $25)";
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -165,6 +168,8 @@ pub struct WebhookRow {
     pub allow: String,
     /// The name that the sender's client certificate must show, if it must show one.
     pub client_certificate: Option<String>,
+    /// The symbols that entries may name, separated by commas; empty means any.
+    pub symbols: String,
     /// Signals are judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second.
@@ -278,6 +283,7 @@ fn decode_webhook(mut row: Row) -> Result<WebhookRow, Error> {
         mapping: row.text_or_null()?,
         state: row.word()?,
         created_at: row.time()?,
+        symbols: row.text()?,
     })
 }
 
@@ -301,6 +307,7 @@ pub async fn insert_webhook(tx: &mut Tx<'_>, webhook: WebhookRow) -> Result<(), 
             webhook.mapping.into(),
             Value::Word(webhook.state.text()),
             webhook.created_at.into(),
+            webhook.symbols.into(),
         ],
     )
     .await
@@ -354,6 +361,10 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         take_profit: row.word_or_null()?,
         stop_loss: row.word_or_null()?,
         on_naked: row.word()?,
+        expected_every_s: row.int_or_null()?.map(seconds).transpose()?,
+        percent: row.int_or_null()?.map(Quantity::from_units).and_then(Percentage::new),
+        fee_per_unit: Money::from_units(row.int()?),
+        stop_ticks_min: row.small()?,
     })
 }
 
@@ -366,6 +377,10 @@ fn followers_of(text: &str) -> Result<Vec<Id<id::Account>>, Error> {
 fn followers_text(strategy: &Strategy) -> String {
     let all: Vec<_> = strategy.followers.iter().map(ToString::to_string).collect();
     all.join(",")
+}
+
+fn seconds(stored: i64) -> Result<u32, Error> {
+    u32::try_from(stored).map_err(|_| Error::unreadable("the interval of a strategy"))
 }
 
 /// Makes a strategy.
@@ -394,6 +409,10 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             strategy.take_profit.map(|away| away.to_string()).into(),
             strategy.stop_loss.map(|away| away.to_string()).into(),
             Value::Word(strategy.on_naked.text()),
+            strategy.expected_every_s.map(i64::from).into(),
+            strategy.percent.map(|percent| percent.number().units()).into(),
+            strategy.fee_per_unit.units().into(),
+            strategy.stop_ticks_min.into(),
         ],
     )
     .await

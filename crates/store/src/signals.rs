@@ -40,10 +40,12 @@ const BETWEEN: &str = concat!(
     columns!(),
     ", body FROM signals WHERE org_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4"
 );
+const LAST_OF: &str = "-- signals::last_of\n\
+    SELECT received_at FROM signals WHERE id >= $1 AND webhook_id = $2 ORDER BY id DESC LIMIT 1";
 const BODY: &str = "-- signals::body\nSELECT body FROM signals WHERE id = $1";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[KEY, TAKE_KEY_OVER, PURGE_KEYS, BY_ID, PAGE, BETWEEN, BODY];
+    &[LAST_OF, KEY, TAKE_KEY_OVER, PURGE_KEYS, BY_ID, PAGE, BETWEEN, BODY];
 pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &CLAIM_KEY];
 
 /// A signal as it is stored.
@@ -179,6 +181,17 @@ pub async fn between(
     let parameters = vec![org.into(), after.into(), before.into(), count.into()];
     let rows = store.query(BETWEEN, parameters).await?;
     rows.into_iter().map(|mut row| Ok((read(&mut row)?, row.bytes()?))).collect()
+}
+
+/// When the last signal of a webhook came, if one did since then.
+pub async fn last_of(
+    store: &Store,
+    webhook: Id<id::Webhook>,
+    since: Timestamp,
+) -> Result<Option<Timestamp>, Error> {
+    let from: Id<id::Signal> = Id::new(since, [0; 10]);
+    let found = store.query_one(LAST_OF, vec![from.into(), webhook.into()]).await?;
+    found.map(|mut row| row.time()).transpose()
 }
 
 /// The body of this signal, without the secret it may have carried.

@@ -445,6 +445,7 @@ impl Harness {
             allow: Vec::new(),
             preset: None,
             client_certificate: None,
+            symbols: Vec::new(),
             dry_run: false,
             rate_per_s: Some(rate_per_s),
             max_age_s: None,

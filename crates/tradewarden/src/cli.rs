@@ -38,7 +38,7 @@ pub(crate) use self::request::{Asking, Columns, Shape, password};
 pub(crate) use self::roll::RollVerb;
 pub(crate) use self::safety::{AlertVerb, DeadManVerb, HaltEngage, HaltVerb};
 pub(crate) use self::signal::SignalVerb;
-pub(crate) use self::strategy::StrategyVerb;
+pub(crate) use self::strategy::{StrategyCreate, StrategyVerb};
 pub(crate) use self::webhook::{WebhookCreate, WebhookVerb};
 use self::word::word;
 

@@ -142,6 +142,7 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         allow: Vec::new(),
         preset: None,
         client_certificate: None,
+        symbols: Vec::new(),
         dry_run: false,
         rate_per_s: None,
         max_age_s: None,
@@ -159,6 +160,9 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         followers: Vec::new(),
         require_leader: false,
         sizing: None,
+        percent: None,
+        fee_per_unit: None,
+        stop_ticks_min: None,
         on_opposite: Some(OnOpposite::Close),
         pyramiding: None,
         allow_short: false,
@@ -168,6 +172,7 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         take_profit: None,
         stop_loss: None,
         on_naked: None,
+        expected_every_s: None,
         shared_position: false,
     };
     let strategy = ask(engine, Command::StrategyCreate(strategy)).await?;

@@ -270,3 +270,21 @@ proptest! {
         prop_assert_eq!(schedule.changes_after(start), counted);
     }
 }
+
+/// Only what is open counts, over nights and changes of the clock.
+#[test]
+fn how_long_it_was_open() {
+    let schedule: Schedule = "mon-fri 09:30-16:00 America/New_York".parse().unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    for (from, until, minutes) in [
+        ("2026-11-02T14:30:00Z", "2026-11-02T15:00:00Z", 30),
+        // Friday afternoon to Monday morning, over the end of summer time on Sunday.
+        ("2026-10-30T19:30:00Z", "2026-11-02T15:00:00Z", 60),
+        ("2026-11-02T21:00:00Z", "2026-11-03T14:30:00Z", 0),
+        ("2026-11-02T00:00:00Z", "2026-11-07T00:00:00Z", 5 * 390),
+        ("2026-11-02T15:00:00Z", "2026-11-02T14:30:00Z", 0),
+    ] {
+        let open = schedule.open_between(at(from), at(until));
+        assert_eq!(open.as_secs(), minutes * 60, "{from} to {until}");
+    }
+}

@@ -37,6 +37,9 @@ fn strategy() -> Strategy {
         symbol_source: SymbolSource::Strategy,
         quantity: units("2"),
         sizing: Sizing::Fixed,
+        percent: None,
+        fee_per_unit: Money::ZERO,
+        stop_ticks_min: STOP_TICKS_MIN_DEFAULT,
         on_opposite: OnOpposite::Close,
         pyramiding: Pyramiding::Ignore,
         short_selling: ShortSelling::Allow,
@@ -45,6 +48,7 @@ fn strategy() -> Strategy {
         take_profit: None,
         stop_loss: None,
         on_naked: crate::bracket::OnNaked::Alert,
+        expected_every_s: None,
         state: StrategyState::On,
         created_at: Timestamp::default(),
     }
@@ -327,6 +331,83 @@ fn s5_target_reads_the_sentiment() {
     assert_eq!(decide("0", flat), "skip strategy.flat");
     let unsized_long = r#"{"ticker":"NQ","action":"buy","sentiment":"bullish","quantity":1}"#;
     assert_eq!(decide("0", unsized_long), "refuse sizing.unusable_quantity");
+}
+
+fn by_equity(sizing: Sizing, percent: &str) -> Strategy {
+    Strategy { sizing, percent: Percentage::new(units(percent)), ..strategy() }
+}
+
+fn means(equity: &str, reference: &str) -> Means {
+    Means { equity: equity.parse().ok(), reference: reference.parse().ok() }
+}
+
+fn sized(strategy: &Strategy, words: &str, means: &Means) -> String {
+    match strategy.size(&signal(words), &instrument("1", "1"), means) {
+        Ok(size) => size.to_string(),
+        Err(refusal) => refusal.code.to_string(),
+    }
+}
+
+/// S8: the size is risk ÷ (distance × point value), fees both ways included; here a point is worth 20.
+#[test]
+fn s8_the_stop_loses_the_percentage() {
+    let strategy = by_equity(Sizing::RiskPerTrade, "1");
+    for (equity, reference, words, size) in [
+        // 1,000 at risk, 10 points of 20 each.
+        ("100000", "5000", "BUY stop_loss=4990", "5"),
+        ("100000", "5000", "SELL stop_loss=5010", "5"),
+        ("100000", "5000", "BUY order_type=limit limit_price=4995 stop_loss=4990", "10"),
+        ("100000", "5000", "BUY stop_loss=4950.25", "1.00502512"),
+        ("50000", "5000", "BUY stop_loss=4997.5", "10"),
+    ] {
+        assert_eq!(sized(&strategy, words, &means(equity, reference)), size, "{words}");
+    }
+    let with_fees = Strategy { fee_per_unit: "25".parse().unwrap(), ..strategy.clone() };
+    let means = means("100000", "5000");
+    assert_eq!(sized(&with_fees, "BUY stop_loss=4990", &means), "4", "1000 / (200 + 2 x 25)");
+    let own = Strategy { stop_loss: Some("10".parse().unwrap()), ..strategy };
+    assert_eq!(sized(&own, "BUY", &means), "5");
+    assert_eq!(sized(&own, "BUY stop_loss=4980", &means), "2.5", "the signal's stop comes first");
+}
+
+/// S8: it fails closed.
+#[test]
+fn s8_no_size_without_a_plausible_stop_and_a_fresh_equity() {
+    let strategy = by_equity(Sizing::RiskPerTrade, "1");
+    let fresh = means("100000", "5000");
+    for (words, code) in [
+        ("BUY", "sizing.stop_invalid"),
+        ("BUY stop_loss=5000", "sizing.stop_invalid"),
+        ("BUY stop_loss=5010", "sizing.stop_invalid"),
+        ("SELL stop_loss=4990", "sizing.stop_invalid"),
+        // 0.05 % of the price is 2.5; four ticks are 1.
+        ("BUY stop_loss=4997.75", "sizing.stop_invalid"),
+    ] {
+        assert_eq!(sized(&strategy, words, &fresh), code, "{words}");
+    }
+    let cheap = means("100000", "100");
+    assert_eq!(sized(&strategy, "BUY stop_loss=99.25", &cheap), "sizing.stop_invalid", "3 ticks");
+    assert_eq!(sized(&strategy, "BUY stop_loss=99", &cheap), "50", "4 ticks");
+    let words = "BUY stop_loss=4990";
+    assert_eq!(sized(&strategy, words, &means("", "5000")), "sizing.equity_stale");
+    assert_eq!(sized(&strategy, words, &means("0", "5000")), "sizing.equity_stale");
+    assert_eq!(sized(&strategy, words, &means("-5", "5000")), "sizing.equity_stale");
+    assert_eq!(sized(&strategy, words, &means("100000", "")), "risk.reference_stale");
+    let unset = Strategy { percent: None, ..strategy };
+    assert_eq!(sized(&unset, words, &fresh), "sizing.unusable_quantity");
+}
+
+/// S8: a part of the equity as worth; what is missing refuses entries and never exits.
+#[test]
+fn s8_a_part_of_the_equity() {
+    let strategy = by_equity(Sizing::PercentEquity, "250");
+    // 250,000 of worth, 100,000 a unit.
+    assert_eq!(sized(&strategy, "BUY", &means("100000", "5000")), "2.5");
+    assert_eq!(decide(&strategy, "3", "SELL"), "exit sell 3");
+    assert_eq!(decide(&strategy, "3", "EXIT"), "exit sell 3");
+    assert_eq!(decide(&strategy, "0", "BUY"), "refuse sizing.equity_stale");
+    let reversing = Strategy { on_opposite: OnOpposite::Reverse, ..strategy };
+    assert_eq!(decide(&reversing, "3", "SELL"), "exit sell 3", "it stays flat (S5)");
 }
 
 /// S6: an exit with a side closes that side only; free text means nothing.

@@ -18,16 +18,17 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::loss::LossReset;
-use tradewarden_domain::money::Money;
+use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::roll::{Continuous, RollTable};
 use tradewarden_domain::session::SessionStart;
+use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::strategy::{
-    FOLLOWERS_MAX, OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, ShortSelling, Sizing, Strategy,
-    StrategyState, SymbolSource,
+    FOLLOWERS_MAX, OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, STOP_TICKS_MIN_DEFAULT,
+    ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
 };
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{
-    CertificateName, MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, TRADINGVIEW_ADDRESSES,
+    CertificateName, MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT, SYMBOLS_MAX, TRADINGVIEW_ADDRESSES,
 };
 use tradewarden_seal::{Place, PlainToken, TokenKind, standard_webhooks};
 use tradewarden_store::Tx;
@@ -76,6 +77,7 @@ impl Engine {
                 .transpose()?,
             forms: forms.iter().copied().collect::<Vec<_>>().join(","),
             allow: allow.join(","),
+            symbols: symbol_list(&new.symbols)?,
             client_certificate: client_certificate.as_ref().map(ToString::to_string),
             dry_run: new.dry_run,
             rate_per_s,
@@ -86,7 +88,7 @@ impl Engine {
         };
         let payload = json!({
             "allow": allow, "client_certificate": row.client_certificate, "dry_run": new.dry_run, "forms": row.forms, "name": name,
-            "rate_per_s": rate_per_s,
+            "rate_per_s": rate_per_s, "symbols": row.symbols,
         });
         self.change(org, id, "webhook.created", actor, payload, async move |tx| {
             rows::insert_webhook(tx, row.clone()).await
@@ -198,6 +200,14 @@ impl Engine {
             symbol_source: new.symbol_source.unwrap_or(SymbolSource::Strategy),
             quantity: new.quantity,
             sizing: new.sizing.unwrap_or(Sizing::Fixed),
+            percent: percent(new.percent)?,
+            fee_per_unit: fee(new.fee_per_unit.unwrap_or(Money::ZERO))?,
+            stop_ticks_min: within(
+                "stop_ticks_min",
+                new.stop_ticks_min,
+                STOP_TICKS_MIN_DEFAULT,
+                10_000,
+            )?,
             on_opposite: new.on_opposite.unwrap_or(OnOpposite::Close),
             pyramiding: new.pyramiding.unwrap_or(Pyramiding::Ignore),
             short_selling: if new.allow_short { ShortSelling::Allow } else { ShortSelling::Ignore },
@@ -206,6 +216,7 @@ impl Engine {
             take_profit: new.take_profit,
             stop_loss: new.stop_loss,
             on_naked: new.on_naked.unwrap_or(OnNaked::Alert),
+            expected_every_s: expected_every(new.expected_every_s)?,
             state: StrategyState::On,
             created_at: now,
         };
@@ -334,6 +345,10 @@ pub(super) fn fits(
             .ok_or(CommandError::NotFound)?;
         fits_on(account, strategy, &rolls, now)?;
     }
+    let is_part = matches!(strategy.sizing, Sizing::PercentEquity | Sizing::RiskPerTrade);
+    if is_part && strategy.percent.is_none() {
+        return Err(invalid("percent", &format!("is needed for the sizing {}", strategy.sizing)));
+    }
     if strategy.sizing == Sizing::Payload && strategy.on_opposite == OnOpposite::Reverse {
         return Err(invalid(
             "on_opposite",
@@ -423,6 +438,40 @@ pub(super) fn within(
         return Ok(value);
     }
     Err(invalid(field, &format!("must be from 1 to {most}")))
+}
+
+/// A list of symbols as it is stored, each once.
+pub(super) fn symbol_list(texts: &[String]) -> Result<String, CommandError> {
+    if texts.len() > SYMBOLS_MAX {
+        return Err(invalid("symbols", &format!("are at most {SYMBOLS_MAX}")));
+    }
+    let parse = |text: &String| text.parse::<Symbol>().map_err(|error| invalid("symbols", &error));
+    let symbols = texts.iter().map(parse).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(","))
+}
+
+/// A percentage of the equity.
+pub(super) fn percent(number: Option<Quantity>) -> Result<Option<Percentage>, CommandError> {
+    let most = Quantity::from_whole(1_000).unwrap_or(Quantity::ZERO);
+    let read = |number: Quantity| Percentage::new(number).filter(|_| number <= most);
+    match number.map(read) {
+        None => Ok(None),
+        Some(Some(percent)) => Ok(Some(percent)),
+        Some(None) => Err(invalid("percent", &"must be greater than 0 and at most 1000")),
+    }
+}
+
+/// What a unit costs each way.
+pub(super) fn fee(fee: Money) -> Result<Money, CommandError> {
+    if fee >= Money::ZERO { Ok(fee) } else { Err(invalid("fee_per_unit", &"must not be negative")) }
+}
+
+/// The interval in which a signal is expected.
+pub(super) fn expected_every(seconds: Option<u32>) -> Result<Option<u32>, CommandError> {
+    match seconds {
+        Some(..60 | 86_401..) => Err(invalid("expected_every_s", &"must be from 60 to 86400")),
+        fitting => Ok(fitting),
+    }
 }
 
 pub(super) fn allow_list(

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::bracket::{Away, OnNaked};
 use tradewarden_domain::limit::LimitName;
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::{
@@ -112,6 +112,9 @@ pub struct WebhookChanges {
     /// The name that the sender's TLS client certificate must show; `null` asks for none.
     #[serde(default, skip_serializing_if = "Setting::is_kept")]
     pub client_certificate: Setting<String>,
+    /// The symbols that entries may name, in place of those there are; an empty list means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbols: Option<Vec<String>>,
     /// Signals are judged, never traded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
@@ -161,6 +164,15 @@ pub struct StrategyChanges {
     /// Where the size comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizing: Option<Sizing>,
+    /// The percentage of the equity that sizing by it takes, greater than 0, at most 1,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Quantity>,
+    /// What a unit costs each way, which sizing by risk counts in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fee_per_unit: Option<Money>,
+    /// Least distance of a stop in ticks where the size comes of it, 1 to 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_ticks_min: Option<u32>,
     /// What an opposite signal does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_opposite: Option<OnOpposite>,
@@ -189,6 +201,9 @@ pub struct StrategyChanges {
     /// What happens to a position whose stop does not work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_naked: Option<OnNaked>,
+    /// Seconds of its schedule within which a signal is expected, 60 to 86,400; `null` for none.
+    #[serde(default, skip_serializing_if = "Setting::is_kept")]
+    pub expected_every_s: Setting<u32>,
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared_position: bool,

@@ -19,6 +19,9 @@ pub struct WebhookCreate {
     /// `cn:NAME`, or `tradingview`; none is asked for if absent.
     #[serde(default)]
     pub client_certificate: Option<String>,
+    /// The symbols that entries may name, at most 256; none means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub symbols: Vec<String>,
     /// Signals are judged, never traded.
     #[serde(default)]
     pub dry_run: bool,

@@ -304,6 +304,8 @@ pub(crate) fn webhook_of(row: &WebhookRow) -> Result<Webhook, Error> {
     let client_certificate =
         row.client_certificate.as_deref().map(str::parse::<CertificateName>).transpose();
     let allow = row.allow.split(',').filter(|part| !part.is_empty());
+    let symbols = row.symbols.split(',').filter(|part| !part.is_empty());
+    let symbols: Result<Vec<_>, _> = symbols.map(str::parse).collect();
     Ok(Webhook {
         id: row.id,
         org_id: row.org_id,
@@ -318,6 +320,7 @@ pub(crate) fn webhook_of(row: &WebhookRow) -> Result<Webhook, Error> {
         allow: allow.map(str::to_owned).collect(),
         client_certificate: client_certificate
             .map_err(|_| broken("its client certificate's name is unreadable"))?,
+        symbols: symbols.map_err(|_| broken("its list of symbols is unreadable"))?,
         dry_run: row.dry_run,
         rate_per_s: row.rate_per_s,
         max_age_s: row.max_age_s,

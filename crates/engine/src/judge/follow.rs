@@ -6,19 +6,20 @@ use crate::attempt::tell_netted;
 use crate::book::{Book, place_of};
 use crate::journal::SignalWork;
 use std::time::Duration;
+use tradewarden_domain::account::Account;
 use tradewarden_domain::bracket::Levels;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::HaltSubject;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::instrument::{Instrument, Symbol};
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{Order, OrderEvent, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::overrides;
 use tradewarden_domain::risk::{self, Cleared};
 use tradewarden_domain::signal::{Action, Signal};
-use tradewarden_domain::strategy::{Decision, Intent, RemovedEntries, Strategy};
+use tradewarden_domain::strategy::{Decision, Intent, Means, RemovedEntries, Strategy};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
 
@@ -76,7 +77,10 @@ pub(super) fn follow(
     let judged = after.as_mut().unwrap_or(book);
     let exposure = judged.exposure(&place);
     let net = judged.pair_exposure(account.id, symbol);
-    let decision = strategy.decide(signal, &exposure, instrument, removed);
+    let reference = judged.reference(shared, &account, symbol);
+    let price = reference.price(judged.now);
+    let size = size(shared, strategy, signal, (&account, instrument), price, judged.now);
+    let decision = strategy.decide_with(signal, &exposure, instrument, removed, size);
     let (decision, cut) = decision.within_account(&net, removed);
     let intents = match decision {
         Decision::Trade(intents) => intents,
@@ -91,8 +95,6 @@ pub(super) fn follow(
         tell_netted(shared, judged, &place, strategy.org_id, cut);
     }
     trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
-    let reference = judged.reference(shared, &account, symbol);
-    let price = reference.price(judged.now);
     let (intents, levels) = with_levels(strategy, signal, intents, price, removed, trace)?;
     let rolls = judged.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
@@ -158,6 +160,21 @@ pub(super) fn refuse<T>(
         trace.fail(name, &refusal);
     }
     Err(refusal)
+}
+
+/// The size of an entry. Equity in another currency than the instrument's is as good as none: nothing is
+/// converted here, and sizing fails closed (S8).
+fn size(
+    shared: &Shared,
+    strategy: &Strategy,
+    signal: &Signal,
+    (account, instrument): (&Account, &Instrument),
+    reference: Option<Price>,
+    now: Timestamp,
+) -> Result<Quantity, Refusal> {
+    let same = account.currency == instrument.currency;
+    let equity = shared.funds.equity(account.id, now).filter(|_| same);
+    strategy.size(signal, instrument, &Means { equity, reference })
 }
 
 /// The levels that the entry among these intents brings along. Where they cannot be kept nothing is

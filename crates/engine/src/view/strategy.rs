@@ -4,7 +4,7 @@ use serde::Serialize;
 use tradewarden_domain::bracket::Away;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::time::Timestamp;
 
@@ -29,8 +29,15 @@ pub struct StrategyView {
     pub symbol_source: String,
     /// The size of an entry.
     pub quantity: Quantity,
-    /// `fixed`, `payload` or `target`.
+    /// `fixed`, `payload`, `target`, `percent_equity` or `risk_per_trade`.
     pub sizing: String,
+    /// The percentage of the equity that sizing by it takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Quantity>,
+    /// What a unit costs each way, which sizing by risk counts in.
+    pub fee_per_unit: Money,
+    /// Least distance of a stop in ticks where the size comes of it.
+    pub stop_ticks_min: u32,
     /// `close` or `reverse`.
     pub on_opposite: String,
     /// `allow` or `ignore`.
@@ -50,6 +57,9 @@ pub struct StrategyView {
     pub stop_loss: Option<Away>,
     /// `close` or `alert`: what happens to a position whose stop does not work.
     pub on_naked: String,
+    /// Seconds of its schedule within which a signal is expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_every_s: Option<u32>,
     /// `on`, `exits_only` or `off`.
     pub state: String,
     /// When it was made.

@@ -6,6 +6,7 @@ mod change;
 mod changes;
 mod dead_man;
 mod doubt;
+mod expected;
 mod followers;
 mod halts;
 mod hours;
@@ -18,6 +19,7 @@ mod position;
 mod profit;
 mod replay;
 mod rolls;
+mod sizing;
 mod unwind;
 
 use serde_json::Value;

@@ -26,7 +26,8 @@ const STRATEGIES_OF: &str = concat!(
 );
 const UPDATE_WEBHOOK: &str = "-- directory::update_webhook\n\
     UPDATE webhooks SET name = $2, forms = $3, allow = $4, client_certificate = $5, \
-    dry_run = $6, rate_per_s = $7, max_age_s = $8, mapping = $9, state = $10 WHERE id = $1";
+    dry_run = $6, rate_per_s = $7, max_age_s = $8, mapping = $9, state = $10, \
+    symbols = $11 WHERE id = $1";
 const SET_SIGNING_SECRET: &str = "-- directory::set_signing_secret\n\
     UPDATE webhooks SET signing_secret = $2 WHERE id = $1";
 const FORGET_SECRETS: &str =
@@ -36,7 +37,8 @@ const UPDATE_STRATEGY: &str = "-- directory::update_strategy\n\
     UPDATE strategies SET name = $2, webhook_id = $3, account_id = $4, symbol = $5, \
     symbol_source = $6, quantity = $7, sizing = $8, on_opposite = $9, pyramiding = $10, \
     short_selling = $11, send_within_s = $12, schedule = $13, state = $14, followers = $15, \
-    require_leader = $16, take_profit = $17, stop_loss = $18, on_naked = $19 WHERE id = $1";
+    require_leader = $16, take_profit = $17, stop_loss = $18, on_naked = $19, \
+    expected_every_s = $20, percent = $21, fee_per_unit = $22, stop_ticks_min = $23 WHERE id = $1";
 const DELETE_STRATEGY: &str = "-- directory::delete_strategy\nDELETE FROM strategies WHERE id = $1";
 const SET_STRATEGIES_VERSION: &str = "-- directory::set_strategies_version\n\
     UPDATE organizations SET strategies_version = $2 WHERE id = $1";
@@ -78,6 +80,7 @@ pub async fn update_webhook(tx: &mut Tx<'_>, webhook: &WebhookRow) -> Result<(),
         webhook.max_age_s.into(),
         webhook.mapping.clone().into(),
         Value::Word(webhook.state.text()),
+        webhook.symbols.as_str().into(),
     ];
     tx.execute_one(UPDATE_WEBHOOK, &settings).await
 }
@@ -145,6 +148,10 @@ pub async fn update_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
         strategy.take_profit.map(|away| away.to_string()).into(),
         strategy.stop_loss.map(|away| away.to_string()).into(),
         Value::Word(strategy.on_naked.text()),
+        strategy.expected_every_s.map(i64::from).into(),
+        strategy.percent.map(|percent| percent.number().units()).into(),
+        strategy.fee_per_unit.units().into(),
+        strategy.stop_ticks_min.into(),
     ];
     tx.execute_one(UPDATE_STRATEGY, &settings).await
 }

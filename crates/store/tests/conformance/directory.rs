@@ -6,7 +6,9 @@ use tradewarden_domain::bracket::OnNaked;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::instrument::Instrument;
 use tradewarden_domain::loss::LossReset;
+use tradewarden_domain::money::Money;
 use tradewarden_domain::session::SessionStart;
+use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
 };
@@ -110,6 +112,7 @@ pub(crate) fn webhook() -> WebhookRow {
         signing_secret: Some(vec![1, 2, 3]),
         forms: "query,header".to_owned(),
         allow: "192.0.2.0/24".to_owned(),
+        symbols: "ES1!,NQ1!".to_owned(),
         client_certificate: Some("dns:sender.example".to_owned()),
         dry_run: true,
         rate_per_s: u32::MAX,
@@ -143,6 +146,10 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         take_profit: Some("2.5%".parse().unwrap()),
         stop_loss: Some("0.25".parse().unwrap()),
         on_naked: OnNaked::Close,
+        expected_every_s: Some(u32::MAX),
+        percent: Percentage::new("0.5".parse().unwrap()),
+        fee_per_unit: "2.25".parse().unwrap(),
+        stop_ticks_min: 9,
         symbol: "NQ".parse().unwrap(),
         symbol_source: SymbolSource::Payload,
         quantity: "2".parse().unwrap(),
@@ -202,6 +209,10 @@ fn other_strategy(strategy: &Strategy) -> Strategy {
         take_profit: None,
         stop_loss: None,
         on_naked: OnNaked::Alert,
+        expected_every_s: None,
+        percent: None,
+        fee_per_unit: Money::ZERO,
+        stop_ticks_min: 4,
         symbol: "ES".parse().unwrap(),
         symbol_source: SymbolSource::Strategy,
         quantity: "3".parse().unwrap(),
@@ -229,6 +240,7 @@ pub(crate) async fn what_is_changed_and_taken_away(backend: &Backend) {
         name: "renamed".to_owned(),
         forms: "signature".to_owned(),
         allow: String::new(),
+        symbols: String::new(),
         client_certificate: None,
         dry_run: false,
         rate_per_s: 1,

@@ -73,6 +73,9 @@ pub fn strategy(
         followers: Vec::new(),
         require_leader: false,
         sizing: None,
+        percent: None,
+        fee_per_unit: None,
+        stop_ticks_min: None,
         on_opposite: None,
         pyramiding: None,
         allow_short: false,
@@ -82,6 +85,7 @@ pub fn strategy(
         take_profit: None,
         stop_loss: None,
         on_naked: None,
+        expected_every_s: None,
         shared_position: false,
     }
 }

@@ -121,6 +121,7 @@ impl Installation {
                     signing_secret: None,
                     forms: "query,header,body".to_owned(),
                     allow: String::new(),
+                    symbols: String::new(),
                     client_certificate: None,
                     dry_run: false,
                     rate_per_s: 10,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::bracket::{Away, OnNaked};
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{
     OnOpposite, OpenPosition, Pyramiding, Sizing, StrategyState, SymbolSource,
@@ -22,6 +22,7 @@ use crate::outcome::Failure;
 
 /// `webhook change`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line, each by itself")]
 pub(crate) struct WebhookChange {
     /// Its identifier
     #[arg(value_name = "ID")]
@@ -45,6 +46,12 @@ pub(crate) struct WebhookChange {
     /// Ask the sender for no certificate
     #[arg(long)]
     no_client_certificate: bool,
+    /// A symbol that entries may name, in place of those there are; may be repeated
+    #[arg(long = "symbol", value_name = "S", conflicts_with = "any_symbol")]
+    symbols: Vec<String>,
+    /// Let entries name any symbol
+    #[arg(long)]
+    any_symbol: bool,
     /// Judge signals, never trade
     #[arg(long, value_name = "BOOL")]
     dry_run: Option<bool>,
@@ -79,6 +86,7 @@ impl WebhookChange {
                 allow: if self.allow_any { Some(Vec::new()) } else { given(self.allow) },
                 preset: self.preset,
                 client_certificate: setting(self.client_certificate, self.no_client_certificate),
+                symbols: if self.any_symbol { Some(Vec::new()) } else { given(self.symbols) },
                 dry_run: self.dry_run,
                 rate_per_s: self.rate_per_s,
                 max_age_s: self.max_age_s,
@@ -124,6 +132,15 @@ pub(crate) struct StrategyChange {
     /// Where the size comes from
     #[arg(long, value_name = "MODE", value_parser = word(Sizing::ALL, Sizing::text))]
     sizing: Option<Sizing>,
+    /// The percentage of the equity, for the sizings `percent_equity` and `risk_per_trade`
+    #[arg(long, value_name = "P")]
+    percent: Option<Quantity>,
+    /// What a unit costs each way, which `risk_per_trade` counts in
+    #[arg(long, value_name = "M")]
+    fee_per_unit: Option<Money>,
+    /// Least distance of a stop in ticks, for `risk_per_trade`
+    #[arg(long, value_name = "N")]
+    stop_ticks_min: Option<u32>,
     /// What an opposite signal does
     #[arg(long, value_parser = word(OnOpposite::ALL, OnOpposite::text))]
     on_opposite: Option<OnOpposite>,
@@ -160,6 +177,12 @@ pub(crate) struct StrategyChange {
     /// What happens to a position whose stop does not work
     #[arg(long, value_parser = word(OnNaked::ALL, OnNaked::text))]
     on_naked: Option<OnNaked>,
+    /// Seconds of its schedule within which a signal is expected; a longer silence is told
+    #[arg(long, value_name = "N", conflicts_with = "no_expected_every")]
+    expected_every_s: Option<u32>,
+    /// Expect no signals
+    #[arg(long)]
+    no_expected_every: bool,
     /// Let another strategy trade the same instrument on the same account
     #[arg(long)]
     shared_position: bool,
@@ -186,6 +209,9 @@ impl StrategyChange {
                 symbol: self.symbol,
                 quantity: self.quantity,
                 sizing: self.sizing,
+                percent: self.percent,
+                fee_per_unit: self.fee_per_unit,
+                stop_ticks_min: self.stop_ticks_min,
                 on_opposite: self.on_opposite,
                 pyramiding: self.pyramiding,
                 allow_short: self.allow_short,
@@ -195,6 +221,7 @@ impl StrategyChange {
                 take_profit: setting(self.take_profit, self.no_take_profit),
                 stop_loss: setting(self.stop_loss, self.no_stop_loss),
                 on_naked: self.on_naked,
+                expected_every_s: setting(self.expected_every_s, self.no_expected_every),
                 shared_position: self.shared_position,
                 state: self.state,
                 open_position: self.open_position,

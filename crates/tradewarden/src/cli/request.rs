@@ -11,8 +11,8 @@ use tradewarden_engine::people::Entered;
 use super::change::{delete, on};
 use super::{
     AccountVerb, AlertVerb, ById, DeadManVerb, FindingVerb, HaltVerb, OrderVerb, OrganizationVerb,
-    Page, PaperPrice, PositionVerb, RateVerb, RollVerb, StrategyVerb, UserName, UserVerb, Verb,
-    WebhookCreate, WebhookVerb,
+    Page, PaperPrice, PositionVerb, RateVerb, RollVerb, StrategyCreate, StrategyVerb, UserName,
+    UserVerb, Verb, WebhookCreate, WebhookVerb,
 };
 use crate::files;
 use crate::outcome::Failure;
@@ -232,6 +232,7 @@ fn webhook_create(create: WebhookCreate) -> Result<command::WebhookCreate, Failu
         allow: create.allow,
         preset: create.preset,
         client_certificate: create.client_certificate,
+        symbols: create.symbols,
         dry_run: create.dry_run,
         rate_per_s: create.rate_per_s,
         max_age_s: create.max_age_s,
@@ -247,28 +248,36 @@ pub(super) fn mapping(path: &Path) -> Result<Mapping, Failure> {
         .map_err(|error| Failure::usage(format!("the mapping {}: {error}", path.display())))
 }
 
+fn strategy_create(create: StrategyCreate) -> Asking {
+    one(Command::StrategyCreate(command::StrategyCreate {
+        name: create.name,
+        webhook: create.webhook,
+        account: create.account,
+        followers: create.followers,
+        require_leader: create.require_leader,
+        symbol: create.symbol,
+        quantity: create.quantity,
+        sizing: create.sizing,
+        percent: create.percent,
+        fee_per_unit: create.fee_per_unit,
+        stop_ticks_min: create.stop_ticks_min,
+        on_opposite: create.on_opposite,
+        pyramiding: create.pyramiding,
+        allow_short: create.allow_short,
+        symbol_source: create.payload_symbol.then_some(SymbolSource::Payload),
+        send_within_s: create.send_within_s,
+        schedule: create.schedule,
+        take_profit: create.take_profit,
+        stop_loss: create.stop_loss,
+        on_naked: create.on_naked,
+        expected_every_s: create.expected_every_s,
+        shared_position: create.shared_position,
+    }))
+}
+
 fn strategy(verb: StrategyVerb) -> Asking {
     match verb {
-        StrategyVerb::Create(create) => one(Command::StrategyCreate(command::StrategyCreate {
-            name: create.name,
-            webhook: create.webhook,
-            account: create.account,
-            followers: create.followers,
-            require_leader: create.require_leader,
-            symbol: create.symbol,
-            quantity: create.quantity,
-            sizing: create.sizing,
-            on_opposite: create.on_opposite,
-            pyramiding: create.pyramiding,
-            allow_short: create.allow_short,
-            symbol_source: create.payload_symbol.then_some(SymbolSource::Payload),
-            send_within_s: create.send_within_s,
-            schedule: create.schedule,
-            take_profit: create.take_profit,
-            stop_loss: create.stop_loss,
-            on_naked: create.on_naked,
-            shared_position: create.shared_position,
-        })),
+        StrategyVerb::Create(create) => strategy_create(*create),
         StrategyVerb::List => list(Command::StrategyList, STRATEGIES),
         StrategyVerb::Show(id) => one(Command::StrategyShow(id.into())),
         StrategyVerb::Change(change) => one(change.command()),

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use tradewarden_domain::bracket::{Away, OnNaked};
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 
@@ -14,13 +14,13 @@ use super::word::word;
 #[derive(Debug, Subcommand)]
 pub(crate) enum StrategyVerb {
     /// Make a strategy
-    Create(StrategyCreate),
+    Create(Box<StrategyCreate>),
     /// List strategies
     List,
     /// Show a strategy
     Show(ById),
     /// Change a strategy; what is not named stays
-    Change(StrategyChange),
+    Change(Box<StrategyChange>),
     /// Switch a strategy on
     On(ById),
     /// Switch a strategy off; while it holds a position, say what becomes of that
@@ -59,6 +59,15 @@ pub(crate) struct StrategyCreate {
     /// Where the size comes from [default: fixed]
     #[arg(long, value_name = "MODE", value_parser = word(Sizing::ALL, Sizing::text))]
     pub(crate) sizing: Option<Sizing>,
+    /// The percentage of the equity, for the sizings `percent_equity` and `risk_per_trade`
+    #[arg(long, value_name = "P")]
+    pub(crate) percent: Option<Quantity>,
+    /// What a unit costs each way, which `risk_per_trade` counts in
+    #[arg(long, value_name = "M")]
+    pub(crate) fee_per_unit: Option<Money>,
+    /// Least distance of a stop in ticks, for `risk_per_trade` [default: 4]
+    #[arg(long, value_name = "N")]
+    pub(crate) stop_ticks_min: Option<u32>,
     /// What an opposite signal does [default: close]
     #[arg(long, value_parser = word(OnOpposite::ALL, OnOpposite::text))]
     pub(crate) on_opposite: Option<OnOpposite>,
@@ -86,6 +95,9 @@ pub(crate) struct StrategyCreate {
     /// What happens to a position whose stop does not work [default: alert]
     #[arg(long, value_parser = word(OnNaked::ALL, OnNaked::text))]
     pub(crate) on_naked: Option<OnNaked>,
+    /// Seconds of its schedule within which a signal is expected; a longer silence is told
+    #[arg(long, value_name = "N")]
+    pub(crate) expected_every_s: Option<u32>,
     /// Let another strategy trade the same instrument on the same account
     #[arg(long)]
     pub(crate) shared_position: bool,

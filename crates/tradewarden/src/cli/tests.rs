@@ -58,16 +58,16 @@ fn what_is_typed_becomes_the_request() {
     let cases = [
         (
             "webhook create --name w --allow 10.0.0.0/8 --allow ::1 --preset tradingview \
-             --client-certificate cn:X --dry-run \
+             --client-certificate cn:X --dry-run --symbol ES1! --symbol NQ1! \
              --rate-per-s 5 --max-age-s 60 --form header --form body",
-            r#"{"command":"webhook-create","name":"w","allow":["10.0.0.0/8","::1"],"preset":"tradingview","client_certificate":"cn:X","dry_run":true,"rate_per_s":5,"max_age_s":60,"forms":["header","body"],"mapping":null}"#,
+            r#"{"command":"webhook-create","name":"w","allow":["10.0.0.0/8","::1"],"preset":"tradingview","client_certificate":"cn:X","symbols":["ES1!","NQ1!"],"dry_run":true,"rate_per_s":5,"max_age_s":60,"forms":["header","body"],"mapping":null}"#,
         ),
         (
             "strategy create --name s --webhook w --account a --symbol AAPL --quantity 10 \
              --sizing payload --on-opposite reverse --pyramiding allow --allow-short \
              --payload-symbol --send-within-s 7 --shared-position --follower b --follower c \
-             --require-leader --take-profit 2% --stop-loss 1.5 --on-naked close",
-            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","followers":["b","c"],"require_leader":true,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"schedule":null,"take_profit":"2%","stop_loss":"1.5","on_naked":"close","shared_position":true}"#,
+             --require-leader --take-profit 2% --stop-loss 1.5 --on-naked close --expected-every-s 3600",
+            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","followers":["b","c"],"require_leader":true,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"schedule":null,"take_profit":"2%","stop_loss":"1.5","on_naked":"close","expected_every_s":3600,"shared_position":true}"#,
         ),
         (
             "account create --broker paper --name p --cash 100000",
@@ -87,8 +87,8 @@ fn what_is_typed_becomes_the_request() {
         ),
         (
             "webhook change whk_1 --name w --allow ::1 --preset tradingview --client-certificate cn:X \
-             --dry-run false --rate-per-s 5 --max-age-s 60 --form body --no-mapping --state active",
-            r#"{"command":"webhook-change","id":"whk_1","changes":{"name":"w","allow":["::1"],"preset":"tradingview","client_certificate":"cn:X","dry_run":false,"rate_per_s":5,"max_age_s":60,"forms":["body"],"mapping":null,"state":"active"}}"#,
+             --symbol ES1! --dry-run false --rate-per-s 5 --max-age-s 60 --form body --no-mapping --state active",
+            r#"{"command":"webhook-change","id":"whk_1","changes":{"name":"w","allow":["::1"],"preset":"tradingview","client_certificate":"cn:X","symbols":["ES1!"],"dry_run":false,"rate_per_s":5,"max_age_s":60,"forms":["body"],"mapping":null,"state":"active"}}"#,
         ),
         (
             "webhook change whk_1 --allow-any --no-client-certificate",
@@ -100,8 +100,8 @@ fn what_is_typed_becomes_the_request() {
              --sizing payload --on-opposite close --pyramiding allow --allow-short false \
              --payload-symbol false --send-within-s 7 --no-schedule --shared-position --state off \
              --open-position leave --no-followers --require-leader false \
-             --no-take-profit --stop-loss 3% --on-naked alert",
-            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","followers":[],"require_leader":false,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"schedule":null,"take_profit":null,"stop_loss":"3%","on_naked":"alert","shared_position":true,"state":"off","open_position":"leave"}}"#,
+             --no-take-profit --stop-loss 3% --on-naked alert --no-expected-every",
+            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","followers":[],"require_leader":false,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"schedule":null,"take_profit":null,"stop_loss":"3%","on_naked":"alert","expected_every_s":null,"shared_position":true,"state":"off","open_position":"leave"}}"#,
         ),
         (
             "strategy on str_1",

@@ -52,6 +52,9 @@ pub(crate) struct WebhookCreate {
     /// address, a host name, `cn:NAME`, or `tradingview`
     #[arg(long, value_name = "PATTERN")]
     pub(crate) client_certificate: Option<String>,
+    /// A symbol that entries may name; may be repeated [default: any]
+    #[arg(long = "symbol", value_name = "S")]
+    pub(crate) symbols: Vec<String>,
     /// Judge signals, never trade
     #[arg(long)]
     pub(crate) dry_run: bool,

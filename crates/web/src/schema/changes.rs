@@ -2,9 +2,9 @@
 //! as it is (RFC 7396).
 
 use super::{
-    ACTIVITY, Amount, Flag, Id, LIMIT_NAME, NullableObject, NullableText, ON_NAKED, ON_OPPOSITE,
-    OPEN_POSITION, OneOf, PYRAMIDING, Range, SIZING, STRATEGY_STATE, SYMBOL_SOURCE, Schema, Text,
-    Texts, may, must,
+    ACTIVITY, Amount, Any, Flag, Id, LIMIT_NAME, NullableObject, NullableText, ON_NAKED,
+    ON_OPPOSITE, OPEN_POSITION, OneOf, PYRAMIDING, Range, SIZING, STRATEGY_STATE, SYMBOL_SOURCE,
+    Schema, Text, Texts, may, must,
 };
 
 pub(super) const SCHEMAS: &[Schema] = &[
@@ -29,6 +29,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 NullableText,
                 "The name that the sender's TLS client certificate must show; null asks for none.",
             ),
+            may("symbols", Texts, "The symbols that entries may name; empty means any."),
             may("dry_run", Flag, "Signals are judged, never traded."),
             may("rate_per_s", Range(1, 1_000_000), "Risk-increasing signals a second."),
             may("max_age_s", Range(1, 86_400), "Age in seconds of a fresh entry."),
@@ -55,6 +56,9 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("symbol", Text, "What it trades; not while it holds anything."),
             may("quantity", Amount, "The size of an entry."),
             may("sizing", SIZING, "Where the size comes from."),
+            may("percent", Amount, "The percentage of the equity that sizing by it takes."),
+            may("fee_per_unit", Amount, "What a unit costs each way."),
+            may("stop_ticks_min", Range(1, 10_000), "Least distance of a stop in ticks."),
             may("on_opposite", ON_OPPOSITE, "What an opposite signal does."),
             may("pyramiding", PYRAMIDING, "What a signal along the position does."),
             may("allow_short", Flag, "Whether a sale while flat opens a short."),
@@ -64,6 +68,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("take_profit", NullableText, "Where the profit is taken; null for nowhere."),
             may("stop_loss", NullableText, "Where the loss is stopped; null for nowhere."),
             may("on_naked", ON_NAKED, "What happens to a position whose stop does not work."),
+            may("expected_every_s", Any, "60 to 86,400 seconds; null for none."),
             may(
                 "shared_position",
                 Flag,

@@ -289,6 +289,7 @@ fn webhooks_and_strategies() {
         forms: vec!["query"],
         allow: Vec::new(),
         client_certificate: secret.clone(),
+        symbols: vec![symbol()],
         dry_run: false,
         rate_per_s: 10,
         max_age_s: 90,
@@ -309,6 +310,9 @@ fn webhooks_and_strategies() {
         symbol_source: text(),
         quantity: ONE,
         sizing: text(),
+        percent: schedule.as_ref().map(|_| ONE),
+        fee_per_unit: Money::ZERO,
+        stop_ticks_min: 4,
         on_opposite: text(),
         pyramiding: text(),
         allow_short: false,
@@ -316,6 +320,7 @@ fn webhooks_and_strategies() {
         take_profit: schedule.as_ref().map(|_| "2%".parse().unwrap()),
         stop_loss: schedule.as_ref().map(|_| "1.5".parse().unwrap()),
         on_naked: text(),
+        expected_every_s: schedule.as_ref().map(|_| 60),
         schedule,
         state: text(),
         created_at: AT,
@@ -559,14 +564,14 @@ fn what_is_taken() {
         "WebhookCreate",
         &json!({
             "name": "a", "allow": [], "preset": "tradingview", "dry_run": true, "rate_per_s": 1,
-            "client_certificate": "tradingview", "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
+            "client_certificate": "tradingview", "symbols": ["ES1!"], "max_age_s": 1, "forms": ["query"], "mapping": {"action": "side"},
         }),
     );
     assert_taken::<WebhookChanges>(
         "WebhookChanges",
         &json!({
             "name": "a", "allow": [], "preset": "tradingview", "dry_run": true, "rate_per_s": 1,
-            "client_certificate": null, "max_age_s": 1, "forms": ["query"], "mapping": null,
+            "client_certificate": null, "symbols": [], "max_age_s": 1, "forms": ["query"], "mapping": null,
             "state": "active",
         }),
     );
@@ -575,10 +580,11 @@ fn what_is_taken() {
         &json!({
             "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
             "followers": ["a"], "require_leader": true,
-            "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
+            "sizing": "fixed", "percent": "1", "fee_per_unit": "1", "stop_ticks_min": 4,
+            "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
             "state": "off", "open_position": "leave", "schedule": null,
-            "take_profit": null, "stop_loss": "1.5", "on_naked": "close",
+            "take_profit": null, "stop_loss": "1.5", "on_naked": "close", "expected_every_s": null,
         }),
     );
     assert_taken::<AccountChanges>("AccountChanges", &json!({"name": "a", "state": "active"}));
@@ -588,10 +594,11 @@ fn what_is_taken() {
         &json!({
             "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
             "followers": ["a"], "require_leader": true,
-            "sizing": "fixed", "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
+            "sizing": "fixed", "percent": "1", "fee_per_unit": "1", "stop_ticks_min": 4,
+            "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "shared_position": true,
             "schedule": "mon 09:00-10:00 UTC", "take_profit": "2%", "stop_loss": "1.5",
-            "on_naked": "close",
+            "on_naked": "close", "expected_every_s": 60,
         }),
     );
     assert_taken::<OrderCreate>(

@@ -6,7 +6,9 @@
 use super::policy::{Amendment, drop_scope};
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
-use crate::administer::create::{fits, followers, is_alone, may_trade, name, within};
+use crate::administer::create::{
+    expected_every, fee, fits, followers, is_alone, may_trade, name, percent, within,
+};
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
 use crate::command::{Change, CommandError, Delete, Setting, StrategyChanges};
@@ -23,7 +25,8 @@ use tradewarden_domain::key::KeyState;
 use tradewarden_domain::limit::LimitScope;
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::strategy::{
-    OpenPosition, SEND_WITHIN_S_DEFAULT, ShortSelling, Strategy, StrategyState, SymbolSource,
+    OpenPosition, SEND_WITHIN_S_DEFAULT, STOP_TICKS_MIN_DEFAULT, ShortSelling, Strategy,
+    StrategyState, SymbolSource,
 };
 use tradewarden_store::exposures::{self, Place};
 use tradewarden_store::{Tx, directory as rows};
@@ -232,6 +235,10 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     }
     after.quantity = changes.quantity.unwrap_or(after.quantity);
     after.sizing = changes.sizing.unwrap_or(after.sizing);
+    after.percent = percent(changes.percent)?.or(after.percent);
+    after.fee_per_unit = fee(changes.fee_per_unit.unwrap_or(after.fee_per_unit))?;
+    let ticks = changes.stop_ticks_min.unwrap_or(after.stop_ticks_min);
+    after.stop_ticks_min = within("stop_ticks_min", Some(ticks), STOP_TICKS_MIN_DEFAULT, 10_000)?;
     after.on_opposite = changes.on_opposite.unwrap_or(after.on_opposite);
     after.pyramiding = changes.pyramiding.unwrap_or(after.pyramiding);
     after.symbol_source = changes.symbol_source.unwrap_or(after.symbol_source);
@@ -239,6 +246,8 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     set(&mut after.take_profit, &changes.take_profit);
     set(&mut after.stop_loss, &changes.stop_loss);
     after.on_naked = changes.on_naked.unwrap_or(after.on_naked);
+    set(&mut after.expected_every_s, &changes.expected_every_s);
+    after.expected_every_s = expected_every(after.expected_every_s)?;
     if let Some(allow_short) = changes.allow_short {
         after.short_selling = if allow_short { ShortSelling::Allow } else { ShortSelling::Ignore };
     }

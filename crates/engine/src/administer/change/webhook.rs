@@ -2,7 +2,7 @@
 
 use super::{Stop, begin, differences, enter, lock};
 use crate::actor::Actor;
-use crate::administer::create::{allow_list, client_certificate, forms, name, within};
+use crate::administer::create::{allow_list, client_certificate, forms, name, symbol_list, within};
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
 use crate::command::{Change, CommandError, Delete, Setting, WebhookChanges};
@@ -199,6 +199,9 @@ fn applied(
             after.mapping = Some(text.map_err(|error| invalid("mapping", &error))?);
         }
     }
+    if let Some(symbols) = &changes.symbols {
+        after.symbols = symbol_list(symbols)?;
+    }
     if let Some(dry_run) = changes.dry_run {
         after.dry_run = dry_run;
     }
@@ -216,14 +219,17 @@ fn applied(
 }
 
 /// Whether a sender could pass who did not before: from another address, without the certificate
-/// that was asked for, or by another form of credential.
+/// that was asked for, by another form of credential, or with another symbol.
 fn lets_more_in(before: &WebhookRow, after: &WebhookRow) -> Result<bool, Error> {
     let forms_before: Vec<_> = before.forms.split(',').collect();
     let another_form = after.forms.split(',').any(|form| !forms_before.contains(&form));
     let another_certificate = before.client_certificate.is_some()
         && before.client_certificate != after.client_certificate;
+    let symbols_before: Vec<_> = before.symbols.split(',').collect();
+    let another_symbol = !before.symbols.is_empty()
+        && after.symbols.split(',').any(|symbol| !symbols_before.contains(&symbol));
     let (before, after) = (networks(before)?, networks(after)?);
-    Ok(another_form || another_certificate || is_wider(&before, &after))
+    Ok(another_form || another_certificate || another_symbol || is_wider(&before, &after))
 }
 
 /// Whether an allow-list takes an address that another one did not; an empty one takes all.

@@ -1,0 +1,82 @@
+//! Sizes that are a part of the account's equity (S8).
+
+use super::{Small, millis};
+use serde_json::json;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::strategy::Sizing;
+use tradewarden_engine::command::{Command, LimitDelete, LimitNamed};
+use tradewarden_engine::intake::SignalStatus;
+use tradewarden_engine::tag::IfMatch;
+use tradewarden_testkit::broker::{Call, Fault, Venue};
+use tradewarden_testkit::engine::simulate;
+
+impl Small {
+    async fn equity(&self) -> i64 {
+        let id = self.account.clone();
+        let shown = self
+            .h
+            .command(Command::AccountBalances(tradewarden_engine::command::ById { id }))
+            .await;
+        shown["equity"].as_str().unwrap().split('.').next().unwrap().parse().unwrap()
+    }
+}
+
+/// S8: the stop of an entry loses the percentage of the equity that the strategy says, and protects it.
+#[test]
+fn s8_an_entry_is_sized_by_its_risk() {
+    simulate(async || {
+        let s = Small::with(350, Venue::default(), |new| {
+            new.sizing = Some(Sizing::RiskPerTrade);
+            new.percent = Some("3".parse().unwrap());
+        })
+        .await;
+        s.h.elapse(millis(6_000)).await;
+        let equity = s.equity().await;
+        // A point of ES is worth 50; the stop is 20 points away.
+        let size = equity * 3 / 100 / (20 * 50);
+        let body = json!({ "action": "BUY", "id": "a", "stop_loss": "4980" });
+        let reply = s.h.send(&s.hook, &body).await.answer();
+        assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
+        s.h.elapse(millis(1_500)).await;
+        assert!(size >= 1, "the account is too small for the test: {equity}");
+        assert_eq!(s.position().await, size.to_string());
+        let stop = s.order(1).await;
+        assert_eq!(stop.stop_price.unwrap().to_string(), "4980");
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "0");
+        s.end().await;
+    });
+}
+
+/// S8: without an equity heard within a minute, a stop or a limit for one order nothing is opened; what
+/// is held is closed.
+#[test]
+fn s8_sizing_fails_closed() {
+    simulate(async || {
+        let s = Small::with(351, Venue::default(), |new| {
+            new.sizing = Some(Sizing::PercentEquity);
+            new.percent = Some("600".parse().unwrap());
+        })
+        .await;
+        s.h.elapse(millis(6_000)).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        assert_ne!(s.position().await, "0");
+        s.h.broker.next_faults(Call::Account, &[Fault::LostBefore; 60]);
+        s.h.elapse(millis(70_000)).await;
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        assert_eq!(s.position().await, "0");
+        let reply = s.send("BUY", "c").await;
+        assert_eq!(reply.code, Some(Code::SizingEquityStale), "{reply:?}");
+        s.h.elapse(millis(300_000)).await;
+        let limit =
+            LimitNamed { scope: "org".to_owned(), name: "max_order_quantity".parse().unwrap() };
+        let if_match = IfMatch::default();
+        s.h.command(Command::LimitDelete(LimitDelete { limit, reason: None, if_match })).await;
+        let reply = s.send("BUY", "d").await;
+        assert_eq!(reply.code, Some(Code::RiskLimitMissing), "{reply:?}");
+        s.end().await;
+    });
+}
