@@ -2,6 +2,7 @@
 //! back at its end.
 
 mod imagined;
+mod usable;
 
 pub(crate) use self::imagined::Imagined;
 
@@ -261,24 +262,6 @@ impl Book {
     /// The same by the roll tables that its scope was made with.
     pub(crate) fn with_rolls(self, rolls: Rolls) -> Self {
         Self { rolls, ..self }
-    }
-
-    /// The overrides that an order can use.
-    pub(crate) fn overrides(&self) -> &[Override] {
-        &self.overrides
-    }
-
-    /// Uses these up for an order of this transaction.
-    pub(crate) fn use_overrides(&mut self, shared: &Shared, used: &[Override], order: &Order) {
-        for one in used {
-            self.overrides.retain(|other| other.id != one.id);
-            self.used_overrides.push((one.id, order.id));
-            let payload = json!({
-                "limit": one.limit, "limits_version": order.limits_version, "order_id": order.id,
-                "quantity": order.quantity,
-            });
-            self.enter(shared, one.org_id, one.id, "override.used", &payload);
-        }
     }
 
     /// The roll table of an organization.
