@@ -66,14 +66,14 @@ fn s24_a_silent_strategy_is_told() {
         s.h.restart().await;
         s.h.elapse(millis(15_500)).await;
         assert_eq!(s.silences().await, 0);
-        s.h.elapse(Duration::from_secs(60)).await;
+        s.h.elapse(Duration::from_mins(1)).await;
         assert_eq!(s.silences().await, 1, "{:?}", s.h.findings().await);
-        s.h.elapse(Duration::from_secs(300)).await;
+        s.h.elapse(Duration::from_mins(5)).await;
         assert_eq!(s.silences().await, 1, "once");
         s.accept("EXIT", "b").await;
         s.h.elapse(Duration::from_secs(110)).await;
         assert_eq!(s.silences().await, 1);
-        s.h.elapse(Duration::from_secs(60)).await;
+        s.h.elapse(Duration::from_mins(1)).await;
         assert_eq!(s.silences().await, 2);
         s.end().await;
     });
