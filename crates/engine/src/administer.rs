@@ -168,7 +168,7 @@ impl Engine {
             Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
             Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
-            command => self.carry_out_change(org, command, actor).await,
+            command => Box::pin(self.carry_out_change(org, command, actor)).await,
         }
     }
 
@@ -221,7 +221,7 @@ impl Engine {
             Command::OverrideConfirm(ById { id }) => self.confirm_override(org, &id, actor).await,
             Command::OverrideWithdraw(ById { id }) => self.withdraw_override(org, &id, actor).await,
             Command::OverrideList(paging) => self.list_overrides(org, &paging, actor).await,
-            command => self.carry_out_about_keys(org, command, actor).await,
+            command => Box::pin(self.carry_out_about_keys(org, command, actor)).await,
         }
     }
 
@@ -248,7 +248,7 @@ impl Engine {
             Command::DeadManSet(set) => self.set_dead_man(org, set, actor).await,
             Command::DeadManRemove => self.remove_dead_man(org, actor).await,
             Command::DeadManList => self.dead_men(org, actor).await,
-            command => self.carry_out_about_people(org, command, actor).await,
+            command => Box::pin(self.carry_out_about_people(org, command, actor)).await,
         }
     }
 

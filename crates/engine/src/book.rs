@@ -1,6 +1,7 @@
 //! The state that a transaction judges and changes: loaded at its beginning, under locks, written
 //! back at its end.
 
+mod engaged;
 mod imagined;
 mod usable;
 
@@ -63,6 +64,8 @@ pub(crate) struct Book {
     pub(crate) now: Timestamp,
     /// What is engaged, in the database and beside it.
     pub(crate) halts: Vec<Halt>,
+    /// Those of them that this transaction engages.
+    engaged: Vec<Halt>,
     pub(crate) limits: BTreeMap<Id<id::Org>, Arc<LimitBook>>,
     /// The versions of the organizations' strategies.
     strategies: BTreeMap<Id<id::Org>, i64>,
@@ -181,6 +184,7 @@ impl Book {
         Ok(Self {
             now,
             halts,
+            engaged: Vec::new(),
             limits,
             strategies: orgs
                 .iter()
@@ -217,6 +221,12 @@ impl Book {
             .iter()
             .filter_map(|place| self.exposures.get(place).map(|exposure| (place, exposure)));
         exposures::put(tx, changed, self.now).await?;
+        for halt in &self.engaged {
+            rows::insert_halt(tx, halt).await?;
+        }
+        if !self.engaged.is_empty() {
+            effects.halts = Some(rows::halts_in(tx).await?);
+        }
         let counters: Vec<_> = self
             .accounts
             .iter()

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tradewarden_broker::port::{Broker, BrokerAccount, Execution};
 use tradewarden_domain::account::Account;
-use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
+use tradewarden_domain::halt::HaltScope;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
@@ -283,17 +283,7 @@ impl Reconciler {
             .journal
             .write(Urgency::Now, async move |tx, effects| {
                 let mut book = Book::load(tx, &shared, &Scope::default()).await?;
-                let halt = Halt {
-                    id: shared.environment.id(book.now),
-                    org_id: Some(org),
-                    scope: scope.clone(),
-                    mode: HaltMode::ReduceOnly,
-                    include_protective: false,
-                    reason: detail.clone(),
-                    engaged_by: "reconcile".to_owned(),
-                    engaged_at: book.now,
-                };
-                rows::insert_halt(tx, &halt).await?;
+                book.reduce_only(&shared, org, scope.clone(), "reconcile", detail.clone());
                 book.find(
                     &shared,
                     org,
@@ -302,12 +292,6 @@ impl Reconciler {
                     subject.clone(),
                     detail.clone(),
                 );
-                let payload = serde_json::json!({
-                    "engaged_by": halt.engaged_by, "mode": halt.mode, "reason": halt.reason,
-                    "scope": halt.scope.to_string(),
-                });
-                book.enter(&shared, org, halt.id, "halt.engaged", &payload);
-                effects.halts = Some(rows::halts_in(tx).await?);
                 book.write(tx, effects).await
             })
             .await;

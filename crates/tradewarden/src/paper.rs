@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tradewarden_broker::paper::{
     self, PaperAdmin, PaperBroker, PaperError, PaperLink, PaperSettings, PaperSocket, PaperTask,
     PaperTicker, PriceSource, ServeLimits,
@@ -26,6 +27,8 @@ use crate::socket_place::SocketPlace;
 
 /// How often resting orders are looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// How long a stop waits for the exchange's thread.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A running paper broker and the way to it.
 pub(crate) struct Paper {
@@ -82,10 +85,16 @@ impl Paper {
         }
     }
 
-    /// Lets go of the exchange. Its thread ends with the last broker and desk made from it; nobody
-    /// has to wait for it, because what was answered is on disk.
-    pub(crate) async fn stop(mut self) {
-        self.tasks.shutdown().await;
+    /// Lets go of the exchange. Its thread ends with the last broker and desk made from it. What was
+    /// answered is on disk; it is waited for only so that this process may open the directory again.
+    pub(crate) async fn stop(self) {
+        let Self { link, mut tasks, ended, _place } = self;
+        tasks.shutdown().await;
+        drop(link);
+        if let Some(ended) = ended {
+            // Somebody may hold on to a desk; then the next to open it says so.
+            drop(timeout(ENDS_WITHIN, ended).await);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use serde_json::json;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tradewarden_domain::person::{BuiltInRole, Profile};
 use tradewarden_engine::command::{Command, UserCreate};
 
@@ -20,6 +20,9 @@ use crate::{
     replay, serve, sign,
 };
 
+/// What a thread of the runtime has: a command that carries out another one, as a confirmation does, lies
+/// on it twice. Only what is used of it costs memory.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// How long threads of the runtime may take to end after the work is done.
 const RUNTIME_END: Duration = Duration::from_secs(2);
 
@@ -196,8 +199,12 @@ fn on_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<Exit, F
 }
 
 fn runtime(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = Runtime::new()
-        .map_err(|cause| Failure::unavailable(format!("cannot start the runtime: {cause}")))?;
+    let runtime =
+        Builder::new_multi_thread()
+            .enable_all()
+            .thread_stack_size(STACK_BYTES)
+            .build()
+            .map_err(|cause| Failure::unavailable(format!("cannot start the runtime: {cause}")))?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(RUNTIME_END);
     outcome

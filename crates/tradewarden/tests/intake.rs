@@ -22,6 +22,12 @@ mod duplicates;
 #[path = "intake/forms.rs"]
 mod forms;
 #[cfg(test)]
+#[path = "intake/published.rs"]
+mod published;
+#[cfg(test)]
+#[path = "people/python.rs"]
+mod python;
+#[cfg(test)]
 #[path = "intake/rates.rs"]
 mod rates;
 #[cfg(test)]

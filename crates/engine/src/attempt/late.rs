@@ -11,7 +11,7 @@ use crate::book::{Book, Severity, place_of, webhook_of};
 use crate::payload;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
-use tradewarden_domain::halt::HaltSubject;
+use tradewarden_domain::halt::{HaltScope, HaltSubject};
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, TimeInForce};
 use tradewarden_domain::risk::{self, Cleared};
@@ -35,15 +35,20 @@ pub(super) fn filled_late(shared: &Shared, book: &mut Book, entry: &Order, fille
 }
 
 /// An exit has moved the position past flat, because two exits filled that were for the same (S4):
-/// what is too much is closed, and a person hears of it.
+/// what is too much is closed, a person hears of it, and until that one says so nothing more is opened.
 pub(super) fn went_past_flat(shared: &Shared, book: &mut Book, exit: &Order, excess: Quantity) {
     let what = match close(shared, book, exit, excess) {
         Ok(None) => "an exit is under way.".to_owned(),
         Ok(Some(quantity)) => format!("an exit of {quantity} goes out."),
         Err(no) => format!("it cannot be closed: {}", no.detail),
     };
-    let detail = format!("An exit moved the position past flat by {excess}; {what}");
+    let detail = format!(
+        "An exit moved the position past flat by {excess}; {what} The pair is reduce-only until a \
+         person resumes it."
+    );
     let subject = exit.id.to_string();
+    let scope = HaltScope::Pair(exit.account_id, exit.symbol.clone());
+    book.reduce_only(shared, exit.org_id, scope, "reconcile", detail.clone());
     book.find(shared, exit.org_id, "position.flipped", Severity::Critical, subject, detail);
 }
 

@@ -40,6 +40,7 @@ impl Book {
         Self {
             now: Timestamp::default(),
             halts: Vec::new(),
+            engaged: Vec::new(),
             limits: BTreeMap::new(),
             strategies: BTreeMap::new(),
             accounts: accounts.map(state).collect(),

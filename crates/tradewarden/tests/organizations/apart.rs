@@ -103,6 +103,8 @@ async fn things(ann: &mut Someone) -> Things {
         "orders",
         "positions",
         "halts",
+        "alerts",
+        "overrides",
         "findings",
         "users",
         "roles",
@@ -145,14 +147,22 @@ async fn furnish(gateway: &Gateway, ann: &mut Someone) -> Things {
     success(&ann.call(Method::PUT, "/api/v1/policies", &policy).await, 200);
     let limit = json!({"scope": "org", "name": "max_position", "value": "999999"});
     success(&ann.call(Method::PUT, "/api/v1/limits", &limit).await, 202);
+    let account = text(gateway.ready(), "account_id");
+    success(&ann.post("/api/v1/overrides", &overriding(&account)).await, 201);
     let things = things(ann).await;
     for prefix in [
-        "whk_", "str_", "acc_", "key_", "sig_", "ord_", "hlt_", "usr_", "rol_", "ses_", "pnd_",
-        "ent_", "fac_", "org_",
+        "whk_", "str_", "acc_", "key_", "sig_", "ord_", "hlt_", "alr_", "ovr_", "usr_", "rol_",
+        "ses_", "pnd_", "ent_", "fac_", "org_",
     ] {
         assert!(!things.of(&[prefix]).is_empty(), "nothing of {prefix} in {:?}", things.0);
     }
     things
+}
+
+/// One order that may pass one limit.
+fn overriding(account: &str) -> Value {
+    json!({"account_id": account, "symbol": "AAPL", "side": "buy", "quantity": "150",
+           "limit": "max_order_quantity", "reason": "a test"})
 }
 
 /// A method and path of the document with the identifiers that belong there.
@@ -170,6 +180,8 @@ fn kinds_of(path: &str) -> &'static [&'static str] {
         ("accounts", &["acc_"]),
         ("strategies", &["str_"]),
         ("halts", &["hlt_"]),
+        ("alerts", &["alr_"]),
+        ("overrides", &["ovr_"]),
         ("keys", &["key_"]),
         ("users", &["usr_"]),
         ("roles", &["rol_"]),
@@ -212,6 +224,7 @@ fn bodies(own_account: &str, own_hook: &str) -> Vec<(Method, &'static str, Value
         (post.clone(), "/api/v1/orders/cancel-all", json!({"account_id": "ID"}), "acc_"),
         (post.clone(), "/api/v1/strategies", strategy("ID", own_account), "whk_"),
         (post.clone(), "/api/v1/strategies", strategy(own_hook, "ID"), "acc_"),
+        (post.clone(), "/api/v1/overrides", overriding("ID"), "acc_"),
         (post.clone(), "/api/v1/keys", key(json!({"accounts": ["ID"]})), "acc_"),
         (post.clone(), "/api/v1/keys", key(json!({"strategy_id": "ID"})), "str_"),
         (post.clone(), "/api/v1/auth/switch", json!({"org_id": "ID"}), "org_"),

@@ -357,7 +357,8 @@ fn s9_a_person_has_the_last_word_on_a_leg() {
     });
 }
 
-/// S4: both legs fill before either cancel arrives: what is too much is closed, and told.
+/// S4: both legs fill before either cancel arrives: what is too much is closed, and told, and nothing more
+/// is opened there until a person says so.
 #[test]
 fn s4_what_went_past_flat_is_closed() {
     simulate(async || {
@@ -367,6 +368,13 @@ fn s4_what_went_past_flat_is_closed() {
         s.h.broker.let_all_fill();
         s.h.elapse(millis(5_000)).await;
         assert_eq!(s.severity("position.flipped").await.as_deref(), Some("critical"));
+        let halts = s.h.command(Command::HaltStatus).await;
+        let halt = &halts["items"][0];
+        assert_eq!(
+            (&halt["mode"], &halt["engaged_by"]),
+            (&"reduce_only".into(), &"reconcile".into())
+        );
+        assert_eq!(halt["scope"], format!("pair:{}/ES", s.account));
         assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
         let working = s.h.broker.orders();
         assert!(working.iter().all(|order| order.state != BrokerOrderState::Working));
