@@ -87,13 +87,14 @@ async fn measure(
     let ca = files::read_text(&ca_file, 64 * 1024)?;
     let (mut rates, mut engaged, mut last_order_after_ms, mut orders_after) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let client = Client::trusting(&ca)?;
     for _ in 0..asked.rounds {
-        let client = Client::trusting(&ca)?;
         let (targets, connections) = (targets.clone(), asked.connections);
+        let (client, before) = (client.clone(), client.accepted());
         let mut load = JoinSet::new();
         load.spawn(async move {
             let driven = client.drive(gateway, &targets, connections, SPAN.saturating_mul(2)).await;
-            driven.map(|_| client.accepted())
+            driven.map(|_| client.accepted().saturating_sub(before))
         });
         tokio::time::sleep(SPAN).await;
         let started = now_us();

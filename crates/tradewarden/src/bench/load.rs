@@ -63,7 +63,8 @@ impl Figures {
     }
 }
 
-/// A client that trusts one authority.
+/// A client that trusts one authority. Its copies name their signals from one count.
+#[derive(Clone)]
 pub(super) struct Client {
     connector: TlsConnector,
     next: Arc<AtomicU64>,
