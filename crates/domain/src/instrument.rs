@@ -5,12 +5,17 @@ use crate::money::{Price, Quantity, Round};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 /// The name of an instrument as its broker spells it: 1 to 32 of `A-Z 0-9 . _ : / ! -`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Symbol(Arc<str>);
+pub struct Symbol {
+    /// The text and zeros after it: in place, because where an order is judged a symbol that lies
+    /// elsewhere is one more thing to wait for. Sorts like the text.
+    bytes: [u8; SYMBOL_LENGTH_MAX],
+}
+
+const SYMBOL_LENGTH_MAX: usize = 32;
 
 /// The text is no symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +32,9 @@ impl std::error::Error for SymbolError {}
 impl Symbol {
     /// The symbol's text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        let text = self.bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        // It was read from such a text.
+        str::from_utf8(text).unwrap_or_default()
     }
 }
 
@@ -35,12 +42,16 @@ impl FromStr for Symbol {
     type Err = SymbolError;
 
     fn from_str(text: &str) -> Result<Self, SymbolError> {
-        let upper = text.to_ascii_uppercase();
-        let fits = (1..=32).contains(&upper.len())
-            && upper.bytes().all(|byte| {
-                byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"._:/!-".contains(&byte)
-            });
-        if fits { Ok(Self(Arc::from(upper))) } else { Err(SymbolError) }
+        let fits = (1..=SYMBOL_LENGTH_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/!-".contains(&byte));
+        if !fits {
+            return Err(SymbolError);
+        }
+        let mut bytes = [0; SYMBOL_LENGTH_MAX];
+        for (slot, byte) in bytes.iter_mut().zip(text.bytes()) {
+            *slot = byte.to_ascii_uppercase();
+        }
+        Ok(Self { bytes })
     }
 }
 
@@ -54,19 +65,19 @@ impl TryFrom<String> for Symbol {
 
 impl From<Symbol> for String {
     fn from(symbol: Symbol) -> Self {
-        symbol.0.as_ref().to_owned()
+        symbol.as_str().to_owned()
     }
 }
 
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -118,6 +129,24 @@ mod tests {
             point_value: "20".parse().unwrap(),
             currency: "USD".to_owned(),
             calendar: None,
+        }
+    }
+
+    #[test]
+    fn symbols_sort_as_their_texts() {
+        let texts = ["A", "B", "ES", "ESZ6", "ESZ26", "E", "0123456789ABCDEF", "0123456789ABCDEF0"];
+        let long = ["ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", "ABCDEFGHIJKLMNOPQRSTUVWXYZ012346"];
+        let texts: Vec<_> = texts.into_iter().chain(long).collect();
+        let symbols: Vec<Symbol> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        assert!(symbols.iter().map(Symbol::as_str).eq(texts.iter().copied()));
+        for (one, text) in symbols.iter().zip(&texts) {
+            for (other, against) in symbols.iter().zip(&texts) {
+                assert_eq!(one.cmp(other), text.cmp(against), "{one} {other}");
+            }
+        }
+        assert_eq!("es".parse::<Symbol>().unwrap().to_string(), "ES");
+        for text in ["", "E S", "é", "ES\0", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456"] {
+            assert_eq!(text.parse::<Symbol>(), Err(SymbolError), "{text:?}");
         }
     }
 

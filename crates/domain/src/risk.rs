@@ -141,22 +141,23 @@ pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result
         let verdict = before_last_day(contract, context);
         note(trace, &mut first_no, RiskCheck::LastDay, enforced, verdict);
     }
-    let checks: [(RiskCheck, Verdict); 7] = [
-        (RiskCheck::Restricted, restricted(context)),
-        (RiskCheck::MarketOpen, market_open(context)),
-        (RiskCheck::OrderQuantity, order_quantity(&intent, context)),
-        (RiskCheck::OrderNotional, order_notional(&intent, context)),
-        (RiskCheck::PriceCollar, collar(&intent, context)),
-        (RiskCheck::Position, position(&intent, context)),
-        (RiskCheck::OrdersPerMinute, orders_per_minute(context)),
+    let checks: [(RiskCheck, Check); 7] = [
+        (RiskCheck::Restricted, restricted),
+        (RiskCheck::MarketOpen, market_open),
+        (RiskCheck::OrderQuantity, order_quantity),
+        (RiskCheck::OrderNotional, order_notional),
+        (RiskCheck::PriceCollar, collar),
+        (RiskCheck::Position, position),
+        (RiskCheck::OrdersPerMinute, orders_per_minute),
     ];
-    for (check, verdict) in checks {
-        note(trace, &mut first_no, check, enforced, verdict);
+    for (check, judge) in checks {
+        note(trace, &mut first_no, check, enforced, judge(&intent, context));
     }
+    let whole = account::Whole::of(&intent, context);
     for (check, limit, judge) in account::checks(&context.limits) {
         // What nobody limits is not looked at, and takes no line of the trace.
         if let Some(limit) = limit {
-            note(trace, &mut first_no, check, enforced, judge(&intent, context, limit));
+            note(trace, &mut first_no, check, enforced, judge(&whole, limit));
         }
     }
     for (check, kind) in
@@ -177,6 +178,9 @@ pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result
 
 /// A passed check with what it compared, or a refusal.
 type Verdict = Result<Option<(Shown, Shown)>, Refusal>;
+
+/// A rule that every order is judged by.
+type Check = fn(&Intent, &Context<'_>) -> Verdict;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Enforced {
@@ -216,8 +220,9 @@ fn halt(intent: &Intent, context: &Context<'_>) -> Verdict {
 }
 
 fn in_schedule(schedule: &Schedule, context: &Context<'_>) -> Verdict {
-    let (shown, allowed) = (schedule.wall_clock(context.now), schedule.regular());
-    if schedule.is_open(context.now) {
+    let (shown, is_open) = schedule.shown(context.now);
+    let allowed = schedule.regular();
+    if is_open {
         return Ok(Some((Shown::WallClock(shown), Shown::Words(allowed))));
     }
     Err(Refusal::over(Code::StrategySchedule, shown, allowed))
@@ -225,13 +230,13 @@ fn in_schedule(schedule: &Schedule, context: &Context<'_>) -> Verdict {
 
 fn before_last_day(contract: &Contract, context: &Context<'_>) -> Verdict {
     let (today, last) = (Day::at(context.now), contract.last_day());
-    if contract.takes_entries(context.now) {
+    if today < last {
         return Ok(Some((Shown::Day(today), Shown::Before(last))));
     }
     Err(Refusal::over(Code::RiskLastDay, today, format_args!("entries before {last}")))
 }
 
-fn restricted(context: &Context<'_>) -> Verdict {
+fn restricted(_: &Intent, context: &Context<'_>) -> Verdict {
     if context.limits.restricted {
         let symbol = context.subject.symbol;
         return Err(Refusal::because(Code::RiskRestricted, format!("{symbol} is restricted.")));
@@ -239,7 +244,7 @@ fn restricted(context: &Context<'_>) -> Verdict {
     Ok(None)
 }
 
-fn market_open(context: &Context<'_>) -> Verdict {
+fn market_open(_: &Intent, context: &Context<'_>) -> Verdict {
     match context.reference.market {
         Market::Open => Ok(None),
         Market::Closed | Market::Unknown => Err(Refusal::plain(Code::RiskMarketClosed)),
@@ -319,7 +324,7 @@ fn worst_position(intent: &Intent, context: &Context<'_>) -> Result<Quantity, Re
         .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))
 }
 
-fn orders_per_minute(context: &Context<'_>) -> Verdict {
+fn orders_per_minute(_: &Intent, context: &Context<'_>) -> Verdict {
     let limit = required(context.limits.max_orders_per_minute, LimitName::MaxOrdersPerMinute)?;
     let orders =
         context.orders_last_minute.checked_add(1).and_then(|orders| orders.try_into().ok());

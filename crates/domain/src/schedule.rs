@@ -113,6 +113,13 @@ impl Schedule {
         WallClock { local: self.local(at), zone: self.zone.clone() }
     }
 
+    /// What the wall clock shows, and whether it is open then.
+    pub fn shown(&self, at: Timestamp) -> (WallClock, bool) {
+        let clock = self.wall_clock(at);
+        let is_open = clock.local.is_some_and(|local| self.shows(local));
+        (clock, is_open)
+    }
+
     /// The windows of the week without the dated exceptions, in the text form.
     pub fn regular(&self) -> Arc<str> {
         Arc::clone(&self.regular)

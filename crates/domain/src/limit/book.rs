@@ -1,11 +1,12 @@
 //! All limits of an organization, and the tightest of them for one order.
 
-use super::{Limit, LimitLevel, LimitName, LimitScope};
+use super::{Limit, LimitName, LimitScope};
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
 use crate::loss::Bounds;
 use crate::money::{Money, Quantity};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::RandomState;
 
 /// The tightest limits for one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,44 +43,106 @@ pub struct Limits {
     pub max_repeated_entries: Option<i64>,
 }
 
-impl Limits {
-    fn tighten(&mut self, name: LimitName, value: i64) {
-        let slot = match name {
-            LimitName::MaxOrderQuantity => &mut self.max_order_quantity,
-            LimitName::MaxOrderNotional => &mut self.max_order_notional,
-            LimitName::MaxPosition => &mut self.max_position,
-            LimitName::MaxPositionNotional => &mut self.max_position_notional,
-            LimitName::PriceCollarPercent => &mut self.price_collar_percent,
-            LimitName::MaxOrdersPerMinute => &mut self.max_orders_per_minute,
-            LimitName::MaxGrossExposure => &mut self.max_gross_exposure,
-            LimitName::MaxNetExposure => &mut self.max_net_exposure,
-            LimitName::MaxOpenOrders => &mut self.max_open_orders,
-            LimitName::MaxOrdersPerSecond => &mut self.max_orders_per_second,
-            LimitName::CreditPercent => &mut self.credit_percent,
-            LimitName::MaxSizeMultiple => &mut self.max_size_multiple,
-            LimitName::MaxRepeatedEntries => &mut self.max_repeated_entries,
-            LimitName::Restricted => {
-                self.restricted |= value != 0;
-                return;
-            }
-            // Of an account or a strategy, not of an order: see `LimitBook::of_account`.
-            LimitName::DailyLoss | LimitName::Drawdown | LimitName::DrawdownPercent => return,
-        };
-        *slot = Some(slot.map_or(value, |known| known.min(value)));
+/// What is set at one place, or the tightest of several: in the order of [`LimitName::ALL`]. Small, for
+/// there may be ten thousand places, and reading one that was not used lately is most of what a decision
+/// waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Values([i64; LimitName::ALL.len()]);
+
+impl Default for Values {
+    fn default() -> Self {
+        Self([NOT_SET; LimitName::ALL.len()])
     }
 }
 
-/// What is set at one place, in units.
-type Values = Vec<(LimitName, i64)>;
+/// Nothing is as far; who sets this much gets one unit less.
+const NOT_SET: i64 = i64::MAX;
+
+impl Values {
+    fn set(&mut self, name: LimitName, value: i64) {
+        let value = match name {
+            LimitName::Restricted if value == 0 => NOT_SET,
+            LimitName::Restricted => 0,
+            _ => value.min(NOT_SET.saturating_sub(1)),
+        };
+        for (slot, of) in self.0.iter_mut().zip(LimitName::ALL) {
+            if *of == name {
+                *slot = value.min(*slot);
+            }
+        }
+    }
+
+    fn tighten(&mut self, other: &Self) {
+        for (slot, value) in self.0.iter_mut().zip(&other.0) {
+            *slot = (*slot).min(*value);
+        }
+    }
+
+    fn limits(&self, version: i64) -> Limits {
+        let [
+            max_order_quantity,
+            max_order_notional,
+            max_position,
+            max_position_notional,
+            price_collar_percent,
+            max_orders_per_minute,
+            restricted,
+            max_gross_exposure,
+            max_net_exposure,
+            max_open_orders,
+            max_orders_per_second,
+            credit_percent,
+            max_size_multiple,
+            max_repeated_entries,
+            _,
+            _,
+            _,
+        ] = self.0;
+        Limits {
+            version,
+            max_order_quantity: known(max_order_quantity),
+            max_order_notional: known(max_order_notional),
+            max_position: known(max_position),
+            max_position_notional: known(max_position_notional),
+            price_collar_percent: known(price_collar_percent),
+            max_orders_per_minute: known(max_orders_per_minute),
+            restricted: known(restricted).is_some(),
+            max_gross_exposure: known(max_gross_exposure),
+            max_net_exposure: known(max_net_exposure),
+            max_open_orders: known(max_open_orders),
+            max_orders_per_second: known(max_orders_per_second),
+            credit_percent: known(credit_percent),
+            max_size_multiple: known(max_size_multiple),
+            max_repeated_entries: known(max_repeated_entries),
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let [.., daily_loss, drawdown, drawdown_percent] = self.0;
+        Bounds {
+            daily_loss: known(daily_loss).map(Money::from_units),
+            drawdown: known(drawdown).map(Money::from_units),
+            drawdown_percent: known(drawdown_percent).map(Quantity::from_units),
+        }
+    }
+}
+
+fn known(value: i64) -> Option<i64> {
+    (value != NOT_SET).then_some(value)
+}
+
+/// What is set at each place of one level. Symbols are chosen by people, so places are hashed with a
+/// seed; what that is shows nowhere, for nothing is told in the order of a map.
+type Places<K> = HashMap<K, Values, RandomState>;
 
 /// All limits of one organization. What applies to an order is found without copying anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LimitBook {
     org: Values,
-    accounts: BTreeMap<Id<id::Account>, Values>,
-    strategies: BTreeMap<Id<id::Strategy>, Values>,
-    keys: BTreeMap<Id<id::Key>, Values>,
-    instruments: BTreeMap<Symbol, Values>,
+    accounts: Places<Id<id::Account>>,
+    strategies: Places<Id<id::Strategy>>,
+    keys: Places<Id<id::Key>>,
+    instruments: Places<Symbol>,
     /// Those that are set at some level: asked for in each transaction.
     names: BTreeSet<LimitName>,
     version: i64,
@@ -91,7 +154,7 @@ impl LimitBook {
         let mut book = Self { version, ..Self::default() };
         for limit in limits {
             book.names.insert(limit.name);
-            let values = match &limit.scope {
+            let values: &mut Values = match &limit.scope {
                 LimitScope::Org => &mut book.org,
                 LimitScope::Account(id) => book.accounts.entry(*id).or_default(),
                 LimitScope::Strategy(id) => book.strategies.entry(*id).or_default(),
@@ -100,7 +163,7 @@ impl LimitBook {
                     book.instruments.entry(symbol.clone()).or_default()
                 }
             };
-            values.push((limit.name, limit.value));
+            values.set(limit.name, limit.value);
         }
         book
     }
@@ -119,20 +182,17 @@ impl LimitBook {
         key: Option<Id<id::Key>>,
         symbol: &Symbol,
     ) -> Limits {
-        let mut limits = Limits { version: self.version, ..Limits::default() };
-        for level in LimitLevel::ALL {
-            let values = match level {
-                LimitLevel::Org => Some(&self.org),
-                LimitLevel::Account => self.accounts.get(&account),
-                LimitLevel::Strategy => strategy.and_then(|id| self.strategies.get(&id)),
-                LimitLevel::Key => key.and_then(|id| self.keys.get(&id)),
-                LimitLevel::Instrument => self.instruments.get(symbol),
-            };
-            for (name, value) in values.into_iter().flatten() {
-                limits.tighten(*name, *value);
-            }
+        let mut tightest = self.org;
+        let below = [
+            self.accounts.get(&account),
+            strategy.and_then(|id| self.strategies.get(&id)),
+            key.and_then(|id| self.keys.get(&id)),
+            self.instruments.get(symbol),
+        ];
+        for values in below.into_iter().flatten() {
+            tightest.tighten(values);
         }
-        limits
+        tightest.limits(self.version)
     }
 
     /// Whether one of these is set at any level.
@@ -143,37 +203,21 @@ impl LimitBook {
     /// What an account may lose: what its organization allows each of its accounts, and what is set
     /// for itself, the tighter of both.
     pub fn of_account(&self, account: Id<id::Account>) -> Bounds {
-        bounds(self.org.iter().chain(self.accounts.get(&account).into_iter().flatten()))
+        let mut tightest = self.org;
+        if let Some(values) = self.accounts.get(&account) {
+            tightest.tighten(values);
+        }
+        tightest.bounds()
     }
 
     /// What a strategy may lose.
     pub fn of_strategy(&self, strategy: Id<id::Strategy>) -> Bounds {
-        bounds(self.strategies.get(&strategy).into_iter().flatten())
+        self.strategies.get(&strategy).map(Values::bounds).unwrap_or_default()
     }
 
     /// The strategies that have a limit of their own for what they may lose.
     pub fn strategies_with_bounds(&self) -> BTreeSet<Id<id::Strategy>> {
-        let of_losses = self.strategies.iter().filter(|(_, values)| bounds(values.iter()).is_any());
+        let of_losses = self.strategies.iter().filter(|(_, values)| values.bounds().is_any());
         of_losses.map(|(strategy, _)| *strategy).collect()
     }
-}
-
-/// The tightest of what may be lost.
-fn bounds<'a>(values: impl Iterator<Item = &'a (LimitName, i64)>) -> Bounds {
-    let mut bounds = Bounds::default();
-    for (name, value) in values {
-        match name {
-            LimitName::DailyLoss => tighten(&mut bounds.daily_loss, Money::from_units(*value)),
-            LimitName::Drawdown => tighten(&mut bounds.drawdown, Money::from_units(*value)),
-            LimitName::DrawdownPercent => {
-                tighten(&mut bounds.drawdown_percent, Quantity::from_units(*value));
-            }
-            _ => {}
-        }
-    }
-    bounds
-}
-
-fn tighten<T: Ord + Copy>(slot: &mut Option<T>, value: T) {
-    *slot = Some(slot.map_or(value, |known| known.min(value)));
 }

@@ -10,6 +10,7 @@ use crate::order::Purpose;
 use crate::portfolio::Worth;
 use crate::profit::Gap;
 use crate::strategy::Intent;
+use std::cell::OnceCell;
 
 /// What is on the order's account beside its own instrument. Only what a limit asks for is read; the
 /// rest stays as it is by default.
@@ -33,8 +34,26 @@ pub struct Surroundings<'a> {
     pub usual_size: Option<Quantity>,
 }
 
+/// An order among everything that its account holds.
+pub(super) struct Whole<'a> {
+    intent: &'a Intent,
+    context: &'a Context<'a>,
+    /// The account's worth with this order in it, once for all that ask.
+    worth: OnceCell<Result<Worth, Refusal>>,
+}
+
+impl<'a> Whole<'a> {
+    pub(super) const fn of(intent: &'a Intent, context: &'a Context<'a>) -> Self {
+        Self { intent, context, worth: OnceCell::new() }
+    }
+
+    fn worth(&self) -> Result<Worth, Refusal> {
+        self.worth.get_or_init(|| worth(self.intent, self.context)).clone()
+    }
+}
+
 /// A check, its limit, and the rule.
-type Check = (RiskCheck, Option<i64>, fn(&Intent, &Context<'_>, i64) -> Verdict);
+type Check = (RiskCheck, Option<i64>, fn(&Whole<'_>, i64) -> Verdict);
 
 /// The checks that are made where somebody set their limit.
 pub(super) const fn checks(limits: &Limits) -> [Check; 8] {
@@ -50,7 +69,8 @@ pub(super) const fn checks(limits: &Limits) -> [Check; 8] {
     ]
 }
 
-fn position_notional(intent: &Intent, context: &Context<'_>, limit: i64) -> Verdict {
+fn position_notional(whole: &Whole<'_>, limit: i64) -> Verdict {
+    let Whole { intent, context, .. } = whole;
     let (worst, price) = (worst_position(intent, context)?, worst_price(intent, context)?);
     let value = price
         .notional(worst, context.instrument.point_value)
@@ -58,7 +78,6 @@ fn position_notional(intent: &Intent, context: &Context<'_>, limit: i64) -> Verd
     compare(Code::RiskMaxPositionNotional, value, Money::from_units(limit))
 }
 
-/// The account's worth with this order in it.
 fn worth(intent: &Intent, context: &Context<'_>) -> Result<Worth, Refusal> {
     let stale = |detail: String| Refusal::because(Code::RiskReferenceStale, detail);
     let (others, conversion) = match context.around.others {
@@ -77,20 +96,21 @@ fn worth(intent: &Intent, context: &Context<'_>) -> Result<Worth, Refusal> {
         .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))
 }
 
-fn gross(intent: &Intent, context: &Context<'_>, limit: i64) -> Verdict {
-    let worth = worth(intent, context)?;
+fn gross(whole: &Whole<'_>, limit: i64) -> Verdict {
+    let worth = whole.worth()?;
     compare(Code::RiskMaxGrossExposure, worth.gross, Money::from_units(limit))
 }
 
-fn net(intent: &Intent, context: &Context<'_>, limit: i64) -> Verdict {
-    let worth = worth(intent, context)?;
+fn net(whole: &Whole<'_>, limit: i64) -> Verdict {
+    let worth = whole.worth()?;
     compare(Code::RiskMaxNetExposure, worth.net(), Money::from_units(limit))
 }
 
 /// The gross exposure is held against the equity, in percent of it.
-fn credit(intent: &Intent, context: &Context<'_>, percent: i64) -> Verdict {
-    let equity = context.around.equity.ok_or_else(|| Refusal::plain(Code::RiskEquityStale))?;
-    let worth = worth(intent, context)?;
+fn credit(whole: &Whole<'_>, percent: i64) -> Verdict {
+    let equity = whole.context.around.equity;
+    let equity = equity.ok_or_else(|| Refusal::plain(Code::RiskEquityStale))?;
+    let worth = whole.worth()?;
     let allowed = equity
         .max(Money::ZERO)
         .ratio(percent, UNITS_PER_PERCENT, Round::Down)
@@ -101,16 +121,16 @@ fn credit(intent: &Intent, context: &Context<'_>, percent: i64) -> Verdict {
 /// Units of a limit in one whole: a hundred percent, each of 10^8.
 const UNITS_PER_PERCENT: i64 = 100 * 100_000_000;
 
-fn open_orders(_: &Intent, context: &Context<'_>, limit: i64) -> Verdict {
-    count(Code::RiskMaxOpenOrders, context.around.open_orders, limit)
+fn open_orders(whole: &Whole<'_>, limit: i64) -> Verdict {
+    count(Code::RiskMaxOpenOrders, whole.context.around.open_orders, limit)
 }
 
-fn orders_per_second(_: &Intent, context: &Context<'_>, limit: i64) -> Verdict {
-    count(Code::RiskMaxOrdersPerSecond, context.around.orders_last_second, limit)
+fn orders_per_second(whole: &Whole<'_>, limit: i64) -> Verdict {
+    count(Code::RiskMaxOrdersPerSecond, whole.context.around.orders_last_second, limit)
 }
 
-fn repeated(_: &Intent, context: &Context<'_>, limit: i64) -> Verdict {
-    count(Code::RiskRepeatedExecution, context.around.repeated_entries, limit)
+fn repeated(whole: &Whole<'_>, limit: i64) -> Verdict {
+    count(Code::RiskRepeatedExecution, whole.context.around.repeated_entries, limit)
 }
 
 /// Compares one more than there are.
@@ -123,12 +143,12 @@ fn count(code: Code, before: u64, limit: i64) -> Verdict {
 }
 
 /// The size is held against what is usual for its strategy; before anything is usual, it passes.
-fn fat_finger(intent: &Intent, context: &Context<'_>, multiple: i64) -> Verdict {
-    let Some(usual) = context.around.usual_size else { return Ok(None) };
+fn fat_finger(whole: &Whole<'_>, multiple: i64) -> Verdict {
+    let Some(usual) = whole.context.around.usual_size else { return Ok(None) };
     let allowed = usual
         .ratio(multiple, ONE, Round::Down)
         .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
-    compare(Code::RiskFatFinger, intent.quantity, allowed)
+    compare(Code::RiskFatFinger, whole.intent.quantity, allowed)
 }
 
 /// Units of a limit in one.
