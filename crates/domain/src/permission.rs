@@ -72,7 +72,7 @@ impl Permission {
     }
 
     /// Whether it changes what may be traded, or trades: a person without a second factor may not
-    /// (product.md section 4, standard profile).
+    /// (product.md section 4, standard profile). Stopping needs none (section 7).
     pub const fn needs_factor(self) -> bool {
         !matches!(
             self,
@@ -81,6 +81,7 @@ impl Permission {
                 | Self::BalancesRead
                 | Self::AuditRead
                 | Self::ReportsRead
+                | Self::HaltEngage
         )
     }
 }

@@ -5,7 +5,7 @@ use crate::nonces::Nonce;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tradewarden_domain::code::Code;
+use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::key::{ApiKey, KeyState};
@@ -204,12 +204,22 @@ impl Actor {
     }
 
     /// Whether it may trade this instrument, or why not.
-    pub(crate) fn trades(&self, symbol: &Symbol) -> Result<(), CommandError> {
+    pub(crate) fn trades(&self, symbol: &Symbol) -> Result<(), Refusal> {
         if self.as_key().is_none_or(|key| key.trades(symbol)) {
             return Ok(());
         }
         let detail = format!("{symbol} is not among the key's instruments.");
-        Err(CommandError::Refused { code: Code::KeyInstrument, detail })
+        Err(Refusal::because(Code::KeyInstrument, detail))
+    }
+
+    /// Whether it may know of every account, so of what is the organization's.
+    pub(crate) fn reaches_all(&self) -> bool {
+        self.as_key().is_none_or(|key| key.accounts.is_empty())
+    }
+
+    /// The same, or why not.
+    pub(crate) fn knows_all(&self) -> Result<(), CommandError> {
+        if self.reaches_all() { Ok(()) } else { Err(no(Code::AuthPermission)) }
     }
 
     /// Whether it may know of this account at all.

@@ -23,7 +23,7 @@ use tradewarden_store::dead_men::{self, DeadMan};
 use tradewarden_store::{Lock, Tx, directory as rows};
 
 /// Seconds within which a switch can be asked to be renewed.
-const TIMEOUT_S: std::ops::RangeInclusive<u32> = 5..=86_400;
+const TIMEOUT_S: std::ops::RangeInclusive<u32> = 1..=86_400;
 /// Two looks further apart than this: nobody was here in between.
 const ABSENT_AFTER: Duration = Duration::from_secs(5);
 

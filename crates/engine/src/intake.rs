@@ -236,7 +236,8 @@ impl Engine {
             trace.pass(name);
         }
         let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
-        let admitted = admit(&door, &raw, body.signal, received_at, &mut trace);
+        let signal = body.signal.map(|signal| with_message_id(signal, raw.signature.as_ref()));
+        let admitted = admit(&door, &raw, signal, received_at, &mut trace);
         trace.took(micros_between(received_at, self.now()));
         let (admission, sent_ahead) = match admitted {
             Ok((signal, sent_ahead)) => (Admission::Admitted(Box::new(signal)), sent_ahead),
@@ -359,6 +360,15 @@ fn authenticate(door: Option<&Door>, raw: &RawSignal, body: &Body, now: Timestam
         }
     }
     door.is_some() && proofs > 0 && failures == 0
+}
+
+/// The id that a signed message has is the signal's, unless its body says one: who has heard the
+/// message cannot send it again (Standard Webhooks, "Verifying webhook authenticity").
+fn with_message_id(mut signal: Signal, signature: Option<&SignatureHeaders>) -> Signal {
+    if signal.id.is_none() {
+        signal.id = signature.map(|headers| headers.id.clone());
+    }
+    signal
 }
 
 /// A body that is no document may still hold the secret that another form has proven.

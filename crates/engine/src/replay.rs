@@ -82,7 +82,7 @@ impl Engine {
         asked: ReplayPeriod,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        if actor.as_key().is_some_and(|key| !key.accounts.is_empty()) {
+        if !actor.reaches_all() {
             return Err(CommandError::NotFound);
         }
         if asked.from >= asked.to {

@@ -184,7 +184,7 @@ impl Listener {
             Happened::Engaged(halt) => ("halt", self.halt(halt, "engaged")?),
             Happened::Resumed(halt) => ("halt", self.halt(halt, "resumed")?),
             Happened::Finding(finding) => {
-                let own = finding.org_id == self.org && self.actor.as_key().is_none();
+                let own = finding.org_id == self.org && self.actor.reaches_all();
                 let may = own && may(&[Permission::AuditRead, Permission::OrdersRead]);
                 may.then(|| ("finding", written(&finding_view(finding.clone()))))?
             }

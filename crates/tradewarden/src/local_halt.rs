@@ -29,8 +29,9 @@ pub(crate) fn instead(
     let environment = Environment::new(Arc::new(SystemClock), Box::new(SystemRandomness::new()));
     let illegible = |why: &str| -> LocalRecord { unreadable(&environment, why) };
     match command {
-        // What was not understood would not be understood here either.
-        Command::HaltEngage(new) if failure.exit != Exit::Usage => {
+        // What was not understood would not be understood here either, and what was not found is not
+        // there.
+        Command::HaltEngage(new) if !matches!(failure.exit, Exit::Usage | Exit::NotFound) => {
             // A name cannot be looked up without the database: then everything is halted.
             let org = organization.filter(|_| new.scope.is_none());
             let org = org.and_then(|text| text.parse().ok());

@@ -184,6 +184,7 @@ fn refused(answer: SignalAnswer, request_id: Id<id::Request>) -> Response<Answer
         input: answer.input,
         limit: answer.limit,
         retry_after_s: answer.retry_after_s,
+        accounts: answer.accounts,
     });
     if status_of(code).is_server_error() {
         // The sender will come again, as if it had heard nothing (C3).

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tradewarden_domain::code::{Class, Code};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_engine::command::CommandError;
-use tradewarden_engine::intake::Delivery;
+use tradewarden_engine::intake::{AccountResult, Delivery};
 
 use crate::body::AnswerBody;
 use crate::listen::BodyError;
@@ -74,6 +74,8 @@ pub(crate) struct Particulars {
     pub(crate) limit: Option<String>,
     /// When a limited request may come again.
     pub(crate) retry_after_s: Option<u64>,
+    /// What became of a signal on each account.
+    pub(crate) accounts: Vec<AccountResult>,
 }
 
 /// How a caller who is not authenticated is told to come back.
@@ -104,6 +106,8 @@ struct Document<'a> {
     input: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    accounts: &'a [AccountResult],
 }
 
 struct ProblemType(Code);
@@ -198,6 +202,7 @@ impl Problem {
             field: particulars.and_then(|more| more.field.as_deref()),
             input: particulars.and_then(|more| more.input.as_deref()),
             limit: particulars.and_then(|more| more.limit.as_deref()),
+            accounts: particulars.map_or(&[], |more| &more.accounts),
         };
         // Nothing in it can fail to serialize; an empty body would still carry the status.
         serde_json::to_vec(&document).unwrap_or_default()
@@ -269,6 +274,7 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt;
     use serde_json::{Value, json};
+    use tradewarden_engine::intake::SignalStatus;
 
     fn parts(problem: Problem) -> (StatusCode, HeaderMap, Value) {
         let response = problem.answer(Id::from_bytes([7; 16]));
@@ -289,6 +295,14 @@ mod tests {
             input: Some("9".to_owned()),
             limit: Some("5".to_owned()),
             retry_after_s: Some(3),
+            accounts: vec![AccountResult {
+                account_id: Id::from_bytes([3; 16]),
+                strategy_id: Id::from_bytes([4; 16]),
+                result: SignalStatus::Refused,
+                code: Some(Code::HaltActive),
+                order_id: None,
+                order_ids: Vec::new(),
+            }],
         }
     }
 

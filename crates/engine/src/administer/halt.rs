@@ -26,8 +26,8 @@ const HALT_HOLD: Duration = Duration::from_mins(1);
 const REASON_BYTES_MAX: usize = 256;
 
 impl HaltEngage {
-    /// The halt that is asked for. `scope` is what it covers unless it says so itself; `org` owns it,
-    /// where that is known.
+    /// The halt that is asked for. `scope` is what it covers if it names none, or the caller's
+    /// organization (`org`); `org` owns it, where that is known.
     pub fn halt(
         self,
         scope: HaltScope,
@@ -36,11 +36,11 @@ impl HaltEngage {
         environment: &Environment,
     ) -> Result<Halt, CommandError> {
         let scope = match self.scope.as_deref() {
-            None => scope,
+            None | Some("org") => scope,
             Some(text) => text.parse().map_err(|_| {
                 invalid(
                     "scope",
-                    &"must be global, org:ID, account:ID, strategy:ID, webhook:ID, \
+                    &"must be global, org, org:ID, account:ID, strategy:ID, webhook:ID, \
                       key:ID, instrument:SYMBOL or pair:ACCOUNT/SYMBOL",
                 )
             })?,
@@ -151,6 +151,7 @@ impl Engine {
             return self.resume_local(halt, actor).await;
         }
         let (by, now) = (actor.name(), self.now());
+        let resumed_by = Some(by.clone());
         let (shared, claimant, ended) = (Arc::clone(&self.parts), actor.clone(), halt.clone());
         let claimed = self
             .parts
@@ -174,7 +175,7 @@ impl Engine {
             .await?;
         actor.carried_out(claimed)?;
         self.parts.reload().await;
-        to_value(&halt_view(&halt, false))
+        to_value(&HaltView { resumed_by, resumed_at: Some(now), ..halt_view(&halt, false) })
     }
 
     /// The organization in which the end of a halt is decided: its own, where it has one.

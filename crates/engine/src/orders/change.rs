@@ -59,7 +59,7 @@ impl Engine {
         let account =
             crate::book::account(&self.parts, order.account_id).ok_or(CommandError::NotFound)?;
         let wanted = Wanted::read(&account, &order, &asked)?;
-        actor.trades(&order.symbol)?;
+        actor.trades(&order.symbol).map_err(|refusal| OrderNo::of(refusal, None))?;
         let (shared, by) = (Arc::clone(&self.parts), actor.clone());
         let change = async move |tx: &mut Tx<'_>, effects: &mut Effects| {
             change_in(tx, &shared, &account, &order, &wanted, &by, effects).await
@@ -86,10 +86,10 @@ impl Wanted {
             OrderType::StopLimit => (true, true),
         };
         if limit_price.is_some() {
-            price("limit_price", limit_price, limit, instrument)?;
+            price("limit_price", limit_price, limit, Some(instrument))?;
         }
         if stop_price.is_some() {
-            price("stop_price", stop_price, stop, instrument)?;
+            price("stop_price", stop_price, stop, Some(instrument))?;
         }
         if quantity.is_some_and(|quantity| !quantity.is_positive()) {
             return Err(invalid("quantity", &"must be greater than zero"));

@@ -47,7 +47,6 @@ impl Engine {
     ) -> Result<Claimed<Value>, CommandError> {
         let account = self.account_of(org, actor, &new.account_id)?;
         let wanted = Wanted::read(&account, new, actor, self.now())?;
-        actor.trades(&wanted.symbol)?;
         let (shared, by) = (Arc::clone(&self.parts), actor.clone());
         let place = async move |tx: &mut Tx<'_>, effects: &mut Effects| {
             place(tx, &shared, &account, &wanted, &by, effects).await
@@ -121,10 +120,8 @@ impl Wanted {
         now: Timestamp,
     ) -> Result<Self, CommandError> {
         let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
-        let instrument = account.instruments.get(&symbol).ok_or_else(|| {
-            let detail = format!("{symbol} cannot be traded on account {}.", account.id);
-            CommandError::Refused { code: Code::RiskUnknownInstrument, detail }
-        })?;
+        // One that cannot be traded is refused with the order, which is kept (C10).
+        let instrument = account.instruments.get(&symbol);
         let (limit, stop) = match new.order_type {
             OrderType::Market => (false, false),
             OrderType::Limit => (true, false),
@@ -167,7 +164,7 @@ pub(super) fn price(
     field: &'static str,
     price: Option<Price>,
     wanted: bool,
-    instrument: &Instrument,
+    instrument: Option<&Instrument>,
 ) -> Result<(), CommandError> {
     match (price, wanted) {
         (None, true) => Err(invalid(field, &"is required for this type of order")),
@@ -175,11 +172,13 @@ pub(super) fn price(
         (Some(price), true) if !price.is_positive() => {
             Err(invalid(field, &"must be greater than zero"))
         }
-        (Some(price), true) if price.to_step(instrument.tick, Round::Down) != price => {
-            let detail = format!("must be a multiple of the tick {}", instrument.tick);
-            Err(invalid(field, &detail))
-        }
-        (None, false) | (Some(_), true) => Ok(()),
+        (Some(price), true) => match instrument.map(|instrument| instrument.tick) {
+            Some(tick) if price.to_step(tick, Round::Down) != price => {
+                Err(invalid(field, &format!("must be a multiple of the tick {tick}")))
+            }
+            _ => Ok(()),
+        },
+        (None, false) => Ok(()),
     }
 }
 
@@ -324,8 +323,10 @@ fn judge(
     order: &mut Order,
 ) -> Result<(), Refusal> {
     let Some(instrument) = account.instruments.get(&order.symbol) else {
-        return Err(Refusal::plain(Code::RiskUnknownInstrument));
+        let detail = format!("{} cannot be traded on account {}.", order.symbol, account.id);
+        return Err(Refusal::because(Code::RiskUnknownInstrument, detail));
     };
+    actor.trades(&order.symbol)?;
     let is_exit = order.purpose == Purpose::Exit;
     if !is_exit && !book.is_active(account.id) {
         return Err(Refusal::plain(Code::AccountOff));

@@ -22,7 +22,7 @@ pub(crate) enum HaltVerb {
 /// `halt engage`
 #[derive(Debug, Args)]
 pub(crate) struct HaltEngage {
-    /// global, org:ID, account:ID, strategy:ID, webhook:ID or instrument:SYMBOL [default: the
+    /// global, org, org:ID, account:ID, strategy:ID, webhook:ID or instrument:SYMBOL [default: the
     /// organization; where there are several and none is named, global]
     #[arg(long)]
     pub(crate) scope: Option<String>,

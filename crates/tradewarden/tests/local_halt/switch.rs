@@ -135,8 +135,16 @@ async fn a_halt_needs_neither_gateway_nor_database() {
     let mut client = gateway.client();
     assert_eq!(enter(&gateway, &mut client, "first").await, (422, "halt.active".into()));
     journaled(&program).await;
-    assert_eq!(shown(&program).await, [(halt, false)]);
+    assert_eq!(shown(&program).await, [(halt.clone(), false)]);
     assert_eq!(entries(&program, &id(&second), "halt.resumed").await, 1);
+
+    // What is not there is not halted, in the file either: a slip of the finger is no success.
+    let strategy = "strategy:str_01m81thqsy45pw375j6nr0ttzy";
+    let ended = program.run(&["halt", "engage", "--scope", strategy]).await;
+    assert_eq!(ended.code, Some(3), "{ended}");
+    let own = program.json(&["halt", "engage", "--scope", "org"]).await;
+    assert!(own["scope"].as_str().unwrap().starts_with("org:org_"), "{own}");
+    assert_eq!(shown(&program).await, [(halt, false), (id(&own), false)]);
 }
 
 /// The server of PostgreSQL is down.

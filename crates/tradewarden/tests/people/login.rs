@@ -7,7 +7,7 @@ use tradewarden_testkit::process::{Answer, Client, Gateway, TestDir};
 
 use crate::someone::{Someone, code_of, demo, problem, success};
 
-/// The owner of a demo logs in, is who they are, and may look but not change anything yet.
+/// The owner of a demo logs in, is who they are, and may look and stop everything, but change nothing yet.
 #[tokio::test]
 async fn the_demos_owner_may_look_before_a_factor_is_enrolled() {
     let dir = TestDir::new("people-owner");
@@ -22,7 +22,13 @@ async fn the_demos_owner_may_look_before_a_factor_is_enrolled() {
     assert_eq!((&me["kind"], &me["email"]), (&json!("person"), &json!(owner.email)));
     assert_eq!((&me["role"], &me["factor_at"]), (&json!("owner"), &Value::Null));
     assert_eq!(owner.get("/api/v1/orders").await.status, 200);
-    problem(&owner.post("/api/v1/halts", &json!({})).await, 403, "auth.factor_required");
+    assert_eq!(
+        owner.post("/api/v1/halts", &json!({})).await.status,
+        201,
+        "stopping needs no factor"
+    );
+    let flatten = owner.post("/api/v1/halts", &json!({"mode": "flatten"})).await;
+    assert_eq!(flatten.status, 403, "{flatten:?}");
     problem(&owner.get("/api/v1/users").await, 403, "auth.factor_required");
     owner.enrol().await;
     assert_eq!(owner.get("/api/v1/users").await.status, 200);

@@ -170,8 +170,23 @@ async fn signatures_of_an_independent_implementation() {
 
     let orders = gateway.program().json(&["order", "list"]).await;
     assert_eq!(orders["items"].as_array().unwrap().len(), 1, "{orders}");
-    // And the right key still works.
+    // And the right key still works. A body without an id goes by the message's.
+    let exit = r#"{"action":"EXIT"}"#;
     let good = signer.sign(&secret, "msg_3", now, exit).await;
     let answer = signed.send("msg_3", now, &good, exit).await;
     assert!(answer.status == 202 || answer.status == 200, "{:?}", answer.body);
+    let first = answer.json();
+    let later = signer.sign(&secret, "msg_3", now + 1, exit).await;
+    let again = signed.send("msg_3", now + 1, &later, exit).await.json();
+    assert_eq!((&again["status"], &again["signal_id"]), (&"duplicate".into(), &first["signal_id"]));
+    let entry = r#"{"action":"SELL"}"#;
+    let other = signer.sign(&secret, "msg_3", now, entry).await;
+    let conflict = signed.send("msg_3", now, &other, entry).await;
+    assert_eq!((conflict.status, &conflict.json()["code"]), (422, &"duplicate.id_conflict".into()));
+    let same = signer.sign(&secret, "msg_4", now, exit).await;
+    let another = signed.send("msg_4", now, &same, exit).await.json();
+    assert_ne!(
+        another["signal_id"], first["signal_id"],
+        "another message, though of the same words"
+    );
 }

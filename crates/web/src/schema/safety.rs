@@ -101,7 +101,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may(
                 "scope",
                 Text,
-                "`global`, `org:ID`, `account:ID`, `strategy:ID`, `webhook:ID` or \
+                "`global`, `org`, `org:ID`, `account:ID`, `strategy:ID`, `webhook:ID` or \
                  `instrument:SYMBOL`; the organization if absent.",
             ),
             may("mode", HALT_MODE, "How far it goes; block if absent."),

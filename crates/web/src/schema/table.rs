@@ -28,6 +28,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("field", Text, "The field or parameter that is wrong."),
             may("input", Text, "What was asked for."),
             may("limit", Text, "What is allowed."),
+            may("accounts", List("AccountResult"), "What became of a signal on each account."),
         ],
     },
     Schema {

@@ -107,7 +107,7 @@ fn s20_a_keys_switch_is_its_own() {
             matches!(flatten, CommandError::Refused { code: it, .. } if it == code),
             "{flatten}"
         );
-        let brief = heard(json!({"timeout_s": 4})).await.unwrap_err();
+        let brief = heard(json!({"timeout_s": 0})).await.unwrap_err();
         assert!(matches!(brief, CommandError::Invalid { field: "timeout_s", .. }), "{brief}");
         let armed = heard(json!({"timeout_s": 20})).await.unwrap();
         assert_eq!(armed["scope"], format!("key:{}", key["id"].as_str().unwrap()));
