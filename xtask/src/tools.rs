@@ -24,6 +24,7 @@ const PEERS: &[(&str, &[&str], &[&str])] = &[
     ("curl", &["--version"], &["curl", "ca-certificates"]),
     ("openssl", &["version"], &["openssl"]),
     ("oathtool", &["--version"], &["oathtool"]),
+    ("testssl", &["--version"], &["testssl.sh"]),
     (
         "python3",
         &["-c", "import ensurepip, sqlite3, venv"],

@@ -26,8 +26,9 @@ pub const AUTHORITY_DAYS: i64 = 3653;
 /// authorities took before 2026.
 pub const MAX_ISSUED_DAYS: i64 = 397;
 
-/// The validity to ask for, in days: the longest that the CA/Browser Forum allows since 2026-03-15.
-pub const DEFAULT_ISSUED_DAYS: i64 = 200;
+/// The validity to ask for, in days: the longest that Mozilla's `modern` profile for servers takes.
+/// The CA/Browser Forum allows public authorities 200 days since 2026-03-15.
+pub const DEFAULT_ISSUED_DAYS: i64 = 90;
 
 /// Most names in one certificate.
 pub const MAX_NAMES: usize = 64;

@@ -361,7 +361,7 @@ mod tests {
             let key = fs::metadata(tls.join(format!("{name}.key"))).unwrap();
             assert_eq!(key.mode() & 0o7777, 0o600, "{name}");
         }
-        case.now = case.now.plus(Duration::from_hours(24 * 100));
+        case.now = case.now.plus(Duration::from_hours(24 * 59));
         assert_eq!(case.prepare().public.leaf_der(), first.public.leaf_der());
     }
 
@@ -370,7 +370,7 @@ mod tests {
         let mut case = Case::new();
         let first = case.prepare();
         let authority = case.read("ca.pem");
-        case.now = case.now.plus(Duration::from_hours(24 * 140));
+        case.now = case.now.plus(Duration::from_hours(24 * 61));
         let later = case.prepare();
         assert_ne!(later.public.leaf_der(), first.public.leaf_der());
         assert_ne!(later.internal.leaf_der(), first.internal.leaf_der());

@@ -198,12 +198,14 @@ impl Drop for Turn {
 }
 
 /// A service whose requests are seen by an [`Activity`], and that refuses a request with too many
-/// headers before the service hears of it (for HTTP/2, where hyper does not count them).
+/// headers, or too much of them, before the service hears of it. For HTTP/2: there hyper does not
+/// count them, and would answer too much of them in one bare line.
 pub(super) struct Watched<S> {
     pub(super) service: S,
     pub(super) activity: Arc<Activity>,
     pub(super) handover: Handover,
     pub(super) header_count_max: usize,
+    pub(super) header_bytes_max: usize,
     pub(super) answer_unreadable: Option<AnswerUnreadable>,
 }
 
@@ -219,16 +221,26 @@ where
         if request.version() == Version::HTTP_11 && request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(self.handover.clone());
         }
+        let mut fits = request.headers().len() <= self.header_count_max;
         if request.version() == Version::HTTP_2 {
             self.activity.multiplexed.store(true, Relaxed);
+            fits = fits && header_bytes(&request) <= self.header_bytes_max;
         }
-        let within_count = request.headers().len() <= self.header_count_max;
         WatchedAnswer {
-            answer: within_count.then(|| self.service.call(request)),
+            answer: fits.then(|| self.service.call(request)),
             answer_unreadable: self.answer_unreadable.clone(),
             turn: Some(Turn::begin(&self.activity)),
         }
     }
+}
+
+/// The size of a request's headers as RFC 9113 section 10.5.1 counts it, 32 bytes for each beside its
+/// name and value, with the target.
+fn header_bytes<B>(request: &Request<B>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    request.headers().iter().fold(target, |sum, (name, value)| {
+        sum.saturating_add(name.as_str().len()).saturating_add(value.len()).saturating_add(32)
+    })
 }
 
 pin_project! {

@@ -39,6 +39,9 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 /// What is kept of the answers on one HTTP/2 stream until the peer takes it, in bytes.
 const STREAM_SEND_BYTES: usize = 64 * 1024;
+/// How many times the bytes that headers may have are read over HTTP/2 to answer that they are too
+/// many.
+const HEADER_BYTES_READ: u32 = 8;
 
 /// Serves one connection until either side ends it, a limit does, or `stop` resolves (whether a
 /// word was sent or the sender dropped): then requests under way are finished and none is taken.
@@ -174,6 +177,7 @@ async fn serve<F, T, S, B>(
         activity: Arc::clone(&activity),
         handover: handover.clone(),
         header_count_max: options.header_count_max,
+        header_bytes_max: usize::try_from(options.header_bytes_max).unwrap_or(usize::MAX),
         answer_unreadable: answer_unreadable.clone(),
     };
     let streams = StreamTasks::default();
@@ -287,7 +291,8 @@ fn http(options: &ListenerOptions, streams: StreamTasks) -> auto::Builder<Stream
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(options.streams_per_connection_max)
-        .max_header_list_size(options.header_bytes_max)
+        // What is somewhat too large gets an answer of ours; hyper's own has nothing but a status.
+        .max_header_list_size(options.header_bytes_max.saturating_mul(HEADER_BYTES_READ))
         .max_pending_accept_reset_streams(options.pending_reset_streams_max)
         .max_local_error_reset_streams(options.error_reset_streams_max)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

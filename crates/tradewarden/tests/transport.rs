@@ -1,0 +1,18 @@
+//! What travels, judged by other people's tools: scanners, clients, authorities.
+
+#[cfg(test)]
+#[path = "transport/clients.rs"]
+mod clients;
+#[cfg(test)]
+#[path = "intake/door.rs"]
+#[expect(dead_code, reason = "signals are the matter of their own tests")]
+mod door;
+#[cfg(test)]
+#[path = "people/python.rs"]
+mod python;
+#[cfg(test)]
+#[path = "transport/scanners.rs"]
+mod scanners;
+#[cfg(test)]
+#[path = "transport/tools.rs"]
+mod tools;
