@@ -27,7 +27,7 @@ pub fn telling(code: &str, is_critical: bool) -> Telling {
         ("auth" | "key" | "message", _) => Telling::Listed,
         ("loss", _) => Telling::UntilAcknowledged,
         _ if is_critical => Telling::UntilAcknowledged,
-        ("limit", _)
+        ("limit" | "certificate", _)
         | (
             _,
             "dispatch.expired" | "dispatch.not_placed" | "exit.pending_open" | "position.netted",
@@ -66,7 +66,7 @@ mod tests {
             assert_eq!(telling(code, true), Telling::UntilAcknowledged, "{code}");
         }
         assert_eq!(telling("loss.daily_near", false), Telling::UntilAcknowledged, "70 and 90 %");
-        for code in ["dispatch.expired", "limit.rate", "limit.flood"] {
+        for code in ["dispatch.expired", "limit.rate", "limit.flood", "certificate.ending"] {
             assert_eq!(telling(code, false), Telling::Grouped, "{code}");
         }
         for (code, is_critical) in

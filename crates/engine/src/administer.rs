@@ -77,6 +77,7 @@ impl Engine {
             Command::OrganizationCreate(new) => return self.create_organization(new, actor).await,
             Command::OrganizationList => return self.organizations(actor),
             Command::OrganizationRename(new) => return self.rename_organization(new, actor).await,
+            Command::CertificateNote(note) => return self.note_certificate(note, actor).await,
             // The kill switch works without a word on whose it is.
             Command::HaltEngage(halt) => return self.engage(halt, actor).await,
             Command::HaltStatus => return self.halts(actor),

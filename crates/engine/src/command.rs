@@ -2,6 +2,7 @@
 
 pub use crate::orders::OrderNo;
 mod account;
+mod certificate;
 mod change;
 mod key;
 mod limit;
@@ -16,6 +17,7 @@ mod strategy;
 mod webhook;
 
 pub use account::{AccountCreate, PaperPrice};
+pub use certificate::{CertificateEvent, CertificateNote};
 pub use change::{
     AccountChanges, Change, Delete, LimitDelete, LimitNamed, Setting, StrategyChanges,
     WebhookChanges,
@@ -228,6 +230,8 @@ pub enum Command {
     KeyRevoke(ById),
     /// Tells what an API key did, by the hour.
     KeyUsage(ById),
+    /// Records what was done with a certificate of the internal listener's CA.
+    CertificateNote(CertificateNote),
     /// Tells who asks.
     Me,
 }
@@ -351,10 +355,11 @@ impl Command {
             | Self::KeySuspend(_)
             | Self::KeyRevoke(_)
             | Self::KeyUsage(_) => Need::any_of(&[P::KeysManage]),
-            // The first and the last are the operator's; the engine asks for that by itself.
+            // What of these changes something is the operator's; the engine asks for that by itself.
             Self::OrganizationCreate(_)
             | Self::OrganizationList
             | Self::OrganizationRename(_)
+            | Self::CertificateNote(_)
             | Self::Me => Need::any_of(&[]),
         }
     }

@@ -28,6 +28,7 @@ mod around;
 mod attempt;
 mod book;
 mod brackets;
+mod certificates;
 mod client_certificate;
 mod dead_man;
 mod denials;
@@ -62,6 +63,7 @@ mod unwind;
 mod usage;
 
 pub use administer::PaperDesk;
+pub use certificates::ShownCertificate;
 pub use directory::keys::secret_place as key_secret_place;
 pub use environment::Environment;
 pub use journal::{CommitFate, Fatal, Fate};

@@ -4,6 +4,10 @@
 //! ECDSA P-256 throughout. Keys come from the given randomness; signatures have their own nonces
 //! from AWS-LC, so certificates made twice differ in their signature.
 
+mod facts;
+
+pub use facts::CertificateFacts;
+
 use std::{fmt, net::IpAddr, time::Duration};
 
 use aws_lc_rs::{
@@ -12,7 +16,7 @@ use aws_lc_rs::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, date_time_ymd,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, date_time_ymd,
 };
 use x509_parser::{extensions::GeneralName, pem::parse_x509_pem, prelude::FromDer};
 use zeroize::Zeroizing;
@@ -209,16 +213,22 @@ impl LocalAuthority {
     }
 
     /// A client's certificate with this common name, valid between the two times (Unix seconds), at
-    /// most [`MAX_ISSUED_DAYS`] apart.
+    /// most [`MAX_ISSUED_DAYS`] apart. `uri` is its name for programs, as SPIFFE has them:
+    /// `spiffe://TRUST-DOMAIN/PATH`.
     pub fn issue_client(
         &self,
         common_name: &str,
+        uri: Option<&str>,
         not_before_unix_s: i64,
         not_after_unix_s: i64,
         randomness: &mut dyn Randomness,
     ) -> Result<IssuedCertificate, CertificateError> {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name = distinguished_name(common_name)?;
+        if let Some(uri) = uri {
+            let named = uri.try_into().map_err(|_| CertificateError::Name(uri.to_owned()))?;
+            parameters.subject_alt_names = vec![SanType::URI(named)];
+        }
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(parameters, not_before_unix_s, not_after_unix_s, randomness)
     }

@@ -54,7 +54,9 @@ pub use access_token::{
 };
 pub use breached::is_breached;
 pub use canonical::{CanonicalError, to_canonical};
-pub use certificate::{CertificateError, CertificateNames, IssuedCertificate, LocalAuthority};
+pub use certificate::{
+    CertificateError, CertificateFacts, CertificateNames, IssuedCertificate, LocalAuthority,
+};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use commitment::{commit, new_salt, opens_commitment};
 pub use committing::{MAX_PLAINTEXT_BYTES, OpenError, SealError};

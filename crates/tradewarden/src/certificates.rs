@@ -7,18 +7,23 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_engine::ShownCertificate;
 use tradewarden_seal::certificate::{DAY_S, DEFAULT_ISSUED_DAYS, MAX_PEM_BYTES};
 use tradewarden_seal::{
-    CertificateError, Digest, IssuedCertificate, LocalAuthority, Randomness, SecretString,
+    CertificateError, CertificateFacts, Digest, IssuedCertificate, LocalAuthority, Randomness,
+    SecretString,
 };
-use tradewarden_web::tls::{Certificates, ClientCertificates, Tls};
+use tradewarden_web::tls::{Admission, Certificates, ClientCertificates, Tls};
 
 use crate::config::{CertificateFiles, Config};
 use crate::data::Data;
 use crate::files;
+use crate::internal_clients::InternalClients;
 use crate::outcome::Failure;
 
 /// A client whose clock is behind takes a new certificate as well.
@@ -35,8 +40,58 @@ pub(crate) struct TlsFiles {
     source: Source,
     hooks_host: Option<(String, ClientCertificates)>,
     internal_names: BTreeSet<String>,
-    public: Certificates,
-    internal: Certificates,
+    clients: InternalClients,
+    public: InUse,
+    internal: InUse,
+}
+
+/// What one listener shows now.
+struct InUse {
+    listener: &'static str,
+    certificates: Certificates,
+    /// When it ends, for the metrics.
+    ends_unix_s: Arc<AtomicI64>,
+    /// Whether it was made at this start.
+    is_new: bool,
+}
+
+impl InUse {
+    fn of(listener: &'static str, pair: &Pair) -> Result<Self, Failure> {
+        let in_use = Self {
+            listener,
+            certificates: loaded(pair)?,
+            ends_unix_s: Arc::default(),
+            is_new: pair.is_new,
+        };
+        in_use.note_end();
+        Ok(in_use)
+    }
+
+    /// Takes another pair into use; whether it has another certificate than before.
+    fn replace(&self, pair: &Pair) -> Result<bool, Failure> {
+        let before = self.certificates.leaf_der();
+        replace(&self.certificates, pair)?;
+        self.note_end();
+        Ok(self.certificates.leaf_der() != before)
+    }
+
+    fn note_end(&self) {
+        if let Some(shown) = self.shown() {
+            self.ends_unix_s.store(shown.not_after.unix_seconds(), Relaxed);
+        }
+    }
+
+    fn shown(&self) -> Option<ShownCertificate> {
+        let facts = CertificateFacts::from_der(&self.certificates.leaf_der()).ok()?;
+        let at = |unix_s: i64| Timestamp::from_unix_micros(unix_s.saturating_mul(1_000_000));
+        Some(ShownCertificate {
+            listener: self.listener,
+            serial: facts.serial,
+            spki_sha256: facts.spki_sha256,
+            not_before: at(facts.not_before_unix_s),
+            not_after: at(facts.not_after_unix_s),
+        })
+    }
 }
 
 enum Source {
@@ -74,41 +129,68 @@ impl TlsFiles {
             source,
             hooks_host: config.hooks_host.clone().map(|name| (name, asked)),
             internal_names,
-            public: loaded(&public)?,
-            internal: loaded(&internal)?,
+            clients: InternalClients::at(data),
+            public: InUse::of("public", &public)?,
+            internal: InUse::of("internal", &internal)?,
         })
     }
 
-    /// Reads the files again, and renews what the local CA issued if it is time. What cannot be
-    /// used leaves the old in use.
+    /// What each listener shows now.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = ShownCertificate> {
+        [&self.public, &self.internal].into_iter().filter_map(InUse::shown)
+    }
+
+    /// What was made at this start.
+    pub(crate) fn made(&self) -> impl Iterator<Item = ShownCertificate> {
+        let new = [&self.public, &self.internal].into_iter().filter(|in_use| in_use.is_new);
+        new.filter_map(InUse::shown)
+    }
+
+    /// The second since 1970 at which the certificate of the public and of the internal listener ends,
+    /// kept true by every reload.
+    pub(crate) fn ends_unix_s(&self) -> [Arc<AtomicI64>; 2] {
+        [&self.public, &self.internal].map(|in_use| Arc::clone(&in_use.ends_unix_s))
+    }
+
+    /// Reads the files again, and renews what the local CA issued if it is time. Gives what is shown
+    /// from now on and was not before. What cannot be used leaves the old in use.
     pub(crate) fn reload(
         &self,
         now: Timestamp,
         randomness: &mut dyn Randomness,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<ShownCertificate>, Failure> {
         let material = Material { tls: self.tls.clone(), now };
-        let public = material.public(&self.source, randomness)?;
-        replace(&self.public, &public)?;
+        let public = material
+            .public(&self.source, randomness)
+            .and_then(|public| self.public.replace(&public));
+        // One that cannot be used is no reason to let the other end.
         let internal = material.internal(&self.internal_names, randomness)?;
-        replace(&self.internal, &internal)
+        let internal = self.internal.replace(&internal)?;
+        let changed = [(public?, &self.public), (internal, &self.internal)];
+        Ok(changed
+            .into_iter()
+            .filter_map(|(changed, in_use)| changed.then(|| in_use.shown()).flatten())
+            .collect())
     }
 
     /// TLS of the public listener.
     pub(crate) fn public(&self) -> Result<Tls, Failure> {
-        let tls = Tls::new(&self.public, &ClientCertificates::None).map_err(unusable)?;
+        let public = &self.public.certificates;
+        let tls = Tls::new(public, &ClientCertificates::None).map_err(unusable)?;
         match &self.hooks_host {
             None => Ok(tls),
-            Some((name, asked)) => {
-                tls.with_second_host(name, &self.public, asked).map_err(unusable)
-            }
+            Some((name, asked)) => tls.with_second_host(name, public, asked).map_err(unusable),
         }
     }
 
-    /// TLS of the internal listener: no client without a certificate of its private CA.
+    /// TLS of the internal listener: no client without a certificate of its private CA, and none whose
+    /// certificate was revoked.
     pub(crate) fn internal(&self) -> Result<Tls, Failure> {
         let ca = files::read_text(&self.tls.join("internal-ca.pem"), PEM_BYTES_MAX)?;
-        let required = ClientCertificates::Required { ca_pem: ca.into_bytes() };
-        Tls::new(&self.internal, &required).map_err(unusable)
+        let clients = self.clients.clone();
+        let admission = Admission::by(move |der| clients.admits(der));
+        let required = ClientCertificates::Required { ca_pem: ca.into_bytes(), admission };
+        Tls::new(&self.internal.certificates, &required).map_err(unusable)
     }
 
     /// The certificate to trust for the public listener; absent where the files are the owner's.
@@ -118,6 +200,15 @@ impl TlsFiles {
             Source::LocalAuthority(_) => Some(self.tls.join("ca.pem")),
         }
     }
+}
+
+/// The CA of the internal listener's clients, made on first use.
+pub(crate) fn internal_authority(
+    data: &Data,
+    now: Timestamp,
+    randomness: &mut dyn Randomness,
+) -> Result<LocalAuthority, Failure> {
+    Material { tls: data.tls(), now }.internal_authority(randomness)
 }
 
 /// What a certificate is for.
@@ -156,6 +247,8 @@ impl Note {
 struct Pair {
     chain: String,
     key: SecretString,
+    /// Whether it was made just now.
+    is_new: bool,
 }
 
 /// The directory of certificates at one instant.
@@ -170,6 +263,7 @@ impl Material {
             Source::Files(paths) => Ok(Pair {
                 chain: files::read_text(&paths.certificate_file, PEM_BYTES_MAX)?,
                 key: SecretString::new(files::read_secret(&paths.key_file, PEM_BYTES_MAX)?),
+                is_new: false,
             }),
             Source::LocalAuthority(names) => {
                 let authority = self.authority("ca", "Tradewarden local CA", randomness)?;
@@ -183,10 +277,17 @@ impl Material {
         names: &BTreeSet<String>,
         randomness: &mut dyn Randomness,
     ) -> Result<Pair, Failure> {
-        let authority = self.authority("internal-ca", "Tradewarden internal CA", randomness)?;
+        let authority = self.internal_authority(randomness)?;
         let client = BTreeSet::from(["tradewarden internal client".to_owned()]);
         self.issued(&authority, "internal-client", Use::Client, &client, randomness)?;
         self.issued(&authority, "internal-server", Use::Server, names, randomness)
+    }
+
+    fn internal_authority(
+        &self,
+        randomness: &mut dyn Randomness,
+    ) -> Result<LocalAuthority, Failure> {
+        self.authority("internal-ca", "Tradewarden internal CA", randomness)
     }
 
     /// The authority of this name, made on first use. It is kept for its ten years: clients trust
@@ -238,6 +339,7 @@ impl Material {
             return Ok(Pair {
                 chain,
                 key: SecretString::new(files::read_secret(&key, PEM_BYTES_MAX)?),
+                is_new: false,
             });
         }
         let not_before = self.now.unix_seconds().saturating_sub(BACKDATE_S).max(0);
@@ -246,7 +348,7 @@ impl Material {
         let made = match usage {
             Use::Server => authority.issue_server(&listed, not_before, not_after, randomness),
             Use::Client => {
-                authority.issue_client(&listed.join(" "), not_before, not_after, randomness)
+                authority.issue_client(&listed.join(" "), None, not_before, not_after, randomness)
             }
         };
         let IssuedCertificate { chain_pem, key_pem } = made.map_err(|error| refused(&error))?;
@@ -263,7 +365,7 @@ impl Material {
         files::write_private(&key, key_pem.expose())?;
         files::write_private(&certificate, &chain_pem)?;
         files::write_private(&note, &noted)?;
-        Ok(Pair { chain: chain_pem, key: key_pem })
+        Ok(Pair { chain: chain_pem, key: key_pem, is_new: true })
     }
 
     fn paths(&self, name: &str) -> (PathBuf, PathBuf) {
@@ -362,7 +464,10 @@ mod tests {
             assert_eq!(key.mode() & 0o7777, 0o600, "{name}");
         }
         case.now = case.now.plus(Duration::from_hours(24 * 59));
-        assert_eq!(case.prepare().public.leaf_der(), first.public.leaf_der());
+        assert_eq!(
+            case.prepare().public.certificates.leaf_der(),
+            first.public.certificates.leaf_der()
+        );
     }
 
     #[test]
@@ -372,12 +477,15 @@ mod tests {
         let authority = case.read("ca.pem");
         case.now = case.now.plus(Duration::from_hours(24 * 61));
         let later = case.prepare();
-        assert_ne!(later.public.leaf_der(), first.public.leaf_der());
-        assert_ne!(later.internal.leaf_der(), first.internal.leaf_der());
+        assert_ne!(later.public.certificates.leaf_der(), first.public.certificates.leaf_der());
+        assert_ne!(later.internal.certificates.leaf_der(), first.internal.certificates.leaf_der());
         assert_eq!(case.read("ca.pem"), authority);
         // A gateway that kept running takes the renewed one at its next look.
-        first.reload(case.now, &mut SystemRandomness::new()).unwrap();
-        assert_eq!(later.public.leaf_der(), first.public.leaf_der());
+        let changed = first.reload(case.now, &mut SystemRandomness::new()).unwrap();
+        assert_eq!(changed, later.shown().collect::<Vec<_>>());
+        assert_eq!(changed, later.made().collect::<Vec<_>>());
+        assert_eq!(first.reload(case.now, &mut SystemRandomness::new()).unwrap(), []);
+        assert_eq!(later.public.certificates.leaf_der(), first.public.certificates.leaf_der());
     }
 
     #[test]
@@ -386,11 +494,11 @@ mod tests {
         let first = case.prepare();
         case.config.host_names = vec!["trade.internal".to_owned()];
         let named = case.prepare();
-        assert_ne!(named.public.leaf_der(), first.public.leaf_der());
+        assert_ne!(named.public.certificates.leaf_der(), first.public.certificates.leaf_der());
         let tls = case.config.data.join("tls");
         fs::write(tls.join("server.pem"), case.read("ca.pem")).unwrap();
         let repaired = case.prepare();
-        assert_ne!(repaired.public.leaf_der(), named.public.leaf_der());
+        assert_ne!(repaired.public.certificates.leaf_der(), named.public.certificates.leaf_der());
     }
 
     #[test]
@@ -407,10 +515,10 @@ mod tests {
         let own = case.prepare();
         assert_eq!(own.ca_file(), None);
         own.public().unwrap();
-        let before = own.public.leaf_der();
+        let before = own.public.certificates.leaf_der();
         fs::write(case.scratch.path().join("c.pem"), case.read("internal-server.pem")).unwrap();
         // The key does not belong to it: the old stays.
         assert!(own.reload(case.now, &mut SystemRandomness::new()).is_err());
-        assert_eq!(own.public.leaf_der(), before);
+        assert_eq!(own.public.certificates.leaf_der(), before);
     }
 }

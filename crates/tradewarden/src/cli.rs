@@ -1,5 +1,6 @@
 //! The command line (C25 to C27): what can be typed, and nothing of what it does.
 
+mod ca;
 mod change;
 mod key;
 mod limit;
@@ -24,6 +25,7 @@ use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::price::Trading;
 
+pub(crate) use self::ca::{CaIssue, CaRevoke, CaVerb};
 pub(crate) use self::change::AccountChange;
 pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::limit::{
@@ -145,6 +147,9 @@ pub(crate) enum Verb {
     /// The audit log and its proofs
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// The private CA of the internal listener: who may come in there
+    #[command(subcommand)]
+    Ca(CaVerb),
     /// The database
     #[command(subcommand)]
     Db(DbVerb),

@@ -24,6 +24,7 @@ mod demo;
 mod files;
 mod gateway;
 mod halt;
+mod internal_clients;
 mod keys;
 mod local_halt;
 mod logs;
@@ -41,6 +42,7 @@ mod sign;
 mod signals;
 mod socket_place;
 mod table;
+mod upkeep;
 
 use std::process::ExitCode;
 

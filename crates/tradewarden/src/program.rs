@@ -16,8 +16,8 @@ use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
 use crate::outcome::{Exit, Failure};
 use crate::{
-    audit, bench, commands, config, db, demo, gateway, halt, keys, logs, output, paper, policy,
-    replay, serve, sign,
+    audit, bench, commands, config, db, demo, gateway, halt, internal_clients, keys, logs, output,
+    paper, policy, replay, serve, sign,
 };
 
 /// What a thread of the runtime has: a command that carries out another one, as a confirmation does, lies
@@ -105,6 +105,7 @@ async fn one_command(
         Verb::Init(new) => init(config, new, json).await,
         Verb::Key(verb) => keys::run(config, organization, verb, json).await,
         Verb::Audit(verb) => audit::run(config, organization, verb, json).await,
+        Verb::Ca(verb) => internal_clients::run(config, organization, verb, json).await,
         Verb::Db(verb) => db::run(config, verb, json).await,
         Verb::Limit(LimitVerb::File(verb)) => policy::run(config, organization, verb, json).await,
         Verb::PaperBroker => done(paper::serve(config, Arc::new(SystemClock)).await),

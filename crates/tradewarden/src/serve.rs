@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 use tradewarden_domain::time::Clock;
 use tradewarden_engine::Engine;
 use tradewarden_seal::SystemRandomness;
@@ -25,10 +24,7 @@ use crate::control::Control;
 use crate::data::Data;
 use crate::gateway::{self, Gateway};
 use crate::outcome::Failure;
-use crate::{output, signals};
-
-/// How often certificate files are looked at without being told.
-const CERTIFICATE_LOOK: Duration = Duration::from_hours(6);
+use crate::{output, signals, upkeep};
 
 /// How long the public door waits for the first prices.
 const FIRST_PRICES: Duration = Duration::from_secs(5);
@@ -141,7 +137,7 @@ pub(crate) async fn run_with(
     running.spawn(tasks.run(async move { drop::<Result<(), _>>(engine_stop.await) }));
     let (mut doors, tls) = doors.serve(config, &data, &engine)?;
     let ready = {
-        let engine = engine.clone();
+        let (engine, upkeeping) = (engine.clone(), engine.clone());
         async {
             first_prices(&engine).await;
             tracing::info!(
@@ -150,7 +146,7 @@ pub(crate) async fn run_with(
                 "the gateway is ready"
             );
             match when_ready(engine, announcement).await? {
-                Then::Serve => keep_certificates(tls).await,
+                Then::Serve => upkeep::keep(tls, upkeeping).await,
                 Then::Stop => Ok(()),
             }
         }
@@ -234,12 +230,21 @@ impl Doors {
     ) -> Result<(Serving, TlsFiles), Failure> {
         let Self { public, internal, tls } = self;
         let control = Control::bind(data)?;
+        let [public_ends, internal_ends] = tls.ends_unix_s();
         let options = SiteOptions {
             hsts_preload: config.hsts_preload,
             trusted_proxies: config.trusted_proxies()?,
             listeners: vec![
-                NamedListener { name: "public", counters: public.counters() },
-                NamedListener { name: "internal", counters: internal.counters() },
+                NamedListener {
+                    name: "public",
+                    counters: public.counters(),
+                    certificate_ends_unix_s: public_ends,
+                },
+                NamedListener {
+                    name: "internal",
+                    counters: internal.counters(),
+                    certificate_ends_unix_s: internal_ends,
+                },
             ],
             ..SiteOptions::default()
         };
@@ -316,24 +321,6 @@ impl Serving {
     async fn close(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-/// Renews and reloads certificates: on SIGHUP and every few hours.
-async fn keep_certificates(tls: TlsFiles) -> Result<(), Failure> {
-    let mut asked = signals::reload()?;
-    let mut beat = interval(CERTIFICATE_LOOK);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    beat.reset();
-    loop {
-        tokio::select! {
-            _ = asked.recv() => tracing::info!("asked to reload the certificates"),
-            _ = beat.tick() => {}
-        }
-        match tls.reload(SystemClock.now(), &mut SystemRandomness::new()) {
-            Ok(()) => tracing::info!("the certificates were read"),
-            Err(failure) => tracing::error!(%failure, "the old certificates stay in use"),
-        }
     }
 }
 

@@ -8,8 +8,14 @@ mod clients;
 #[expect(dead_code, reason = "signals are the matter of their own tests")]
 mod door;
 #[cfg(test)]
+#[path = "transport/internal.rs"]
+mod internal;
+#[cfg(test)]
 #[path = "people/python.rs"]
 mod python;
+#[cfg(test)]
+#[path = "transport/reload.rs"]
+mod reload;
 #[cfg(test)]
 #[path = "transport/scanners.rs"]
 mod scanners;

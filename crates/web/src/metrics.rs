@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use hyper::StatusCode;
 use tradewarden_engine::intake::{Received, SignalStatus};
@@ -19,6 +19,8 @@ pub struct NamedListener {
     pub name: &'static str,
     /// See [`crate::listen::Listener::counters`].
     pub counters: Arc<ListenerCounters>,
+    /// The second since 1970 at which the certificate that it shows ends; 0 while it shows none.
+    pub certificate_ends_unix_s: Arc<AtomicI64>,
 }
 
 /// Everything counted since the start. Nothing counts down.
@@ -85,6 +87,17 @@ impl Counters {
         );
         let open = counts.iter().map(|(name, counts)| (*name, counts.open));
         text.lines("tradewarden_connections_open", "listener", open);
+        text.family(
+            "tradewarden_tls_cert_not_after_seconds",
+            "When the certificate that is shown ends, in seconds since 1970.",
+            "gauge",
+        );
+        let ends = listeners.iter().map(|listener| {
+            let ends = listener.certificate_ends_unix_s.load(Relaxed);
+            (listener.name, u64::try_from(ends).unwrap_or_default())
+        });
+        let shown = ends.filter(|(_, ends)| *ends > 0);
+        text.lines("tradewarden_tls_cert_not_after_seconds", "listener", shown);
         for (name, about, total) in LISTENER_TOTALS {
             text.family(name, about, "counter");
             text.lines(
@@ -163,8 +176,13 @@ mod tests {
         counters.request(StatusCode::NOT_FOUND);
         counters.request(StatusCode::UNAUTHORIZED);
         counters.signal(&Received::Unauthenticated);
-        let listener = NamedListener { name: "public", counters: Arc::default() };
-        let text = counters.exposition(&[listener]);
+        let listener = |name: &'static str, ends: i64| NamedListener {
+            name,
+            counters: Arc::default(),
+            certificate_ends_unix_s: Arc::new(AtomicI64::new(ends)),
+        };
+        let text = counters.exposition(&[listener("public", 1_795_219_200), listener("plain", 0)]);
+        assert!(!text.contains("seconds{listener=\"plain\"}"), "{text}");
         for line in [
             "# TYPE tradewarden_http_requests_total counter",
             "tradewarden_http_requests_total{class=\"2xx\"} 1",
@@ -172,12 +190,13 @@ mod tests {
             "tradewarden_signals_total{status=\"unauthenticated\"} 1",
             "tradewarden_signals_total{status=\"accepted\"} 0",
             "tradewarden_connections_open{listener=\"public\"} 0",
+            "tradewarden_tls_cert_not_after_seconds{listener=\"public\"} 1795219200",
             "tradewarden_connections_accepted_total{listener=\"public\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with('\n'));
         let families = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-        assert_eq!(families, 9);
+        assert_eq!(families, 10);
     }
 }

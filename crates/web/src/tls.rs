@@ -6,8 +6,14 @@
 //! Every configuration has its own ticket keys. So a session begun under one host name, where no
 //! certificate was asked for, cannot be resumed under another where one is.
 
+mod admission;
+
+pub use admission::Admission;
+
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use self::admission::Admitted;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs::cipher_suite::{
@@ -81,7 +87,7 @@ impl fmt::Debug for Certificates {
 }
 
 /// Whether clients are asked for a certificate, and what it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ClientCertificates {
     /// Clients are not asked.
     None,
@@ -90,6 +96,8 @@ pub enum ClientCertificates {
     Required {
         /// The certificates of the CA, as PEM.
         ca_pem: Vec<u8>,
+        /// Who of those that verify may come in.
+        admission: Admission,
     },
     /// Clients are asked, and the handshake goes on with any certificate or none. One that is shown
     /// is proved to be the client's own. It stands in [`crate::peer::Peer::client_certificate`] only
@@ -270,8 +278,9 @@ fn server_config(
         .map_err(TlsError::Setup)?;
     let builder = match client_certificates {
         ClientCertificates::None => builder.with_no_client_auth(),
-        ClientCertificates::Required { ca_pem } => {
-            builder.with_client_cert_verifier(issued_under(ca_pem, provider)?)
+        ClientCertificates::Required { ca_pem, admission } => {
+            let (issued, admission) = (issued_under(ca_pem, provider)?, admission.clone());
+            builder.with_client_cert_verifier(Arc::new(Admitted { issued, admission }))
         }
         ClientCertificates::Requested { .. } => {
             builder.with_client_cert_verifier(Arc::new(AnyClientCertificate {
@@ -471,7 +480,8 @@ mod tests {
     fn an_empty_ca_is_refused() {
         let (chain, key) = generated();
         let certificates = Certificates::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-        let required = ClientCertificates::Required { ca_pem: Vec::new() };
+        let required =
+            ClientCertificates::Required { ca_pem: Vec::new(), admission: Admission::everybody() };
         let error = Tls::new(&certificates, &required).unwrap_err();
         assert!(error.to_string().contains("CA for client certificates"), "{error}");
     }

@@ -1,6 +1,8 @@
 #![expect(clippy::print_stderr, reason = "tests")]
 
-use std::{fs, io::ErrorKind, path::PathBuf, process::Command};
+use std::io::{ErrorKind, Write as _};
+use std::process::{Command, Stdio};
+use std::{fs, path::PathBuf};
 
 use super::*;
 use crate::SystemRandomness;
@@ -68,7 +70,13 @@ fn openssl_takes_what_is_issued_for_its_purpose_only() {
     let authority = authority();
     let server = server(&authority).chain_pem;
     let client = authority
-        .issue_client("sender", NOW, NOW + DAY_S, &mut SystemRandomness::new())
+        .issue_client(
+            "sender",
+            Some("spiffe://example.org/sender"),
+            NOW,
+            NOW + DAY_S,
+            &mut SystemRandomness::new(),
+        )
         .unwrap()
         .chain_pem;
     let other =
@@ -254,4 +262,46 @@ fn the_names_in_a_certificate_are_read_by_kind() {
     assert_eq!(CertificateNames::from_der(&cut), Err(CertificateError::Der));
     let longer = [certificate.der().as_ref(), &[0]].concat();
     assert_eq!(CertificateNames::from_der(&longer), Err(CertificateError::Der));
+}
+
+/// What openssl prints of a certificate, where it is installed.
+fn openssl_says(pem: &str, options: &[&str]) -> String {
+    let mut child = Command::new("openssl")
+        .args(["x509", "-noout"])
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test needs openssl");
+    child.stdin.take().unwrap().write_all(pem.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn openssl_reads_the_same_facts() {
+    let authority = authority();
+    let mut randomness = SystemRandomness::new();
+    let uri = "spiffe://trade.example.com/metrics";
+    let client =
+        authority.issue_client("metrics", Some(uri), NOW, NOW + 90 * DAY_S, &mut randomness);
+    let pem = client.unwrap().chain_pem;
+    let facts = CertificateFacts::from_pem(&pem).unwrap();
+    assert_eq!((facts.not_before_unix_s, facts.not_after_unix_s), (NOW, NOW + 90 * DAY_S));
+    let serial = openssl_says(&pem, &["-serial"]).to_lowercase();
+    assert_eq!(serial.trim(), format!("serial={}", facts.serial));
+    let names = openssl_says(&pem, &["-ext", "subjectAltName,extendedKeyUsage"]);
+    assert!(names.contains(&format!("URI:{uri}")), "{names}");
+    assert!(names.contains("TLS Web Client Authentication"), "{names}");
+    // The pin, by the way that RFC 7469 appendix A describes.
+    let public = openssl_says(&pem, &["-pubkey"]);
+    let der: String = public.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = crate::base64_decode(&der).unwrap();
+    assert_eq!(facts.spki_sha256, crate::base64_encode(crate::Digest::sha256(&der).as_bytes()));
+
+    assert_eq!(CertificateFacts::from_pem("nothing"), Err(CertificateError::Pem));
+    assert_eq!(CertificateFacts::from_der(&[0x30, 0x00]), Err(CertificateError::Der));
+    let twice = authority.issue_client("x", Some("\u{e9}"), NOW, NOW + DAY_S, &mut randomness);
+    assert!(matches!(twice, Err(CertificateError::Name(_))), "a URI is ASCII");
 }

@@ -201,6 +201,7 @@ impl Asking {
             | Verb::Sign(_)
             | Verb::Config(_)
             | Verb::Audit(_)
+            | Verb::Ca(_)
             | Verb::Db(_)
             | Verb::Bench(_)
             | Verb::Completions { .. }

@@ -10,7 +10,7 @@ use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, X25519};
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 use tokio::io::AsyncWriteExt;
 use tradewarden_web::listen::{ListenerOptions, Transport};
-use tradewarden_web::tls::{ClientCertificates, Tls, check_client_ca};
+use tradewarden_web::tls::{Admission, ClientCertificates, Tls, check_client_ca};
 
 use crate::harness::{Authority, Gateway, der, http1_over, http2_over, rest, try_tls};
 
@@ -181,7 +181,10 @@ fn a_bundle_without_a_ca_is_refused() {
 #[tokio::test]
 async fn a_required_certificate_must_be_of_the_ca() {
     let authority = Authority::new();
-    let required = ClientCertificates::Required { ca_pem: authority.pem.clone().into_bytes() };
+    let required = ClientCertificates::Required {
+        ca_pem: authority.pem.clone().into_bytes(),
+        admission: Admission::everybody(),
+    };
     let (gateway, _) = Gateway::tls(&authority, &required).await;
     let ours = authority.issue("node-1.internal", ClientAuth);
     let config = Arc::new(authority.client(Some(&ours), &[]));

@@ -1,0 +1,56 @@
+//! Certificates while the gateway runs: read again, renewed, told about.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tradewarden_domain::time::Clock;
+use tradewarden_engine::Engine;
+use tradewarden_seal::SystemRandomness;
+
+use crate::certificates::TlsFiles;
+use crate::clock::SystemClock;
+use crate::outcome::Failure;
+use crate::signals;
+
+/// How often certificate files are looked at without being told.
+const LOOK: Duration = Duration::from_hours(6);
+
+/// Renews and reloads certificates, on SIGHUP and every few hours, and tells what came of it: each new
+/// one is an entry, one that cannot be used or is about to end a finding. Ends only when it cannot hear.
+pub(crate) async fn keep(tls: TlsFiles, engine: Engine) -> Result<(), Failure> {
+    let mut asked = signals::reload()?;
+    let mut beat = interval(LOOK);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat.reset();
+    for made in tls.made() {
+        told(engine.certificate_renewed(&made).await);
+    }
+    loop {
+        for shown in tls.shown() {
+            told(engine.watch_certificate(&shown).await);
+        }
+        tokio::select! {
+            _ = asked.recv() => tracing::info!("asked to reload the certificates"),
+            _ = beat.tick() => {}
+        }
+        match tls.reload(SystemClock.now(), &mut SystemRandomness::new()) {
+            Ok(changed) => {
+                tracing::info!(changed = changed.len(), "the certificates were read");
+                for shown in changed {
+                    told(engine.certificate_renewed(&shown).await);
+                }
+            }
+            Err(failure) => {
+                tracing::error!(%failure, "the old certificates stay in use");
+                told(engine.certificate_unusable(&failure.sentence).await);
+            }
+        }
+    }
+}
+
+/// The certificate is in use whether that could be recorded or not.
+fn told(outcome: Result<(), impl std::fmt::Display>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "what happened to a certificate could not be recorded");
+    }
+}
