@@ -166,9 +166,6 @@ impl Engine {
             }
             Command::PositionList => to_value(&self.positions(org, actor).await?),
             Command::AuditList(paging) => to_value(&self.entry_page(org, actor, &paging).await?),
-            Command::FindingList(paging) => {
-                to_value(&self.finding_page(org, actor, &paging).await?)
-            }
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
             Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
             command => Box::pin(self.carry_out_change(org, command, actor)).await,
@@ -228,7 +225,7 @@ impl Engine {
         }
     }
 
-    /// Carries out a command about API keys and alerts; every other one goes on.
+    /// Carries out a command about API keys, findings and alerts; every other one goes on.
     async fn carry_out_about_keys(
         &self,
         org: Id<id::Org>,
@@ -244,6 +241,9 @@ impl Engine {
             Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
             Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
+            Command::FindingList(paging) => {
+                to_value(&self.finding_page(org, actor, &paging).await?)
+            }
             Command::AlertList(paging) => to_value(&self.alert_page(org, actor, &paging).await?),
             Command::AlertAcknowledge(ById { id }) => self.acknowledge_alert(org, &id, actor).await,
             Command::AlertChannels => self.alert_channels().await,

@@ -4,6 +4,7 @@ use crate::Shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::timeout;
 use tradewarden_broker::port::BrokerAccount;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::LimitName;
@@ -36,8 +37,25 @@ impl Funds {
     }
 }
 
-/// Asks for the equity of every account that such a limit bounds, or that a strategy sizes by. What is not heard grows old.
+/// Asks for the equity of every account that such a limit bounds, or that a strategy sizes by. What
+/// is not heard grows old.
 pub(crate) async fn refresh(shared: &Arc<Shared>) {
+    ask(shared, |_| true).await;
+}
+
+/// A change that makes an account's equity count waits no longer for it.
+const FIRST_HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// The same for those of which nothing is known yet, so that a change holds from its answer on.
+pub(crate) async fn hear_first(shared: &Arc<Shared>) {
+    let now = shared.environment.now();
+    let is_new = |account| shared.funds.equity(account, now).is_none();
+    if timeout(FIRST_HEARD_WITHIN, ask(shared, is_new)).await.is_err() {
+        tracing::warn!("a broker does not say the equity of its accounts");
+    }
+}
+
+async fn ask(shared: &Arc<Shared>, is_wanted: impl Fn(Id<id::Account>) -> bool) {
     let directory = shared.directory.load_full();
     let sizes = |strategy: &&Arc<Strategy>| {
         matches!(strategy.sizing, Sizing::PercentEquity | Sizing::RiskPerTrade)
@@ -47,7 +65,7 @@ pub(crate) async fn refresh(shared: &Arc<Shared>) {
     for account in directory.accounts.values() {
         let limits = directory.books.get(&account.org_id);
         let is_bounded = limits.is_some_and(|book| book.has_any(OF_EQUITY));
-        if !is_bounded && !sized.contains(&account.id) {
+        if (!is_bounded && !sized.contains(&account.id)) || !is_wanted(account.id) {
             continue;
         }
         let Some(broker) = shared.brokers.get(&account.broker) else { continue };

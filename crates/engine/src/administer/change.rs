@@ -79,6 +79,7 @@ impl Engine {
             Judged::Done(done) => {
                 actor.carried_out(true)?;
                 self.parts.reload().await;
+                crate::funds::hear_first(&self.parts).await;
                 Ok(done)
             }
             Judged::No(no) => Err(no),

@@ -11,7 +11,9 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 /// Says of a client's own certificate, as DER, whether it may still come in. It is asked in every
 /// handshake, after the certificate verified, so it must not wait for long.
 #[derive(Clone)]
-pub struct Admission(Arc<dyn Fn(&[u8]) -> bool + Send + Sync>);
+pub struct Admission(Arc<Judge>);
+
+type Judge = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 impl Admission {
     /// Whoever has a certificate comes in.

@@ -30,7 +30,6 @@ fn s8_an_entry_is_sized_by_its_risk() {
             new.percent = Some("3".parse().unwrap());
         })
         .await;
-        s.h.elapse(millis(6_000)).await;
         let equity = s.equity().await;
         // A point of ES is worth 50; the stop is 20 points away.
         let size = equity * 3 / 100 / (20 * 50);
