@@ -25,6 +25,7 @@ const PEERS: &[(&str, &[&str], &[&str])] = &[
     ("openssl", &["version"], &["openssl"]),
     ("oathtool", &["--version"], &["oathtool"]),
     ("testssl", &["--version"], &["testssl.sh"]),
+    ("pebble", &["-h"], &["pebble"]),
     (
         "python3",
         &["-c", "import ensurepip, sqlite3, venv"],

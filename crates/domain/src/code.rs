@@ -73,6 +73,7 @@ codes! {
     RequestMalformed = "request.malformed", Malformed, "The request cannot be read.";
     RequestNotFound = "request.not_found", NotFound, "There is no such thing, or it is not for this caller.";
     RequestPrecondition = "request.precondition_failed", Conflict, "The thing is no longer as `If-Match` has it.";
+    RequestUnprotected = "request.unprotected", Forbidden, "This is not answered without TLS; what was sent may have been read by others.";
     RequestMethod = "request.method", Malformed, "This path does not take this method.";
     Unauthenticated = "auth.failed", Unauthenticated, "The credentials are missing or wrong.";
     AuthBusy = "auth.busy", Unavailable, "Too many logins are being checked; trying again is safe.";

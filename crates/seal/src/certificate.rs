@@ -5,8 +5,10 @@
 //! from AWS-LC, so certificates made twice differ in their signature.
 
 mod facts;
+mod request;
 
 pub use facts::CertificateFacts;
+pub use request::{certificate_request, challenge_certificate, new_certificate_key};
 
 use std::{fmt, net::IpAddr, time::Duration};
 

@@ -36,6 +36,7 @@ use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::{Command, Paging};
 use tradewarden_seal::SystemRandomness;
 use tradewarden_web::listen::Listener;
+use tradewarden_web::tls::Challenges;
 
 use self::disk::Sync;
 use self::load::{Figures, Target};
@@ -115,7 +116,7 @@ async fn echo_server(
 ) -> Result<(SocketAddr, oneshot::Sender<()>, JoinSet<()>), Failure> {
     data.create()?;
     let tls = TlsFiles::prepare(config, data, SystemClock.now(), &mut SystemRandomness::new())?;
-    let options = serve::public_options(config, tls.public()?)?;
+    let options = serve::public_options(config, tls.public(&Challenges::default())?)?;
     let anywhere: SocketAddr = ([127, 0, 0, 1], 0).into();
     let bound = Listener::bind(anywhere, options).await;
     let listener = bound.map_err(|error| Failure::unavailable(error.to_string()))?;

@@ -18,8 +18,9 @@ use tradewarden_seal::{
     CertificateError, CertificateFacts, Digest, IssuedCertificate, LocalAuthority, Randomness,
     SecretString,
 };
-use tradewarden_web::tls::{Admission, Certificates, ClientCertificates, Tls};
+use tradewarden_web::tls::{Admission, Certificates, Challenges, ClientCertificates, Tls};
 
+use crate::acme::{certificate_file, chain_and_key};
 use crate::config::{CertificateFiles, Config};
 use crate::data::Data;
 use crate::files;
@@ -97,6 +98,8 @@ impl InUse {
 enum Source {
     /// The owner's own files.
     Files(CertificateFiles),
+    /// What ACME brought, once it has; until then the local CA, for these names.
+    Acme { file: PathBuf, names: BTreeSet<String> },
     /// The local CA, for these names.
     LocalAuthority(BTreeSet<String>),
 }
@@ -114,9 +117,11 @@ impl TlsFiles {
             // A certificate that nobody checks is not worth asking for.
             None => ClientCertificates::None,
         };
-        let source = match &config.tls {
-            Some(files) => Source::Files(files.clone()),
-            None => Source::LocalAuthority(public_names(config)),
+        let names = public_names(config);
+        let source = match (&config.tls, &config.acme) {
+            (Some(files), _) => Source::Files(files.clone()),
+            (None, Some(_)) => Source::Acme { file: certificate_file(data), names },
+            (None, None) => Source::LocalAuthority(names),
         };
         let internal_names = local_names()
             .chain(routable(config.internal_listen).map(|address| address.to_string()))
@@ -174,9 +179,10 @@ impl TlsFiles {
     }
 
     /// TLS of the public listener.
-    pub(crate) fn public(&self) -> Result<Tls, Failure> {
+    pub(crate) fn public(&self, challenges: &Challenges) -> Result<Tls, Failure> {
         let public = &self.public.certificates;
         let tls = Tls::new(public, &ClientCertificates::None).map_err(unusable)?;
+        let tls = tls.with_challenges(challenges.clone());
         match &self.hooks_host {
             None => Ok(tls),
             Some((name, asked)) => tls.with_second_host(name, public, asked).map_err(unusable),
@@ -196,7 +202,7 @@ impl TlsFiles {
     /// The certificate to trust for the public listener; absent where the files are the owner's.
     pub(crate) fn ca_file(&self) -> Option<PathBuf> {
         match self.source {
-            Source::Files(_) => None,
+            Source::Files(_) | Source::Acme { .. } => None,
             Source::LocalAuthority(_) => Some(self.tls.join("ca.pem")),
         }
     }
@@ -265,6 +271,18 @@ impl Material {
                 key: SecretString::new(files::read_secret(&paths.key_file, PEM_BYTES_MAX)?),
                 is_new: false,
             }),
+            Source::Acme { file, names } => {
+                match files::read_text_if_there(file, PEM_BYTES_MAX)? {
+                    // Chain and key in one file, so that a crash never leaves one without the other.
+                    Some(both) => {
+                        let both = SecretString::new(both);
+                        let (chain, key) = chain_and_key(both.expose());
+                        let key = SecretString::new(key.to_owned());
+                        Ok(Pair { chain: chain.to_owned(), key, is_new: false })
+                    }
+                    None => self.public(&Source::LocalAuthority(names.clone()), randomness),
+                }
+            }
             Source::LocalAuthority(names) => {
                 let authority = self.authority("ca", "Tradewarden local CA", randomness)?;
                 self.issued(&authority, "server", Use::Server, names, randomness)
@@ -385,6 +403,7 @@ fn public_names(config: &Config) -> BTreeSet<String> {
     local_names()
         .chain(routable(config.listen).map(|address| address.to_string()))
         .chain(config.host_names.iter().cloned())
+        .chain(config.acme.iter().flat_map(|acme| acme.domains.iter().cloned()))
         .chain(config.hooks_host.iter().cloned())
         .chain(origin_host.map(str::to_owned))
         .collect()
@@ -455,7 +474,7 @@ mod tests {
     fn everything_is_made_once_and_closed_to_others() {
         let mut case = Case::new();
         let first = case.prepare();
-        first.public().unwrap();
+        first.public(&Challenges::default()).unwrap();
         first.internal().unwrap();
         let tls = case.config.data.join("tls");
         assert_eq!(first.ca_file(), Some(tls.join("ca.pem")));
@@ -514,7 +533,7 @@ mod tests {
         case.config.hooks_host = Some("hooks.example.com".to_owned());
         let own = case.prepare();
         assert_eq!(own.ca_file(), None);
-        own.public().unwrap();
+        own.public(&Challenges::default()).unwrap();
         let before = own.public.certificates.leaf_der();
         fs::write(case.scratch.path().join("c.pem"), case.read("internal-server.pem")).unwrap();
         // The key does not belong to it: the old stays.

@@ -4,6 +4,7 @@
 //! the file. Nothing else is read from the environment than what `database = "env:NAME"` names, and
 //! only here. A start that would be insecure is refused with a sentence that says what to do.
 
+mod acme;
 mod check;
 mod database;
 mod file;
@@ -18,6 +19,7 @@ use tradewarden_domain::person::Profile;
 use tradewarden_domain::tier::Tiers;
 use tradewarden_web::peer::TrustedProxies;
 
+pub(crate) use self::acme::{Acme, ChallengeKind};
 pub(crate) use self::database::Database;
 pub(crate) use self::keys::{print, print_json, reference};
 use crate::outcome::Failure;
@@ -47,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The internal listener's address.
     pub(crate) internal_listen: SocketAddr,
+    /// Where it is answered without TLS, if anywhere: port 80.
+    pub(crate) http_listen: Option<SocketAddr>,
     /// `https://HOST[:PORT]` as clients write it; from the listener's address if absent.
     pub(crate) public_origin: Option<String>,
     /// Where orders, signals and the audit log are.
@@ -55,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) log_origin: Option<String>,
     /// Certificate files; without them the local CA is used.
     pub(crate) tls: Option<CertificateFiles>,
+    /// The authority that issues the certificate by itself.
+    pub(crate) acme: Option<Acme>,
     /// Further names for the local CA's certificate.
     pub(crate) host_names: Vec<String>,
     /// The second host name, for webhooks (C5).
@@ -175,10 +181,12 @@ impl Default for Config {
             data: PathBuf::from(DATA_DEFAULT),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443),
             internal_listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8444),
+            http_listen: None,
             public_origin: None,
             database: Database::Sqlite,
             log_origin: None,
             tls: None,
+            acme: None,
             host_names: Vec::new(),
             hooks_host: None,
             hooks_client_ca_file: None,

@@ -12,6 +12,7 @@
 //! paper/            the paper broker's own journal; paper.sock if it is a process of its own
 //! demo.json         what `demo` made, with its webhook's secret
 //! tls/              the local CAs and what they issued
+//! acme/             the account and the certificate of another authority
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -113,6 +114,11 @@ impl Data {
     /// Certificates and their keys.
     pub(crate) fn tls(&self) -> PathBuf {
         self.root.join("tls")
+    }
+
+    /// What belongs to certificates by ACME.
+    pub(crate) fn acme(&self) -> PathBuf {
+        self.root.join("acme")
     }
 
     /// Takes the right to write, if nobody has it.

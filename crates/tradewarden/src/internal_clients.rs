@@ -52,7 +52,7 @@ const COLUMNS: Columns = &[
 /// A certificate that was issued to a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Issued {
+struct InternalClient {
     serial: String,
     name: String,
     uri: String,
@@ -65,7 +65,7 @@ struct Issued {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
-    clients: Vec<Issued>,
+    clients: Vec<InternalClient>,
 }
 
 /// The list of a data directory.
@@ -203,7 +203,7 @@ async fn issue(
         .map_err(|error| Failure::no(error.to_string()))?;
     let facts = CertificateFacts::from_pem(&issued.chain_pem)
         .map_err(|error| Failure::unavailable(error.to_string()))?;
-    let client = Issued {
+    let client = InternalClient {
         serial: facts.serial,
         name: asked.name,
         uri,
@@ -230,7 +230,7 @@ async fn revoke(
     clients: &InternalClients,
     organization: Option<&str>,
     asked: CaRevoke,
-) -> Result<Issued, Failure> {
+) -> Result<InternalClient, Failure> {
     let _alone = clients.lock()?;
     let mut list = clients.read()?;
     let serial = asked.serial.to_ascii_lowercase();
@@ -261,7 +261,7 @@ async fn record(
     config: &Config,
     organization: Option<&str>,
     event: CertificateEvent,
-    client: &Issued,
+    client: &InternalClient,
 ) -> Result<(), Failure> {
     let note = CertificateNote {
         event,
@@ -324,7 +324,7 @@ mod tests {
         };
         let (one, other) = (made(&authority), made(&authority));
         assert!(clients.admits(&one) && clients.admits(&other), "no list, nothing revoked");
-        let mut listed = Issued {
+        let mut listed = InternalClient {
             serial: CertificateFacts::from_der(&one).unwrap().serial,
             name: "x".to_owned(),
             uri: String::new(),

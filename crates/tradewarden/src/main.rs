@@ -10,6 +10,7 @@
 //! - Tasks are started and joined in `serve`, `gateway` and `paper`.
 //! - A start that would be insecure does not happen; the sentence says what to do.
 
+mod acme;
 mod audit;
 mod bench;
 mod certificates;

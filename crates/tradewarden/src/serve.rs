@@ -5,17 +5,19 @@
 //! then the paper broker ends, and last the lock is given back.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tradewarden_domain::time::Clock;
 use tradewarden_engine::Engine;
 use tradewarden_seal::SystemRandomness;
 use tradewarden_web::listen::{Listener, ListenerOptions, ProxyProtocol, Transport};
+use tradewarden_web::plain::PlainSite;
 use tradewarden_web::service::{Exposure, NamedListener, Site, SiteOptions};
-use tradewarden_web::tls::Tls;
+use tradewarden_web::tls::{Challenges, Tls};
 
 use crate::certificates::TlsFiles;
 use crate::clock::SystemClock;
@@ -24,7 +26,7 @@ use crate::control::Control;
 use crate::data::Data;
 use crate::gateway::{self, Gateway};
 use crate::outcome::Failure;
-use crate::{output, signals, upkeep};
+use crate::{acme, output, signals, upkeep};
 
 /// How long the public door waits for the first prices.
 const FIRST_PRICES: Duration = Duration::from_secs(5);
@@ -36,6 +38,9 @@ pub(crate) struct Announcement {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) console_url: String,
     pub(crate) internal_url: String,
+    /// Where it is answered without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http_url: Option<String>,
     pub(crate) org_id: Option<String>,
     /// The demo's owner.
     pub(crate) owner: Option<AnnouncedOwner>,
@@ -135,7 +140,9 @@ pub(crate) async fn run_with(
     let (stop_engine, engine_stop) = oneshot::channel();
     let mut running = JoinSet::new();
     running.spawn(tasks.run(async move { drop::<Result<(), _>>(engine_stop.await) }));
-    let (mut doors, tls) = doors.serve(config, &data, &engine)?;
+    let renewed = Arc::new(Notify::new());
+    let (mut doors, tls) =
+        doors.serve(config, &data, &engine, announcement.base_url.clone(), &renewed)?;
     let ready = {
         let (engine, upkeeping) = (engine.clone(), engine.clone());
         async {
@@ -146,7 +153,7 @@ pub(crate) async fn run_with(
                 "the gateway is ready"
             );
             match when_ready(engine, announcement).await? {
-                Then::Serve => upkeep::keep(tls, upkeeping).await,
+                Then::Serve => upkeep::keep(tls, upkeeping, renewed).await,
                 Then::Stop => Ok(()),
             }
         }
@@ -182,18 +189,29 @@ pub(crate) async fn run_with(
 struct Doors {
     public: Listener,
     internal: Listener,
+    /// Port 80.
+    plain: Option<Listener>,
     tls: TlsFiles,
+    challenges: Challenges,
 }
 
 impl Doors {
     async fn open(config: &Config, data: &Data) -> Result<Self, Failure> {
         let mut randomness = SystemRandomness::new();
         let tls = TlsFiles::prepare(config, data, SystemClock.now(), &mut randomness)?;
-        let public = public_options(config, tls.public()?)?;
+        let challenges = Challenges::default();
+        let public = public_options(config, tls.public(&challenges)?)?;
         let public = Listener::bind(config.listen, public).await.map_err(unbound)?;
         let internal = internal_options(config, tls.internal()?);
         let internal = Listener::bind(config.internal_listen, internal).await.map_err(unbound)?;
-        Ok(Self { public, internal, tls })
+        let plain = match config.http_listen {
+            None => None,
+            Some(address) => {
+                let options = plain_options(config)?;
+                Some(Listener::bind(address, options).await.map_err(unbound)?)
+            }
+        };
+        Ok(Self { public, internal, plain, tls, challenges })
     }
 
     fn announcement(
@@ -208,6 +226,7 @@ impl Doors {
             base_url: origin,
             ca_file: self.tls.ca_file().map(|path| std::path::absolute(&path).unwrap_or(path)),
             internal_url: format!("https://{}", self.internal.local_addr()),
+            http_url: self.plain.as_ref().map(|plain| format!("http://{}", plain.local_addr())),
             org_id: engine.org_id().map(|id| id.to_string()),
             owner: None,
             account_id: None,
@@ -227,8 +246,10 @@ impl Doors {
         config: &Config,
         data: &Data,
         engine: &Engine,
+        origin: String,
+        renewed: &Arc<Notify>,
     ) -> Result<(Serving, TlsFiles), Failure> {
-        let Self { public, internal, tls } = self;
+        let Self { public, internal, plain, tls, challenges } = self;
         let control = Control::bind(data)?;
         let [public_ends, internal_ends] = tls.ends_unix_s();
         let options = SiteOptions {
@@ -266,6 +287,26 @@ impl Doors {
                 let serving = listener.serve(answering, stopped).await;
                 if serving.cut_connections > 0 {
                     tracing::warn!(cut = serving.cut_connections, "connections were cut");
+                }
+            });
+        }
+        if let Some(plain) = plain {
+            let site = PlainSite::new(site.clone(), challenges.clone(), origin);
+            let stopped = stopped(&stop);
+            tasks.spawn(async move {
+                let unreadable = site.clone();
+                let plain = plain.answering_unreadable(move |_| unreadable.unreadable());
+                let _drained = plain.serve(move |_| site.service(), stopped).await;
+            });
+        }
+        if let Some(acme) = &config.acme {
+            let keeper = acme::Keeper::new(acme, data, challenges)?;
+            let (engine, renewed) = (engine.clone(), Arc::clone(renewed));
+            let stopped = stopped(&stop);
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stopped => {}
+                    () = keeper.keep(engine, renewed) => {}
                 }
             });
         }
@@ -335,6 +376,20 @@ pub(crate) fn public_options(config: &Config, tls: Tls) -> Result<ListenerOption
     options.handshake_timeout_ms = limits.header_timeout_ms;
     options.header_read_timeout_ms = limits.header_timeout_ms;
     options.drain_ms = limits.drain_ms;
+    Ok(options)
+}
+
+/// Port 80 has the limits of the public listener, behind the same proxies.
+fn plain_options(config: &Config) -> Result<ListenerOptions, Failure> {
+    let mut options = ListenerOptions::new(Transport::PlainForAnybody);
+    if config.proxy_protocol {
+        options.proxy_protocol = ProxyProtocol::Required { from: config.trusted_proxies()? };
+    }
+    let limits = &config.listener;
+    options.connections_max = limits.connections_max;
+    options.connections_per_address_max = limits.connections_per_address_max;
+    options.header_read_timeout_ms = limits.header_timeout_ms;
+    options.drain_ms = limits.drain_ms.min(1_000);
     Ok(options)
 }
 

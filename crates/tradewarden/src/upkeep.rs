@@ -1,7 +1,9 @@
 //! Certificates while the gateway runs: read again, renewed, told about.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tradewarden_domain::time::Clock;
 use tradewarden_engine::Engine;
@@ -15,9 +17,13 @@ use crate::signals;
 /// How often certificate files are looked at without being told.
 const LOOK: Duration = Duration::from_hours(6);
 
-/// Renews and reloads certificates, on SIGHUP and every few hours, and tells what came of it: each new
+/// Renews and reloads certificates, on SIGHUP, when `renewed` says so and every few hours, and tells what came of it: each new
 /// one is an entry, one that cannot be used or is about to end a finding. Ends only when it cannot hear.
-pub(crate) async fn keep(tls: TlsFiles, engine: Engine) -> Result<(), Failure> {
+pub(crate) async fn keep(
+    tls: TlsFiles,
+    engine: Engine,
+    renewed: Arc<Notify>,
+) -> Result<(), Failure> {
     let mut asked = signals::reload()?;
     let mut beat = interval(LOOK);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,6 +37,7 @@ pub(crate) async fn keep(tls: TlsFiles, engine: Engine) -> Result<(), Failure> {
         }
         tokio::select! {
             _ = asked.recv() => tracing::info!("asked to reload the certificates"),
+            () = renewed.notified() => {}
             _ = beat.tick() => {}
         }
         match tls.reload(SystemClock.now(), &mut SystemRandomness::new()) {

@@ -1,6 +1,9 @@
 //! What travels, judged by other people's tools: scanners, clients, authorities.
 
 #[cfg(test)]
+#[path = "transport/acme.rs"]
+mod acme;
+#[cfg(test)]
 #[path = "transport/clients.rs"]
 mod clients;
 #[cfg(test)]

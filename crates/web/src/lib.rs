@@ -29,6 +29,7 @@ mod metrics;
 mod openapi;
 mod page;
 pub mod peer;
+pub mod plain;
 mod problem;
 mod query;
 pub mod route;

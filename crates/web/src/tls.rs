@@ -7,8 +7,10 @@
 //! certificate was asked for, cannot be resumed under another where one is.
 
 mod admission;
+mod challenges;
 
 pub use admission::Admission;
+pub use challenges::Challenges;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -114,6 +116,7 @@ pub enum ClientCertificates {
 pub struct Tls {
     main: Host,
     second_host: Option<(String, Host)>,
+    challenges: Challenges,
 }
 
 /// What is offered under one host name.
@@ -159,7 +162,11 @@ impl Tls {
         certificates: &Certificates,
         client_certificates: &ClientCertificates,
     ) -> Result<Self, TlsError> {
-        Ok(Self { main: Host::new(certificates, client_certificates)?, second_host: None })
+        Ok(Self {
+            main: Host::new(certificates, client_certificates)?,
+            second_host: None,
+            challenges: Challenges::default(),
+        })
     }
 
     /// Treats clients that ask for this host name (the `hooks` host) in their own way.
@@ -174,6 +181,17 @@ impl Tls {
         }
         let host = Host::new(certificates, client_certificates)?;
         Ok(Self { second_host: Some((name.to_owned(), host)), ..self })
+    }
+
+    /// Answers these challenges as well, in handshakes of their own.
+    #[must_use]
+    pub fn with_challenges(self, challenges: Challenges) -> Self {
+        Self { challenges, ..self }
+    }
+
+    /// What a client gets that came for the answer to a challenge alone.
+    pub(crate) fn challenge_for(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        self.challenges.tls(hello.server_name(), hello.alpn()?)
     }
 
     /// What a client gets that asked for this name.

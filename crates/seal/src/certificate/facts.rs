@@ -1,8 +1,12 @@
 //! What is to be known about a certificate to renew it, name it or pin it.
 
-use x509_parser::{pem::parse_x509_pem, prelude::FromDer};
+use x509_parser::{
+    extensions::ParsedExtension,
+    pem::parse_x509_pem,
+    prelude::{FromDer, X509Certificate},
+};
 
-use super::{CertificateError, MAX_PEM_BYTES};
+use super::{CertificateError, CertificateNames, MAX_PEM_BYTES, request::renewal_id};
 use crate::{Digest, base64_encode, hex_encode};
 
 /// Facts of one certificate. Whether it may be believed is for whoever checks its chain.
@@ -18,13 +22,17 @@ pub struct CertificateFacts {
     pub not_before_unix_s: i64,
     /// Valid to this second since 1970.
     pub not_after_unix_s: i64,
+    /// The host names it is for.
+    pub dns_names: Vec<String>,
+    /// Its name in renewal information (RFC 9773 section 4.1), if it says which key its authority has.
+    pub renewal_id: Option<String>,
 }
 
 impl CertificateFacts {
     /// Reads a certificate in DER.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
-        let (rest, certificate) = x509_parser::certificate::X509Certificate::from_der(der)
-            .map_err(|_| CertificateError::Der)?;
+        let (rest, certificate) =
+            X509Certificate::from_der(der).map_err(|_| CertificateError::Der)?;
         if !rest.is_empty() {
             return Err(CertificateError::Der);
         }
@@ -34,11 +42,20 @@ impl CertificateFacts {
             as_written => as_written,
         };
         let validity = certificate.validity();
+        let authority_key = certificate.iter_extensions().find_map(|extension| {
+            let ParsedExtension::AuthorityKeyIdentifier(authority) = extension.parsed_extension()
+            else {
+                return None;
+            };
+            authority.key_identifier.as_ref().map(|key| key.0)
+        });
         Ok(Self {
             serial: hex_encode(serial),
             spki_sha256: base64_encode(Digest::sha256(certificate.public_key().raw).as_bytes()),
             not_before_unix_s: validity.not_before.timestamp(),
             not_after_unix_s: validity.not_after.timestamp(),
+            dns_names: CertificateNames::from_der(der)?.dns,
+            renewal_id: authority_key.map(|key| renewal_id(key, certificate.raw_serial())),
         })
     }
 

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 pub(crate) enum CaVerb {
     /// Issue a client a certificate for the internal listener
     ///
-    /// Writes `client-NAME.pem` and `client-NAME.key`, readable by their owner only. The certificate's
-    /// name for programs is spiffe://HOST/NAME.
+    /// Writes client-NAME.pem and client-NAME.key, readable by their owner only. The certificate's name
+    /// for programs is the SPIFFE ID of that name under the gateway's host name.
     Issue(CaIssue),
     /// List the certificates that were issued and have not ended
     List,

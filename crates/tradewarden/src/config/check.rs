@@ -56,6 +56,9 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
         );
     }
     config.tiers_of_this_node()?;
+    if let Some(acme) = &config.acme {
+        acme.check(config)?;
+    }
     if let Some(smtp) = &config.smtp {
         smtp.check()?;
     }
@@ -71,6 +74,11 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
         files::closed_to_others(&tls.key_file, metadata.mode())?;
     }
     client_ca(config)?;
+    if let Some(acme) = &config.acme {
+        acme.roots().map_err(|failure| {
+            Failure::no(format!("ca_file under [acme]: {failure}; correct the path"))
+        })?;
+    }
     // Made for its refusals only; what is kept is made when the origin is known.
     config.messengers("https://localhost")?;
     if let Ok(metadata) = fs::metadata(&config.data) {
@@ -105,11 +113,11 @@ fn public_bind(config: &Config) -> Result<(), Failure> {
     if listen.ip().to_canonical().is_loopback() {
         return Ok(());
     }
-    if config.tls.is_none() {
+    if config.tls.is_none() && config.acme.is_none() {
         return refuse(&format!(
             "refusing to listen on {listen}: other machines reach it, and there is only the local \
              CA's certificate, which they do not trust; set certificate_file and key_file under \
-             [tls], or listen on 127.0.0.1"
+             [tls], let an authority issue one ([acme]), or listen on 127.0.0.1"
         ));
     }
     if config.public_origin.is_none() {

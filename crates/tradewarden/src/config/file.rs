@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tradewarden_domain::person::Profile;
 
+use super::acme::Acme;
 use super::messages::{Alerts, Sms, Smtp};
 use super::{CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode};
 use crate::files;
@@ -23,6 +24,7 @@ pub(super) struct File {
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
     internal_listen: Option<SocketAddr>,
+    http_listen: Option<SocketAddr>,
     public_origin: Option<String>,
     database: Option<String>,
     log_origin: Option<String>,
@@ -37,6 +39,7 @@ pub(super) struct File {
     log: Option<LogFormat>,
     log_level: Option<LogLevel>,
     tls: Option<Tls>,
+    acme: Option<Acme>,
     smtp: Option<Smtp>,
     sms: Option<Sms>,
     alerts: Option<Alerts>,
@@ -151,6 +154,8 @@ impl File {
             let per_day = tier.per_day.map(|count| Some(count).filter(|count| *count > 0));
             set(&mut allowance.per_day, per_day);
         }
+        config.http_listen = self.http_listen;
+        config.acme = self.acme.map(|acme| acme.below(directory));
         config.smtp = self.smtp.map(|smtp| smtp.below(directory));
         config.sms = self.sms.map(|sms| sms.below(directory));
         config.alerts = self.alerts.map(|alerts| alerts.below(directory));

@@ -51,6 +51,14 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: "",
+        name: "http_listen",
+        kind: "address:port",
+        meaning: "Where it is answered without TLS, if anywhere: port 80. Answers to challenges of \
+                  `[acme]`, and a redirect to `public_origin` for browsers; programs are refused.",
+        shown: |config| config.http_listen.as_ref().map(text),
+    },
+    Key {
+        section: "",
         name: "public_origin",
         kind: "https://HOST[:PORT]",
         meaning: "What clients write before the path. If not set: the listener's address.",
@@ -180,6 +188,58 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "The private key of the certificate, in PEM. One that others can read is \
                   refused.",
         shown: |config| config.tls.as_ref().map(|tls| path(&tls.key_file)),
+    },
+    Key {
+        section: "acme",
+        name: "directory",
+        kind: "https://HOST[:PORT]/PATH",
+        meaning: "The directory of an authority that issues the public certificate by ACME (RFC 8555), \
+                  in place of `[tls]`. Until it has, a certificate of the local CA is shown.",
+        shown: |config| config.acme.as_ref().map(|acme| text(&acme.directory)),
+    },
+    Key {
+        section: "acme",
+        name: "contact",
+        kind: "list of URIs",
+        meaning: "Whom the authority may write to, for example `mailto:ops@example.com`.",
+        shown: |config| config.acme.as_ref().map(|acme| list(&acme.contact)),
+    },
+    Key {
+        section: "acme",
+        name: "domains",
+        kind: "list of host names",
+        meaning: "The names in the certificate.",
+        shown: |config| config.acme.as_ref().map(|acme| list(&acme.domains)),
+    },
+    Key {
+        section: "acme",
+        name: "challenge",
+        kind: "http-01 or tls-alpn-01",
+        meaning: "How it is shown that the names are ours: at port 80 (`http_listen`), or in a \
+                  handshake at port 443 (`listen`).",
+        shown: |config| config.acme.as_ref().map(|acme| text(&acme.challenge.word())),
+    },
+    Key {
+        section: "acme",
+        name: "terms_agreed",
+        kind: "true",
+        meaning: "That you agree to the authority's terms.",
+        shown: |config| config.acme.as_ref().map(|acme| acme.terms_agreed.to_string()),
+    },
+    Key {
+        section: "acme",
+        name: "reuse_key",
+        kind: "true or false",
+        meaning: "Whether a renewed certificate has the key of the one before: while clients pin it.",
+        shown: |config| config.acme.as_ref().map(|acme| acme.reuse_key.to_string()),
+    },
+    Key {
+        section: "acme",
+        name: "ca_file",
+        kind: "path",
+        meaning: "The CAs, as PEM, under which the authority's own certificate must be issued, in \
+                  place of those that browsers trust.",
+        shown: |config| config.acme.as_ref()?.ca_file.as_deref().map(path),
     },
     Key {
         section: "smtp",

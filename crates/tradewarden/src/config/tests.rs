@@ -45,6 +45,37 @@ const REFUSED: &[(&str, &str)] = &[
     ("[tls]\ncertificate_file = \"none\"\nkey_file = \"none\"", "correct the path under [tls]"),
     ("[tls]\ncertificate_file = \"none\"", "missing field `key_file`"),
     ("data = \"tradewarden.toml\"", "is a file; name a directory"),
+    ("[acme]\ndirectory = \"https://a.example\"", "missing field `domains`"),
+    (
+        "[acme]\ndirectory = \"http://a.example\"\ndomains = [\"a.example\"]\n\
+         challenge = \"tls-alpn-01\"\nterms_agreed = true",
+        "write the address that the authority gives",
+    ),
+    (
+        "[acme]\ndirectory = \"https://a.example\"\ndomains = [\"a.example\"]\n\
+         challenge = \"tls-alpn-01\"\nterms_agreed = false",
+        "read the terms",
+    ),
+    (
+        "[acme]\ndirectory = \"https://a.example\"\ndomains = [\"*.a.example\"]\n\
+         challenge = \"tls-alpn-01\"\nterms_agreed = true",
+        "is not a host name in lower case",
+    ),
+    (
+        "[acme]\ndirectory = \"https://a.example\"\ndomains = [\"a.example\"]\n\
+         challenge = \"http-01\"\nterms_agreed = true",
+        "set http_listen",
+    ),
+    (
+        "hooks_host = \"h.example\"\n[acme]\ndirectory = \"https://a.example\"\n\
+         domains = [\"a.example\"]\nchallenge = \"tls-alpn-01\"\nterms_agreed = true",
+        "must cover it",
+    ),
+    (
+        "[acme]\ndirectory = \"https://a.example\"\ndomains = [\"a.example\"]\n\
+         challenge = \"tls-alpn-01\"\nterms_agreed = true\nca_file = \"none\"",
+        "ca_file under [acme]",
+    ),
     ("nodes = 0", "raise per_s and per_day"),
     ("nodes = 6", "raise per_s and per_day"),
     ("[tiers.free]\nper_s = 0", "raise per_s and per_day"),
@@ -202,7 +233,12 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
     let sms = toml::from_str(sms).unwrap();
     let alerts = "webhook_url = 'u'\nwebhook_secret_file = 's'\nchat_url_file = 'c'\nca_file = 'c'";
     let alerts = toml::from_str(alerts).unwrap();
+    let acme = "directory = 'https://a.example'\ncontact = ['mailto:a@b']\ndomains = ['a.example']\n\
+                challenge = 'http-01'\nterms_agreed = true\nca_file = 'c'";
+    let acme = toml::from_str(acme).unwrap();
     let config = Config {
+        http_listen: Some("127.0.0.1:80".parse().unwrap()),
+        acme: Some(acme),
         public_origin: Some("https://a.example".to_owned()),
         log_origin: Some("a.example/audit".to_owned()),
         hooks_host: Some("hooks.a.example".to_owned()),
@@ -254,7 +290,7 @@ fn the_table_of_keys_is_what_the_file_takes() {
     let mut taken = BTreeSet::new();
     let tiers = ["tiers.free", "tiers.standard", "tiers.pro", "tiers.institutional"];
     for section in
-        ["", "tls", "smtp", "sms", "alerts", "paper", "listener"].into_iter().chain(tiers)
+        ["", "tls", "acme", "smtp", "sms", "alerts", "paper", "listener"].into_iter().chain(tiers)
     {
         let text =
             if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
@@ -264,7 +300,7 @@ fn the_table_of_keys_is_what_the_file_takes() {
             taken.insert((section, name.to_owned()));
         }
     }
-    for section in ["tls", "smtp", "sms", "alerts", "paper", "listener", "tiers"] {
+    for section in ["tls", "acme", "smtp", "sms", "alerts", "paper", "listener", "tiers"] {
         assert!(taken.remove(&("", section.to_owned())), "{section}");
     }
     let listed: BTreeSet<_> = KEYS.iter().map(|key| (key.section, key.name.to_owned())).collect();

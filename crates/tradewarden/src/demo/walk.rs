@@ -135,6 +135,7 @@ mod tests {
             ca_file: Some(Path::new(data_dir).join("tls/ca.pem")),
             console_url: "https://localhost:8443".to_owned(),
             internal_url: "https://127.0.0.1:8444".to_owned(),
+            http_url: None,
             org_id: Some("org_1".to_owned()),
             owner: Some(AnnouncedOwner {
                 email: "owner@localhost".to_owned(),

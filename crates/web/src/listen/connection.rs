@@ -16,7 +16,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::server::Acceptor;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -127,7 +127,9 @@ async fn open<F>(
         }
     };
     match &house.options.transport {
-        Transport::PlainLoopbackOnly => Ok(Opened { stream: Stream::Plain(socket), peer, seat }),
+        Transport::PlainLoopbackOnly | Transport::PlainForAnybody => {
+            Ok(Opened { stream: Stream::Plain(socket), peer, seat })
+        }
         Transport::Tls(tls) => {
             let (stream, host) = handshake(tls, socket).await?;
             let shown = stream.get_ref().1.peer_certificates();
@@ -141,6 +143,11 @@ async fn open<F>(
 /// Reads the client's first message, and only then decides by the host name in it what to offer.
 async fn handshake(tls: &Tls, socket: TcpStream) -> io::Result<(TlsStream<TcpStream>, &Host)> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    if let Some(config) = tls.challenge_for(&start.client_hello()) {
+        // The handshake is all there is to it (RFC 8737 section 3).
+        start.into_stream(config).await?.shutdown().await?;
+        return Err(io::Error::other("it was for the answer to a challenge"));
+    }
     let host = tls.host_for(start.client_hello().server_name());
     Ok((start.into_stream(Arc::clone(&host.config)).await?, host))
 }

@@ -113,6 +113,8 @@ pub enum Transport {
     /// No protection, for tests and for neighbours on the same machine. Only a loopback address
     /// can be bound.
     PlainLoopbackOnly,
+    /// No protection, for anybody: only for what tells nobody anything (port 80).
+    PlainForAnybody,
 }
 
 /// Whether a proxy tells us in front of each connection for whom it opened it.

@@ -43,7 +43,10 @@ impl Route {
         let asks_engine = !matches!(self.handler, Handler::Page(_));
         match (self.takes, code) {
             (Takes::Signal, Code::RequestMalformed) => true,
-            (Takes::Signal, Code::RequestNotFound | Code::RequestMethod) => false,
+            (
+                Takes::Signal,
+                Code::RequestNotFound | Code::RequestMethod | Code::RequestUnprotected,
+            ) => false,
             (Takes::Signal, _) => {
                 !matches!(code.class(), Class::Skip | Class::Order | Class::Conflict)
                     && concerns_signals(code)

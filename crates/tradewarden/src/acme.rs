@@ -1,0 +1,350 @@
+//! Certificates by ACME (RFC 8555): ordered, kept, renewed at two thirds of their life or when the
+//! authority suggests it (RFC 9773), whichever is earlier.
+//!
+//! ```text
+//! DATA/acme/account.json      the account with its key
+//! DATA/acme/certificate.pem   the chain and its key
+//! DATA/acme/attempts.json     how often it failed, and when it is tried again
+//! ```
+//!
+//! Crash story: everything is written in one step, so a crash leaves the old or the new. An account that
+//! was made and not written, or an order whose chain was not, is made again; a restart does not shorten
+//! the wait after failures, because authorities count them.
+
+mod https;
+mod order;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use instant_acme::{Account, AccountCredentials, NewAccount};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tradewarden_domain::time::{Clock, Timestamp};
+use tradewarden_engine::Engine;
+use tradewarden_seal::{CertificateFacts, Randomness, SecretString, SystemRandomness};
+use tradewarden_web::tls::Challenges;
+
+use self::https::Https;
+use self::order::{Chain, NotIssued};
+use crate::clock::SystemClock;
+use crate::config::Acme;
+use crate::data::Data;
+use crate::files;
+use crate::outcome::Failure;
+
+/// Largest file here, in bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// How long is waited after each failure in a row; the last one for ever.
+const WAITS_S: [u64; 7] = [5, 20, 60, 300, 1_800, 7_200, 21_600];
+/// How often the authority is asked for renewal information at most and at least.
+const ASK_EVERY_MIN: Duration = Duration::from_mins(1);
+const ASK_EVERY_MAX: Duration = Duration::from_hours(24);
+/// The same where it could not say.
+const ASK_AGAIN: Duration = Duration::from_hours(6);
+
+/// The file with the certificate that ACME brought and its key.
+pub(crate) fn certificate_file(data: &Data) -> PathBuf {
+    data.acme().join("certificate.pem")
+}
+
+/// What orders certificates and renews them.
+pub(crate) struct Keeper {
+    config: Acme,
+    data: Data,
+    https: Https,
+    challenges: Challenges,
+    account: Option<Account>,
+    /// The window that the authority suggested last, and the instant that was drawn in it.
+    drawn: Option<Drawn>,
+    /// When the authority may be asked for one again.
+    ask_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Drawn {
+    start_unix_s: i64,
+    end_unix_s: i64,
+    at: Timestamp,
+}
+
+/// Tries that failed since the last one that did not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attempts {
+    failures: usize,
+    again_at: Timestamp,
+}
+
+/// The certificate that is kept.
+struct Kept {
+    facts: CertificateFacts,
+    text: SecretString,
+}
+
+impl Keeper {
+    /// One for this configuration; makes the directory.
+    pub(crate) fn new(config: &Acme, data: &Data, challenges: Challenges) -> Result<Self, Failure> {
+        files::private_directory(&data.acme())?;
+        Ok(Self {
+            https: Https::new(&config.roots()?)?,
+            config: config.clone(),
+            data: data.clone(),
+            challenges,
+            account: None,
+            drawn: None,
+            ask_at: Timestamp::default(),
+        })
+    }
+
+    /// Keeps a certificate for ever; `renewed` is told of each new one.
+    pub(crate) async fn keep(mut self, engine: Engine, renewed: Arc<Notify>) {
+        loop {
+            let attempts = self.attempts();
+            let now = SystemClock.now();
+            let kept = self.kept();
+            let (due, look_again) = self.due(kept.as_ref(), now).await;
+            let at = due.max(attempts.again_at);
+            if at > now {
+                tokio::time::sleep(at.since(now).min(look_again)).await;
+                continue;
+            }
+            match self.renew(kept).await {
+                Ok(()) => {
+                    self.note(Attempts::default());
+                    renewed.notify_one();
+                }
+                Err(NotIssued(why)) => {
+                    let wait = wait_after(attempts.failures);
+                    let failures = attempts.failures.saturating_add(1);
+                    tracing::error!(why, failures, ?wait, "no certificate by ACME");
+                    self.note(Attempts { failures, again_at: SystemClock.now().plus(wait) });
+                    // The account may be what was wrong.
+                    self.account = None;
+                    let why = format!("ACME: {why}");
+                    if let Err(error) = engine.certificate_unusable(&why).await {
+                        tracing::error!(%error, "that could not be recorded");
+                    }
+                }
+            }
+        }
+    }
+
+    /// When the next certificate is to be ordered, and how long until that may have changed.
+    async fn due(&mut self, kept: Option<&Kept>, now: Timestamp) -> (Timestamp, Duration) {
+        let Some(Kept { facts, .. }) = kept else { return (now, ASK_AGAIN) };
+        let two_thirds = two_thirds(facts);
+        if two_thirds <= now {
+            return (two_thirds, ASK_AGAIN);
+        }
+        // An instant that has come stays, whatever would be suggested now.
+        let has_come = self.drawn.is_some_and(|drawn| drawn.at <= now);
+        if !has_come && self.ask_at <= now {
+            let wait = self.ask(facts).await;
+            self.ask_at = now.plus(wait);
+        }
+        let at = self.drawn.map_or(two_thirds, |drawn| drawn.at.min(two_thirds));
+        (at, self.ask_at.since(now).max(ASK_EVERY_MIN))
+    }
+
+    /// Asks the authority for the window that it suggests, and draws an instant in it. Gives how long it
+    /// is not to be asked again.
+    async fn ask(&mut self, facts: &CertificateFacts) -> Duration {
+        let Some(id) = facts.renewal_id.as_deref().and_then(order::identifier) else {
+            return ASK_AGAIN;
+        };
+        let Ok(account) = self.account().await else { return ASK_AGAIN };
+        let (info, wait) = match account.renewal_info(&id).await {
+            Ok(said) => said,
+            Err(instant_acme::Error::Unsupported(_)) => return ASK_AGAIN,
+            Err(error) => {
+                tracing::warn!(%error, "no renewal information");
+                return ASK_AGAIN;
+            }
+        };
+        let window = (info.suggested_window.start, info.suggested_window.end);
+        let (start, end) = (window.0.unix_timestamp(), window.1.unix_timestamp());
+        let known =
+            self.drawn.filter(|drawn| (drawn.start_unix_s, drawn.end_unix_s) == (start, end));
+        let drawn = known.unwrap_or_else(|| {
+            let mut bytes = [0; 8];
+            SystemRandomness::new().fill(&mut bytes);
+            let at = drawn_in(start, end, u64::from_le_bytes(bytes));
+            tracing::info!(explanation = ?info.explanation_url, "the authority suggests a window");
+            Drawn { start_unix_s: start, end_unix_s: end, at }
+        });
+        self.drawn = Some(drawn);
+        wait.clamp(ASK_EVERY_MIN, ASK_EVERY_MAX)
+    }
+
+    async fn renew(&mut self, kept: Option<Kept>) -> Result<(), NotIssued> {
+        let account = self.account().await?;
+        // Only an authority that gave information about it knows it by that name.
+        let replaces = self.drawn.and(kept.as_ref()).and_then(|kept| kept.facts.renewal_id.clone());
+        let key = kept.filter(|_| self.config.reuse_key).map(|kept| {
+            let (_, key) = chain_and_key(kept.text.expose());
+            SecretString::new(key.to_owned())
+        });
+        let Chain { chain_pem, key_pem } =
+            order::issue(&self.config, &account, &self.challenges, replaces.as_deref(), key)
+                .await?;
+        let facts = CertificateFacts::from_pem(&chain_pem)?;
+        let text = format!("{}\n{}", chain_pem.trim_end(), key_pem.expose());
+        let text = SecretString::new(text);
+        files::write_private(&certificate_file(&self.data), text.expose())
+            .map_err(|failure| NotIssued(failure.to_string()))?;
+        // Of the new one nothing is known yet.
+        (self.drawn, self.ask_at) = (None, Timestamp::default());
+        tracing::info!(serial = facts.serial, "a certificate came by ACME");
+        Ok(())
+    }
+
+    /// The account, made at the first time.
+    async fn account(&mut self) -> Result<Account, NotIssued> {
+        if let Some(account) = &self.account {
+            return Ok(account.clone());
+        }
+        let path = self.data.acme().join("account.json");
+        let said = |failure: Failure| NotIssued(failure.to_string());
+        let builder = Account::builder_with_http(Box::new(self.https.clone()));
+        let text = files::read_text_if_there(&path, FILE_BYTES_MAX).map_err(said)?;
+        let kept = text.and_then(|text| serde_json::from_str::<KeptAccount>(&text).ok());
+        // Another authority has another account.
+        let account =
+            if let Some(kept) = kept.filter(|kept| kept.directory == self.config.directory) {
+                builder.from_credentials(kept.credentials).await?
+            } else {
+                let contact: Vec<&str> = self.config.contact.iter().map(String::as_str).collect();
+                let new = NewAccount {
+                    contact: &contact,
+                    terms_of_service_agreed: self.config.terms_agreed,
+                    only_return_existing: false,
+                };
+                let directory = self.config.directory.clone();
+                let (account, credentials) = builder.create(&new, directory.clone(), None).await?;
+                let text = serde_json::to_string(&KeptAccount { directory, credentials })?;
+                files::write_private(&path, &text).map_err(said)?;
+                account
+            };
+        self.account = Some(account.clone());
+        Ok(account)
+    }
+
+    /// The certificate that is kept, if it is for the names that are wanted.
+    fn kept(&self) -> Option<Kept> {
+        let path = certificate_file(&self.data);
+        let text = files::read_text_if_there(&path, FILE_BYTES_MAX).ok().flatten()?;
+        let facts = CertificateFacts::from_pem(&text).ok()?;
+        let mut wanted = self.config.domains.clone();
+        wanted.sort_unstable();
+        let mut named = facts.dns_names.clone();
+        named.sort_unstable();
+        (wanted == named).then(|| Kept { facts, text: SecretString::new(text) })
+    }
+
+    fn attempts_file(&self) -> PathBuf {
+        self.data.acme().join("attempts.json")
+    }
+
+    fn attempts(&self) -> Attempts {
+        let text = files::read_text_if_there(&self.attempts_file(), FILE_BYTES_MAX).ok().flatten();
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    }
+
+    fn note(&self, attempts: Attempts) {
+        let written = serde_json::to_string(&attempts)
+            .map_err(|error| Failure::unavailable(error.to_string()))
+            .and_then(|text| files::write_private(&self.attempts_file(), &text));
+        if let Err(failure) = written {
+            tracing::error!(%failure, "how often ACME failed could not be kept");
+        }
+    }
+}
+
+/// The account as it is kept.
+#[derive(Serialize, Deserialize)]
+struct KeptAccount {
+    directory: String,
+    credentials: AccountCredentials,
+}
+
+/// The second at which a third of a certificate's life is left.
+fn two_thirds(facts: &CertificateFacts) -> Timestamp {
+    let life = facts.not_after_unix_s.saturating_sub(facts.not_before_unix_s).max(0);
+    let third = life.checked_div(3).unwrap_or_default();
+    at_second(facts.not_after_unix_s.saturating_sub(third))
+}
+
+/// An instant of a window, by evenly drawn bits.
+fn drawn_in(start_unix_s: i64, end_unix_s: i64, bits: u64) -> Timestamp {
+    let width = u64::try_from(end_unix_s.saturating_sub(start_unix_s)).unwrap_or_default();
+    let into = bits.checked_rem(width.saturating_add(1)).unwrap_or_default();
+    at_second(start_unix_s.saturating_add(i64::try_from(into).unwrap_or_default()))
+}
+
+fn at_second(unix_s: i64) -> Timestamp {
+    Timestamp::from_unix_micros(unix_s.saturating_mul(1_000_000))
+}
+
+/// How long is waited after so many failures before this one.
+fn wait_after(failures: usize) -> Duration {
+    Duration::from_secs(WAITS_S.get(failures).or(WAITS_S.last()).copied().unwrap_or_default())
+}
+
+/// The two parts of the file with the certificate and its key.
+pub(crate) fn chain_and_key(text: &str) -> (&str, &str) {
+    text.find("-----BEGIN PRIVATE KEY-----")
+        .and_then(|start| text.split_at_checked(start))
+        .unwrap_or((text, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(not_before_unix_s: i64, not_after_unix_s: i64) -> CertificateFacts {
+        CertificateFacts {
+            serial: "01".to_owned(),
+            spki_sha256: String::new(),
+            not_before_unix_s,
+            not_after_unix_s,
+            dns_names: Vec::new(),
+            renewal_id: None,
+        }
+    }
+
+    #[test]
+    fn two_thirds_of_a_life() {
+        assert_eq!(two_thirds(&facts(1_000, 1_090)).unix_seconds(), 1_060);
+        assert_eq!(
+            two_thirds(&facts(2_000, 1_000)).unix_seconds(),
+            1_000,
+            "one that makes no sense"
+        );
+    }
+
+    /// RFC 9773 section 4.2: a uniformly random instant within the window.
+    #[test]
+    fn every_instant_of_a_window_may_be_drawn() {
+        let drawn: std::collections::BTreeSet<i64> =
+            (0..1_000).map(|bits| drawn_in(100, 109, bits).unix_seconds()).collect();
+        assert_eq!(drawn, (100..=109).collect());
+        assert_eq!(drawn_in(100, 100, u64::MAX).unix_seconds(), 100);
+        assert_eq!(drawn_in(100, 50, u64::MAX).unix_seconds(), 100, "a window that makes no sense");
+    }
+
+    #[test]
+    fn waits_grow_to_six_hours() {
+        let waits: Vec<u64> = (0..8).map(|failures| wait_after(failures).as_secs()).collect();
+        assert_eq!(waits, [5, 20, 60, 300, 1_800, 7_200, 21_600, 21_600]);
+    }
+
+    #[test]
+    fn the_file_has_two_parts() {
+        let key = "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n";
+        let chain = "-----BEGIN CERTIFICATE-----\ny\n-----END CERTIFICATE-----\n";
+        assert_eq!(chain_and_key(&format!("{chain}{key}")), (chain, key));
+        assert_eq!(chain_and_key(chain), (chain, ""));
+    }
+}

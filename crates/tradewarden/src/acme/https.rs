@@ -1,0 +1,100 @@
+//! Requests to an ACME server: TLS 1.3 under the configured authorities, no redirects, no proxies, a
+//! bound on time and on what is read.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use rustls::version::TLS13;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tradewarden_messenger::Roots;
+
+use crate::outcome::Failure;
+
+/// How long one request may take.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// Largest answer, in bytes: a chain with room to spare.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+const HTTPS_PORT: u16 = 443;
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
+/// What asks. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Https {
+    connector: TlsConnector,
+}
+
+impl Https {
+    /// One that believes these authorities.
+    pub(super) fn new(roots: &Roots) -> Result<Self, Failure> {
+        let unusable = |cause: &dyn std::fmt::Display| {
+            Failure::no(format!("ca_file under [acme]: {cause}; correct the path"))
+        };
+        let roots = roots.store().map_err(|error| unusable(&error))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| unusable(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+    }
+
+    async fn exchange(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Boxed> {
+        let (mut head, body) = request.into_parts();
+        let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes);
+        let uri = head.uri.clone();
+        let authority = uri.authority().ok_or("an address without a host")?;
+        if uri.scheme_str() != Some("https") {
+            return Err("an address that is not https".into());
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned())?;
+        let port = authority.port_u16().unwrap_or(HTTPS_PORT);
+        let stream = TcpStream::connect((host, port)).await?;
+        let stream = self.connector.connect(name, stream).await?;
+        let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        head.headers.insert(HOST, HeaderValue::from_str(authority.as_str())?);
+        head.uri = uri.path_and_query().map_or("/", |target| target.as_str()).parse::<Uri>()?;
+        let exchange = async {
+            let answer = requests.send_request(Request::from_parts(head, Full::new(body))).await?;
+            let (head, body) = answer.into_parts();
+            let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes();
+            Ok(BytesResponse::from(Response::from_parts(head, Full::new(read))))
+        };
+        tokio::pin!(connection);
+        tokio::select! {
+            biased;
+            answered = exchange => answered,
+            _ended = &mut connection => Err("the connection broke".into()),
+        }
+    }
+}
+
+impl HttpClient for Https {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let https = self.clone();
+        Box::pin(async move {
+            match timeout(REQUEST_TIME, https.exchange(request)).await {
+                Ok(answered) => answered.map_err(Error::Other),
+                Err(_) => Err(Error::Other("no answer in time".into())),
+            }
+        })
+    }
+}
