@@ -126,7 +126,32 @@ pub fn hex_encode(bytes: &[u8]) -> String {
 
 /// The same at the end of `text`.
 pub(crate) fn hex_encode_to(bytes: &[u8], text: &mut String) {
-    text.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).map(hex_digit));
+    let mut digits = [0; 64];
+    for part in bytes.chunks(digits.len() / 2) {
+        let (pairs, _) = digits.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(part) {
+            *pair = [hex_digit(byte >> 4), hex_digit(byte & 0x0f)];
+        }
+        let digits = digits.get(..part.len() * 2).unwrap_or_default();
+        text.push_str(std::str::from_utf8(digits).unwrap_or_default());
+    }
+}
+
+/// Reads 64 lower-case hex digits; nothing if they are not that.
+pub(crate) fn hex_decode_array(text: &str) -> Option<[u8; 32]> {
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    let mut values = [0; 64];
+    let mut largest = 0;
+    // Every digit is looked at, many of them together.
+    for (value, digit) in values.iter_mut().zip(digits) {
+        *value = hex_value_or_more(*digit);
+        largest = largest.max(*value);
+    }
+    let mut bytes = [0; 32];
+    for (byte, [high, low]) in bytes.iter_mut().zip(values.as_chunks().0) {
+        *byte = high << 4 | low;
+    }
+    (largest <= 0x0f).then_some(bytes)
 }
 
 /// Reads lower-case hex; upper case is refused, so that one value has one text.
@@ -143,15 +168,55 @@ pub fn base64_encode(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// The same into `text`, which must have just the length; says whether it had.
-pub(crate) fn base64_encode_into(bytes: &[u8], text: &mut [u8]) -> bool {
-    BASE64.encode_slice(bytes, text).is_ok_and(|written| written == text.len())
-}
-
 /// Reads standard base64 with padding into `bytes`; how many there were. A text of more bytes than
 /// fit is no encoding of what was asked for.
 pub(crate) fn base64_decode_into(text: &str, bytes: &mut [u8]) -> Result<usize, EncodingError> {
     BASE64.decode_slice(text, bytes).map_err(|_| EncodingError)
+}
+
+/// Reads the 44 characters of 32 bytes in standard base64; nothing if they are not that.
+pub(crate) fn base64_decode_array(text: &str) -> Option<[u8; 32]> {
+    let mut characters: [u8; 44] = text.as_bytes().try_into().ok()?;
+    // A zero in place of the padding: of the last three bytes nothing may be left but zero.
+    let [.., padding] = &mut characters;
+    if std::mem::replace(padding, b'A') != b'=' {
+        return None;
+    }
+    let value =
+        |character: u8| BASE64_VALUES.get(usize::from(character)).map_or(NONE, |value| *value);
+    let mut bytes = [0; 33];
+    let mut all = 0;
+    for (triple, quad) in bytes.as_chunks_mut().0.iter_mut().zip(characters.as_chunks().0) {
+        let [first, second, third, fourth] = quad.map(value);
+        all |= first | second | third | fourth;
+        *triple = [first << 2 | second >> 4, second << 4 | third >> 2, third << 6 | fourth];
+    }
+    let (bytes, rest) = bytes.split_first_chunk()?;
+    (all < NONE && rest == [0]).then_some(*bytes)
+}
+
+/// A bit that no value of base64 has.
+const NONE: u8 = 0x40;
+
+/// What each character of standard base64 is worth.
+const BASE64_VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let characters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut value = 0;
+    while value < 64 {
+        base64_value(&mut values, characters, value);
+        value += 1;
+    }
+    values
+};
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "evaluated by the compiler, which checks the bounds"
+)]
+const fn base64_value(values: &mut [u8; 256], characters: &[u8; 64], value: u8) {
+    values[characters[value as usize] as usize] = value;
 }
 
 /// Reads standard base64 with padding. Loose trailing bits and missing padding are refused, so that
@@ -187,16 +252,24 @@ fn decode(engine: &GeneralPurpose, text: &str) -> Result<Vec<u8>, EncodingError>
     engine.decode(text).map_err(|_| EncodingError)
 }
 
-fn hex_digit(value: u8) -> char {
-    char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 })
+const fn hex_digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' + value - 10 }
+}
+
+/// The value of a digit, and more than any has for what is none.
+const fn hex_value_or_more(digit: u8) -> u8 {
+    let (decimal, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
+    if decimal < 10 {
+        decimal
+    } else if letter < 6 {
+        letter + 10
+    } else {
+        u8::MAX
+    }
 }
 
 fn hex_value(digit: u8) -> Result<u8, EncodingError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(EncodingError),
-    }
+    Some(hex_value_or_more(digit)).filter(|value| *value <= 0x0f).ok_or(EncodingError)
 }
 
 #[cfg(test)]
@@ -232,5 +305,30 @@ mod tests {
             assert_eq!(base64url_decode(wrong), Err(EncodingError), "{wrong:?}");
         }
         assert!("abc".parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn thirty_two_bytes_are_read_as_any_others() {
+        let whole = |bytes: Vec<u8>| bytes.try_into().ok();
+        let bytes: Vec<u8> = (0..=255).collect();
+        for bytes in bytes.chunks(32) {
+            let (hex, base64) = (hex_encode(bytes), base64_encode(bytes));
+            assert_eq!(hex_decode_array(&hex).unwrap(), *bytes);
+            assert_eq!(base64_decode_array(&base64).unwrap(), *bytes);
+            for text in [hex, base64, base64_encode(&bytes[1..]), base64_encode(&bytes[2..])] {
+                let places = (0..text.len()).flat_map(|at| (0..=255).map(move |byte| (at, byte)));
+                for (at, byte) in places {
+                    let mut changed = text.as_bytes().to_vec();
+                    changed[at] = byte;
+                    let Ok(changed) = String::from_utf8(changed) else { continue };
+                    let in_hex = hex_decode(&changed).ok().and_then(whole);
+                    assert_eq!(hex_decode_array(&changed), in_hex, "{changed}");
+                    let in_base64 = base64_decode(&changed).ok().and_then(whole);
+                    assert_eq!(base64_decode_array(&changed), in_base64, "{changed}");
+                }
+            }
+        }
+        let many = bytes.repeat(3);
+        assert_eq!(hex_decode(&hex_encode(&many[1..])).unwrap(), many[1..]);
     }
 }

@@ -36,6 +36,7 @@ mod simple;
 mod structured;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use std::fmt;
 
@@ -49,6 +50,8 @@ pub use sign::{RequestToSign, SignatureHeaders, SigningParameters, new_nonce, si
 use message::{Known, are_all, is_base64};
 use profile::MessageSignature;
 use simple::SimpleSignature;
+
+use crate::digest::{base64_decode_array, base64_decode_into};
 
 /// The tag that makes a signature one of this profile.
 pub const TAG: &str = "tw-v1";
@@ -201,15 +204,49 @@ pub struct Presented<'r> {
     signature: Signature<'r>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one for each request; a box would be an allocation")]
 #[derive(Debug)]
 enum Signature<'r> {
     Message(MessageSignature<'r>),
     Simple(SimpleSignature<'r>),
 }
 
-/// The parameters that both forms have, as they lie in the request.
+/// The bytes of a signature; of one that is longer than any of ours none, for it cannot be right.
 #[derive(Debug)]
+struct SignatureBytes {
+    bytes: [u8; SIGNATURE_BYTES_MAX],
+    length: usize,
+}
+
+/// The 64 of Ed25519, and what the decoder wants to have beside them.
+const SIGNATURE_BYTES_MAX: usize = 72;
+
+impl SignatureBytes {
+    fn from_slice(signature: &[u8]) -> Self {
+        let mut bytes = [0; SIGNATURE_BYTES_MAX];
+        let Some(place) = bytes.get_mut(..signature.len()) else {
+            return Self { bytes, length: 0 };
+        };
+        place.copy_from_slice(signature);
+        Self { bytes, length: signature.len() }
+    }
+
+    /// Nothing if the text is no base64, or longer than any of ours.
+    fn from_base64(text: &str) -> Option<Self> {
+        if let Some(code) = base64_decode_array(text) {
+            return Some(Self::from_slice(&code));
+        }
+        let mut bytes = [0; SIGNATURE_BYTES_MAX];
+        let length = base64_decode_into(text, &mut bytes).ok()?;
+        Some(Self { bytes, length })
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// The parameters that both forms have, as they lie in the request.
+#[derive(Debug, PartialEq)]
 struct Claim<'r> {
     key_id: &'r str,
     nonce: &'r str,
@@ -346,11 +383,11 @@ impl<'r> Claim<'r> {
 /// Visible ASCII that needs no escape in a quoted text.
 fn is_valid_key_id(text: &str) -> bool {
     (1..=MAX_KEY_ID_CHARACTERS).contains(&text.len())
-        && are_all(text, |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+        && are_all(text.as_bytes(), |byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
 /// Both alphabets of base64, with and without padding.
 fn is_valid_nonce(text: &str) -> bool {
     (MIN_NONCE_CHARACTERS..=MAX_NONCE_CHARACTERS).contains(&text.len())
-        && are_all(text, |byte| is_base64(byte) || matches!(byte, b'-' | b'_'))
+        && are_all(text.as_bytes(), |byte| is_base64(byte) || matches!(byte, b'-' | b'_'))
 }

@@ -27,7 +27,7 @@ impl Presented<'_> {
             Signature::Message(signature) => signature.signed(self.received, origins, authority)?,
             Signature::Simple(signature) => (
                 signed_text(&self.received.request, signature.timestamp, self.claim.nonce),
-                signature.signature.clone(),
+                signature.signature.as_slice().to_vec(),
             ),
         };
         let algorithm = key.algorithm();

@@ -74,42 +74,53 @@ pub(super) fn signature_base(
     parameters: &str,
 ) -> Result<String, SignatureError> {
     let request = &received.request;
-    let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+    let parts = || request.target.split_once('?').unwrap_or((request.target, ""));
     let mut base = String::with_capacity(COMMON_BASE_BYTES);
     for component in components {
-        let field;
-        let value: &[&str] = match component {
-            Component::Method => &[request.method],
-            Component::TargetUri => &["https://", origin.authority(), request.target],
-            Component::Authority => &[authority],
-            Component::Scheme => &["https"],
-            Component::RequestTarget => &[request.target],
-            Component::Path => &[path],
+        // One after the other, so that the common names are copied as constants.
+        match component {
+            Component::Method => push(&mut base, "\"@method\": ", request.method),
+            Component::TargetUri => {
+                push(&mut base, "\"@target-uri\": https://", origin.authority());
+                base.push_str(request.target);
+            }
+            Component::Authority => push(&mut base, "\"@authority\": ", authority),
+            Component::Scheme => push(&mut base, "\"@scheme\": ", "https"),
+            Component::RequestTarget => push(&mut base, "\"@request-target\": ", request.target),
+            Component::Path => push(&mut base, "\"@path\": ", parts().0),
             // A query that is not there and an empty one are the same here (section 2.2.7).
-            Component::Query => &["?", query],
+            Component::Query => push(&mut base, "\"@query\": ?", parts().1),
             Component::Known(known) => {
-                &[received.field(*known)?.ok_or(SignatureError::Component)?]
+                let value = received.field(*known)?.ok_or(SignatureError::Component)?;
+                match known {
+                    Known::ContentDigest => push(&mut base, "\"content-digest\": ", value),
+                    Known::ContentType => push(&mut base, "\"content-type\": ", value),
+                    Known::IdempotencyKey => push(&mut base, "\"idempotency-key\": ", value),
+                    other => push_field(&mut base, other.name(), value),
+                }
             }
             Component::Field(name) => {
-                field = request.field(name, MAX_FIELD_BYTES)?.ok_or(SignatureError::Component)?;
-                &[&field]
+                let value = request.field(name, MAX_FIELD_BYTES)?;
+                push_field(&mut base, name, &value.ok_or(SignatureError::Component)?);
             }
-        };
-        push_line(&mut base, component.name(), value);
+        }
         base.push('\n');
         if base.len() > MAX_BASE_BYTES {
             return Err(SignatureError::Malformed);
         }
     }
-    push_line(&mut base, "@signature-params", &[parameters]);
+    push(&mut base, "\"@signature-params\": ", parameters);
     Ok(base)
 }
 
-fn push_line(base: &mut String, name: &str, value: &[&str]) {
-    base.push('"');
+#[inline]
+fn push(base: &mut String, name: &str, value: &str) {
     base.push_str(name);
-    base.push_str("\": ");
-    for part in value {
-        base.push_str(part);
-    }
+    base.push_str(value);
+}
+
+fn push_field(base: &mut String, name: &str, value: &str) {
+    base.push('"');
+    push(base, name, "\": ");
+    base.push_str(value);
 }

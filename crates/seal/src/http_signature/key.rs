@@ -1,8 +1,14 @@
 //! The keys that requests are signed with.
 
-use std::{fmt, hint::black_box, sync::OnceLock};
+use std::{
+    fmt,
+    hint::black_box,
+    sync::{LazyLock, OnceLock},
+};
 
 use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::SHA256_OUTPUT_LEN,
     hmac,
     signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
 };
@@ -45,6 +51,9 @@ const DECOY_PUBLIC: [u8; 32] = [
     0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a,
     0x0e, 0xe1, 0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
 ];
+
+/// The decoy of HMAC, prepared as every key is that was asked for before.
+static DECOY_KEY: LazyLock<hmac::Key> = LazyLock::new(|| hmac_key(&DECOY_PUBLIC));
 
 /// A key that is not in its form, or of another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +121,8 @@ pub struct VerifyingKey(Kind);
 
 enum Kind {
     Ed25519([u8; 32]),
-    /// The secret; and once it has proven something, what is computed from it alone, which saves two
-    /// of the hash's blocks each time. Most keys are quiet, and it is larger than all else of a key.
+    /// The secret; and once it was asked for, what is computed from it alone, which saves two of the
+    /// hash's blocks each time. Most keys are quiet, and it is larger than all else of a key.
     HmacSha256(SecretBytes, OnceLock<Box<hmac::Key>>),
     /// Computes as much as a real one and verifies nothing.
     Decoy(Algorithm),
@@ -180,22 +189,16 @@ impl VerifyingKey {
         match &self.0 {
             Kind::Ed25519(public) => verifies_ed25519(public, text, signature),
             Kind::HmacSha256(secret, prepared) => {
-                if let Some(key) = prepared.get() {
-                    return hmac::verify(key, text, signature).is_ok();
-                }
-                let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
-                let verifies = hmac::verify(&key, text, signature).is_ok();
-                if verifies {
-                    // Another request may have been faster.
-                    let _there_already = prepared.set(Box::new(key));
-                }
-                verifies
+                // Also for one that then proves nothing: who holds a key's name and no more would
+                // otherwise be told by the time it takes that there is such a key.
+                let key = prepared.get_or_init(|| Box::new(hmac_key(secret.expose())));
+                verifies_prepared(key, text, signature)
             }
             Kind::Decoy(algorithm) => {
                 // Seen by nobody, and not left out by the compiler for that.
                 black_box(match algorithm {
                     Algorithm::Ed25519 => verifies_ed25519(&DECOY_PUBLIC, text, signature),
-                    Algorithm::HmacSha256 => verifies_hmac(&DECOY_PUBLIC, text, signature),
+                    Algorithm::HmacSha256 => verifies_prepared(&DECOY_KEY, text, signature),
                 });
                 false
             }
@@ -213,8 +216,19 @@ pub(super) fn verifies_ed25519(public: &[u8; 32], text: &[u8], signature: &[u8])
     UnparsedPublicKey::new(&ED25519, public).verify(text, signature).is_ok()
 }
 
+/// As [`hmac::verify`], with the code where it stays instead of moved from hand to hand.
+fn verifies_prepared(key: &hmac::Key, text: &[u8], signature: &[u8]) -> bool {
+    let mut code = [0; SHA256_OUTPUT_LEN];
+    let code = hmac::sign_to_buffer(key, text, &mut code);
+    code.is_ok_and(|code| verify_slices_are_equal(code, signature).is_ok())
+}
+
 pub(super) fn verifies_hmac(secret: &[u8], text: &[u8], signature: &[u8]) -> bool {
-    hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), text, signature).is_ok()
+    hmac::verify(&hmac_key(secret), text, signature).is_ok()
+}
+
+fn hmac_key(secret: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret)
 }
 
 fn is_secret(secret: &SecretBytes) -> Result<(), KeyFormatError> {

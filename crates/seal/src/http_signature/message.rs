@@ -56,6 +56,18 @@ impl Known {
         })
     }
 
+    /// The field with this name, in any case.
+    fn parse_any_case(name: &str) -> Option<Self> {
+        // By the length first: most fields have none of these.
+        if !matches!(name.len(), 8..=10 | 12..=15) {
+            return None;
+        }
+        Self::parse(name).or_else(|| {
+            let is_lower = are_all(name.as_bytes(), |byte| !byte.is_ascii_uppercase());
+            if is_lower { None } else { Self::parse(&name.to_ascii_lowercase()) }
+        })
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::SignatureInput => "signature-input",
@@ -108,12 +120,7 @@ impl<'r> Received<'r> {
         let mut known_lines = KnownLines::default();
         let mut joined: Vec<(Known, _)> = Vec::new();
         request.headers.each(&mut |name, line| {
-            let known = Known::parse(name).or_else(|| {
-                let is_lower =
-                    name.bytes().fold(true, |all, byte| all & !byte.is_ascii_uppercase());
-                if is_lower { None } else { Known::parse(&name.to_ascii_lowercase()) }
-            });
-            let Some(known) = known else { return };
+            let Some(known) = Known::parse_any_case(name) else { return };
             let lines = known_lines.of_mut(known);
             lines.count = lines.count.saturating_add(1);
             match lines.count {
@@ -132,6 +139,16 @@ impl<'r> Received<'r> {
     /// How many lines the field has.
     pub(super) fn count(&self, known: Known) -> usize {
         self.known.of(known).count
+    }
+
+    /// The one line of the field as it came, of which nothing is known yet but that it is a text of at
+    /// most [`MAX_FIELD_BYTES`]; nothing if it is none, or if there are other lines.
+    pub(super) fn raw(&self, known: Known) -> Option<&str> {
+        let Lines { first, count } = self.known.of(known);
+        if count != 1 || first.len() > MAX_FIELD_BYTES {
+            return None;
+        }
+        std::str::from_utf8(first).ok()
     }
 
     /// The value of the field as [`Request::field`] has it, at most [`MAX_FIELD_BYTES`] long.
@@ -203,10 +220,7 @@ impl<'a> Request<'a> {
             && Class::TOKEN.has_all(self.method);
         let target = self.target.len() <= MAX_TARGET_BYTES
             && self.target.starts_with('/')
-            && self
-                .target
-                .bytes()
-                .fold(true, |all, byte| all & (byte.is_ascii_graphic() && byte != b'#'));
+            && are_all(self.target.as_bytes(), |byte| byte.is_ascii_graphic() && byte != b'#');
         if method && target { Ok(()) } else { Err(SignatureError::Malformed) }
     }
 
@@ -247,11 +261,11 @@ fn join<'a>(
 
 /// A line without the white space around it.
 fn plain(line: &[u8], max_bytes: usize) -> Result<&str, SignatureError> {
-    // Every byte is looked at, so that many are looked at together.
-    let is_plain = line.len() <= max_bytes
-        && line.iter().fold(true, |all, byte| all & matches!(byte, b'\t' | b' '..=b'~'));
+    let is_plain =
+        line.len() <= max_bytes && are_all(line, |byte| matches!(byte, b'\t' | b' '..=b'~'));
     let line = std::str::from_utf8(line).ok().filter(|_| is_plain);
-    Ok(line.ok_or(SignatureError::Malformed)?.trim_matches([' ', '\t']))
+    // Of white space it has these two alone: blanks and tabs.
+    Ok(line.ok_or(SignatureError::Malformed)?.trim_ascii())
 }
 
 impl fmt::Debug for Request<'_> {
@@ -288,9 +302,25 @@ impl Class {
     }
 }
 
-/// Whether every byte is one of a kind. All are looked at, so that many are looked at together.
-pub(super) fn are_all(text: &str, is_one: impl Fn(u8) -> bool) -> bool {
-    text.bytes().fold(true, |all, byte| all & is_one(byte))
+/// Whether every byte is one of a kind. All are looked at, many of them together.
+pub(super) fn are_all(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> bool {
+    let by_chunks = are_all_by_chunks::<16>(bytes, &is_one);
+    let by_chunks = by_chunks.or_else(|| are_all_by_chunks::<8>(bytes, &is_one));
+    by_chunks.unwrap_or_else(|| bytes.iter().all(|byte| is_one(*byte)))
+}
+
+/// The same for at least one chunk.
+fn are_all_by_chunks<const N: usize>(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> Option<bool> {
+    let last = bytes.last_chunk::<N>()?;
+    let (chunks, _) = bytes.as_chunks::<N>();
+    let mut others = [0; N];
+    // The last one overlaps those before, so that no byte is left over.
+    for chunk in chunks.iter().chain([last]) {
+        for (other, byte) in others.iter_mut().zip(chunk) {
+            *other |= u8::from(!is_one(*byte));
+        }
+    }
+    Some(others.iter().fold(0, |any, other| any | other) == 0)
 }
 
 /// Of the standard alphabet of base64, or its padding.
@@ -334,5 +364,48 @@ const fn classes() -> [u8; 256] {
         }
         byte += 1;
         place += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_of_another_kind_is_seen_wherever_it_stands() {
+        for length in 0..70 {
+            let mut bytes = vec![b'a'; length];
+            assert!(are_all(&bytes, |byte| byte == b'a'));
+            for place in 0..length {
+                bytes[place] = b'b';
+                assert!(!are_all(&bytes, |byte| byte == b'a'), "{place} of {length}");
+                bytes[place] = b'a';
+            }
+        }
+    }
+
+    #[test]
+    fn a_known_field_is_found_in_any_case() {
+        for known in [
+            Known::SignatureInput,
+            Known::Signature,
+            Known::Authorization,
+            Known::ContentDigest,
+            Known::ContentType,
+            Known::IdempotencyKey,
+            Known::SimpleKey,
+            Known::SimpleTimestamp,
+            Known::SimpleNonce,
+            Known::SimpleSignature,
+        ] {
+            let name = known.name();
+            assert_eq!(Known::parse(name), Some(known));
+            assert_eq!(Known::parse_any_case(name), Some(known));
+            assert_eq!(Known::parse_any_case(&name.to_ascii_uppercase()), Some(known));
+            assert_eq!(Known::parse(&name.to_ascii_uppercase()), None);
+            for other in [&name[1..], &format!("{name}s"), &name.replacen('t', "x", 1)] {
+                assert_eq!((Known::parse(other), Known::parse_any_case(other)), (None, None));
+            }
+        }
     }
 }

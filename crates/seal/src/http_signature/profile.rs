@@ -1,19 +1,19 @@
 //! The profile `tw-v1` of RFC 9421: reading one signature of it, and judging it.
 
-use smallvec::SmallVec;
+use std::borrow::Cow;
 
 use super::{
     Algorithm, Claim, MAX_AGE_S, MAX_COMPONENTS, MAX_SIGNATURES, MAX_UNIX_S, Origins,
-    SignatureError, TAG, US_PER_S, VerifyingKey,
+    SignatureBytes, SignatureError, TAG, US_PER_S, VerifyingKey,
     base::{Component, signature_base},
     is_valid_key_id, is_valid_nonce,
     message::{Known, Received},
     structured::{Bare, Dictionary, Item, Member, Parameter, Value},
+    usual,
 };
-use crate::digest::{base64_decode, base64_decode_into};
+use crate::digest::base64_decode;
 
 /// What a request has of message signatures.
-#[expect(clippy::large_enum_variant, reason = "one for each request; a box would be an allocation")]
 pub(super) enum Found<'a> {
     None,
     /// Signatures, and none with our tag.
@@ -26,62 +26,80 @@ pub(super) struct Ours<'a> {
     pub(super) signature: MessageSignature<'a>,
 }
 
-/// Room for as many as most signatures cover.
-type Components<'a> = SmallVec<[Component<'a>; 6]>;
-
 /// One signature with our tag.
 #[derive(Debug)]
 pub(super) struct MessageSignature<'a> {
-    components: Components<'a>,
+    components: Cow<'a, [Component<'a>]>,
     /// The value of `@signature-params` as received.
     parameters: &'a str,
     algorithm: Option<Algorithm>,
     signature: SignatureBytes,
 }
 
-/// The bytes of a signature; of one that is longer than any of ours none, for it cannot be right.
-#[derive(Debug)]
-struct SignatureBytes {
-    bytes: [u8; SIGNATURE_BYTES_MAX],
-    length: usize,
+/// The member of `Signature-Input` that has our tag.
+#[derive(Debug, PartialEq)]
+pub(super) struct Input<'a> {
+    pub(super) label: &'a str,
+    pub(super) components: Cow<'a, [Component<'a>]>,
+    pub(super) claim: Claim<'a>,
+    pub(super) algorithm: Option<Algorithm>,
+    /// Components and parameters as received.
+    pub(super) text: &'a str,
 }
 
-/// The 64 of Ed25519, and what the decoder wants to have beside them.
-const SIGNATURE_BYTES_MAX: usize = 72;
+/// What the parameters say, each if it is there.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Stated<'a> {
+    pub(super) created_unix_s: Option<i64>,
+    pub(super) expires_unix_s: Option<i64>,
+    pub(super) key_id: Option<&'a str>,
+    pub(super) nonce: Option<&'a str>,
+    pub(super) algorithm: Option<Algorithm>,
+}
 
 /// Reads `Signature-Input` and `Signature`.
 pub(super) fn read<'r>(received: &'r Received<'r>) -> Result<Found<'r>, SignatureError> {
-    match received.field(Known::SignatureInput)? {
-        None if received.count(Known::Signature) > 0 => Ok(Found::Foreign),
-        None => Ok(Found::None),
-        Some(inputs) => read_inputs(received, inputs),
-    }
+    let usual = received.raw(Known::SignatureInput).and_then(usual::read);
+    let input = match usual {
+        Some(input) => input,
+        None => match received.field(Known::SignatureInput)? {
+            None if received.count(Known::Signature) > 0 => return Ok(Found::Foreign),
+            None => return Ok(Found::None),
+            Some(inputs) => match read_any(inputs)? {
+                Some(input) => input,
+                None => return Ok(Found::Foreign),
+            },
+        },
+    };
+    let Input { label, components, claim, algorithm, text } = input;
+    let signature = read_signature(received, label)?;
+    let signature = MessageSignature { components, parameters: text, algorithm, signature };
+    Ok(Found::Ours(Ours { claim, signature }))
 }
 
-fn read_inputs<'a>(received: &Received<'_>, inputs: &'a str) -> Result<Found<'a>, SignatureError> {
+/// Reads `Signature-Input` in any form it may have; nothing if none of its members has our tag.
+pub(super) fn read_any<'a>(inputs: &'a str) -> Result<Option<Input<'a>>, SignatureError> {
     let mut dictionary = Dictionary::default();
     dictionary.read(inputs, MAX_SIGNATURES, MAX_COMPONENTS)?;
     let is_ours = |input: &&Member<'a>| is_tagged(dictionary.parameters(input));
     let mut tagged = dictionary.members().iter().filter(is_ours);
-    let Some(input) = tagged.next() else { return Ok(Found::Foreign) };
+    let Some(input) = tagged.next() else { return Ok(None) };
     if tagged.next().is_some() {
         return Err(SignatureError::Several);
     }
     let items = dictionary.items(input).ok_or(SignatureError::Malformed)?;
-    let components = read_components(items)?;
-    let (claim, algorithm) = read_parameters(dictionary.parameters(input))?;
-    let signature = read_signature(received, input.key)?;
-    let parameters = input.text;
-    let signature = MessageSignature { components, parameters, algorithm, signature };
-    Ok(Found::Ours(Ours { claim, signature }))
+    let components = Cow::Owned(read_components(items)?);
+    let stated = read_parameters(dictionary.parameters(input))?;
+    let (claim, algorithm) = (stated.claim()?, stated.algorithm);
+    Ok(Some(Input { label: input.key, components, claim, algorithm, text: input.text }))
 }
 
 fn is_tagged(parameters: &[Parameter<'_>]) -> bool {
     parameters.iter().any(|parameter| parameter.name == "tag" && parameter.value == Bare::Text(TAG))
 }
 
-fn read_components<'a>(items: &[Item<'a>]) -> Result<Components<'a>, SignatureError> {
-    let mut components = Components::new();
+fn read_components<'a>(items: &[Item<'a>]) -> Result<Vec<Component<'a>>, SignatureError> {
+    let mut components = Vec::with_capacity(items.len());
     for item in items {
         let (Bare::Text(name), false) = (item.bare, item.has_parameters) else {
             return Err(SignatureError::Component);
@@ -95,47 +113,59 @@ fn read_components<'a>(items: &[Item<'a>]) -> Result<Components<'a>, SignatureEr
     Ok(components)
 }
 
-fn read_parameters<'a>(
-    parameters: &[Parameter<'a>],
-) -> Result<(Claim<'a>, Option<Algorithm>), SignatureError> {
-    let (mut created, mut expires, mut key_id, mut nonce, mut algorithm) =
-        (None, None, None, None, None);
+fn read_parameters<'a>(parameters: &[Parameter<'a>]) -> Result<Stated<'a>, SignatureError> {
+    let mut stated = Stated::default();
     for parameter in parameters {
         match (parameter.name, &parameter.value) {
-            ("created", Bare::Integer(unix_s)) => created = Some(*unix_s),
-            ("expires", Bare::Integer(unix_s)) => expires = Some(*unix_s),
-            ("keyid", Bare::Text(text)) => key_id = Some(*text),
-            ("nonce", Bare::Text(text)) => nonce = Some(*text),
+            ("created", Bare::Integer(unix_s)) => stated.created_unix_s = Some(*unix_s),
+            ("expires", Bare::Integer(unix_s)) => stated.expires_unix_s = Some(*unix_s),
+            ("keyid", Bare::Text(text)) => stated.key_id = Some(*text),
+            ("nonce", Bare::Text(text)) => stated.nonce = Some(*text),
             ("alg", Bare::Text(text)) => {
-                algorithm = Some(Algorithm::parse(text).ok_or(SignatureError::Algorithm)?);
+                let algorithm = Algorithm::parse(text).ok_or(SignatureError::Algorithm)?;
+                stated.algorithm = Some(algorithm);
             }
             ("tag", _) => (),
             // One that we do not know may say that the signature means something else.
             _ => return Err(SignatureError::Parameter),
         }
     }
-    let (Some(created), Some(key_id), Some(nonce)) = (created, key_id, nonce) else {
-        return Err(SignatureError::Parameter);
-    };
-    let lasts = |expires: &i64| (1..=MAX_AGE_S).contains(&expires.saturating_sub(created));
-    if !(0..=MAX_UNIX_S).contains(&created)
-        || !expires.as_ref().is_none_or(lasts)
-        || !is_valid_key_id(key_id)
-        || !is_valid_nonce(nonce)
-    {
-        return Err(SignatureError::Parameter);
+    Ok(stated)
+}
+
+impl<'a> Stated<'a> {
+    pub(super) fn claim(&self) -> Result<Claim<'a>, SignatureError> {
+        let (Some(created), Some(key_id), Some(nonce)) =
+            (self.created_unix_s, self.key_id, self.nonce)
+        else {
+            return Err(SignatureError::Parameter);
+        };
+        let lasts = |expires: i64| (1..=MAX_AGE_S).contains(&expires.saturating_sub(created));
+        if !(0..=MAX_UNIX_S).contains(&created)
+            || !self.expires_unix_s.is_none_or(lasts)
+            || !is_valid_key_id(key_id)
+            || !is_valid_nonce(nonce)
+        {
+            return Err(SignatureError::Parameter);
+        }
+        Ok(Claim {
+            key_id,
+            nonce,
+            created_unix_us: created * US_PER_S,
+            expires_unix_us: self.expires_unix_s.map(|expires| expires * US_PER_S),
+        })
     }
-    let claim = Claim {
-        key_id,
-        nonce,
-        created_unix_us: created * US_PER_S,
-        expires_unix_us: expires.map(|expires| expires * US_PER_S),
-    };
-    Ok((claim, algorithm))
 }
 
 /// The signature with this label.
 fn read_signature(received: &Received<'_>, label: &str) -> Result<SignatureBytes, SignatureError> {
+    if let Some(usual) = received.raw(Known::Signature)
+        && let Some(rest) = usual.strip_prefix(label)
+        && let Some(encoded) = rest.strip_prefix("=:").and_then(|rest| rest.strip_suffix(':'))
+        && let Some(signature) = SignatureBytes::from_base64(encoded)
+    {
+        return Ok(signature);
+    }
     let field = received.field(Known::Signature)?.ok_or(SignatureError::Malformed)?;
     let mut dictionary = Dictionary::default();
     dictionary.read(field, MAX_SIGNATURES, 0)?;
@@ -144,35 +174,35 @@ fn read_signature(received: &Received<'_>, label: &str) -> Result<SignatureBytes
     let Some(Member { value: Value::Bare(Bare::Bytes(encoded)), .. }) = ours else {
         return Err(SignatureError::Malformed);
     };
-    let mut signature = SignatureBytes { bytes: [0; SIGNATURE_BYTES_MAX], length: 0 };
-    match base64_decode_into(encoded, &mut signature.bytes) {
-        Ok(length) => signature.length = length,
-        Err(_) => drop(base64_decode(encoded).map_err(|_| SignatureError::Malformed)?),
+    if let Some(signature) = SignatureBytes::from_base64(encoded) {
+        return Ok(signature);
     }
-    Ok(signature)
-}
-
-impl SignatureBytes {
-    fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
+    let longer = base64_decode(encoded).map_err(|_| SignatureError::Malformed)?;
+    Ok(SignatureBytes::from_slice(&longer))
 }
 
 impl MessageSignature<'_> {
     /// Whether everything is covered that this request must not be without.
     pub(super) fn check_coverage(&self, received: &Received<'_>) -> Result<(), SignatureError> {
-        let covers = |component| self.components.contains(&component);
-        let covers_field = |known| covers(Component::Known(known));
-        let body = received.request.body.is_empty()
-            || (covers_field(Known::ContentDigest) && covers_field(Known::ContentType));
-        let is_idempotent = received.count(Known::IdempotencyKey) > 0;
-        let key = !is_idempotent || covers_field(Known::IdempotencyKey);
-        let line = covers(Component::Method) && covers(Component::TargetUri);
+        let (mut method, mut target, mut digest, mut kind, mut key) = <(_, _, _, _, _)>::default();
+        for component in self.components.iter() {
+            match component {
+                Component::Method => method = true,
+                Component::TargetUri => target = true,
+                Component::Known(Known::ContentDigest) => digest = true,
+                Component::Known(Known::ContentType) => kind = true,
+                Component::Known(Known::IdempotencyKey) => key = true,
+                _ => {}
+            }
+        }
+        let line = method && target;
+        let body = received.request.body.is_empty() || (digest && kind);
+        let key = key || received.count(Known::IdempotencyKey) == 0;
         if line && body && key { Ok(()) } else { Err(SignatureError::Coverage) }
     }
 
     pub(super) fn likely_algorithm(&self) -> Algorithm {
-        let by_length = if self.signature.length == Algorithm::Ed25519.signature_bytes() {
+        let by_length = if self.signature.as_slice().len() == Algorithm::Ed25519.signature_bytes() {
             Algorithm::Ed25519
         } else {
             Algorithm::HmacSha256

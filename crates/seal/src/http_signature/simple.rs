@@ -1,13 +1,13 @@
 //! The simple form: four headers and an HMAC, for clients that cannot do RFC 9421.
 
 use super::{
-    Algorithm, Claim, MAX_UNIX_S, Request, SignatureError, VerifyingKey, is_valid_key_id,
-    is_valid_nonce,
+    Algorithm, Claim, MAX_UNIX_S, Request, SignatureBytes, SignatureError, VerifyingKey,
+    is_valid_key_id, is_valid_nonce,
     message::{Known, Received},
 };
 use crate::{
     Digest,
-    digest::{hex_decode, hex_encode_to},
+    digest::{hex_decode, hex_decode_array, hex_encode_to},
 };
 
 /// The timestamp is in milliseconds.
@@ -24,7 +24,7 @@ pub(super) const HEADERS: [Known; 4] =
 pub(super) struct SimpleSignature<'r> {
     /// As received: its text is signed.
     pub(super) timestamp: &'r str,
-    pub(super) signature: Vec<u8>,
+    pub(super) signature: SignatureBytes,
 }
 
 /// Reads the four headers, or nothing if none of them is there.
@@ -43,7 +43,13 @@ pub(super) fn read<'r>(
     if !is_valid_key_id(key_id) || !is_valid_nonce(nonce) {
         return Err(SignatureError::Parameter);
     }
-    let signature = hex_decode(signature).map_err(|_| SignatureError::Malformed)?;
+    let signature = if let Some(code) = hex_decode_array(signature) {
+        SignatureBytes::from_slice(&code)
+    } else {
+        // In its form, and not as long as any code: it will be a mismatch.
+        let other = hex_decode(signature).map_err(|_| SignatureError::Malformed)?;
+        SignatureBytes::from_slice(&other)
+    };
     let created_unix_us = created_unix_ms * RESOLUTION_US;
     let claim = Claim { key_id, nonce, created_unix_us, expires_unix_us: None };
     Ok(Some((claim, SimpleSignature { timestamp, signature })))
@@ -80,7 +86,7 @@ impl SimpleSignature<'_> {
             return Err(SignatureError::Algorithm);
         }
         let text = signed_text(request, self.timestamp, nonce);
-        if key.verifies(text.as_bytes(), &self.signature) {
+        if key.verifies(text.as_bytes(), self.signature.as_slice()) {
             Ok(())
         } else {
             Err(SignatureError::Mismatch)
