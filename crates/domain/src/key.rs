@@ -1,6 +1,7 @@
 //! API keys: what a program that signs its requests may do, where, how much and until when.
 
 use crate::code::{Code, Refusal};
+use crate::few::Few;
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
 use crate::money::Money;
@@ -47,11 +48,11 @@ pub struct ApiKey {
     /// What it may ask for.
     pub scopes: Permissions,
     /// The accounts it may name; empty means all of its organization.
-    pub accounts: Box<[Id<id::Account>]>,
+    pub accounts: Few<Id<id::Account>>,
     /// The instruments it may trade; empty means all.
-    pub instruments: Box<[Symbol]>,
+    pub instruments: Few<Symbol>,
     /// Addresses in CIDR form; empty means any.
-    pub allow: Box<[String]>,
+    pub allow: Few<String>,
     /// How much it may ask for.
     pub tier: Tier,
     /// Largest value of one order, in the instrument's currency.

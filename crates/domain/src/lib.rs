@@ -20,6 +20,7 @@ pub mod code;
 pub mod day;
 pub mod exchange;
 pub mod exposure;
+pub mod few;
 pub mod halt;
 pub mod id;
 pub mod instrument;

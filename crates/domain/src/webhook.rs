@@ -1,6 +1,7 @@
 //! Webhooks: doors for signals.
 
 use crate::account::Activity;
+use crate::few::Few;
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
 use crate::signal::Mapping;
@@ -37,15 +38,15 @@ pub struct Webhook {
     /// What people call it.
     pub name: Box<str>,
     /// The token in its path: an identifier, not a secret.
-    pub token: Box<str>,
+    pub token: Token,
     /// Which forms of credential it takes.
     pub forms: CredentialForms,
     /// Addresses in CIDR form; empty means any.
-    pub allow: Box<[String]>,
+    pub allow: Few<String>,
     /// The name that the sender's TLS client certificate must show; `None` asks for none.
-    pub client_certificate: Option<CertificateName>,
+    pub client_certificate: Option<Box<CertificateName>>,
     /// The symbols that entries may name, in their tickers' form without an exchange; empty means any.
-    pub symbols: Vec<Symbol>,
+    pub symbols: Few<Symbol>,
     /// Every signal is only judged, never traded.
     pub dry_run: bool,
     /// Risk-increasing signals a second; the default is 10.
@@ -58,6 +59,59 @@ pub struct Webhook {
     pub state: Activity,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// The token in a webhook's path. It lies in the webhook itself, so that who compares it looks no
+/// further.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    length: u8,
+    bytes: [u8; Self::BYTES_MAX],
+}
+
+/// The text is longer than any token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenError;
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a webhook's token has at most {} bytes", Token::BYTES_MAX)
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+impl Token {
+    /// Longest token, in bytes: just what is made, `twh_` and 43 characters.
+    pub const BYTES_MAX: usize = 47;
+
+    /// The token's bytes, which are a text.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        let mut bytes = [0; Self::BYTES_MAX];
+        let place = bytes.get_mut(..text.len()).ok_or(TokenError)?;
+        place.copy_from_slice(text.as_bytes());
+        Ok(Self { length: u8::try_from(text.len()).map_err(|_| TokenError)?, bytes })
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(std::str::from_utf8(self.as_bytes()).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Token({self})")
+    }
 }
 
 /// Most symbols of a webhook's list.
@@ -183,6 +237,18 @@ mod tests {
 
     fn name(text: &str) -> CertificateName {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_token_is_its_text() {
+        for text in ["", "twh_0", &"é".repeat(23), &"a".repeat(Token::BYTES_MAX)] {
+            let token: Token = text.parse().unwrap();
+            assert_eq!((token.to_string(), token.as_bytes()), (text.to_owned(), text.as_bytes()));
+            assert_eq!(format!("{token:?}"), format!("Token({text})"));
+            assert_eq!(token == "twh_0".parse().unwrap(), text == "twh_0");
+        }
+        assert_eq!("a".repeat(Token::BYTES_MAX + 1).parse::<Token>(), Err(TokenError));
+        assert_eq!("a".repeat(300).parse::<Token>(), Err(TokenError));
     }
 
     #[test]

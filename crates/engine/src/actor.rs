@@ -1,6 +1,7 @@
 //! Actors: on whose authority something is done, and what that one may do.
 
 use crate::command::{CommandError, Need};
+use crate::directory::keys::KnownKey;
 use crate::nonces::Nonce;
 use serde_json::Value;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub enum Who {
     /// A person with a session.
     Person(Person),
     /// A program with a key.
-    Key(Arc<ApiKey>),
+    Key(Arc<KnownKey>),
 }
 
 /// A person with a session.
@@ -110,7 +111,8 @@ impl Actor {
     }
 
     /// A program. A suspended key may only cancel and close (S19).
-    pub(crate) fn key(key: Arc<ApiKey>) -> Self {
+    pub(crate) fn key(known: Arc<KnownKey>) -> Self {
+        let key = &known.key;
         const REDUCING: Permissions =
             Permissions::of(&[Permission::OrdersCancel, Permission::PositionsClose]);
         let permissions = match key.state {
@@ -121,7 +123,7 @@ impl Actor {
         Self {
             org: Some(key.org_id),
             permissions,
-            who: Who::Key(key),
+            who: Who::Key(known),
             second: None,
             claim: None,
             nonce: None,
@@ -176,7 +178,7 @@ impl Actor {
         match &self.who {
             Who::Operator => "operator".to_owned(),
             Who::Person(person) => person.user_id.to_string(),
-            Who::Key(key) => key.id.to_string(),
+            Who::Key(known) => known.key.id.to_string(),
         }
     }
 
@@ -198,7 +200,7 @@ impl Actor {
     /// The key, if it is one.
     pub fn as_key(&self) -> Option<&ApiKey> {
         match &self.who {
-            Who::Key(key) => Some(key),
+            Who::Key(known) => Some(&known.key),
             Who::Operator | Who::Person(_) => None,
         }
     }

@@ -100,10 +100,10 @@ impl Engine {
         match actor.who() {
             Who::Operator => Some(actor.clone()),
             Who::Person(person) => self.by_session(person.session_id),
-            Who::Key(key) => {
+            Who::Key(known) => {
                 let directory = self.parts.directory.load();
-                let known = directory.keys.get(&key.id)?;
-                known.key.is_alive(self.now()).then(|| Actor::key(Arc::clone(&known.key)))
+                let known = directory.keys.get(&known.key.id)?;
+                known.key.is_alive(self.now()).then(|| Actor::key(Arc::clone(known)))
             }
         }
     }

@@ -203,7 +203,7 @@ fn is_same(known: &DeadMan, switch: &DeadMan) -> bool {
 
 fn scope_of(org: Id<id::Org>, actor: &Actor) -> HaltScope {
     match actor.who() {
-        Who::Key(key) => HaltScope::Key(key.id),
+        Who::Key(known) => HaltScope::Key(known.key.id),
         Who::Operator | Who::Person(_) => HaltScope::Org(org),
     }
 }

@@ -392,7 +392,7 @@ fn admit(
     trace: &mut Trace,
 ) -> Result<(Signal, Option<Timestamp>), NotAdmitted> {
     client_certificate::judge(
-        door.webhook.client_certificate.as_ref(),
+        door.webhook.client_certificate.as_deref(),
         raw.client_certificate.as_deref(),
         trace,
     )?;

@@ -217,7 +217,7 @@ impl Engine {
             rotated_from: Some(old.key.id),
             created_at: now,
             expires_at: now.plus(lifetime),
-            ..ApiKey::clone(&old.key)
+            ..old.key.clone()
         };
         let credential = self.credential(&key, asked.rotation.public_key.as_deref())?;
         let old_ends_at = old.key.expires_at.min(now.plus(overlap));

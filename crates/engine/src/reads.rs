@@ -483,7 +483,7 @@ pub(crate) fn webhook_view(shared: &Shared, webhook: &Webhook) -> WebhookView {
         forms: forms.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect(),
         allow: webhook.allow.to_vec(),
         client_certificate: webhook.client_certificate.as_ref().map(ToString::to_string),
-        symbols: webhook.symbols.clone(),
+        symbols: webhook.symbols.to_vec(),
         dry_run: webhook.dry_run,
         rate_per_s: webhook.rate_per_s,
         max_age_s: webhook.max_age_s,

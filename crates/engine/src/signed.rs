@@ -52,7 +52,7 @@ impl Engine {
             return Err(Denied { answer: NotAuthenticated::Address, reason: "key.address" });
         }
         self.parts.usage.used(known.key.id, now, address);
-        Ok(Actor::key(Arc::clone(&known.key)).with_nonce(nonce))
+        Ok(Actor::key(Arc::clone(known)).with_nonce(nonce))
     }
 
     /// The nonce, if it was never shown before; what has to be kept of it is in it.

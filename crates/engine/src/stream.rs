@@ -128,7 +128,7 @@ impl Engine {
         let sitter = match actor.who() {
             Who::Operator => Sitter::Operator,
             Who::Person(person) => Sitter::Session(person.session_id),
-            Who::Key(key) => Sitter::Key(key.id),
+            Who::Key(known) => Sitter::Key(known.key.id),
         };
         let broadcast = &self.parts.broadcast;
         let place = broadcast.places.take(sitter);

@@ -193,7 +193,7 @@ impl Engine {
         let (caller, tier) = match actor.who() {
             Who::Operator => ([0; 16], Tier::Institutional),
             Who::Person(person) => (person.user_id.to_bytes(), Tier::Standard),
-            Who::Key(key) => (key.id.to_bytes(), key.tier),
+            Who::Key(known) => (known.key.id.to_bytes(), known.key.tier),
         };
         let drawn = self.parts.usage.draw(caller, tiers.of(tier), budget, now);
         if let Some(key) = actor.as_key() {

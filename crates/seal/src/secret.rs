@@ -46,17 +46,23 @@ impl fmt::Debug for SecretString {
 
 /// Bytes that must not be seen: a key, an opened record.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct SecretBytes(Vec<u8>);
+pub struct SecretBytes(Box<[u8]>);
 
 impl SecretBytes {
     /// Takes the bytes over; no copy of them is left behind.
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub fn new(mut bytes: Vec<u8>) -> Self {
+        if bytes.len() < bytes.capacity() {
+            // To give back the room behind them may move them: then what stood there is overwritten.
+            let own = bytes.as_slice().into();
+            bytes.zeroize();
+            return Self(own);
+        }
+        Self(bytes.into_boxed_slice())
     }
 
     /// `length` random bytes, made where they stay.
     pub(crate) fn random(length: usize, randomness: &mut dyn Randomness) -> Self {
-        let mut secret = Self(vec![0; length]);
+        let mut secret = Self(vec![0; length].into_boxed_slice());
         randomness.fill(&mut secret.0);
         secret
     }

@@ -5,6 +5,7 @@ use crate::dialect::{Store, Tx};
 use crate::directory::PAGE;
 use crate::value::{Row, Value};
 use std::str::FromStr;
+use tradewarden_domain::few::Few;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::{ApiKey, KeyState};
 use tradewarden_domain::money::Money;
@@ -148,7 +149,7 @@ fn joined<T: ToString>(things: &[T]) -> String {
     things.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn split<T: FromStr>(text: &str, what: &str) -> Result<Box<[T]>, Error> {
+fn split<T: FromStr>(text: &str, what: &str) -> Result<Few<T>, Error> {
     let parts = text.split(',').filter(|part| !part.is_empty());
     parts
         .map(|part| {

@@ -9,6 +9,7 @@ use super::{
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tradewarden_domain::few::Few;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::roll::RollTable;
@@ -305,12 +306,12 @@ pub(crate) fn webhook_of(row: &WebhookRow) -> Result<Webhook, Error> {
         row.client_certificate.as_deref().map(str::parse::<CertificateName>).transpose();
     let allow = row.allow.split(',').filter(|part| !part.is_empty());
     let symbols = row.symbols.split(',').filter(|part| !part.is_empty());
-    let symbols: Result<Vec<_>, _> = symbols.map(str::parse).collect();
+    let symbols: Result<Few<_>, _> = symbols.map(str::parse).collect();
     Ok(Webhook {
         id: row.id,
         org_id: row.org_id,
         name: row.name.as_str().into(),
-        token: row.token.as_str().into(),
+        token: row.token.parse().map_err(|_| broken("its token is too long"))?,
         forms: CredentialForms {
             query: has("query"),
             header: has("header"),
@@ -319,7 +320,8 @@ pub(crate) fn webhook_of(row: &WebhookRow) -> Result<Webhook, Error> {
         },
         allow: allow.map(str::to_owned).collect(),
         client_certificate: client_certificate
-            .map_err(|_| broken("its client certificate's name is unreadable"))?,
+            .map_err(|_| broken("its client certificate's name is unreadable"))?
+            .map(Box::new),
         symbols: symbols.map_err(|_| broken("its list of symbols is unreadable"))?,
         dry_run: row.dry_run,
         rate_per_s: row.rate_per_s,

@@ -263,7 +263,7 @@ impl Engine {
         let (kind, id) = match actor.who() {
             Who::Operator => ("operator", None),
             Who::Person(person) => ("person", Some(person.user_id.to_string())),
-            Who::Key(key) => ("key", Some(key.id.to_string())),
+            Who::Key(known) => ("key", Some(known.key.id.to_string())),
         };
         MeView {
             kind,

@@ -121,8 +121,9 @@ impl Engine {
                 let principals = self.parts.people.principals.load();
                 self.organizations_of(&principals, person.user_id)
             }
-            Who::Key(key) => {
-                let own = directory.organizations.iter().filter(|org| org.id == key.org_id);
+            Who::Key(known) => {
+                let org_id = known.key.org_id;
+                let own = directory.organizations.iter().filter(|org| org.id == org_id);
                 own.map(|org| view(org.id, org.name.clone(), None)).collect()
             }
         };

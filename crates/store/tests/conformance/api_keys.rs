@@ -1,6 +1,7 @@
 //! API keys, their nonces and their use.
 
 use crate::backend::{Backend, abandon, at, id};
+use tradewarden_domain::few::Few;
 use tradewarden_domain::key::{ApiKey, KeyAlgorithm, KeyState};
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::tier::Tier;
@@ -26,9 +27,9 @@ fn plain(number: u64) -> ApiKey {
         name: "plain".to_owned().into(),
         algorithm: KeyAlgorithm::Ed25519,
         scopes: Permissions::of(&[Permission::OrdersRead]),
-        accounts: Box::default(),
-        instruments: Box::default(),
-        allow: Box::default(),
+        accounts: Few::default(),
+        instruments: Few::default(),
+        allow: Few::default(),
         tier: Tier::Free,
         max_notional: None,
         environment: None,
@@ -46,9 +47,9 @@ fn full(number: u64) -> ApiKey {
         name: "a name, with a comma".to_owned().into(),
         algorithm: KeyAlgorithm::HmacSha256,
         scopes: Permissions::all(),
-        accounts: Box::new([id(20), id(21)]),
-        instruments: Box::new(["NQ".parse().unwrap(), "BTC/USD".parse().unwrap()]),
-        allow: Box::new(["192.0.2.0/24".to_owned(), "2001:db8::/32".to_owned()]),
+        accounts: vec![id(20), id(21)].into(),
+        instruments: vec!["NQ".parse().unwrap(), "BTC/USD".parse().unwrap()].into(),
+        allow: vec!["192.0.2.0/24".to_owned(), "2001:db8::/32".to_owned()].into(),
         tier: Tier::Institutional,
         max_notional: Some("12345.67".parse().unwrap()),
         environment: Some("live".into()),

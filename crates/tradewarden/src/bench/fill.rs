@@ -2,6 +2,7 @@
 //! that is measured.
 
 use tradewarden_domain::account::Activity;
+use tradewarden_domain::few::Few;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::key::{ApiKey, KeyAlgorithm, KeyState};
@@ -204,9 +205,9 @@ fn key(number: u32, id: Id<id::Key>, org_id: Id<id::Org>, now: Timestamp) -> Api
         name: format!("bench {number}").into(),
         algorithm: algorithm_of(number),
         scopes: Permissions::all(),
-        accounts: Box::default(),
-        instruments: Box::default(),
-        allow: Box::default(),
+        accounts: Few::default(),
+        instruments: Few::default(),
+        allow: Few::default(),
         tier: Tier::Institutional,
         max_notional: None,
         environment: None,

@@ -42,6 +42,8 @@ struct Size {
     bytes_per_webhook: Option<f64>,
     keys: Option<LookUps>,
     webhooks: Option<LookUps>,
+    /// As many identifiers in a plain hash table with nothing behind them.
+    plain_table: Option<LookUps>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +101,7 @@ async fn size(config: &Config, data: &Data, count: u32, empty: &Loaded) -> Resul
         bytes_per_webhook: each(&with_both, &with_keys),
         keys: with_both.keys,
         webhooks: with_both.webhooks,
+        plain_table: with_both.plain_table,
     })
 }
 
@@ -210,11 +213,15 @@ fn print_keys(report: &KeysReport, json: bool) -> Result<(), Failure> {
             size.both_ready_ms,
             bytes(size.bytes_per_webhook),
         );
-        for (name, times) in [("key", size.keys), ("webhook", size.webhooks)] {
+        for (name, times) in [
+            ("of a key", size.keys),
+            ("of a webhook", size.webhooks),
+            ("in a plain table", size.plain_table),
+        ] {
             let Some(times) = times else { continue };
             let _written = writeln!(
                 text,
-                "  look-up of a {name:<8} p50 {:>5.0} ns   p99 {:>5.0} ns",
+                "  look-up {name:<17} p50 {:>5.0} ns   p99 {:>5.0} ns",
                 times.p50_ns, times.p99_ns
             );
         }

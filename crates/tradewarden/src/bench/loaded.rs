@@ -1,6 +1,7 @@
 //! One start on an installation as it lies there, in a process of its own, so that what it takes of
 //! memory is what the system gave to it: how long until it is ready, and how fast it finds things.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub(super) struct Loaded {
     pub(super) keys: Option<LookUps>,
     /// Webhooks by their token.
     pub(super) webhooks: Option<LookUps>,
+    /// As many identifiers in a plain hash table with nothing behind them: what of a look-up is the
+    /// machine's.
+    pub(super) plain_table: Option<LookUps>,
 }
 
 /// Starts, measures, prints it as JSON and stops.
@@ -53,6 +57,7 @@ pub(crate) async fn run(config: &Config, keys: u32, webhooks: u32) -> Result<(),
                 engine.knows_key(id)
             })?,
             webhooks: look_ups_by_token(&engine, webhooks)?,
+            plain_table: look_ups_in_a_plain_table(keys)?,
         };
         let text = serde_json::to_string(&loaded)
             .map_err(|error| Failure::unavailable(format!("cannot be written: {error}")))?;
@@ -69,6 +74,12 @@ fn look_ups_by_token(engine: &Engine, count: u32) -> Result<Option<LookUps>, Fai
         let place = usize::try_from(number).unwrap_or(0).checked_rem(tokens.len().max(1));
         tokens.get(place.unwrap_or(0)).is_some_and(|token| engine.knows_webhook(token))
     })
+}
+
+fn look_ups_in_a_plain_table(count: u32) -> Result<Option<LookUps>, Failure> {
+    let table: HashMap<Id<id::Key>, u32> =
+        (0..count).map(|number| (id_of(number), number)).collect();
+    look_ups(count, |number| table.get(&id_of(number)) == Some(&number))
 }
 
 /// Times look-ups all over the numbers; each must find what it looks for.
