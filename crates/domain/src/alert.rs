@@ -30,7 +30,11 @@ pub fn telling(code: &str, is_critical: bool) -> Telling {
         ("limit" | "certificate", _)
         | (
             _,
-            "dispatch.expired" | "dispatch.not_placed" | "exit.pending_open" | "position.netted",
+            "dispatch.expired"
+            | "dispatch.not_placed"
+            | "order.ttl_ended"
+            | "exit.pending_open"
+            | "position.netted",
         ) => Telling::Grouped,
         _ => Telling::Listed,
     }
@@ -66,7 +70,9 @@ mod tests {
             assert_eq!(telling(code, true), Telling::UntilAcknowledged, "{code}");
         }
         assert_eq!(telling("loss.daily_near", false), Telling::UntilAcknowledged, "70 and 90 %");
-        for code in ["dispatch.expired", "limit.rate", "limit.flood", "certificate.ending"] {
+        for code in
+            ["dispatch.expired", "order.ttl_ended", "limit.rate", "limit.flood", "certificate.ending"]
+        {
             assert_eq!(telling(code, false), Telling::Grouped, "{code}");
         }
         for (code, is_critical) in

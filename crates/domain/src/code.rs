@@ -166,6 +166,7 @@ codes! {
     NotDurable = "journal.not_durable", Unavailable, "It could not be written to disk; sending it again is safe.";
     Overloaded = "journal.overloaded", Unavailable, "Too much is waiting; sending it again is safe.";
     DispatchExpired = "dispatch.expired", Order, "The order was not sent before its send-by time.";
+    OrderTtlEnded = "order.ttl_ended", Order, "The entry had rested for as long as it may, and was taken back.";
     DispatchNotPlaced = "dispatch.not_placed", Order, "The broker proved that it never had the order.";
     DispatchHalted = "dispatch.halted", Order, "A halt stopped the order before it was sent.";
     BrokerRejected = "broker.rejected", Order, "The broker rejected the order.";

@@ -2,11 +2,13 @@
 
 use crate::calendar::Calendar;
 use crate::order::UnknownWord;
+use crate::price::Market;
 use crate::time::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The beginning of a session, for example `17:00 America/New_York`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,29 @@ impl SessionStart {
     pub fn before(&self, now: Timestamp) -> Timestamp {
         // Only years that no clock shows are out of range; then the session is as old as time.
         self.began(now).unwrap_or_default()
+    }
+
+    /// The last instant of the session that an instrument of this calendar is in: before the calendar
+    /// next closes, or before the next session begins here, whatever comes first (S12). An instrument
+    /// without a calendar of ours has only the latter.
+    pub fn ends_after(&self, calendar: Option<Calendar>, now: Timestamp) -> Timestamp {
+        let closes = calendar
+            .filter(|calendar| calendar.market(now) == Market::Open)
+            .and_then(|calendar| calendar.schedule()?.changes_after(now));
+        let next = self.begins_after(now);
+        closes.map_or(next, |closes| closes.min(next)).minus(Duration::from_micros(1))
+    }
+
+    /// When the next session begins.
+    fn begins_after(&self, now: Timestamp) -> Timestamp {
+        // A day of trading is never longer, whatever clocks do.
+        let latest = now.plus(Duration::from_hours(26));
+        let starts = |at: Timestamp| {
+            let began = self.before(at);
+            (began > now).then_some(began)
+        };
+        let sooner = starts(now.plus(Duration::from_hours(23)));
+        sooner.or_else(|| starts(latest)).unwrap_or(latest)
     }
 
     fn began(&self, now: Timestamp) -> Option<Timestamp> {
@@ -93,6 +118,65 @@ mod tests {
         let start: SessionStart = start.parse().unwrap();
         let began = start.before(Timestamp::from_unix_micros(now.as_microsecond()));
         jiff::Timestamp::from_microsecond(began.unix_micros()).unwrap().to_string()
+    }
+
+    /// S12: a session of an instrument ends when its calendar closes, or when the next one begins.
+    #[test]
+    fn s12_a_session_ends_by_its_calendar_or_with_the_next() {
+        let (equities, futures, fx) = (Calendar::UsEquities, Calendar::UsFutures, Calendar::FxWeek);
+        for (start, calendar, now, ends) in [
+            (
+                SessionStart::EQUITIES,
+                Some(equities),
+                "2026-11-23T15:00:00Z",
+                "2026-11-23T21:00:00Z",
+            ),
+            // The day after Thanksgiving ends early.
+            (
+                SessionStart::EQUITIES,
+                Some(equities),
+                "2026-11-27T15:00:00Z",
+                "2026-11-27T18:00:00Z",
+            ),
+            (SessionStart::FUTURES, Some(futures), "2026-11-23T15:00:00Z", "2026-11-23T22:00:00Z"),
+            (SessionStart::FUTURES, Some(futures), "2026-11-23T23:00:00Z", "2026-11-24T22:00:00Z"),
+            // Currencies close on Friday only; their day still ends at 17:00.
+            (SessionStart::FUTURES, Some(fx), "2026-11-23T23:00:00Z", "2026-11-24T22:00:00Z"),
+            (
+                SessionStart::CRYPTO,
+                Some(Calendar::Always),
+                "2026-11-21T23:59:59Z",
+                "2026-11-22T00:00:00Z",
+            ),
+            (
+                SessionStart::CRYPTO,
+                Some(Calendar::Always),
+                "2026-11-22T00:00:00Z",
+                "2026-11-23T00:00:00Z",
+            ),
+            (SessionStart::FUTURES, None, "2026-11-23T15:00:00Z", "2026-11-23T22:00:00Z"),
+            // Where our calendar says closed, or nothing, there is only the next session.
+            (
+                SessionStart::EQUITIES,
+                Some(equities),
+                "2026-11-23T22:00:00Z",
+                "2026-11-24T05:00:00Z",
+            ),
+            (
+                SessionStart::EQUITIES,
+                Some(equities),
+                "2031-01-06T16:00:00Z",
+                "2031-01-07T05:00:00Z",
+            ),
+            // A day of 23 hours, and one of 25.
+            (SessionStart::FUTURES, None, "2026-03-07T22:00:00Z", "2026-03-08T21:00:00Z"),
+            (SessionStart::FUTURES, None, "2026-10-31T21:00:00Z", "2026-11-01T22:00:00Z"),
+        ] {
+            let start: SessionStart = start.parse().unwrap();
+            let (now, ends): (Timestamp, Timestamp) = (now.parse().unwrap(), ends.parse().unwrap());
+            let last = ends.minus(Duration::from_micros(1));
+            assert_eq!(start.ends_after(calendar, now), last, "{start} {calendar:?} {now}");
+        }
     }
 
     /// S23: 17:00 New York, 00:00 UTC, 00:00 New York; also across the changes of the clocks.

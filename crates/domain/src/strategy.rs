@@ -126,6 +126,9 @@ pub struct Strategy {
     pub short_selling: ShortSelling,
     /// Seconds within which an entry must have been sent (S12), 1 to 300.
     pub send_within_s: u32,
+    /// Seconds for which an entry rests that does not fill (S12), 1 to [`ENTRY_TTL_S_MAX`]; until the
+    /// session of its instrument ends if absent.
+    pub entry_ttl_s: Option<u32>,
     /// When it may open something; at any time if absent.
     pub schedule: Option<Schedule>,
     /// Where the profit is taken, unless the signal says it (S9).
@@ -141,6 +144,9 @@ pub struct Strategy {
     /// When it was made.
     pub created_at: Timestamp,
 }
+
+/// No entry rests for longer by a strategy's word: 90 days.
+pub const ENTRY_TTL_S_MAX: u32 = 7_776_000;
 
 /// Most accounts that follow a strategy's leader.
 pub const FOLLOWERS_MAX: usize = 32;

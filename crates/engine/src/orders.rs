@@ -5,7 +5,7 @@ mod cancel;
 mod change;
 mod place;
 
-pub(crate) use cancel::{CANCELS_MAX, TOGETHER, cancel_in, expire};
+pub(crate) use cancel::{CANCELS_MAX, TOGETHER, Why, cancel_in, expire};
 pub(crate) use place::{Closed, Leaving, close_part, leave};
 
 use crate::Engine;
@@ -18,11 +18,15 @@ use crate::reads::away;
 use crate::view::{BalancesView, OrderView};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tradewarden_broker::port::BrokerAccount;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::Order;
+use tradewarden_domain::strategy::Strategy;
+use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Error, Tx, idempotency};
 
 /// A rule said no to an order, or to a change of one.
@@ -62,6 +66,21 @@ enum Outcome {
     Before,
     /// The signed request was carried out before.
     Replayed,
+}
+
+/// How long an entry may rest that does not fill (S12): as long as its strategy says, else until the
+/// session of its instrument ends.
+pub(crate) fn rests_until(
+    account: &Account,
+    strategy: Option<&Strategy>,
+    symbol: &Symbol,
+    from: Timestamp,
+) -> Timestamp {
+    if let Some(seconds) = strategy.and_then(|strategy| strategy.entry_ttl_s) {
+        return from.plus(Duration::from_secs(u64::from(seconds)));
+    }
+    let calendar = account.instruments.get(symbol).and_then(|instrument| instrument.calendar);
+    account.session.ends_after(calendar, from)
 }
 
 impl Engine {

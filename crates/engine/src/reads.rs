@@ -512,6 +512,7 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         pyramiding: strategy.pyramiding.to_string(),
         allow_short: strategy.short_selling == ShortSelling::Allow,
         send_within_s: strategy.send_within_s,
+        entry_ttl_s: strategy.entry_ttl_s,
         schedule: strategy.schedule.clone(),
         take_profit: strategy.take_profit,
         stop_loss: strategy.stop_loss,

@@ -16,10 +16,11 @@ use crate::Shared;
 use crate::attempt::subject_of;
 use crate::book::Effects;
 use crate::journal::{NotWritten, Urgency};
-use crate::orders::{CANCELS_MAX, TOGETHER, cancel_in};
+use crate::orders::{CANCELS_MAX, TOGETHER, Why, cancel_in};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::{Halt, HaltMode};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -153,7 +154,8 @@ impl Unwinder {
                     return Ok(());
                 }
                 halt_progress::note_orders(tx, id, &ids).await?;
-                cancel_in(tx, &shared, &wanted, &by, effects).await.map(|_| ())
+                let why = Why { by: &by, code: Code::OrderCanceled };
+                cancel_in(tx, &shared, &wanted, why, effects).await.map(|_| ())
             })
             .await
     }

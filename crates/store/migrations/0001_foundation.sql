@@ -88,7 +88,8 @@ CREATE TABLE strategies (
     expected_every_s {int},
     percent {int},
     fee_per_unit {int} NOT NULL,
-    stop_ticks_min {int} NOT NULL
+    stop_ticks_min {int} NOT NULL,
+    entry_ttl_s {int}
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);

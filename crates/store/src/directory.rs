@@ -67,7 +67,7 @@ macro_rules! strategy_columns {
         "id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
          on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at, \
          followers, require_leader, take_profit, stop_loss, on_naked, expected_every_s, \
-         percent, fee_per_unit, stop_ticks_min"
+         percent, fee_per_unit, stop_ticks_min, entry_ttl_s"
     };
 }
 use strategy_columns;
@@ -85,9 +85,9 @@ const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     INSERT INTO strategies (id, org_id, name, webhook_id, account_id, symbol, symbol_source, \
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
     created_at, followers, require_leader, take_profit, stop_loss, on_naked, \
-    expected_every_s, percent, fee_per_unit, stop_ticks_min) \
+    expected_every_s, percent, fee_per_unit, stop_ticks_min, entry_ttl_s) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21, $22, $23, $24, $25)";
+    $19, $20, $21, $22, $23, $24, $25, $26)";
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -365,6 +365,7 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         percent: row.int_or_null()?.map(Quantity::from_units).and_then(Percentage::new),
         fee_per_unit: Money::from_units(row.int()?),
         stop_ticks_min: row.small()?,
+        entry_ttl_s: row.int_or_null()?.map(seconds).transpose()?,
     })
 }
 
@@ -380,7 +381,7 @@ fn followers_text(strategy: &Strategy) -> String {
 }
 
 fn seconds(stored: i64) -> Result<u32, Error> {
-    u32::try_from(stored).map_err(|_| Error::unreadable("the interval of a strategy"))
+    u32::try_from(stored).map_err(|_| Error::unreadable("the seconds of a strategy"))
 }
 
 /// Makes a strategy.
@@ -413,6 +414,7 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             strategy.percent.map(|percent| percent.number().units()).into(),
             strategy.fee_per_unit.units().into(),
             strategy.stop_ticks_min.into(),
+            strategy.entry_ttl_s.map(i64::from).into(),
         ],
     )
     .await

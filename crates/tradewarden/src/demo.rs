@@ -168,6 +168,7 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         allow_short: false,
         symbol_source: None,
         send_within_s: None,
+        entry_ttl_s: None,
         schedule: None,
         take_profit: None,
         stop_loss: None,

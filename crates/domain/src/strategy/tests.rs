@@ -44,6 +44,7 @@ fn strategy() -> Strategy {
         pyramiding: Pyramiding::Ignore,
         short_selling: ShortSelling::Allow,
         send_within_s: SEND_WITHIN_S_DEFAULT,
+        entry_ttl_s: None,
         schedule: None,
         take_profit: None,
         stop_loss: None,

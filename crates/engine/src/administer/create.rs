@@ -23,8 +23,8 @@ use tradewarden_domain::roll::{Continuous, RollTable};
 use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::strategy::{
-    FOLLOWERS_MAX, OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT, STOP_TICKS_MIN_DEFAULT,
-    ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
+    ENTRY_TTL_S_MAX, FOLLOWERS_MAX, OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT,
+    STOP_TICKS_MIN_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
 };
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{
@@ -212,6 +212,7 @@ impl Engine {
             pyramiding: new.pyramiding.unwrap_or(Pyramiding::Ignore),
             short_selling: if new.allow_short { ShortSelling::Allow } else { ShortSelling::Ignore },
             send_within_s: within("send_within_s", new.send_within_s, SEND_WITHIN_S_DEFAULT, 300)?,
+            entry_ttl_s: entry_ttl(new.entry_ttl_s)?,
             schedule: new.schedule.clone(),
             take_profit: new.take_profit,
             stop_loss: new.stop_loss,
@@ -464,6 +465,14 @@ pub(super) fn percent(number: Option<Quantity>) -> Result<Option<Percentage>, Co
 /// What a unit costs each way.
 pub(super) fn fee(fee: Money) -> Result<Money, CommandError> {
     if fee >= Money::ZERO { Ok(fee) } else { Err(invalid("fee_per_unit", &"must not be negative")) }
+}
+
+/// How long an entry rests.
+pub(super) fn entry_ttl(seconds: Option<u32>) -> Result<Option<u32>, CommandError> {
+    if seconds.is_none_or(|seconds| (1..=ENTRY_TTL_S_MAX).contains(&seconds)) {
+        return Ok(seconds);
+    }
+    Err(invalid("entry_ttl_s", &format_args!("must be from 1 to {ENTRY_TTL_S_MAX}")))
 }
 
 /// The interval in which a signal is expected.

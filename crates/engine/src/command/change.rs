@@ -188,6 +188,10 @@ pub struct StrategyChanges {
     /// Seconds within which an entry must have been sent, 1 to 300.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_within_s: Option<u32>,
+    /// Seconds for which an entry rests that does not fill, 1 to 7,776,000; `null` for until the session
+    /// of its instrument ends. Entries that rest already keep what they have.
+    #[serde(default, skip_serializing_if = "Setting::is_kept")]
+    pub entry_ttl_s: Setting<u32>,
     /// When it may open something; `null` for at any time.
     #[serde(default, skip_serializing_if = "Setting::is_kept")]
     pub schedule: Setting<Schedule>,

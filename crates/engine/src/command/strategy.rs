@@ -53,6 +53,10 @@ pub struct StrategyCreate {
     /// Seconds within which an entry must have been sent, 1 to 300; 10 if absent.
     #[serde(default)]
     pub send_within_s: Option<u32>,
+    /// Seconds for which an entry rests that does not fill, 1 to 7,776,000; until the session of its
+    /// instrument ends if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_ttl_s: Option<u32>,
     /// When it may open something, such as `mon-fri 09:30-16:00 America/New_York`; at any time if
     /// absent.
     #[serde(default)]

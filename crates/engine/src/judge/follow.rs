@@ -271,9 +271,13 @@ fn draft(
     let intent = cleared.intent();
     let send_within = Duration::from_secs(u64::from(strategy.send_within_s));
     let is_entry = intent.purpose == Purpose::Entry;
-    let ends = is_entry.then(|| window_end(strategy, book.now)).flatten();
+    let window = is_entry.then(|| window_end(strategy, book.now)).flatten();
+    let rests = is_entry && intent.order_type != OrderType::Market;
+    let account = crate::book::account(shared, account_id).filter(|_| rests);
+    let ttl =
+        account.map(|of| crate::orders::rests_until(&of, Some(strategy), symbol, work.received_at));
+    let ends = window.into_iter().chain(ttl).min();
     let send_by = work.received_at.plus(send_within);
-    let rests = intent.order_type != OrderType::Market;
     Order {
         id: shared.environment.id(book.now),
         org_id: strategy.org_id,

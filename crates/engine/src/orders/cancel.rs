@@ -3,7 +3,7 @@
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope, place_of};
+use crate::book::{Book, Effects, Scope, Severity, place_of};
 use crate::command::{CancelAll, CommandError};
 use crate::journal::Urgency;
 use crate::payload;
@@ -101,7 +101,8 @@ impl Engine {
                 if enters && !claimant.begin(tx, shared.environment.now()).await? {
                     return Ok(None);
                 }
-                cancel_in(tx, &shared, &wanted, &claimant.name(), effects).await.map(Some)
+                let why = Why { by: &claimant.name(), code: Code::OrderCanceled };
+                cancel_in(tx, &shared, &wanted, why, effects).await.map(Some)
             })
             .await?;
         if enters {
@@ -111,12 +112,21 @@ impl Engine {
     }
 }
 
+/// Why orders are canceled.
+#[derive(Clone, Copy)]
+pub(crate) struct Why<'a> {
+    /// Who asks, as the log names it.
+    pub(crate) by: &'a str,
+    /// What an order says that ends by it.
+    pub(crate) code: Code,
+}
+
 /// See [`Engine::cancel`].
 pub(crate) async fn cancel_in(
     tx: &mut Tx<'_>,
     shared: &Shared,
     wanted: &[Order],
-    by: &str,
+    why: Why<'_>,
     effects: &mut Effects,
 ) -> Result<Vec<Order>, Error> {
     let mut scope = Scope::default();
@@ -132,10 +142,13 @@ pub(crate) async fn cancel_in(
             continue;
         }
         let event = if order.state == OrderState::Accepted {
-            book.advance(&mut order, OrderEvent::Cancel, Some(Code::OrderCanceled));
+            book.advance(&mut order, OrderEvent::Cancel, Some(why.code));
             "order.canceled"
         } else {
             order.cancel_requested = true;
+            if why.code != Code::OrderCanceled {
+                order.code = Some(why.code);
+            }
             "order.cancel_requested"
         };
         // A person takes a leg away: it is not placed again.
@@ -144,7 +157,10 @@ pub(crate) async fn cancel_in(
                 exposure.bracket = exposure.bracket.map(|bracket| bracket.without(leg.leg));
             });
         }
-        book.enter(shared, order.org_id, order.id, event, payload::by(&order, by));
+        if why.code == Code::OrderTtlEnded {
+            tell_ended(shared, &mut book, &order);
+        }
+        book.enter(shared, order.org_id, order.id, event, payload::by(&order, why.by));
         book.put_order(order.clone());
         canceled.push(order);
     }
@@ -152,7 +168,17 @@ pub(crate) async fn cancel_in(
     Ok(canceled)
 }
 
-/// Cancels orders that have worked until the instant their caller named.
+fn tell_ended(shared: &Shared, book: &mut Book, order: &Order) {
+    let (filled, quantity) = (order.filled_quantity, order.quantity);
+    let meaning = Code::OrderTtlEnded.meaning();
+    let detail = format!("{meaning} It had filled {filled} of {quantity} by then.");
+    let (org, subject, code) = (order.org_id, order.id.to_string(), Code::OrderTtlEnded.text());
+    book.find(shared, org, code, Severity::Warning, subject, detail);
+}
+
+/// Takes entries back that have rested for as long as they may (S12), and tells it: each once, for what
+/// a cancel was asked for is not due any more. What became of the cancel is learned like that of any
+/// other.
 pub(crate) async fn expire(shared: &Arc<Shared>) {
     let due = orders::due(&shared.store, shared.environment.now(), CANCELS_MAX).await;
     let mut due = match due {
@@ -165,7 +191,8 @@ pub(crate) async fn expire(shared: &Arc<Shared>) {
         let written = shared
             .journal
             .write(Urgency::Soon, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                cancel_in(tx, &inner, &wanted, "expiry", effects).await.map(|_| ())
+                let why = Why { by: "expiry", code: Code::OrderTtlEnded };
+                cancel_in(tx, &inner, &wanted, why, effects).await.map(|_| ())
             })
             .await;
         if let Err(error) = written {

@@ -1,6 +1,6 @@
 //! Placing an order, and closing a position, in one transaction each.
 
-use super::OrderNo;
+use super::{OrderNo, rests_until};
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
@@ -242,7 +242,15 @@ async fn place(
 fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor: &Actor) -> Order {
     let (purpose, strategy) = purpose_of(book, account, wanted);
     let send_by = book.now.plus(Duration::from_secs(u64::from(SEND_WITHIN_S_DEFAULT)));
-    let send_by = wanted.expires_at.map_or(send_by, |expires_at| send_by.min(expires_at));
+    let is_entry = purpose == Purpose::Entry;
+    // An exit ends flat, superseded or by a person, never by time (S12).
+    let expires_at = wanted.expires_at.filter(|_| is_entry).or_else(|| {
+        let rests = is_entry && wanted.order_type != OrderType::Market;
+        let directory = shared.directory.load();
+        let of = strategy.and_then(|id| directory.strategies.get(&id));
+        rests.then(|| rests_until(account, of.map(AsRef::as_ref), &wanted.symbol, book.now))
+    });
+    let send_by = expires_at.map_or(send_by, |expires_at| send_by.min(expires_at));
     Order {
         id: shared.environment.id(book.now),
         org_id: account.org_id,
@@ -265,8 +273,8 @@ fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor
         average_price: None,
         broker_order_id: None,
         cancel_requested: false,
-        send_by: (purpose == Purpose::Entry).then_some(send_by),
-        expires_at: wanted.expires_at,
+        send_by: is_entry.then_some(send_by),
+        expires_at,
         attempt_until: None,
         change: None,
         passes_halts: false,
@@ -523,7 +531,7 @@ pub(crate) fn leave(
     let mut order = draft(shared, book, account, &wanted, actor);
     order.purpose = Purpose::Exit;
     order.strategy_id = wanted.strategy;
-    order.send_by = None;
+    (order.send_by, order.expires_at) = (None, None);
     order.passes_halts = *passes_halts;
     judge(shared, book, account, actor, &mut order)?;
     book.enter(shared, order.org_id, order.id, "order.accepted", payload::by(&order, by));

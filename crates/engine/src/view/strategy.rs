@@ -46,6 +46,10 @@ pub struct StrategyView {
     pub allow_short: bool,
     /// Seconds within which an entry must have been sent.
     pub send_within_s: u32,
+    /// Seconds for which an entry rests that does not fill; absent for until the session of its
+    /// instrument ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry_ttl_s: Option<u32>,
     /// When it may open something; absent for at any time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,

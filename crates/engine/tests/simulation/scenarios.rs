@@ -18,6 +18,7 @@ mod policies;
 mod position;
 mod profit;
 mod replay;
+mod resting;
 mod rolls;
 mod sizing;
 mod unwind;

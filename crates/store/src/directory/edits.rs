@@ -38,7 +38,8 @@ const UPDATE_STRATEGY: &str = "-- directory::update_strategy\n\
     symbol_source = $6, quantity = $7, sizing = $8, on_opposite = $9, pyramiding = $10, \
     short_selling = $11, send_within_s = $12, schedule = $13, state = $14, followers = $15, \
     require_leader = $16, take_profit = $17, stop_loss = $18, on_naked = $19, \
-    expected_every_s = $20, percent = $21, fee_per_unit = $22, stop_ticks_min = $23 WHERE id = $1";
+    expected_every_s = $20, percent = $21, fee_per_unit = $22, stop_ticks_min = $23, \
+    entry_ttl_s = $24 WHERE id = $1";
 const DELETE_STRATEGY: &str = "-- directory::delete_strategy\nDELETE FROM strategies WHERE id = $1";
 const SET_STRATEGIES_VERSION: &str = "-- directory::set_strategies_version\n\
     UPDATE organizations SET strategies_version = $2 WHERE id = $1";
@@ -152,6 +153,7 @@ pub async fn update_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
         strategy.percent.map(|percent| percent.number().units()).into(),
         strategy.fee_per_unit.units().into(),
         strategy.stop_ticks_min.into(),
+        strategy.entry_ttl_s.map(i64::from).into(),
     ];
     tx.execute_one(UPDATE_STRATEGY, &settings).await
 }

@@ -158,6 +158,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         pyramiding: Pyramiding::Allow,
         short_selling: ShortSelling::Ignore,
         send_within_s: 10,
+        entry_ttl_s: Some(u32::MAX),
         schedule: Some("sun-thu 18:00-17:00 America/New_York".parse().unwrap()),
         state: StrategyState::On,
         created_at: at(5),
@@ -221,6 +222,7 @@ fn other_strategy(strategy: &Strategy) -> Strategy {
         pyramiding: Pyramiding::Ignore,
         short_selling: ShortSelling::Allow,
         send_within_s: 300,
+        entry_ttl_s: None,
         schedule: None,
         ..strategy.clone()
     }

@@ -81,6 +81,7 @@ pub fn strategy(
         allow_short: false,
         symbol_source: None,
         send_within_s: None,
+        entry_ttl_s: None,
         schedule: None,
         take_profit: None,
         stop_loss: None,

@@ -156,6 +156,12 @@ pub(crate) struct StrategyChange {
     /// Seconds within which an entry must have been sent
     #[arg(long, value_name = "N")]
     send_within_s: Option<u32>,
+    /// Seconds for which an entry rests that does not fill
+    #[arg(long, value_name = "N", conflicts_with = "no_entry_ttl")]
+    entry_ttl_s: Option<u32>,
+    /// Let an entry rest until the session of its instrument ends
+    #[arg(long)]
+    no_entry_ttl: bool,
     /// When it may open something, as `mon-fri 09:30-16:00 America/New_York`
     #[arg(long, value_name = "WHEN", conflicts_with = "no_schedule")]
     schedule: Option<Schedule>,
@@ -217,6 +223,7 @@ impl StrategyChange {
                 allow_short: self.allow_short,
                 symbol_source: self.payload_symbol.map(source),
                 send_within_s: self.send_within_s,
+                entry_ttl_s: setting(self.entry_ttl_s, self.no_entry_ttl),
                 schedule: setting(self.schedule, self.no_schedule),
                 take_profit: setting(self.take_profit, self.no_take_profit),
                 stop_loss: setting(self.stop_loss, self.no_stop_loss),

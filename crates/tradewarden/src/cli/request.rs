@@ -267,6 +267,7 @@ fn strategy_create(create: StrategyCreate) -> Asking {
         allow_short: create.allow_short,
         symbol_source: create.payload_symbol.then_some(SymbolSource::Payload),
         send_within_s: create.send_within_s,
+        entry_ttl_s: create.entry_ttl_s,
         schedule: create.schedule,
         take_profit: create.take_profit,
         stop_loss: create.stop_loss,

@@ -83,6 +83,9 @@ pub(crate) struct StrategyCreate {
     /// Seconds within which an entry must have been sent [default: 10]
     #[arg(long, value_name = "N")]
     pub(crate) send_within_s: Option<u32>,
+    /// Seconds for which an entry rests that does not fill [default: until its session ends]
+    #[arg(long, value_name = "N")]
+    pub(crate) entry_ttl_s: Option<u32>,
     /// When it may open something, as `mon-fri 09:30-16:00 America/New_York` [default: always]
     #[arg(long, value_name = "WHEN")]
     pub(crate) schedule: Option<Schedule>,

@@ -64,6 +64,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("allow_short", Flag, "Whether a sale while flat opens a short."),
             may("symbol_source", SYMBOL_SOURCE, "Whether a signal may name another symbol."),
             may("send_within_s", Range(1, 300), "Seconds in which an entry must go."),
+            may("entry_ttl_s", Any, "1 to 7,776,000 seconds; null for until the session ends."),
             may("schedule", NullableText, "When it may open something; null for at any time."),
             may("take_profit", NullableText, "Where the profit is taken; null for nowhere."),
             may("stop_loss", NullableText, "Where the loss is stopped; null for nowhere."),

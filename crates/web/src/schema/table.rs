@@ -195,6 +195,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("pyramiding", PYRAMIDING, "What a signal along the position does."),
             must("allow_short", Flag, "Whether a sale while flat opens a short."),
             must("send_within_s", Count, "Seconds within which an entry must have been sent."),
+            may("entry_ttl_s", Count, "Seconds for which an entry rests; else for its session."),
             may("schedule", Text, "When it may open something; absent for at any time."),
             may("take_profit", Text, "Where the profit is taken, unless the signal says it."),
             may("stop_loss", Text, "Where the loss is stopped, unless the signal says it."),
@@ -473,6 +474,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 "Another strategy may trade the same on the same account.",
             ),
             may("send_within_s", Range(1, 300), "Seconds in which an entry must go; 10 if absent."),
+            may(
+                "entry_ttl_s",
+                Range(1, 7_776_000),
+                "Seconds for which an entry rests; until its session ends if absent.",
+            ),
             may(
                 "schedule",
                 Text,

@@ -7,7 +7,7 @@ use super::policy::{Amendment, drop_scope};
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
 use crate::administer::create::{
-    expected_every, fee, fits, followers, is_alone, may_trade, name, percent, within,
+    entry_ttl, expected_every, fee, fits, followers, is_alone, may_trade, name, percent, within,
 };
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
@@ -248,6 +248,8 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     after.on_naked = changes.on_naked.unwrap_or(after.on_naked);
     set(&mut after.expected_every_s, &changes.expected_every_s);
     after.expected_every_s = expected_every(after.expected_every_s)?;
+    set(&mut after.entry_ttl_s, &changes.entry_ttl_s);
+    after.entry_ttl_s = entry_ttl(after.entry_ttl_s)?;
     if let Some(allow_short) = changes.allow_short {
         after.short_selling = if allow_short { ShortSelling::Allow } else { ShortSelling::Ignore };
     }

@@ -68,6 +68,8 @@ fn every_field_of_a_strategy_changes() {
                 json!("payload"),
             ),
             (json!({"send_within_s": 300}), "send_within_s", json!(10), json!(300)),
+            (json!({"entry_ttl_s": 60}), "entry_ttl_s", Value::Null, json!(60)),
+            (json!({"entry_ttl_s": null}), "entry_ttl_s", json!(60), Value::Null),
             (json!({"symbol": "aapl"}), "symbol", json!("ES"), json!("AAPL")),
             (
                 json!({"account": other_account}),
@@ -134,6 +136,8 @@ fn wrong_values_change_nothing() {
             (json!({"symbol": "a b"}), "symbol"),
             (json!({"webhook": "whk_1"}), "webhook"),
             (json!({"send_within_s": 301}), "send_within_s"),
+            (json!({"entry_ttl_s": 0}), "entry_ttl_s"),
+            (json!({"entry_ttl_s": 7_776_001}), "entry_ttl_s"),
             (json!({"sizing": "payload", "on_opposite": "reverse"}), "on_opposite"),
             (json!({"open_position": "leave"}), "open_position"),
             (json!({"open_position": "leave", "state": "on"}), "open_position"),

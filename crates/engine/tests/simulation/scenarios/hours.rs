@@ -97,7 +97,7 @@ fn s12_a_resting_entry_ends_with_its_window() {
 }
 
 /// Goes to an instant: the last minutes by the timers, what is before them by the clock alone.
-async fn until(s: &Small, instant: &str) {
+pub(super) async fn until(s: &Small, instant: &str) {
     let instant: Timestamp = instant.parse().unwrap();
     let span = instant.since(s.h.now());
     let timed = span.min(Duration::from_mins(2));
