@@ -486,7 +486,8 @@ impl Strategy {
     }
 }
 
-/// Whether unsent entries were removed before an exit was decided.
+/// Whether entries were taken back before an exit was decided: unsent ones ended, others asked to be
+/// canceled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemovedEntries {
     /// There were some.

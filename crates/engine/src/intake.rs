@@ -237,11 +237,15 @@ impl Engine {
         }
         let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
         let signal = body.signal.map(|signal| with_message_id(signal, raw.signature.as_ref()));
+        let reduces = match &signal {
+            Ok(signal) => signal.only_reduces(),
+            Err(error) => error.of_exit,
+        };
         let admitted = admit(&door, &raw, signal, received_at, &mut trace);
         trace.took(micros_between(received_at, self.now()));
         let (admission, sent_ahead) = match admitted {
             Ok((signal, sent_ahead)) => (Admission::Admitted(Box::new(signal)), sent_ahead),
-            Err(no) => (Admission::Refused(no), None),
+            Err(no) => (Admission::Refused(NotAdmitted { reduces, ..no }), None),
         };
         let webhook_id = door.webhook.id;
         let undelivered = &self.parts.undelivered;
@@ -288,7 +292,9 @@ pub(crate) fn micros_between(earlier: Timestamp, later: Timestamp) -> u64 {
 pub(crate) struct NotAdmitted {
     pub(crate) refusal: Refusal,
     pub(crate) field: Option<String>,
-    pub(crate) retry_after_s: Option<u64>,
+    pub(crate) retry_after_s: Option<u32>,
+    /// By its own words it only reduces: its refusal is told until somebody has seen it (S24).
+    pub(crate) reduces: bool,
 }
 
 impl NotAdmitted {
@@ -298,13 +304,14 @@ impl NotAdmitted {
             refusal: Refusal::because(error.code, error.to_string()),
             field: Some(error.field.clone()),
             retry_after_s: None,
+            reduces: error.of_exit,
         }
     }
 }
 
 impl From<Refusal> for NotAdmitted {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, field: None, retry_after_s: None }
+        Self { refusal, field: None, retry_after_s: None, reduces: false }
     }
 }
 
@@ -415,12 +422,12 @@ fn admit(
         no
     })?;
     trace.pass_with("parse", describe(&signal), None);
-    let reduces = signal.is_exit();
-    let budget = if reduces { Budget::Exits } else { Budget::Entries };
+    // The budget of exits is for what says by its words that it is one (C1).
+    let budget = if signal.is_exit() { Budget::Exits } else { Budget::Entries };
     draw(door, budget, "rate", Code::LimitRate, now, trace)?;
     in_list(&door.webhook.symbols, &signal, trace)?;
     let mut sent_ahead = None;
-    match freshness(signal.sent_at, now, door.webhook.max_age_s, reduces) {
+    match freshness(signal.sent_at, now, door.webhook.max_age_s, signal.only_reduces()) {
         Freshness::Fresh => trace.pass("freshness"),
         Freshness::Unstated => trace.skip("freshness", "the signal states no time of sending"),
         Freshness::Future => {
@@ -475,9 +482,8 @@ fn draw(
             trace.fail(name, &refusal);
             let wait_s = wait.as_micros().div_ceil(1_000_000).max(1);
             Err(NotAdmitted {
-                refusal,
-                field: None,
-                retry_after_s: Some(u64::try_from(wait_s).unwrap_or(1)),
+                retry_after_s: Some(u32::try_from(wait_s).unwrap_or(1)),
+                ..refusal.into()
             })
         }
     }

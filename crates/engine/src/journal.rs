@@ -59,6 +59,14 @@ impl Admission {
     pub(crate) fn asks_dry_run(&self) -> bool {
         matches!(self, Self::Admitted(signal) if signal.dry_run)
     }
+
+    /// Whether the signal by its own words only reduces.
+    pub(crate) fn reduces(&self) -> bool {
+        match self {
+            Self::Admitted(signal) => signal.only_reduces(),
+            Self::Refused(no) => no.reduces,
+        }
+    }
 }
 
 /// What the journal answers to a signal.

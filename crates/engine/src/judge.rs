@@ -69,7 +69,7 @@ pub(crate) async fn judge(
         let outcome = match &work.admission {
             Admission::Refused(no) => SignalOutcome {
                 field: no.field.clone(),
-                retry_after_s: no.retry_after_s,
+                retry_after_s: no.retry_after_s.map(u64::from),
                 ..refused(work.signal_id, &no.refusal)
             },
             Admission::Admitted(signal) => {
@@ -251,19 +251,16 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
     }
     let Some(code) = outcome.code else { return };
     let limited = matches!(code, Code::LimitRate | Code::LimitFlood);
-    let alarming = matches!(
-        code,
-        Code::SignalExitSize
-            | Code::SignalOutOfOrder
-            | Code::DuplicateIdConflict
-            | Code::StrategyWrongSide
-    );
-    let is_exit = matches!(&work.admission, Admission::Admitted(signal) if signal.is_exit());
-    let exit_refused = is_exit && outcome.status == SignalStatus::Refused;
+    // What strategies refused was told for each of their places.
+    let is_whole = outcome.status == SignalStatus::Refused && outcome.accounts.is_empty();
+    let exit_refused = work.admission.reduces() && is_whole;
     let severity = match () {
+        // Nothing else bounds a flood.
+        () if exit_refused && code == Code::LimitFlood && !is_first("exits of a flood") => return,
         () if exit_refused => Severity::Critical,
-        () if alarming => Severity::Warning,
+        () if code == Code::DuplicateIdConflict => Severity::Warning,
         () if limited && is_first(code.text()) => Severity::Warning,
+        () if work.admission.reduces() => return,
         () if outcome.status == SignalStatus::Refused && !limited && is_first("entries") => {
             let by = format!("entries {webhook}");
             book.warn(shared, org, code.text(), by, (&subject, &outcome.message));

@@ -16,6 +16,18 @@ pub(super) fn assemble(
     unknown_fields: Vec<String>,
 ) -> Result<Signal, FieldError> {
     let comment = fields.found(TargetField::Comment).map(vocabulary::comment).transpose()?;
+    let of_exit = action == Action::Exit || matches!(comment, Some(Comment::Exit(_)));
+    let comment = comment.unwrap_or(Comment::None);
+    let read = assemble_rest(fields, (action, comment), form, unknown_fields);
+    read.map_err(|error| FieldError { of_exit: of_exit || error.of_exit, ..error })
+}
+
+fn assemble_rest(
+    fields: &Fields<'_>,
+    (action, comment): (Action, Comment),
+    form: Form,
+    unknown_fields: Vec<String>,
+) -> Result<Signal, FieldError> {
     let timenow = fields.time(TargetField::Timenow)?;
     let sent_at = fields.time(TargetField::SentAt)?;
     let id = fields.found(TargetField::Id).map(explicit_id).transpose()?;
@@ -26,7 +38,7 @@ pub(super) fn assemble(
     let position = fields.found(TargetField::MarketPosition).map(vocabulary::sentiment);
     let mut signal = Signal {
         action,
-        comment: comment.unwrap_or(Comment::None),
+        comment,
         quantity: fields.quantity()?,
         quantity_kind: QuantityKind::FixedQuantity,
         quantity_of_kind: None,

@@ -65,16 +65,19 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong with it, in words; short, printable, and without the secret.
     pub detail: String,
+    /// Whether, as far as the body can be read, it asks for an exit: somebody must hear that there
+    /// is none (S24).
+    pub of_exit: bool,
 }
 
 impl FieldError {
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
-        Self { code: Code::SignalMalformed, field: "body".to_owned(), detail: detail.into() }
+        Self::new(Code::SignalMalformed, "body", detail)
     }
 
     pub(super) fn unreadable(error: &JsonError) -> Self {
-        let field = error.member.as_deref().map_or_else(|| "body".to_owned(), printable);
-        Self { code: Code::SignalMalformed, field, detail: error.to_string() }
+        let field = error.member.as_deref().unwrap_or("body");
+        Self::new(Code::SignalMalformed, field, error.to_string())
     }
 
     pub(super) fn field(field: impl AsRef<str>, detail: impl Into<String>) -> Self {
@@ -82,7 +85,8 @@ impl FieldError {
     }
 
     pub(super) fn new(code: Code, field: impl AsRef<str>, detail: impl Into<String>) -> Self {
-        Self { code, field: printable(field.as_ref()), detail: detail.into() }
+        let of_exit = matches!(code, Code::SignalExitSize);
+        Self { code, field: printable(field.as_ref()), detail: detail.into(), of_exit }
     }
 }
 

@@ -128,7 +128,7 @@ pub(super) fn tell_mixed(
     if !has(SignalStatus::Accepted) || !has(SignalStatus::Refused) {
         return;
     }
-    let is_exit = signal.is_exit();
+    let is_exit = signal.only_reduces();
     let first = || shared.alerts.is_first(work.door.webhook.id, MIXED, work.signal_id, book.now);
     let severity = match () {
         () if is_exit => Severity::Critical,

@@ -3,7 +3,7 @@
 use crate::Shared;
 use crate::around::Judged;
 use crate::attempt::tell_netted;
-use crate::book::{Book, place_of};
+use crate::book::{Book, Severity, place_of};
 use crate::journal::SignalWork;
 use std::time::Duration;
 use tradewarden_domain::account::Account;
@@ -39,8 +39,44 @@ impl Part<'_> {
 }
 
 /// What one strategy makes of a signal about one instrument on one account, up to its journaled
-/// orders.
+/// orders. An exit that is refused is told, whatever becomes of the signal elsewhere (S24).
 pub(super) fn follow(
+    shared: &Shared,
+    book: &mut Book,
+    work: &SignalWork,
+    signal: &Signal,
+    part: Part<'_>,
+    symbol: &Symbol,
+    trace: &mut Trace,
+) -> Result<Vec<Id<id::Order>>, Refusal> {
+    let held = book.exposure(&part.place(symbol));
+    let reduces = signal.only_reduces() || !closes(signal, &held).is_empty();
+    let outcome = followed(shared, book, work, signal, part, symbol, trace);
+    if let Err(no) = &outcome
+        && reduces
+        && no.code.class() != Class::Skip
+    {
+        tell_refused_exit(shared, book, work, part, symbol, no);
+    }
+    outcome
+}
+
+/// A person hears of every exit that was refused, by itself and until somebody has seen it.
+pub(super) fn tell_refused_exit(
+    shared: &Shared,
+    book: &mut Book,
+    work: &SignalWork,
+    part: Part<'_>,
+    symbol: &Symbol,
+    no: &Refusal,
+) {
+    let Part { strategy, account_id } = part;
+    let subject = format!("{account_id} {symbol} {}", strategy.id);
+    let detail = format!("The exit of {} was refused: {}", work.signal_id, no.detail);
+    book.find(shared, strategy.org_id, no.code.text(), Severity::Critical, subject, detail);
+}
+
+fn followed(
     shared: &Shared,
     book: &mut Book,
     work: &SignalWork,
@@ -51,23 +87,21 @@ pub(super) fn follow(
 ) -> Result<Vec<Id<id::Order>>, Refusal> {
     let Part { strategy, account_id } = part;
     let place = part.place(symbol);
-    let account = match crate::book::account(shared, account_id) {
-        // What closes a position passes an account that takes nothing new (S18).
-        Some(account) if book.is_active(account.id) || signal.is_exit() => account,
-        _ => return refuse(trace, "account", Refusal::plain(Code::AccountOff)),
+    let Some(account) = crate::book::account(shared, account_id) else {
+        return refuse(trace, "account", Refusal::plain(Code::AccountOff));
     };
     let Some(instrument) = account.instruments.get(symbol) else {
         let detail = format!("{symbol} cannot be traded on account {}.", account.id);
         return refuse(trace, "instrument", Refusal::because(Code::RiskUnknownInstrument, detail));
     };
     let before = book.exposure(&place);
-    if signal.is_exit()
+    if signal.only_reduces()
         && let Some(refusal) = out_of_order(signal, before.entry_sent_at)
     {
         return refuse(trace, "order_of_time", refusal);
     }
-    // An exit removes the unsent entries of its strategy (S2), and so does a signal against them
-    // (S5). If it then is skipped or refused, nothing of that may stay, so it is done on a copy.
+    // An exit takes back the entries of its strategy (S2), and so does a signal against them (S5).
+    // If it then is skipped or refused, nothing of that may stay, so it is done on a copy.
     let closes = closes(signal, &before);
     let mut after = book.clone_for_exit(!closes.is_empty());
     let removed = match &mut after {
@@ -82,13 +116,15 @@ pub(super) fn follow(
     let size = size(shared, strategy, signal, (&account, instrument), price, judged.now);
     let decision = strategy.decide_with(signal, &exposure, instrument, removed, size);
     let (decision, cut) = decision.within_account(&net, removed);
-    let intents = match decision {
+    let is_active = judged.is_active(account.id);
+    let intents = match if is_active { decision } else { where_off(decision, removed) } {
         Decision::Trade(intents) => intents,
         Decision::Skip(refusal) | Decision::Refuse(refusal) => {
             if cut.is_positive() {
                 tell_netted(shared, book, &place, strategy.org_id, cut);
             }
-            return refuse(trace, "strategy", refusal);
+            let is_off = refusal.code == Code::AccountOff;
+            return refuse(trace, if is_off { "account" } else { "strategy" }, refusal);
         }
     };
     if cut.is_positive() {
@@ -126,6 +162,7 @@ pub(super) fn follow(
             orders_last_minute: judged.orders_last_minute(account.id),
             now: judged.now,
         };
+        let purpose = intent.purpose;
         match overrides::clear(intent, &context, judged.overrides(), trace) {
             Ok((cleared, used)) => {
                 let order = draft(shared, judged, work, part, symbol, (&cleared, levels));
@@ -133,7 +170,11 @@ pub(super) fn follow(
                 orders.push(reserve(judged, order));
             }
             // A refused entry of a reversal stays flat; what closes or was taken back stays so (S5).
-            Err(_) if !orders.is_empty() || removed == RemovedEntries::Some => {}
+            Err(refusal) if !orders.is_empty() || removed == RemovedEntries::Some => {
+                if purpose == Purpose::Exit {
+                    tell_refused_exit(shared, judged, work, part, symbol, &refusal);
+                }
+            }
             Err(refusal) => return Err(refusal),
         }
     }
@@ -146,6 +187,23 @@ pub(super) fn follow(
         *book = copy;
     }
     Ok(orders.into_iter().map(|(id, _)| id).collect())
+}
+
+/// What an account that is switched off leaves of a decision: it opens nothing, and what closes
+/// passes (S18).
+fn where_off(decision: Decision, removed: RemovedEntries) -> Decision {
+    match decision {
+        Decision::Trade(mut intents) => {
+            let opens = intents.iter().any(|intent| intent.purpose == Purpose::Entry);
+            intents.retain(|intent| intent.purpose == Purpose::Exit);
+            if opens && intents.is_empty() && removed == RemovedEntries::None {
+                return Decision::Refuse(Refusal::plain(Code::AccountOff));
+            }
+            Decision::Trade(intents)
+        }
+        Decision::Refuse(_) => Decision::Refuse(Refusal::plain(Code::AccountOff)),
+        Decision::Skip(refusal) => Decision::Skip(refusal),
+    }
 }
 
 /// Traces a refusal or a skip, and gives it back.
@@ -234,7 +292,8 @@ fn closes(signal: &Signal, exposure: &Exposure) -> &'static [Side] {
     }
 }
 
-/// Ends the strategy's unsent entries on the pair and asks for the others to be canceled.
+/// Ends the strategy's unsent entries on the pair and asks for the others to be canceled. What was
+/// asked back, now or before, is something to do: as long as it works nothing is called flat (S1).
 pub(crate) fn remove_entries(
     shared: &Shared,
     book: &mut Book,
@@ -246,8 +305,8 @@ pub(crate) fn remove_entries(
         if order.purpose != Purpose::Entry || !sides.contains(&order.side) {
             continue;
         }
+        removed = RemovedEntries::Some;
         if order.state == OrderState::Accepted {
-            removed = RemovedEntries::Some;
             book.advance(&mut order, OrderEvent::Cancel, Some(Code::OrderSuperseded));
             book.enter(shared, order.org_id, order.id, "order.superseded", &order);
         } else {

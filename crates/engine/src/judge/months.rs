@@ -3,7 +3,7 @@
 //! What closes, closes every month of the root that the strategy holds; what opens, opens in the
 //! front month. Nothing is rolled by itself.
 
-use super::follow::{Part, follow, refuse};
+use super::follow::{Part, follow, refuse, tell_refused_exit};
 use crate::Shared;
 use crate::book::Book;
 use crate::journal::SignalWork;
@@ -32,7 +32,12 @@ pub(super) fn follow_months(
     let strategy = part.strategy;
     let symbol = match strategy.symbol_for(signal) {
         Ok(symbol) => symbol,
-        Err(refusal) => return refuse(trace, "strategy", refusal),
+        Err(refusal) => {
+            if signal.only_reduces() {
+                tell_refused_exit(shared, book, work, part, &strategy.symbol, &refusal);
+            }
+            return refuse(trace, "strategy", refusal);
+        }
     };
     let table = book.rolls(strategy.org_id);
     let continuous = Continuous::of(&symbol).filter(|found| !table.months(&found.root).is_empty());
@@ -88,6 +93,9 @@ pub(super) fn follow_months(
         }
     }
     let Some(front) = front else {
+        if signal.only_reduces() {
+            return refuse(trace, "strategy", Refusal::plain(Code::StrategyFlat));
+        }
         let detail = format!("The roll table has no month ahead for {symbol}.");
         return refuse(trace, "roll", Refusal::because(Code::RiskRollUnresolved, detail));
     };

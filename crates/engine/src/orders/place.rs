@@ -6,6 +6,7 @@ use crate::Shared;
 use crate::actor::Actor;
 use crate::administer::invalid;
 use crate::around::Judged;
+use crate::attempt::tell_netted;
 use crate::book::{Book, Effects, Scope, place_of};
 use crate::command::{CommandError, OrderCreate, PositionClose};
 use crate::journal::Urgency;
@@ -428,6 +429,8 @@ pub(super) fn notional_of_key(
 pub(crate) struct Closed {
     pub(crate) placed: Vec<Order>,
     pub(crate) canceled: Vec<Id<id::Order>>,
+    /// Something is held that others hold as much against: it cannot be closed.
+    pub(crate) is_netted: bool,
     /// See [`Order::passes_halts`].
     pub(crate) passes_halts: bool,
 }
@@ -493,14 +496,22 @@ pub(crate) fn close_part(
         if !closable.is_positive() {
             continue;
         }
-        let leaving = Leaving {
-            place,
-            side,
-            quantity: instrument.exit_quantity(closable, closable),
-            passes_halts: closed.passes_halts,
-            by: actor.name(),
+        let quantity = instrument.exit_quantity(closable, closable);
+        let (passes_halts, by) = (closed.passes_halts, actor.name());
+        let leaving = Leaving { place, side, quantity, passes_halts, by };
+        let left = match leave(shared, book, account, &leaving, actor) {
+            Ok(order) => {
+                let left = quantity.saturating_minus(order.quantity);
+                closed.placed.push(order);
+                left
+            }
+            Err(no) if no.code == Code::PositionFlat => quantity,
+            Err(no) => return Err(no),
         };
-        closed.placed.push(leave(shared, book, account, &leaving, actor)?);
+        if left.is_positive() {
+            closed.is_netted = true;
+            tell_netted(shared, book, place, account.org_id, left);
+        }
     }
     Ok(())
 }

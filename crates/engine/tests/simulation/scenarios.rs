@@ -11,6 +11,7 @@ mod followers;
 mod halts;
 mod hours;
 mod intake;
+mod judging;
 mod keys;
 mod losses;
 mod overrides;

@@ -358,5 +358,10 @@ fn flattened(
         close_part(shared, &mut book, &account, instrument, place, actor, &mut closed)
             .map_err(|refusal| OrderNo::of(refusal, None))?;
     }
+    if closed.is_netted && closed.placed.is_empty() && closed.canceled.is_empty() {
+        let detail = "Other strategies hold as much against it, so nothing can be closed; say \
+                      open_position `leave`, or close those first.";
+        return Err(OrderNo::of(Refusal::because(Code::PositionFlat, detail), None).into());
+    }
     Ok((book, closed))
 }

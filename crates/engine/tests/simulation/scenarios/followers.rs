@@ -4,7 +4,7 @@ use super::{accept, millis};
 use serde_json::json;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::strategy::Pyramiding;
-use tradewarden_engine::command::{ById, Change, Command, StrategyChanges, StrategyCreate};
+use tradewarden_engine::command::{Change, Command, StrategyChanges, StrategyCreate};
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_engine::tag::IfMatch;
 use tradewarden_testkit::broker::Venue;
@@ -146,11 +146,10 @@ fn s10_require_leader_stops_entries_and_no_exits() {
         assert_eq!(led.send("BUY", "b").await.status, SignalStatus::Accepted);
         led.h.quiet().await;
         assert_eq!(led.positions().await, ["2", "2", "2"]);
-        // The leading account takes part no more: an opposite signal still closes the others.
-        let disable = ById { id: led.accounts[0].clone() };
-        led.h.command(Command::AccountDisable(disable)).await;
+        // The leading account is stopped: an opposite signal still closes the others.
+        led.h.halt(Some(&format!("account:{}", led.accounts[0])), "block").await;
         let reply = led.send("SELL", "c").await;
-        assert_eq!(codes(&reply), [Some(Code::AccountOff), None, None], "{reply:?}");
+        assert_eq!(codes(&reply), [Some(Code::HaltActive), None, None], "{reply:?}");
         led.h.quiet().await;
         assert_eq!(led.positions().await, ["2", "0", "0"]);
         led.end().await;
@@ -208,6 +207,30 @@ fn s10_followers_change_while_they_hold_nothing() {
         assert_eq!(codes(&reply), [None, None]);
         led.h.quiet().await;
         assert_eq!(led.positions().await, ["2", "0", "2"]);
+        led.end().await;
+    });
+}
+
+/// S10, S24: the leader is flat, and the exit of an account that is not is refused: that is told.
+#[test]
+fn s10_a_followers_refused_exit_is_told_though_the_leader_is_flat() {
+    simulate(async || {
+        let led = Led::with(316, |_| {}).await;
+        led.limit(0, "1").await;
+        led.send("BUY", "a").await;
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["0", "2", "2"]);
+        for account in &led.accounts[1..] {
+            led.h.halt(Some(&format!("account:{account}")), "block").await;
+        }
+        let reply = led.send("EXIT", "b").await;
+        assert_eq!(reply.status, SignalStatus::Skipped, "{reply:?}");
+        let findings = led.h.findings().await;
+        for account in &led.accounts[1..] {
+            let subject = format!("{account} ES {}", led.strategy);
+            let told = findings.iter().find(|found| found.subject == subject).unwrap();
+            assert_eq!((told.code.as_str(), told.severity.as_str()), ("halt.active", "critical"));
+        }
         led.end().await;
     });
 }

@@ -247,7 +247,7 @@ fn s3_a_foreign_position_makes_the_pair_reduce_only() {
 }
 
 /// Two strategies on one pair of one account: the first buys three, the second may sell two short.
-async fn shared_pair(seed: u64) -> (Harness, String, [Hook; 2]) {
+pub(super) async fn shared_pair(seed: u64) -> (Harness, String, [Hook; 2]) {
     let h = Harness::sqlite(seed, Venue::default()).await;
     h.ready().await;
     let account = h.account("main").await;

@@ -176,3 +176,24 @@ fn s11_no_entries_on_the_last_day_or_without_a_month() {
         s.end().await;
     });
 }
+
+/// S11, S24: an exit closes the month that it may, and a person hears of the one that it may not.
+#[test]
+fn s11_a_month_whose_exit_is_refused_is_told() {
+    simulate(async || {
+        let s = with_months(75, |new| new.pyramiding = Some(Pyramiding::Allow)).await;
+        s.accept("BUY", "a").await;
+        holds(&s, "2", "0").await;
+        until(&s, "2026-03-02T14:41:00Z").await;
+        s.accept("BUY", "b").await;
+        holds(&s, "2", "2").await;
+        s.h.halt(Some("instrument:ESH26"), "block").await;
+        s.accept("EXIT", "c").await;
+        holds(&s, "2", "0").await;
+        let findings = s.h.findings().await;
+        let told = findings.iter().find(|found| found.subject.contains(" ESH26 "));
+        let told = told.unwrap_or_else(|| panic!("{findings:?}"));
+        assert_eq!((told.code.as_str(), told.severity.as_str()), ("halt.active", "critical"));
+        s.end().await;
+    });
+}
