@@ -6,17 +6,19 @@
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
+use tradewarden_domain::order::OrderState;
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::quota::Budget;
 use tradewarden_engine::Engine;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, Command};
+use tradewarden_engine::intake::{Received, SignalStatus};
 use tradewarden_engine::people::{Ask, Client, Entered, Login, Origin};
 use tradewarden_seal::SecretBytes;
 use tradewarden_seal::http_signature::{RequestToSign, SigningKey, SigningParameters, sign};
 use tradewarden_testkit::broker::Venue;
-use tradewarden_testkit::engine::{Harness, simulate};
+use tradewarden_testkit::engine::{Harness, raw, signal, simulate, strategy};
 
 const PASSWORD: &str = "correct-zebra-battery-8841-staple";
 const STEP: Duration = Duration::from_millis(25);
@@ -243,5 +245,62 @@ fn a_removed_key_verifies_nothing() {
         bearer(&h.engine(), &new).unwrap();
         assert_eq!(key_ids(&h.engine()).len(), 1);
         h.finish().await;
+    });
+}
+
+/// Two nodes judge orders at one moment that one override would let pass: it is used once, by an order of
+/// whichever node came first.
+#[test]
+fn an_override_is_used_once_on_both_nodes_together() {
+    simulate(async || {
+        for seed in [96, 97, 98] {
+            let h = Harness::postgres(seed, Venue::default()).await;
+            h.ready().await;
+            let account = h.account("main").await;
+            let hook = h.webhook("tv", 100).await;
+            let mut es = strategy("es", &hook, &account, "ES", "2");
+            es.pyramiding = Some("allow".parse().unwrap());
+            h.strategy(es).await;
+            h.sane_limits().await;
+            h.limit("org", "max_order_quantity", "1").await;
+            let other = h.second_node().await;
+            let asked = json!({
+                "command": "override-request", "account_id": account, "symbol": "ES",
+                "side": "buy", "quantity": "2", "limit": "max_order_quantity", "reason": "a hedge",
+            });
+            let made = command(&h, asked).await;
+            h.clock.advance(Duration::from_mins(10));
+            h.elapse(Duration::from_secs(1)).await;
+            let id = &made["id"];
+            command(&h, json!({ "command": "override-confirm", "id": id })).await;
+            within_a_second(&h, "the webhook", || other.knows_webhook(&hook.token)).await;
+            let requests = async |engine: &Engine, node: &str| {
+                let mut accepted = 0;
+                for number in 0..4 {
+                    let request = raw(&hook, &signal("BUY", &format!("{node} {number}")));
+                    match engine.receive(request).await {
+                        Received::Answer(answer) => {
+                            accepted += usize::from(answer.status == SignalStatus::Accepted);
+                        }
+                        Received::Unauthenticated | Received::Unavailable(_) => panic!("no answer"),
+                    }
+                }
+                accepted
+            };
+            let here = h.engine();
+            let both = async { tokio::join!(requests(&here, "one"), requests(&other, "two")) };
+            let (one, two) = h.drive(both).await.unwrap();
+            assert_eq!(one + two, 1, "{one} and {two}");
+            let listed = command(&h, json!({ "command": "override-list" })).await;
+            assert_eq!(listed["items"][0]["state"], "used");
+            let orders = h.orders().await;
+            let passed: Vec<_> =
+                orders.iter().filter(|order| order.state != OrderState::Refused).collect();
+            assert_eq!(passed.len(), 1);
+            assert_eq!(listed["items"][0]["order_id"], passed[0].id.to_string());
+            assert!(h.verify().await.ok);
+            drop((here, other));
+            h.finish().await;
+        }
     });
 }

@@ -10,7 +10,7 @@ mod world;
 pub use script::{
     Call, Chaos, Fault, FillPlan, OrderPlan, Record, Report, Sent, SentChange, Venue,
 };
-pub use world::Holding;
+pub use world::{Holding, Violation};
 
 use crate::clock::SimClock;
 use crate::life::{CallFate, Death, Life};
@@ -151,6 +151,12 @@ impl ScriptedBroker {
         }
     }
 
+    /// What was to rest fills from now on as soon as its price is there.
+    pub fn end_rests(&self) {
+        let now = self.clock.now();
+        self.world().end_rests(now);
+    }
+
     /// What rests fills now.
     pub fn let_all_fill(&self) {
         let now = self.clock.now();
@@ -219,7 +225,7 @@ impl ScriptedBroker {
     }
 
     /// Exits that increased or flipped what the gateway holds.
-    pub fn violations(&self) -> Vec<String> {
+    pub fn violations(&self) -> Vec<Violation> {
         self.world().violations.clone()
     }
 

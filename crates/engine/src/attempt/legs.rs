@@ -29,7 +29,7 @@ impl Before {
     }
 
     /// An entry's fill is protected by its levels. An exit's fill never goes past flat; if it did,
-    /// two exits were for the same.
+    /// two exits were for the same, or one filled after its cancel.
     pub(super) fn protect(
         &self,
         shared: &Shared,
@@ -40,8 +40,9 @@ impl Before {
         let place = place_of(order);
         let (side, held) = (order.side, book.exposure(&place).quantity);
         if order.purpose == Purpose::Exit {
+            // Also where the other side was held already: an exit never adds to a position.
             let excess = side.signed(held).min(filled);
-            if excess.is_positive() && !side.signed(self.held).is_positive() {
+            if excess.is_positive() {
                 went_past_flat(shared, book, order, excess);
             }
             return;

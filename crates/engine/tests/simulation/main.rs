@@ -1,6 +1,7 @@
 //! The engine under simulation: time, chance, disk and broker are in the test's hand.
 //!
-//! `scenarios` holds one rule each, by hand; `random` draws workloads from seeds; `crashes` kills
+//! `scenarios` holds one rule each, by hand; `random` draws workloads from seeds, and `guarded` others
+//! with brackets, followers, overrides and halts that cancel and close; `crashes` kills
 //! the process at every commit and call of one scenario; `postgres` runs some of it on PostgreSQL.
 //! After every step of the last three, `witness` checks everything that must always hold.
 //!
@@ -44,6 +45,7 @@
 )]
 
 mod crashes;
+mod guarded;
 mod postgres;
 mod random;
 mod scenarios;

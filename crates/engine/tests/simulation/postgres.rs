@@ -1,5 +1,6 @@
 //! Some of the same on PostgreSQL: the journal's transactions, locks and crashes are other ones there.
 
+use crate::guarded;
 use crate::random::World;
 use crate::witness::Deep;
 use std::time::Duration;
@@ -25,6 +26,15 @@ fn a_random_workload() {
         }
         world.calm_down().await;
         world.h.finish().await;
+    });
+}
+
+/// Brackets, followers, overrides and halts that cancel and close.
+#[test]
+fn a_guarded_workload() {
+    simulate(async || {
+        let h = Harness::postgres(38, Venue::default()).await;
+        guarded::lives(h, 38, STEPS, Duration::from_secs(6)).await;
     });
 }
 

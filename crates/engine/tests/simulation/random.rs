@@ -16,21 +16,32 @@ use tradewarden_testkit::engine::{
 use tradewarden_testkit::randomness::SplitMix64;
 
 /// Found something once, or are simply the first ones.
-const SEEDS: [u64; 24] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24];
+const SEEDS: std::ops::Range<u64> = 1..25;
 const STEPS: usize = 60;
-/// No seed is begun after so long.
-const TIME: Duration = Duration::from_secs(45);
 
-/// `TRADEWARDEN_SEED=42 cargo nextest run -p tradewarden-engine seeds_of` replays one;
+/// `TRADEWARDEN_SEED=42 cargo nextest run -p tradewarden-engine random` replays one;
 /// `TRADEWARDEN_SEED=100..400` tries many.
 #[test]
 fn seeds_of_the_list() {
+    of_the_list(SEEDS, run);
+}
+
+/// A seed that nobody has tried; it is printed, so that it can be tried again.
+#[test]
+fn a_new_seed() {
+    new_one(run);
+}
+
+/// No seed is begun after so long.
+const TIME: Duration = Duration::from_secs(45);
+
+/// Runs the seeds that were asked for, or else these.
+pub(crate) fn of_the_list(list: impl IntoIterator<Item = u64>, run: impl Fn(u64)) {
     if let Some(seeds) = asked_for() {
         return seeds.for_each(run);
     }
     let begun = now();
-    for seed in SEEDS {
+    for seed in list {
         if begun.elapsed() > TIME {
             println!("out of time before seed {seed}");
             return;
@@ -39,9 +50,8 @@ fn seeds_of_the_list() {
     }
 }
 
-/// A seed that nobody has tried; it is printed, so that it can be tried again.
-#[test]
-fn a_new_seed() {
+/// Runs a seed that nobody has tried, unless some were asked for.
+pub(crate) fn new_one(run: impl Fn(u64)) {
     if asked_for().is_some() {
         return;
     }
@@ -66,32 +76,35 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn run(seed: u64) {
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        simulate(async || {
-            let mut market = SplitMix64::new(seed ^ 0xfeed);
-            let h = Harness::sqlite(seed, venue(&mut market)).await;
-            let mut world = World::new(h, seed).await;
-            if !seed.is_multiple_of(4) {
-                let did = world.faults();
-                world.trail.push(did);
-            }
-            for step in 0..STEPS {
-                let did = world.step().await;
-                world.trail.push(format!("{step} {} {did}", world.h.clock.now()));
-                world.check(if step % 12 == 11 { Deep::Yes } else { Deep::No }).await;
-            }
-            world.calm_down().await;
-            world.h.finish().await;
-        });
-    }));
+/// Runs a simulation, and says which one it was when it fails.
+pub(crate) fn told(seed: u64, scenario: impl AsyncFnOnce()) {
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| simulate(scenario)));
     if let Err(cause) = outcome {
         println!("the simulation failed; replay it with TRADEWARDEN_SEED={seed}");
         std::panic::resume_unwind(cause);
     }
 }
 
-fn venue(random: &mut SplitMix64) -> Venue {
+fn run(seed: u64) {
+    told(seed, async || {
+        let mut market = SplitMix64::new(seed ^ 0xfeed);
+        let h = Harness::sqlite(seed, venue(&mut market)).await;
+        let mut world = World::new(h, seed).await;
+        if !seed.is_multiple_of(4) {
+            let did = world.faults();
+            world.trail.push(did);
+        }
+        for step in 0..STEPS {
+            let did = world.step().await;
+            world.trail.push(format!("{step} {} {did}", world.h.clock.now()));
+            world.check(if step % 12 == 11 { Deep::Yes } else { Deep::No }).await;
+        }
+        world.calm_down().await;
+        world.h.finish().await;
+    });
+}
+
+pub(crate) fn venue(random: &mut SplitMix64) -> Venue {
     match random.below(4) {
         0 => Venue {
             find_is_authoritative_after_expiry: false,
@@ -115,11 +128,12 @@ pub(crate) struct World {
     pub(crate) h: Harness,
     pub(crate) witness: Witness,
     pub(crate) trail: Trail,
-    random: SplitMix64,
-    hooks: Vec<Hook>,
+    pub(crate) random: SplitMix64,
+    pub(crate) hooks: Vec<Hook>,
     bodies: Vec<(usize, Value)>,
-    strategies: Vec<String>,
-    next: u64,
+    pub(crate) strategies: Vec<String>,
+    /// Numbers what has to have a name.
+    pub(crate) next: u64,
 }
 
 /// What happened, told when a check fails.
@@ -160,20 +174,23 @@ impl World {
             strategies.push(h.strategy(new).await);
         }
         h.sane_limits().await;
+        Self::of(h, seed, vec![first, second], hooks, strategies)
+    }
+
+    /// With these accounts, webhooks and strategies.
+    pub(crate) fn of(
+        h: Harness,
+        seed: u64,
+        accounts: Vec<String>,
+        hooks: Vec<Hook>,
+        strategies: Vec<String>,
+    ) -> Self {
         let mut witness = Witness::default();
-        witness.accounts = vec![first, second];
+        witness.accounts = accounts;
         witness.max_position = 20 * 100_000_000;
         let random = SplitMix64::new(seed);
-        Self {
-            h,
-            witness,
-            trail: Trail::default(),
-            random,
-            hooks,
-            bodies: Vec::new(),
-            strategies,
-            next: 0,
-        }
+        let (trail, bodies) = (Trail::default(), Vec::new());
+        Self { h, witness, trail, random, hooks, bodies, strategies, next: 0 }
     }
 
     pub(crate) async fn check(&mut self, deep: Deep) {
@@ -215,7 +232,7 @@ impl World {
         format!("{did}; then {span:?}")
     }
 
-    fn body(&mut self) -> Value {
+    pub(crate) fn body(&mut self) -> Value {
         let action = *self.random.pick(&["BUY", "BUY", "BUY", "SELL", "SELL", "EXIT"]);
         let mut body = json!({ "action": action });
         if self.random.per_mille(250) {
@@ -241,12 +258,17 @@ impl World {
         body
     }
 
-    async fn signals(&mut self, count: u64) -> String {
+    pub(crate) async fn signals(&mut self, count: u64) -> String {
         let mut sent = Vec::new();
         for _ in 0..count {
             let hook = usize::from(self.random.per_mille(400));
             sent.push((hook, self.body()));
         }
+        self.send_together(sent).await
+    }
+
+    /// Sends these to their webhooks at one moment.
+    pub(crate) async fn send_together(&mut self, sent: Vec<(usize, Value)>) -> String {
         let requests = sent.iter().map(|(hook, body)| raw(&self.hooks[*hook], body)).collect();
         let answers = self.h.send_together(requests).await;
         let mut words = Vec::new();
@@ -257,7 +279,7 @@ impl World {
         words.join(" | ")
     }
 
-    fn heard(&mut self, hook: usize, body: &Value, answer: Heard) -> String {
+    pub(crate) fn heard(&mut self, hook: usize, body: &Value, answer: Heard) -> String {
         match answer {
             Heard::Answer(reply) => {
                 // Without an id the same body is another signal after a while.
@@ -273,7 +295,7 @@ impl World {
     }
 
     /// An order that takes its time, if none is live, and changes of its size close behind it.
-    async fn changes(&mut self) -> String {
+    pub(crate) async fn changes(&mut self) -> String {
         let mut words = Vec::new();
         if !self.h.orders().await.iter().any(|order| order.state.is_live()) {
             let span = Duration::from_millis(self.random.below(1_500));
@@ -289,7 +311,7 @@ impl World {
         words.join(" | ")
     }
 
-    async fn change(&mut self) -> String {
+    pub(crate) async fn change(&mut self) -> String {
         let orders = self.h.orders().await;
         let live: Vec<_> = orders.iter().filter(|order| order.state.is_live()).collect();
         if live.is_empty() {
@@ -310,7 +332,7 @@ impl World {
         }
     }
 
-    async fn again(&mut self) -> String {
+    pub(crate) async fn again(&mut self) -> String {
         if self.bodies.is_empty() {
             return "nothing to repeat".to_owned();
         }
@@ -326,7 +348,7 @@ impl World {
         format!("again: {}", self.heard(hook, &body, answer))
     }
 
-    async fn forged(&mut self) -> String {
+    pub(crate) async fn forged(&mut self) -> String {
         let before = self.h.signals().await.len();
         let body = self.body();
         let forged = Hook { secret: "wrong".to_owned(), ..self.hooks[0].clone() };
@@ -361,7 +383,7 @@ impl World {
         format!("halt {scope} {mode}")
     }
 
-    async fn resume(&mut self) -> String {
+    pub(crate) async fn resume(&mut self) -> String {
         let engaged = self.command(Command::HaltStatus).await.unwrap();
         let items = engaged["items"].as_array().unwrap();
         if items.is_empty() {
@@ -372,14 +394,14 @@ impl World {
         format!("resume {id}")
     }
 
-    async fn resume_one(&mut self, id: &str) {
+    pub(crate) async fn resume_one(&mut self, id: &str) {
         if let Some(halt) = self.witness.halts.get_mut(id) {
             halt.until = Some(self.h.clock.now());
         }
         self.command(Command::HaltResume(ById { id: id.to_owned() })).await.unwrap();
     }
 
-    async fn limit(&mut self) -> String {
+    pub(crate) async fn limit(&mut self) -> String {
         let value = *self.random.pick(&[3, 6, 12, 20]);
         // Until the next look both the old and the new one may have been applied.
         self.witness.max_position = self.witness.max_position.max(value * 100_000_000);
@@ -396,7 +418,7 @@ impl World {
         format!("AAPL at {price}")
     }
 
-    fn open_or_close(&mut self) -> String {
+    pub(crate) fn open_or_close(&mut self) -> String {
         let market =
             *self.random.pick(&[MarketState::Open, MarketState::Open, MarketState::Closed]);
         let symbol = *self.random.pick(&["ES", "AAPL"]);
@@ -416,7 +438,7 @@ impl World {
         format!("{chaos:?}, unless calm: {quiet}")
     }
 
-    async fn restart(&mut self) -> String {
+    pub(crate) async fn restart(&mut self) -> String {
         if self.random.per_mille(300) {
             self.h.stop().await;
         }
@@ -444,7 +466,7 @@ impl World {
     }
 
     /// An entry and what closes it, so close together that everything is still under way.
-    async fn bracket_of_moments(&mut self) -> String {
+    pub(crate) async fn bracket_of_moments(&mut self) -> String {
         let hook = usize::from(self.random.per_mille(500));
         let mut words = Vec::new();
         for action in ["BUY", *self.random.clone().pick(&["SELL", "EXIT"]), "SELL"] {
@@ -491,7 +513,7 @@ impl World {
     }
 
     /// Entries, and right behind them an exit of everything.
-    async fn leave(&mut self) {
+    pub(crate) async fn leave(&mut self) {
         for hook in 0..self.hooks.len() {
             for (action, comment) in [("BUY", "last"), ("EXIT", "EXIT_FINAL")] {
                 self.next += 1;

@@ -27,6 +27,23 @@ pub struct Holding {
     pub crossed_sells: i64,
 }
 
+/// An exit that increased or flipped what the gateway holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The order.
+    pub client_order_id: String,
+    /// The account.
+    pub account: String,
+    /// What it trades.
+    pub symbol: Symbol,
+    /// What was held before its fill, in units of 10^-8.
+    pub held: i64,
+    /// What the fill came to, signed.
+    pub signed: i64,
+    /// When.
+    pub at: Timestamp,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) cash: Money,
@@ -70,7 +87,7 @@ pub(super) struct World {
     pub(super) sent: Vec<Sent>,
     pub(super) changes: Vec<SentChange>,
     pub(super) records: Vec<Record>,
-    pub(super) violations: Vec<String>,
+    pub(super) violations: Vec<Violation>,
     pub(super) plans: VecDeque<OrderPlan>,
     pub(super) plan: OrderPlan,
     pub(super) faults: BTreeMap<Call, VecDeque<Fault>>,
@@ -201,10 +218,8 @@ impl World {
             sent.orders += 1;
         }
         if asked.reduce_only == ReduceOnly::Yes && self.venue.reduces_natively() {
-            let held = self.holding(asked.account.as_str(), &asked.symbol);
-            let net = held.ours + held.hand;
-            let closable = if asked.side == Side::Sell { net } else { -net };
-            asked.quantity = asked.quantity.min(Quantity::from_units(closable.max(0)));
+            let account = self.accounts.get(asked.account.as_str());
+            asked.quantity = asked.quantity.min(closable(account, &asked.symbol, asked.side));
             if asked.quantity.is_zero() {
                 return self.accept(asked, plan, at, BrokerOrderState::Canceled);
             }
@@ -275,6 +290,18 @@ impl World {
         self.catch_up(now);
     }
 
+    /// What was to rest fills as soon as its price is there.
+    pub(super) fn end_rests(&mut self, now: Timestamp) {
+        self.plan = OrderPlan::default();
+        self.plans.clear();
+        for order in &mut self.orders {
+            if matches!(order.plan.fill, FillPlan::Rests) {
+                order.plan.fill = FillPlan::AtOnce;
+            }
+        }
+        self.match_all(now);
+    }
+
     /// Everything that rests fills now, and nothing rests any more.
     pub(super) fn let_all_fill(&mut self, now: Timestamp) {
         self.plan = OrderPlan::default();
@@ -307,19 +334,33 @@ impl World {
         let fill_number = self.number();
         let order = &mut self.orders[place];
         let rest = order.view.quantity.saturating_minus(order.view.filled_quantity);
-        let quantity = quantity.min(rest);
+        let mut quantity = quantity.min(rest);
         let canceled = order.view.state == BrokerOrderState::Canceled;
         if !quantity.is_positive()
             || !(order.view.state.is_live() || canceled && order.plan.crosses)
         {
             return;
         }
+        // A venue that keeps exits from going past flat looks at every fill, and ends what is too much.
+        let planned = quantity;
+        if order.asked.reduce_only == ReduceOnly::Yes && self.venue.reduces_natively() {
+            let (account, symbol) = (order.asked.account.as_str(), &order.view.symbol);
+            let closable = closable(self.accounts.get(account), symbol, order.view.side);
+            quantity = quantity.min(closable);
+            if quantity.is_zero() {
+                if order.view.state.is_live() {
+                    order.view.state = BrokerOrderState::Canceled;
+                    order.view.updated_at = at;
+                }
+                return;
+            }
+        }
         let Some((price, _)) = self.prices.get(&order.asked.symbol).copied() else { return };
         order.view.filled_quantity = order.view.filled_quantity.saturating_plus(quantity);
         order.view.average_price = Some(price);
         order.view.updated_at = at;
         let filled = order.view.filled_quantity >= order.view.quantity;
-        order.view.state = match (filled, canceled) {
+        order.view.state = match (filled, canceled || quantity < planned) {
             (true, _) => BrokerOrderState::Filled,
             (false, true) => BrokerOrderState::Canceled,
             (false, false) => BrokerOrderState::PartiallyFilled,
@@ -355,10 +396,14 @@ impl World {
             holding.crossed_sells -= signed;
         }
         if reduce && !reduces && holding.hand == 0 {
-            self.violations.push(format!(
-                "an exit of {quantity} ({}) moved {symbol} from {before} by {signed} at {at}",
-                execution.client_order_id
-            ));
+            self.violations.push(Violation {
+                client_order_id: execution.client_order_id.clone(),
+                account: account.clone(),
+                symbol,
+                held: before,
+                signed,
+                at,
+            });
         }
         self.tell(execution, account, report, at);
     }
@@ -483,4 +528,11 @@ impl World {
             .map(|sent| sent.client_order_id.clone())
             .collect()
     }
+}
+
+/// What an exit on `side` may take off all that an account holds.
+fn closable(account: Option<&Account>, symbol: &Symbol, side: Side) -> Quantity {
+    let held = account.and_then(|found| found.holdings.get(symbol)).copied().unwrap_or_default();
+    let net = held.ours + held.hand;
+    Quantity::from_units(if side == Side::Sell { net } else { -net }.max(0))
 }

@@ -9,7 +9,7 @@ use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::strategy::OnOpposite;
 use tradewarden_engine::command::{ById, Command, OrderChange};
 use tradewarden_engine::intake::SignalStatus;
-use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, OrderPlan, Report, Venue};
 use tradewarden_testkit::engine::{Heard, simulate};
 use tradewarden_testkit::life::Death;
 
@@ -379,6 +379,34 @@ fn s4_what_went_past_flat_is_closed() {
         let working = s.h.broker.orders();
         assert!(working.iter().all(|order| order.state != BrokerOrderState::Working));
         assert_eq!(s.h.broker.violations().len(), 1, "the second leg went past flat");
+        s.h.finish().await;
+    });
+}
+
+/// S4: a leg fills after its cancel was confirmed, and by the time that is told the strategy is short
+/// already: the fill adds to a position, though an exit never does. It is told, and closed.
+#[test]
+fn s4_a_late_fill_of_a_leg_is_not_added_to_the_other_side() {
+    simulate(async || {
+        let s = Small::with(337, Venue::default(), |new| new.allow_short = true).await;
+        let late = OrderPlan {
+            fill: FillPlan::AtOnce,
+            report: Report::Late(millis(1_500)),
+            crosses: true,
+        };
+        s.h.broker.next_plans(&[FillPlan::AtOnce.into(), late]);
+        s.enter(&json!({ "action": "BUY", "id": "a", "stop_loss": "4980" })).await;
+        s.h.elapse(millis(1_000)).await;
+        assert_eq!(s.legs().await, [(Leg::StopLoss, "2".to_owned())]);
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(300)).await;
+        assert_eq!(s.position().await, "0", "what crossed is not told yet");
+        s.accept("SELL", "c").await;
+        s.h.elapse(millis(300)).await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("-2", -3));
+        s.h.elapse(millis(5_000)).await;
+        assert_eq!(s.severity("position.flipped").await.as_deref(), Some("critical"));
+        assert_eq!((s.position().await.as_str(), s.held()), ("-2", -2));
         s.h.finish().await;
     });
 }

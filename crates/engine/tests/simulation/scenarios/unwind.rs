@@ -7,7 +7,7 @@ use tradewarden_domain::order::{OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::command::{ById, Command, CommandError, OrderCreate, PositionClose};
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
-use tradewarden_testkit::engine::{Harness, simulate, strategy};
+use tradewarden_testkit::engine::{Harness, halt_engage, simulate, strategy};
 use tradewarden_testkit::life::Death;
 
 impl Small {
@@ -318,4 +318,57 @@ fn c11_an_emergency_cancel_needs_no_database() {
             s.end().await;
         });
     }
+}
+
+/// S9, S20: at whichever commit or call the process dies, a flatten halt ends with nothing held, no order
+/// that works and no leg left, though the position is half filled and protected when it begins.
+#[test]
+fn s20_no_crash_keeps_a_flatten_halt_from_its_end() {
+    simulate(async || {
+        let commits = (1..=30).flat_map(|n| [Death::BeforeCommit(n), Death::AfterCommit(n)]);
+        let calls = (2..=60).step_by(3).flat_map(|n| [Death::BeforeCall(n), Death::AfterCall(n)]);
+        let mut died = 0;
+        for death in commits.chain(calls) {
+            let mut s = Small::with(211, Venue::default(), |new| {
+                (new.take_profit, new.stop_loss) =
+                    (Some("50".parse().unwrap()), Some("20".parse().unwrap()));
+            })
+            .await;
+            s.h.broker.next_plans(&[FillPlan::InTwo(millis(1_300)).into()]);
+            s.accept("BUY", "a").await;
+            s.h.elapse(millis(700)).await;
+            assert_eq!(s.position().await, "1");
+            let live = s.states().await;
+            let legs = live.iter().filter(|state| **state == OrderState::Working).count();
+            assert_eq!(legs, 2, "{live:?}");
+            s.h.stop().await;
+            s.h.start(death).await;
+            s.h.ready().await;
+            s.h.broker.next_plans(&[FillPlan::InTwo(millis(400)).into()]);
+            let halt = loop {
+                if !s.h.is_alive() {
+                    s.h.restart().await;
+                }
+                let Some(Ok(halts)) = s.h.try_command(Command::HaltStatus).await else { continue };
+                if let Some(halt) = halts["items"].as_array().unwrap().first() {
+                    break halt["id"].as_str().unwrap().to_owned();
+                }
+                let _engaged = s.h.try_command(halt_engage(None, "flatten")).await;
+            };
+            s.h.elapse(millis(3_000)).await;
+            if !s.h.is_alive() {
+                died += 1;
+                s.h.restart().await;
+            }
+            s.done(&halt).await;
+            s.h.elapse(millis(2_000)).await;
+            assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{death:?}");
+            let live = |state: &OrderState| state.is_live();
+            assert!(!s.states().await.iter().any(live), "{death:?}: {:#?}", s.h.orders().await);
+            let works = s.h.broker.orders().into_iter().any(|order| order.state.is_live());
+            assert!(!works, "{death:?}: {:#?}", s.h.broker.orders());
+            s.end().await;
+        }
+        assert!(died > 40, "{died}");
+    });
 }
