@@ -135,6 +135,11 @@ codes! {
     SizingStopInvalid = "sizing.stop_invalid", Refused, "The size comes of the stop, and the stop is missing, on the wrong side or too near.";
     SizingEquityStale = "sizing.equity_stale", Refused, "The account's equity is not known, or was heard more than 60 s ago.";
     HaltHold = "halt.hold", Refused, "The halt may be resumed only after its minimum hold.";
+    LockdownActive = "lockdown.active", Conflict, "A lockdown is in force: nothing may be changed that lets more be done, until a person ends it.";
+    LockdownNone = "lockdown.none", Conflict, "There is no lockdown in force.";
+    LockdownStep = "lockdown.step", Conflict, "The lockdown is at another step.";
+    LockdownPhrase = "lockdown.phrase", Refused, "The phrase is not the one that is shown: read the list of open positions and type it anew.";
+    LockdownHold = "lockdown.hold", Refused, "The lockdown may be ended only after its minimum hold.";
     HaltActive = "halt.active", Refused, "A halt covers this order.";
     RiskLimitMissing = "risk.limit_missing", Refused, "A limit that must exist was never set.";
     RiskMaxOrderQuantity = "risk.max_order_quantity", Refused, "The quantity is over the limit for one order.";

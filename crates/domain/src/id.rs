@@ -43,6 +43,8 @@ kinds! {
     Fill = "fil_";
     /// A halt (kill switch).
     Halt = "hlt_";
+    /// A lockdown of a compromised account.
+    Lockdown = "lck_";
     /// An entry of the audit log.
     Entry = "ent_";
     /// A finding: something a person should look at.

@@ -27,6 +27,7 @@ pub mod instrument;
 pub mod json;
 pub mod key;
 pub mod limit;
+pub mod lockdown;
 pub mod lockout;
 pub mod loss;
 pub mod message;

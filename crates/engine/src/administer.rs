@@ -90,6 +90,7 @@ impl Engine {
             Command::HaltResume(ById { id }) => self.org_of_halt(id, actor)?,
             _ => self.org_of(actor)?,
         };
+        self.passes_lockdown(org, &command).await?;
         if let Some(waiting) = self.held_for_two(org, &command, actor).await? {
             return Ok(waiting);
         }
@@ -248,6 +249,11 @@ impl Engine {
             Command::AlertAcknowledge(ById { id }) => self.acknowledge_alert(org, &id, actor).await,
             Command::AlertChannels => self.alert_channels().await,
             Command::AlertTest => self.test_alerts(org, actor).await,
+            Command::LockdownEngage(new) => self.engage_lockdown(org, new, actor).await,
+            Command::LockdownStatus => self.lockdown(org).await,
+            Command::LockdownAnswer(answer) => self.answer_lockdown(org, answer, actor).await,
+            Command::LockdownConfirm(said) => self.confirm_lockdown(org, &said, actor).await,
+            Command::LockdownEnd => self.end_lockdown(org, actor).await,
             Command::DeadManSet(set) => self.set_dead_man(org, set, actor).await,
             Command::DeadManRemove => self.remove_dead_man(org, actor).await,
             Command::DeadManList => self.dead_men(org, actor).await,

@@ -6,6 +6,7 @@ mod certificate;
 mod change;
 mod key;
 mod limit;
+mod lockdown;
 mod order;
 mod organization;
 mod overrides;
@@ -26,6 +27,8 @@ pub use key::{KeyCreate, KeyRotate, KeyRotation};
 pub use limit::{
     DeadManSet, HaltEngage, LimitSet, LimitValue, LimitsDiff, LimitsImport, LimitsVersion,
 };
+pub(crate) use lockdown::Freeze;
+pub use lockdown::{LockdownAnswer, LockdownConfirm, LockdownEngage};
 pub use order::{CancelAll, OrderAsChanged, OrderChange, OrderCreate, PositionClose};
 pub use organization::{OrganizationCreate, OrganizationRename};
 pub use overrides::OverrideRequest;
@@ -126,6 +129,16 @@ pub enum Command {
     DeadManRemove,
     /// Lists dead-man switches.
     DeadManList,
+    /// Locks a compromised organization down.
+    LockdownEngage(LockdownEngage),
+    /// Shows the lockdown that is in force, or else the last one.
+    LockdownStatus,
+    /// Says what becomes of open positions.
+    LockdownAnswer(LockdownAnswer),
+    /// Confirms the list of open positions; then the access to brokers is erased.
+    LockdownConfirm(LockdownConfirm),
+    /// Ends the lockdown: changes are possible again.
+    LockdownEnd,
     /// Lists signals, newest first.
     SignalList(Paging),
     /// Shows a signal with its trace.
@@ -260,6 +273,7 @@ impl Command {
 
     /// What a caller needs for it. The route's permission is asked first; this one holds for every
     /// way in.
+    #[expect(clippy::too_many_lines, reason = "one table, with a row for each kind of command")]
     pub const fn needs(&self) -> Need {
         use Permission as P;
         match self {
@@ -302,12 +316,17 @@ impl Command {
                 Need::any_of(&[P::LimitsManage, P::OrdersCreate])
             }
             Self::OverrideConfirm(_) => Need::fresh(&[P::LimitsManage]),
-            Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage, P::HaltFlatten]),
-            Self::DeadManSet(_)
+            Self::HaltEngage(_) | Self::LockdownAnswer(_) => {
+                Need::any_of(&[P::HaltEngage, P::HaltFlatten])
+            }
+            Self::LockdownEngage(_)
+            | Self::DeadManSet(_)
             | Self::DeadManRemove
             | Self::AlertAcknowledge(_)
             | Self::AlertTest => Need::any_of(&[P::HaltEngage]),
-            Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),
+            Self::LockdownStatus => Need::any_of(&[P::HaltEngage, P::HaltResume, P::AuditRead]),
+            Self::LockdownConfirm(_) => Need::fresh(&[P::AccountsManage]),
+            Self::HaltResume(_) | Self::LockdownEnd => Need::fresh(&[P::HaltResume]),
             Self::HaltStatus | Self::HaltShow(_) | Self::DeadManList => {
                 Need::any_of(&[P::HaltEngage, P::HaltResume, P::OrdersRead])
             }

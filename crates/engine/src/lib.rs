@@ -41,6 +41,7 @@ mod guard;
 mod journal;
 mod judge;
 mod keys;
+mod lockdown;
 mod loss;
 mod market;
 mod nonces;

@@ -38,6 +38,7 @@ pub use four_eyes::is_pending;
 pub(crate) use keys::{found, renew};
 pub(crate) use notices::shown;
 pub(crate) use passwords::purge;
+pub(crate) use principals::set_mark;
 pub(crate) use reset::answer_requests;
 pub use sessions::COOKIE;
 pub(crate) use sessions::note_seen;
@@ -314,7 +315,7 @@ impl Shared {
         let answer = self
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let answer = write(tx, book).await?;
-                principals::set_mark(tx, &shared.environment).await?;
+                set_mark(tx, &shared.environment).await?;
                 Ok(answer)
             })
             .await?;

@@ -9,8 +9,8 @@ use crate::pulse::Pulse;
 use crate::reconcile::Reconciler;
 use crate::unwind::Unwinder;
 use crate::{
-    Shared, accesses, alerts, denials, funds, keys, ledger, local_halt, loss, market, once, orders,
-    outbox, people, rolls, usage,
+    Shared, accesses, alerts, denials, funds, keys, ledger, local_halt, lockdown, loss, market,
+    once, orders, outbox, people, rolls, usage,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -38,6 +38,7 @@ const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
 const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
 const MESSAGES_EVERY: Duration = Duration::from_millis(500);
 const UNWIND_EVERY: Duration = Duration::from_millis(50);
+const LOCKDOWNS_EVERY: Duration = Duration::from_millis(250);
 const DEAD_MEN_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
@@ -174,6 +175,11 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {
         if shared.is_leader() {
             orders::expire(shared).await;
+        }
+    }));
+    tasks.spawn(every(Arc::clone(shared), LOCKDOWNS_EVERY, async |shared| {
+        if shared.is_leader() {
+            lockdown::round(shared).await;
         }
     }));
     tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async |shared| {

@@ -1,11 +1,13 @@
 //! What is shown outside: the shapes of `contract.md` C26, for the API and the command line alike.
 
+mod lockdown;
 mod policy;
 mod profit;
 mod replay;
 mod safety;
 mod strategy;
 
+pub use self::lockdown::{LockdownLeftView, LockdownPositionView, LockdownStepView, LockdownView};
 pub use self::safety::{AlertChannelView, AlertView, DeadManView, HaltProgressView, HaltView};
 pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView, OrganizationView};
 pub use policy::{

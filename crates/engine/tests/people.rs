@@ -14,6 +14,9 @@ mod jumps;
 #[cfg(test)]
 #[path = "people/limits.rs"]
 mod limits;
+#[cfg(test)]
+#[path = "people/lockdown.rs"]
+mod lockdown;
 
 use serde_json::{Value, json};
 use std::net::IpAddr;

@@ -215,6 +215,50 @@ CREATE TABLE dead_men (
     PRIMARY KEY (org_id, scope)
 ){strict};
 
+-- What is done when an account is compromised: the step that each lockdown is at, and what people said.
+CREATE TABLE lockdowns (
+    id {bytes} NOT NULL PRIMARY KEY,
+    org_id {bytes} NOT NULL REFERENCES organizations (id),
+    halt_id {bytes} NOT NULL,
+    reason {text} NOT NULL,
+    engaged_by {text} NOT NULL,
+    engaged_at {int} NOT NULL,
+    step {text} NOT NULL,
+    step_at {int} NOT NULL,
+    positions {text},
+    answered_by {text},
+    answered_at {int},
+    flatten_halt_id {bytes},
+    confirmed_by {text},
+    confirmed_at {int},
+    ended_by {text},
+    ended_at {int}
+){strict};
+
+CREATE UNIQUE INDEX lockdowns_in_force ON lockdowns (org_id) WHERE ended_at IS NULL;
+
+CREATE INDEX lockdowns_org ON lockdowns (org_id, id);
+
+-- What each step did.
+CREATE TABLE lockdown_steps (
+    lockdown_id {bytes} NOT NULL,
+    step {text} NOT NULL,
+    began_at {int} NOT NULL,
+    done_at {int},
+    done {int} NOT NULL,
+    failed {int} NOT NULL,
+    note {text},
+    PRIMARY KEY (lockdown_id, step)
+){strict};
+
+-- The webhooks that a lockdown gave other secrets: nobody has seen these.
+CREATE TABLE lockdown_webhooks (
+    lockdown_id {bytes} NOT NULL,
+    webhook_id {bytes} NOT NULL,
+    secret_hash {bytes} NOT NULL,
+    PRIMARY KEY (lockdown_id, webhook_id)
+){clustered};
+
 CREATE TABLE data_keys (
     org_id {bytes} NOT NULL,
     purpose {text} NOT NULL,

@@ -32,6 +32,8 @@ const OF_ORG: &str = concat!(
 );
 const FIND: &str =
     concat!("-- api_keys::find\nSELECT ", columns!(), " FROM api_keys WHERE id = $1");
+const USABLE: &str = "-- api_keys::usable\n\
+    SELECT id, state FROM api_keys WHERE org_id = $1 AND state <> 'revoked' ORDER BY id LIMIT $2";
 const INSERT: &str = concat!(
     "-- api_keys::insert\nINSERT INTO api_keys (",
     columns!(),
@@ -47,7 +49,7 @@ const SET_LAST_USE: &str = "-- api_keys::set_last_use\n\
     WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[AFTER, OF_ORG, FIND, INSERT, SET_STATE, END_AT, SET_LAST_USE];
+    &[AFTER, OF_ORG, FIND, USABLE, INSERT, SET_STATE, END_AT, SET_LAST_USE];
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +95,16 @@ pub async fn after(store: &Store, id: Id<id::Key>) -> Result<Vec<KeyRow>, Error>
 /// All keys of an organization.
 pub async fn of_org(store: &Store, org: Id<id::Org>) -> Result<Vec<KeyRow>, Error> {
     store.query(OF_ORG, vec![org.into()]).await?.into_iter().map(decode).collect()
+}
+
+/// At most `count` keys of an organization that are not revoked, as this transaction sees them.
+pub async fn usable(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    count: u32,
+) -> Result<Vec<(Id<id::Key>, KeyState)>, Error> {
+    let rows = tx.query(USABLE, &[org.into(), count.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((row.id()?, row.word()?))).collect()
 }
 
 /// The key with this identifier.

@@ -11,7 +11,9 @@ const FIND: &str =
 const INSERT: &str = "-- keys::insert\n\
     INSERT INTO data_keys (org_id, purpose, wrapped, created_at) VALUES ($1, $2, $3, $4)";
 
-pub(crate) const STATEMENTS: &[&str] = &[FIND, INSERT];
+const ERASE: &str = "-- keys::erase\nDELETE FROM data_keys WHERE org_id = $1 AND purpose = $2";
+
+pub(crate) const STATEMENTS: &[&str] = &[FIND, INSERT, ERASE];
 
 /// The wrapped key of an organization for a purpose.
 pub async fn find(
@@ -33,4 +35,14 @@ pub async fn insert(
 ) -> Result<(), Error> {
     let parameters = [org.into(), Value::Word(purpose), wrapped.into(), now.into()];
     tx.execute_one(INSERT, &parameters).await
+}
+
+/// Forgets the key of an organization for a purpose: what is sealed under it never opens again.
+/// Answers whether there was one.
+pub async fn erase(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    purpose: &'static str,
+) -> Result<bool, Error> {
+    Ok(tx.execute(ERASE, &[org.into(), Value::Word(purpose)]).await? == 1)
 }

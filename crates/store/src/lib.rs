@@ -25,6 +25,7 @@ pub mod invitations;
 pub mod key_usage;
 pub mod keys;
 pub mod leases;
+pub mod lockdowns;
 pub mod losses;
 pub mod migrate;
 pub mod nonces;

@@ -23,6 +23,9 @@ const ALIVE_OF: &str = "-- sessions::alive_of\n\
 const ALIVE_IN: &str = "-- sessions::alive_in\n\
     SELECT id FROM sessions WHERE user_id = $1 AND org_id = $2 AND ended_at IS NULL \
     AND expires_at > $3 ORDER BY id";
+const ALIVE_IN_ORG: &str = "-- sessions::alive_in_organization\n\
+    SELECT id, user_id FROM sessions WHERE org_id = $1 AND ended_at IS NULL AND expires_at > $2 \
+    ORDER BY id LIMIT $3";
 const LAST_ORG: &str = "-- sessions::last_organization\n\
     SELECT org_id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1";
 const SET_FACTOR: &str = "-- sessions::set_factor\n\
@@ -52,6 +55,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     END,
     ALIVE_OF,
     ALIVE_IN,
+    ALIVE_IN_ORG,
     LAST_ORG,
     SET_FACTOR,
     SET_SEEN,
@@ -152,6 +156,17 @@ pub async fn alive_in(
 ) -> Result<Vec<Id<id::Session>>, Error> {
     let rows = tx.query(ALIVE_IN, &[user.into(), org.into(), now.into()]).await?;
     rows.into_iter().map(|mut row| row.id()).collect()
+}
+
+/// At most `count` sessions in an organization that are alive, with whose they are, oldest first.
+pub async fn alive_in_organization(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    now: Timestamp,
+    count: u32,
+) -> Result<Vec<(Id<id::Session>, Id<id::User>)>, Error> {
+    let rows = tx.query(ALIVE_IN_ORG, &[org.into(), now.into(), count.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((row.id()?, row.id()?))).collect()
 }
 
 /// The organization of a person's newest session, alive or not; `None` before the first.

@@ -2,9 +2,9 @@
 
 use crate::{
     alerts, api_keys, audit, challenges, changes, dead_men, directory, exposures, factors,
-    findings, halt_progress, idempotency, invitations, key_usage, keys, leases, losses, migrate,
-    nonces, orders, outbox, overrides, pending, rates, recent, sessions, signals, token_keys,
-    users, webhook_secrets,
+    findings, halt_progress, idempotency, invitations, key_usage, keys, leases, lockdowns, losses,
+    migrate, nonces, orders, outbox, overrides, pending, rates, recent, sessions, signals,
+    token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -31,6 +31,7 @@ pub fn all() -> Vec<String> {
         key_usage::STATEMENTS,
         keys::STATEMENTS,
         leases::STATEMENTS,
+        lockdowns::STATEMENTS,
         losses::STATEMENTS,
         migrate::STATEMENTS,
         nonces::STATEMENTS,

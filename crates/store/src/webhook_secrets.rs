@@ -21,7 +21,10 @@ const FIND: &str = "-- webhook_secrets::find\n\
     SELECT webhook_id, secret_hash, signing_secret, valid_until FROM previous_secrets \
     WHERE webhook_id = $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[REPLACE, KEEP, ALL, FIND];
+const FORGET: &str =
+    "-- webhook_secrets::forget\nDELETE FROM previous_secrets WHERE webhook_id = $1";
+
+pub(crate) const STATEMENTS: &[&str] = &[REPLACE, KEEP, ALL, FIND, FORGET];
 
 /// A pair of secrets: the hash of the one that is shown, and the sealed one that signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,17 @@ pub async fn replace(tx: &mut Tx<'_>, new: &Secrets, previous: &Previous) -> Res
         previous.valid_until.into(),
     ];
     tx.execute_one(KEEP, &kept).await
+}
+
+/// Replaces a webhook's secrets and forgets all before them.
+pub async fn replace_at_once(
+    tx: &mut Tx<'_>,
+    webhook: Id<id::Webhook>,
+    new: &Secrets,
+) -> Result<(), Error> {
+    let replaced = [webhook.into(), new.secret_hash.into(), new.signing_secret.clone().into()];
+    tx.execute_one(REPLACE, &replaced).await?;
+    tx.execute(FORGET, &[webhook.into()]).await.map(|_| ())
 }
 
 /// Every replaced secret that is still taken at this instant.

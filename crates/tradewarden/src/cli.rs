@@ -4,6 +4,7 @@ mod ca;
 mod change;
 mod key;
 mod limit;
+mod lockdown;
 mod order;
 mod organization;
 mod overrides;
@@ -31,6 +32,7 @@ pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::limit::{
     CHANGES, LimitCheck, LimitExport, LimitFileVerb, LimitImport, LimitVerb,
 };
+pub(crate) use self::lockdown::LockdownVerb;
 pub(crate) use self::order::OrderVerb;
 pub(crate) use self::organization::OrganizationVerb;
 pub(crate) use self::overrides::OverrideVerb;
@@ -120,6 +122,9 @@ pub(crate) enum Verb {
     /// The kill switch
     #[command(subcommand)]
     Halt(HaltVerb),
+    /// One action for a compromised account: stop, lock everybody out, then go on step by step
+    #[command(subcommand)]
+    Lockdown(LockdownVerb),
     /// A halt that is engaged when nobody says any more that it is alive
     #[command(subcommand)]
     DeadMan(DeadManVerb),

@@ -16,6 +16,9 @@ mod factors;
 #[path = "people/forgeries.rs"]
 mod forgeries;
 #[cfg(test)]
+#[path = "people/lockdown.rs"]
+mod lockdown;
+#[cfg(test)]
 #[path = "people/login.rs"]
 mod login;
 #[cfg(test)]

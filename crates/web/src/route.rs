@@ -3,6 +3,7 @@
 mod changes;
 mod codes;
 mod keys;
+mod lockdown;
 mod orders;
 mod overrides;
 mod people;
@@ -232,6 +233,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(orders::ORDERS)
         .chain(rolls::ROLLS)
         .chain(safety::SAFETY)
+        .chain(lockdown::LOCKDOWN)
         .chain(keys::KEYS)
         .chain(people::PEOPLE)
         .chain(profit::PROFIT)

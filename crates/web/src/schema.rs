@@ -7,6 +7,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::key::{KeyAlgorithm, KeyState};
 use tradewarden_domain::limit::LimitName;
+use tradewarden_domain::lockdown::{Positions, Step};
 use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::order::{ChangeState, OrderState, OrderType, Side, TimeInForce};
 use tradewarden_domain::permission::Permission;
@@ -79,6 +80,7 @@ pub(crate) fn all() -> Map<String, Value> {
     let mut schemas: Map<String, Value> = SCHEMAS
         .iter()
         .chain(changes::SCHEMAS)
+        .chain(lockdown::SCHEMAS)
         .chain(orders::SCHEMAS)
         .chain(overrides::SCHEMAS)
         .chain(people::SCHEMAS)
@@ -188,6 +190,8 @@ const ON_OPPOSITE: Kind = OneOf(|| texts(OnOpposite::ALL, OnOpposite::text));
 const PYRAMIDING: Kind = OneOf(|| texts(Pyramiding::ALL, Pyramiding::text));
 const SYMBOL_SOURCE: Kind = OneOf(|| texts(SymbolSource::ALL, SymbolSource::text));
 const HALT_MODE: Kind = OneOf(|| texts(HaltMode::ALL, HaltMode::text));
+const LOCKDOWN_STEP: Kind = OneOf(|| texts(Step::ALL, Step::text));
+const LOCKDOWN_POSITIONS: Kind = OneOf(|| texts(Positions::ALL, Positions::text));
 const LIMIT_NAME: Kind = OneOf(|| texts(LimitName::ALL, LimitName::text));
 const LOSS_RESET: Kind = OneOf(|| texts(LossReset::ALL, LossReset::text));
 const KEY_ALGORITHM: Kind = OneOf(|| texts(KeyAlgorithm::ALL, KeyAlgorithm::text));
@@ -205,6 +209,7 @@ const ACTIVITY: Kind = OneOf(|| vec!["active", "disabled"]);
 const MEMBER: Kind = OneOf(|| vec!["active", "disabled", "invited"]);
 
 mod changes;
+mod lockdown;
 mod orders;
 mod overrides;
 mod people;

@@ -104,7 +104,7 @@ impl Engine {
         to_value(&view)
     }
 
-    pub(super) fn seal_signing(
+    pub(crate) fn seal_signing(
         &self,
         org: Id<id::Org>,
         webhook: Id<id::Webhook>,

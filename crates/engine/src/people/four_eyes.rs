@@ -89,6 +89,7 @@ impl Engine {
             Command::HaltResume(halt) => {
                 Some(("four_eyes.halt_resume", format!("resume halt {}", halt.id)))
             }
+            Command::LockdownEnd => Some(("four_eyes.halt_resume", "end the lockdown".to_owned())),
             Command::LimitSet(LimitSet { scope, name, value, .. }) => {
                 let loosens = self.loosens(org, scope, *name, Some(value.units()));
                 let summary = || format!("set limit {name} of {scope} to {value}");
@@ -116,6 +117,12 @@ impl Engine {
             }
             _ => None,
         }
+    }
+
+    /// Whether a command lets more be traded by its limits.
+    pub(crate) fn loosens_limits(&self, org: Id<id::Org>, command: &Command) -> bool {
+        let found = self.two_for(org, command);
+        found.is_some_and(|(policy, _)| policy == FOUR_EYES_OF_LIMITS)
     }
 
     /// Whether a role lets its holder change people.

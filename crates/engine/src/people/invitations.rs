@@ -171,6 +171,7 @@ impl Engine {
         let invitation = self.own_invitation(actor, id)?;
         self.still_a_role(&invitation)?;
         let (org, role) = (invitation.org_id, invitation.role.clone());
+        self.is_open(org).await?;
         let shared = Arc::clone(&self.parts);
         self.parts
             .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {

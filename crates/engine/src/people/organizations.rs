@@ -187,6 +187,8 @@ impl Engine {
         if !principals.is_active(org, user) {
             return Err(CommandError::NotFound);
         }
+        // Who was logged in elsewhere logs in anew.
+        self.is_open(org).await?;
         let now = self.now();
         let row = principals.session(person.session_id, now).ok_or_else(factor_required)?;
         let left = Left {

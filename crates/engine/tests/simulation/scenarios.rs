@@ -13,6 +13,7 @@ mod hours;
 mod intake;
 mod judging;
 mod keys;
+mod lockdown;
 mod losses;
 mod overrides;
 mod policies;

@@ -25,6 +25,8 @@ mod keys;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]
+mod lockdowns;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod outbox;
@@ -129,6 +131,8 @@ on_both! {
     directory::findings_are_newest_first,
     directory::data_keys_are_written_once,
     safety::a_halt_tells_how_far_it_is,
+    lockdowns::one_lockdown_is_in_force,
+    lockdowns::a_lockdowns_steps_count_and_find_what_is_left,
     safety::a_switch_fires_once_for_each_renewal,
     safety::alerts_are_due_until_they_are_acknowledged,
     safety::a_channel_remembers_its_last_test,

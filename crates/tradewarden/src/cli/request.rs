@@ -158,6 +158,7 @@ impl Asking {
             Verb::Roll(verb) => roll(verb),
             Verb::Rate(verb) => rate(verb),
             Verb::Halt(verb) => halt(verb),
+            Verb::Lockdown(verb) => super::lockdown::asking(verb),
             Verb::DeadMan(verb) => match verb {
                 DeadManVerb::Set(set) => one(Command::DeadManSet(command::DeadManSet {
                     timeout_s: set.timeout_s,

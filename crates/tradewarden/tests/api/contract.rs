@@ -41,7 +41,8 @@ const INTERNAL: &str = "get_metrics";
 const STREAM: &str = "get_api_v1_stream";
 /// What can end the session of whoever asks: the tool reads identifiers in the answers, and asks for
 /// them. What comes after would be refused, and shown to nobody.
-const ENDING: [&str; 8] = [
+const ENDING: [&str; 9] = [
+    "post_api_v1_lockdown",
     "post_api_v1_auth_switch",
     "post_api_v1_auth_logout",
     "delete_api_v1_me_sessions_id",

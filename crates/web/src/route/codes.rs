@@ -21,6 +21,7 @@ impl Route {
     pub(crate) fn accepts(&self) -> Option<&'static str> {
         let with_two = [
             (Method::POST, "/api/v1/halts/{id}/resume"),
+            (Method::POST, "/api/v1/lockdown/end"),
             (Method::PUT, "/api/v1/limits"),
             (Method::DELETE, "/api/v1/limits/{scope}/{name}"),
             (Method::POST, super::policies::IMPORT),
@@ -66,6 +67,14 @@ impl Route {
             (_, Code::RequestPrecondition) => {
                 self.heeds_if_match() || self.path == super::policies::IMPORT
             }
+            (
+                _,
+                Code::LockdownNone
+                | Code::LockdownStep
+                | Code::LockdownPhrase
+                | Code::LockdownHold
+                | Code::LockdownActive,
+            ) => self.meets_lockdown(code),
             (_, code) if self.may_change(code) => true,
             (_, Code::AuthStepUp | Code::KeyState | Code::KeyLifetime) => manages_keys,
             (_, Code::AuthPermission | Code::AuthFactorRequired) => {
@@ -102,6 +111,26 @@ impl Route {
             }
             (_, code) if places => concerns_orders(code),
             _ => false,
+        }
+    }
+
+    /// What is said to a lockdown, and what it keeps from being changed.
+    fn meets_lockdown(&self, code: Code) -> bool {
+        const FREE: [&str; 6] = ["orders", "positions", "alerts", "dead-man", "lockdown", "replay"];
+        let asks = |end: &str| self.path.strip_prefix("/api/v1/lockdown/") == Some(end);
+        match code {
+            Code::LockdownNone | Code::LockdownStep => {
+                asks("answer") || asks("confirm") || asks("end")
+            }
+            Code::LockdownPhrase => asks("confirm"),
+            Code::LockdownHold => asks("end"),
+            _ => {
+                let noun = self.path.split('/').nth(3).unwrap_or_default();
+                let is_change = matches!(self.handler, Handler::Command(_))
+                    && matches!(self.access, Access::Any(_))
+                    && self.method != Method::GET;
+                is_change && !FREE.contains(&noun) && self.path != "/api/v1/halts"
+            }
         }
     }
 

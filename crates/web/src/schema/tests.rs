@@ -1,6 +1,8 @@
 //! The table against the types it describes: each with everything in it, and with nothing that may
 //! be absent.
 
+mod lockdown;
+
 use super::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

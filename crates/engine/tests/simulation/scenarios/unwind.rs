@@ -12,7 +12,7 @@ use tradewarden_testkit::life::Death;
 
 impl Small {
     /// Two ES are held, a stop that only reduces rests, and so does an entry of one.
-    async fn trading(seed: u64) -> Self {
+    pub(super) async fn trading(seed: u64) -> Self {
         let s = Self::with(seed, Venue::default(), |new| {
             new.pyramiding = Some(Pyramiding::Allow);
         })
@@ -31,7 +31,7 @@ impl Small {
         s
     }
 
-    async fn rests(&self, side: Side, size: &str, reduce_only: bool) {
+    pub(super) async fn rests(&self, side: Side, size: &str, reduce_only: bool) {
         let price = if side == Side::Sell { "4900" } else { "5100" };
         let new = OrderCreate {
             account_id: self.account.clone(),
@@ -71,7 +71,7 @@ impl Small {
             .await;
     }
 
-    async fn states(&self) -> Vec<OrderState> {
+    pub(super) async fn states(&self) -> Vec<OrderState> {
         self.h.orders().await.iter().map(|order| order.state).collect()
     }
 }

@@ -1,0 +1,91 @@
+//! Who may lock an organization down, what it ends, and what it takes to go on.
+
+use super::four_eyes::{confirm, somebody, with_factor};
+use super::*;
+
+fn engage() -> Value {
+    json!({ "command": "lockdown-engage", "reason": "somebody else is in" })
+}
+
+async fn status(harness: &Harness) -> Value {
+    harness.command(Command::LockdownStatus).await
+}
+
+async fn comes_to(harness: &Harness, step: &str) -> Value {
+    for _ in 0..1_000 {
+        let shown = status(harness).await;
+        if shown["step"] == step {
+            return shown;
+        }
+        harness.elapse(Duration::from_millis(100)).await;
+    }
+    panic!("it never came to {step}")
+}
+
+/// S20, S21: who may halt may lock down, without a fresh factor; every session ends with it, that of
+/// whoever asked too; a fresh login with a factor answers, confirms and ends, after a minute's hold.
+#[test]
+fn s21_everybody_is_out_and_the_owner_comes_back() {
+    simulate(async || {
+        let harness = with_owner(61).await;
+        let (ann, secret) = strong(&harness).await;
+        let (_, viewers) = somebody(&harness, "vic@example.com", "viewer").await;
+        let vic = with_factor(&harness, "vic@example.com", &viewers).await;
+        assert_eq!(code(carry_out(&harness, engage(), &vic).await), Code::AuthPermission);
+        let begun = ask(&harness, login(EMAIL, PASSWORD, false), None, from(7)).await;
+        let half = begun.unwrap().value;
+        harness.elapse(Duration::from_mins(6)).await;
+        assert_eq!(
+            code(carry_out(&harness, json!({"command": "lockdown-end"}), &ann).await),
+            Code::AuthStepUp
+        );
+        let shown = carry_out(&harness, engage(), &ann).await.unwrap();
+        assert_eq!(shown["in_force"], true, "an old factor does: {shown}");
+        let sessions = harness.command(Command::SessionList).await;
+        assert_eq!(sessions["items"], json!([]), "everybody is out");
+        assert_eq!(shown["steps"][1]["done"], 2, "{shown}");
+        assert!(half["challenge_id"].is_string(), "a login that had begun needs its factor still");
+
+        harness.elapse(Duration::from_secs(31)).await;
+        let ann = with_factor(&harness, EMAIL, &secret).await;
+        let answer = json!({ "command": "lockdown-answer", "positions": "flatten" });
+        carry_out(&harness, answer, &ann).await.unwrap();
+        let shown = comes_to(&harness, "confirm").await;
+        let end = json!({ "command": "lockdown-end" });
+        assert_eq!(code(carry_out(&harness, end.clone(), &ann).await), Code::LockdownHold);
+        harness.elapse(Duration::from_mins(1)).await;
+        let confirm = json!({ "command": "lockdown-confirm", "phrase": shown["phrase"] });
+        let done = carry_out(&harness, confirm, &ann).await.unwrap();
+        assert_eq!(done["step"], "done");
+        let ended = carry_out(&harness, end, &ann).await.unwrap();
+        assert_eq!(ended["in_force"], false, "{ended}");
+        harness.finish().await;
+    });
+}
+
+/// S20, S21: without a fresh factor nothing is confirmed, and where two people resume, two end.
+#[test]
+fn s21_the_end_takes_a_second_person_where_resuming_does() {
+    simulate(async || {
+        let harness = with_owner(62).await;
+        let (_, secret) = strong(&harness).await;
+        let (_, eves) = somebody(&harness, "eve@example.com", "admin").await;
+        let policy = PolicySet { name: "four_eyes.halt_resume".to_owned(), value: "on".to_owned() };
+        harness.command(Command::PolicySet(policy)).await;
+        harness.command(serde_json::from_value(engage()).unwrap()).await;
+        harness.elapse(Duration::from_secs(31)).await;
+        let ann = with_factor(&harness, EMAIL, &secret).await;
+        let shown = comes_to(&harness, "confirm").await;
+        harness.elapse(Duration::from_mins(5)).await;
+        let said = json!({ "command": "lockdown-confirm", "phrase": shown["phrase"] });
+        assert_eq!(code(carry_out(&harness, said, &ann).await), Code::AuthStepUp);
+        let ann = with_factor(&harness, EMAIL, &secret).await;
+        let waiting = carry_out(&harness, json!({"command": "lockdown-end"}), &ann).await.unwrap();
+        assert_eq!(waiting["status"], "pending", "{waiting}");
+        assert_eq!(status(&harness).await["in_force"], true);
+        let eve = with_factor(&harness, "eve@example.com", &eves).await;
+        let done = carry_out(&harness, confirm(&waiting), &eve).await.unwrap();
+        assert_eq!(done["result"]["in_force"], false, "{done}");
+        harness.finish().await;
+    });
+}
