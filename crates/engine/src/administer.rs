@@ -254,6 +254,7 @@ impl Engine {
             Command::LockdownAnswer(answer) => self.answer_lockdown(org, answer, actor).await,
             Command::LockdownConfirm(said) => self.confirm_lockdown(org, &said, actor).await,
             Command::LockdownEnd => self.end_lockdown(org, actor).await,
+            Command::LockdownBundle => self.lockdown_bundle(org, actor).await,
             Command::DeadManSet(set) => self.set_dead_man(org, set, actor).await,
             Command::DeadManRemove => self.remove_dead_man(org, actor).await,
             Command::DeadManList => self.dead_men(org, actor).await,

@@ -139,6 +139,8 @@ pub enum Command {
     LockdownConfirm(LockdownConfirm),
     /// Ends the lockdown: changes are possible again.
     LockdownEnd,
+    /// Gives everything that is known of the days around the lockdown.
+    LockdownBundle,
     /// Lists signals, newest first.
     SignalList(Paging),
     /// Shows a signal with its trace.
@@ -325,6 +327,7 @@ impl Command {
             | Self::AlertAcknowledge(_)
             | Self::AlertTest => Need::any_of(&[P::HaltEngage]),
             Self::LockdownStatus => Need::any_of(&[P::HaltEngage, P::HaltResume, P::AuditRead]),
+            Self::LockdownBundle => Need::fresh(&[P::AuditRead]),
             Self::LockdownConfirm(_) => Need::fresh(&[P::AccountsManage]),
             Self::HaltResume(_) | Self::LockdownEnd => Need::fresh(&[P::HaltResume]),
             Self::HaltStatus | Self::HaltShow(_) | Self::DeadManList => {

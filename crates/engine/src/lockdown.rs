@@ -8,6 +8,7 @@
 //! crash before a commit leaves that part undone and a crash after it leaves it done once. Whoever
 //! leads next goes on. Nothing is remembered here.
 
+mod bundle;
 mod end;
 mod engage;
 mod status;

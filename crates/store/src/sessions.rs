@@ -26,6 +26,10 @@ const ALIVE_IN: &str = "-- sessions::alive_in\n\
 const ALIVE_IN_ORG: &str = "-- sessions::alive_in_organization\n\
     SELECT id, user_id FROM sessions WHERE org_id = $1 AND ended_at IS NULL AND expires_at > $2 \
     ORDER BY id LIMIT $3";
+const ENDED_BY: &str = "-- sessions::ended_by\n\
+    SELECT id, user_id, org_id, kind, token_hash, methods, address, user_agent, \
+    authenticated_at, factor_at, last_seen_at, expires_at, ended_at FROM sessions \
+    WHERE org_id = $1 AND ended_by = $2 AND ended_at IS NOT NULL ORDER BY id LIMIT $3";
 const LAST_ORG: &str = "-- sessions::last_organization\n\
     SELECT org_id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1";
 const SET_FACTOR: &str = "-- sessions::set_factor\n\
@@ -56,6 +60,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ALIVE_OF,
     ALIVE_IN,
     ALIVE_IN_ORG,
+    ENDED_BY,
     LAST_ORG,
     SET_FACTOR,
     SET_SEEN,
@@ -169,6 +174,17 @@ pub async fn alive_in_organization(
     rows.into_iter().map(|mut row| Ok((row.id()?, row.id()?))).collect()
 }
 
+/// At most `count` sessions of an organization that ended by this name, oldest first, each with when.
+pub async fn ended_by(
+    store: &Store,
+    org: Id<id::Org>,
+    by: &str,
+    count: u32,
+) -> Result<Vec<(SessionRow, Timestamp)>, Error> {
+    let rows = store.query(ENDED_BY, vec![org.into(), by.into(), count.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((session_of(&mut row)?, row.time()?))).collect()
+}
+
 /// The organization of a person's newest session, alive or not; `None` before the first.
 pub async fn last_organization(
     store: &Store,
@@ -256,12 +272,16 @@ pub async fn purge(tx: &mut Tx<'_>, horizon: Timestamp) -> Result<(), Error> {
 }
 
 fn session(mut row: Row) -> Result<SessionRow, Error> {
+    session_of(&mut row)
+}
+
+fn session_of(row: &mut Row) -> Result<SessionRow, Error> {
     Ok(SessionRow {
         id: row.id()?,
         user_id: row.id()?,
         org_id: row.id()?,
         kind: row.word()?,
-        token_hash: hash_or_null(&mut row)?,
+        token_hash: hash_or_null(row)?,
         methods: row.text()?,
         address: row.text()?,
         user_agent: row.text()?,

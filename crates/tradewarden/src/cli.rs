@@ -32,7 +32,7 @@ pub(crate) use self::key::{KeyCreate, KeyVerb, Sign};
 pub(crate) use self::limit::{
     CHANGES, LimitCheck, LimitExport, LimitFileVerb, LimitImport, LimitVerb,
 };
-pub(crate) use self::lockdown::LockdownVerb;
+pub(crate) use self::lockdown::{LockdownBundle, LockdownVerb};
 pub(crate) use self::order::OrderVerb;
 pub(crate) use self::organization::OrganizationVerb;
 pub(crate) use self::overrides::OverrideVerb;

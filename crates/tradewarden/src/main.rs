@@ -28,6 +28,7 @@ mod halt;
 mod internal_clients;
 mod keys;
 mod local_halt;
+mod lockdown;
 mod logs;
 mod outcome;
 mod output;

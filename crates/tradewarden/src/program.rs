@@ -10,14 +10,15 @@ use tradewarden_domain::person::{BuiltInRole, Profile};
 use tradewarden_engine::command::{Command, UserCreate};
 
 use crate::cli::{
-    self, Asking, BenchVerb, Cli, ConfigVerb, Global, HaltVerb, LimitVerb, Shape, SignalVerb, Verb,
+    self, Asking, BenchVerb, Cli, ConfigVerb, Global, HaltVerb, LimitVerb, LockdownVerb, Shape,
+    SignalVerb, Verb,
 };
 use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
 use crate::outcome::{Exit, Failure};
 use crate::{
-    audit, bench, commands, config, db, demo, gateway, halt, internal_clients, keys, logs, output,
-    paper, policy, replay, serve, sign,
+    audit, bench, commands, config, db, demo, gateway, halt, internal_clients, keys, lockdown,
+    logs, output, paper, policy, replay, serve, sign,
 };
 
 /// What a thread of the runtime has: a command that carries out another one, as a confirmation does, lies
@@ -109,6 +110,9 @@ async fn one_command(
         Verb::Db(verb) => db::run(config, verb, json).await,
         Verb::Limit(LimitVerb::File(verb)) => policy::run(config, organization, verb, json).await,
         Verb::PaperBroker => done(paper::serve(config, Arc::new(SystemClock)).await),
+        Verb::Lockdown(LockdownVerb::Bundle(asked)) => {
+            lockdown::bundle(config, organization, &asked, json).await
+        }
         Verb::Halt(HaltVerb::Engage(new)) if new.wait => {
             halt::engage_and_wait(config, organization, new, json).await
         }

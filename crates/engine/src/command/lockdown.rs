@@ -124,6 +124,7 @@ impl Command {
             | Self::LockdownAnswer(_)
             | Self::LockdownConfirm(_)
             | Self::LockdownEnd
+            | Self::LockdownBundle
             | Self::SignalList(_)
             | Self::SignalShow(_)
             | Self::SignalReplay(_)

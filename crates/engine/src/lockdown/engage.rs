@@ -7,20 +7,28 @@ use crate::book::{Book, Effects, Scope, Severity};
 use crate::command::{Command, CommandError, Freeze, LockdownEngage};
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{self, JOURNAL_WAIT, LocalRecord};
+use crate::orders::CANCELS_MAX;
 use crate::people::no;
+use crate::profit::by_symbol;
 use crate::reads::away;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::time::timeout;
 use tradewarden_domain::code::Code;
+use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::lockdown::Step;
+use tradewarden_domain::money::Quantity;
 use tradewarden_store::lockdowns::{self, Lockdown};
-use tradewarden_store::{Lock, Tx, directory as rows};
+use tradewarden_store::{Lock, Tx, directory as rows, exposures, orders};
 
 const REASON_BYTES_MAX: usize = 200;
+/// Open orders and positions that the log names; an entry has 48 KiB (C15).
+const ORDERS_NAMED_MAX: usize = 400;
+const POSITIONS_NAMED_MAX: usize = 150;
 
 /// What became of a lockdown that was asked for.
 enum Begun {
@@ -141,6 +149,35 @@ impl Engine {
     }
 }
 
+/// What was open when a lockdown began, for its entry in the log.
+#[derive(Default)]
+struct AtStart {
+    orders: Vec<Id<id::Order>>,
+    /// Account, instrument and signed quantity.
+    positions: Vec<(Id<id::Account>, Symbol, Quantity)>,
+}
+
+impl AtStart {
+    /// As far as the entry has room for it. What cannot be read holds nothing up.
+    async fn of(shared: &Shared, org: Id<id::Org>) -> Self {
+        let live = orders::live(&shared.store, CANCELS_MAX).await.unwrap_or_default();
+        let own = live.into_iter().filter(|order| order.org_id == org).map(|order| order.id);
+        let orders = own.take(ORDERS_NAMED_MAX).collect();
+        let mut positions = Vec::new();
+        let directory = shared.directory.load_full();
+        for account in directory.accounts.values().filter(|account| account.org_id == org) {
+            let all = exposures::of_account(&shared.store, account.id).await.unwrap_or_default();
+            for (symbol, parts) in by_symbol(all) {
+                let sum = parts.iter().fold(Exposure::default(), |sum, (_, part)| sum.and(part));
+                if !sum.quantity.is_zero() && positions.len() < POSITIONS_NAMED_MAX {
+                    positions.push((account.id, symbol, sum.quantity));
+                }
+            }
+        }
+        Self { orders, positions }
+    }
+}
+
 /// Makes halt and lockdown rows in one transaction, with their entries and alerts.
 async fn write(
     shared: &Arc<Shared>,
@@ -148,6 +185,7 @@ async fn write(
     record: LocalRecord,
     actor: &Actor,
 ) -> Result<Begun, NotWritten> {
+    let at_start = AtStart::of(shared, lockdown.org_id).await;
     let (inner, claimant) = (Arc::clone(shared), actor.clone());
     let begun = shared
         .journal
@@ -168,8 +206,10 @@ async fn write(
             lockdowns::count(tx, id, Step::Halt, lockdown.engaged_at, (1, 0)).await?;
             let note = format!("halt {} refuses what adds risk", lockdown.halt_id);
             lockdowns::finish(tx, id, Step::Halt, book.now, &note).await?;
-            let mut payload =
-                json!({ "halt_id": lockdown.halt_id, "reason": lockdown.reason.as_str() });
+            let mut payload = json!({
+                "halt_id": lockdown.halt_id, "reason": lockdown.reason.as_str(),
+                "orders": at_start.orders, "positions": at_start.positions,
+            });
             claimant.sign(&mut payload);
             book.enter(&inner, org, id, "lockdown.engaged", &payload);
             let payload = json!({ "next": lockdown.step, "note": note, "step": Step::Halt });

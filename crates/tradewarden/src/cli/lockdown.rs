@@ -1,5 +1,7 @@
 //! `lockdown ...`
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use tradewarden_domain::lockdown::Positions;
 use tradewarden_engine::command::{self, Command};
@@ -20,6 +22,16 @@ pub(crate) enum LockdownVerb {
     Confirm(LockdownConfirm),
     /// Let changes be made again; halts stay until they are resumed
     End,
+    /// Write everything that is known of the days around it to a file, without secrets
+    Bundle(LockdownBundle),
+}
+
+/// `lockdown bundle`
+#[derive(Debug, Args)]
+pub(crate) struct LockdownBundle {
+    /// The file, which must not exist yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 /// `lockdown engage`
@@ -60,6 +72,7 @@ pub(super) fn asking(verb: LockdownVerb) -> Asking {
             Command::LockdownConfirm(command::LockdownConfirm { phrase })
         }
         LockdownVerb::End => Command::LockdownEnd,
+        LockdownVerb::Bundle(_) => Command::LockdownBundle,
     };
     Asking { command, shape: Shape::One }
 }

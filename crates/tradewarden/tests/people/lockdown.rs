@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tradewarden_testkit::process::{Client, Gateway, TestDir, until};
 
-use crate::someone::{Someone, code_of, demo, problem, success};
+use crate::someone::{PASSWORD, Someone, code_of, demo, problem, success};
 
 async fn signed(gateway: &Gateway, key: &str, pem: &str) -> u16 {
     let url = format!("{}/api/v1/me", gateway.base_url());
@@ -105,6 +105,27 @@ async fn s21_an_owner_takes_the_account_back() {
     assert_eq!(ended["in_force"], false, "{ended}");
     let again = program.run(&["lockdown", "end"]).await;
     assert_eq!(again.code, Some(1), "{again}");
+    // What happened is written to a file that holds no secret, and the log bears it out.
+    let file = dir.path().join("bundle.json");
+    let out = ["lockdown", "bundle", "--out", file.to_str().unwrap()];
+    assert!(program.json(&out).await["entries"].as_u64().unwrap() > 10);
+    let again = program.run(&out).await;
+    assert_eq!(again.code, Some(2), "a file is not written over: {again}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let key_text = std::fs::read_to_string(pem).unwrap();
+    let key_line = key_text.lines().nth(1).unwrap();
+    for secret in [old.as_str(), secret.as_str(), key_line, owner.refresh.as_str(), PASSWORD] {
+        assert!(!text.contains(secret), "a secret is in the bundle");
+    }
+    let bundle: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(bundle["sessions"][0]["address"], "127.0.0.1", "{}", bundle["sessions"]);
+    let entry = bundle["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|entry| entry["leaf"].as_str().unwrap().contains("lockdown.confirmed"));
+    let proven = program.run(&["audit", "prove", entry.unwrap()["id"].as_str().unwrap()]).await;
+    assert_eq!(proven.code, Some(0), "{proven}");
     // Each of the commands that are left does what it says.
     for left in ended["left"].as_array().unwrap() {
         let command: Vec<_> = left["command"].as_str().unwrap().split(' ').skip(1).collect();

@@ -30,6 +30,15 @@ pub(super) const LOCKDOWN: &[Route] = &[
         handler: command(|input| input.body().map(Command::LockdownEngage)),
     },
     Route {
+        method: GET,
+        path: "/api/v1/lockdown/bundle",
+        access: Any(&[P::AuditRead]),
+        summary: "Gives everything that is known of the days around the lockdown, for whoever finds out what happened.",
+        takes: Takes::Nothing,
+        gives: Gives::one("LockdownBundle"),
+        handler: command(|_| Ok(Command::LockdownBundle)),
+    },
+    Route {
         method: POST,
         path: "/api/v1/lockdown/answer",
         access: Any(&[P::HaltEngage, P::HaltFlatten]),

@@ -1,6 +1,8 @@
 //! Lockdown.
 
-use super::Kind::{Amount, Count, Flag, Id, Instant, List, Text};
+use super::Kind::{
+    Amount, Count, Flag, Id, Instant, List, Named, NullableInstant, NullableObject, Text, Texts,
+};
 use super::{LOCKDOWN_POSITIONS, LOCKDOWN_STEP, Schema, may, must};
 
 pub(super) const SCHEMAS: &[Schema] = &[
@@ -66,6 +68,77 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("what", Text, "What it is about, in a word."),
             must("detail", Text, "In a sentence."),
             must("command", Text, "What does it on the command line."),
+        ],
+    },
+    Schema {
+        name: "LockdownBundle",
+        about: "What is known of the days around a lockdown. It holds no secret.",
+        closed: false,
+        fields: &[
+            must("format", Text, "Which form of bundle this is."),
+            must("how_to_verify", Text, "How the entries are verified."),
+            must("from", Instant, "From when on findings and entries are here."),
+            must("until", Instant, "Until when: the lockdown's end, or now."),
+            must("lockdown", Named("Lockdown"), "The lockdown."),
+            must("sessions", List("LockdownSession"), "The sessions that it ended."),
+            must("keys", List("LockdownKey"), "API keys and what they did."),
+            must("webhooks", List("Webhook"), "Webhooks."),
+            must("strategies", List("Strategy"), "Strategies."),
+            must("accounts", List("Account"), "Accounts."),
+            must("limits", List("Limit"), "Limits."),
+            must(
+                "positions",
+                List("Position"),
+                "Positions now; `lockdown.engaged` has those at the start.",
+            ),
+            must("findings", List("Finding"), "Findings, newest first."),
+            must("findings_cut", Flag, "There are more findings."),
+            must("checkpoint", Text, "The signed head of the log."),
+            must("verifier_key", Text, "The key that verifies it."),
+            must("entries", List("LockdownEntry"), "Entries of the audit log, newest first."),
+            must("entries_cut", Flag, "There are more entries."),
+        ],
+    },
+    Schema {
+        name: "LockdownSession",
+        about: "A session that a lockdown ended.",
+        closed: false,
+        fields: &[
+            must("id", Id("ses_"), "Its identifier."),
+            must("user_id", Id("usr_"), "Whose it was."),
+            must("kind", Text, "How it was shown."),
+            must("methods", Texts, "What was shown for it."),
+            must("address", Text, "From where."),
+            must("user_agent", Text, "By which program, as it called itself."),
+            must("authenticated_at", Instant, "When the person logged in."),
+            must("factor_at", NullableInstant, "When a second factor was last shown."),
+            must("last_seen_at", Instant, "When it was last seen, within a minute."),
+            must("ended_at", Instant, "When it ended."),
+        ],
+    },
+    Schema {
+        name: "LockdownKey",
+        about: "An API key and what it did.",
+        closed: false,
+        fields: &[
+            must("key", Named("Key"), "The key."),
+            must(
+                "usage",
+                NullableObject,
+                "What it did by the hour, as `KeyUsage`, if it was used.",
+            ),
+        ],
+    },
+    Schema {
+        name: "LockdownEntry",
+        about: "An entry of the audit log with what opens its commitment.",
+        closed: false,
+        fields: &[
+            must("id", Id("ent_"), "Its identifier."),
+            may("index", Count, "Its place in the log; absent until it is sealed."),
+            must("leaf", Text, "The public part, as it is hashed."),
+            must("payload", Text, "The owner's part."),
+            must("salt", Text, "What opens the commitment; base64."),
         ],
     },
     Schema {

@@ -346,6 +346,51 @@ fn s21_changes_are_frozen_until_it_ends() {
     });
 }
 
+/// S21: what whoever finds out what happened is handed: what was open at the start, what ended, and the
+/// log's own words with what opens them. Nothing in it lets anybody in.
+#[test]
+fn s21_a_bundle_tells_what_happened_and_no_secret() {
+    simulate(async || {
+        let s = Small::trading(409).await;
+        let key = keys::key(&s.h, json!({})).await;
+        let quiet = s.tried(json!({"command": "lockdown-bundle"})).await.unwrap();
+        assert_eq!(
+            (&quiet["lockdown"]["in_force"], &quiet["sessions"]),
+            (&json!(false), &json!([]))
+        );
+        s.lock_down().await;
+        s.answer("keep").await;
+        s.comes_to("confirm").await;
+        s.h.elapse(millis(400)).await;
+        let bundle = s.tried(json!({"command": "lockdown-bundle"})).await.unwrap();
+        let again = s.tried(json!({"command": "lockdown-bundle"})).await.unwrap();
+        assert_eq!(bundle["entries"], again["entries"], "the same rows in the same order");
+        let entries = bundle["entries"].as_array().unwrap();
+        let of = |event: &str| {
+            let is_it = |entry: &&Value| entry["leaf"].as_str().unwrap().contains(event);
+            entries.iter().find(is_it).unwrap_or_else(|| panic!("no {event}"))
+        };
+        let engaged: Value =
+            serde_json::from_str(of("lockdown.engaged")["payload"].as_str().unwrap()).unwrap();
+        assert_eq!(engaged["positions"], json!([[s.account, "ES", "2"]]));
+        assert_eq!(engaged["orders"].as_array().unwrap().len(), 2, "the entry and the stop");
+        assert!(of("key.revoked")["index"].is_u64() && of("webhook.rotated")["salt"].is_string());
+        assert_eq!(bundle["keys"][0]["key"]["state"], "revoked");
+        let codes: Vec<_> =
+            bundle["findings"].as_array().unwrap().iter().map(|found| &found["code"]).collect();
+        assert!(codes.contains(&&json!("lockdown.engaged")), "{codes:?}");
+        assert_eq!(
+            (&bundle["entries_cut"], &bundle["findings_cut"]),
+            (&json!(false), &json!(false))
+        );
+        let text = bundle.to_string();
+        for secret in [key["secret"].as_str().unwrap(), s.hook.secret.as_str()] {
+            assert!(!text.contains(secret), "a secret is in the bundle");
+        }
+        s.end().await;
+    });
+}
+
 /// S21: without the database there is a halt, and the rest follows once it is asked for again.
 #[test]
 fn s21_without_a_database_it_is_a_halt() {
