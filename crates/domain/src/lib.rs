@@ -14,6 +14,7 @@ pub mod admit;
 pub mod alert;
 pub mod bracket;
 pub mod calendar;
+pub mod card_number;
 pub mod certificate;
 pub mod check;
 pub mod code;

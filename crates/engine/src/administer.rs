@@ -2,6 +2,7 @@
 
 mod change;
 mod create;
+mod free_text;
 mod halt;
 mod organization;
 mod overrides;
@@ -78,6 +79,7 @@ impl Engine {
             Command::OrganizationList => return self.organizations(actor),
             Command::OrganizationRename(new) => return self.rename_organization(new, actor).await,
             Command::CertificateNote(note) => return self.note_certificate(note, actor).await,
+            Command::PinsPublish(asked) => return self.publish_pins(asked, actor).await,
             // The kill switch works without a word on whose it is.
             Command::HaltEngage(halt) => return self.engage(halt, actor).await,
             Command::HaltStatus => return self.halts(actor),

@@ -112,7 +112,7 @@ impl Engine {
 
     /// An entry about what belongs to no organization stands with the first one, which was founded
     /// with the installation.
-    async fn enter_about_installation(
+    pub(crate) async fn enter_about_installation(
         &self,
         event: &'static str,
         payload: Value,

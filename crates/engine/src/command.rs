@@ -11,6 +11,7 @@ mod order;
 mod organization;
 mod overrides;
 mod people;
+mod pins;
 mod rate;
 pub mod replay;
 mod roll;
@@ -33,6 +34,7 @@ pub use order::{CancelAll, OrderAsChanged, OrderChange, OrderCreate, PositionClo
 pub use organization::{OrganizationCreate, OrganizationRename};
 pub use overrides::OverrideRequest;
 pub use people::{PolicySet, RoleCreate, UserChange, UserCreate};
+pub use pins::PinsPublish;
 pub use rate::RateSet;
 pub use roll::RollSet;
 pub use strategy::StrategyCreate;
@@ -247,6 +249,8 @@ pub enum Command {
     KeyUsage(ById),
     /// Records what was done with a certificate of the internal listener's CA.
     CertificateNote(CertificateNote),
+    /// Signs the pins of the public certificate's keys.
+    PinsPublish(PinsPublish),
     /// Tells who asks.
     Me,
 }
@@ -274,7 +278,8 @@ impl Command {
     pub(crate) const ORDER_NEEDS: Need = Need::any_of(&[Permission::OrdersCreate]);
 
     /// What a caller needs for it. The route's permission is asked first; this one holds for every
-    /// way in.
+    /// way in. What changes something and needs nothing here is the operator's, for which the engine asks
+    /// by itself.
     #[expect(clippy::too_many_lines, reason = "one table, with a row for each kind of command")]
     pub const fn needs(&self) -> Need {
         use Permission as P;
@@ -377,11 +382,11 @@ impl Command {
             | Self::KeySuspend(_)
             | Self::KeyRevoke(_)
             | Self::KeyUsage(_) => Need::any_of(&[P::KeysManage]),
-            // What of these changes something is the operator's; the engine asks for that by itself.
             Self::OrganizationCreate(_)
             | Self::OrganizationList
             | Self::OrganizationRename(_)
             | Self::CertificateNote(_)
+            | Self::PinsPublish(_)
             | Self::Me => Need::any_of(&[]),
         }
     }

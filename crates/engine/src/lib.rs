@@ -51,6 +51,7 @@ mod open;
 mod orders;
 mod outbox;
 mod payload;
+mod pins;
 mod profit;
 mod pulse;
 mod reads;

@@ -8,6 +8,7 @@ mod lockdown;
 mod order;
 mod organization;
 mod overrides;
+mod pins;
 mod rate;
 mod reference;
 mod request;
@@ -36,6 +37,7 @@ pub(crate) use self::lockdown::{LockdownBundle, LockdownVerb};
 pub(crate) use self::order::OrderVerb;
 pub(crate) use self::organization::OrganizationVerb;
 pub(crate) use self::overrides::OverrideVerb;
+pub(crate) use self::pins::{Pins, PinsForm};
 pub(crate) use self::rate::RateVerb;
 pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
@@ -155,6 +157,8 @@ pub(crate) enum Verb {
     /// The private CA of the internal listener: who may come in there
     #[command(subcommand)]
     Ca(CaVerb),
+    /// Sign and print the pins of the public certificate's keys, for clients that hold us to them
+    Pins(Pins),
     /// The database
     #[command(subcommand)]
     Db(DbVerb),

@@ -33,6 +33,7 @@ mod logs;
 mod outcome;
 mod output;
 mod paper;
+mod pins;
 mod policy;
 mod program;
 mod replay;

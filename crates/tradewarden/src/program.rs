@@ -18,7 +18,7 @@ use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
 use crate::outcome::{Exit, Failure};
 use crate::{
     audit, bench, commands, config, db, demo, gateway, halt, internal_clients, keys, lockdown,
-    logs, output, paper, policy, replay, serve, sign,
+    logs, output, paper, pins, policy, replay, serve, sign,
 };
 
 /// What a thread of the runtime has: a command that carries out another one, as a confirmation does, lies
@@ -107,6 +107,7 @@ async fn one_command(
         Verb::Key(verb) => keys::run(config, organization, verb, json).await,
         Verb::Audit(verb) => audit::run(config, organization, verb, json).await,
         Verb::Ca(verb) => internal_clients::run(config, organization, verb, json).await,
+        Verb::Pins(asked) => pins::run(config, organization, asked, json).await,
         Verb::Db(verb) => db::run(config, verb, json).await,
         Verb::Limit(LimitVerb::File(verb)) => policy::run(config, organization, verb, json).await,
         Verb::PaperBroker => done(paper::serve(config, Arc::new(SystemClock)).await),

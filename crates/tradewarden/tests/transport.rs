@@ -14,6 +14,9 @@ mod door;
 #[path = "transport/internal.rs"]
 mod internal;
 #[cfg(test)]
+#[path = "transport/pins.rs"]
+mod pins;
+#[cfg(test)]
 #[path = "people/python.rs"]
 mod python;
 #[cfg(test)]

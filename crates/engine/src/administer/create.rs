@@ -1,6 +1,7 @@
 //! Making webhooks, strategies and accounts.
 
 use super::change::{Stop, begin, enter, lock};
+use super::free_text::without_card_number;
 use super::{invalid, to_value};
 use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope};
@@ -425,7 +426,11 @@ pub(crate) fn name(text: &str) -> Result<&str, CommandError> {
     let trimmed = text.trim();
     let fits =
         (1..=64).contains(&trimmed.chars().count()) && !trimmed.chars().any(char::is_control);
-    if fits { Ok(trimmed) } else { Err(invalid("name", &"must have 1 to 64 printable characters")) }
+    if !fits {
+        return Err(invalid("name", &"must have 1 to 64 printable characters"));
+    }
+    without_card_number("name", trimmed)?;
+    Ok(trimmed)
 }
 
 pub(super) fn within(

@@ -1,5 +1,6 @@
 //! Halts: engaged and resumed by a person, in the database or, when it does not answer, beside it.
 
+use super::free_text::halt_reason;
 use super::{invalid, list, parse_id, to_value};
 use crate::Engine;
 use crate::actor::{Actor, Who};
@@ -49,6 +50,7 @@ impl HaltEngage {
         if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
             return Err(invalid("reason", &"must be at most 256 printable characters"));
         }
+        let reason = halt_reason(reason);
         let now = environment.now();
         Ok(Halt {
             id: environment.id(now),

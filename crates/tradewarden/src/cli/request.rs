@@ -203,6 +203,7 @@ impl Asking {
             | Verb::Config(_)
             | Verb::Audit(_)
             | Verb::Ca(_)
+            | Verb::Pins(_)
             | Verb::Db(_)
             | Verb::Bench(_)
             | Verb::Completions { .. }

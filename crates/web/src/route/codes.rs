@@ -46,7 +46,10 @@ impl Route {
             (Takes::Signal, Code::RequestMalformed) => true,
             (
                 Takes::Signal,
-                Code::RequestNotFound | Code::RequestMethod | Code::RequestUnprotected,
+                Code::RequestNotFound
+                | Code::RequestMethod
+                | Code::RequestUnprotected
+                | Code::TextCardNumber,
             ) => false,
             (Takes::Signal, _) => {
                 !matches!(code.class(), Class::Skip | Class::Order | Class::Conflict)
@@ -75,6 +78,7 @@ impl Route {
                 | Code::LockdownHold
                 | Code::LockdownActive,
             ) => self.meets_lockdown(code),
+            (_, Code::TextCardNumber) => takes_body && self.keeps_free_text(),
             (_, code) if self.may_change(code) => true,
             (_, Code::AuthStepUp | Code::KeyState | Code::KeyLifetime) => manages_keys,
             (_, Code::AuthPermission | Code::AuthFactorRequired) => {
@@ -132,6 +136,16 @@ impl Route {
                 is_change && !FREE.contains(&noun) && self.path != "/api/v1/halts"
             }
         }
+    }
+
+    /// Whether a name or a reason is kept of what is sent.
+    fn keeps_free_text(&self) -> bool {
+        ["webhooks", "strategies", "accounts", "keys", "limits", "overrides", "organizations"]
+            .iter()
+            .any(|noun| {
+                self.path.strip_prefix("/api/v1/").is_some_and(|path| path.starts_with(noun))
+            })
+            && self.takes != Takes::Signal
     }
 
     /// What a change of a webhook, a strategy or a limit may meet.

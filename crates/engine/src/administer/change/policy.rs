@@ -7,6 +7,7 @@
 use super::limit::{is_there, may_stand, reaches};
 use super::{Stop, begin, enter, lock, refused};
 use crate::actor::{Actor, Who};
+use crate::administer::free_text::without_card_number;
 use crate::administer::{invalid, to_value};
 use crate::book::{Book, Effects, Scope};
 use crate::command::{CommandError, LimitsDiff, LimitsImport, Paging};
@@ -332,6 +333,7 @@ pub(in crate::administer) fn reason_of(
     if text.is_empty() || text.len() > REASON_BYTES_MAX || text.chars().any(char::is_control) {
         return Err(invalid("reason", &"must be 1 to 256 printable characters"));
     }
+    without_card_number("reason", text)?;
     Ok(Some(text.to_owned()))
 }
 

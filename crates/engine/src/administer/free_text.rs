@@ -1,0 +1,42 @@
+//! Free texts that are kept: names and reasons.
+
+use crate::command::CommandError;
+use tradewarden_domain::card_number::holds_card_number;
+use tradewarden_domain::code::Code;
+
+/// What stands in the place of a halt's reason that cannot be kept.
+const NOT_KEPT: &str = "a reason with the number of a payment card, which is not kept";
+
+/// Refuses the number of a payment card: whoever keeps one answers for it (product.md section 8).
+pub(crate) fn without_card_number(field: &str, text: &str) -> Result<(), CommandError> {
+    if !holds_card_number(text) {
+        return Ok(());
+    }
+    let code = Code::TextCardNumber;
+    Err(CommandError::Refused { code, detail: format!("{field}: {}", code.meaning()) })
+}
+
+/// The reason of a halt, which is never refused for its words.
+pub(super) fn halt_reason(text: String) -> String {
+    if holds_card_number(&text) { NOT_KEPT.to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_halt_holds_whatever_its_reason() {
+        assert_eq!(halt_reason("fat finger".to_owned()), "fat finger");
+        assert_eq!(halt_reason("paid by 4111 1111 1111 1111".to_owned()), NOT_KEPT);
+    }
+
+    #[test]
+    fn a_name_with_a_card_number_is_refused_without_repeating_it() {
+        without_card_number("name", "momentum 15m").unwrap();
+        let refused = without_card_number("name", "4111-1111-1111-1111").unwrap_err();
+        let CommandError::Refused { code, detail } = refused else { panic!("{refused:?}") };
+        assert_eq!(code, Code::TextCardNumber);
+        assert!(!detail.contains("4111"), "{detail}");
+    }
+}
