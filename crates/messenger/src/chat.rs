@@ -3,7 +3,7 @@
 
 use crate::https::Https;
 use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
-use crate::{Roots, Unusable};
+use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tradewarden_seal::SecretString;
@@ -17,6 +17,8 @@ pub struct ChatOptions {
     pub url: SecretString,
     /// Whose certificates are believed.
     pub roots: Roots,
+    /// How the other side is spoken to.
+    pub outbound: Outbound,
 }
 
 /// A chat that takes our messages.
@@ -28,7 +30,7 @@ impl Chat {
     /// A chat; nothing is connected yet.
     pub fn new(options: &ChatOptions) -> Result<Self, Unusable> {
         // The sentence of the refusal would hold the address.
-        let https = Https::at(options.url.expose(), &options.roots)
+        let https = Https::at(options.url.expose(), &options.roots, &options.outbound)
             .map_err(|_| Unusable("the address is not https://HOST[:PORT]/PATH".to_owned()))?;
         Ok(Self { https })
     }
@@ -87,7 +89,10 @@ mod tests {
     #[test]
     fn a_refusal_does_not_tell_the_address() {
         let url = SecretString::new("http://chat.example.com/marked".to_owned());
-        let refused = Chat::new(&ChatOptions { url, roots: Roots::Web }).map(|_| ()).unwrap_err();
+        let refused =
+            Chat::new(&ChatOptions { url, roots: Roots::Web, outbound: Outbound::default() })
+                .map(|_| ())
+                .unwrap_err();
         assert!(!refused.to_string().contains("marked"), "{refused}");
     }
 }

@@ -1,14 +1,13 @@
 //! One request over HTTPS: no redirects, no proxies, a bound on time and on what is read.
 
 use crate::port::Outcome;
-use crate::{Roots, Unusable};
+use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +69,7 @@ impl Unanswered {
 
 impl Https {
     /// The server at `https://HOST[:PORT][/PREFIX]`.
-    pub(crate) fn at(base_url: &str, roots: &Roots) -> Result<Self, Unusable> {
+    pub(crate) fn at(base_url: &str, roots: &Roots, outbound: &Outbound) -> Result<Self, Unusable> {
         let wrong = || Unusable(format!("{base_url:?} is not https://HOST[:PORT][/PATH]"));
         let uri: Uri = base_url.trim_end_matches('/').parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
@@ -82,13 +81,7 @@ impl Https {
         }
         let host = authority.host().to_owned();
         let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let roots = roots.store().map_err(|error| Unusable(error.to_string()))?;
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Unusable(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = outbound.client_config(&name, roots)?;
         Ok(Self {
             port: authority.port_u16().unwrap_or(HTTPS_PORT),
             prefix: uri.path().trim_end_matches('/').to_owned(),
@@ -154,7 +147,7 @@ mod tests {
             ("https://api.example.com:8443/v1/", "api.example.com", 8443, "/v1"),
             ("https://[::1]:9/x", "[::1]", 9, "/x"),
         ] {
-            let https = Https::at(text, &Roots::Web).unwrap();
+            let https = Https::at(text, &Roots::Web, &Outbound::default()).unwrap();
             assert_eq!((https.host.as_str(), https.port), (host, port), "{text}");
             assert_eq!(https.prefix, prefix, "{text}");
         }
@@ -167,7 +160,8 @@ mod tests {
             "https://",
             "ftp://api.example.com",
         ] {
-            assert!(Https::at(text, &Roots::Web).is_err(), "{text}");
+            let refused = Https::at(text, &Roots::Web, &Outbound::default());
+            assert!(refused.is_err(), "{text}");
         }
     }
 

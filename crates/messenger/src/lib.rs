@@ -6,7 +6,8 @@
 //! Never here: our database, retries, a message's content in a log or in a reason.
 //!
 //! Invariants
-//! - Outside this machine everything goes over TLS, with the other side's name checked.
+//! - Outside this machine everything goes over TLS 1.3, with the other side's name checked; over 1.2 only
+//!   where [`Outbound`] lists the host.
 //! - Every call ends within [`SENDING_MAX`].
 //! - A message that is sent again has the same name.
 
@@ -17,9 +18,11 @@ pub mod twilio;
 pub mod webhook;
 
 mod https;
+mod outbound;
 mod roots;
 
 pub use chat::{Chat, ChatOptions};
+pub use outbound::Outbound;
 pub use port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
 pub use roots::{Roots, RootsError};
 pub use smtp::{Security, Smtp, SmtpOptions};

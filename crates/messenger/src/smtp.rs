@@ -1,12 +1,14 @@
 //! Mail over SMTP (RFC 5321), submitted to one server that carries it on (RFC 6409).
 
 use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
-use crate::{Roots, Unusable};
+use crate::{Outbound, Roots, Unusable};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::transport::smtp::client::{
+    Certificate, CertificateStore, Tls, TlsParameters, TlsVersion,
+};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Severity;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
@@ -40,6 +42,8 @@ pub struct SmtpOptions {
     pub security: Security,
     /// Whose certificates are believed.
     pub roots: Roots,
+    /// How the server is spoken to; pins are not for mail servers.
+    pub outbound: Outbound,
     /// User name and password, if the server wants them.
     pub credentials: Option<(String, SecretString)>,
     /// The sender: `name@example.com` or `Name <name@example.com>`.
@@ -123,7 +127,12 @@ fn tls(options: &SmtpOptions) -> Result<Tls, Unusable> {
     }
     let unusable = |cause: &dyn std::fmt::Display| Unusable(format!("TLS: {cause}"));
     options.roots.store().map_err(|error| unusable(&error))?;
-    let builder = TlsParameters::builder(options.host.clone());
+    let least = if options.outbound.lets_tls_1_2(&options.host) {
+        TlsVersion::Tlsv12
+    } else {
+        TlsVersion::Tlsv13
+    };
+    let builder = TlsParameters::builder(options.host.clone()).set_min_tls_version(least);
     let builder = match &options.roots {
         Roots::Web => builder.certificate_store(CertificateStore::WebpkiRoots),
         Roots::Own(pem) => {
@@ -188,6 +197,7 @@ mod tests {
             port: 465,
             security: Security::Tls,
             roots: Roots::Web,
+            outbound: Outbound::default(),
             credentials: None,
             from: "Tradewarden <gateway@example.com>".to_owned(),
             hello: "trade.example.com".to_owned(),
@@ -244,6 +254,7 @@ mod tests {
             port: 25,
             security: Security::None,
             roots: Roots::Web,
+            outbound: Outbound::default(),
             credentials: None,
             from: "nobody".to_owned(),
             hello: "localhost".to_owned(),

@@ -6,7 +6,7 @@
 
 use crate::https::Https;
 use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
-use crate::{Roots, Unusable};
+use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use std::fmt::Write as _;
@@ -31,6 +31,8 @@ pub struct TwilioOptions {
     pub from: String,
     /// Whose certificates are believed.
     pub roots: Roots,
+    /// How the other side is spoken to.
+    pub outbound: Outbound,
 }
 
 /// A provider that takes our text messages.
@@ -63,7 +65,7 @@ impl Twilio {
                 .map_err(|_| Unusable("the token cannot be sent".to_owned()))?;
         authorization.set_sensitive(true);
         Ok(Self {
-            https: Https::at(&options.base_url, &options.roots)?,
+            https: Https::at(&options.base_url, &options.roots, &options.outbound)?,
             path: format!("/2010-04-01/Accounts/{}/Messages.json", options.account_sid),
             authorization,
             from: options.from,
@@ -135,6 +137,7 @@ mod tests {
                 auth_token: SecretString::new("secret".to_owned()),
                 from: from.to_owned(),
                 roots: Roots::Web,
+                outbound: Outbound::default(),
             })
             .map(|_| ())
             .map_err(|error| error.to_string())

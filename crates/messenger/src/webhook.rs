@@ -6,7 +6,7 @@
 
 use crate::https::Https;
 use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
-use crate::{Roots, Unusable};
+use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tradewarden_seal::{SecretBytes, SecretString, standard_webhooks};
@@ -25,6 +25,8 @@ pub struct WebhookOptions {
     pub secret: SecretString,
     /// Whose certificates are believed.
     pub roots: Roots,
+    /// How the other side is spoken to.
+    pub outbound: Outbound,
 }
 
 /// A program that takes our signed requests.
@@ -38,7 +40,7 @@ impl Webhook {
     pub fn new(options: &WebhookOptions) -> Result<Self, Unusable> {
         let secret = standard_webhooks::parse_secret(options.secret.expose())
             .map_err(|error| Unusable(error.to_string()))?;
-        Ok(Self { https: Https::at(&options.url, &options.roots)?, secret })
+        Ok(Self { https: Https::at(&options.url, &options.roots, &options.outbound)?, secret })
     }
 
     async fn hand_over(&self, message: Message) -> Outcome {
@@ -79,7 +81,13 @@ mod tests {
     fn a_receiver_needs_https_and_a_secret() {
         let made = |url: &str, secret: &str| {
             let (url, secret) = (url.to_owned(), SecretString::new(secret.to_owned()));
-            Webhook::new(&WebhookOptions { url, secret, roots: Roots::Web }).map(|_| ())
+            Webhook::new(&WebhookOptions {
+                url,
+                secret,
+                roots: Roots::Web,
+                outbound: Outbound::default(),
+            })
+            .map(|_| ())
         };
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         assert_eq!(made("https://hooks.example.com/alerts", secret), Ok(()));

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_messenger::{Message, Messenger, Outcome, Roots, Twilio, TwilioOptions};
+use tradewarden_messenger::{Message, Messenger, Outbound, Outcome, Roots, Twilio, TwilioOptions};
 use tradewarden_seal::certificate::{DAY_S, LocalAuthority};
-use tradewarden_seal::{SecretString, SystemRandomness};
+use tradewarden_seal::{CertificateFacts, SecretString, SystemRandomness};
 use tradewarden_testkit::process::{TestDir, until};
 use tradewarden_testkit::provider::{Provider, Reply};
 
@@ -29,12 +29,17 @@ fn issue(dir: &TestDir, name: &str) -> (String, PathBuf, PathBuf) {
 }
 
 fn twilio(base_url: &str, roots: Roots) -> Twilio {
+    twilio_under(base_url, roots, Outbound::default())
+}
+
+fn twilio_under(base_url: &str, roots: Roots, outbound: Outbound) -> Twilio {
     Twilio::new(TwilioOptions {
         base_url: base_url.to_owned(),
         account_sid: "AC0123".to_owned(),
         auth_token: SecretString::new("secret".to_owned()),
         from: "+14155550100".to_owned(),
         roots,
+        outbound,
     })
     .unwrap()
 }
@@ -110,4 +115,58 @@ async fn a_provider_that_says_nothing_is_left() {
     // From here on time jumps to the next timer when nothing else is to be done.
     tokio::time::pause();
     assert_eq!(sending.join_next().await.unwrap().unwrap(), later("no answer in time"));
+}
+
+/// C5: TLS 1.3, and 1.2 only with a host that is listed.
+#[tokio::test]
+async fn c5_tls_1_2_is_spoken_with_listed_hosts_alone() {
+    let dir = TestDir::new("messenger-tls12");
+    let (authority, chain, key) = issue(&dir, "localhost");
+    let provider = Provider::open_speaking(&chain, &key, &[&rustls::version::TLS12]).await;
+    let listed = |hosts: &[&str]| Outbound {
+        tls_1_2_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        ..Outbound::default()
+    };
+    for (hosts, outcome) in [
+        (&[][..], later("TLS did not come about")),
+        (&["other.example"], later("TLS did not come about")),
+        (&["localhost"], Outcome::Taken),
+    ] {
+        let roots = Roots::Own(authority.clone());
+        let twilio = twilio_under(provider.base_url(), roots, listed(hosts));
+        assert_eq!(twilio.send(message()).await, outcome, "{hosts:?}");
+    }
+    assert_eq!(provider.asked().len(), 1);
+}
+
+/// A pinned host must be valid and have one of the keys that were named.
+#[tokio::test]
+async fn a_pinned_host_is_spoken_to_under_its_keys_alone() {
+    let dir = TestDir::new("messenger-pins");
+    let (authority, chain, key) = issue(&dir, "localhost");
+    let provider = provider(&chain, &key).await;
+    let own = CertificateFacts::from_pem(&std::fs::read_to_string(&chain).unwrap()).unwrap();
+    let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned();
+    let refused = || later("TLS did not come about");
+    for (host, pins, roots, outcome) in [
+        ("localhost", vec![own.spki_sha256.clone()], Some(&authority), Outcome::Taken),
+        (
+            "localhost",
+            vec![other.clone(), own.spki_sha256.clone()],
+            Some(&authority),
+            Outcome::Taken,
+        ),
+        ("localhost", vec![other.clone()], Some(&authority), refused()),
+        ("other.example", vec![other], Some(&authority), Outcome::Taken),
+        // A pin is not enough: the certificate must be valid as well.
+        ("localhost", vec![own.spki_sha256], None, refused()),
+    ] {
+        let outbound = Outbound {
+            pins: [(host.to_owned(), pins.into_iter().collect())].into(),
+            ..Outbound::default()
+        };
+        let roots = roots.map_or(Roots::Web, |authority| Roots::Own(authority.clone()));
+        let twilio = twilio_under(provider.base_url(), roots, outbound.clone());
+        assert_eq!(twilio.send(message()).await, outcome, "{outbound:?}");
+    }
 }

@@ -69,13 +69,26 @@ impl Provider {
     ///
     /// When the files or the port cannot be had.
     pub async fn open(certificate: &Path, key: &Path) -> Self {
+        Self::open_speaking(certificate, key, &[&rustls::version::TLS13]).await
+    }
+
+    /// The same, speaking these versions of TLS.
+    ///
+    /// # Panics
+    ///
+    /// When the files or the port cannot be had.
+    pub async fn open_speaking(
+        certificate: &Path,
+        key: &Path,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
         let chain = CertificateDer::pem_file_iter(certificate).expect("the certificate is there");
         let chain = chain.collect::<Result<_, _>>().expect("the certificate is PEM");
         let key = PrivateKeyDer::from_pem_file(key).expect("the key is PEM");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3 can be had")
+            .with_protocol_versions(versions)
+            .expect("these versions can be had")
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .expect("certificate and key belong together");

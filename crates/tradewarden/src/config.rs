@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::person::Profile;
 use tradewarden_domain::tier::Tiers;
+use tradewarden_messenger::Outbound;
 use tradewarden_web::peer::TrustedProxies;
 
 pub(crate) use self::acme::{Acme, ChallengeKind};
@@ -78,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) profile: Profile,
     /// Whether a password needs characters of four classes.
     pub(crate) require_classes: bool,
+    /// How others are spoken to.
+    pub(crate) outbound: Outbound,
     /// The mail server; without one no mail is sent.
     pub(crate) smtp: Option<messages::Smtp>,
     /// The provider of text messages; without one none are sent.
@@ -195,6 +198,7 @@ impl Default for Config {
             hsts_preload: false,
             profile: Profile::Standard,
             require_classes: false,
+            outbound: Outbound::default(),
             smtp: None,
             sms: None,
             alerts: None,

@@ -59,6 +59,7 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
     if let Some(acme) = &config.acme {
         acme.check(config)?;
     }
+    outbound(config)?;
     if let Some(smtp) = &config.smtp {
         smtp.check()?;
     }
@@ -125,6 +126,38 @@ fn public_bind(config: &Config) -> Result<(), Failure> {
             "refusing to listen on {listen} without public_origin: set it to the address that \
              clients write, for example https://trade.example.com"
         ));
+    }
+    Ok(())
+}
+
+fn outbound(config: &Config) -> Result<(), Failure> {
+    let outbound = &config.outbound;
+    if let Some(wrong) = outbound
+        .tls_1_2_hosts
+        .iter()
+        .chain(outbound.pins.keys())
+        .find(|host| !is_host_name(host) || host.bytes().any(|byte| byte.is_ascii_uppercase()))
+    {
+        return refuse(&format!(
+            "{wrong:?} under [outbound] is not a host name in lower case, without a port"
+        ));
+    }
+    for (host, pins) in &outbound.pins {
+        if pins.len() < 2 {
+            return refuse(&format!(
+                "pins under [outbound] has fewer than two for {host}: with one, a lost key ends the \
+                 connection for good; add a backup"
+            ));
+        }
+        let is_pin = |pin: &String| {
+            tradewarden_seal::base64_decode(pin).is_ok_and(|bytes| bytes.len() == 32)
+        };
+        if let Some(wrong) = pins.iter().find(|pin| !is_pin(pin)) {
+            return refuse(&format!(
+                "{wrong:?} in pins under [outbound] is no pin: it is the SHA-256 of a public key in \
+                 base64"
+            ));
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The configuration file as it is written.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub(super) struct File {
     log_level: Option<LogLevel>,
     tls: Option<Tls>,
     acme: Option<Acme>,
+    outbound: Outbound,
     smtp: Option<Smtp>,
     sms: Option<Sms>,
     alerts: Option<Alerts>,
@@ -47,6 +49,13 @@ pub(super) struct File {
     listener: Listener,
     nodes: Option<u32>,
     tiers: Tiers,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Outbound {
+    tls_1_2_hosts: BTreeSet<String>,
+    pins: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,6 +165,8 @@ impl File {
         }
         config.http_listen = self.http_listen;
         config.acme = self.acme.map(|acme| acme.below(directory));
+        config.outbound.tls_1_2_hosts = self.outbound.tls_1_2_hosts;
+        config.outbound.pins = self.outbound.pins;
         config.smtp = self.smtp.map(|smtp| smtp.below(directory));
         config.sms = self.sms.map(|sms| sms.below(directory));
         config.alerts = self.alerts.map(|alerts| alerts.below(directory));

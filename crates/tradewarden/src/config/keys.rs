@@ -1,6 +1,8 @@
 //! The table of keys: what `config print` and `config reference` are made from. A test holds it
 //! against the keys that the file takes.
 
+mod transport;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -23,7 +25,12 @@ pub(super) struct Key {
 }
 
 /// Every key, in the order in which it is printed: those without a table first.
-pub(super) const KEYS: &[Key] = &[
+pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
+    TOP.iter().chain(transport::KEYS).chain(FURTHER)
+}
+
+/// Those without a table.
+const TOP: &[Key] = &[
     Key {
         section: "",
         name: "data",
@@ -172,75 +179,10 @@ pub(super) const KEYS: &[Key] = &[
                   limits, so that all together keep them.",
         shown: |config| Some(config.nodes.to_string()),
     },
-    Key {
-        section: "tls",
-        name: "certificate_file",
-        kind: "path",
-        meaning: "The certificate chain in PEM, the server's own first; read again on SIGHUP. If \
-                  not set: a certificate of the local CA in `DATA/tls`, made and renewed by \
-                  itself.",
-        shown: |config| config.tls.as_ref().map(|tls| path(&tls.certificate_file)),
-    },
-    Key {
-        section: "tls",
-        name: "key_file",
-        kind: "path",
-        meaning: "The private key of the certificate, in PEM. One that others can read is \
-                  refused.",
-        shown: |config| config.tls.as_ref().map(|tls| path(&tls.key_file)),
-    },
-    Key {
-        section: "acme",
-        name: "directory",
-        kind: "https://HOST[:PORT]/PATH",
-        meaning: "The directory of an authority that issues the public certificate by ACME (RFC 8555), \
-                  in place of `[tls]`. Until it has, a certificate of the local CA is shown.",
-        shown: |config| config.acme.as_ref().map(|acme| text(&acme.directory)),
-    },
-    Key {
-        section: "acme",
-        name: "contact",
-        kind: "list of URIs",
-        meaning: "Whom the authority may write to, for example `mailto:ops@example.com`.",
-        shown: |config| config.acme.as_ref().map(|acme| list(&acme.contact)),
-    },
-    Key {
-        section: "acme",
-        name: "domains",
-        kind: "list of host names",
-        meaning: "The names in the certificate.",
-        shown: |config| config.acme.as_ref().map(|acme| list(&acme.domains)),
-    },
-    Key {
-        section: "acme",
-        name: "challenge",
-        kind: "http-01 or tls-alpn-01",
-        meaning: "How it is shown that the names are ours: at port 80 (`http_listen`), or in a \
-                  handshake at port 443 (`listen`).",
-        shown: |config| config.acme.as_ref().map(|acme| text(&acme.challenge.word())),
-    },
-    Key {
-        section: "acme",
-        name: "terms_agreed",
-        kind: "true",
-        meaning: "That you agree to the authority's terms.",
-        shown: |config| config.acme.as_ref().map(|acme| acme.terms_agreed.to_string()),
-    },
-    Key {
-        section: "acme",
-        name: "reuse_key",
-        kind: "true or false",
-        meaning: "Whether a renewed certificate has the key of the one before: while clients pin it.",
-        shown: |config| config.acme.as_ref().map(|acme| acme.reuse_key.to_string()),
-    },
-    Key {
-        section: "acme",
-        name: "ca_file",
-        kind: "path",
-        meaning: "The CAs, as PEM, under which the authority's own certificate must be issued, in \
-                  place of those that browsers trust.",
-        shown: |config| config.acme.as_ref()?.ca_file.as_deref().map(path),
-    },
+];
+
+/// Those of who carries messages, and of the parts of the gateway.
+const FURTHER: &[Key] = &[
     Key {
         section: "smtp",
         name: "host",
@@ -480,7 +422,7 @@ pub(super) const KEYS: &[Key] = &[
 pub(crate) fn print(config: &Config) -> String {
     let mut printed = String::new();
     let mut section = "";
-    for key in KEYS {
+    for key in keys() {
         let Some(value) = (key.shown)(config) else { continue };
         if key.section != section {
             section = key.section;
@@ -505,7 +447,7 @@ pub(crate) fn reference() -> String {
     let defaults = Config::default();
     let mut page = String::from(HEAD);
     let mut section = None;
-    for key in KEYS {
+    for key in keys() {
         if section != Some(key.section) {
             section = Some(key.section);
             let title = if key.section.is_empty() {
@@ -539,7 +481,10 @@ from the file's directory. `tradewarden config check` says whether a start would
 const TAIL: &str = "
 ## Starts that are refused
 
-- `listen` on an address that other machines reach without certificate files or `public_origin`.
+- `listen` on an address that other machines reach without certificate files or `[acme]`, or without
+  `public_origin`.
+- `[acme]` beside `[tls]`, without agreed terms, or with http-01 and no `http_listen`.
+- A pinned host with fewer than two pins.
 - A private key, a key file in the data directory, a configuration with a database password, or the
   data directory itself that others can use.
 - `hooks_client_ca_file` without `hooks_host`, or one that holds no CA certificate that can be used.

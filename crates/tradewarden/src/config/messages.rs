@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tradewarden_domain::message::Channel;
 use tradewarden_engine::Messengers;
 use tradewarden_messenger::{Chat, ChatOptions, Webhook, WebhookOptions};
-use tradewarden_messenger::{Messenger, Roots, Security, twilio};
+use tradewarden_messenger::{Messenger, Outbound, Roots, Security, twilio};
 use tradewarden_messenger::{Smtp as MailServer, SmtpOptions, Twilio, TwilioOptions, Unusable};
 use tradewarden_seal::SecretString;
 
@@ -143,7 +143,14 @@ impl Smtp {
         Ok(())
     }
 
-    fn messenger(&self, hello: &str) -> Result<MailServer, Failure> {
+    fn messenger(&self, hello: &str, outbound: &Outbound) -> Result<MailServer, Failure> {
+        if outbound.pins.contains_key(&self.host.to_ascii_lowercase()) {
+            return Err(Failure::no(format!(
+                "pins under [outbound] names {}, the mail server: pins are not for mail; leave it \
+                 out there",
+                self.host
+            )));
+        }
         let credentials = match (&self.username, &self.password_file) {
             (Some(name), Some(file)) => Some((name.clone(), secret(file)?)),
             _ => None,
@@ -157,6 +164,7 @@ impl Smtp {
                 MailSecurity::None => Security::None,
             },
             roots: roots(self.ca_file.as_deref(), "[smtp]")?,
+            outbound: outbound.clone(),
             credentials,
             from: self.from.clone(),
             hello: hello.to_owned(),
@@ -178,13 +186,14 @@ impl Sms {
         self.base_url.as_deref().unwrap_or(twilio::BASE_URL)
     }
 
-    fn messenger(&self) -> Result<Twilio, Failure> {
+    fn messenger(&self, outbound: &Outbound) -> Result<Twilio, Failure> {
         let options = TwilioOptions {
             base_url: self.base_url().to_owned(),
             account_sid: self.account_sid.clone(),
             auth_token: secret(&self.auth_token_file)?,
             from: self.from.clone(),
             roots: roots(self.ca_file.as_deref(), "[sms]")?,
+            outbound: outbound.clone(),
         };
         match self.provider {
             SmsProvider::Twilio => Twilio::new(options).map_err(|error| unusable("[sms]", &error)),
@@ -203,13 +212,14 @@ impl Alerts {
         }
     }
 
-    fn messengers(&self, messengers: &mut Messengers) -> Result<(), Failure> {
+    fn messengers(&self, messengers: &mut Messengers, outbound: &Outbound) -> Result<(), Failure> {
         let roots = || roots(self.ca_file.as_deref(), "[alerts]");
         let is_unusable = |error: Unusable| unusable("[alerts]", &error);
         match (&self.webhook_url, &self.webhook_secret_file) {
             (Some(url), Some(file)) => {
                 let (url, secret) = (url.clone(), secret(file)?);
-                let options = WebhookOptions { url, secret, roots: roots()? };
+                let outbound = outbound.clone();
+                let options = WebhookOptions { url, secret, roots: roots()?, outbound };
                 let webhook = Webhook::new(&options).map_err(is_unusable)?;
                 messengers.insert(Channel::Webhook, Arc::new(webhook));
             }
@@ -222,7 +232,8 @@ impl Alerts {
             }
         }
         if let Some(file) = &self.chat_url_file {
-            let options = ChatOptions { url: secret(file)?, roots: roots()? };
+            let outbound = outbound.clone();
+            let options = ChatOptions { url: secret(file)?, roots: roots()?, outbound };
             let chat = Chat::new(&options).map_err(is_unusable)?;
             messengers.insert(Channel::Chat, Arc::new(chat));
         }
@@ -235,15 +246,16 @@ impl Config {
     pub(crate) fn messengers(&self, origin: &str) -> Result<Messengers, Failure> {
         let mut messengers: Messengers = BTreeMap::new();
         if let Some(smtp) = &self.smtp {
-            let mail: Arc<dyn Messenger> = Arc::new(smtp.messenger(host_of(origin))?);
+            let mail: Arc<dyn Messenger> =
+                Arc::new(smtp.messenger(host_of(origin), &self.outbound)?);
             messengers.insert(Channel::Mail, mail);
         }
         if let Some(sms) = &self.sms {
-            let texts: Arc<dyn Messenger> = Arc::new(sms.messenger()?);
+            let texts: Arc<dyn Messenger> = Arc::new(sms.messenger(&self.outbound)?);
             messengers.insert(Channel::Sms, texts);
         }
         if let Some(alerts) = &self.alerts {
-            alerts.messengers(&mut messengers)?;
+            alerts.messengers(&mut messengers, &self.outbound)?;
         }
         Ok(messengers)
     }

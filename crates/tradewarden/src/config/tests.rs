@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::keys::KEYS;
+use super::keys::keys;
 use super::*;
 use crate::outcome::Exit;
 use crate::scratch::Scratch;
@@ -45,6 +45,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("[tls]\ncertificate_file = \"none\"\nkey_file = \"none\"", "correct the path under [tls]"),
     ("[tls]\ncertificate_file = \"none\"", "missing field `key_file`"),
     ("data = \"tradewarden.toml\"", "is a file; name a directory"),
+    ("[outbound]\ntls_1_2_hosts = [\"a b\"]", "without a port"),
+    ("[outbound.pins]\n\"A.example\" = []", "without a port"),
+    ("[outbound.pins]\n\"a.example\" = [\"x\"]", "add a backup"),
+    ("[outbound.pins]\n\"a.example\" = [\"x\", \"y\"]", "is no pin"),
     ("[acme]\ndirectory = \"https://a.example\"", "missing field `domains`"),
     (
         "[acme]\ndirectory = \"http://a.example\"\ndomains = [\"a.example\"]\n\
@@ -245,6 +249,10 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
         hooks_client_ca_file: Some("ca".into()),
         tls: Some(CertificateFiles { certificate_file: "c".into(), key_file: "k".into() }),
         trusted_proxies: vec!["10.0.0.1".to_owned()],
+        outbound: Outbound {
+            tls_1_2_hosts: ["a.example".to_owned()].into(),
+            pins: [("b.example".to_owned(), ["x".to_owned()].into())].into(),
+        },
         smtp: Some(smtp),
         sms: Some(sms),
         alerts: Some(alerts),
@@ -254,7 +262,7 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
     let printed = print(&config);
     assert!(!printed.contains("marked") && !format!("{config:?}").contains("marked"), "{printed}");
     toml::from_str::<file::File>(&printed).unwrap();
-    for key in KEYS {
+    for key in keys() {
         assert!(
             printed.contains(&format!("\n{} = ", key.name)) || key.name == "data",
             "{}",
@@ -289,8 +297,9 @@ fn callers_sign_for_any_name_of_this_machine_until_an_origin_is_configured() {
 fn the_table_of_keys_is_what_the_file_takes() {
     let mut taken = BTreeSet::new();
     let tiers = ["tiers.free", "tiers.standard", "tiers.pro", "tiers.institutional"];
-    for section in
-        ["", "tls", "acme", "smtp", "sms", "alerts", "paper", "listener"].into_iter().chain(tiers)
+    for section in ["", "tls", "acme", "outbound", "smtp", "sms", "alerts", "paper", "listener"]
+        .into_iter()
+        .chain(tiers)
     {
         let text =
             if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
@@ -300,10 +309,12 @@ fn the_table_of_keys_is_what_the_file_takes() {
             taken.insert((section, name.to_owned()));
         }
     }
-    for section in ["tls", "acme", "smtp", "sms", "alerts", "paper", "listener", "tiers"] {
+    for section in
+        ["tls", "acme", "outbound", "smtp", "sms", "alerts", "paper", "listener", "tiers"]
+    {
         assert!(taken.remove(&("", section.to_owned())), "{section}");
     }
-    let listed: BTreeSet<_> = KEYS.iter().map(|key| (key.section, key.name.to_owned())).collect();
+    let listed: BTreeSet<_> = keys().map(|key| (key.section, key.name.to_owned())).collect();
     assert_eq!(listed, taken);
 }
 
