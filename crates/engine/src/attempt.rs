@@ -19,7 +19,7 @@ pub(crate) use self::open::waits_for_open;
 use self::fit::{Fit, fit_to_position};
 use self::late::filled_late;
 use self::legs::{Before, waits_for_legs};
-use self::open::{goes_at_open, hold_until_open, is_open};
+use self::open::{goes_at_open, hold_until_open, may_be_open};
 use crate::book::{Book, Effects, Scope, Severity, place_of, webhook_of};
 use crate::{Shared, payload, tasks};
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +152,7 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
                 return ended;
             }
         },
-        Purpose::Exit if !is_open(shared, &order) => {
+        Purpose::Exit if !may_be_open(shared, &order) => {
             hold_until_open(shared, book, order);
             return Attempt::Hold;
         }

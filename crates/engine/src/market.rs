@@ -76,9 +76,9 @@ impl Market {
         self.heard.store(Arc::new(next));
     }
 
-    /// Whether an instrument is known to trade now.
-    pub(crate) fn is_open(&self, account: &Account, symbol: &Symbol, now: Timestamp) -> bool {
-        self.reference(account, symbol, now).market == MarketState::Open
+    /// Whether an instrument is known not to trade now.
+    pub(crate) fn is_closed(&self, account: &Account, symbol: &Symbol, now: Timestamp) -> bool {
+        self.reference(account, symbol, now).market == MarketState::Closed
     }
 }
 

@@ -8,10 +8,11 @@ use crate::book::{Book, Severity};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::Order;
 
-/// Whether the order's instrument is known to trade now.
-pub(super) fn is_open(shared: &Shared, order: &Order) -> bool {
+/// Whether the order's instrument may trade now. Where nobody knows the hours, an exit is sent: the
+/// venue knows them.
+pub(super) fn may_be_open(shared: &Shared, order: &Order) -> bool {
     crate::book::account(shared, order.account_id).is_some_and(|account| {
-        shared.market.is_open(&account, &order.symbol, shared.environment.now())
+        !shared.market.is_closed(&account, &order.symbol, shared.environment.now())
     })
 }
 
@@ -20,7 +21,7 @@ pub(super) fn is_open(shared: &Shared, order: &Order) -> bool {
 pub(crate) fn waits_for_open(shared: &Shared, order: &Order) -> bool {
     crate::book::account(shared, order.account_id).is_none_or(|account| {
         let told = order.code == Some(Code::ExitPendingOpen);
-        told && !shared.market.is_open(&account, &order.symbol, shared.environment.now())
+        told && shared.market.is_closed(&account, &order.symbol, shared.environment.now())
     })
 }
 
@@ -31,7 +32,7 @@ pub(super) fn hold_until_open(shared: &Shared, book: &mut Book, mut order: Order
     }
     order.code = Some(Code::ExitPendingOpen);
     let detail = format!(
-        "The market of {} is not known to be open; the exit of {} waits and leaves when it opens.",
+        "The market of {} is closed; the exit of {} waits and leaves when it opens.",
         order.symbol, order.quantity
     );
     book.enter(shared, order.org_id, order.id, "order.pending_open", &order);
@@ -46,7 +47,7 @@ pub(super) fn goes_at_open(shared: &Shared, book: &mut Book, order: &mut Order) 
     }
     order.code = None;
     let detail =
-        format!("The market of {} is open; the exit of {} goes out.", order.symbol, order.quantity);
+        format!("The market of {} opens; the exit of {} goes out.", order.symbol, order.quantity);
     tell(shared, book, order, detail);
 }
 

@@ -97,11 +97,12 @@ impl Unwinder {
             HaltScope::Strategy(id) => directory
                 .strategies
                 .get(id)
-                .is_some_and(|strategy| strategy.account_id == account.id),
+                .is_some_and(|strategy| strategy.accounts().any(|id| id == account.id)),
             HaltScope::Webhook(id) => directory
                 .strategies
                 .values()
-                .any(|strategy| strategy.webhook_id == *id && strategy.account_id == account.id),
+                .filter(|strategy| strategy.webhook_id == *id)
+                .any(|strategy| strategy.accounts().any(|id| id == account.id)),
             HaltScope::Key(id) => {
                 directory.keys.get(id).is_some_and(|known| known.key.reaches(account.id))
             }

@@ -411,6 +411,23 @@ fn s4_a_late_fill_of_a_leg_is_not_added_to_the_other_side() {
     });
 }
 
+/// S4: the same when what is too much fills in parts: each part of it is closed.
+#[test]
+fn s4_each_part_that_went_past_flat_is_closed() {
+    simulate(async || {
+        let s = Small::with(337, Venue::default(), |_| {}).await;
+        let in_two = FillPlan::InTwo(millis(20));
+        s.h.broker.next_plans(&[FillPlan::AtOnce.into(), in_two.into(), in_two.into()]);
+        s.enter(&bracketed("a")).await;
+        s.h.elapse(millis(1_000)).await;
+        s.h.broker.let_all_fill();
+        s.h.elapse(millis(5_000)).await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        assert!(!s.h.broker.violations().is_empty(), "the second leg went past flat");
+        s.h.finish().await;
+    });
+}
+
 /// S9: at whichever commit or call the process dies, each leg is there once afterwards, as large as the
 /// position, and the position ends flat.
 #[test]

@@ -1,5 +1,6 @@
 //! Leader and followers (S10).
 
+use super::unwind::database_away;
 use super::{accept, millis};
 use serde_json::json;
 use tradewarden_domain::code::Code;
@@ -7,7 +8,7 @@ use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::command::{Change, Command, StrategyChanges, StrategyCreate};
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_engine::tag::IfMatch;
-use tradewarden_testkit::broker::Venue;
+use tradewarden_testkit::broker::{FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, Hook, Reply, signal, simulate, strategy};
 
 /// A strategy of two ES on three accounts.
@@ -152,6 +153,33 @@ fn s10_require_leader_stops_entries_and_no_exits() {
         assert_eq!(codes(&reply), [Some(Code::HaltActive), None, None], "{reply:?}");
         led.h.quiet().await;
         assert_eq!(led.positions().await, ["2", "0", "0"]);
+        led.end().await;
+    });
+}
+
+/// S10, C11: without the database, a halt of the strategy cancels on its followers' accounts too.
+#[test]
+fn s10_an_emergency_cancel_reaches_followers() {
+    simulate(async || {
+        let led = Led::with(319, |_| {}).await;
+        led.h.broker.usual_plan(FillPlan::Rests);
+        let resting = json!({
+            "action": "BUY", "id": "a", "order_type": "limit", "limit_price": "4990",
+        });
+        accept(&led.h, &led.hook, &resting).await;
+        led.h.elapse(millis(1_000)).await;
+        let working = || led.h.broker.orders().iter().filter(|o| o.state.is_live()).count();
+        assert_eq!(working(), 3);
+        let [takes_away, gives_back] = database_away();
+        led.h.sabotage_soon(&takes_away).await;
+        let scope = format!("strategy:{}", led.strategy);
+        let halt = json!({ "command": "halt-engage", "mode": "cancel", "scope": scope });
+        let made = led.h.command(serde_json::from_value(halt).unwrap()).await;
+        assert_eq!(made["local"], json!(true));
+        led.h.elapse(millis(1_500)).await;
+        assert_eq!(working(), 0, "{:#?}", led.h.broker.orders());
+        led.h.sabotage_soon(&gives_back).await;
+        led.h.elapse(millis(5_000)).await;
         led.end().await;
     });
 }

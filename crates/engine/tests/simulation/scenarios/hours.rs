@@ -6,6 +6,7 @@ use std::time::Duration;
 use tradewarden_broker::port::MarketState;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::OrderState;
+use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{Call, Fault, Venue};
@@ -127,6 +128,26 @@ fn s14_our_calendar_counts_where_the_broker_says_nothing() {
         let told = s.h.findings().await;
         let told = told.iter().filter(|found| found.code == "exit.pending_open").count();
         assert_eq!(told, 2, "now and then");
+        s.end().await;
+    });
+}
+
+/// S14: where nobody knows the hours, nothing opens, and what closes is sent (S18): the venue knows them.
+#[test]
+fn s14_an_exit_goes_where_nobody_knows_the_hours() {
+    simulate(async || {
+        let s = Small::with(65, Venue::default(), |new| {
+            new.pyramiding = Some(Pyramiding::Allow);
+        })
+        .await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.set_market("ES", None, MarketState::Unknown);
+        s.h.elapse(millis(1_000)).await;
+        assert_eq!(s.send("BUY", "b").await.code, Some(Code::RiskMarketClosed));
+        s.accept("EXIT", "c").await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
         s.end().await;
     });
 }

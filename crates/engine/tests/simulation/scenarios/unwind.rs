@@ -273,6 +273,26 @@ fn c11_flatten_takes_a_scope_of_its_own() {
     });
 }
 
+/// What takes the writing of halts and orders away, and what gives it back.
+pub(super) fn database_away() -> [String; 2] {
+    let guards: Vec<_> = ["halts", "orders", "audit_entries", "halt_orders"]
+        .iter()
+        .flat_map(|table| {
+            ["INSERT", "UPDATE"].map(|event| (format!("no_{event}_{table}"), event, table))
+        })
+        .collect();
+    let takes_away = guards.iter().map(|(name, event, table)| {
+        format!(
+            "CREATE TRIGGER {name} BEFORE {event} ON {table} \
+             BEGIN SELECT RAISE(ABORT, 'away'); END;"
+        )
+    });
+    let gives_back = guards.iter().map(|(name, _, _)| format!("DROP TRIGGER {name};"));
+    let [takes_away, gives_back] =
+        [takes_away.collect::<Vec<_>>().concat(), gives_back.collect::<Vec<_>>().concat()];
+    [format!("BEGIN;{takes_away}COMMIT;"), format!("BEGIN;{gives_back}COMMIT;")]
+}
+
 /// C11: with the database taken away, orders are canceled at the brokers, and it is written down when
 /// the database is back.
 #[test]
@@ -280,22 +300,8 @@ fn c11_an_emergency_cancel_needs_no_database() {
     for (include_protective, stop) in [(false, OrderState::Working), (true, OrderState::Canceled)] {
         simulate(async || {
             let s = Small::trading(209).await;
-            let guards: Vec<_> = ["halts", "orders", "audit_entries", "halt_orders"]
-                .iter()
-                .flat_map(|table| {
-                    ["INSERT", "UPDATE"].map(|event| (format!("no_{event}_{table}"), event, table))
-                })
-                .collect();
-            let takes_away = guards.iter().map(|(name, event, table)| {
-                format!(
-                    "CREATE TRIGGER {name} BEFORE {event} ON {table} \
-                     BEGIN SELECT RAISE(ABORT, 'away'); END;"
-                )
-            });
-            let takes_away = takes_away.collect::<Vec<_>>().concat();
-            let gives_back = guards.iter().map(|(name, _, _)| format!("DROP TRIGGER {name};"));
-            let gives_back = gives_back.collect::<Vec<_>>().concat();
-            s.h.sabotage_soon(&format!("BEGIN;{takes_away}COMMIT;")).await;
+            let [takes_away, gives_back] = database_away();
+            s.h.sabotage_soon(&takes_away).await;
             let halt = json!({
                 "command": "halt-engage", "mode": "cancel",
                 "include_protective": include_protective,
@@ -306,7 +312,7 @@ fn c11_an_emergency_cancel_needs_no_database() {
             let working = s.h.broker.orders().iter().filter(|order| order.state.is_live()).count();
             assert_eq!(working, usize::from(!include_protective), "{:#?}", s.h.broker.orders());
             assert_eq!(s.order(1).await.state, OrderState::Working, "our book cannot know yet");
-            s.h.sabotage_soon(&format!("BEGIN;{gives_back}COMMIT;")).await;
+            s.h.sabotage_soon(&gives_back).await;
             let id = made["id"].as_str().unwrap().to_owned();
             s.done(&id).await;
             s.h.elapse(millis(3_000)).await;
