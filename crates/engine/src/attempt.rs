@@ -11,9 +11,9 @@ mod late;
 mod legs;
 mod open;
 
-pub(crate) use self::change::shows;
+pub(crate) use self::change::{is_stopped, shows};
 pub(crate) use self::fit::tell_netted;
-pub(crate) use self::late::{clear as clear_exit, close as close_filled};
+pub(crate) use self::late::{Halted, clear as clear_exit, close as close_filled};
 pub(crate) use self::open::waits_for_open;
 
 use self::fit::{Fit, fit_to_position};

@@ -5,7 +5,7 @@
 //! placed, changed and canceled by the same journaled steps as any other order.
 
 use crate::Shared;
-use crate::attempt::{clear_exit, close_filled};
+use crate::attempt::{Halted, clear_exit, close_filled, subject_of};
 use crate::book::{Book, Effects, Scope, Severity, place_of};
 use crate::journal::Urgency;
 use crate::tasks;
@@ -16,6 +16,7 @@ use tradewarden_broker::port::Capability;
 use tradewarden_domain::bracket::{Bracket, Leg, LegOf, OnNaked, Replaces, Step, steps};
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{
@@ -255,9 +256,29 @@ async fn tend(
     let parents: BTreeMap<_, _> =
         parents.into_iter().flatten().map(|order| (order.id, order)).collect();
     for tending in wanted {
-        tend_one(shared, &mut book, tending, &parents);
+        let before = predecessors(tx, shared, &book, tending).await?;
+        tend_one(shared, &mut book, tending, &parents, &before);
     }
     book.write(tx, effects).await
+}
+
+/// Where the venue changes no order and something is halted: the newest of the legs in whose place
+/// others are to come.
+async fn predecessors(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    book: &Book,
+    tending: &Tending,
+) -> Result<Vec<Order>, Error> {
+    let mut newest = Vec::new();
+    let Some(bracket) = book.exposure(&tending.place).bracket else { return Ok(newest) };
+    if book.halts.is_empty() || replaces(shared, &tending.place) == Replaces::Yes {
+        return Ok(newest);
+    }
+    for leg in &tending.placing {
+        newest.extend(orders::newest_leg(tx, bracket.parent_id, *leg).await?);
+    }
+    Ok(newest)
 }
 
 fn tend_one(
@@ -265,6 +286,7 @@ fn tend_one(
     book: &mut Book,
     tending: &Tending,
     parents: &BTreeMap<Id<id::Order>, Order>,
+    before: &[Order],
 ) {
     let place = &tending.place;
     let placing = make_room(shared, book, place);
@@ -275,13 +297,22 @@ fn tend_one(
     }
     let Some(parent) = parents.get(&bracket.parent_id) else { return };
     for (leg, quantity) in placing.into_iter().filter(|(leg, _)| tending.placing.contains(leg)) {
-        if let Err(no) = place_leg(shared, book, parent, &bracket, leg, quantity) {
+        let succeeds = of_kind(before, leg).any(|before| makes_way(before, quantity));
+        let halted = if succeeds { Halted::Passes } else { Halted::Stops };
+        if let Err(no) = place_leg(shared, book, parent, &bracket, (leg, quantity), halted) {
             tracing::warn!(parent.id = %parent.id, %leg, why = no.detail, "a leg is not placed");
         }
     }
     if tending.is_naked {
         tell_naked(shared, book, place, parent, &bracket);
     }
+}
+
+/// Whether a leg was canceled for one of this size, which is no larger: that is all a change of it, and
+/// no halt stops it, or the halt would take the protection away (S9).
+fn makes_way(before: &Order, quantity: Quantity) -> bool {
+    (before.state, before.code) == (OrderState::Canceled, Some(Code::OrderSuperseded))
+        && quantity <= before.remaining()
 }
 
 /// Makes legs smaller, larger or canceled, as their position wants it, and says which are missing.
@@ -301,13 +332,21 @@ pub(crate) fn make_room(shared: &Shared, book: &mut Book, place: &Place) -> Vec<
                 }
             }
             Step::Cancel(id) => {
-                if let Some(order) = legs.iter().find(|order| order.id == id) {
-                    cancel(shared, book, order.clone());
+                let leg = legs.iter().find(|order| order.id == id);
+                let stays = |order: &&Order| !would_stay_away(shared, book, order, protected);
+                if let Some(order) = leg.filter(stays) {
+                    supersede(shared, book, order.clone());
                 }
             }
         }
     }
     missing
+}
+
+/// Whether a leg is too small and a halt would stop the larger one: the smaller is better than none.
+fn would_stay_away(shared: &Shared, book: &Book, leg: &Order, protected: Quantity) -> bool {
+    let grows = leg.remaining().is_positive() && leg.remaining() < protected;
+    grows && halt::stopping(&book.halts, Purpose::Exit, &subject_of(shared, leg)).is_some()
 }
 
 fn legs_of(book: &Book, place: &Place) -> Vec<Order> {
@@ -346,7 +385,8 @@ fn change(
     book.put_order(order);
 }
 
-fn cancel(shared: &Shared, book: &mut Book, mut order: Order) {
+/// Ends an exit in whose place another one comes, or asks it back if it was sent.
+pub(crate) fn supersede(shared: &Shared, book: &mut Book, mut order: Order) {
     let event = if order.state == OrderState::Accepted {
         book.advance(&mut order, OrderEvent::Cancel, Some(Code::OrderSuperseded));
         "order.superseded"
@@ -358,14 +398,15 @@ fn cancel(shared: &Shared, book: &mut Book, mut order: Order) {
     book.put_order(order);
 }
 
-/// Journals a leg, cleared like any other exit: a `block` halt stops it.
+/// Journals a leg, cleared like any other exit: a `block` halt stops it, unless it only takes the place
+/// of another.
 fn place_leg(
     shared: &Shared,
     book: &mut Book,
     parent: &Order,
     bracket: &Bracket,
-    leg: Leg,
-    quantity: Quantity,
+    (leg, quantity): (Leg, Quantity),
+    halted: Halted,
 ) -> Result<(), Refusal> {
     let Some((order_type, limit_price, stop_price)) = bracket.pricing(leg) else { return Ok(()) };
     let intent = Intent {
@@ -377,7 +418,7 @@ fn place_leg(
         limit_price,
         stop_price,
     };
-    let cleared = clear_exit(shared, book, parent, intent)?;
+    let cleared = clear_exit(shared, book, parent, intent, halted)?;
     let intent = cleared.intent();
     let order = Order {
         id: shared.environment.id(book.now),
@@ -398,7 +439,7 @@ fn place_leg(
         expires_at: None,
         attempt_until: None,
         change: None,
-        passes_halts: false,
+        passes_halts: halted == Halted::Passes,
         bracket: None,
         leg: Some(LegOf { leg, parent_id: parent.id }),
         limits_version: cleared.limits_version(),
@@ -419,7 +460,7 @@ fn tell_naked(shared: &Shared, book: &mut Book, place: &Place, parent: &Order, b
     }
     let what = match bracket.on_naked {
         OnNaked::Alert => "it is held without one.".to_owned(),
-        OnNaked::Close => match close_filled(shared, book, parent, held) {
+        OnNaked::Close => match close_filled(shared, book, parent, held, Halted::Stops) {
             Ok(Some(quantity)) => format!("an exit of {quantity} goes out."),
             Ok(None) => "an exit is under way.".to_owned(),
             Err(no) => format!("it cannot be closed: {}", no.detail),

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
-use tradewarden_domain::halt::{Halt, HaltMode};
+use tradewarden_domain::halt::{Halt, HaltMode, HaltSubject};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
@@ -129,7 +129,12 @@ impl Unwinder {
     async fn take_back(&self, halt: &Halt) -> Result<usize, NotWritten> {
         let live = orders::live(&self.shared.store, CANCELS_MAX).await;
         let mut meant = live.map_err(|error| unread(&error))?;
-        meant.retain(|order| halt.takes_back(order.purpose, &subject_of(&self.shared, order)));
+        meant.retain(|order| {
+            // A leg that passed a halt in another's place is what the other was.
+            let passes_halts = order.passes_halts && order.leg.is_none();
+            let subject = HaltSubject { passes_halts, ..subject_of(&self.shared, order) };
+            halt.takes_back(order.purpose, &subject)
+        });
         let count = meant.len();
         if self.looked_at.contains(&halt.id) {
             meant.retain(|order| !order.cancel_requested);

@@ -63,6 +63,11 @@ const LEGS: &str = concat!(
     columns!(),
     " FROM orders WHERE live = 1 AND leg IS NOT NULL ORDER BY account_id, symbol, id LIMIT $1"
 );
+const NEWEST_LEG: &str = concat!(
+    "-- orders::newest_leg\nSELECT ",
+    columns!(),
+    " FROM orders WHERE id > $1 AND parent_id = $1 AND leg = $2 ORDER BY id DESC LIMIT 1"
+);
 const DUE: &str = concat!(
     "-- orders::due\nSELECT ",
     columns!(),
@@ -99,6 +104,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PAGE,
     LIKE_THIS,
     LEGS,
+    NEWEST_LEG,
     DUE,
     COUNT_LIVE,
     COUNT_ENTRIES_SINCE,
@@ -188,6 +194,16 @@ pub async fn live(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
 pub async fn legs(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
     let rows = store.query(LEGS, vec![Value::Int(count)]).await?;
     rows.into_iter().map(decode).collect()
+}
+
+/// The newest leg of this kind that an entry ever had, live or not.
+pub async fn newest_leg(
+    tx: &mut Tx<'_>,
+    parent: Id<id::Order>,
+    leg: Leg,
+) -> Result<Option<Order>, Error> {
+    let rows = tx.query(NEWEST_LEG, &[parent.into(), Value::Word(leg.text())]).await?;
+    rows.into_iter().next().map(decode).transpose()
 }
 
 /// At most `count` live orders whose time is up and whose cancel was not asked for.

@@ -92,6 +92,12 @@ impl Order {
         doubtful.map_or(self.quantity, |doubtful| doubtful.max(self.quantity))
     }
 
+    /// Whether a change does nothing but make it smaller: a cancel of a part, which no halt stops (S9).
+    pub fn only_shrinks(&self, change: &Change) -> bool {
+        let reprices = change.limit_price.is_some() || change.stop_price.is_some();
+        !reprices && change.quantity.is_some_and(|quantity| quantity < self.quantity)
+    }
+
     /// As what a change of this order is judged: one that only reduces is an exit, whatever the
     /// order is for (S9, S18).
     pub fn purpose_of(&self, change: &Change) -> Purpose {

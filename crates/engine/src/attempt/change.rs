@@ -13,7 +13,7 @@ use crate::payload;
 use std::cmp::Ordering;
 use tradewarden_broker::port::{BrokerOrder, Replacement};
 use tradewarden_domain::code::Code;
-use tradewarden_domain::halt;
+use tradewarden_domain::halt::{self, Halt};
 use tradewarden_domain::order::{Change, ChangeState, Order, OrderEvent, OrderState, Purpose};
 use tradewarden_domain::time::Timestamp;
 
@@ -41,6 +41,13 @@ pub(super) fn begin(shared: &Shared, book: &mut Book, mut order: Order) -> Attem
     Attempt::Change(Box::new(order))
 }
 
+/// Whether a halt stops a change. Making an order smaller is a cancel of a part: nothing stops that.
+pub(crate) fn is_stopped(shared: &Shared, halts: &[Halt], order: &Order, change: &Change) -> bool {
+    let subject = subject_of(shared, order);
+    !order.only_shrinks(change)
+        && halt::stopping(halts, order.purpose_of(change), &subject).is_some()
+}
+
 /// Why the change may not go out.
 fn obstacle(shared: &Shared, book: &mut Book, order: &mut Order, change: &Change) -> Option<Code> {
     if order.cancel_requested {
@@ -49,8 +56,7 @@ fn obstacle(shared: &Shared, book: &mut Book, order: &mut Order, change: &Change
     if change.send_by.is_some_and(|by| by < book.now) {
         return Some(Code::DispatchExpired);
     }
-    let subject = subject_of(shared, order);
-    if halt::stopping(&book.halts, order.purpose_of(change), &subject).is_some() {
+    if is_stopped(shared, &book.halts, order, change) {
         return Some(Code::DispatchHalted);
     }
     match change.quantity.map(|quantity| quantity.cmp(&order.filled_quantity)) {

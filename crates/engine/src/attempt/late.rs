@@ -21,7 +21,7 @@ use tradewarden_domain::strategy::Intent;
 /// had taken the entry back.
 pub(super) fn filled_late(shared: &Shared, book: &mut Book, entry: &Order, filled: Quantity) {
     let (severity, what) = if entry.code == Some(Code::OrderSuperseded) {
-        match close(shared, book, entry, filled) {
+        match close(shared, book, entry, filled, Halted::Stops) {
             Ok(None) => return,
             Ok(Some(quantity)) => (Severity::Warning, format!("an exit of {quantity} goes out.")),
             Err(no) => (Severity::Critical, format!("it cannot be closed: {}", no.detail)),
@@ -37,7 +37,8 @@ pub(super) fn filled_late(shared: &Shared, book: &mut Book, entry: &Order, fille
 /// An exit has moved the position past flat, because two exits filled that were for the same (S4):
 /// what is too much is closed, a person hears of it, and until that one says so nothing more is opened.
 pub(super) fn went_past_flat(shared: &Shared, book: &mut Book, exit: &Order, excess: Quantity) {
-    let what = match close(shared, book, exit, excess) {
+    // Nothing was to hold this, so no halt keeps it.
+    let what = match close(shared, book, exit, excess, Halted::Passes) {
         Ok(None) => "an exit is under way.".to_owned(),
         Ok(Some(quantity)) => format!("an exit of {quantity} goes out."),
         Err(no) => format!("it cannot be closed: {}", no.detail),
@@ -52,6 +53,13 @@ pub(super) fn went_past_flat(shared: &Shared, book: &mut Book, exit: &Order, exc
     book.find(shared, exit.org_id, "position.flipped", Severity::Critical, subject, detail);
 }
 
+/// Whether a halt that stops exits stops this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halted {
+    Stops,
+    Passes,
+}
+
 /// Journals an exit of what this order filled; `None` if there is nothing to close that no exit is
 /// for already.
 pub(crate) fn close(
@@ -59,6 +67,7 @@ pub(crate) fn close(
     book: &mut Book,
     entry: &Order,
     filled: Quantity,
+    halted: Halted,
 ) -> Result<Option<Quantity>, Refusal> {
     let place = place_of(entry);
     let side = entry.side.opposite();
@@ -80,7 +89,7 @@ pub(crate) fn close(
         limit_price: None,
         stop_price: None,
     };
-    let cleared = clear(shared, book, entry, intent)?;
+    let cleared = clear(shared, book, entry, intent, halted)?;
     let intent = cleared.intent();
     let exit = Order {
         id: shared.environment.id(book.now),
@@ -101,7 +110,7 @@ pub(crate) fn close(
         expires_at: None,
         attempt_until: None,
         change: None,
-        passes_halts: false,
+        passes_halts: halted == Halted::Passes,
         bracket: None,
         leg: None,
         limits_version: cleared.limits_version(),
@@ -123,6 +132,7 @@ pub(crate) fn clear(
     book: &Book,
     entry: &Order,
     intent: Intent,
+    halted: Halted,
 ) -> Result<Cleared, Refusal> {
     let account = crate::book::account(shared, entry.account_id)
         .ok_or_else(|| Refusal::plain(Code::AccountOff))?;
@@ -142,7 +152,7 @@ pub(crate) fn clear(
             webhook: webhook_of(shared, entry),
             key: entry.key_id,
             symbol: &entry.symbol,
-            passes_halts: false,
+            passes_halts: halted == Halted::Passes,
         },
         schedule: None,
         contract: None,

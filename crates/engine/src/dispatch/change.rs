@@ -1,12 +1,12 @@
 //! Changes of orders that have left: called for once, and looked for when the answer was not heard.
 
 use super::{Dispatcher, Done, RETRY_AFTER, UNKNOWN_ALERT_AFTER, name_of};
-use crate::attempt::{Learned, shows, subject_of};
+use crate::attempt::{Learned, is_stopped, shows};
 use crate::book::Severity;
 use std::sync::Arc;
 use tradewarden_broker::port::{BrokerOrder, ReplaceOrder, Replacement};
 use tradewarden_domain::code::Code;
-use tradewarden_domain::halt::{self, Halt};
+use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::order::{Change, ChangeState, Order, OrderState, Purpose};
 use tradewarden_domain::time::Timestamp;
@@ -33,10 +33,9 @@ impl Dispatcher {
     pub(super) fn call_change(&mut self, order: Order, halts: &[Halt], now: Timestamp) {
         let Some(change) = order.change else { return };
         let (id, attempt_until) = (order.id, change.attempt_until);
-        let (subject, purpose) = (subject_of(&self.shared, &order), order.purpose_of(&change));
         let local = self.shared.local_halts.in_force();
-        let stopping = |halts: &[Halt]| halt::stopping(halts, purpose, &subject).is_some();
-        if stopping(halts) || stopping(&local) {
+        let is_stopped = |halts: &[Halt]| is_stopped(&self.shared, halts, &order, &change);
+        if is_stopped(halts) || is_stopped(&local) {
             let code = Code::DispatchHalted;
             self.learned.push((id, Learned::NotChanged { attempt_until, code }));
             return;

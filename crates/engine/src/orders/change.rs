@@ -22,6 +22,7 @@ use tradewarden_broker::port::Capability;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
+use tradewarden_domain::halt::HaltSubject;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{Change, ChangeState, Order, OrderState, OrderType, Purpose};
@@ -304,7 +305,10 @@ fn clear(
     let scene = book.scene(shared, account, &place, order.side, RiskOf::Change);
     let context = risk::Context {
         halts: &book.halts,
-        subject: subject_of(shared, order),
+        subject: HaltSubject {
+            passes_halts: order.passes_halts || order.only_shrinks(change),
+            ..subject_of(shared, order)
+        },
         contract: rolls.contract(&order.symbol),
         schedule: strategy.as_ref().and_then(|strategy| strategy.schedule.as_ref()),
         limits: limits

@@ -428,6 +428,76 @@ fn s4_each_part_that_went_past_flat_is_closed() {
     });
 }
 
+/// S4: no halt keeps what went past flat.
+#[test]
+fn s4_a_halt_keeps_nothing_that_went_past_flat() {
+    simulate(async || {
+        let s = Small::with(338, Venue::default(), |_| {}).await;
+        s.enter(&bracketed("a")).await;
+        s.h.elapse(millis(1_000)).await;
+        s.h.halt(None, "cancel").await;
+        s.h.broker.let_all_fill();
+        s.h.elapse(millis(5_000)).await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{:#?}", s.h.orders().await);
+        assert_eq!(s.h.broker.violations().len(), 1, "the second leg went past flat");
+        s.h.finish().await;
+    });
+}
+
+/// The profit of one of two is taken under a halt; the rest of that order fills much later.
+async fn half_taken(seed: u64, mode: &str, replace: Capability) -> Small {
+    let venue = Venue { replace, ..Venue::default() };
+    let s = Small::with(seed, venue, |_| {}).await;
+    let target = FillPlan::InTwo(millis(600_000));
+    s.h.broker.next_plans(&[FillPlan::AtOnce.into(), FillPlan::AtOnce.into(), target.into()]);
+    s.enter(&bracketed("a")).await;
+    s.h.elapse(millis(1_000)).await;
+    assert_eq!(s.legs().await, both("2"));
+    s.h.halt(None, mode).await;
+    s.trades_at("5060");
+    s.h.elapse(millis(2_000)).await;
+    s.trades_at("5000");
+    assert_eq!((s.position().await.as_str(), s.held()), ("1", 1));
+    s
+}
+
+/// S9, S20: under every halt a leg gets as small as what is held, and none is taken away for it.
+#[test]
+fn s9_under_every_halt_legs_are_no_larger_than_the_position() {
+    for replace in [Capability::Native, Capability::Absent] {
+        for mode in ["block", "cancel", "reduce_only"] {
+            simulate(async || {
+                let s = half_taken(339, mode, replace).await;
+                assert_eq!(s.legs().await, both("1"), "{mode} {replace:?}");
+                s.h.elapse(millis(12_000)).await;
+                assert_eq!(s.at_broker(), ["1", "1"], "{mode} {replace:?}");
+                s.trades_at("4970");
+                s.h.elapse(millis(3_000)).await;
+                assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{mode} {replace:?}");
+                assert_eq!(s.at_broker(), [""; 0]);
+                let told = s.h.findings().await;
+                assert!(told.iter().all(|found| found.code.starts_with("halt")), "{told:?}");
+                s.end().await;
+            });
+        }
+    }
+}
+
+/// S20: a leg in another's place is taken back by what would have taken the other back.
+#[test]
+fn s20_a_leg_in_anothers_place_is_taken_back_like_it() {
+    simulate(async || {
+        let s = half_taken(340, "cancel", Capability::Absent).await;
+        let all = json!({
+            "command": "halt-engage", "mode": "cancel", "include_protective": true,
+        });
+        s.h.command(serde_json::from_value(all).unwrap()).await;
+        s.h.elapse(millis(3_000)).await;
+        assert_eq!(s.at_broker(), [""; 0], "{:#?}", s.h.orders().await);
+        s.end().await;
+    });
+}
+
 /// S9: at whichever commit or call the process dies, each leg is there once afterwards, as large as the
 /// position, and the position ends flat.
 #[test]

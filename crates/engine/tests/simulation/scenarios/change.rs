@@ -193,11 +193,12 @@ fn fills_race_with_a_change() {
     }
 }
 
-/// What is not known to have left waits; a halt that comes meanwhile stops what adds risk.
+/// S9: what is not known to have left waits; a halt that comes meanwhile stops what adds risk, and
+/// never a cancel of a part.
 #[test]
 fn halts_are_heeded_before_the_call() {
     for (mode, wanted, calls) in
-        [("reduce_only", "4", 0), ("reduce_only", "1", 1), ("block", "1", 0)]
+        [("reduce_only", "4", 0), ("reduce_only", "1", 1), ("block", "1", 1)]
     {
         simulate(async || {
             let s = Small::with(54, Venue::default(), |_| {}).await;
