@@ -145,6 +145,8 @@ pub enum Gap {
     Instrument(Symbol),
     /// A rate of exchange is missing or too old.
     Rate(RateGap),
+    /// The broker has not said the account's equity, of which a limit is a part.
+    Equity,
     /// The sum is larger than can be counted.
     TooLarge,
 }
@@ -157,6 +159,7 @@ impl fmt::Display for Gap {
                 write!(f, "{symbol}: the account does not trade it any more")
             }
             Self::Rate(gap) => gap.fmt(f),
+            Self::Equity => f.write_str("no equity was heard in the last 60 seconds"),
             Self::TooLarge => f.write_str("the sum is larger than can be counted"),
         }
     }

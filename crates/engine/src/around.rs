@@ -244,6 +244,12 @@ impl Book {
         rates: &[ExchangeRate],
     ) -> Option<Gap> {
         let limits = self.limits.get(&account.org_id)?;
+        // A part of an equity that nobody knows bounds nothing.
+        if limits.of_account(account.id).drawdown_percent.is_some()
+            && shared.funds.equity(account.id, self.now).is_none()
+        {
+            return Some(Gap::Equity);
+        }
         let strategy = (place.strategy_id != NO_STRATEGY).then_some(place.strategy_id);
         let of_strategy = strategy.filter(|id| limits.of_strategy(*id).is_any());
         let watched = match (limits.of_account(account.id).is_any(), of_strategy) {

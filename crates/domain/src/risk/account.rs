@@ -18,7 +18,8 @@ use std::cell::OnceCell;
 pub struct Surroundings<'a> {
     /// What everything else comes to, and what the order's own currency is worth in the account's.
     pub others: Option<Result<(Worth, Conversion), &'a Gap>>,
-    /// A position of the account, or of the strategy, whose mark is too old to watch its losses.
+    /// Why the losses of the account, or of the strategy, cannot be watched: a position whose mark is
+    /// too old, or an equity that was not heard.
     pub unmarked: Option<&'a Gap>,
     /// What is lost by now of what the account and the order's strategy may lose.
     pub losses: &'a [Lost],
@@ -177,13 +178,10 @@ pub(super) fn lost(context: &Context<'_>, kind: LossKind) -> Verdict {
     Ok(shown)
 }
 
-/// Where losses are watched, a position that nobody marks must not grow another one beside it (S23).
+/// Where losses are watched, a position that nobody marks must not grow another one beside it (S23),
+/// nor may anything be opened while nobody knows what a part of the equity comes to.
 pub(super) fn marked(context: &Context<'_>) -> Verdict {
-    match context.around.unmarked {
-        None => Ok(None),
-        Some(gap) => Err(Refusal::because(
-            Code::RiskMarkStale,
-            format!("{} {gap}.", Code::RiskMarkStale.meaning()),
-        )),
-    }
+    let Some(gap) = context.around.unmarked else { return Ok(None) };
+    let code = if *gap == Gap::Equity { Code::RiskEquityStale } else { Code::RiskMarkStale };
+    Err(Refusal::because(code, format!("{} {gap}.", code.meaning())))
 }

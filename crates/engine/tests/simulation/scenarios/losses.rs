@@ -236,6 +236,28 @@ fn s23_an_old_mark_refuses_entries() {
     });
 }
 
+/// S23: a limit in percent of an equity that nobody knows lets nothing in, and what closes goes out.
+#[test]
+fn s23_a_drawdown_of_an_unknown_equity_refuses_entries() {
+    simulate(async || {
+        let s = Small::with(76, Venue::default(), |new| {
+            new.pyramiding = Some(Pyramiding::Allow);
+        })
+        .await;
+        s.h.limit("org", "drawdown_percent", "10").await;
+        s.h.elapse(millis(6_000)).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.next_faults(Call::Account, &[Fault::LostBefore; 40]);
+        s.h.elapse(millis(70_000)).await;
+        assert_eq!(s.refused("BUY", "b").await, Some(Code::RiskEquityStale));
+        s.accept("EXIT", "c").await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.end().await;
+    });
+}
+
 /// The process dies at every commit while a limit is being broken: one halt, no entry left.
 #[test]
 fn s23_a_crash_at_any_commit_halts_once() {
