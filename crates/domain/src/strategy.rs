@@ -270,6 +270,27 @@ impl Strategy {
         }
     }
 
+    /// Whether what a signal closes on `side` is all of a position, or more than its working exits
+    /// leave: they are taken back for it (S4). `exposure` is counted with them.
+    pub fn closes_all(&self, signal: &Signal, exposure: &Exposure, side: Side) -> bool {
+        let is_meant = match signal.action {
+            Action::Buy => side == Side::Buy,
+            Action::Sell => side == Side::Sell,
+            Action::Exit => true,
+        };
+        is_meant
+            && match (self.sizing, &signal.quantity) {
+                (Sizing::Payload, QuantityField::Given(quantity))
+                    if !signal.is_exit() || signal.comment == Comment::None =>
+                {
+                    *quantity > exposure.closable(side)
+                }
+                (Sizing::Target, _) if !signal.is_exit() => target::wanted(signal)
+                    .is_ok_and(|target| !side.opposite().signed(target).is_positive()),
+                _ => !signal.is_exit() || signal.is_full_exit(),
+            }
+    }
+
     /// Decides on the projected position (S1). `exposure` is this strategy's on the instrument; for
     /// an exit, and for a signal against the position, unsent entries that stand against it have
     /// been taken out of it already, and `removed_entries` says whether there were any.

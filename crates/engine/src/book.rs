@@ -96,7 +96,7 @@ pub(crate) struct Scope {
     pub(crate) accounts: BTreeSet<(Id<id::Org>, Id<id::Account>)>,
     pub(crate) pairs: BTreeSet<(Id<id::Account>, Symbol)>,
     pub(crate) pairs_with_live_orders: BTreeSet<(Id<id::Account>, Symbol)>,
-    /// Pairs whose live orders matter only if there are entries on this side among them.
+    /// Pairs whose live orders matter only if entries on this side, or exits of them, are among them.
     pub(crate) pairs_with_live_entries: BTreeSet<(Id<id::Account>, Symbol, Side)>,
 }
 
@@ -113,8 +113,8 @@ impl Scope {
         for (account, symbol, side) in &self.pairs_with_live_entries {
             let entering = exposures.iter().any(|(place, exposure)| {
                 let slot = match side {
-                    Side::Buy => exposure.entry_buy,
-                    Side::Sell => exposure.entry_sell,
+                    Side::Buy => exposure.entry_buy.saturating_plus(exposure.exit_sell),
+                    Side::Sell => exposure.entry_sell.saturating_plus(exposure.exit_buy),
                 };
                 place.account_id == *account && place.symbol == *symbol && slot.is_positive()
             });

@@ -23,7 +23,7 @@ use tradewarden_domain::account::Account;
 use tradewarden_domain::halt::{self, Halt};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::order::{Order, OrderState, Purpose};
+use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{directory as rows, orders};
 
@@ -239,13 +239,11 @@ impl Dispatcher {
 
     fn start_attempts(&mut self, now: Timestamp) {
         let dirty = std::mem::take(&mut self.dirty);
-        // Nothing new goes out for an account while an attempt from before the start is open.
-        let recovering: BTreeSet<_> = self
-            .orders
-            .values()
-            .filter(|tracked| tracked.recovered)
-            .map(|tracked| tracked.order.account_id)
-            .collect();
+        // Nothing new goes out for an account while an attempt from before the start is open, nor
+        // before what it holds was compared with its broker (C14).
+        let mut recovering = self.shared.unreconciled();
+        let in_doubt = self.orders.values().filter(|tracked| tracked.recovered);
+        recovering.extend(in_doubt.map(|tracked| tracked.order.account_id));
         let mut wanted = Vec::new();
         for pair in dirty {
             if wanted.len() >= ATTEMPTS_MAX {
@@ -299,8 +297,9 @@ impl Dispatcher {
         for id in &ids {
             let Some(tracked) = self.orders.get(id) else { continue };
             let order = &tracked.order;
-            // A leg of a bracket rests: nothing waits for its end, and it waits for nothing.
-            if order.leg.is_some() {
+            // A leg of a bracket rests: nothing waits for its end, and it waits for nothing. Nor does
+            // anything wait for another exit that may work for days.
+            if order.leg.is_some() || is_resting_exit(order) {
                 continue;
             }
             let is_exit = order.purpose == Purpose::Exit;
@@ -513,6 +512,12 @@ impl Dispatcher {
                 .map(|tracked| tracked.order.account_id),
         );
     }
+}
+
+/// Whether an exit works at a price. One that was asked back is waited for by what takes its place.
+fn is_resting_exit(order: &Order) -> bool {
+    let works = matches!(order.state, OrderState::Working | OrderState::PartiallyFilled);
+    order.purpose == Purpose::Exit && works && order.order_type != OrderType::Market
 }
 
 /// Everything by which some venue wants the order named.

@@ -163,6 +163,7 @@ pub(crate) struct Shared {
     recovered: AtomicBool,
     quoted: AtomicBool,
     watched: Mutex<BTreeSet<Id<id::Account>>>,
+    unreconciled: Mutex<BTreeSet<Id<id::Account>>>,
     reloading: tokio::sync::Mutex<()>,
 }
 
@@ -194,6 +195,8 @@ impl Shared {
         let was = self.leader.swap(leader, Ordering::AcqRel);
         if leader && !was {
             self.recovered.store(false, Ordering::Release);
+            *self.unreconciled.lock().unwrap_or_else(PoisonError::into_inner) =
+                self.directory.load().accounts.keys().copied().collect();
             self.resync();
         }
     }
@@ -204,6 +207,16 @@ impl Shared {
 
     pub(crate) fn set_recovered(&self) {
         self.recovered.store(true, Ordering::Release);
+    }
+
+    /// The accounts whose fills and positions were not compared with the broker's since this node
+    /// leads: they open nothing (C14).
+    pub(crate) fn unreconciled(&self) -> BTreeSet<Id<id::Account>> {
+        self.unreconciled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_reconciled(&self, account: Id<id::Account>) {
+        self.unreconciled.lock().unwrap_or_else(PoisonError::into_inner).remove(&account);
     }
 
     pub(crate) fn has_quotes(&self) -> bool {

@@ -174,6 +174,7 @@ impl Engine {
             recovered: AtomicBool::new(false),
             quoted: AtomicBool::new(false),
             watched: Mutex::new(BTreeSet::new()),
+            unreconciled: Mutex::new(BTreeSet::new()),
             reloading: tokio::sync::Mutex::new(()),
         });
         let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);

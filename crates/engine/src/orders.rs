@@ -4,6 +4,7 @@
 mod cancel;
 mod change;
 mod place;
+pub(crate) mod resting;
 
 pub(crate) use cancel::{CANCELS_MAX, TOGETHER, Why, cancel_in, expire};
 pub(crate) use place::{Closed, Leaving, close_part, leave};

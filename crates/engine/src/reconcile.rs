@@ -4,17 +4,20 @@ use crate::Shared;
 use crate::attempt::{self, Learned};
 use crate::book::{Book, Scope, Severity};
 use crate::journal::Urgency;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tradewarden_broker::port::{Broker, BrokerAccount, Execution};
 use tradewarden_domain::account::Account;
+use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::HaltScope;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::order::{Order, OrderState, OrderType};
+use tradewarden_domain::profit::Points;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::{directory as rows, exposures};
+use tradewarden_store::{directory as rows, exposures, orders};
 
 /// Fills of one page.
 const PAGE: usize = 500;
@@ -24,6 +27,10 @@ const PAGES_OF_ROUND_MAX: usize = 100;
 const SEEN_MAX: usize = 200_000;
 /// Accounts without live orders are asked so often.
 const IDLE_EVERY: Duration = Duration::from_secs(5);
+/// So often as long as entries wait for that.
+const UNRECONCILED_EVERY: Duration = Duration::from_secs(1);
+/// Live orders that are looked through.
+const LIVE_MAX: i64 = 50_000;
 /// Two readings of a difference must be this far apart (S3).
 const MISMATCH_AFTER: Duration = Duration::from_secs(5);
 /// A broker that is not heard for so long while something is held there is told of (S24).
@@ -58,12 +65,23 @@ impl Seen {
     }
 }
 
+/// How far the broker's position is from ours.
+struct Difference {
+    quantity: Quantity,
+    /// What we hold, what it cost and the fees. As long as that stays, no fill was heard that would
+    /// explain the difference.
+    ours: (Quantity, Points, Money),
+    since: Timestamp,
+}
+
 /// See the module.
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
     cursors: BTreeMap<Id<id::Account>, Option<String>>,
     idle_at: Timestamp,
-    differences: BTreeMap<(Id<id::Account>, Symbol), (Quantity, Timestamp)>,
+    /// When accounts are next asked whose entries wait for it.
+    hurry_at: Timestamp,
+    differences: BTreeMap<(Id<id::Account>, Symbol), Difference>,
     /// Since when the broker of an account is not heard, and whether a person was told.
     silences: BTreeMap<Id<id::Account>, (Timestamp, bool)>,
 }
@@ -74,6 +92,7 @@ impl Reconciler {
             shared,
             cursors: BTreeMap::new(),
             idle_at: Timestamp::default(),
+            hurry_at: Timestamp::default(),
             differences: BTreeMap::new(),
             silences: BTreeMap::new(),
         }
@@ -86,6 +105,11 @@ impl Reconciler {
         if all {
             self.idle_at = now.plus(IDLE_EVERY);
         }
+        let mut waiting = BTreeSet::new();
+        if self.hurry_at <= now {
+            self.hurry_at = now.plus(UNRECONCILED_EVERY);
+            waiting = self.shared.unreconciled();
+        }
         let watched = self.shared.watched();
         let accounts: Vec<Arc<Account>> = self
             .shared
@@ -93,36 +117,39 @@ impl Reconciler {
             .load()
             .accounts
             .values()
-            .filter(|account| all || watched.contains(&account.id))
+            .filter(|account| all || watched.contains(&account.id) || waiting.contains(&account.id))
             .cloned()
             .collect();
         for account in accounts {
             let Some(broker) = self.shared.brokers.get(&account.broker).cloned() else { continue };
-            self.read_fills(&account, broker.as_ref()).await;
-            if all {
-                self.compare(&account, broker.as_ref()).await;
+            let are_read = self.read_fills(&account, broker.as_ref()).await;
+            let is_due = all || waiting.contains(&account.id);
+            if is_due && self.compare(&account, broker.as_ref()).await && are_read {
+                self.shared.set_reconciled(account.id);
             }
         }
     }
 
-    async fn read_fills(&mut self, account: &Account, broker: &dyn Broker) {
+    /// Reads what is new; answers whether that is all.
+    async fn read_fills(&mut self, account: &Account, broker: &dyn Broker) -> bool {
         let name = BrokerAccount::new(&account.broker_account);
         for _ in 0..PAGES_OF_ROUND_MAX {
-            let Some(cursor) = self.cursor(account.id).await else { return };
+            let Some(cursor) = self.cursor(account.id).await else { return false };
             let page = match broker.fills_since(name.clone(), cursor.clone(), PAGE).await {
                 Ok(page) => page,
                 Err(unheard) => {
                     tracing::debug!(account.id = %account.id, why = %unheard, "no fills heard");
-                    return;
+                    return false;
                 }
             };
             if page.items.is_empty() || page.next_cursor == cursor {
-                return;
+                return true;
             }
             if !self.learn(account, page.items, page.next_cursor).await {
-                return;
+                return false;
             }
         }
+        false
     }
 
     /// Where the reading of an account's fills stands.
@@ -198,46 +225,76 @@ impl Reconciler {
     }
 
     /// Compares positions with the broker's; a difference that lasts sets the pair to reduce-only
-    /// and tells a person (S3).
-    async fn compare(&mut self, account: &Account, broker: &dyn Broker) {
+    /// and tells a person (S3). Answers whether it is known how every pair stands.
+    async fn compare(&mut self, account: &Account, broker: &dyn Broker) -> bool {
         let name = BrokerAccount::new(&account.broker_account);
-        let Ok(theirs) = broker.positions(name).await else { return self.silent(account).await };
+        let Ok(theirs) = broker.positions(name).await else {
+            self.silent(account).await;
+            return false;
+        };
         self.silences.remove(&account.id);
-        let Ok(ours) = exposures::of_account(&self.shared.store, account.id).await else { return };
+        let ours = exposures::of_account(&self.shared.store, account.id).await;
+        let Ok(ours) = ours else { return false };
         let mut differences: BTreeMap<Symbol, i64> = BTreeMap::new();
         for position in theirs {
             let slot = differences.entry(position.symbol).or_default();
             *slot = slot.saturating_add(position.quantity.units());
         }
-        let mut moving = HashSet::new();
+        let mut held: BTreeMap<Symbol, Exposure> = BTreeMap::new();
         for (place, exposure) in ours {
             let slot = differences.entry(place.symbol.clone()).or_default();
             *slot = slot.saturating_sub(exposure.quantity.units());
-            let live =
-                [exposure.entry_buy, exposure.entry_sell, exposure.exit_buy, exposure.exit_sell];
-            if live.iter().any(|quantity| !quantity.is_zero()) {
-                moving.insert(place.symbol);
-            }
+            let sum = held.entry(place.symbol).or_default();
+            *sum = sum.and(&exposure);
         }
+        let differ = differences.values().any(|units| *units != 0);
+        let moving = if differ { self.moving(account).await } else { Some(HashSet::new()) };
+        let Some(moving) = moving else { return false };
         let now = self.shared.environment.now();
+        let mut is_known = true;
         for (symbol, units) in differences {
             let key = (account.id, symbol.clone());
-            let difference = Quantity::from_units(units);
-            if difference.is_zero() || moving.contains(&symbol) {
+            let quantity = Quantity::from_units(units);
+            if quantity.is_zero() || moving.contains(&symbol) {
+                is_known &= quantity.is_zero();
                 self.differences.remove(&key);
                 continue;
             }
+            let ours = held.get(&symbol).copied().unwrap_or_default();
+            let ours = (ours.quantity, ours.cost, ours.fees);
             match self.differences.get(&key) {
-                Some((before, since)) if *before == difference => {
-                    if since.plus(MISMATCH_AFTER) <= now {
-                        self.mismatch(account, &symbol, difference).await;
+                Some(before) if (before.quantity, before.ours) == (quantity, ours) => {
+                    if before.since.plus(MISMATCH_AFTER) <= now {
+                        self.mismatch(account, &symbol, quantity).await;
+                    } else {
+                        is_known = false;
                     }
                 }
                 _ => {
-                    self.differences.insert(key, (difference, now));
+                    self.differences.insert(key, Difference { quantity, ours, since: now });
+                    is_known = false;
                 }
             }
         }
+        is_known
+    }
+
+    /// The instruments in which a fill may be on its way: an order at the market works there, or
+    /// nobody knows how one stands. One that has not left moves nothing, and one that rests may rest for
+    /// days and hides nothing.
+    async fn moving(&self, account: &Account) -> Option<HashSet<Symbol>> {
+        let live = orders::live(&self.shared.store, LIVE_MAX).await.ok()?.into_iter();
+        let moves = |order: &Order| {
+            let works = matches!(order.state, OrderState::Working | OrderState::PartiallyFilled);
+            let is_changing = order.change.is_some_and(|change| change.is_in_flight());
+            let rests = works
+                && order.order_type != OrderType::Market
+                && !order.cancel_requested
+                && !is_changing;
+            let is_here = order.account_id == account.id && order.leg.is_none();
+            is_here && !rests && order.state != OrderState::Accepted
+        };
+        Some(live.filter(moves).map(|order| order.symbol).collect())
     }
 
     /// The broker was not heard: tells a person once when that lasts and something is held there.

@@ -166,6 +166,32 @@ fn s2_removing_entries_is_something_done() {
     }
 }
 
+/// S4: what closes all of a position, or more than working exits leave, takes those back.
+#[test]
+fn s4_what_closes_all_needs_what_rests() {
+    let payload = by_payload(strategy());
+    let target = Strategy { sizing: Sizing::Target, ..reversing() };
+    for (strategy, words, side, expected) in [
+        (&strategy(), "EXIT", Side::Sell, true),
+        (&strategy(), "EXIT", Side::Buy, true),
+        (&strategy(), "EXIT comment=EXIT_50", Side::Sell, false),
+        (&strategy(), "SELL comment=EXIT_FINAL", Side::Sell, true),
+        (&strategy(), "SELL", Side::Sell, true),
+        (&strategy(), "SELL", Side::Buy, false),
+        (&strategy(), "BUY", Side::Sell, false),
+        (&payload, "SELL quantity=2", Side::Sell, false),
+        (&payload, "SELL quantity=3", Side::Sell, true),
+        (&payload, "EXIT quantity=2", Side::Sell, false),
+        (&payload, "EXIT quantity=2 comment=EXIT_FINAL", Side::Sell, true),
+        (&target, "SELL market_position=flat", Side::Sell, true),
+        (&target, "SELL market_position=short market_position_size=1", Side::Sell, true),
+        (&target, "SELL market_position=long market_position_size=1", Side::Sell, false),
+    ] {
+        let closes_all = strategy.closes_all(&signal(words), &book("5 exit_sell=3"), side);
+        assert_eq!(closes_all, expected, "{words} {side} {:?}", strategy.sizing);
+    }
+}
+
 /// S5: a signal against unsent entries takes them back. Under `close` that is all; a reversal goes
 /// on, and if it cannot, what was taken back stays so.
 #[test]

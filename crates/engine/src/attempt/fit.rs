@@ -2,6 +2,7 @@
 
 use crate::Shared;
 use crate::book::{Book, Severity, place_of};
+use std::time::Duration;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::Quantity;
@@ -17,12 +18,16 @@ pub(super) enum Fit {
 
 /// Shrinks an exit to what there is to close (C6): at most what its strategy holds and at most the
 /// account's net of that sign (S3). While entries are unresolved, what is held is closed now and the
-/// rest is left to a second exit (S1).
+/// rest is left to a second exit (S1). The same holds for exits that were asked back and do not end in
+/// time; till then their end is waited for (S4).
 pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
     let place = place_of(order);
-    let Room { of_own, closable, unresolved } = room(book, order);
+    let Room { of_own, closable, unresolved, is_being_left } = room(book, order);
     if closable >= order.quantity {
         return Fit::Go;
+    }
+    if is_being_left && order.leg.is_none() {
+        return Fit::Wait;
     }
     let rest = order.quantity.saturating_minus(closable);
     if !unresolved && of_own > closable {
@@ -65,9 +70,14 @@ pub(super) struct Room {
     of_own: Quantity,
     /// Of that, what the account holds too.
     pub(super) closable: Quantity,
-    /// Entries are not resolved yet.
+    /// Entries are not resolved yet, or other exits that were asked back.
     unresolved: bool,
+    /// Such exits were asked back so short a time ago that their end is waited for (S4).
+    is_being_left: bool,
 }
+
+/// An exit waits no longer than this for all of what other exits leave it.
+const EXITS_WAITED_FOR: Duration = Duration::from_secs(2);
 
 /// What an exit may close of what is held now, beside everything else that was sent.
 pub(super) fn room(book: &Book, exit: &Order) -> Room {
@@ -80,10 +90,16 @@ pub(super) fn room(book: &Book, exit: &Order) -> Room {
     let is_own = |other: &Order| place_of(other) == place;
     let own = sent.iter().filter(|other| is_own(other));
     let gone = sent.iter().filter(|other| is_own(other) || resolves_soon(other));
-    let unresolved = gone.clone().any(|other| other.purpose == Purpose::Entry);
+    let mut asked_back = own.clone().filter(|other| {
+        let is_exit = (other.purpose, other.side, other.leg) == (Purpose::Exit, exit.side, None);
+        is_exit && other.cancel_requested
+    });
+    let unresolved = asked_back.clone().next().is_some()
+        || gone.clone().any(|other| other.purpose == Purpose::Entry);
+    let is_being_left = asked_back.any(|other| other.updated_at.plus(EXITS_WAITED_FOR) > book.now);
     let pair = book.pair_exposure(place.account_id, &place.symbol);
     let of_own = left(&book.exposure(&place), exit, own);
-    Room { of_own, closable: of_own.min(left(&pair, exit, gone)), unresolved }
+    Room { of_own, closable: of_own.min(left(&pair, exit, gone)), unresolved, is_being_left }
 }
 
 /// Other strategies hold the other side (S3): a person should know that the exit's own strategy is

@@ -5,6 +5,7 @@ use crate::around::Judged;
 use crate::attempt::tell_netted;
 use crate::book::{Book, Severity, place_of};
 use crate::journal::SignalWork;
+use crate::orders::resting;
 use std::time::Duration;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::bracket::Levels;
@@ -49,7 +50,7 @@ pub(super) fn follow(
     symbol: &Symbol,
     trace: &mut Trace,
 ) -> Result<Vec<Id<id::Order>>, Refusal> {
-    let held = book.exposure(&part.place(symbol));
+    let held = resting::judged_on(book, &part.place(symbol), part.strategy, signal);
     let reduces = signal.only_reduces() || !closes(signal, &held).is_empty();
     let outcome = followed(shared, book, work, signal, part, symbol, trace);
     if let Err(no) = &outcome
@@ -102,14 +103,14 @@ fn followed(
     }
     // An exit takes back the entries of its strategy (S2), and so does a signal against them (S5).
     // If it then is skipped or refused, nothing of that may stay, so it is done on a copy.
-    let closes = closes(signal, &before);
+    let closes = closes(signal, &resting::judged_on(book, &place, strategy, signal));
     let mut after = book.clone_for_exit(!closes.is_empty());
     let removed = match &mut after {
         Some(copy) => remove_entries(shared, copy, &place, closes),
         None => RemovedEntries::None,
     };
     let judged = after.as_mut().unwrap_or(book);
-    let exposure = judged.exposure(&place);
+    let exposure = resting::judged_on(judged, &place, strategy, signal);
     let net = judged.pair_exposure(account.id, symbol);
     let reference = judged.reference(shared, &account, symbol);
     let price = reference.price(judged.now);
@@ -166,6 +167,11 @@ fn followed(
         match overrides::clear(intent, &context, judged.overrides(), trace) {
             Ok((cleared, used)) => {
                 let order = draft(shared, judged, work, part, symbol, (&cleared, levels));
+                if order.purpose == Purpose::Exit
+                    && strategy.closes_all(signal, &before, order.side)
+                {
+                    resting::take_back(shared, judged, &place, order.side);
+                }
                 judged.use_overrides(shared, &used, &order);
                 orders.push(reserve(judged, order));
             }

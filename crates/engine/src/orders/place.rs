@@ -1,6 +1,6 @@
 //! Placing an order, and closing a position, in one transaction each.
 
-use super::{OrderNo, rests_until};
+use super::{OrderNo, resting, rests_until};
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
@@ -342,7 +342,8 @@ fn judge(
     }
     if is_exit {
         let net = book.pair_exposure(account.id, &order.symbol).net_closable(order.side);
-        let closable = book.exposure(&place_of(order)).closable(order.side).min(net);
+        let held = resting::without_asked_back(book, &place_of(order), order.side);
+        let closable = held.closable(order.side).min(net);
         order.quantity = order.quantity.min(closable);
         if !order.quantity.is_positive() {
             return Err(Refusal::plain(Code::PositionFlat));
@@ -424,7 +425,7 @@ pub(super) fn notional_of_key(
     }
 }
 
-/// What closes a position, and which entries were taken back for it.
+/// What closes a position, and which entries and resting exits were taken back for it.
 #[derive(Default)]
 pub(crate) struct Closed {
     pub(crate) placed: Vec<Order>,
@@ -476,7 +477,8 @@ async fn close_all(
 }
 
 /// Closes one strategy's part of a position: its unsent entries are taken back, the others asked
-/// back, and what is held leaves at the market. The live orders of the pair must be loaded.
+/// back, and so are the exits that rest (S4); what is held leaves at the market. The live orders of
+/// the pair must be loaded.
 pub(crate) fn close_part(
     shared: &Shared,
     book: &mut Book,
@@ -490,9 +492,9 @@ pub(crate) fn close_part(
     let entries = entries.filter(|order| order.purpose == Purpose::Entry).map(|order| order.id);
     closed.canceled.extend(entries);
     remove_entries(shared, book, place, &[Side::Buy, Side::Sell]);
-    let exposure = book.exposure(place);
     for side in [Side::Sell, Side::Buy] {
-        let closable = exposure.closable(side);
+        closed.canceled.extend(resting::take_back(shared, book, place, side));
+        let closable = resting::without_asked_back(book, place, side).closable(side);
         if !closable.is_positive() {
             continue;
         }

@@ -6,6 +6,7 @@ mod change;
 mod changes;
 mod dead_man;
 mod doubt;
+mod exits;
 mod expected;
 mod followers;
 mod halts;

@@ -1,0 +1,68 @@
+//! Exits that rest at a price: they hold nothing up, and what closes all of a position takes them back
+//! and is sized without them (S4).
+
+use crate::Shared;
+use crate::book::Book;
+use crate::brackets;
+use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::order::{Order, OrderType, Purpose, Side};
+use tradewarden_domain::signal::Signal;
+use tradewarden_domain::strategy::Strategy;
+use tradewarden_store::exposures::Place;
+
+/// The exits of a place on this side that have a price. The legs of a bracket are none of them: they
+/// make room by themselves (S9). The live orders of the pair must be loaded.
+fn resting(book: &Book, place: &Place, side: Side) -> Vec<Order> {
+    let mut orders = book.live_orders(place);
+    orders.retain(|order| {
+        (order.purpose, order.side, order.leg) == (Purpose::Exit, side, None)
+            && order.order_type != OrderType::Market
+    });
+    orders
+}
+
+/// What a signal of this strategy is judged on: without the exits that it would take back.
+pub(crate) fn judged_on(
+    book: &Book,
+    place: &Place,
+    strategy: &Strategy,
+    signal: &Signal,
+) -> Exposure {
+    let whole = book.exposure(place);
+    let mut judged = whole;
+    for side in [Side::Buy, Side::Sell] {
+        if strategy.closes_all(signal, &whole, side) {
+            for order in resting(book, place, side) {
+                judged.release(Purpose::Exit, side, order.reserved());
+            }
+        }
+    }
+    judged
+}
+
+/// The exposure without the exits on this side that were asked back: another exit is for what they
+/// were for, and leaves when they have ended.
+pub(super) fn without_asked_back(book: &Book, place: &Place, side: Side) -> Exposure {
+    let mut exposure = book.exposure(place);
+    for order in resting(book, place, side).into_iter().filter(|order| order.cancel_requested) {
+        exposure.release(Purpose::Exit, side, order.reserved());
+    }
+    exposure
+}
+
+/// Takes back the exits that rest on this side, and says which those were.
+pub(crate) fn take_back(
+    shared: &Shared,
+    book: &mut Book,
+    place: &Place,
+    side: Side,
+) -> Vec<Id<id::Order>> {
+    let mut orders = resting(book, place, side);
+    orders.retain(|order| !order.cancel_requested);
+    let ids = orders.iter().map(|order| order.id).collect();
+    for order in orders {
+        brackets::supersede(shared, book, order);
+    }
+    ids
+}
