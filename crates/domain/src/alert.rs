@@ -70,9 +70,13 @@ mod tests {
             assert_eq!(telling(code, true), Telling::UntilAcknowledged, "{code}");
         }
         assert_eq!(telling("loss.daily_near", false), Telling::UntilAcknowledged, "70 and 90 %");
-        for code in
-            ["dispatch.expired", "order.ttl_ended", "limit.rate", "limit.flood", "certificate.ending"]
-        {
+        for code in [
+            "dispatch.expired",
+            "order.ttl_ended",
+            "limit.rate",
+            "limit.flood",
+            "certificate.ending",
+        ] {
             assert_eq!(telling(code, false), Telling::Grouped, "{code}");
         }
         for (code, is_critical) in

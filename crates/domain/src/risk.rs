@@ -208,15 +208,17 @@ fn note(
 }
 
 fn halt(intent: &Intent, context: &Context<'_>) -> Verdict {
-    match halt::stopping(context.halts, intent.purpose, &context.subject) {
-        None => Ok(None),
-        Some(halt) => Err(Refusal {
-            code: Code::HaltActive,
-            input: Some(halt.scope.to_string()),
-            limit: Some(halt.mode.to_string()),
-            detail: format!("Halt {} ({}): {}", halt.id, halt.mode, halt.reason),
-        }),
-    }
+    halted(context.halts, intent.purpose, &context.subject).map_or(Ok(None), Err)
+}
+
+/// The refusal by the halt that stops an order of this purpose, if one does.
+pub fn halted(halts: &[Halt], purpose: Purpose, subject: &HaltSubject<'_>) -> Option<Refusal> {
+    halt::stopping(halts, purpose, subject).map(|halt| Refusal {
+        code: Code::HaltActive,
+        input: Some(halt.scope.to_string()),
+        limit: Some(halt.mode.to_string()),
+        detail: format!("Halt {} ({}): {}", halt.id, halt.mode, halt.reason),
+    })
 }
 
 fn in_schedule(schedule: &Schedule, context: &Context<'_>) -> Verdict {

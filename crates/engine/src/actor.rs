@@ -112,9 +112,9 @@ impl Actor {
 
     /// A program. A suspended key may only cancel and close (S19).
     pub(crate) fn key(known: Arc<KnownKey>) -> Self {
-        let key = &known.key;
         const REDUCING: Permissions =
             Permissions::of(&[Permission::OrdersCancel, Permission::PositionsClose]);
+        let key = &known.key;
         let permissions = match key.state {
             KeyState::Active => key.scopes,
             KeyState::Suspended => key.scopes.and(REDUCING),

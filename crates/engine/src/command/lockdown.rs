@@ -163,6 +163,9 @@ impl Command {
             | Self::KeySuspend(_)
             | Self::KeyRevoke(_)
             | Self::KeyUsage(_)
+            // The gateway's own word of what it did.
+            | Self::CertificateNote(_)
+            | Self::PinsPublish(_)
             | Self::Me => Freeze::Passes,
         }
     }

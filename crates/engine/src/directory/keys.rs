@@ -12,7 +12,7 @@ use tradewarden_store::api_keys::KeyRow;
 
 /// A key as a request is held against it, all of it in one place: there may be a million.
 #[derive(Debug)]
-pub(crate) struct KnownKey {
+pub struct KnownKey {
     pub(crate) key: ApiKey,
     pub(crate) verifying: VerifyingKey,
     allow: Few<IpNet>,

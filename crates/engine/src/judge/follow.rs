@@ -12,7 +12,7 @@ use tradewarden_domain::bracket::Levels;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::exposure::Exposure;
-use tradewarden_domain::halt::HaltSubject;
+use tradewarden_domain::halt::{Halt, HaltSubject};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::{Instrument, Symbol};
 use tradewarden_domain::money::{Price, Quantity};
@@ -20,7 +20,9 @@ use tradewarden_domain::order::{Order, OrderEvent, OrderState, OrderType, Purpos
 use tradewarden_domain::overrides;
 use tradewarden_domain::risk::{self, Cleared};
 use tradewarden_domain::signal::{Action, Signal};
-use tradewarden_domain::strategy::{Decision, Intent, Means, RemovedEntries, Strategy};
+use tradewarden_domain::strategy::{
+    Decision, Intent, Means, RemovedEntries, Strategy, StrategyState,
+};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
 
@@ -117,15 +119,16 @@ fn followed(
     let size = size(shared, strategy, signal, (&account, instrument), price, judged.now);
     let decision = strategy.decide_with(signal, &exposure, instrument, removed, size);
     let (decision, cut) = decision.within_account(&net, removed);
+    let subject = subject(work, part, symbol);
     let is_active = judged.is_active(account.id);
-    let intents = match if is_active { decision } else { where_off(decision, removed) } {
+    let decision = if is_active { decision } else { where_off(decision, removed) };
+    let intents = match where_stopped(decision, strategy, &judged.halts, &subject) {
         Decision::Trade(intents) => intents,
         Decision::Skip(refusal) | Decision::Refuse(refusal) => {
             if cut.is_positive() {
                 tell_netted(shared, book, &place, strategy.org_id, cut);
             }
-            let is_off = refusal.code == Code::AccountOff;
-            return refuse(trace, if is_off { "account" } else { "strategy" }, refusal);
+            return refuse(trace, where_from(refusal.code), refusal);
         }
     };
     if cut.is_positive() {
@@ -140,15 +143,7 @@ fn followed(
         let scene = judged.scene(shared, &account, &place, intent.side, Judged::New);
         let context = risk::Context {
             halts: &judged.halts,
-            subject: HaltSubject {
-                org: strategy.org_id,
-                account: account.id,
-                strategy: Some(strategy.id),
-                webhook: Some(work.door.webhook.id),
-                key: None,
-                symbol,
-                passes_halts: false,
-            },
+            subject,
             schedule: strategy.schedule.as_ref(),
             contract: rolls.contract(symbol),
             limits: limits
@@ -184,15 +179,64 @@ fn followed(
             Err(refusal) => return Err(refusal),
         }
     }
-    if orders.iter().any(|(_, purpose)| *purpose == Purpose::Entry) {
-        judged.change_exposure(&place, |exposure| {
-            exposure.entry_sent_at = exposure.entry_sent_at.max(signal.sent_at);
-        });
-    }
+    note_entry(judged, &place, signal, &orders);
     if let Some(copy) = after {
         *book = copy;
     }
     Ok(orders.into_iter().map(|(id, _)| id).collect())
+}
+
+/// What an exit is held against that was sent earlier and comes later (S13).
+fn note_entry(
+    book: &mut Book,
+    place: &Place,
+    signal: &Signal,
+    orders: &[(Id<id::Order>, Purpose)],
+) {
+    if orders.iter().any(|(_, purpose)| *purpose == Purpose::Entry) {
+        book.change_exposure(place, |exposure| {
+            exposure.entry_sent_at = exposure.entry_sent_at.max(signal.sent_at);
+        });
+    }
+}
+
+/// What halts are held against.
+fn subject<'a>(work: &SignalWork, part: Part<'_>, symbol: &'a Symbol) -> HaltSubject<'a> {
+    HaltSubject {
+        org: part.strategy.org_id,
+        account: part.account_id,
+        strategy: Some(part.strategy.id),
+        webhook: Some(work.door.webhook.id),
+        key: None,
+        symbol,
+        passes_halts: false,
+    }
+}
+
+/// The line of the trace that a decision against an order is.
+const fn where_from(code: Code) -> &'static str {
+    match code {
+        Code::AccountOff => "account",
+        Code::HaltActive => "halt",
+        _ => "strategy",
+    }
+}
+
+/// What would have added is stopped before it is skipped: who has halted sees that the halt holds.
+fn where_stopped(
+    decision: Decision,
+    strategy: &Strategy,
+    halts: &[Halt],
+    subject: &HaltSubject<'_>,
+) -> Decision {
+    let Decision::Skip(skip) = decision else { return decision };
+    if !matches!(skip.code, Code::StrategyAlreadyLong | Code::StrategyAlreadyShort) {
+        return Decision::Skip(skip);
+    }
+    if strategy.state == StrategyState::ExitsOnly {
+        return Decision::Refuse(Refusal::plain(Code::StrategyExitsOnly));
+    }
+    risk::halted(halts, Purpose::Entry, subject).map_or(Decision::Skip(skip), Decision::Refuse)
 }
 
 /// What an account that is switched off leaves of a decision: it opens nothing, and what closes

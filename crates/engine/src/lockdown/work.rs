@@ -1,7 +1,7 @@
 //! What the steps of a lockdown do, a bounded part at a time.
 
 use crate::book::{Book, Effects};
-use crate::orders::{TOGETHER, cancel_in};
+use crate::orders::{TOGETHER, Why, cancel_in};
 use crate::people::set_mark;
 use crate::{Engine, Shared};
 use serde_json::json;
@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_broker::port::Environment;
 use tradewarden_domain::account::Activity;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::KeyState;
 use tradewarden_domain::lockdown::{Positions, Step};
@@ -119,7 +120,9 @@ impl Work<'_> {
             Part::Nothing => Ok(0),
             Part::Access { sessions, keys } => self.end_access(tx, book, sessions, keys).await,
             Part::Orders(wanted) => {
-                let asked = cancel_in(tx, self.shared, &wanted, &self.by(), effects).await?;
+                let by = self.by();
+                let why = Why { by: &by, code: Code::OrderCanceled };
+                let asked = cancel_in(tx, self.shared, &wanted, why, effects).await?;
                 Ok(asked.len())
             }
             Part::Webhooks(webhooks) => self.rotate(tx, book, webhooks).await,

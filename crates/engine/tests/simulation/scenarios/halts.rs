@@ -1,6 +1,7 @@
 //! What stops an order before it leaves: halts, time, a closed market.
 
 use super::{Small, millis};
+use serde_json::json;
 use tradewarden_broker::port::MarketState;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::{OrderState, Purpose};
@@ -142,6 +143,24 @@ fn a_halt_command_is_durable_and_survives() {
         assert_eq!(s.send("BUY", "a").await.code, Some(Code::HaltActive));
         let orders = s.h.orders().await;
         assert!(orders.iter().all(|order| order.purpose == Purpose::Exit), "{orders:?}");
+        s.end().await;
+    });
+}
+
+/// A second entry that would be skipped is told of the halt, and of a strategy that takes exits only.
+#[test]
+fn s18_a_halt_is_told_before_a_skip() {
+    simulate(async || {
+        let s = Small::with(338, Venue::default(), |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        assert_eq!(s.send("BUY", "b").await.code, Some(Code::StrategyAlreadyLong));
+        let engage = json!({ "command": "halt-engage", "mode": "reduce_only" });
+        s.h.command(serde_json::from_value(engage).unwrap()).await;
+        let refused = s.send("BUY", "c").await;
+        assert_eq!((refused.status, refused.code), (SignalStatus::Refused, Some(Code::HaltActive)));
+        s.accept("EXIT", "d").await;
+        s.h.quiet().await;
         s.end().await;
     });
 }
