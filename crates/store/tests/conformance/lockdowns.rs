@@ -69,7 +69,7 @@ pub(crate) async fn one_lockdown_is_in_force(backend: &Backend) {
     let mut tx = writer.begin().await.unwrap();
     lockdowns::insert(&mut tx, &next).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(lockdowns::all_in_force(&store).await.unwrap(), [next.clone()]);
+    assert_eq!(lockdowns::all_in_force(&store).await.unwrap(), std::slice::from_ref(&next));
     assert_eq!(lockdowns::newest(&store, org).await.unwrap(), Some(next));
 }
 
