@@ -134,6 +134,7 @@ codes! {
     SizingUnusableQuantity = "sizing.unusable_quantity", Refused, "The quantity is missing, unreadable, or rounds to nothing.";
     AlertUntested = "alert.untested", Refused, "No way for alerts was tested: set one up, then `alert test`.";
     SizingStopInvalid = "sizing.stop_invalid", Refused, "The size comes of the stop, and the stop is missing, on the wrong side or too near.";
+    SizingRateStale = "sizing.rate_stale", Refused, "The size needs a rate of exchange that nobody said, or whose time is over.";
     SizingEquityStale = "sizing.equity_stale", Refused, "The account's equity is not known, or was heard more than 60 s ago.";
     HaltHold = "halt.hold", Refused, "The halt may be resumed only after its minimum hold.";
     LockdownActive = "lockdown.active", Conflict, "A lockdown is in force: nothing may be changed that lets more be done, until a person ends it.";

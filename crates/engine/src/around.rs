@@ -3,13 +3,14 @@
 
 use crate::Shared;
 use crate::book::Book;
+use crate::directory::Directory;
 use crate::loss;
 use crate::profit::{Holdings, conversion, tally};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::account::Account;
-use tradewarden_domain::exchange::{Conversion, ExchangeRate};
+use tradewarden_domain::exchange::{Conversion, ExchangeRate, RateGap};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -57,6 +58,7 @@ impl Around {
     /// Reads what the limits of these accounts ask for, and gives back the exposures that were read.
     pub(crate) async fn load(
         tx: &mut Tx<'_>,
+        directory: &Directory,
         accounts: &BTreeSet<(Id<id::Org>, Id<id::Account>)>,
         pairs: &[(Id<id::Account>, Symbol)],
         limits: &BTreeMap<Id<id::Org>, Arc<LimitBook>>,
@@ -66,12 +68,15 @@ impl Around {
         let mut held = Vec::new();
         for (org, account) in accounts {
             let Some(book) = limits.get(org) else { continue };
-            if book.has_any(OVER_ALL) {
+            let is_whole = book.has_any(OVER_ALL);
+            if is_whole {
                 held.extend(exposures::of_account_in(tx, *account).await?);
                 around.whole.insert(*account);
-                if !around.rates.contains_key(org) {
-                    around.rates.insert(*org, rates::of_org_in(tx, *org).await?);
-                }
+            }
+            let mut own = pairs.iter().filter(|(of, _)| of == account);
+            let is_abroad = own.any(|(of, symbol)| is_abroad(directory, *of, symbol));
+            if (is_whole || is_abroad) && !around.rates.contains_key(org) {
+                around.rates.insert(*org, rates::of_org_in(tx, *org).await?);
             }
             if book.has_any(loss::OF_LOSSES) {
                 around.watches.insert(*account, losses::of_account_in(tx, *account).await?);
@@ -174,7 +179,26 @@ impl Scene {
     }
 }
 
+/// Whether an instrument is in another currency than the account: then its size needs a rate.
+fn is_abroad(directory: &Directory, account: Id<id::Account>, symbol: &Symbol) -> bool {
+    let account = directory.accounts.get(&account);
+    account.is_some_and(|account| {
+        let instrument = account.instruments.get(symbol);
+        instrument.is_some_and(|instrument| instrument.currency != account.currency)
+    })
+}
+
 impl Book {
+    /// From an instrument's currency into its account's.
+    pub(crate) fn conversion(
+        &self,
+        account: &Account,
+        symbol: &Symbol,
+    ) -> Result<Conversion, RateGap> {
+        let rates = self.around.rates.get(&account.org_id);
+        conversion(account, symbol, rates.map_or(&[], Vec::as_slice), self.now)
+    }
+
     /// What stands around an order of this place and side.
     pub(crate) fn scene(
         &self,

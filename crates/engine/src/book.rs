@@ -169,7 +169,8 @@ impl Book {
         let pairs: Vec<_> = scope.pairs.iter().cloned().collect();
         let mut exposures: BTreeMap<_, _> =
             exposures::of_pairs(tx, &pairs).await?.into_iter().collect();
-        let (around, held) = Around::load(tx, &scope.accounts, &pairs, &limits, now).await?;
+        let (around, held) =
+            Around::load(tx, &directory, &scope.accounts, &pairs, &limits, now).await?;
         exposures.extend(held);
         // Hardly ever is there one; then nobody looks for it.
         let overrides = if versions.iter().any(|of| of.overrides_until > now) {

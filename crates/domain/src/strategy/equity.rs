@@ -4,6 +4,7 @@
 use super::{Sizing, Strategy, unusable};
 use crate::bracket::{Away, Mark};
 use crate::code::{Code, Refusal};
+use crate::exchange::Conversion;
 use crate::instrument::Instrument;
 use crate::money::{Money, Price, Quantity, Round};
 use crate::order::Side;
@@ -12,8 +13,10 @@ use crate::signal::{Action, Signal, StopLoss};
 /// What a size is counted from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Means {
-    /// The account's equity in the instrument's currency, heard within the last minute.
+    /// The account's equity, heard within the last minute.
     pub equity: Option<Money>,
+    /// From the instrument's currency into the account's, if a rate is known and its time is not over.
+    pub conversion: Option<Conversion>,
     /// The reference price, if there is a fresh one.
     pub reference: Option<Price>,
 }
@@ -47,6 +50,8 @@ impl Strategy {
             }
             _ => price.notional(one, instrument.point_value).ok_or_else(too_large)?,
         };
+        let conversion = means.conversion.ok_or_else(|| Refusal::plain(Code::SizingRateStale))?;
+        let for_one = conversion.up(for_one).ok_or_else(too_large)?;
         if !for_one.is_positive() {
             return Err(unusable("quantity: a unit of the instrument is worth nothing"));
         }

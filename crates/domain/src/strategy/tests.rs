@@ -2,6 +2,7 @@
 
 use super::Strategy;
 use super::*;
+use crate::exchange::Conversion;
 use crate::signal::read;
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
@@ -365,7 +366,8 @@ fn by_equity(sizing: Sizing, percent: &str) -> Strategy {
 }
 
 fn means(equity: &str, reference: &str) -> Means {
-    Means { equity: equity.parse().ok(), reference: reference.parse().ok() }
+    let conversion = Some(Conversion::Same);
+    Means { equity: equity.parse().ok(), reference: reference.parse().ok(), conversion }
 }
 
 fn sized(strategy: &Strategy, words: &str, means: &Means) -> String {
@@ -395,6 +397,27 @@ fn s8_the_stop_loses_the_percentage() {
     let own = Strategy { stop_loss: Some("10".parse().unwrap()), ..strategy };
     assert_eq!(sized(&own, "BUY", &means), "5");
     assert_eq!(sized(&own, "BUY stop_loss=4980", &means), "2.5", "the signal's stop comes first");
+}
+
+/// S8: the rate is part of what a unit costs, rounded up; without one there is no size.
+#[test]
+fn s8_an_instrument_in_another_currency_is_sized_by_the_rate() {
+    let risk = by_equity(Sizing::RiskPerTrade, "1");
+    let worth = by_equity(Sizing::PercentEquity, "250");
+    for (rate, of_risk, of_worth) in [
+        (Some("1.25"), "4", "2"),
+        (Some("0.5"), "10", "5"),
+        (Some("92233720368"), "risk.overflow", "risk.overflow"),
+        (None, "sizing.rate_stale", "sizing.rate_stale"),
+    ] {
+        let conversion = rate.map(|rate| Conversion::At(rate.parse().unwrap()));
+        let means = Means { conversion, ..means("100000", "5000") };
+        let sizes = (sized(&risk, "BUY stop_loss=4990", &means), sized(&worth, "BUY", &means));
+        assert_eq!((sizes.0.as_str(), sizes.1.as_str()), (of_risk, of_worth), "{rate:?}");
+    }
+    // Without an equity that is what is told.
+    let none = Means { conversion: None, ..means("", "5000") };
+    assert_eq!(sized(&worth, "BUY", &none), "sizing.equity_stale");
 }
 
 /// S8: it fails closed.

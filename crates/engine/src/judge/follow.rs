@@ -116,7 +116,7 @@ fn followed(
     let net = judged.pair_exposure(account.id, symbol);
     let reference = judged.reference(shared, &account, symbol);
     let price = reference.price(judged.now);
-    let size = size(shared, strategy, signal, (&account, instrument), price, judged.now);
+    let size = size(shared, judged, strategy, signal, (&account, instrument), price);
     let decision = strategy.decide_with(signal, &exposure, instrument, removed, size);
     let (decision, cut) = decision.within_account(&net, removed);
     let subject = subject(work, part, symbol);
@@ -270,19 +270,18 @@ pub(super) fn refuse<T>(
     Err(refusal)
 }
 
-/// The size of an entry. Equity in another currency than the instrument's is as good as none: nothing is
-/// converted here, and sizing fails closed (S8).
+/// The size of an entry; where equity or rate are not known, sizing by them fails closed (S8).
 fn size(
     shared: &Shared,
+    book: &Book,
     strategy: &Strategy,
     signal: &Signal,
     (account, instrument): (&Account, &Instrument),
     reference: Option<Price>,
-    now: Timestamp,
 ) -> Result<Quantity, Refusal> {
-    let same = account.currency == instrument.currency;
-    let equity = shared.funds.equity(account.id, now).filter(|_| same);
-    strategy.size(signal, instrument, &Means { equity, reference })
+    let equity = shared.funds.equity(account.id, book.now);
+    let conversion = book.conversion(account, &instrument.symbol).ok();
+    strategy.size(signal, instrument, &Means { equity, conversion, reference })
 }
 
 /// The levels that the entry among these intents brings along. Where they cannot be kept nothing is

@@ -4,7 +4,7 @@ use super::{Small, millis};
 use serde_json::json;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::strategy::Sizing;
-use tradewarden_engine::command::{Command, LimitDelete, LimitNamed};
+use tradewarden_engine::command::{Command, LimitDelete, LimitNamed, RateSet};
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_engine::tag::IfMatch;
 use tradewarden_testkit::broker::{Call, Fault, Venue};
@@ -44,6 +44,49 @@ fn s8_an_entry_is_sized_by_its_risk() {
         s.accept("EXIT", "b").await;
         s.h.quiet().await;
         assert_eq!(s.position().await, "0");
+        s.end().await;
+    });
+}
+
+/// S8: an instrument in another currency than the account is sized by the rate that somebody said, and not
+/// without one.
+#[test]
+fn s8_an_entry_abroad_is_sized_by_the_rate() {
+    simulate(async || {
+        let mut s = Small::with(352, Venue::default(), |new| {
+            new.sizing = Some(Sizing::RiskPerTrade);
+            new.percent = Some("3".parse().unwrap());
+        })
+        .await;
+        s.h.sabotage("UPDATE instruments SET currency = 'EUR' WHERE symbol = 'ES'");
+        s.h.restart().await;
+        s.h.ready().await;
+        s.h.elapse(millis(6_000)).await;
+        let body = |id: &str| json!({ "action": "BUY", "id": id, "stop_loss": "4980" });
+        let reply = s.h.send(&s.hook, &body("a")).await.answer();
+        assert_eq!(reply.code, Some(Code::SizingRateStale), "{reply:?}");
+        let equity = s.equity().await;
+        s.h.command(Command::RateSet(RateSet {
+            base: "EUR".to_owned(),
+            quote: "USD".to_owned(),
+            rate: "1.25".parse().unwrap(),
+            source: "test".to_owned(),
+            at: None,
+            valid_s: Some(60),
+        }))
+        .await;
+        let reply = s.h.send(&s.hook, &body("b")).await.answer();
+        assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
+        // A point is worth 50 EUR, which are 62.50 USD; the stop is 20 points away.
+        let size = equity * 3 / 100 / (20 * 125 / 2);
+        assert!(size >= 1, "the account is too small for the test: {equity}");
+        let entry = s.h.orders().await.into_iter().find(|order| order.leg.is_none()).unwrap();
+        assert_eq!(entry.quantity.to_string(), size.to_string());
+        s.h.elapse(millis(1_500)).await;
+        s.accept("EXIT", "c").await;
+        s.h.elapse(millis(61_000)).await;
+        let reply = s.h.send(&s.hook, &body("d")).await.answer();
+        assert_eq!(reply.code, Some(Code::SizingRateStale), "{reply:?}");
         s.end().await;
     });
 }
