@@ -26,6 +26,7 @@ use tradewarden_domain::halt::HaltSubject;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{Change, ChangeState, Order, OrderState, OrderType, Purpose};
+use tradewarden_domain::overrides::{self, Override};
 use tradewarden_domain::risk;
 use tradewarden_domain::strategy::{Intent, SEND_WITHIN_S_DEFAULT};
 use tradewarden_store::{Error, Tx, orders};
@@ -244,7 +245,10 @@ fn judge(
             return Err(Refusal::plain(Code::PositionFlat));
         }
     }
-    change.limits_version = clear(shared, book, account, actor, order, &change)?;
+    let (limits_version, used) = clear(shared, book, account, actor, order, &change)?;
+    change.limits_version = limits_version;
+    let quantity = change.quantity.unwrap_or(order.quantity);
+    book.use_overrides(shared, &used, &Order { quantity, limits_version, ..order.clone() });
     if order.purpose_of(&change) == Purpose::Entry {
         let within = Duration::from_secs(u64::from(SEND_WITHIN_S_DEFAULT));
         change.send_by = Some(book.now.plus(within));
@@ -270,7 +274,7 @@ fn fitting(book: &Book, order: &Order, quantity: Quantity) -> Quantity {
 }
 
 /// Lets risk judge the order as it would be, without what it counts for now; says which version of
-/// the limits cleared it.
+/// the limits cleared it, and which overrides it took.
 fn clear(
     shared: &Shared,
     book: &Book,
@@ -278,7 +282,7 @@ fn clear(
     actor: &Actor,
     order: &Order,
     change: &Change,
-) -> Result<i64, Refusal> {
+) -> Result<(i64, Vec<Override>), Refusal> {
     let unknown = || Refusal::plain(Code::RiskUnknownInstrument);
     let instrument = account.instruments.get(&order.symbol).ok_or_else(unknown)?;
     let purpose = order.purpose_of(change);
@@ -334,9 +338,9 @@ fn clear(
         limit_price: change.limit_price.or(order.limit_price),
         stop_price: change.stop_price.or(order.stop_price),
     };
-    let cleared = risk::clear(intent, &context, &mut Trace::new())?;
+    let (cleared, used) = overrides::clear(intent, &context, book.overrides(), &mut Trace::new())?;
     if purpose == Purpose::Entry {
         notional_of_key(actor, instrument, cleared.intent(), reference.price(book.now))?;
     }
-    Ok(cleared.limits_version())
+    Ok((cleared.limits_version(), used))
 }

@@ -104,6 +104,48 @@ fn one_order_passes_and_no_second_one() {
     });
 }
 
+/// A change is checked as an order is, and so it may pass a limit by an override, once.
+#[test]
+fn a_change_of_an_order_passes_once() {
+    simulate(async || {
+        let small = Small::with(316, Venue::default(), |new| {
+            new.quantity = "1".parse().unwrap();
+        })
+        .await;
+        small.h.limit("org", "max_order_quantity", "1").await;
+        let resting = json!({
+            "action": "BUY", "id": "a", "order_type": "limit", "limit_price": "4990",
+        });
+        super::accept(&small.h, &small.hook, &resting).await;
+        small.h.elapse(millis(500)).await;
+        let change = async |members: Value| {
+            let order = small.order(0).await;
+            let mut asked = members.as_object().unwrap().clone();
+            asked.insert("id".to_owned(), json!(order.id));
+            let changed = tried(&small.h, "order-change", Value::Object(asked)).await;
+            small.h.elapse(millis(2_000)).await;
+            match changed {
+                Ok(_) => None,
+                Err(CommandError::Order(no)) => Some(no.code),
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        let over = Some(Code::RiskMaxOrderQuantity);
+        assert_eq!(change(json!({"quantity": "2"})).await, over);
+        let id = confirmed(&small, request(&small)).await;
+        assert_eq!(change(json!({"quantity": "3"})).await, over, "more than was confirmed");
+        assert_eq!(change(json!({"limit_price": "4991"})).await, None, "needs none");
+        assert_eq!(shown(&small, &id).await["state"], "confirmed");
+        assert_eq!(change(json!({"quantity": "2"})).await, None);
+        let order = small.order(0).await;
+        assert_eq!((order.quantity.to_string().as_str(), order.state), ("2", OrderState::Working));
+        let used = shown(&small, &id).await;
+        assert_eq!((&used["state"], &used["order_id"]), (&json!("used"), &json!(order.id)));
+        assert_eq!(change(json!({"limit_price": "4992"})).await, over, "once");
+        small.end().await;
+    });
+}
+
 /// Many at one moment, in one batch: one passes.
 #[test]
 fn of_a_batch_one_order_passes() {
