@@ -55,11 +55,11 @@ impl Worth {
 }
 
 /// The price at which what is held is counted: the reference price; outside continuous trading the
-/// higher side of the last quote, however old (S22).
+/// higher side of the last quote, however old, if that is more (S22).
 pub fn counted_at(reference: &Reference, now: Timestamp) -> Option<Price> {
     let closed = reference.market == Market::Closed;
     let prior = reference.quote.map(|(_, ask, _)| ask).filter(|ask| closed && ask.is_positive());
-    reference.price(now).or(prior)
+    reference.price(now).max(prior)
 }
 
 #[cfg(test)]
@@ -113,8 +113,17 @@ mod tests {
         let now = Timestamp::from_unix_micros(1_790_000_000_000_000);
         let old = now.minus(Duration::from_hours(30));
         let quote = Some(("99".parse().unwrap(), "101".parse().unwrap(), old));
-        let with = |market| counted_at(&Reference { quote, last: None, market }, now);
+        let with = |market| counted_at(&Reference { quote, market, ..Reference::NONE }, now);
         assert_eq!(with(Market::Closed), Some("101".parse().unwrap()));
         assert_eq!((with(Market::Open), with(Market::Unknown)), (None, None));
+        let closed = |prior_close: &str| {
+            let prior_close = Some((prior_close.parse().unwrap(), old));
+            let reference = Reference { prior_close, market: Market::Closed, ..Reference::NONE };
+            let quoted = Reference { quote, ..reference };
+            (counted_at(&reference, now), counted_at(&quoted, now))
+        };
+        let price = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(closed("100"), (price("100"), price("101")), "what is higher");
+        assert_eq!(closed("102"), (price("102"), price("102")));
     }
 }

@@ -36,21 +36,28 @@ pub struct Reference {
     pub quote: Option<(Price, Price, Timestamp)>,
     /// Last trade, and when.
     pub last: Option<(Price, Timestamp)>,
+    /// What it last closed at, and when that was seen: its broker's word, or what was last heard while it
+    /// traded.
+    pub prior_close: Option<(Price, Timestamp)>,
     /// Whether it trades now.
     pub market: Market,
 }
 
 impl Reference {
     /// Nothing is known.
-    pub const NONE: Self = Self { quote: None, last: None, market: Market::Unknown };
+    pub const NONE: Self =
+        Self { quote: None, last: None, prior_close: None, market: Market::Unknown };
 
     /// A quote may be this old.
     pub const QUOTE_AGE_MAX: Duration = Duration::from_secs(2);
     /// A last trade may be this old.
     pub const LAST_AGE_MAX: Duration = Duration::from_mins(1);
 
+    /// A prior close may be this old: longer than the longest that exchanges stay closed.
+    pub const PRIOR_CLOSE_AGE_MAX: Duration = Duration::from_hours(14 * 24);
+
     /// The price to measure against: the middle of a quote at most 2 s old, else a trade at most
-    /// 60 s old, else nothing.
+    /// 60 s old, else, while the market is closed, its prior close; else nothing.
     pub fn price(&self, now: Timestamp) -> Option<Price> {
         let fresh = |at: Timestamp, age: Duration| at.plus(age) >= now;
         let quoted = self.quote.filter(|(bid, ask, at)| {
@@ -62,7 +69,11 @@ impl Reference {
         }
         let traded =
             self.last.filter(|(price, at)| fresh(*at, Self::LAST_AGE_MAX) && price.is_positive());
-        traded.map(|(price, _)| price)
+        let closed = self.prior_close.filter(|(price, at)| {
+            let fits = fresh(*at, Self::PRIOR_CLOSE_AGE_MAX) && price.is_positive();
+            self.market == Market::Closed && fits
+        });
+        traded.or(closed).map(|(price, _)| price)
     }
 }
 
@@ -70,7 +81,8 @@ impl Reference {
 mod tests {
     use super::*;
 
-    /// S22: quote at most 2 s old, then last trade at most 60 s old, then nothing.
+    /// S22: quote at most 2 s old, then last trade at most 60 s old, then the prior close while the
+    /// market is closed, then nothing.
     #[test]
     fn s22_ladder() {
         let now = Timestamp::from_unix_micros(100_000_000);
@@ -79,11 +91,25 @@ mod tests {
         let reference = |quote_age, last_age| Reference {
             quote: Some((price("99"), price("101"), before(quote_age))),
             last: Some((price("98"), before(last_age))),
+            prior_close: None,
             market: Market::Open,
         };
         assert_eq!(reference(2, 0).price(now), Some(price("100")));
         assert_eq!(reference(3, 60).price(now), Some(price("98")));
         assert_eq!(reference(3, 61).price(now), None);
         assert_eq!(Reference::NONE.price(now), None);
+        let close = |quote_age, last_age, market, text, hours: u64| {
+            let closed = Some((price(text), before(hours * 3_600)));
+            Reference { prior_close: closed, market, ..reference(quote_age, last_age) }.price(now)
+        };
+        assert_eq!(close(2, 0, Market::Closed, "97", 16), Some(price("100")));
+        assert_eq!(close(3, 60, Market::Closed, "97", 16), Some(price("98")));
+        assert_eq!(close(3, 61, Market::Closed, "97", 16), Some(price("97")));
+        assert_eq!(close(3, 61, Market::Closed, "97", 14 * 24), Some(price("97")));
+        assert_eq!(close(3, 61, Market::Closed, "97", 14 * 24 + 1), None);
+        assert_eq!(close(3, 61, Market::Closed, "0", 16), None);
+        for market in [Market::Open, Market::Unknown] {
+            assert_eq!(close(3, 61, market, "97", 16), None, "only outside of trading");
+        }
     }
 }

@@ -152,6 +152,7 @@ impl Stage {
             reference: Reference {
                 quote: Some((price(9_900_000_000), price(10_100_000_000), NOW)),
                 last: None,
+                prior_close: None,
                 market,
             },
             stated_price: Some(price(10_000_000_000)),

@@ -1,4 +1,8 @@
-//! Reference prices: the newest quote of every instrument that a strategy or an order is about.
+//! Reference prices: the newest quote of every instrument that a strategy or an order is about, and what
+//! each was last heard at while it traded, which is its prior close once it does not (S22).
+//!
+//! Crash story: prices of trading are written once a minute. A crash loses at most the last minute of
+//! them; the one before stands.
 
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,17 +10,34 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_broker::port::{Broker, BrokerAccount};
 use tradewarden_domain::account::Account;
+use tradewarden_domain::calendar::Calendar;
 use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::Price;
 use tradewarden_domain::price::{Market as MarketState, Reference};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::closes::Close;
 
 /// The kinds of broker, by name.
 pub(crate) type Brokers = BTreeMap<String, Arc<dyn Broker>>;
 
+/// A kind of broker, and what it trades.
+type Listed = (String, Symbol);
+
 /// What was last heard of each instrument, by broker kind.
 #[derive(Default)]
 pub(crate) struct Market {
-    heard: ArcSwap<BTreeMap<(String, Symbol), Heard>>,
+    heard: ArcSwap<BTreeMap<Listed, Heard>>,
+    /// The last price of each while it traded, and when.
+    traded: ArcSwap<BTreeMap<Listed, Traded>>,
+}
+
+/// A price of trading, and when it was heard.
+type Traded = (Price, Timestamp);
+
+/// An instrument to ask about.
+pub(crate) struct Wanted {
+    account: BrokerAccount,
+    calendar: Option<Calendar>,
 }
 
 /// A quote as a reference, and when it was heard.
@@ -30,6 +51,17 @@ struct Heard {
 const MARKET_AGE_MAX: Duration = Duration::from_mins(1);
 
 impl Market {
+    /// With what was written down.
+    pub(crate) fn of(closes: Vec<Close>) -> Self {
+        let traded = closes.into_iter().map(|close| {
+            let Close { broker, symbol, price, at } = close;
+            ((broker, symbol), (price, at))
+        });
+        let market = Self::default();
+        market.traded.store(Arc::new(traded.collect()));
+        market
+    }
+
     /// What is known about an instrument of an account's broker. Whether its market is open is what
     /// the broker said within the last minute; where it did not, our calendar says (S14).
     pub(crate) fn reference(
@@ -39,7 +71,8 @@ impl Market {
         now: Timestamp,
     ) -> Reference {
         // One small allocation for the key; the map is read, never locked.
-        let heard = self.heard.load().get(&(account.broker.clone(), symbol.clone())).copied();
+        let key = (account.broker.clone(), symbol.clone());
+        let heard = self.heard.load().get(&key).copied();
         let mut reference = heard.map_or(Reference::NONE, |heard| heard.reference);
         if heard.is_none_or(|heard| heard.at.plus(MARKET_AGE_MAX) < now) {
             reference.market = MarketState::Unknown;
@@ -49,6 +82,9 @@ impl Market {
             reference.market =
                 calendar.map_or(MarketState::Unknown, |calendar| calendar.market(now));
         }
+        if reference.market == MarketState::Closed && reference.prior_close.is_none() {
+            reference.prior_close = self.traded.load().get(&key).copied();
+        }
         reference
     }
 
@@ -57,16 +93,24 @@ impl Market {
     pub(crate) async fn refresh(
         &self,
         brokers: &Brokers,
-        wanted: BTreeMap<(String, Symbol), BrokerAccount>,
+        wanted: BTreeMap<Listed, Wanted>,
         now: Timestamp,
     ) {
         let mut next = BTreeMap::clone(&self.heard.load());
+        let mut traded = BTreeMap::clone(&self.traded.load());
         next.retain(|key, _| wanted.contains_key(key));
-        for ((kind, symbol), account) in wanted {
+        traded.retain(|key, _| wanted.contains_key(key));
+        for ((kind, symbol), Wanted { account, calendar }) in wanted {
             let Some(broker) = brokers.get(&kind) else { continue };
             match broker.quote(account, symbol.clone()).await {
                 Ok(quote) => {
-                    next.insert((kind, symbol), Heard { reference: quote.reference(), at: now });
+                    let reference = quote.reference();
+                    if trades(&reference, calendar, now)
+                        && let Some(price) = reference.price(now)
+                    {
+                        traded.insert((kind.clone(), symbol.clone()), (price, now));
+                    }
+                    next.insert((kind, symbol), Heard { reference, at: now });
                 }
                 Err(unheard) => {
                     tracing::debug!(symbol = %symbol, why = %unheard, "no quote");
@@ -74,6 +118,19 @@ impl Market {
             }
         }
         self.heard.store(Arc::new(next));
+        self.traded.store(Arc::new(traded));
+    }
+
+    /// What was heard of trading, to be written down.
+    pub(crate) fn closes(&self) -> Vec<Close> {
+        let traded = self.traded.load();
+        let closes = traded.iter().map(|((broker, symbol), (price, at))| Close {
+            broker: broker.clone(),
+            symbol: symbol.clone(),
+            price: *price,
+            at: *at,
+        });
+        closes.collect()
     }
 
     /// Whether an instrument is known not to trade now.
@@ -82,17 +139,30 @@ impl Market {
     }
 }
 
+/// Whether an instrument trades, by its broker's word, else by its calendar.
+fn trades(reference: &Reference, calendar: Option<Calendar>, now: Timestamp) -> bool {
+    let by_calendar = || calendar.map_or(MarketState::Unknown, |calendar| calendar.market(now));
+    let market = match reference.market {
+        MarketState::Unknown => by_calendar(),
+        known => known,
+    };
+    market == MarketState::Open
+}
+
 /// Every instrument that the accounts can trade and that is in `symbols`, with an account to ask.
 pub(crate) fn wanted<'a>(
     accounts: impl Iterator<Item = &'a Arc<Account>>,
     symbols: &BTreeSet<Symbol>,
-) -> BTreeMap<(String, Symbol), BrokerAccount> {
+) -> BTreeMap<Listed, Wanted> {
     let mut wanted = BTreeMap::new();
     for account in accounts {
-        for symbol in account.instruments.keys().filter(|symbol| symbols.contains(*symbol)) {
-            wanted
-                .entry((account.broker.clone(), symbol.clone()))
-                .or_insert_with(|| BrokerAccount::new(&account.broker_account));
+        for (symbol, instrument) in &account.instruments {
+            if symbols.contains(symbol) {
+                wanted.entry((account.broker.clone(), symbol.clone())).or_insert_with(|| Wanted {
+                    account: BrokerAccount::new(&account.broker_account),
+                    calendar: instrument.calendar,
+                });
+            }
         }
     }
     wanted

@@ -31,7 +31,9 @@ use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{
     DataKey, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, WrappedKey,
 };
-use tradewarden_store::{Location, Store, Writer, audit, directory as rows, keys, migrate, nonces};
+use tradewarden_store::{
+    Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces,
+};
 
 /// What an engine is made of.
 pub struct Parts {
@@ -135,6 +137,7 @@ impl Engine {
         let log = audit::ledger(&store).await?;
         let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
         refuse_older_log(&parts.settings, &ledger_key, log.size)?;
+        let closes = closes::all(&store).await?;
         let started_at = environment.now();
         let shared = Arc::new(Shared {
             started_at,
@@ -151,7 +154,7 @@ impl Engine {
             local_halts,
             funds: crate::funds::Funds::default(),
             directory: ArcSwap::from_pointee(directory),
-            market: Market::default(),
+            market: Market::of(closes),
             brokers: cleaned(parts.brokers),
             desk: parts.desk,
             keyring: parts.keyring,

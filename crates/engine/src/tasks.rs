@@ -1,5 +1,6 @@
 //! The background tasks: started in one place, named, ended in order.
 
+use crate::book::Effects;
 use crate::brackets::Keeper;
 use crate::dead_man::Watch;
 use crate::dispatch::Dispatcher;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tradewarden_store::{Error, Location, Tx, changes, leases, signals};
+use tradewarden_store::{Error, Location, Tx, changes, closes, leases, signals};
 
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
 const FUNDS_EVERY: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ const UNWIND_EVERY: Duration = Duration::from_millis(50);
 const LOCKDOWNS_EVERY: Duration = Duration::from_millis(250);
 const DEAD_MEN_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
+const CLOSES_EVERY: Duration = Duration::from_mins(1);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const ROLLS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
@@ -134,6 +136,11 @@ async fn run_beside(
     tasks.spawn(listen_for_silence(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
         refresh_quotes(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), CLOSES_EVERY, async |shared| {
+        if shared.is_leader() {
+            keep_closes(shared).await;
+        }
     }));
     tasks.spawn(every(Arc::clone(shared), FUNDS_EVERY, async |shared| {
         funds::refresh(shared).await;
@@ -272,6 +279,26 @@ pub(crate) async fn refresh_quotes(shared: &Arc<Shared>) {
     let wanted = market::wanted(directory.accounts.values(), &symbols);
     shared.market.refresh(&shared.brokers, wanted, shared.environment.now()).await;
     shared.set_quoted();
+}
+
+/// Writes down what each instrument was last heard at while it traded, so that a restart while it is
+/// closed knows its prior close (S22).
+async fn keep_closes(shared: &Arc<Shared>) {
+    let newest = shared.market.closes();
+    let since = shared.environment.now().minus(CLOSES_EVERY.saturating_mul(2));
+    let new: Vec<_> = newest.into_iter().filter(|close| close.at > since).collect();
+    if new.is_empty() {
+        return;
+    }
+    let written = shared
+        .journal
+        .write(Urgency::Soon, async move |tx: &mut Tx<'_>, _: &mut Effects| {
+            closes::put(tx, &new).await
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::error!(error = %error.0, "prior closes were not written");
+    }
 }
 
 async fn seal(shared: &Arc<Shared>) {

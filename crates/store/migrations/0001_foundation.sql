@@ -392,6 +392,14 @@ CREATE TABLE rates (
     PRIMARY KEY (org_id, base, quote)
 ){clustered};
 
+CREATE TABLE closes (
+    broker {text} NOT NULL,
+    symbol {text} NOT NULL,
+    price {int} NOT NULL,
+    at {int} NOT NULL,
+    PRIMARY KEY (broker, symbol)
+){clustered};
+
 CREATE TABLE findings (
     id {bytes} NOT NULL PRIMARY KEY,
     org_id {bytes} NOT NULL,

@@ -13,6 +13,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod challenges;
 pub mod changes;
+pub mod closes;
 pub mod dead_men;
 pub mod dialect;
 pub mod directory;

@@ -1,7 +1,7 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    alerts, api_keys, audit, challenges, changes, dead_men, directory, exposures, factors,
+    alerts, api_keys, audit, challenges, changes, closes, dead_men, directory, exposures, factors,
     findings, halt_progress, idempotency, invitations, key_usage, keys, leases, lockdowns, losses,
     migrate, nonces, orders, outbox, overrides, pending, rates, recent, sessions, signals,
     token_keys, users, webhook_secrets,
@@ -15,6 +15,7 @@ pub fn all() -> Vec<String> {
         audit::STATEMENTS,
         challenges::STATEMENTS,
         changes::STATEMENTS,
+        closes::STATEMENTS,
         dead_men::STATEMENTS,
         directory::STATEMENTS,
         directory::accounts::STATEMENTS,
@@ -50,6 +51,7 @@ pub fn all() -> Vec<String> {
     let inserts = [
         audit::INSERTS,
         changes::INSERTS,
+        closes::INSERTS,
         directory::accounts::INSERTS,
         exposures::INSERTS,
         halt_progress::INSERTS,

@@ -187,6 +187,15 @@ impl ScriptedBroker {
         self.world().set_price(&symbol.parse().unwrap(), price, market, now).unwrap();
     }
 
+    /// From now on it says nothing about the price of an instrument.
+    ///
+    /// # Panics
+    ///
+    /// When the symbol is none.
+    pub fn fall_silent(&self, symbol: &str) {
+        self.world().silent.insert(symbol.parse().unwrap());
+    }
+
     /// Another hand changes a position.
     ///
     /// # Panics
@@ -581,13 +590,14 @@ impl Broker for ScriptedBroker {
 
     fn quote(&self, _: BrokerAccount, symbol: Symbol) -> Answer<'_, Result<Quote, Unheard>> {
         Box::pin(self.read(Call::Quote, move |world, now| {
-            let known = world.prices.get(&symbol);
+            let known = world.prices.get(&symbol).filter(|_| !world.silent.contains(&symbol));
             let (price, market) = known.ok_or_else(|| Unheard { why: "unknown".to_owned() })?;
             Ok(Quote {
                 symbol,
                 bid: *price,
                 ask: *price,
                 last: Some(*price),
+                prior_close: None,
                 at: now,
                 market: *market,
             })

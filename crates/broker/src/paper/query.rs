@@ -185,6 +185,8 @@ impl PaperExchange {
             bid: prices.bid,
             ask: prices.ask,
             last: Some(prices.mid),
+            // It quotes at any time, so nobody asks it what it closed at.
+            prior_close: None,
             at: now,
             market: listing.market_at(now),
         })

@@ -290,6 +290,9 @@ pub struct Quote {
     pub ask: Price,
     /// The last trade.
     pub last: Option<Price>,
+    /// What it last closed at, where the venue says it and its market is not open.
+    #[serde(default)]
+    pub prior_close: Option<Price>,
     /// When this was so, by the broker's clock.
     pub at: Timestamp,
     /// Whether it trades now.
@@ -303,6 +306,7 @@ impl Quote {
         Reference {
             quote: Some((self.bid, self.ask, self.at)),
             last: self.last.map(|price| (price, self.at)),
+            prior_close: self.prior_close.map(|price| (price, self.at)),
             market: self.market,
         }
     }

@@ -24,7 +24,7 @@ fn instrument(symbol: &str, point_value: &str, currency: &str) -> Instrument {
 fn quoted(bid: &str, ask: &str, seconds_ago: u64) -> Reference {
     let at = NOW.minus(Duration::from_secs(seconds_ago));
     let quote = Some((bid.parse().unwrap(), ask.parse().unwrap(), at));
-    Reference { quote, last: None, market: Market::Open }
+    Reference { quote, last: None, prior_close: None, market: Market::Open }
 }
 
 fn folded(fills: &[(Side, Quantity, Price, Money)]) -> Exposure {

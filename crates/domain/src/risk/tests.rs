@@ -138,7 +138,12 @@ fn limit(text: &str) -> Option<i64> {
 /// Bid 99, ask 101, so long ago; no trade.
 fn quoted(seconds_ago: u64) -> Reference {
     let at = NOW.minus(Duration::from_secs(seconds_ago));
-    Reference { quote: Some((price("99"), price("101"), at)), last: None, market: Market::Open }
+    Reference {
+        quote: Some((price("99"), price("101"), at)),
+        last: None,
+        prior_close: None,
+        market: Market::Open,
+    }
 }
 
 fn market(purpose: Purpose, side: Side, quantity: &str) -> Intent {
@@ -670,6 +675,7 @@ prop_compose! {
             reference: Reference {
                 quote: Some((price(bid), price(ask), NOW)),
                 last: Some((price(last), NOW)),
+                prior_close: None,
                 market: Market::Open,
             },
             stated_price: stated_price.map(price),

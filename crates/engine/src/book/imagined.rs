@@ -119,6 +119,7 @@ impl Book {
         };
         Reference {
             quote: None,
+            prior_close: None,
             last: imagined.prices.get(symbol).map(|price| (*price, self.now)),
             market: if imagined.is_closed { Market::Closed } else { Market::Open },
         }

@@ -19,6 +19,7 @@ mod losses;
 mod overrides;
 mod policies;
 mod position;
+mod prices;
 mod profit;
 mod replay;
 mod resting;

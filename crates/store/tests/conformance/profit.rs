@@ -8,7 +8,7 @@ use tradewarden_domain::order::Side;
 use tradewarden_domain::recent::RecentEntries;
 use tradewarden_store::exposures::{NO_STRATEGY, Place};
 use tradewarden_store::losses::{self, StoredWatch, Watched};
-use tradewarden_store::{rates, recent};
+use tradewarden_store::{closes, rates, recent};
 
 fn rate(quote: &str, units: i64) -> ExchangeRate {
     ExchangeRate {
@@ -33,6 +33,23 @@ pub(crate) async fn the_newest_rate_of_a_pair_stands(backend: &Backend) {
     tx.commit().await.unwrap();
     assert_eq!(rates::of_org(&store, id(1)).await.unwrap(), known);
     assert_eq!(rates::of_org(&store, id(2)).await.unwrap(), []);
+}
+
+pub(crate) async fn the_newest_close_of_an_instrument_stands(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let close = |broker: &str, symbol: &str, units, seen| closes::Close {
+        broker: broker.to_owned(),
+        symbol: symbol.parse().unwrap(),
+        price: Price::from_units(units),
+        at: at(seen),
+    };
+    let mut tx = writer.begin().await.unwrap();
+    closes::put(&mut tx, &[]).await.unwrap();
+    closes::put(&mut tx, &[close("paper", "ES", 1, 1), close("other", "ES", 2, 1)]).await.unwrap();
+    closes::put(&mut tx, &[close("paper", "ES", i64::MAX, 2)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let known = [close("other", "ES", 2, 1), close("paper", "ES", i64::MAX, 2)];
+    assert_eq!(closes::all(&store).await.unwrap(), known);
 }
 
 pub(crate) async fn watches_of_losses_come_back(backend: &Backend) {

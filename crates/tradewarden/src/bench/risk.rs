@@ -219,6 +219,7 @@ impl Stage {
             reference: Reference {
                 quote: Some((price, price, NOW)),
                 last: None,
+                prior_close: None,
                 market: Market::Open,
             },
             stated_price: Some(price),

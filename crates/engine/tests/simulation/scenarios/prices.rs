@@ -1,0 +1,96 @@
+//! S22: what prices are measured against.
+
+use super::hours::until;
+use super::{Small, millis};
+use std::time::Duration;
+use tradewarden_broker::port::MarketState;
+use tradewarden_domain::code::Code;
+use tradewarden_domain::order::{OrderType, Side};
+use tradewarden_domain::strategy::Pyramiding;
+use tradewarden_engine::command::{Command, OrderCreate};
+use tradewarden_testkit::broker::Venue;
+use tradewarden_testkit::engine::simulate;
+
+impl Small {
+    /// Ten AAPL at 200 beside what the strategy does.
+    async fn holds_a_stock(&self) {
+        let new = OrderCreate {
+            account_id: self.account.clone(),
+            symbol: "AAPL".to_owned(),
+            side: Side::Buy,
+            order_type: OrderType::Market,
+            quantity: "10".parse().unwrap(),
+            limit_price: None,
+            stop_price: None,
+            time_in_force: None,
+            reduce_only: false,
+            expires_at: None,
+            tag: None,
+            allow_repeat: true,
+        };
+        self.h.command(Command::OrderCreate(new)).await;
+        self.h.quiet().await;
+        assert_eq!(self.h.position(&self.account, "AAPL").await.to_string(), "10");
+    }
+}
+
+/// Outside of trading what is held is counted at what it was last heard at while it traded, also after
+/// a restart, and though the venue says nothing any more. Without such a price nothing is opened.
+#[test]
+fn s22_a_prior_close_outlives_a_restart() {
+    for silent_from_the_start in [false, true] {
+        simulate(async || {
+            let mut s = Small::with(90, Venue::default(), |_| {}).await;
+            s.h.limit("org", "max_gross_exposure", "10000000").await;
+            s.holds_a_stock().await;
+            if silent_from_the_start {
+                s.h.sabotage(
+                    "CREATE TRIGGER lost BEFORE INSERT ON closes BEGIN SELECT RAISE(IGNORE); END",
+                );
+            }
+            until(&s, "2026-03-02T20:59:58Z").await;
+            s.h.broker.set_market("AAPL", Some("210".parse().unwrap()), MarketState::Open);
+            s.h.elapse(millis(1_500)).await;
+            s.h.broker.set_market("AAPL", Some("999".parse().unwrap()), MarketState::Closed);
+            s.h.elapse(Duration::from_mins(2)).await;
+            s.h.broker.fall_silent("AAPL");
+            s.h.restart().await;
+            s.h.ready().await;
+            s.h.elapse(millis(1_000)).await;
+            if silent_from_the_start {
+                assert_eq!(s.send("BUY", "a").await.code, Some(Code::RiskReferenceStale));
+                s.end().await;
+                return;
+            }
+            // Two ES and ten AAPL: at 210 they are 2,100.
+            let worth = |of_stocks: i64| (2 * 5_000 * 50 + of_stocks).to_string();
+            s.h.limit("org", "max_gross_exposure", &worth(2_099)).await;
+            assert_eq!(s.send("BUY", "a").await.code, Some(Code::RiskMaxGrossExposure));
+            s.h.limit("org", "max_gross_exposure", &worth(2_100)).await;
+            s.accept("BUY", "b").await;
+            s.h.quiet().await;
+            s.end().await;
+        });
+    }
+}
+
+/// A closing order skips the collar, and whatever else is known or not about its price.
+#[test]
+fn s22_closing_orders_skip_the_collar() {
+    simulate(async || {
+        let s = Small::with(91, Venue::default(), |new| {
+            new.pyramiding = Some(Pyramiding::Allow);
+        })
+        .await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.fall_silent("ES");
+        s.h.elapse(millis(5_000)).await;
+        assert_eq!(s.send("BUY", "b").await.code, Some(Code::RiskReferenceStale));
+        let far = serde_json::json!({ "action": "EXIT", "id": "c", "price": "1" });
+        super::accept(&s.h, &s.hook, &far).await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.end().await;
+    });
+}
