@@ -6,6 +6,7 @@ use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::order::OrderState;
+use tradewarden_domain::order::OrderState::{Canceled, Filled, Working};
 use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::command::{Command, CommandError};
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
@@ -163,14 +164,13 @@ fn s21_the_steps_are_done_in_the_order_of_the_rule() {
             ]
         );
         let orders = s.h.orders().await;
-        let entry = orders[1].client_order_id().to_string();
+        let entry = orders[1].client_order_id().clone();
         let canceled: Vec<_> = s.h.broker.records()[sent..]
             .iter()
             .filter(|record| record.call == Call::Cancel)
             .map(|record| record.client_order_id.clone().unwrap())
             .collect();
         assert_eq!(canceled, [entry], "what protects is not asked back");
-        use OrderState::{Canceled, Filled, Working};
         assert_eq!(s.states().await, [Filled, Canceled, Working]);
         assert_eq!(s.position().await, "2");
         s.end().await;
@@ -482,7 +482,6 @@ impl Persistent {
         for step in shown["steps"].as_array().unwrap() {
             assert!(step["done"].as_u64().unwrap() <= 2, "{shown}");
         }
-        use OrderState::{Canceled, Filled, Working};
         assert_eq!(s.states().await, [Filled, Canceled, Working]);
         assert_eq!((s.position().await.as_str(), s.held()), ("2", 2));
     }
