@@ -32,9 +32,15 @@ pub fn telling(code: &str, is_critical: bool) -> Telling {
             _,
             "dispatch.expired"
             | "dispatch.not_placed"
-            | "order.ttl_ended"
+            | "duplicate.id_conflict"
             | "exit.pending_open"
-            | "position.netted",
+            | "order.ttl_ended"
+            | "position.dust"
+            | "position.netted"
+            | "position.old_month"
+            | "position.unread"
+            | "strategy.mixed_result"
+            | "strategy.wrong_side",
         ) => Telling::Grouped,
         _ => Telling::Listed,
     }
@@ -73,9 +79,13 @@ mod tests {
         for code in [
             "dispatch.expired",
             "order.ttl_ended",
+            "certificate.ending",
             "limit.rate",
             "limit.flood",
-            "certificate.ending",
+            "duplicate.id_conflict",
+            "position.old_month",
+            "strategy.mixed_result",
+            "strategy.wrong_side",
         ] {
             assert_eq!(telling(code, false), Telling::Grouped, "{code}");
         }

@@ -151,44 +151,49 @@ impl Levels {
     /// counted is none.
     pub fn of_fills(&self, entry: &Order, tick: Price) -> Option<Bracket> {
         let average = entry.average_price?;
-        let above = |mark: Mark, gains: bool| {
-            let away = match mark {
-                Mark::At(price) => return Some(price),
-                Mark::Away(Away::Percent(percent)) => percent.of(average)?,
-                Mark::Away(Away::Amount(amount)) => amount,
-            };
-            if gains == (entry.side == Side::Buy) {
-                average.plus(away)
-            } else {
-                average.minus(away)
-            }
-        };
+        let above = |mark: Mark, gains: bool| mark.price(entry.side, average, gains);
         // Limits to the passive side, stops toward the market (S7): both away from what they close.
         let round = if entry.side == Side::Buy { Round::Up } else { Round::Down };
         let on_tick = |price: Price| Some(price.to_step(tick, round)).filter(|it| it.is_positive());
-        let price = |mark: Option<Mark>, gains| above(mark?, gains).and_then(on_tick);
+        // A fill far from the price that the entry was judged at leaves a stop where none can stand:
+        // the nearest that can is the tick.
+        let stop = |price: Price| price.to_step(tick, round).max(tick);
         Some(Bracket {
             on_naked: self.on_naked,
             parent_id: entry.id,
             side: entry.side,
             stop_limit: self.stop_limit.and_then(on_tick),
-            stop_loss: price(self.stop_loss, false),
-            take_profit: price(self.take_profit, true),
+            stop_loss: self.stop_loss.and_then(|mark| above(mark, false)).map(stop),
+            take_profit: self.take_profit.and_then(|mark| above(mark, true)).and_then(on_tick),
         })
     }
 
-    /// Whether the levels that are prices stand on their sides of an entry at this price.
+    /// Whether the levels stand on their sides of an entry at this price. One that would be at zero
+    /// or below, or larger than can be counted, protects nothing.
     pub fn fit(&self, side: Side, entry: Price) -> bool {
         let gains = |price: Price| match side {
             Side::Buy => price > entry,
             Side::Sell => price < entry,
         };
         let loses = |price: Price| price != entry && !gains(price);
-        let at = |mark: Option<Mark>| match mark {
-            Some(Mark::At(price)) => Some(price),
-            Some(Mark::Away(_)) | None => None,
+        let at = |mark: Mark, gains| {
+            mark.price(side, entry, gains).filter(|price: &Price| price.is_positive())
         };
-        at(self.take_profit).is_none_or(gains) && at(self.stop_loss).is_none_or(loses)
+        self.take_profit.is_none_or(|mark| at(mark, true).is_some_and(gains))
+            && self.stop_loss.is_none_or(|mark| at(mark, false).is_some_and(loses))
+    }
+}
+
+impl Mark {
+    /// The price of a level of an entry on `side` at `entry`: where it gains, or else where it loses.
+    /// `None` if it cannot be counted.
+    fn price(self, side: Side, entry: Price, gains: bool) -> Option<Price> {
+        let away = match self {
+            Self::At(price) => return Some(price),
+            Self::Away(Away::Percent(percent)) => percent.of(entry)?,
+            Self::Away(Away::Amount(amount)) => amount,
+        };
+        if gains == (side == Side::Buy) { entry.plus(away) } else { entry.minus(away) }
     }
 }
 

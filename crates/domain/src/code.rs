@@ -188,7 +188,7 @@ codes! {
     OrderSuperseded = "order.superseded", Order, "An exit took the entry back.";
     OrderCanceled = "order.canceled", Order, "The order was canceled on request.";
     ExitPendingOpen = "exit.pending_open", Order, "The market is closed; the exit is held and leaves when it opens.";
-    PositionDust = "position.dust", Order, "What is left of the position is smaller than the venue's minimum.";
+    PositionDust = "position.dust", Skip, "What is left of the position is smaller than the venue's minimum.";
 }
 
 impl Code {

@@ -107,6 +107,11 @@ impl Instrument {
         quantity.to_step(self.lot, Round::Down)
     }
 
+    /// Whether something is held that no order can close: it is less than the venue's smallest (S7).
+    pub fn is_dust(&self, position: Quantity) -> bool {
+        position.is_positive() && position < self.quantity_min
+    }
+
     /// Rounds the quantity of an exit up to the lot, at most `position`; a remainder below the
     /// venue's minimum is closed with it (S7).
     pub fn exit_quantity(&self, wanted: Quantity, position: Quantity) -> Quantity {
@@ -164,6 +169,15 @@ mod tests {
             coin.exit_quantity("0.095".parse().unwrap(), "0.1".parse().unwrap()).to_string(),
             "0.1"
         );
+    }
+
+    /// S7: what is less than the smallest order cannot be closed by any.
+    #[test]
+    fn s7_dust_is_less_than_the_smallest_order() {
+        let coin = instrument("0.001", "0.01");
+        for (position, is_dust) in [("0", false), ("0.004", true), ("0.01", false)] {
+            assert_eq!(coin.is_dust(position.parse().unwrap()), is_dust, "{position}");
+        }
     }
 
     #[test]

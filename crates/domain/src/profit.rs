@@ -124,8 +124,9 @@ pub struct Mark {
 impl Mark {
     /// The mark of a position of this sign; `None` if there never was a quote.
     pub fn of(reference: &Reference, quantity: Quantity, now: Timestamp) -> Option<Self> {
-        let (bid, ask, at) =
-            reference.quote.filter(|(bid, ask, _)| bid.is_positive() && ask >= bid)?;
+        let (bid, ask, at) = reference
+            .quote
+            .filter(|(bid, ask, _)| is_price(*bid) && is_price(*ask) && ask >= bid)?;
         let is_moving = reference.market != Market::Closed;
         Some(Self {
             price: if quantity.is_positive() { bid } else { ask },
@@ -134,6 +135,11 @@ impl Mark {
             is_moving,
         })
     }
+}
+
+/// Some instruments trade below zero. Zero is what venues say where there is no bid or ask.
+fn is_price(price: Price) -> bool {
+    price != Price::ZERO
 }
 
 /// Why a sum cannot be told.

@@ -108,9 +108,9 @@ pub struct Signal {
     pub bar_time: Option<Timestamp>,
     /// How an order is to be priced.
     pub order_type: OrderKind,
-    /// The limit price; there if `order_type` needs one.
+    /// The limit price; there if and only if `order_type` needs one.
     pub limit_price: Option<Price>,
-    /// The stop price; there if `order_type` needs one.
+    /// The stop price; there if and only if `order_type` needs one.
     pub stop_price: Option<Price>,
     /// How long an order is to work.
     pub time_in_force: Option<TimeInForceWord>,
@@ -140,10 +140,13 @@ impl Signal {
         matches!((self.action, &self.comment), (Action::Exit, _) | (_, Comment::Exit(_)))
     }
 
-    /// Whether it closes all of the position, by its words. A quantity that the strategy may read
-    /// is not looked at.
-    pub const fn is_full_exit(&self) -> bool {
-        self.is_exit() && self.exit_percent() == Percent::FULL.whole()
+    /// Whether it closes all of the position, by its words: an exit of all of it, or an action after
+    /// which the stated side is flat. A quantity that the strategy may read is not looked at.
+    pub fn is_full_exit(&self) -> bool {
+        if self.is_exit() {
+            return self.exit_percent() == Percent::FULL.whole();
+        }
+        self.sentiment.or(self.market_position) == Some(Sentiment::Flat)
     }
 
     /// The part of the position that an exit closes, in percent; 100 where none is stated.

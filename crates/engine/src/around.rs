@@ -145,11 +145,13 @@ impl Around {
     }
 }
 
-/// Whether an order is new, or one that is live already and changes.
+/// Whether an order is new, or one that is live already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judged {
     New,
     Change,
+    /// It is counted already, and about to leave.
+    Again,
 }
 
 /// What stands around one order; [`Scene::view`] is what the rules see of it.
@@ -218,15 +220,16 @@ impl Book {
         // A change adds no order, and no signal stands behind it.
         let (itself, repeated) = match judged {
             Judged::New => (0, u64::try_from(repeated).unwrap_or(u64::MAX)),
-            Judged::Change => (1, 0),
+            Judged::Change | Judged::Again => (1, 0),
         };
+        let counted = u64::from(judged == Judged::Again);
         Scene {
             others: is_whole.then(|| self.others(shared, account, &place.symbol, rates)),
             unmarked: if is_whole { self.unmarked(shared, account, place, rates) } else { None },
             losses: loss::lost(shared, self, account, place.strategy_id, rates),
             equity: shared.funds.equity(account.id, self.now),
             open_orders: of(&around.open_orders).saturating_sub(itself),
-            orders_last_second: of(&around.last_second),
+            orders_last_second: of(&around.last_second).saturating_sub(counted),
             repeated_entries: repeated,
             usual_size: recent.and_then(RecentEntries::usual_size),
         }

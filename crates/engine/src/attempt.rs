@@ -5,6 +5,7 @@
 //! else goes out for that account. A crash after the broker's answer and before the outcome's
 //! commit is the same: the answer is asked for again.
 
+mod anew;
 mod change;
 mod fit;
 mod late;
@@ -141,7 +142,11 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
         // Only a strategy's reversal waits for flat; a caller's own order stands for itself.
         Purpose::Entry if order.signal_id.is_none() => {}
         Purpose::Entry => match ground(&book.exposure(&place_of(&order)), order.side) {
-            Ground::Free => {}
+            Ground::Free => {
+                if let Some(ended) = anew::refused(shared, book, &order) {
+                    return ended;
+                }
+            }
             Ground::Clearing => return Attempt::Hold,
             Ground::Held => {
                 let (org, subject) = (order.org_id, order.id.to_string());

@@ -24,7 +24,7 @@ use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::money::Quantity;
-use tradewarden_domain::order::{ChangeState, Order, OrderEvent, Side, after};
+use tradewarden_domain::order::{ChangeState, Order, OrderEvent, Purpose, Side, after};
 use tradewarden_domain::overrides::Override;
 use tradewarden_domain::rate::MinuteCounter;
 use tradewarden_domain::roll::RollTable;
@@ -476,7 +476,7 @@ impl Book {
                 self.raise(shared, org, code, severity, subject, detail);
             }
             Telling::Grouped => {
-                let by = self.group_of(&finding.subject);
+                let by = self.group_of(code, &finding.subject);
                 self.warn(shared, org, code, by, (&finding.subject, &finding.detail));
             }
             Telling::Listed => {}
@@ -539,12 +539,12 @@ impl Book {
         }
     }
 
-    /// The strategy of the order that a finding is about, if it is about one of this transaction.
-    fn group_of(&self, subject: &str) -> String {
+    /// The strategy of the entry that a finding is about, if it is about one of this transaction.
+    fn group_of(&self, code: &str, subject: &str) -> String {
         let order = subject.parse().ok().and_then(|id| self.changed_orders.get(&id));
-        match order.and_then(|order| order.strategy_id) {
+        match order.filter(|of| of.purpose == Purpose::Entry).and_then(|of| of.strategy_id) {
             Some(strategy) => format!("entries {strategy}"),
-            None => subject.to_owned(),
+            None => format!("{code} {subject}"),
         }
     }
 }

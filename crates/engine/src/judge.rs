@@ -8,9 +8,9 @@ mod follow;
 mod followers;
 mod months;
 
-use self::accounts::{on_accounts, tell_mixed};
+use self::accounts::{on_accounts, tell_mixed, tell_wrong_side};
 use self::duplicates::{First, claim_keys, id_conflict, repeat};
-pub(crate) use self::follow::{remove_entries, reserve};
+pub(crate) use self::follow::{remove_entries, reserve, tell_dust};
 use self::followers::Followers;
 use crate::Shared;
 use crate::book::{Book, Effects, Rolls, Scope, Severity};
@@ -44,7 +44,7 @@ pub(crate) async fn judge(
         return Ok(Vec::new());
     }
     let (mut book, followers) = open(tx, shared, works).await?;
-    let mut firsts = claim_keys(tx, shared, works).await?;
+    let mut firsts = claim_keys(tx, shared, &followers, works).await?;
     let mut rows = Vec::with_capacity(works.len());
     let mut outcomes: Vec<SignalOutcome> = Vec::with_capacity(works.len());
     for (place, work) in works.iter().enumerate() {
@@ -188,6 +188,7 @@ fn trade(
     let mut first_no: Option<Refusal> = None;
     for strategy in followers {
         let of_strategy = on_accounts(shared, book, work, signal, strategy, trace);
+        tell_wrong_side(shared, book, work, strategy, &of_strategy);
         tell_mixed(shared, book, work, signal, strategy, &of_strategy);
         for (result, no) in of_strategy {
             first_no = first_no.or(no);
@@ -238,6 +239,7 @@ fn summarize(
 fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOutcome) {
     let (org, webhook) = (work.door.webhook.org_id, work.door.webhook.id);
     let subject = format!("{webhook} {}", work.signal_id);
+    let is_conflict = outcome.code == Some(Code::DuplicateIdConflict);
     let now = book.now;
     let is_first = |code| shared.alerts.is_first(webhook, code, work.signal_id, now);
     if let Some(stated) = work.sent_ahead
@@ -253,7 +255,7 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
     let limited = matches!(code, Code::LimitRate | Code::LimitFlood);
     // What strategies refused was told for each of their places.
     let is_whole = outcome.status == SignalStatus::Refused && outcome.accounts.is_empty();
-    let exit_refused = work.admission.reduces() && is_whole;
+    let exit_refused = work.admission.reduces() && is_whole && !work.dry_run;
     let severity = match () {
         // Nothing else bounds a flood.
         () if exit_refused && code == Code::LimitFlood && !is_first("exits of a flood") => return,
@@ -268,7 +270,13 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
         }
         () => return,
     };
-    book.find(shared, org, code.text(), severity, subject, outcome.message.clone());
+    // A sender that uses its ids again is told of once in a while, not for each signal.
+    let (subject, detail) = if is_conflict && severity == Severity::Warning {
+        (webhook.to_string(), format!("{}: {}", work.signal_id, outcome.message))
+    } else {
+        (subject, outcome.message.clone())
+    };
+    book.find(shared, org, code.text(), severity, subject, detail);
 }
 
 /// Writes the signal's row and its audit entry.

@@ -61,6 +61,7 @@ mod rolls;
 mod signed;
 pub mod stream;
 mod tasks;
+mod unheard;
 mod unwind;
 mod usage;
 
@@ -156,6 +157,7 @@ pub(crate) struct Shared {
     pub(crate) broadcast: stream::Broadcast,
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
+    pub(crate) unheard: unheard::Unheard,
     pub(crate) people: people::People,
     pub(crate) messengers: Messengers,
     notices: Notices,

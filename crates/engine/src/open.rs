@@ -170,6 +170,7 @@ impl Engine {
             broadcast: crate::stream::Broadcast::default(),
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
+            unheard: crate::unheard::Unheard::default(),
             people,
             messengers: parts.messengers,
             notices,

@@ -232,6 +232,7 @@ impl Reconciler {
             self.silent(account).await;
             return false;
         };
+        self.shared.unheard.note(account.id, true);
         self.silences.remove(&account.id);
         let ours = exposures::of_account(&self.shared.store, account.id).await;
         let Ok(ours) = ours else { return false };
@@ -299,6 +300,7 @@ impl Reconciler {
 
     /// The broker was not heard: tells a person once when that lasts and something is held there.
     async fn silent(&mut self, account: &Account) {
+        self.shared.unheard.note(account.id, false);
         let now = self.shared.environment.now();
         let (since, is_told) = *self.silences.entry(account.id).or_insert((now, false));
         if is_told || since.plus(LINK_LOST_AFTER) > now {

@@ -1,48 +1,29 @@
 //! The roll table: kept by people, and looked at for positions that are held too long (S11).
 
-use crate::actor::Actor;
 use crate::administer::{invalid, to_value};
 use crate::book::{Book, Scope, Severity};
 use crate::command::{CommandError, RollSet};
 use crate::journal::Urgency;
 use crate::view::{Page, RollView};
 use crate::{Engine, Shared};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tradewarden_domain::day::Day;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::roll::{Continuous, Contract, RollTable};
-use tradewarden_store::{Error, directory as rows, exposures, findings};
+use tradewarden_store::{Error, exposures, findings};
 
 /// Contracts of one organization's table.
 const CONTRACTS_MAX: usize = 1_000;
 
 impl Engine {
-    pub(crate) async fn set_roll(
+    pub(crate) fn contract_to_be(
         &self,
         org: Id<id::Org>,
-        new: RollSet,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let contract = self.contract_to_be(org, &new)?;
-        let symbol = contract.symbol.clone();
-        let payload = json!({
-            "contract": symbol, "expires_on": contract.expires_on,
-            "first_notice_on": contract.first_notice_on, "roll_at": contract.roll_at,
-            "root": contract.root,
-        });
-        self.change(org, org, "roll.set", actor, payload, async move |tx| {
-            rows::put_roll(tx, &contract).await
-        })
-        .await?;
-        let table = crate::book::rolls(&self.parts, org);
-        let contract = table.contract(&symbol).ok_or(CommandError::NotFound)?;
-        to_value(&self.roll_view(&table, contract))
-    }
-
-    fn contract_to_be(&self, org: Id<id::Org>, new: &RollSet) -> Result<Contract, CommandError> {
+        new: &RollSet,
+    ) -> Result<Contract, CommandError> {
         let parse = |field: &'static str, text: &str| {
             let symbol: Symbol = text.parse().map_err(|error| invalid(field, &error))?;
             if Continuous::of(&symbol).is_some() {
@@ -79,31 +60,13 @@ impl Engine {
         Ok(contract)
     }
 
-    pub(crate) async fn remove_roll(
-        &self,
-        org: Id<id::Org>,
-        symbol: &str,
-        actor: &Actor,
-    ) -> Result<Value, CommandError> {
-        let symbol: Symbol = symbol.parse().map_err(|_| CommandError::NotFound)?;
-        let table = crate::book::rolls(&self.parts, org);
-        let contract = table.contract(&symbol).ok_or(CommandError::NotFound)?;
-        let payload = json!({ "contract": symbol, "root": contract.root });
-        let removed = symbol.clone();
-        self.change(org, org, "roll.removed", actor, payload, async move |tx| {
-            rows::remove_roll(tx, org, &removed).await
-        })
-        .await?;
-        to_value(&self.roll_view(&table, contract))
-    }
-
     pub(crate) fn list_rolls(&self, org: Id<id::Org>) -> Result<Value, CommandError> {
         let table = crate::book::rolls(&self.parts, org);
         let items = table.contracts().map(|contract| self.roll_view(&table, contract)).collect();
         to_value(&Page { items, next: None })
     }
 
-    fn roll_view(&self, table: &RollTable, contract: &Contract) -> RollView {
+    pub(crate) fn roll_view(&self, table: &RollTable, contract: &Contract) -> RollView {
         let front = Continuous { root: contract.root.clone(), place: 1 };
         let front = table.front(&front, self.now());
         RollView {

@@ -177,6 +177,18 @@ impl ScriptedBroker {
         world.prices.insert(symbol, price);
     }
 
+    /// Takes orders of an instrument from this quantity on.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such instrument.
+    pub fn take_from(&self, symbol: &str, quantity_min: &str) {
+        let symbol: Symbol = symbol.parse().unwrap();
+        let mut world = self.world();
+        let instrument = world.instruments.get_mut(&symbol).unwrap();
+        instrument.quantity_min = quantity_min.parse().unwrap();
+    }
+
     /// Sets a price and opens or closes the market.
     ///
     /// # Panics

@@ -57,12 +57,14 @@ fn s9_levels_are_counted_from_the_fills() {
         assert_eq!(bracket.stop_loss, Some(price(stop_loss)), "{side} {marks:?}");
         assert_eq!((bracket.side, bracket.parent_id), (side, order("1").id));
     }
+    let low = levels("2%", "12.5").of_fills(&entry(Side::Buy, "9"), price("0.25")).unwrap();
+    assert_eq!(low.stop_loss, Some(price("0.25")), "a stop at zero or below stands at the tick");
     let unfilled = order("2");
     assert_eq!(levels("2%", "1%").of_fills(&unfilled, price("1")), None);
 }
 
 #[test]
-fn a_level_on_the_wrong_side_does_not_fit() {
+fn s9_a_level_that_protects_nothing_does_not_fit() {
     for (side, marks, fits) in [
         (Side::Buy, ("@110", "@90"), true),
         (Side::Buy, ("@90", "@80"), false),
@@ -70,6 +72,12 @@ fn a_level_on_the_wrong_side_does_not_fit() {
         (Side::Sell, ("@90", "@110"), true),
         (Side::Sell, ("@90", "@99"), false),
         (Side::Sell, ("2%", "2%"), true),
+        // A level at zero or below, or beyond what can be counted, protects nothing.
+        (Side::Buy, ("2%", "99.5"), true),
+        (Side::Buy, ("2%", "100"), false),
+        (Side::Buy, ("2%", "120%"), false),
+        (Side::Sell, ("100", "2%"), false),
+        (Side::Sell, ("2%", "92233720300"), false),
     ] {
         assert_eq!(levels(marks.0, marks.1).fit(side, price("100")), fits, "{side} {marks:?}");
     }

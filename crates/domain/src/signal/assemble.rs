@@ -2,29 +2,29 @@
 
 use super::field::{FieldError, Fields, Found, TargetField, quoted};
 use super::{
-    Action, Comment, Form, Level, OrderKind, QuantityField, QuantityKind, Signal, StopLoss,
-    vocabulary,
+    Action, Comment, Form, Level, OrderKind, QuantityField, QuantityKind, Sentiment, Signal,
+    StopLoss, vocabulary,
 };
 use crate::money::Price;
 use crate::time::Timestamp;
 
-/// Reads every field but the action, which each form reads for itself.
+/// Reads every field but the action and the sentiment, which each form reads for itself.
 pub(super) fn assemble(
     fields: &Fields<'_>,
-    action: Action,
+    (action, sentiment): (Action, Option<Sentiment>),
     form: Form,
     unknown_fields: Vec<String>,
 ) -> Result<Signal, FieldError> {
     let comment = fields.found(TargetField::Comment).map(vocabulary::comment).transpose()?;
     let of_exit = action == Action::Exit || matches!(comment, Some(Comment::Exit(_)));
     let comment = comment.unwrap_or(Comment::None);
-    let read = assemble_rest(fields, (action, comment), form, unknown_fields);
+    let read = assemble_rest(fields, (action, comment, sentiment), form, unknown_fields);
     read.map_err(|error| FieldError { of_exit: of_exit || error.of_exit, ..error })
 }
 
 fn assemble_rest(
     fields: &Fields<'_>,
-    (action, comment): (Action, Comment),
+    (action, comment, sentiment): (Action, Comment, Option<Sentiment>),
     form: Form,
     unknown_fields: Vec<String>,
 ) -> Result<Signal, FieldError> {
@@ -33,16 +33,42 @@ fn assemble_rest(
     let id = fields.found(TargetField::Id).map(explicit_id).transpose()?;
     let ticker = fields.found(TargetField::Ticker).map(ticker).transpose()?;
     let derived_id = derived_id(fields, action, ticker.as_deref(), timenow)?;
-    let (order_type, limit_price, stop_price) = pricing(fields)?;
-    let stop_loss = fields.price(TargetField::StopLoss)?;
     let position = fields.found(TargetField::MarketPosition).map(vocabulary::sentiment);
+    let market_position = position.transpose()?;
+    let own_side = match action {
+        Action::Buy => Some(Sentiment::Long),
+        Action::Sell => Some(Sentiment::Short),
+        Action::Exit => None,
+    };
+    let after = sentiment.or(market_position);
+    let closes = own_side.is_none()
+        || matches!(comment, Comment::Exit(_))
+        || (after.is_some() && after != own_side);
+    // What closes uses no price, so none refuses it (S18).
+    let mut unused = Vec::new();
+    let mut price = |target| match fields.price(target) {
+        Err(error) if closes => {
+            unused.push(format!("{error}; ignored"));
+            Ok(None)
+        }
+        price => price,
+    };
+    let seen = price(TargetField::Price)?;
+    let (take_profit, stop_loss) = (price(TargetField::TakeProfit)?, price(TargetField::StopLoss)?);
+    let (order_type, limit_price, stop_price) = match pricing(fields) {
+        Err(error) if closes => {
+            unused.push(format!("{error}; ignored"));
+            (OrderKind::Market, None, None)
+        }
+        pricing => pricing?,
+    };
     let mut signal = Signal {
         action,
         comment,
         quantity: fields.quantity()?,
         quantity_kind: QuantityKind::FixedQuantity,
         quantity_of_kind: None,
-        price: fields.price(TargetField::Price)?,
+        price: seen,
         ticker,
         derived_id: if id.is_some() { None } else { derived_id },
         id,
@@ -52,10 +78,10 @@ fn assemble_rest(
         limit_price,
         stop_price,
         time_in_force: fields.time_in_force()?,
-        take_profit: fields.price(TargetField::TakeProfit)?.map(Level::At),
+        take_profit: take_profit.map(Level::At),
         stop_loss: stop_loss.map(Level::At).map(StopLoss::Stop),
-        sentiment: None,
-        market_position: position.transpose()?,
+        sentiment,
+        market_position,
         market_position_size: fields.size(TargetField::MarketPositionSize)?,
         dry_run: fields.truth(TargetField::DryRun)?,
         unknown_fields,
@@ -63,7 +89,11 @@ fn assemble_rest(
         form,
     };
     add_bar_time(&mut signal, fields);
+    drop_unused(&mut signal, fields);
     add_notes(&mut signal, fields);
+    for note in unused {
+        signal.note(note);
+    }
     Ok(signal)
 }
 
@@ -75,26 +105,27 @@ fn add_bar_time(signal: &mut Signal, fields: &Fields<'_>) {
     }
 }
 
+/// A price that the order's type does not use is left out: nothing is sized or judged by it.
+fn drop_unused(signal: &mut Signal, fields: &Fields<'_>) {
+    let kind = signal.order_type;
+    let (limit, stop) = (&mut signal.limit_price, &mut signal.stop_price);
+    let mut unused = Vec::new();
+    for (price, target, used) in [
+        (limit, TargetField::LimitPrice, matches!(kind, OrderKind::Limit | OrderKind::StopLimit)),
+        (stop, TargetField::StopPrice, matches!(kind, OrderKind::Stop | OrderKind::StopLimit)),
+    ] {
+        if !used && price.take().is_some() {
+            unused.push(format!("a {kind} order does not use {}", fields.spelled(target)));
+        }
+    }
+    for note in unused {
+        signal.note(note);
+    }
+}
+
 fn add_notes(signal: &mut Signal, fields: &Fields<'_>) {
     if signal.action == Action::Exit && signal.comment == Comment::Entry {
         signal.note("the comment ENTRY does not fit the action EXIT; ignored");
-    }
-    for (price, target, used) in [
-        (
-            signal.limit_price,
-            TargetField::LimitPrice,
-            matches!(signal.order_type, OrderKind::Limit | OrderKind::StopLimit),
-        ),
-        (
-            signal.stop_price,
-            TargetField::StopPrice,
-            matches!(signal.order_type, OrderKind::Stop | OrderKind::StopLimit),
-        ),
-    ] {
-        if price.is_some() && !used {
-            let name = fields.spelled(target);
-            signal.note(format!("a {} order does not use {name}", signal.order_type));
-        }
     }
     if let QuantityField::Unusable(reason) = &signal.quantity {
         let name = fields.spelled(TargetField::Quantity);

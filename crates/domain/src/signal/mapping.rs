@@ -255,5 +255,5 @@ pub(super) fn read(
     };
     let known =
         |name: &str| name == "secret" || mapping.fields.values().any(|path| path.starts_with(name));
-    assemble(&fields, mapping.action(action)?, Form::Mapped, unknown(members, known))
+    assemble(&fields, (mapping.action(action)?, None), Form::Mapped, unknown(members, known))
 }

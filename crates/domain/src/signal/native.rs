@@ -39,7 +39,8 @@ pub(super) fn read(members: &[Member<'_>]) -> Result<Signal, FieldError> {
         return Err(action_missing("action"));
     };
     let known = |name: &str| is_known(name, &[NAMES]);
-    assemble(&fields, vocabulary::action(action)?, Form::Native, unknown(members, known))
+    let action = vocabulary::action(action)?;
+    assemble(&fields, (action, None), Form::Native, unknown(members, known))
 }
 
 pub(super) fn action_missing(name: &str) -> FieldError {

@@ -374,8 +374,9 @@ fn order_types_follow_the_prices_that_are_there() {
     ] {
         let signal = signal(&format!(r#"{{"action":"BUY"{rest}}}"#));
         assert_eq!(signal.order_type, kind, "{rest}");
-        let unused = kind == OrderKind::Market && signal.limit_price.is_some();
+        let unused = kind == OrderKind::Market && !rest.is_empty();
         assert_eq!(signal.notes.len(), usize::from(unused), "{:?}", signal.notes);
+        assert!(!unused || signal.limit_price.is_none(), "it is used by nothing");
     }
     for (rest, field) in [
         (r#","order_type":"limit""#, "limit_price"),
@@ -404,4 +405,57 @@ fn percentages_of_prices() {
     assert_eq!(five.of("200".parse().unwrap()), price("5"));
     assert_eq!(Percentage::new(Quantity::ZERO), None);
     assert_eq!((Percent::new(0), Percent::new(101)), (None, None));
+}
+
+/// S18: what closes uses no price, so none refuses it; an entry is refused.
+#[test]
+fn s18_no_price_refuses_what_closes() {
+    for rest in [
+        r#""price":-37.63"#,
+        r#""take_profit":0,"stop_loss":"-1""#,
+        r#""order_type":"limit""#,
+        r#""limit_price":"NaN""#,
+    ] {
+        for closes in [
+            r#""action":"EXIT""#,
+            r#""action":"SELL","comment":"EXIT_FINAL""#,
+            r#""action":"sell","market_position":"flat""#,
+            r#""action":"sell","sentiment":"flat""#,
+        ] {
+            let signal = signal(&format!("{{{closes},{rest}}}"));
+            assert!(signal.only_reduces() && !signal.notes.is_empty(), "{closes} {rest}");
+            assert_eq!((signal.price, signal.stop_loss), (None, None), "{closes} {rest}");
+        }
+        assert_eq!(error(&format!(r#"{{"action":"BUY",{rest}}}"#)).0, "signal.field", "{rest}");
+    }
+    let signal = signal(r#"{"action":"sell","sentiment":"flat","takeProfit":{"x":1}}"#);
+    assert_eq!((signal.take_profit, signal.notes.len()), (None, 1));
+}
+
+/// S24: that it was an exit is known of a body that cannot be read, too.
+#[test]
+fn s24_an_exit_that_cannot_be_read_is_known_as_one() {
+    for (body, of_exit) in [
+        (r#"{"action":"EXIT","timenow":"now"}"#, true),
+        (r#"{"action":"SELL","comment":"EXIT_150"}"#, true),
+        (r#"{"action":"SELL","comment":"EXIT_50","id":""}"#, true),
+        (r#"{"action":"SELL","timenow":"now"}"#, false),
+        (r#"{"action":"PANIC"}"#, false),
+    ] {
+        let error = read(body.as_bytes(), None).signal.expect_err(body);
+        assert_eq!(error.of_exit, of_exit, "{body}");
+    }
+}
+
+/// S15: all of the position, by the words of the signal.
+#[test]
+fn s15_what_ends_flat_is_a_full_exit() {
+    for (body, full) in [
+        (r#"{"action":"sell","market_position":"flat"}"#, true),
+        (r#"{"action":"sell","market_position":"long"}"#, false),
+        (r#"{"action":"sell","comment":"EXIT_50","market_position":"flat"}"#, false),
+        (r#"{"action":"sell"}"#, false),
+    ] {
+        assert_eq!(signal(body).is_full_exit(), full, "{body}");
+    }
 }

@@ -89,13 +89,14 @@ pub(super) fn read(members: &[Member<'_>]) -> Result<Signal, FieldError> {
         return Err(action_missing("action"));
     };
     let action = vocabulary::action(action)?;
-    let mut signal = assemble(&fields, action, Form::TradersPost, unknown(members, is_ours))?;
-    signal.sentiment = there("sentiment").map(vocabulary::sentiment).transpose()?;
+    let sentiment = there("sentiment").map(vocabulary::sentiment).transpose()?;
+    let read_by = (action, sentiment);
+    let mut signal = assemble(&fields, read_by, Form::TradersPost, unknown(members, is_ours))?;
     if let Some(found) = there("takeProfit") {
-        signal.take_profit = Some(take_profit(found)?);
+        signal.take_profit = needed(&mut signal, take_profit(found))?;
     }
     if let Some(found) = there("stopLoss") {
-        signal.stop_loss = Some(stop_loss(found)?);
+        signal.stop_loss = needed(&mut signal, stop_loss(found))?;
     }
     if there("test").map_or(Ok(false), Found::truth)? {
         signal.dry_run = true;
@@ -111,6 +112,17 @@ pub(super) fn read(members: &[Member<'_>]) -> Result<Signal, FieldError> {
         }
     }
     Ok(signal)
+}
+
+/// A level, or why there is none. What closes needs no level, so none refuses it (S18).
+fn needed<T>(signal: &mut Signal, level: Result<T, FieldError>) -> Result<Option<T>, FieldError> {
+    match level {
+        Err(error) if signal.only_reduces() => {
+            signal.note(format!("{error}; ignored"));
+            Ok(None)
+        }
+        level => level.map(Some),
+    }
 }
 
 fn is_ours(name: &str) -> bool {

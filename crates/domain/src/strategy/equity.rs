@@ -7,8 +7,9 @@ use crate::code::{Code, Refusal};
 use crate::exchange::Conversion;
 use crate::instrument::Instrument;
 use crate::money::{Money, Price, Quantity, Round};
-use crate::order::Side;
+use crate::order::{OrderType, Side};
 use crate::signal::{Action, Signal, StopLoss};
+use std::cmp::Ordering;
 
 /// What a size is counted from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,8 +35,7 @@ impl Strategy {
         let percent = self.percent.ok_or_else(|| unusable("percent: the strategy has none"))?;
         let equity = means.equity.filter(|equity| equity.is_positive());
         let equity = equity.ok_or_else(|| Refusal::plain(Code::SizingEquityStale))?;
-        let stated = signal.limit_price.or(signal.stop_price);
-        let price = stated.or(means.reference).filter(|price| price.is_positive());
+        let price = entry_price(signal, means.reference).filter(|price| price.is_positive());
         let price = price.ok_or_else(|| Refusal::plain(Code::RiskReferenceStale))?;
         let too_large = || Refusal::plain(Code::RiskWorthTooLarge);
         let part = equity.ratio(percent.number().units(), HUNDRED_PERCENT, Round::Down);
@@ -43,7 +43,7 @@ impl Strategy {
         let one = Quantity::from_whole(1).ok_or_else(too_large)?;
         let for_one = match self.sizing {
             Sizing::RiskPerTrade => {
-                let distance = self.stop_distance(signal, instrument, price)?;
+                let distance = self.stop_distance(signal, instrument, price, means)?;
                 let loss = distance.notional(one, instrument.point_value).ok_or_else(too_large)?;
                 let fees = self.fee_per_unit.plus(self.fee_per_unit).ok_or_else(too_large)?;
                 loss.plus(fees).ok_or_else(too_large)?
@@ -64,6 +64,7 @@ impl Strategy {
         signal: &Signal,
         instrument: &Instrument,
         price: Price,
+        means: &Means,
     ) -> Result<Price, Refusal> {
         let invalid = |detail: String| Refusal::because(Code::SizingStopInvalid, detail);
         let stop = match signal.stop_loss {
@@ -73,7 +74,16 @@ impl Strategy {
             Some(StopLoss::Trailing(_)) => None,
             None => self.stop_loss.map(Mark::Away),
         };
-        let side = if signal.action == Action::Sell { Side::Sell } else { Side::Buy };
+        let side = side_of(signal);
+        if let (OrderType::Limit, Some(Mark::At(stop)), Some(reference)) =
+            (signal.order_type, stop, means.reference)
+            && stop.cmp(&reference) != losing(side)
+        {
+            // Such a stop would be passed already when a limit that the market has reached fills.
+            return Err(invalid(format!(
+                "The stop is not on the losing side of the market, {reference}."
+            )));
+        }
         let distance = match stop {
             None => return Err(invalid("The size comes of the stop, and there is none.".into())),
             Some(Mark::Away(Away::Amount(amount))) => Some(amount),
@@ -95,6 +105,32 @@ impl Strategy {
                 ..invalid(format!("The stop is {distance} away from {price}, at least {least}."))
             }),
             None => Err(Refusal::plain(Code::RiskWorthTooLarge)),
+        }
+    }
+}
+
+const fn side_of(signal: &Signal) -> Side {
+    if matches!(signal.action, Action::Sell) { Side::Sell } else { Side::Buy }
+}
+
+/// How a price at which a position of this side loses compares with the one it was opened at.
+const fn losing(side: Side) -> Ordering {
+    match side {
+        Side::Buy => Ordering::Less,
+        Side::Sell => Ordering::Greater,
+    }
+}
+
+/// The price that an entry is counted at: its limit, its stop, or the reference where it goes to the
+/// market, and where the market has passed its stop already.
+fn entry_price(signal: &Signal, reference: Option<Price>) -> Option<Price> {
+    match signal.order_type {
+        OrderType::Market => reference,
+        OrderType::Limit | OrderType::StopLimit => signal.limit_price,
+        OrderType::Stop => {
+            let (stop, reference) = (signal.stop_price?, reference);
+            let is_passed = |reference: &Price| stop.cmp(reference) == losing(side_of(signal));
+            Some(reference.filter(is_passed).unwrap_or(stop))
         }
     }
 }

@@ -447,6 +447,33 @@ fn s8_no_size_without_a_plausible_stop_and_a_fresh_equity() {
     assert_eq!(sized(&unset, words, &fresh), "sizing.unusable_quantity");
 }
 
+/// S8: a price that the order does not have sizes nothing, nor does one that the market has passed.
+#[test]
+fn s8_a_size_comes_of_a_price_that_the_order_has() {
+    let means = means("100000", "100");
+    let part = by_equity(Sizing::PercentEquity, "10");
+    let risk = by_equity(Sizing::RiskPerTrade, "1");
+    for (strategy, words, size) in [
+        // 10,000 of worth, 2,000 a unit.
+        (&part, "BUY", "5"),
+        (&part, "BUY order_type=market limit_price=1", "5"),
+        (&part, "BUY order_type=market stop_price=1", "5"),
+        (&part, "BUY order_type=stop stop_price=1", "5"),
+        (&part, "SELL order_type=stop stop_price=1000", "5"),
+        (&part, "BUY order_type=stop stop_price=125", "4"),
+        (&part, "BUY order_type=limit limit_price=80", "6.25"),
+        // 1,000 at risk, 10 points of 20 each.
+        (&risk, "BUY stop_loss=90", "5"),
+        (&risk, "BUY order_type=market limit_price=91 stop_loss=90", "5"),
+        (&risk, "BUY order_type=stop stop_price=91 stop_loss=90", "5"),
+        (&risk, "BUY order_type=stop stop_price=120 stop_loss=110", "5"),
+        (&risk, "SELL order_type=limit limit_price=90 stop_loss=91", "sizing.stop_invalid"),
+        (&risk, "BUY order_type=limit limit_price=110 stop_loss=109", "sizing.stop_invalid"),
+    ] {
+        assert_eq!(sized(strategy, words, &means), size, "{words}");
+    }
+}
+
 /// S8: a part of the equity as worth; what is missing refuses entries and never exits.
 #[test]
 fn s8_a_part_of_the_equity() {

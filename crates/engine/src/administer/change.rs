@@ -8,6 +8,7 @@
 mod account;
 mod limit;
 mod policy;
+mod roll;
 mod strategy;
 mod webhook;
 

@@ -406,17 +406,21 @@ pub(super) async fn is_alone(
     rolls: &RollTable,
 ) -> Result<(), Stop> {
     let symbol = &strategy.symbol;
-    let mut all = Vec::new();
-    for relative in rolls.relatives(symbol) {
-        all.extend(rows::strategies_of(tx, strategy.org_id, &relative).await?);
-    }
+    let relatives = rolls.relatives(symbol);
+    // Whose signals name the symbol may trade any.
+    let may_meet = |other: &Strategy| {
+        [strategy, other].iter().any(|one| one.symbol_source == SymbolSource::Payload)
+            || relatives.contains(&other.symbol)
+    };
+    let mut all = rows::strategies_of(tx, strategy.org_id).await?;
     all.retain(|other| other.id != strategy.id && other.state != StrategyState::Off);
+    all.retain(may_meet);
     let is_taken = |account: &Id<id::Account>| {
         all.iter().any(|other| other.accounts().any(|taken| taken == *account))
     };
     let Some(account) = strategy.accounts().find(is_taken) else { return Ok(()) };
     let detail = format!(
-        "Another strategy trades {symbol} on {account}; say shared_position to let both, each \
+        "Another strategy may trade {symbol} on {account}; say shared_position to let both, each \
          closing only what it opened."
     );
     Err(CommandError::Refused { code: Code::RiskSharedPosition, detail }.into())

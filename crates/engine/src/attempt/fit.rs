@@ -2,6 +2,7 @@
 
 use crate::Shared;
 use crate::book::{Book, Severity, place_of};
+use crate::judge::tell_dust;
 use std::time::Duration;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
@@ -35,6 +36,14 @@ pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Orde
         tell_netted(shared, book, &place, order.org_id, cut);
     }
     if closable.is_zero() {
+        return if unresolved { Fit::Wait } else { Fit::Flat };
+    }
+    let account = crate::book::account(shared, order.account_id);
+    let instrument = account.as_ref().and_then(|account| account.instruments.get(&order.symbol));
+    if let Some(instrument) = instrument.filter(|of| of.is_dust(closable) && order.leg.is_none()) {
+        if !unresolved {
+            tell_dust(shared, book, &place, order.org_id, (instrument, closable));
+        }
         return if unresolved { Fit::Wait } else { Fit::Flat };
     }
     if order.leg.is_some() {

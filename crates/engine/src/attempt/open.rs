@@ -36,7 +36,7 @@ pub(super) fn hold_until_open(shared: &Shared, book: &mut Book, mut order: Order
         order.symbol, order.quantity
     );
     book.enter(shared, order.org_id, order.id, "order.pending_open", &order);
-    tell(shared, book, &order, detail);
+    tell(shared, book, &order, order.id.to_string(), detail);
     book.put_order(order);
 }
 
@@ -48,10 +48,11 @@ pub(super) fn goes_at_open(shared: &Shared, book: &mut Book, order: &mut Order) 
     order.code = None;
     let detail =
         format!("The market of {} opens; the exit of {} goes out.", order.symbol, order.quantity);
-    tell(shared, book, order, detail);
+    // Told by itself, however short the wait was.
+    tell(shared, book, order, format!("{} goes out", order.id), detail);
 }
 
-fn tell(shared: &Shared, book: &mut Book, order: &Order, detail: String) {
-    let (code, subject) = (Code::ExitPendingOpen.text(), order.id.to_string());
+fn tell(shared: &Shared, book: &mut Book, order: &Order, subject: String, detail: String) {
+    let code = Code::ExitPendingOpen.text();
     book.find(shared, order.org_id, code, Severity::Warning, subject, detail);
 }

@@ -140,9 +140,28 @@ pub(super) fn tell_mixed(
         format!("{} {} {code}", result.account_id, result.result.text()).trim_end().to_owned()
     };
     let all: Vec<_> = judged.iter().map(of).collect();
-    let detail = format!("The accounts of the strategy part ways: {}.", all.join("; "));
-    let subject = format!("{} {}", strategy.id, work.signal_id);
+    let signal = work.signal_id;
+    let all = all.join("; ");
+    let detail = format!("The accounts of the strategy part ways at {signal}: {all}.");
+    let subject = strategy.id.to_string();
     book.find(shared, strategy.org_id, MIXED, severity, subject, detail);
+}
+
+/// Tells a person of an exit for the side that is not held, whatever the other accounts made of it
+/// (S6).
+pub(super) fn tell_wrong_side(
+    shared: &Shared,
+    book: &mut Book,
+    work: &SignalWork,
+    strategy: &Strategy,
+    judged: &[Judged],
+) {
+    let code = Code::StrategyWrongSide;
+    for (result, _) in judged.iter().filter(|(result, _)| result.code == Some(code)) {
+        let subject = format!("{} {}", strategy.id, result.account_id);
+        let detail = format!("{}: {}", work.signal_id, code.meaning());
+        book.find(shared, strategy.org_id, code.text(), Severity::Warning, subject, detail);
+    }
 }
 
 /// The finding of accounts that part ways.

@@ -1,6 +1,7 @@
 //! Duplicates: which signal of several is the first, decided by unique rows in the journal's
 //! transaction (C3, S15).
 
+use super::followers::Followers;
 use super::refused;
 use crate::Shared;
 use crate::intake::SignalStatus;
@@ -10,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
-use tradewarden_domain::signal::QuantityField;
+use tradewarden_domain::signal::{Comment, QuantityField, Signal};
+use tradewarden_domain::strategy::Sizing;
 use tradewarden_seal::Digest;
 use tradewarden_store::signals::{self, Claim, Key, StoredSignal};
 use tradewarden_store::{Error, Tx};
@@ -56,6 +58,7 @@ fn key_of(work: &SignalWork) -> Option<(Key, Duration)> {
 pub(super) async fn claim_keys(
     tx: &mut Tx<'_>,
     shared: &Shared,
+    followers: &Followers,
     works: &[&SignalWork],
 ) -> Result<BTreeMap<usize, First>, Error> {
     let mut firsts = BTreeMap::new();
@@ -64,7 +67,7 @@ pub(super) async fn claim_keys(
         let Some((key, span)) = key_of(work) else { continue };
         if let Some((earlier, holder, _)) = wanted.get(&key) {
             let first = First::InBatch(*earlier);
-            if let Some(first) = same_or_conflict(work, &holder.body_sha256, first) {
+            if let Some(first) = same_or_conflict(followers, work, &holder.body_sha256, first) {
                 firsts.insert(place, first);
             }
             continue;
@@ -85,7 +88,7 @@ pub(super) async fn claim_keys(
         let first = stored.filter(|stored| !is_forgotten(shared, work, stored, *span));
         if let Some(stored) = first {
             let first = First::Stored(Box::new(outcome_of(&stored)));
-            if let Some(first) = same_or_conflict(work, &stored.body_sha256, first) {
+            if let Some(first) = same_or_conflict(followers, work, &stored.body_sha256, first) {
                 firsts.insert(*place, first);
             }
         } else {
@@ -105,18 +108,29 @@ fn is_forgotten(shared: &Shared, work: &SignalWork, stored: &StoredSignal, span:
 }
 
 /// The same id with another body: a full exit is executed, anything else conflicts (S15).
-fn same_or_conflict(work: &SignalWork, body_sha256: &[u8; 32], first: First) -> Option<First> {
+fn same_or_conflict(
+    followers: &Followers,
+    work: &SignalWork,
+    body_sha256: &[u8; 32],
+    first: First,
+) -> Option<First> {
     if *body_sha256 == work.body_sha256 || !has_explicit_id(work) {
         return Some(first);
     }
     match &work.admission {
-        Admission::Admitted(signal)
-            if signal.is_full_exit() && signal.quantity == QuantityField::Absent =>
-        {
-            None
-        }
+        Admission::Admitted(signal) if closes_all(followers, work, signal) => None,
         _ => Some(First::OtherBody),
     }
+}
+
+/// Whether it is a full exit for everybody who follows. A number beside it is read only by who sizes
+/// by the payload, and only where no comment says how much.
+fn closes_all(followers: &Followers, work: &SignalWork, signal: &Signal) -> bool {
+    let followers = followers.of(work.door.webhook.id);
+    let reads_a_number = signal.quantity != QuantityField::Absent
+        && !matches!(signal.comment, Comment::Exit(_))
+        && followers.iter().any(|strategy| strategy.sizing == Sizing::Payload);
+    signal.is_full_exit() && !reads_a_number
 }
 
 fn has_explicit_id(work: &SignalWork) -> bool {

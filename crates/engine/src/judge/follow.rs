@@ -55,13 +55,44 @@ pub(super) fn follow(
     let held = resting::judged_on(book, &part.place(symbol), part.strategy, signal);
     let reduces = signal.only_reduces() || !closes(signal, &held).is_empty();
     let outcome = followed(shared, book, work, signal, part, symbol, trace);
-    if let Err(no) = &outcome
-        && reduces
-        && no.code.class() != Class::Skip
-    {
-        tell_refused_exit(shared, book, work, part, symbol, no);
+    if reduces {
+        tell_of_exit(shared, book, work, part, symbol, &outcome);
     }
     outcome
+}
+
+/// Tells what a person has to know of an exit: that it was refused, that it goes by the journal alone
+/// (S1), or that something is held that no order can close (S7).
+fn tell_of_exit(
+    shared: &Shared,
+    book: &mut Book,
+    work: &SignalWork,
+    part: Part<'_>,
+    symbol: &Symbol,
+    outcome: &Result<Vec<Id<id::Order>>, Refusal>,
+) {
+    let (place, org) = (part.place(symbol), part.strategy.org_id);
+    match outcome {
+        Err(no) if no.code.class() != Class::Skip => {
+            tell_refused_exit(shared, book, work, part, symbol, no);
+        }
+        Ok(orders) if !orders.is_empty() && shared.unheard.has(place.account_id) => {
+            let subject = format!("{} {symbol} {}", place.account_id, place.strategy_id);
+            let detail = format!(
+                "The broker does not tell what is held; the exit of {} goes by the journal.",
+                work.signal_id
+            );
+            book.find(shared, org, "position.unread", Severity::Warning, subject, detail);
+        }
+        _ => {}
+    }
+    let Some(account) = crate::book::account(shared, place.account_id) else { return };
+    let Some(instrument) = account.instruments.get(symbol) else { return };
+    let exposure = book.exposure(&place);
+    let mut left = [Side::Sell, Side::Buy].into_iter().map(|side| exposure.closable(side));
+    if let Some(quantity) = left.find(|quantity| instrument.is_dust(*quantity)) {
+        tell_dust(shared, book, &place, org, (instrument, quantity));
+    }
 }
 
 /// A person hears of every exit that was refused, by itself and until somebody has seen it.
@@ -121,7 +152,7 @@ fn followed(
     let (decision, cut) = decision.within_account(&net, removed);
     let subject = subject(work, part, symbol);
     let is_active = judged.is_active(account.id);
-    let decision = if is_active { decision } else { where_off(decision, removed) };
+    let decision = feasible(decision, is_active, instrument, removed);
     let intents = match where_stopped(decision, strategy, &judged.halts, &subject) {
         Decision::Trade(intents) => intents,
         Decision::Skip(refusal) | Decision::Refuse(refusal) => {
@@ -239,6 +270,27 @@ fn where_stopped(
     risk::halted(halts, Purpose::Entry, subject).map_or(Decision::Skip(skip), Decision::Refuse)
 }
 
+/// What a decision is where it can be carried out. Nothing opens behind an exit that is less than the
+/// smallest order (S7): what it would have closed stays.
+fn feasible(
+    decision: Decision,
+    is_active: bool,
+    instrument: &Instrument,
+    removed: RemovedEntries,
+) -> Decision {
+    let decision = if is_active { decision } else { where_off(decision, removed) };
+    let Decision::Trade(intents) = &decision else { return decision };
+    let is_exit = |intent: &&Intent| intent.purpose == Purpose::Exit;
+    let mut exits = intents.iter().filter(is_exit).map(|intent| intent.quantity);
+    match exits.find(|quantity| instrument.is_dust(*quantity)) {
+        None => decision,
+        Some(_) if removed == RemovedEntries::Some => Decision::Trade(Vec::new()),
+        Some(quantity) => {
+            Decision::Skip(Refusal::over(Code::PositionDust, quantity, instrument.quantity_min))
+        }
+    }
+}
+
 /// What an account that is switched off leaves of a decision: it opens nothing, and what closes
 /// passes (S18).
 fn where_off(decision: Decision, removed: RemovedEntries) -> Decision {
@@ -254,6 +306,23 @@ fn where_off(decision: Decision, removed: RemovedEntries) -> Decision {
         Decision::Refuse(_) => Decision::Refuse(Refusal::plain(Code::AccountOff)),
         Decision::Skip(refusal) => Decision::Skip(refusal),
     }
+}
+
+/// Something is held that no order can close: a person has to know (S7).
+pub(crate) fn tell_dust(
+    shared: &Shared,
+    book: &mut Book,
+    place: &Place,
+    org: Id<id::Org>,
+    (instrument, quantity): (&Instrument, Quantity),
+) {
+    let detail = format!(
+        "{quantity} is less than the smallest order of {}, {}; nothing closes it.",
+        place.symbol, instrument.quantity_min
+    );
+    let subject = format!("{} {} {}", place.account_id, place.symbol, place.strategy_id);
+    let code = Code::PositionDust.text();
+    book.find(shared, org, code, Severity::Warning, subject, detail);
 }
 
 /// Traces a refusal or a skip, and gives it back.

@@ -10,7 +10,7 @@ use crate::attempt::tell_netted;
 use crate::book::{Book, Effects, Scope, place_of};
 use crate::command::{CommandError, OrderCreate, PositionClose};
 use crate::journal::Urgency;
-use crate::judge::{remove_entries, reserve};
+use crate::judge::{remove_entries, reserve, tell_dust};
 use crate::once::{Claimed, OnceKey};
 use crate::payload;
 use crate::view::{ClosingView, OrderView};
@@ -496,6 +496,10 @@ pub(crate) fn close_part(
         closed.canceled.extend(resting::take_back(shared, book, place, side));
         let closable = resting::without_asked_back(book, place, side).closable(side);
         if !closable.is_positive() {
+            continue;
+        }
+        if instrument.is_dust(closable) {
+            tell_dust(shared, book, place, account.org_id, (instrument, closable));
             continue;
         }
         let quantity = instrument.exit_quantity(closable, closable);

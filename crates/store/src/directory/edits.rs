@@ -10,7 +10,6 @@ use crate::dialect::Tx;
 use crate::value::Value;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::Limit;
 use tradewarden_domain::strategy::Strategy;
 
@@ -22,7 +21,7 @@ const FOLLOWERS: &str = concat!(
 const STRATEGIES_OF: &str = concat!(
     "-- directory::strategies_of\nSELECT ",
     strategy_columns!(),
-    " FROM strategies WHERE org_id = $1 AND symbol = $2 ORDER BY id"
+    " FROM strategies WHERE org_id = $1 ORDER BY id"
 );
 const UPDATE_WEBHOOK: &str = "-- directory::update_webhook\n\
     UPDATE webhooks SET name = $2, forms = $3, allow = $4, client_certificate = $5, \
@@ -111,13 +110,9 @@ pub async fn followers(
     found.into_iter().map(|rows| rows.into_iter().map(decode_strategy).collect()).collect()
 }
 
-/// The strategies of an organization on an instrument, as this transaction sees them, oldest first.
-pub async fn strategies_of(
-    tx: &mut Tx<'_>,
-    org: Id<id::Org>,
-    symbol: &Symbol,
-) -> Result<Vec<Strategy>, Error> {
-    let rows = tx.query(STRATEGIES_OF, &[org.into(), symbol.as_str().into()]).await?;
+/// The strategies of an organization, as this transaction sees them, oldest first.
+pub async fn strategies_of(tx: &mut Tx<'_>, org: Id<id::Org>) -> Result<Vec<Strategy>, Error> {
+    let rows = tx.query(STRATEGIES_OF, &[org.into()]).await?;
     rows.into_iter().map(decode_strategy).collect()
 }
 

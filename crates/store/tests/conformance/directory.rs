@@ -185,7 +185,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         directory::update_strategy(&mut tx, &after).await.unwrap();
         let seen = directory::followers(&mut tx, &[id(20), id(21)]).await.unwrap();
         assert_eq!(seen, [vec![], vec![after.clone()]]);
-        let on = directory::strategies_of(&mut tx, id(1), &after.symbol).await.unwrap();
+        let on = directory::strategies_of(&mut tx, id(1)).await.unwrap();
         assert_eq!(on, std::slice::from_ref(&after));
         let one = directory::strategy_in(&mut tx, id(30)).await.unwrap();
         assert_eq!(one, Some(after.clone()));

@@ -153,6 +153,7 @@ impl Route {
         let changes = |noun: &str| self.method != Method::GET && self.path.starts_with(noun);
         match (self.heeds_if_match(), code) {
             (_, Code::AuthStepUp) if changes("/api/v1/limits") => true,
+            (_, Code::StrategyOpenPosition) if changes("/api/v1/rolls") => true,
             (true, Code::AuthStepUp) => {
                 changes("/api/v1/webhooks/") && self.method == Method::PATCH
             }

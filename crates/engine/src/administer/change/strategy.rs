@@ -128,7 +128,8 @@ async fn change_in(
     if trades_otherwise {
         may_trade(actor, &after)?;
     }
-    let moves = others(&after) != others(before) || after.symbol != before.symbol;
+    let moves = others(&after) != others(before)
+        || (&after.symbol, after.symbol_source) != (&before.symbol, before.symbol_source);
     let wakes = before.state == StrategyState::Off && after.state != StrategyState::Off;
     if (moves || wakes) && !changes.shared_position {
         is_alone(tx, &after, &rolls).await?;

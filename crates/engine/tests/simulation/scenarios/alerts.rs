@@ -1,9 +1,9 @@
 //! What people are told of, how fast, how often, and until when.
 
 use super::{Small, millis};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
-use tradewarden_broker::port::Environment;
+use tradewarden_broker::port::{Environment, MarketState};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::message::Channel;
 use tradewarden_engine::command::{ById, Command, CommandError, Paging};
@@ -196,5 +196,48 @@ fn s24_a_live_strategy_needs_a_tested_channel() {
         assert!(channels["items"][0]["tested_at"].is_string(), "{channels}");
         assert_eq!(refused(&h).await, None);
         h.finish().await;
+    });
+}
+
+/// S6, S15: what a sender should look at is told by a message, once in a quarter of an hour.
+#[test]
+fn s6_a_wrong_side_and_an_id_used_again_are_told() {
+    simulate(async || {
+        let s = Small::told(306).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        for id in ["b", "c"] {
+            let wrong = json!({ "action": "BUY", "comment": "EXIT_50", "id": id });
+            let reply = s.h.send(&s.hook, &wrong).await.answer();
+            assert_eq!(reply.code, Some(Code::StrategyWrongSide));
+            let conflict = s.send("SELL", "a").await;
+            assert_eq!(conflict.code, Some(Code::DuplicateIdConflict));
+            s.h.elapse(millis(2_000)).await;
+        }
+        let mut heard = s.heard();
+        heard.sort();
+        let once =
+            [event("raised", "duplicate.id_conflict"), event("raised", "strategy.wrong_side")];
+        assert_eq!(heard, once);
+        s.end().await;
+    });
+}
+
+/// S14: that an exit waits is told, and so is that it goes out, however soon that is.
+#[test]
+fn s14_that_a_held_exit_goes_out_is_told_too() {
+    simulate(async || {
+        let s = Small::told(307).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.set_market("ES", None, MarketState::Closed);
+        s.h.elapse(millis(1_500)).await;
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(2_000)).await;
+        s.h.broker.set_market("ES", None, MarketState::Open);
+        s.h.quiet().await;
+        let pending = event("raised", "exit.pending_open");
+        assert_eq!(s.heard(), [pending.clone(), pending]);
+        s.end().await;
     });
 }

@@ -4,12 +4,16 @@ use super::position::shared_pair;
 use super::{Small, accept, millis};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tradewarden_broker::port::MarketState;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::OrderState;
-use tradewarden_domain::strategy::{OnOpposite, Pyramiding};
-use tradewarden_engine::command::{ById, Command, CommandError, PositionClose};
+use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource};
+use tradewarden_engine::command::{
+    ById, Change, Command, CommandError, PositionClose, StrategyChanges,
+};
 use tradewarden_engine::intake::SignalStatus;
-use tradewarden_testkit::broker::{Call, Fault, Venue};
+use tradewarden_engine::tag::IfMatch;
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, Heard, raw, signal, simulate, strategy};
 
 impl Small {
@@ -220,5 +224,201 @@ fn s20_a_position_is_closed_though_strategies_hold_against_each_other() {
         );
         assert!(h.broker.violations().is_empty(), "{:?}", h.broker.violations());
         h.finish().await;
+    });
+}
+
+/// S15: a full exit is executed under an id that was used for something else, whatever number stands
+/// beside it, unless somebody who follows reads that number.
+#[test]
+fn s15_a_full_exit_with_a_number_is_no_conflict() {
+    for (exit, sizing, executed) in [
+        (json!({ "action": "SELL", "comment": "EXIT_FINAL" }), Sizing::Fixed, true),
+        (json!({ "action": "SELL", "comment": "EXIT_FINAL" }), Sizing::Payload, true),
+        (json!({ "action": "EXIT" }), Sizing::Fixed, true),
+        (json!({ "action": "sell", "market_position": "flat" }), Sizing::Fixed, true),
+        (json!({ "action": "EXIT" }), Sizing::Payload, false),
+        (json!({ "action": "SELL", "comment": "EXIT_50" }), Sizing::Fixed, false),
+    ] {
+        simulate(async || {
+            let s = Small::with(810, Venue::default(), |new| new.sizing = Some(sizing)).await;
+            accept(&s.h, &s.hook, &json!({ "action": "BUY", "id": "t1", "contracts": 2 })).await;
+            s.h.quiet().await;
+            let mut body = exit.clone();
+            (body["id"], body["contracts"]) = ("t1".into(), 2.into());
+            let reply = s.h.send(&s.hook, &body).await.answer();
+            let conflict = Some(Code::DuplicateIdConflict);
+            assert_eq!(reply.code, conflict.filter(|_| !executed), "{body} {sizing}");
+            s.h.quiet().await;
+            s.end().await;
+        });
+    }
+}
+
+/// S5: the entry of a reversal is judged by all checks once the position is closed.
+#[test]
+fn s5_the_entry_of_a_reversal_is_judged_when_it_leaves() {
+    for (what, code) in [
+        ("the market closes", Code::RiskMarketClosed),
+        ("a limit is tightened", Code::RiskMaxPosition),
+        ("the account is switched off", Code::AccountOff),
+    ] {
+        simulate(async || {
+            let s = Small::with(811, Venue::default(), |new| {
+                new.on_opposite = Some(OnOpposite::Reverse);
+                new.allow_short = true;
+            })
+            .await;
+            s.accept("BUY", "a").await;
+            s.h.quiet().await;
+            s.h.broker.next_plans(&[FillPlan::After(millis(3_000)).into()]);
+            s.accept("SELL", "b").await;
+            s.h.elapse(millis(300)).await;
+            match code {
+                Code::RiskMarketClosed => {
+                    s.h.broker.set_market("ES", None, MarketState::Closed);
+                }
+                Code::RiskMaxPosition => s.h.limit("org", "max_position", "1").await,
+                _ => {
+                    s.h.command(Command::AccountDisable(ById { id: s.account.clone() })).await;
+                }
+            }
+            s.h.quiet().await;
+            assert_eq!((s.position().await.as_str(), s.held()), ("0", 0), "{what}");
+            let entry = s.order(2).await;
+            assert_eq!((entry.state, entry.code), (OrderState::Expired, Some(code)), "{what}");
+            assert!(s.h.has_finding(code.text()).await, "{what}");
+            s.end().await;
+        });
+    }
+}
+
+/// S5, S23: what the closing lost counts for the entry behind it.
+#[test]
+fn s5_a_reversal_opens_nothing_after_a_loss_that_is_too_large() {
+    simulate(async || {
+        let s = Small::with(812, Venue::default(), |new| {
+            new.on_opposite = Some(OnOpposite::Reverse);
+            new.allow_short = true;
+        })
+        .await;
+        s.h.limit(&format!("account:{}", s.account), "daily_loss", "1000").await;
+        s.h.elapse(millis(4_000)).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.set_market("ES", Some("4991".parse().unwrap()), MarketState::Open);
+        s.h.elapse(millis(4_000)).await;
+        s.h.broker.next_plans(&[FillPlan::After(millis(200)).into()]);
+        s.accept("SELL", "b").await;
+        s.h.elapse(millis(50)).await;
+        s.h.broker.set_market("ES", Some("4985".parse().unwrap()), MarketState::Open);
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.end().await;
+    });
+}
+
+/// S3: a strategy whose signals name the symbol may trade any, so it shares with all on its account.
+#[test]
+fn s3_symbols_of_the_payload_are_shared_with_everybody() {
+    simulate(async || {
+        let s = Small::with(813, Venue::default(), |_| {}).await;
+        let of = |name: &str, source| {
+            let mut new = strategy(name, &s.hook, &s.account, "AAPL", "2");
+            new.symbol_source = Some(source);
+            Command::StrategyCreate(new)
+        };
+        let is_shared = |refused: Result<Value, CommandError>| {
+            matches!(&refused, Err(CommandError::Refused { code, .. })
+                if *code == Code::RiskSharedPosition)
+        };
+        let payload = of("payload", SymbolSource::Payload);
+        assert!(is_shared(s.h.try_command(payload).await.unwrap()));
+        let fixed = s.h.command(of("fixed", SymbolSource::Strategy)).await;
+        let changes = StrategyChanges {
+            symbol_source: Some(SymbolSource::Payload),
+            ..StrategyChanges::default()
+        };
+        let id = fixed["id"].as_str().unwrap().to_owned();
+        let change = |changes| {
+            let if_match = IfMatch::default();
+            Command::StrategyChange(Change { id: id.clone(), changes, if_match })
+        };
+        assert!(is_shared(s.h.try_command(change(changes.clone())).await.unwrap()));
+        s.h.command(change(StrategyChanges { shared_position: true, ..changes })).await;
+        let mut third = strategy("third", &s.hook, &s.account, "BTCUSD", "2");
+        let asked = s.h.try_command(Command::StrategyCreate(third.clone())).await.unwrap();
+        assert!(is_shared(asked), "the payload may name it");
+        third.shared_position = true;
+        s.h.strategy(third).await;
+        s.end().await;
+    });
+}
+
+/// S9: a stop that would be at zero or below is none, so nothing is opened behind it.
+#[test]
+fn s9_a_stop_that_cannot_be_placed_opens_nothing() {
+    simulate(async || {
+        let s = Small::with(814, Venue::default(), |new| {
+            new.stop_loss = Some("6000".parse().unwrap());
+        })
+        .await;
+        assert_eq!(s.send("BUY", "a").await.code, Some(Code::BracketInvalid));
+        s.end().await;
+    });
+}
+
+/// S7: what is less than the smallest order is found, and nothing is sent that the venue would refuse.
+#[test]
+fn s7_dust_is_found_and_not_sent() {
+    simulate(async || {
+        let h = Harness::sqlite(815, Venue::default()).await;
+        h.broker.take_from("BTCUSD", "0.01");
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.strategy(strategy("coin", &hook, &account, "BTCUSD", "0.01")).await;
+        h.sane_limits().await;
+        h.broker.next_plans(&[FillPlan::InTwo(millis(9_000)).into()]);
+        accept(&h, &hook, &signal("BUY", "a")).await;
+        h.elapse(millis(200)).await;
+        accept(&h, &hook, &signal("EXIT", "b")).await;
+        h.quiet().await;
+        assert_eq!(h.position(&account, "BTCUSD").await.to_string(), "0.005");
+        assert_eq!(h.broker.sent().len(), 1, "only the entry");
+        assert!(h.has_finding("position.dust").await);
+        let reply = h.send(&hook, &signal("EXIT", "c")).await.answer();
+        assert_eq!(reply.code, Some(Code::PositionDust), "{reply:?}");
+        let close = PositionClose { account, symbol: "BTCUSD".to_owned() };
+        let refused = h.try_command(Command::PositionClose(close)).await.unwrap();
+        assert!(
+            matches!(&refused, Err(CommandError::Order(no)) if no.code == Code::PositionFlat),
+            "{refused:?}"
+        );
+        assert_eq!(h.broker.sent().len(), 1);
+        assert!(h.broker.violations().is_empty(), "{:?}", h.broker.violations());
+        h.finish().await;
+    });
+}
+
+/// S1: where the broker does not tell its positions an exit goes by the journal, and that is told.
+#[test]
+fn s1_an_exit_by_the_journal_is_told() {
+    simulate(async || {
+        let s = Small::with(816, Venue::default(), |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        assert!(!s.h.has_finding("position.unread").await, "the broker was heard");
+        s.accept("BUY", "c").await;
+        s.h.quiet().await;
+        s.h.broker.next_faults(Call::Positions, &[Fault::Throttled; 3]);
+        s.h.elapse(millis(11_000)).await;
+        s.accept("EXIT", "d").await;
+        s.h.elapse(millis(1_000)).await;
+        assert!(s.h.has_finding("position.unread").await);
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.end().await;
     });
 }

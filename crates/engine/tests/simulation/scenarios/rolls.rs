@@ -7,7 +7,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_engine::command::{ById, Command, RollSet, StrategyCreate};
+use tradewarden_engine::command::{ById, Command, CommandError, RollSet, StrategyCreate};
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::Venue;
 use tradewarden_testkit::engine::{Harness, simulate, strategy};
@@ -194,6 +194,34 @@ fn s11_a_month_whose_exit_is_refused_is_told() {
         let told = findings.iter().find(|found| found.subject.contains(" ESH26 "));
         let told = told.unwrap_or_else(|| panic!("{findings:?}"));
         assert_eq!((told.code.as_str(), told.severity.as_str()), ("halt.active", "critical"));
+        s.end().await;
+    });
+}
+
+/// S11: a month in which something is held stays where the exits of its continuous symbol find it.
+#[test]
+fn s11_a_month_that_is_held_stays_in_the_table() {
+    simulate(async || {
+        let s = with_months(76, |_| {}).await;
+        s.accept("BUY", "a").await;
+        holds(&s, "2", "0").await;
+        let mut elsewhere = contract("ESH26", "2026-03-03", None);
+        if let Command::RollSet(new) = &mut elsewhere {
+            "NQ".clone_into(&mut new.root);
+        }
+        let remove = || Command::RollRemove(ById { id: "ESH26".to_owned() });
+        for command in [remove(), elsewhere] {
+            let refused = s.h.try_command(command).await.unwrap();
+            assert!(
+                matches!(&refused, Err(CommandError::Refused { code, .. })
+                    if *code == Code::StrategyOpenPosition),
+                "{refused:?}"
+            );
+        }
+        s.h.command(contract("ESH26", "2026-03-03", Some("2026-03-02T14:39:00Z"))).await;
+        s.accept("EXIT", "b").await;
+        holds(&s, "0", "0").await;
+        s.h.command(remove()).await;
         s.end().await;
     });
 }
