@@ -67,10 +67,15 @@ const PRIMITIVES: &[&str] = &[
     "totp-rs",
 ];
 
+/// What loads a token's module into the process: `vault` alone may name it.
+const TOKENS: &[&str] = &["cryptoki"];
+
 const DOMAIN: &str = "tradewarden-domain";
 const SEAL: &str = "tradewarden-seal";
 const STORE: &str = "tradewarden-store";
 const BROKER: &str = "tradewarden-broker";
+const OUTBOUND: &str = "tradewarden-outbound";
+const VAULT: &str = "tradewarden-vault";
 const MESSENGER: &str = "tradewarden-messenger";
 const ENGINE: &str = "tradewarden-engine";
 const WEB: &str = "tradewarden-web";
@@ -92,55 +97,69 @@ const ROOMS: &[Room] = &[
         name: SEAL,
         floor: 0,
         uses: &[],
-        externals: Not(&[SQL, SERVER, RUNTIME]),
+        externals: Not(&[SQL, SERVER, RUNTIME, TOKENS]),
         rule: "seal knows keys and proofs, not orders, databases, servers or the runtime",
     },
     Room {
         name: STORE,
         floor: 1,
         uses: &[DOMAIN, SEAL],
-        externals: Not(&[SERVER, HTTP, PRIMITIVES]),
+        externals: Not(&[SERVER, HTTP, PRIMITIVES, TOKENS]),
         rule: "store keeps rows; it knows no HTTP, no broker, and opens nothing by itself",
     },
     Room {
         name: BROKER,
         floor: 1,
         uses: &[DOMAIN, SEAL],
-        externals: Not(&[SQL, SERVER, PRIMITIVES]),
+        externals: Not(&[SQL, SERVER, PRIMITIVES, TOKENS]),
         rule: "a broker adapter talks to a broker; it knows no database and no server",
+    },
+    Room {
+        name: OUTBOUND,
+        floor: 1,
+        uses: &[SEAL],
+        externals: Not(&[SQL, SERVER, PRIMITIVES, TOKENS]),
+        rule: "outbound asks other machines; it knows nothing of what is asked, and no server of ours",
+    },
+    Room {
+        name: VAULT,
+        floor: 1,
+        uses: &[SEAL, OUTBOUND],
+        externals: Not(&[SQL, SERVER, PRIMITIVES]),
+        rule: "a key source wraps keys elsewhere; it knows no orders, no database and no server of ours",
     },
     Room {
         name: MESSENGER,
         floor: 1,
-        uses: &[DOMAIN, SEAL],
-        externals: Not(&[SQL, SERVER, PRIMITIVES]),
+        uses: &[DOMAIN, SEAL, OUTBOUND],
+        externals: Not(&[SQL, SERVER, PRIMITIVES, TOKENS]),
         rule: "a messenger hands a message over; it knows no database and no server of ours",
     },
     Room {
         name: ENGINE,
         floor: 2,
         uses: &[DOMAIN, SEAL, STORE, BROKER, MESSENGER],
-        externals: Not(&[SQL, SERVER, HTTP, TLS, PRIMITIVES]),
+        externals: Not(&[SQL, SERVER, HTTP, TLS, PRIMITIVES, TOKENS]),
         rule: "engine owns every transaction; it knows no SQL text, no HTTP, no TLS",
     },
     Room {
         name: WEB,
         floor: 3,
         uses: &[DOMAIN, ENGINE],
-        externals: Not(&[SQL, PRIMITIVES]),
+        externals: Not(&[SQL, PRIMITIVES, TOKENS]),
         rule: "web speaks HTTP and asks the engine; it reaches no database, key or broker itself",
     },
     Room {
         name: BINARY,
         floor: 4,
-        uses: &[DOMAIN, SEAL, STORE, BROKER, MESSENGER, ENGINE, WEB],
-        externals: Not(&[PRIMITIVES]),
+        uses: &[DOMAIN, SEAL, STORE, BROKER, OUTBOUND, VAULT, MESSENGER, ENGINE, WEB],
+        externals: Not(&[PRIMITIVES, TOKENS]),
         rule: "the binary wires the rooms together; only seal names a cryptographic primitive",
     },
     Room {
         name: TESTKIT,
         floor: 5,
-        uses: &[DOMAIN, SEAL, STORE, BROKER, MESSENGER, ENGINE, WEB, BINARY],
+        uses: &[DOMAIN, SEAL, STORE, BROKER, OUTBOUND, VAULT, MESSENGER, ENGINE, WEB, BINARY],
         externals: Not(&[]),
         rule: "testkit is for tests: it may use everything and be only a dev-dependency",
     },
@@ -328,6 +347,12 @@ mod tests {
             (ENGINE, "rusqlite"),
             (ENGINE, "tokio-postgres"),
             (ENGINE, "rustls"),
+            (VAULT, STORE),
+            (BINARY, "cryptoki"),
+            (ENGINE, "cryptoki"),
+            (VAULT, DOMAIN),
+            (ENGINE, VAULT),
+            (WEB, VAULT),
             (WEB, SEAL),
             (WEB, STORE),
             (WEB, BROKER),

@@ -17,6 +17,9 @@ const NEEDED: &[(&str, &[&str], &str)] = &[
     ("cargo", &["clippy", "--version"], "run `rustup component add clippy`"),
 ];
 
+/// Where Debian has SoftHSM's module.
+const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
 /// Programs of other people that tests hold us against: what makes each answer, and Debian's package.
 const PEERS: &[(&str, &[&str], &[&str])] = &[
     ("bash", &["--version"], &["bash"]),
@@ -31,6 +34,8 @@ const PEERS: &[(&str, &[&str], &[&str])] = &[
         &["-c", "import ensurepip, sqlite3, venv"],
         &["python3", "python3-venv", "python3-pip"],
     ),
+    ("softhsm2-util", &["--version"], &["softhsm2"]),
+    ("pkcs11-tool", &["--list-mechanisms", "--module", SOFTHSM], &["opensc"]),
     ("node", &["--version"], &["nodejs"]),
     ("npm", &["--version"], &["npm"]),
 ];

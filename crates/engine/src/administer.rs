@@ -80,6 +80,7 @@ impl Engine {
             Command::OrganizationRename(new) => return self.rename_organization(new, actor).await,
             Command::CertificateNote(note) => return self.note_certificate(note, actor).await,
             Command::PinsPublish(asked) => return self.publish_pins(asked, actor).await,
+            Command::Vault(asked) => return self.about_keys(asked, actor).await,
             // The kill switch works without a word on whose it is.
             Command::HaltEngage(halt) => return self.engage(halt, actor).await,
             Command::HaltStatus => return self.halts(actor),

@@ -16,6 +16,7 @@ mod rate;
 pub mod replay;
 mod roll;
 mod strategy;
+mod vault;
 mod webhook;
 
 pub use account::{AccountCreate, PaperPrice};
@@ -38,6 +39,7 @@ pub use pins::PinsPublish;
 pub use rate::RateSet;
 pub use roll::RollSet;
 pub use strategy::StrategyCreate;
+pub use vault::{VaultCommand, VaultRewrap};
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
 use serde::{Deserialize, Serialize};
@@ -195,6 +197,8 @@ pub enum Command {
     OrganizationList,
     /// Gives an organization another name.
     OrganizationRename(OrganizationRename),
+    /// Is about the keys under which secrets are stored.
+    Vault(VaultCommand),
     /// Adds a person.
     UserCreate(UserCreate),
     /// Lists people.
@@ -276,6 +280,9 @@ impl Need {
 
 impl Command {
     pub(crate) const ORDER_NEEDS: Need = Need::any_of(&[Permission::OrdersCreate]);
+    /// One of these is needed of who confirms or rejects what waits for a second person.
+    const SECONDS: &[Permission] =
+        &[Permission::UsersManage, Permission::HaltResume, Permission::LimitsManage];
 
     /// What a caller needs for it. The route's permission is asked first; this one holds for every
     /// way in. What changes something and needs nothing here is the operator's, for which the engine asks
@@ -368,12 +375,8 @@ impl Command {
             | Self::RoleCreate(_)
             | Self::RoleRemove(_)
             | Self::PolicySet(_) => Need::fresh(&[P::UsersManage]),
-            Self::PendingList | Self::PendingReject(_) => {
-                Need::any_of(&[P::UsersManage, P::HaltResume, P::LimitsManage])
-            }
-            Self::PendingConfirm(_) => {
-                Need::fresh(&[P::UsersManage, P::HaltResume, P::LimitsManage])
-            }
+            Self::PendingList | Self::PendingReject(_) => Need::any_of(Self::SECONDS),
+            Self::PendingConfirm(_) => Need::fresh(Self::SECONDS),
             Self::KeyCreate(_) | Self::KeyRotate(_) | Self::KeyActivate(_) => {
                 Need::fresh(&[P::KeysManage])
             }
@@ -387,6 +390,7 @@ impl Command {
             | Self::OrganizationRename(_)
             | Self::CertificateNote(_)
             | Self::PinsPublish(_)
+            | Self::Vault(_)
             | Self::Me => Need::any_of(&[]),
         }
     }

@@ -5,7 +5,7 @@ pub(crate) mod keys;
 mod read;
 mod shards;
 
-pub(crate) use read::webhook_of;
+pub(crate) use read::{DataKeys, webhook_of};
 
 use crate::actor::Actor;
 use crate::book::Rolls;
@@ -32,6 +32,8 @@ use tradewarden_store::directory::Organization;
 pub(crate) struct Directory {
     /// Every change up to this number is in it.
     seen: i64,
+    /// Goes on whenever data keys were made or taken away.
+    pub(crate) data_keys_changed: u64,
     pub(crate) organizations: Arc<Vec<Organization>>,
     pub(crate) accounts: Arc<BTreeMap<Id<id::Account>, Arc<Account>>>,
     pub(crate) doors: Shards<Id<id::Webhook>, Arc<Door>>,

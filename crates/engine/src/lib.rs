@@ -64,6 +64,7 @@ mod tasks;
 mod unheard;
 mod unwind;
 mod usage;
+mod vault;
 
 pub use administer::PaperDesk;
 pub use certificates::ShownCertificate;
@@ -87,7 +88,7 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::http_signature::Origins;
-use tradewarden_seal::{DataKey, Keyring, LedgerKey};
+use tradewarden_seal::{Keyring, LedgerKey};
 use tradewarden_store::Store;
 
 /// The engine: cheap to clone, shared by everything that serves requests.
@@ -137,8 +138,9 @@ pub(crate) struct Shared {
     pub(crate) brokers: market::Brokers,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) intake_keys: ArcSwap<std::collections::BTreeMap<Id<id::Org>, Arc<DataKey>>>,
+    pub(crate) intake_keys: ArcSwap<directory::DataKeys>,
     pub(crate) ledger_key: LedgerKey,
+    pub(crate) vault: vault::Vault,
     pub(crate) published: ArcSwap<ledger::Published>,
     pub(crate) settings: Settings,
     pub(crate) origins: Origins,
@@ -259,13 +261,18 @@ impl Shared {
         let keys = self.intake_keys.load_full();
         let mut found = before.following(&self.store, &keys).await;
         if let Ok(Some(next)) = &found
-            && next.organizations.iter().any(|org| !keys.contains_key(&org.id))
+            && next.data_keys_changed != before.data_keys_changed
         {
-            // What belongs to a new organization opens with its key only.
-            found = match open::open_new_keys(self).await {
-                Ok(keys) => before.following(&self.store, &keys).await,
-                Err(error) => Err(error),
-            };
+            match vault::open_changed(self).await {
+                // What a new key sealed opens with it only.
+                Ok(keys) => found = before.following(&self.store, &keys).await,
+                // Revocations must not wait for a key source: what cannot be opened is left out, and
+                // read again when the keys are there.
+                Err(error) => {
+                    self.vault.set_behind();
+                    tracing::error!(error = %error, "new data keys cannot be opened yet");
+                }
+            }
         }
         match found {
             Ok(None) => {}

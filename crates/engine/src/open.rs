@@ -15,6 +15,7 @@ use crate::payload::Payload;
 use crate::people::{self, People};
 use crate::tasks::Tasks;
 use crate::usage::Usage;
+use crate::vault::{self, Vault};
 use crate::{Counters, Engine, Messengers, PaperDesk, Shared, denials, judge, ledger, reconcile};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,9 +29,7 @@ use tradewarden_domain::person::Profile;
 use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
-use tradewarden_seal::{
-    DataKey, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, WrappedKey,
-};
+use tradewarden_seal::{Fresh, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness};
 use tradewarden_store::{
     Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces,
 };
@@ -132,7 +131,7 @@ impl Engine {
         let (journal, journal_task) = journal();
         let people = People::open(&store, &environment, &parts.keyring, &parts.settings).await?;
         let (notices, heard) = notices(NOTICES_MAX);
-        let keys = intake_keys(&store, &parts.keyring, BTreeMap::new()).await?;
+        let keys = vault::intake_keys(&store, &parts.keyring, &BTreeMap::new()).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
         let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
@@ -160,6 +159,7 @@ impl Engine {
             keyring: parts.keyring,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
+            vault: Vault::default(),
             settings: parts.settings,
             fate,
             counters: Counters::default(),
@@ -222,16 +222,9 @@ async fn found(
 ) -> Result<LedgerKey, OpenError> {
     let unsealed = |what: &str| OpenError(format!("{what} does not open with this key file"));
     if let Some(head) = audit::ledger(store).await? {
-        let wrapped = keys::find(store, INSTALLATION, Purpose::Ledger.name()).await?;
-        let wrapped = wrapped.ok_or_else(|| unsealed("the audit log's key"))?;
-        let key = keyring
-            .open_data_key(
-                &INSTALLATION.to_bytes(),
-                Purpose::Ledger,
-                &WrappedKey::from_stored(wrapped),
-            )
-            .map_err(|error| OpenError(error.to_string()))?;
-        let seed = key
+        let set = vault::opened(store, keyring, INSTALLATION, Purpose::Ledger).await?;
+        let set = set.ok_or_else(|| unsealed("the audit log's key"))?;
+        let seed = set
             .open(&LEDGER_PLACE, &head.signing_key)
             .map_err(|_| unsealed("the audit log's signing key"))?;
         return LedgerKey::from_seed(&head.origin, seed)
@@ -239,14 +232,10 @@ async fn found(
     }
     let failed = |error: &dyn fmt::Display| OpenError(error.to_string());
     let now = environment.now();
-    let new_key = |org: Id<id::Org>, purpose| {
-        environment
-            .with_randomness(|random| keyring.new_data_key(&org.to_bytes(), purpose, random))
-            .map_err(|error| failed(&error))
-    };
-    let wrapped = new_key(INSTALLATION, Purpose::Ledger)?;
+    let wrapped = new_key(environment, keyring, INSTALLATION, Purpose::Ledger).await?;
     let key = keyring
         .open_data_key(&INSTALLATION.to_bytes(), Purpose::Ledger, &wrapped)
+        .await
         .map_err(|error| failed(&error))?;
     let ledger_key = environment
         .with_randomness(|random| LedgerKey::generate(&settings.log_origin, random))
@@ -256,12 +245,13 @@ async fn found(
         .map_err(|error| failed(&error))?;
     let head = ledger::new_head(&settings.log_origin, &ledger_key, sealed).map_err(OpenError)?;
     let org: Id<id::Org> = environment.id(now);
-    let intake = new_key(org, Purpose::Intake)?;
+    let intake = new_key(environment, keyring, org, Purpose::Intake).await?;
     let mut tx = writer.begin().await?;
     let ledger_purpose = Purpose::Ledger.name();
-    keys::insert(&mut tx, INSTALLATION, ledger_purpose, wrapped.as_bytes().to_vec(), now).await?;
+    keys::insert(&mut tx, INSTALLATION, ledger_purpose, 1, wrapped.as_bytes().to_vec(), now)
+        .await?;
     rows::insert_organization(&mut tx, org, "main", now).await?;
-    keys::insert(&mut tx, org, Purpose::Intake.name(), intake.as_bytes().to_vec(), now).await?;
+    keys::insert(&mut tx, org, Purpose::Intake.name(), 1, intake.as_bytes().to_vec(), now).await?;
     audit::create_ledger(&mut tx, &head, now).await?;
     let payload = serde_json::json!({ "name": "main", "origin": settings.log_origin });
     let (id, payload) = (environment.id(now), Payload::from(&payload));
@@ -271,43 +261,16 @@ async fn found(
     Ok(ledger_key)
 }
 
-type IntakeKeys = BTreeMap<Id<id::Org>, Arc<DataKey>>;
-
-/// Opens the keys of organizations that were made since the last look.
-pub(crate) async fn open_new_keys(
-    shared: &Shared,
-) -> Result<Arc<IntakeKeys>, tradewarden_store::Error> {
-    let opened = IntakeKeys::clone(&shared.intake_keys.load());
-    let opened = intake_keys(&shared.store, &shared.keyring, opened).await;
-    let opened = Arc::new(opened.map_err(|error| {
-        tradewarden_store::Error::unreadable(format!("the key of a new organization: {error}"))
-    })?);
-    shared.intake_keys.store(Arc::clone(&opened));
-    Ok(opened)
-}
-
-/// The keys of all organizations; those that are open already stay as they are.
-async fn intake_keys(
-    store: &Store,
+/// A new data key, wrapped.
+pub(crate) async fn new_key(
+    environment: &Environment,
     keyring: &Keyring,
-    mut opened: IntakeKeys,
-) -> Result<IntakeKeys, OpenError> {
-    for organization in rows::organizations(store).await? {
-        if opened.contains_key(&organization.id) {
-            continue;
-        }
-        let wrapped = keys::find(store, organization.id, Purpose::Intake.name()).await?;
-        let Some(wrapped) = wrapped else { continue };
-        let key = keyring
-            .open_data_key(
-                &organization.id.to_bytes(),
-                Purpose::Intake,
-                &WrappedKey::from_stored(wrapped),
-            )
-            .map_err(|error| OpenError(error.to_string()))?;
-        opened.insert(organization.id, Arc::new(key));
-    }
-    Ok(opened)
+    org: Id<id::Org>,
+    purpose: Purpose,
+) -> Result<tradewarden_seal::WrappedKey, OpenError> {
+    let fresh = environment.with_randomness(Fresh::draw);
+    let made = keyring.new_data_key(&org.to_bytes(), purpose, fresh).await;
+    made.map_err(|error| OpenError(error.to_string()))
 }
 
 /// The copy of the newest checkpoint must not be ahead of the database: else the database was set

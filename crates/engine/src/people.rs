@@ -37,6 +37,7 @@ pub(crate) use four_eyes::FOUR_EYES_OF_LIMITS;
 pub use four_eyes::is_pending;
 pub(crate) use keys::{found, renew};
 pub(crate) use notices::shown;
+pub(crate) use organizations::only_the_operator;
 pub(crate) use passwords::purge;
 pub(crate) use principals::set_mark;
 pub(crate) use reset::answer_requests;
@@ -60,14 +61,14 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::person::Profile;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{DataKey, PasswordCost, Pepper};
+use tradewarden_seal::{DataKeySet, PasswordCost, Pepper};
 use tradewarden_store::{Error, Tx};
 
 /// What the engine holds about people.
 pub(crate) struct People {
     pub(crate) profile: Profile,
     pub(crate) cost: PasswordCost,
-    pub(crate) key: DataKey,
+    pub(crate) key: ArcSwap<DataKeySet>,
     pub(crate) pepper: Pepper,
     pub(crate) hashing: Hashing,
     pub(crate) principals: ArcSwap<Principals>,

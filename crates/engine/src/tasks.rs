@@ -11,7 +11,7 @@ use crate::reconcile::Reconciler;
 use crate::unwind::Unwinder;
 use crate::{
     Shared, accesses, alerts, denials, funds, keys, ledger, local_halt, lockdown, loss, market,
-    once, orders, outbox, people, rolls, usage,
+    once, orders, outbox, people, rolls, usage, vault,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -46,6 +46,7 @@ const CLOSES_EVERY: Duration = Duration::from_mins(1);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const ROLLS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
+const KEY_SOURCE_ASKED_EVERY: Duration = Duration::from_secs(5);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const SEEN_EVERY: Duration = Duration::from_mins(1);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
@@ -177,6 +178,9 @@ async fn run_beside(
         if shared.is_leader() {
             rolls::look(shared).await;
         }
+    }));
+    tasks.spawn(every(Arc::clone(shared), KEY_SOURCE_ASKED_EVERY, async |shared| {
+        vault::watch::look(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
     tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {

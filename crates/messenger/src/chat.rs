@@ -1,11 +1,12 @@
 //! A message in a chat, by an incoming webhook as Slack has them and others offer as well: one object
 //! `{"text": ...}` by `POST`. The address is the secret.
 
-use crate::https::Https;
+use crate::answer::outcome;
 use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
 use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use tradewarden_outbound::{Https, Method};
 use tradewarden_seal::SecretString;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -39,9 +40,9 @@ impl Chat {
         let text = format!("*{}*\n{}", message.subject, message.text.expose());
         let body = Bytes::from(format!("{{\"text\":{}}}", json_text(&text)));
         let headers = [(CONTENT_TYPE, JSON)];
-        let posted = self.https.post("", &headers, body);
+        let posted = self.https.ask(Method::POST, "", &headers, body);
         match tokio::time::timeout(SENDING_MAX, posted).await {
-            Ok(Ok(answered)) => answered.outcome(),
+            Ok(Ok(answered)) => outcome(&answered),
             Ok(Err(unanswered)) => Outcome::later(unanswered.reason()),
             Err(_) => Outcome::later("no answer in time"),
         }

@@ -17,26 +17,11 @@ pub mod smtp;
 pub mod twilio;
 pub mod webhook;
 
-mod https;
-mod outbound;
-mod roots;
+mod answer;
 
 pub use chat::{Chat, ChatOptions};
-pub use outbound::Outbound;
 pub use port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
-pub use roots::{Roots, RootsError};
 pub use smtp::{Security, Smtp, SmtpOptions};
+pub use tradewarden_outbound::{Outbound, Roots, RootsError, Unusable};
 pub use twilio::{Twilio, TwilioOptions};
 pub use webhook::{Webhook, WebhookOptions};
-
-/// Why an adapter cannot be made of its options; a sentence for who wrote them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable(pub(crate) String);
-
-impl std::fmt::Display for Unusable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unusable {}

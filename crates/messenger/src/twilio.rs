@@ -4,13 +4,14 @@
 //! The interface has no key by which a repeated request is known: a message whose answer was lost is
 //! sent again, and may arrive twice.
 
-use crate::https::Https;
+use crate::answer::outcome;
 use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
 use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use std::fmt::Write as _;
 use tradewarden_domain::message::PhoneNumber;
+use tradewarden_outbound::{Https, Method};
 use tradewarden_seal::{SecretString, base64_encode};
 
 /// Where Twilio itself is.
@@ -80,9 +81,9 @@ impl Twilio {
         ];
         let headers: [(HeaderName, HeaderValue); 2] =
             [(AUTHORIZATION, self.authorization.clone()), (CONTENT_TYPE, FORM)];
-        let posted = self.https.post(&self.path, &headers, Bytes::from(form(&fields)));
+        let posted = self.https.ask(Method::POST, &self.path, &headers, Bytes::from(form(&fields)));
         match tokio::time::timeout(SENDING_MAX, posted).await {
-            Ok(Ok(answered)) => answered.outcome(),
+            Ok(Ok(answered)) => outcome(&answered),
             Ok(Err(unanswered)) => Outcome::later(unanswered.reason()),
             Err(_) => Outcome::later("no answer in time"),
         }

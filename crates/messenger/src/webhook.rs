@@ -4,11 +4,12 @@
 //! The identifier and the time are the message's own, so that a second try is the same request: who
 //! receives both can tell.
 
-use crate::https::Https;
+use crate::answer::outcome;
 use crate::port::{Answer, Message, Messenger, Outcome, SENDING_MAX};
 use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use tradewarden_outbound::{Https, Method};
 use tradewarden_seal::{SecretBytes, SecretString, standard_webhooks};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -58,9 +59,9 @@ impl Webhook {
         let Some(headers) = headers else {
             return Outcome::Refused { reason: "the message cannot be signed".to_owned() };
         };
-        let posted = self.https.post("", &headers, Bytes::copy_from_slice(body));
+        let posted = self.https.ask(Method::POST, "", &headers, Bytes::copy_from_slice(body));
         match tokio::time::timeout(SENDING_MAX, posted).await {
-            Ok(Ok(answered)) => answered.outcome(),
+            Ok(Ok(answered)) => outcome(&answered),
             Ok(Err(unanswered)) => Outcome::later(unanswered.reason()),
             Err(_) => Outcome::later("no answer in time"),
         }

@@ -27,7 +27,7 @@ use crate::{Digest, Randomness, SecretBytes, randomness::random_array};
 /// Most that one message holds, in bytes. What is larger is stored apart and named by its hash.
 pub const MAX_PLAINTEXT_BYTES: usize = 1024 * 1024;
 
-const NONCE_BYTES: usize = 24;
+pub(crate) const NONCE_BYTES: usize = 24;
 const COMMITMENT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 
@@ -60,6 +60,8 @@ pub enum SealError {
     TooLong,
     /// A part of the place, or an organization's id, is over [`crate::MAX_PLACE_PART_BYTES`].
     PlaceTooLong,
+    /// There is no open key.
+    Closed,
     /// The cryptographic library refused. Not expected with inputs of these sizes.
     Refused,
 }
@@ -69,6 +71,7 @@ impl fmt::Display for SealError {
         match self {
             Self::TooLong => write!(formatter, "the value is over {MAX_PLAINTEXT_BYTES} bytes"),
             Self::PlaceTooLong => formatter.write_str("the name of the place is too long"),
+            Self::Closed => formatter.write_str("the keys are closed"),
             Self::Refused => formatter.write_str("the cryptographic library refused to seal"),
         }
     }
@@ -90,17 +93,27 @@ pub(crate) fn seal(
     randomness: &mut dyn Randomness,
     output: &mut Vec<u8>,
 ) -> Result<(), SealError> {
+    seal_with_nonce(key, associated, plaintext, &random_array(randomness), output)
+}
+
+/// The same with a nonce that was drawn before, and is used for this alone.
+pub(crate) fn seal_with_nonce(
+    key: &SecretBytes,
+    associated: &[u8],
+    plaintext: &[u8],
+    nonce: &[u8; NONCE_BYTES],
+    output: &mut Vec<u8>,
+) -> Result<(), SealError> {
     if plaintext.len() > MAX_PLAINTEXT_BYTES {
         return Err(SealError::TooLong);
     }
-    let nonce = random_array::<NONCE_BYTES>(randomness);
-    let message = MessageKey::derive(key, &nonce, associated)?;
+    let message = MessageKey::derive(key, nonce, associated)?;
     // Sized beforehand: a buffer that grows would leave plaintext behind.
     let mut buffer = Zeroizing::new(Vec::with_capacity(plaintext.len() + TAG_BYTES));
     buffer.extend_from_slice(plaintext);
-    message.key.seal_in_place_append_tag(gcm_nonce(&nonce), Aad::from(associated), &mut *buffer)?;
+    message.key.seal_in_place_append_tag(gcm_nonce(nonce), Aad::from(associated), &mut *buffer)?;
     output.reserve(OVERHEAD_BYTES + plaintext.len());
-    output.extend_from_slice(&nonce);
+    output.extend_from_slice(nonce);
     output.extend_from_slice(&message.commitment);
     output.extend_from_slice(&buffer);
     Ok(())

@@ -12,7 +12,7 @@
 //! column, row or schema version, or in which any bit changed, does not open. How the body is made
 //! is in `committing.rs`.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     OpenError, Purpose, Randomness, SealError, SecretBytes,
@@ -165,6 +165,51 @@ impl fmt::Debug for DataKey {
     }
 }
 
+/// Data keys of one organization and purpose: the one that seals, and older ones that still open.
+#[derive(Debug)]
+pub struct DataKeySet {
+    /// The newest first.
+    keys: Vec<Arc<DataKey>>,
+}
+
+impl DataKeySet {
+    /// A set; `newest` seals.
+    pub fn new(newest: Arc<DataKey>, older: Vec<Arc<DataKey>>) -> Self {
+        Self { keys: std::iter::once(newest).chain(older).collect() }
+    }
+
+    /// One without a key: it seals and opens nothing.
+    pub fn closed() -> Self {
+        Self { keys: Vec::new() }
+    }
+
+    /// The one that seals.
+    pub fn newest(&self) -> Option<&DataKey> {
+        self.keys.first().map(Arc::as_ref)
+    }
+
+    /// The one with this name.
+    pub fn find(&self, id: DataKeyId) -> Option<&Arc<DataKey>> {
+        self.keys.iter().find(|key| key.id() == id)
+    }
+
+    /// [`DataKey::seal`] with the newest.
+    pub fn seal(
+        &self,
+        place: &Place<'_>,
+        plaintext: &[u8],
+        randomness: &mut dyn Randomness,
+    ) -> Result<Vec<u8>, SealError> {
+        self.newest().ok_or(SealError::Closed)?.seal(place, plaintext, randomness)
+    }
+
+    /// [`DataKey::open`] with the one that the record names. No other is tried.
+    pub fn open(&self, place: &Place<'_>, record: &[u8]) -> Result<SecretBytes, OpenError> {
+        let id = DataKeyId::of_record(record).ok_or(OpenError)?;
+        self.find(id).ok_or(OpenError)?.open(place, record)
+    }
+}
+
 /// Key id, header and body of a record. Takes the one header there is, with an empty wrapped key.
 fn split_header(record: &[u8]) -> Option<(DataKeyId, &[u8], &[u8])> {
     if record.len() > MAX_RECORD_BYTES {
@@ -242,6 +287,25 @@ mod tests {
             key(0).open(&PLACE, &hex_decode(frozen).unwrap()).unwrap().matches(b"attack at dawn")
         );
         assert_eq!(DataKeyId::of_record(&sealed), Some(key(0).id()));
+    }
+
+    #[test]
+    fn a_set_seals_with_the_newest_and_opens_with_the_one_that_is_named() {
+        let set = DataKeySet::new(Arc::new(key(1)), vec![Arc::new(key(0))]);
+        let old = key(0).seal(&PLACE, b"old", &mut Counting(0)).unwrap();
+        let new = set.seal(&PLACE, b"new", &mut Counting(0)).unwrap();
+        assert_eq!(DataKeyId::of_record(&new), Some(key(1).id()));
+        assert!(set.open(&PLACE, &old).unwrap().matches(b"old"));
+        assert!(set.open(&PLACE, &new).unwrap().matches(b"new"));
+        assert_eq!(set.newest().map(DataKey::id), Some(key(1).id()));
+        assert_eq!(set.find(key(0).id()).map(|key| key.id()), Some(key(0).id()));
+        let stranger = key(2).seal(&PLACE, b"secret", &mut Counting(0)).unwrap();
+        assert_eq!(set.open(&PLACE, &stranger).unwrap_err(), OpenError);
+        assert_eq!(set.open(&PLACE, b"TW1").unwrap_err(), OpenError);
+        let closed = DataKeySet::closed();
+        assert_eq!(closed.open(&PLACE, &new).unwrap_err(), OpenError);
+        let error = closed.seal(&PLACE, b"new", &mut Counting(0)).unwrap_err();
+        assert_eq!(error, SealError::Closed);
     }
 
     #[test]

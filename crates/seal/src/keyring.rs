@@ -1,27 +1,39 @@
-//! Data keys: one per organization and purpose, wrapped by the key source, so that destroying one
-//! wrapped key erases all that it sealed.
+//! Data keys: for each organization and purpose one that seals, and older ones that still open, each
+//! wrapped by the key source, so that destroying the wrapped keys erases all that they sealed.
 //!
 //! A wrapped key is public in the sense that it may be stored beside the data:
 //! ```text
-//! "TWK1" | algorithm u8 = 1 | length u8, source id | key id 16 | nonce 24 | commitment 32 | ciphertext 32 || tag 16
+//! "TWK1" | algorithm u8 = 2 | length u8, source key id | key id 16 | length u16 be, wrapping | nonce 24 | commitment 32 | ciphertext 32 || tag 16
 //! ```
-//! It opens only for the organization and purpose it was made for. Keeping a purpose away from a
-//! node means not giving it the rows.
+//! The source wraps 32 random bytes that are made for this data key alone (`wrapping`); under them the
+//! data key is sealed here, together with everything before the nonce, the organization and the
+//! purpose. So it opens only for the organization and purpose it was made for, whatever a source can
+//! or cannot bind, and the source never sees a data key. Keeping a purpose away from a node means not
+//! giving it the rows.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    DataKey, DataKeyId, FileKeySource, OpenError, Randomness, SealError, SecretBytes, committing,
+    DataKey, DataKeyId, KeySource, MAX_SOURCE_KEY_ID_BYTES, MAX_WRAPPING_BYTES, OpenError,
+    Randomness, SOURCE_NONCE_BYTES, SealError, SecretBytes, SourceError, committing,
     envelope::{associated_data, push_with_u8_length, split_u8_length},
+    randomness::random_array,
 };
 
 const MAGIC: &[u8] = b"TWK1";
-const ALGORITHM: u8 = 1;
+const ALGORITHM: u8 = 2;
 const DATA_KEY_BYTES: usize = 32;
 
-/// Largest wrapped key, in bytes: source ids have at most 255.
-pub const MAX_WRAPPED_KEY_BYTES: usize =
-    4 + 1 + 256 + 16 + committing::OVERHEAD_BYTES + DATA_KEY_BYTES;
+/// Largest wrapped key, in bytes.
+pub const MAX_WRAPPED_KEY_BYTES: usize = 4
+    + 1
+    + 1
+    + MAX_SOURCE_KEY_ID_BYTES
+    + 16
+    + 2
+    + MAX_WRAPPING_BYTES
+    + committing::OVERHEAD_BYTES
+    + DATA_KEY_BYTES;
 
 /// What a data key is for. A node is given the keys of the purposes it needs and no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,21 +42,26 @@ pub enum Purpose {
     Intake,
     /// What belongs to people: factors, personal data.
     People,
+    /// What hashes of passwords and of recovery codes are keyed with. It is never replaced, because
+    /// only who knows a password can hash it anew.
+    Pepper,
     /// Credentials at brokers.
     Broker,
-    /// Payloads and salts behind the audit log's commitments.
+    /// The audit log's signing key.
     Ledger,
 }
 
 impl Purpose {
     /// Every purpose there is.
-    pub const ALL: [Self; 4] = [Self::Intake, Self::People, Self::Broker, Self::Ledger];
+    pub const ALL: [Self; 5] =
+        [Self::Intake, Self::People, Self::Pepper, Self::Broker, Self::Ledger];
 
     /// The name as it is stored. Bound into wrapped keys: never change one.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Intake => "intake",
             Self::People => "people",
+            Self::Pepper => "pepper",
             Self::Broker => "broker",
             Self::Ledger => "ledger",
         }
@@ -82,9 +99,9 @@ impl WrappedKey {
         self.parts().map(|parts| parts.key_id)
     }
 
-    /// The name of the source that wrapped it. Not authenticated until it opens.
-    pub fn source_id(&self) -> Option<&str> {
-        self.parts().map(|parts| parts.source_id)
+    /// The version of the source's key that wrapped it. Not authenticated until it opens.
+    pub fn source_key_id(&self) -> Option<&str> {
+        self.parts().map(|parts| parts.source_key_id)
     }
 
     fn parts(&self) -> Option<WrappedParts<'_>> {
@@ -92,12 +109,15 @@ impl WrappedKey {
             return None;
         }
         let rest = self.0.strip_prefix(MAGIC)?.strip_prefix(&[ALGORITHM])?;
-        let (source_id, rest) = split_u8_length(rest)?;
-        let (key_id, body) = rest.split_first_chunk()?;
+        let (source_key_id, rest) = split_u8_length(rest)?;
+        let (key_id, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (wrapping, body) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
         let header = self.0.get(..self.0.len() - body.len())?;
         Some(WrappedParts {
-            source_id: std::str::from_utf8(source_id).ok()?,
+            source_key_id: std::str::from_utf8(source_key_id).ok()?,
             key_id: DataKeyId::from_bytes(*key_id),
+            wrapping,
             header,
             body,
         })
@@ -111,24 +131,30 @@ impl fmt::Debug for WrappedKey {
 }
 
 struct WrappedParts<'a> {
-    source_id: &'a str,
+    source_key_id: &'a str,
     key_id: DataKeyId,
+    wrapping: &'a [u8],
     header: &'a [u8],
     body: &'a [u8],
 }
 
-/// Why a data key cannot be opened.
+/// Why a data key cannot be wrapped or opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataKeyError {
-    /// Wrapped by another source: the wrong key file, or one that was replaced.
+    /// Wrapped by another source: the wrong key file, one that was replaced, or a source that is
+    /// configured no more.
     OtherSource {
-        /// The source that wrapped it.
+        /// The version that wrapped it.
         wanted: String,
-        /// The source there is.
+        /// The sources there are.
         present: String,
     },
+    /// The source did not do it.
+    Source(SourceError),
     /// Damaged, moved from another organization or purpose, or wrapped by a different key.
     DoesNotOpen(OpenError),
+    /// It could not be sealed.
+    NotSealed(SealError),
 }
 
 impl fmt::Display for DataKeyError {
@@ -137,11 +163,13 @@ impl fmt::Display for DataKeyError {
             Self::OtherSource { wanted, present } => {
                 write!(
                     formatter,
-                    "the data key needs key source {wanted:?}, but {present:?} is loaded; put the right key file back"
+                    "the data key needs key {wanted:?}, which is not in {present}; put the right key file or key source back"
                 )
             }
+            Self::Source(error) => error.fmt(formatter),
             Self::DoesNotOpen(_) => formatter
                 .write_str("the data key is damaged or belongs to another organization or purpose"),
+            Self::NotSealed(error) => error.fmt(formatter),
         }
     }
 }
@@ -150,7 +178,9 @@ impl std::error::Error for DataKeyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::OtherSource { .. } => None,
+            Self::Source(cause) => Some(cause),
             Self::DoesNotOpen(cause) => Some(cause),
+            Self::NotSealed(cause) => Some(cause),
         }
     }
 }
@@ -161,66 +191,171 @@ impl From<OpenError> for DataKeyError {
     }
 }
 
-/// Makes and opens data keys with the key source of this gateway.
-#[derive(Debug)]
+impl From<SealError> for DataKeyError {
+    fn from(error: SealError) -> Self {
+        Self::NotSealed(error)
+    }
+}
+
+impl From<SourceError> for DataKeyError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+/// What is random about one wrapping, drawn before a source is asked: asking may take long, and
+/// nobody else's draw may wait for it.
+pub struct Fresh {
+    key_id: DataKeyId,
+    secret: SecretBytes,
+    wrapping: SecretBytes,
+    source_nonce: [u8; SOURCE_NONCE_BYTES],
+    nonce: [u8; committing::NONCE_BYTES],
+}
+
+impl Fresh {
+    /// Draws.
+    pub fn draw(randomness: &mut dyn Randomness) -> Self {
+        Self {
+            key_id: DataKeyId::random(randomness),
+            secret: SecretBytes::random(DATA_KEY_BYTES, randomness),
+            wrapping: SecretBytes::random(DATA_KEY_BYTES, randomness),
+            source_nonce: random_array(randomness),
+            nonce: random_array(randomness),
+        }
+    }
+}
+
+impl fmt::Debug for Fresh {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Fresh")
+    }
+}
+
+/// Makes and opens data keys with the key sources of this gateway: one that wraps, and perhaps one
+/// that wrapped before and still opens, until everything was wrapped anew.
 pub struct Keyring {
-    source: FileKeySource,
+    current: Arc<dyn KeySource>,
+    previous: Option<Arc<dyn KeySource>>,
+    stays_open: Option<Duration>,
 }
 
 impl Keyring {
     /// A keyring on this source.
-    pub fn new(source: FileKeySource) -> Self {
-        Self { source }
+    pub fn new(source: impl KeySource + 'static) -> Self {
+        Self::moving(Arc::new(source), None)
+    }
+
+    /// A keyring on this source; what `previous` wrapped opens, too.
+    pub fn moving(current: Arc<dyn KeySource>, previous: Option<Arc<dyn KeySource>>) -> Self {
+        Self { current, previous, stays_open: None }
+    }
+
+    /// The same with a bound on how long what it opened may stay open while the source is away.
+    #[must_use]
+    pub fn staying_open(self, at_most: Option<Duration>) -> Self {
+        Self { stays_open: at_most, ..self }
+    }
+
+    /// How long what it opened may stay open while the source is away; `None` is without end.
+    pub fn stays_open(&self) -> Option<Duration> {
+        self.stays_open
+    }
+
+    /// The source that wraps.
+    pub fn current(&self) -> &dyn KeySource {
+        &*self.current
+    }
+
+    /// The source that wrapped before.
+    pub fn previous(&self) -> Option<&dyn KeySource> {
+        self.previous.as_deref()
     }
 
     /// A new data key, wrapped. To use it, open it.
-    pub fn new_data_key(
+    pub async fn new_data_key(
         &self,
         organization: &[u8],
         purpose: Purpose,
-        randomness: &mut dyn Randomness,
-    ) -> Result<WrappedKey, SealError> {
-        let key_id = DataKeyId::random(randomness);
-        let secret = SecretBytes::random(DATA_KEY_BYTES, randomness);
-        let mut wrapped = [MAGIC, &[ALGORITHM]].concat();
-        push_with_u8_length(&mut wrapped, self.source.id().as_bytes())?;
-        wrapped.extend_from_slice(key_id.as_bytes());
-        let associated = wrapping_context(&wrapped, organization, purpose)?;
-        committing::seal(
-            self.source.key(),
-            &associated,
-            secret.expose(),
-            randomness,
-            &mut wrapped,
-        )?;
-        Ok(WrappedKey(wrapped))
+        fresh: Fresh,
+    ) -> Result<WrappedKey, DataKeyError> {
+        self.wrap(organization, purpose, fresh).await
     }
 
-    /// The data key in `wrapped`, if it was made by this source for this organization and purpose.
-    pub fn open_data_key(
+    /// The data key in `wrapped`, if it was made for this organization and purpose and one of the
+    /// sources opens it.
+    pub async fn open_data_key(
         &self,
         organization: &[u8],
         purpose: Purpose,
         wrapped: &WrappedKey,
     ) -> Result<DataKey, DataKeyError> {
         let parts = wrapped.parts().ok_or(OpenError)?;
-        if parts.source_id != self.source.id() {
-            return Err(DataKeyError::OtherSource {
-                wanted: parts.source_id.to_owned(),
-                present: self.source.id().to_owned(),
-            });
-        }
-        let associated =
-            wrapping_context(parts.header, organization, purpose).map_err(|_| OpenError)?;
-        let secret = committing::open(self.source.key(), &associated, parts.body)?;
+        let source = self.source_of(parts.source_key_id)?;
+        let wrapping = source.unwrap(parts.source_key_id, parts.wrapping).await?;
+        let associated = wrapping_context(parts.header, organization, purpose)?;
+        let secret = committing::open(&wrapping, &associated, parts.body)?;
         if secret.expose().len() != DATA_KEY_BYTES {
             return Err(OpenError.into());
         }
         Ok(DataKey::new(parts.key_id, purpose, secret))
     }
+
+    /// The same data key, wrapped under the newest version of the current source.
+    pub async fn rewrap(
+        &self,
+        organization: &[u8],
+        purpose: Purpose,
+        wrapped: &WrappedKey,
+        fresh: Fresh,
+    ) -> Result<WrappedKey, DataKeyError> {
+        let key = self.open_data_key(organization, purpose, wrapped).await?;
+        let (key_id, secret) = (key.id(), SecretBytes::new(key.secret().expose().to_vec()));
+        self.wrap(organization, purpose, Fresh { key_id, secret, ..fresh }).await
+    }
+
+    async fn wrap(
+        &self,
+        organization: &[u8],
+        purpose: Purpose,
+        fresh: Fresh,
+    ) -> Result<WrappedKey, DataKeyError> {
+        let Fresh { key_id, secret, wrapping, source_nonce, nonce } = fresh;
+        let by_source = self.current.wrap(&wrapping, &source_nonce).await?;
+        let too_long = by_source.key_id.len() > MAX_SOURCE_KEY_ID_BYTES
+            || by_source.bytes.len() > MAX_WRAPPING_BYTES;
+        let length = u16::try_from(by_source.bytes.len()).ok().filter(|_| !too_long);
+        let length = length.ok_or(SealError::PlaceTooLong)?;
+        let mut wrapped = [MAGIC, &[ALGORITHM]].concat();
+        push_with_u8_length(&mut wrapped, by_source.key_id.as_bytes())?;
+        wrapped.extend_from_slice(key_id.as_bytes());
+        wrapped.extend_from_slice(&length.to_be_bytes());
+        wrapped.extend_from_slice(&by_source.bytes);
+        let associated = wrapping_context(&wrapped, organization, purpose)?;
+        committing::seal_with_nonce(&wrapping, &associated, secret.expose(), &nonce, &mut wrapped)?;
+        Ok(WrappedKey(wrapped))
+    }
+
+    fn source_of(&self, key_id: &str) -> Result<&dyn KeySource, DataKeyError> {
+        let sources = [Some(self.current()), self.previous()];
+        let mut sources = sources.into_iter().flatten();
+        sources.find(|source| source.holds(key_id)).ok_or_else(|| {
+            let mut present = self.current.place();
+            if let Some(previous) = &self.previous {
+                present = format!("{present} or {}", previous.place());
+            }
+            DataKeyError::OtherSource { wanted: key_id.to_owned(), present }
+        })
+    }
 }
 
-/// The header is at most 277 bytes, more than a part may have, so its digest stands for it.
+impl fmt::Debug for Keyring {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Keyring({})", self.current.place())
+    }
+}
+
+/// The header is longer than a part may be, so its digest stands for it.
 fn wrapping_context(
     header: &[u8],
     organization: &[u8],
@@ -228,7 +363,7 @@ fn wrapping_context(
 ) -> Result<Vec<u8>, SealError> {
     let header = crate::Digest::sha256(header);
     associated_data(&[
-        b"tw/wrapped-key/v1",
+        b"tw/wrapped-key/v2",
         header.as_bytes(),
         organization,
         purpose.name().as_bytes(),
@@ -236,109 +371,4 @@ fn wrapping_context(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Place, SystemRandomness, digest::hex_encode, randomness::testing::Counting};
-
-    fn keyring(first_byte: u8) -> Keyring {
-        Keyring::new(FileKeySource::from_randomness(&mut Counting(first_byte)))
-    }
-
-    const PLACE: Place<'_> = Place {
-        tenant: b"org_1",
-        table: "webhook",
-        column: "secret",
-        row: b"wh_7",
-        schema_version: 1,
-    };
-
-    /// Made by a second implementation (Python, pyca/cryptography) with the same random bytes.
-    /// Every wrapped key there is depends on these bytes. If this test fails, the format changed:
-    /// make a new algorithm number instead.
-    #[test]
-    fn the_format_is_frozen() {
-        let wrapped =
-            keyring(0).new_data_key(b"org_1", Purpose::Broker, &mut Counting(0x40)).unwrap();
-        assert_eq!(
-            hex_encode(wrapped.as_bytes()),
-            concat!(
-                "54574b31011566696c652d33643238666365663136653633643463404142434445464748494a4b4c",
-                "4d4e4f707172737475767778797a7b7c7d7e7f8081828384858687f32aa65997a105657fede0e303",
-                "ded51852d7ca6b368acbec51680fc52f39508ba0bfc584a9b18195d4977211fc2addaa469698fcf2",
-                "da3978099966f95f288f68b0070e5e15289987b5b132970f7beafc",
-            )
-        );
-        assert_eq!(wrapped.source_id(), Some("file-3d28fcef16e63d4c"));
-        let key = keyring(0).open_data_key(b"org_1", Purpose::Broker, &wrapped).unwrap();
-        assert_eq!((Some(key.id()), key.purpose()), (wrapped.key_id(), Purpose::Broker));
-    }
-
-    #[test]
-    fn a_data_key_seals_and_opens_after_it_was_stored() {
-        let mut randomness = SystemRandomness::new();
-        let ring = Keyring::new(FileKeySource::from_randomness(&mut randomness));
-        let wrapped = ring.new_data_key(b"org_1", Purpose::Intake, &mut randomness).unwrap();
-        let record = ring
-            .open_data_key(b"org_1", Purpose::Intake, &wrapped)
-            .unwrap()
-            .seal(&PLACE, b"secret", &mut randomness)
-            .unwrap();
-        let stored = WrappedKey::from_stored(wrapped.as_bytes().to_vec());
-        let key = ring.open_data_key(b"org_1", Purpose::Intake, &stored).unwrap();
-        assert!(key.open(&PLACE, &record).unwrap().matches(b"secret"));
-    }
-
-    #[test]
-    fn a_data_key_opens_for_its_organization_and_purpose_only() {
-        let wrapped = keyring(0).new_data_key(b"org_1", Purpose::Intake, &mut Counting(0)).unwrap();
-        for purpose in Purpose::ALL {
-            assert_eq!(
-                keyring(0).open_data_key(b"org_1", purpose, &wrapped).is_ok(),
-                purpose == Purpose::Intake
-            );
-            assert_eq!(Purpose::from_name(purpose.name()), Some(purpose));
-        }
-        for organization in [b"org_2".as_slice(), b"", b"org_1i", &[0; 300]] {
-            let error =
-                keyring(0).open_data_key(organization, Purpose::Intake, &wrapped).unwrap_err();
-            assert_eq!(error, DataKeyError::DoesNotOpen(OpenError));
-        }
-    }
-
-    #[test]
-    fn another_source_does_not_open_it() {
-        let wrapped = keyring(0).new_data_key(b"org_1", Purpose::Intake, &mut Counting(0)).unwrap();
-        let error = keyring(1).open_data_key(b"org_1", Purpose::Intake, &wrapped).unwrap_err();
-        assert!(matches!(error, DataKeyError::OtherSource { .. }), "{error}");
-
-        // Nor when the name of the source is made to fit.
-        let (mine, other) = (keyring(0).source.id().to_owned(), keyring(1).source.id().to_owned());
-        let mut renamed = wrapped.as_bytes().to_vec();
-        assert_eq!(mine.len(), other.len());
-        renamed[6..6 + other.len()].copy_from_slice(other.as_bytes());
-        let error =
-            keyring(1).open_data_key(b"org_1", Purpose::Intake, &WrappedKey(renamed)).unwrap_err();
-        assert_eq!(error, DataKeyError::DoesNotOpen(OpenError));
-    }
-
-    #[test]
-    fn a_wrapped_key_with_any_bit_changed_or_cut_does_not_open() {
-        let wrapped = keyring(0).new_data_key(b"org_1", Purpose::Intake, &mut Counting(0)).unwrap();
-        let bytes = wrapped.as_bytes();
-        for position in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut changed = bytes.to_vec();
-                changed[position] ^= 1 << bit;
-                assert!(
-                    keyring(0)
-                        .open_data_key(b"org_1", Purpose::Intake, &WrappedKey(changed))
-                        .is_err()
-                );
-            }
-            let cut = WrappedKey(bytes[..position].to_vec());
-            assert!(keyring(0).open_data_key(b"org_1", Purpose::Intake, &cut).is_err());
-        }
-        let long = WrappedKey(vec![0; MAX_WRAPPED_KEY_BYTES + 1]);
-        assert!(keyring(0).open_data_key(b"org_1", Purpose::Intake, &long).is_err());
-    }
-}
+mod tests;

@@ -30,6 +30,7 @@ mod decimal;
 pub mod digest;
 mod envelope;
 pub mod http_signature;
+mod key_file;
 mod key_source;
 mod keyring;
 mod ledger_key;
@@ -64,9 +65,13 @@ pub use digest::{
     Digest, EncodingError, base64_decode, base64_encode, base64url_decode, base64url_encode,
     hex_decode, hex_encode,
 };
-pub use envelope::{DataKey, DataKeyId, MAX_PLACE_PART_BYTES, MAX_RECORD_BYTES, Place};
-pub use key_source::{FileKeySource, KeyFileError};
-pub use keyring::{DataKeyError, Keyring, MAX_WRAPPED_KEY_BYTES, Purpose, WrappedKey};
+pub use envelope::{DataKey, DataKeyId, DataKeySet, MAX_PLACE_PART_BYTES, MAX_RECORD_BYTES, Place};
+pub use key_file::{FileKeySource, KeyFileError, MAX_KEY_FILE_VERSIONS};
+pub use key_source::{
+    KeySource, MAX_SOURCE_KEY_ID_BYTES, MAX_WRAPPING_BYTES, SOURCE_NONCE_BYTES, SourceAnswer,
+    SourceError, Wrapping,
+};
+pub use keyring::{DataKeyError, Fresh, Keyring, MAX_WRAPPED_KEY_BYTES, Purpose, WrappedKey};
 pub use ledger_key::{KeyError, LedgerKey, MAX_KEY_NAME_BYTES, VerifierKey};
 pub use note::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, NoteError, open_note, sign_note};
 pub use password::{

@@ -8,7 +8,8 @@
 //! pages          = HKDF-Expand(prk, "page", 32)
 //! addresses      = HKDF-Expand(prk, "address", 32)
 //! ```
-//! Derived, not stored: it lives and dies with its data key.
+//! Derived, not stored: it lives and dies with its data key, which has a purpose of its own because it
+//! is never replaced.
 
 use std::fmt;
 
@@ -28,7 +29,7 @@ const KEY_BYTES: usize = 32;
 /// Why there is no pepper in a data key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PepperError {
-    /// The data key is not for [`Purpose::People`].
+    /// The data key is not for [`Purpose::Pepper`].
     OtherPurpose,
     /// The cryptographic library refused. Not expected with inputs of these sizes.
     Refused,
@@ -37,7 +38,7 @@ pub enum PepperError {
 impl fmt::Display for PepperError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::OtherPurpose => "only the data key of people has a pepper in it",
+            Self::OtherPurpose => "only a data key for peppers has one in it",
             Self::Refused => "the cryptographic library refused to derive the pepper",
         })
     }
@@ -62,9 +63,9 @@ pub struct Pepper {
 }
 
 impl Pepper {
-    /// The pepper in a data key for people.
+    /// The pepper in a data key for peppers.
     pub fn of(key: &DataKey) -> Result<Self, PepperError> {
-        if key.purpose() != Purpose::People {
+        if key.purpose() != Purpose::Pepper {
             return Err(PepperError::OtherPurpose);
         }
         Ok(Self {
@@ -141,7 +142,7 @@ pub(crate) mod testing {
     pub(crate) fn pepper(first_byte: u8) -> Pepper {
         let secret = SecretBytes::random(32, &mut Counting(first_byte));
         let id = DataKeyId::from_bytes([first_byte; 16]);
-        Pepper::of(&DataKey::new(id, Purpose::People, secret)).unwrap()
+        Pepper::of(&DataKey::new(id, Purpose::Pepper, secret)).unwrap()
     }
 }
 
@@ -178,7 +179,7 @@ mod tests {
                 purpose,
                 SecretBytes::new(vec![7; 32]),
             );
-            assert_eq!(Pepper::of(&key).is_ok(), purpose == Purpose::People, "{purpose}");
+            assert_eq!(Pepper::of(&key).is_ok(), purpose == Purpose::Pepper, "{purpose}");
         }
     }
 }

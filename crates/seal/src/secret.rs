@@ -61,7 +61,7 @@ impl SecretBytes {
     }
 
     /// `length` random bytes, made where they stay.
-    pub(crate) fn random(length: usize, randomness: &mut dyn Randomness) -> Self {
+    pub fn random(length: usize, randomness: &mut dyn Randomness) -> Self {
         let mut secret = Self(vec![0; length].into_boxed_slice());
         randomness.fill(&mut secret.0);
         secret

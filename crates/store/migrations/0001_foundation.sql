@@ -262,9 +262,10 @@ CREATE TABLE lockdown_webhooks (
 CREATE TABLE data_keys (
     org_id {bytes} NOT NULL,
     purpose {text} NOT NULL,
+    version {int} NOT NULL,
     wrapped {bytes} NOT NULL,
     created_at {int} NOT NULL,
-    PRIMARY KEY (org_id, purpose)
+    PRIMARY KEY (org_id, purpose, version)
 ){strict};
 
 CREATE TABLE signals (

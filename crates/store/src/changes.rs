@@ -32,8 +32,12 @@ pub const KEPT: i64 = 100_000;
 pub const FOLLOWED_MAX: usize = 4_096;
 
 /// Statements that write a watched table, and nothing of it that is known by heart.
-const UNHEARD: [&str; 3] =
-    ["directory::set_orders_minute", "directory::set_fills_cursor", "api_keys::set_last_use"];
+const UNHEARD: [&str; 4] = [
+    "directory::set_orders_minute",
+    "directory::set_fills_cursor",
+    "api_keys::set_last_use",
+    "keys::rewrap",
+];
 
 /// What is known by heart, by what the identifier of a change means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,10 +58,12 @@ pub enum Subject {
     Halt,
     /// An API key.
     Key,
+    /// The data keys of an organization, which the identifier names; zeros name the installation.
+    DataKeys,
 }
 
 impl Subject {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Organization,
         Self::Account,
         Self::Webhook,
@@ -66,6 +72,7 @@ impl Subject {
         Self::Rolls,
         Self::Halt,
         Self::Key,
+        Self::DataKeys,
     ];
 
     const fn word(self) -> &'static str {
@@ -78,6 +85,7 @@ impl Subject {
             Self::Rolls => "rolls",
             Self::Halt => "halt",
             Self::Key => "key",
+            Self::DataKeys => "data_keys",
         }
     }
 
@@ -91,6 +99,7 @@ impl Subject {
             "rolls" => Self::Rolls,
             "halts" => Self::Halt,
             "api_keys" => Self::Key,
+            "data_keys" => Self::DataKeys,
             _ => return None,
         })
     }
@@ -193,7 +202,7 @@ mod tests {
         match table {
             "instruments" => "account_id",
             "previous_secrets" => "webhook_id",
-            "limits" | "rolls" => "org_id",
+            "limits" | "rolls" | "data_keys" => "org_id",
             _ => "id",
         }
     }

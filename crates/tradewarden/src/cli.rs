@@ -16,6 +16,7 @@ mod roll;
 mod safety;
 mod signal;
 mod strategy;
+mod vault;
 mod webhook;
 mod word;
 
@@ -45,6 +46,7 @@ pub(crate) use self::roll::RollVerb;
 pub(crate) use self::safety::{AlertVerb, DeadManVerb, HaltEngage, HaltVerb};
 pub(crate) use self::signal::SignalVerb;
 pub(crate) use self::strategy::{StrategyCreate, StrategyVerb};
+pub(crate) use self::vault::VaultVerb;
 pub(crate) use self::webhook::{WebhookCreate, WebhookVerb};
 use self::word::word;
 
@@ -159,6 +161,9 @@ pub(crate) enum Verb {
     Ca(CaVerb),
     /// Sign and print the pins of the public certificate's keys, for clients that hold us to them
     Pins(Pins),
+    /// The keys under which secrets are stored
+    #[command(subcommand)]
+    Vault(VaultVerb),
     /// The database
     #[command(subcommand)]
     Db(DbVerb),
@@ -227,6 +232,10 @@ pub(crate) enum BenchVerb {
     ///
     /// In one thread of this process; nothing is written.
     Risk,
+    /// Seal and open records, and wrap and open data keys
+    ///
+    /// In one thread of this process; nothing is written.
+    Vault,
     /// Start once on what is there, and say what it took
     #[command(hide = true)]
     Loaded {

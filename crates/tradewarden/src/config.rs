@@ -10,6 +10,7 @@ mod database;
 mod file;
 mod keys;
 mod messages;
+mod vault;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tradewarden_web::peer::TrustedProxies;
 pub(crate) use self::acme::{Acme, ChallengeKind};
 pub(crate) use self::database::Database;
 pub(crate) use self::keys::{print, print_json, reference};
+pub(crate) use self::vault::{SourceKind, Vault};
 use crate::outcome::Failure;
 
 /// Where `serve` keeps its data unless told otherwise.
@@ -87,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) sms: Option<messages::Sms>,
     /// Where alerts go besides mail.
     pub(crate) alerts: Option<messages::Alerts>,
+    /// Where the key is that wraps data keys.
+    pub(crate) vault: Vault,
     /// The paper broker.
     pub(crate) paper: Paper,
     /// The form of the logs.
@@ -202,6 +206,7 @@ impl Default for Config {
             smtp: None,
             sms: None,
             alerts: None,
+            vault: Vault::default(),
             paper: Paper { mode: PaperMode::InProcess, seed: 1 },
             log: LogFormat::Text,
             log_level: LogLevel::Info,

@@ -19,10 +19,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tradewarden_seal::{FileKeySource, Keyring, Randomness, hex_encode};
+use tradewarden_seal::{FileKeySource, KeySource, Keyring, Randomness, hex_encode};
 
-use crate::config::Config;
+use crate::config::{Config, SourceKind};
 use crate::files;
 use crate::outcome::Failure;
 
@@ -151,12 +152,36 @@ impl Data {
         ))
     }
 
-    /// The keys, with a wrapping key that is made on first use.
-    pub(crate) fn keyring(&self, randomness: &mut dyn Randomness) -> Result<Keyring, Failure> {
+    /// The keys, on the configured sources.
+    pub(crate) fn keyring(
+        &self,
+        config: &Config,
+        randomness: &mut dyn Randomness,
+    ) -> Result<Keyring, Failure> {
+        let vault = &config.vault;
+        let current = self.source(config, vault.source, randomness)?;
+        let previous = vault.previous.map(|kind| self.source(config, kind, randomness));
+        let keyring = Keyring::moving(current, previous.transpose()?);
+        Ok(keyring.staying_open(vault.unreachable_max()))
+    }
+
+    /// A source; a key file is made on first use, where it is what wraps.
+    fn source(
+        &self,
+        config: &Config,
+        kind: SourceKind,
+        randomness: &mut dyn Randomness,
+    ) -> Result<Arc<dyn KeySource>, Failure> {
+        let vault = &config.vault;
+        if let Some(outside) = vault.outside(kind, &config.outbound)? {
+            return Ok(outside);
+        }
         let path = self.root.join("kek");
         let source = if path.exists() {
             FileKeySource::open(&path)
-        } else if self.database().exists() {
+        } else if vault.previous == Some(kind)
+            || self.database().exists() && vault.previous.is_none()
+        {
             return Err(Failure::no(format!(
                 "the key file {} is missing, but there is a database sealed with it: put the \
                  key's backup back",
@@ -165,7 +190,10 @@ impl Data {
         } else {
             FileKeySource::create(&path, randomness)
         };
-        source.map(Keyring::new).map_err(|error| Failure::no(error.to_string()))
+        match source {
+            Ok(source) => Ok(Arc::new(source)),
+            Err(error) => Err(Failure::no(error.to_string())),
+        }
     }
 
     /// Removes the token with which older versions let the operator in: it opens nothing any more.
@@ -255,8 +283,8 @@ mod tests {
         let mut randomness = SystemRandomness::new();
         let origin = data.log_origin(&config, &mut randomness).unwrap();
         assert_eq!(data.log_origin(&config, &mut randomness).unwrap(), origin);
-        data.keyring(&mut randomness).unwrap();
-        data.keyring(&mut randomness).unwrap();
+        data.keyring(&Config::default(), &mut randomness).unwrap();
+        data.keyring(&Config::default(), &mut randomness).unwrap();
         for entry in fs::read_dir(&data).unwrap() {
             let metadata = entry.unwrap().metadata().unwrap();
             assert_eq!(metadata.mode() & 0o077, 0);
@@ -268,7 +296,7 @@ mod tests {
         let scratch = Scratch::new();
         let (_, data) = data(&scratch);
         fs::write(data.database(), "").unwrap();
-        let refused = data.keyring(&mut SystemRandomness::new()).unwrap_err();
+        let refused = data.keyring(&Config::default(), &mut SystemRandomness::new()).unwrap_err();
         assert!(refused.sentence.contains("put the key's backup back"), "{refused}");
     }
 

@@ -7,7 +7,7 @@ use tradewarden_store::{Location, Store, Writer, migrate};
 
 use crate::cli::{DbVerb, Shape};
 use crate::commands::show;
-use crate::config::Config;
+use crate::config::{Config, SourceKind};
 use crate::data::Data;
 use crate::outcome::{Exit, Failure};
 
@@ -57,10 +57,12 @@ async fn backup(config: &Config, out: &Path, json: bool) -> Result<Exit, Failure
     }
     crate::files::make_private(out)?;
     let bytes = std::fs::metadata(out).map(|metadata| metadata.len()).unwrap_or_default();
-    crate::output::note(&format!(
-        "keep {} apart from this copy: without that key its sealed values cannot be opened",
-        data.root().join("kek").display()
-    ));
+    if config.vault.uses(SourceKind::File) {
+        crate::output::note(&format!(
+            "keep {} apart from this copy: without that key its sealed values cannot be opened",
+            data.root().join("kek").display()
+        ));
+    }
     show(&json!({ "file": out, "bytes": bytes }), Shape::One, json)?;
     Ok(Exit::Done)
 }

@@ -37,7 +37,7 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut randomness = SystemRandomness::new();
         let location = config.database.location(data.database())?;
-        let keyring = Arc::new(data.keyring(&mut randomness)?);
+        let keyring = Arc::new(data.keyring(config, &mut randomness)?);
         data.remove_operator_token()?;
         let log_origin = data.log_origin(config, &mut randomness)?;
         let node = data.node(&mut randomness)?;

@@ -46,6 +46,7 @@ mod signals;
 mod socket_place;
 mod table;
 mod upkeep;
+mod vault;
 
 use std::process::ExitCode;
 

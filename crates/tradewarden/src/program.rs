@@ -14,11 +14,11 @@ use crate::cli::{
     SignalVerb, Verb,
 };
 use crate::clock::SystemClock;
-use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides};
+use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides, SourceKind};
 use crate::outcome::{Exit, Failure};
 use crate::{
     audit, bench, commands, config, db, demo, gateway, halt, internal_clients, keys, lockdown,
-    logs, output, paper, pins, policy, replay, serve, sign,
+    logs, output, paper, pins, policy, replay, serve, sign, vault,
 };
 
 /// What a thread of the runtime has: a command that carries out another one, as a confirmation does, lies
@@ -81,6 +81,7 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
                     on_runtime(bench::keys::start(config, asked, global.json))
                 }
                 BenchVerb::Risk => done(bench::risk::run(global.json)),
+                BenchVerb::Vault => on_runtime(bench::vault::run(global.json)),
                 BenchVerb::Loaded { keys, webhooks } => {
                     on_runtime(bench::loaded::run(&bench::anywhere(config), keys, webhooks))
                 }
@@ -109,6 +110,7 @@ async fn one_command(
         Verb::Ca(verb) => internal_clients::run(config, organization, verb, json).await,
         Verb::Pins(asked) => pins::run(config, organization, asked, json).await,
         Verb::Db(verb) => db::run(config, verb, json).await,
+        Verb::Vault(verb) => vault::run(config, verb, json).await,
         Verb::Limit(LimitVerb::File(verb)) => policy::run(config, organization, verb, json).await,
         Verb::PaperBroker => done(paper::serve(config, Arc::new(SystemClock)).await),
         Verb::Lockdown(LockdownVerb::Bundle(asked)) => {
@@ -149,7 +151,7 @@ async fn init(config: &Config, new: cli::Init, json: bool) -> Result<Exit, Failu
     let mut made = json!({
         "data_dir": data.root(),
         "ca_file": config.tls.is_none().then(|| data.root().join("tls").join("ca.pem")),
-        "key_file": data.root().join("kek"),
+        "key_file": config.vault.uses(SourceKind::File).then(|| data.root().join("kek")),
     });
     if let (Some(owner), Some(made)) = (owner, made.as_object_mut()) {
         for (name, from) in [("user_id", "id"), ("org_id", "org_id"), ("totp", "totp")] {
@@ -158,7 +160,11 @@ async fn init(config: &Config, new: cli::Init, json: bool) -> Result<Exit, Failu
             }
         }
     }
-    output::note("back the key file up apart from the database: without it nothing sealed opens");
+    if config.vault.uses(SourceKind::File) {
+        output::note(
+            "back the key file up apart from the database: without it nothing sealed opens",
+        );
+    }
     done(commands::show(&made, Shape::One, json))
 }
 

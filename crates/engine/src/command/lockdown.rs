@@ -166,6 +166,8 @@ impl Command {
             // The gateway's own word of what it did.
             | Self::CertificateNote(_)
             | Self::PinsPublish(_)
+            // The operator's alone; to replace keys is what a lockdown is for.
+            | Self::Vault(_)
             | Self::Me => Freeze::Passes,
         }
     }

@@ -16,14 +16,14 @@ use tradewarden_domain::roll::RollTable;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{CertificateName, CredentialForms, Webhook};
-use tradewarden_seal::{DataKey, HashedToken};
+use tradewarden_seal::{DataKeySet, HashedToken};
 use tradewarden_store::changes::{self, Change, News, Subject};
 use tradewarden_store::directory::{self as rows, WebhookRow};
 use tradewarden_store::webhook_secrets::{self, Previous};
 use tradewarden_store::{Error, Store, api_keys};
 
 /// The keys that open what is sealed, by organization.
-pub(crate) type DataKeys = BTreeMap<Id<id::Org>, Arc<DataKey>>;
+pub(crate) type DataKeys = BTreeMap<Id<id::Org>, Arc<DataKeySet>>;
 
 impl Directory {
     /// Reads everything; the budgets of doors that were there before go on.
@@ -33,7 +33,11 @@ impl Directory {
         before: &Self,
     ) -> Result<Self, Error> {
         // Read first: what is committed in between is read now and once more at the next look.
-        let mut next = Self { seen: changes::newest(store).await?, ..Self::default() };
+        let mut next = Self {
+            seen: changes::newest(store).await?,
+            data_keys_changed: before.data_keys_changed.wrapping_add(1),
+            ..Self::default()
+        };
         next.organizations = Arc::new(rows::organizations(store).await?);
         next.halts = Arc::new(rows::halts(store).await?);
         let accounts = rows::accounts(store).await?;
@@ -91,6 +95,9 @@ impl Directory {
         match change.subject {
             Subject::Organization => self.write_books(&[Id::from_bytes(change.id)]),
             Subject::Halt => {}
+            Subject::DataKeys => {
+                self.data_keys_changed = self.data_keys_changed.wrapping_add(1);
+            }
             Subject::Account => {
                 let id = Id::from_bytes(change.id);
                 let accounts = Arc::make_mut(&mut self.accounts);
@@ -250,7 +257,7 @@ fn open(
 fn previous(
     org: Id<id::Org>,
     previous: &Previous,
-    key: Option<&DataKey>,
+    key: Option<&DataKeySet>,
 ) -> Result<Box<PreviousSecrets>, Error> {
     let broken = || Error::unreadable(format!("webhook {}: replaced secret", previous.webhook_id));
     let (org, webhook) = (org.to_bytes(), previous.webhook_id.to_bytes());
@@ -268,7 +275,7 @@ fn previous(
 }
 
 /// A webhook; the budgets of the one before go on.
-fn door(row: &WebhookRow, key: Option<&DataKey>, before: Option<&Door>) -> Result<Door, Error> {
+fn door(row: &WebhookRow, key: Option<&DataKeySet>, before: Option<&Door>) -> Result<Door, Error> {
     let broken = |what: &str| Error::unreadable(format!("webhook {}: {what}", row.id));
     let signing_secret = match (&row.signing_secret, key) {
         (None, _) => None,

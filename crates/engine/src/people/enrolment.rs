@@ -84,7 +84,7 @@ impl Engine {
         let id: Id<id::Factor> = environment.id(now);
         let secret = environment.with_randomness(TotpSecret::generate);
         let sealed: Result<Vec<u8>, SealError> = environment.with_randomness(|random| {
-            let key = &self.parts.people.key;
+            let key = self.parts.people.key.load();
             key.seal(&totp_place(&id.to_bytes()), secret.bytes().expose(), random)
         });
         let unmade = |_| CommandError::Unavailable { detail: "no secret was made".to_owned() };

@@ -6,7 +6,8 @@ use super::principals::{self, Principals};
 use super::{People, away};
 use crate::command::CommandError;
 use crate::environment::Environment;
-use crate::open::{INSTALLATION, OpenError};
+use crate::open::{self, INSTALLATION, OpenError};
+use crate::vault;
 use crate::{Settings, Shared};
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
-    AccessClaims, DataKey, Keyring, Pepper, Place, Purpose, SecretString, TokenKey, TokenRealm,
+    AccessClaims, DataKeySet, Keyring, Pepper, Place, Purpose, SecretString, TokenKey, TokenRealm,
     WrappedKey,
 };
 use tradewarden_store::sessions::SessionRow;
@@ -60,27 +61,32 @@ pub(crate) async fn found(
 ) -> Result<(), OpenError> {
     let now = environment.now();
     let tenant = INSTALLATION.to_bytes();
-    let stored = keys::find(store, INSTALLATION, Purpose::People.name()).await?;
-    let is_new = stored.is_none();
-    let wrapped = if let Some(bytes) = stored {
-        WrappedKey::from_stored(bytes)
-    } else {
-        let made = environment
-            .with_randomness(|random| keyring.new_data_key(&tenant, Purpose::People, random));
-        made.map_err(|error| failed(&error))?
-    };
+    let stored = keys::of(store, INSTALLATION, Purpose::People.name()).await?;
+    let is_new = stored.is_empty();
     let rows = token_keys::all(store).await?;
     let signs = rows.iter().any(|row| row.retired_at.is_none() && !is_old(row.created_at, now));
     if signs && !is_new {
         return Ok(());
     }
-    let key = keyring.open_data_key(&tenant, Purpose::People, &wrapped);
-    let row = new_key(environment, &key.map_err(|error| failed(&error))?, now);
+    let wrapped = match stored.into_iter().next() {
+        Some(row) => WrappedKey::from_stored(row.wrapped),
+        None => open::new_key(environment, keyring, INSTALLATION, Purpose::People).await?,
+    };
+    let key = keyring.open_data_key(&tenant, Purpose::People, &wrapped).await;
+    let key = Arc::new(key.map_err(|error| failed(&error))?);
+    let row = new_key(environment, &DataKeySet::new(key, Vec::new()), now);
     let row = row.ok_or_else(|| OpenError("no key for access tokens was made".to_owned()))?;
+    let pepper = if is_new {
+        Some(open::new_key(environment, keyring, INSTALLATION, Purpose::Pepper).await?)
+    } else {
+        None
+    };
     let mut tx = writer.begin().await?;
-    if is_new {
-        let bytes = wrapped.as_bytes().to_vec();
-        keys::insert(&mut tx, INSTALLATION, Purpose::People.name(), bytes, now).await?;
+    if let Some(pepper) = pepper {
+        for (purpose, key) in [(Purpose::People, wrapped), (Purpose::Pepper, pepper)] {
+            let bytes = key.as_bytes().to_vec();
+            keys::insert(&mut tx, INSTALLATION, purpose.name(), 1, bytes, now).await?;
+        }
     }
     token_keys::insert(&mut tx, &row).await?;
     principals::set_mark(&mut tx, environment).await?;
@@ -96,12 +102,13 @@ impl People {
         keyring: &Keyring,
         settings: &Settings,
     ) -> Result<Self, OpenError> {
-        let missing = || OpenError("the key for people is missing".to_owned());
-        let wrapped = keys::find(store, INSTALLATION, Purpose::People.name()).await?;
-        let wrapped = WrappedKey::from_stored(wrapped.ok_or_else(missing)?);
-        let key = keyring.open_data_key(&INSTALLATION.to_bytes(), Purpose::People, &wrapped);
-        let key = key.map_err(|error| failed(&error))?;
-        let pepper = Pepper::of(&key).map_err(|error| failed(&error))?;
+        let missing = || OpenError("the keys for people are missing".to_owned());
+        let key = vault::opened(store, keyring, INSTALLATION, Purpose::People).await?;
+        let key = key.ok_or_else(missing)?;
+        let pepper = vault::opened(store, keyring, INSTALLATION, Purpose::Pepper).await?;
+        let pepper = pepper.ok_or_else(missing)?;
+        let pepper = Pepper::of(pepper.newest().ok_or_else(missing)?);
+        let pepper = pepper.map_err(|error| failed(&error))?;
         let rows = token_keys::all(store).await?;
         let signing = TokenKeys::of(&rows, &key, &settings.public_origin, environment.now());
         let signing = signing.ok_or_else(|| {
@@ -111,7 +118,7 @@ impl People {
         Ok(Self {
             profile: settings.profile,
             cost: settings.password_cost,
-            key,
+            key: ArcSwap::from_pointee(key),
             pepper,
             hashing: super::Hashing::default(),
             principals: ArcSwap::from_pointee(principals),
@@ -127,7 +134,7 @@ impl People {
 
 impl TokenKeys {
     /// The newest key signs; all that are not long retired are taken.
-    fn of(rows: &[TokenKeyRow], key: &DataKey, origin: &str, now: Timestamp) -> Option<Self> {
+    fn of(rows: &[TokenKeyRow], key: &DataKeySet, origin: &str, now: Timestamp) -> Option<Self> {
         let newest = rows.iter().rev().find(|row| row.retired_at.is_none())?;
         let signer = opened(newest, key)?;
         let taken = rows
@@ -197,8 +204,8 @@ impl Shared {
     /// Reads the keys of access tokens anew.
     pub(super) async fn reload_token_keys(&self) -> Result<(), CommandError> {
         let rows = token_keys::all(&self.store).await.map_err(|error| away(&error))?;
-        let (key, origin) = (&self.people.key, &self.settings.public_origin);
-        if let Some(keys) = TokenKeys::of(&rows, key, origin, self.environment.now()) {
+        let (key, origin) = (self.people.key.load(), &self.settings.public_origin);
+        if let Some(keys) = TokenKeys::of(&rows, &key, origin, self.environment.now()) {
             self.people.signing.store(Arc::new(keys));
         } else {
             tracing::error!("no key for access tokens can be opened: the old ones stay");
@@ -222,7 +229,7 @@ pub(crate) async fn renew(shared: &Arc<Shared>) {
     if !is_old(since, now) {
         return;
     }
-    let Some(row) = new_key(&shared.environment, &shared.people.key, now) else { return };
+    let Some(row) = new_key(&shared.environment, &shared.people.key.load(), now) else { return };
     let renewed = shared
         .change_people(async move |tx: &mut Tx<'_>, _book| {
             token_keys::insert(tx, &row).await?;
@@ -238,7 +245,7 @@ fn is_old(since: Timestamp, now: Timestamp) -> bool {
     since.plus(SIGNS_FOR) < now
 }
 
-fn new_key(environment: &Environment, key: &DataKey, now: Timestamp) -> Option<TokenKeyRow> {
+fn new_key(environment: &Environment, key: &DataKeySet, now: Timestamp) -> Option<TokenKeyRow> {
     environment.with_randomness(|random| {
         let made = TokenKey::generate(random).ok()?;
         let id = made.public().id().to_owned();
@@ -248,7 +255,7 @@ fn new_key(environment: &Environment, key: &DataKey, now: Timestamp) -> Option<T
     })
 }
 
-fn opened(row: &TokenKeyRow, key: &DataKey) -> Option<TokenKey> {
+fn opened(row: &TokenKeyRow, key: &DataKeySet) -> Option<TokenKey> {
     let seed = key.open(&place(&row.id), &row.material).ok()?;
     TokenKey::from_seed(seed).ok().filter(|key| key.public().id() == row.id)
 }

@@ -20,7 +20,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::{BuiltInRole, ChallengeKind, SessionKind, email_key};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{Purpose, TokenKind};
+use tradewarden_seal::{Fresh, Purpose, TokenKind};
 use tradewarden_store::directory::{self as rows, Organization};
 use tradewarden_store::{Error, Tx, challenges, keys, sessions, users};
 
@@ -46,9 +46,8 @@ impl Engine {
         }
         let now = self.now();
         let org: Id<id::Org> = self.parts.environment.id(now);
-        let made = self.parts.environment.with_randomness(|random| {
-            self.parts.keyring.new_data_key(&org.to_bytes(), Purpose::Intake, random)
-        });
+        let fresh = self.parts.environment.with_randomness(Fresh::draw);
+        let made = self.parts.keyring.new_data_key(&org.to_bytes(), Purpose::Intake, fresh).await;
         let wrapped = made.map_err(|error| CommandError::Unavailable {
             detail: format!("the organization's key could not be made: {error}"),
         })?;
@@ -65,7 +64,7 @@ impl Engine {
             .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 rows::insert_organization(tx, org, &named, book.now).await?;
                 let (purpose, bytes) = (Purpose::Intake.name(), wrapped.as_bytes().to_vec());
-                keys::insert(tx, org, purpose, bytes, book.now).await?;
+                keys::insert(tx, org, purpose, 1, bytes, book.now).await?;
                 let known = users::by_email_in(tx, &key).await?;
                 let (id, is_new) = match &known {
                     Some(known) => (known.user.id, false),
@@ -240,7 +239,7 @@ pub(super) async fn add_member(
     Ok(())
 }
 
-fn only_the_operator(actor: &Actor) -> Result<(), CommandError> {
+pub(crate) fn only_the_operator(actor: &Actor) -> Result<(), CommandError> {
     match actor.who() {
         Who::Operator => Ok(()),
         Who::Person(_) | Who::Key(_) => Err(no(Code::AuthPermission)),

@@ -113,10 +113,9 @@ impl Engine {
     fn handed_out(&self, challenge: &[u8; 32]) -> Result<String, CommandError> {
         let until = self.now().plus(CHALLENGE_LASTS).unix_micros();
         let content = [until.to_be_bytes().as_slice(), challenge].concat();
-        let sealed = self
-            .parts
-            .environment
-            .with_randomness(|random| self.parts.people.key.seal(&HANDED_OUT, &content, random));
+        let sealed = self.parts.environment.with_randomness(|random| {
+            self.parts.people.key.load().seal(&HANDED_OUT, &content, random)
+        });
         let sealed = sealed.map_err(|_| CommandError::Unavailable {
             detail: "the challenge could not be sealed".to_owned(),
         })?;
@@ -127,7 +126,7 @@ impl Engine {
     async fn brought_back(&self, name: &str) -> Result<Option<Vec<u8>>, CommandError> {
         let opened = base64url_decode(name)
             .ok()
-            .and_then(|sealed| self.parts.people.key.open(&HANDED_OUT, &sealed).ok());
+            .and_then(|sealed| self.parts.people.key.load().open(&HANDED_OUT, &sealed).ok());
         let Some(opened) = opened else { return Ok(None) };
         let Some((until, challenge)) = opened.expose().split_first_chunk() else {
             return Ok(None);

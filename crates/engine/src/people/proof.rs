@@ -217,7 +217,7 @@ pub(super) async fn take_code(
             continue;
         }
         let id = row.id.to_bytes();
-        let opened = shared.people.key.open(&totp_place(&id), &row.material);
+        let opened = shared.people.key.load().open(&totp_place(&id), &row.material);
         let opened = opened.map_err(|_| {
             Error::unreadable(format!("factor {}: its secret does not open", row.id))
         })?;

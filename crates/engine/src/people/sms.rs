@@ -85,7 +85,8 @@ pub(super) fn is_available(shared: &Shared) -> bool {
 
 /// The number of a phone that is enrolled.
 fn phone_of(shared: &Shared, row: &FactorRow) -> Option<PhoneNumber> {
-    let opened = shared.people.key.open(&totp_place(&row.id.to_bytes()), &row.material).ok()?;
+    let opened =
+        shared.people.key.load().open(&totp_place(&row.id.to_bytes()), &row.material).ok()?;
     PhoneNumber::parse(std::str::from_utf8(opened.expose()).ok()?)
 }
 
@@ -108,7 +109,7 @@ impl Engine {
             // Of 2^64 numbers a million are no even part; the difference is one in 10^13.
             let code = format!("{:06}", u64::from_be_bytes(bytes) % 1_000_000);
             let sent = serde_json::to_vec(&Sent { code: code.clone(), factor });
-            let sealed = people.key.seal(&place(&slot), &sent.unwrap_or_default(), random);
+            let sealed = people.key.load().seal(&place(&slot), &sent.unwrap_or_default(), random);
             sealed.map(|sealed| (sealed, code))
         });
         let (sealed, code) = sealed.map_err(|_| CommandError::Unavailable {
@@ -141,7 +142,7 @@ impl Engine {
         let now = self.now();
         let id: Id<id::Factor> = self.parts.environment.id(now);
         let material = self.parts.environment.with_randomness(|random| {
-            let key = &self.parts.people.key;
+            let key = self.parts.people.key.load();
             key.seal(&totp_place(&id.to_bytes()), phone.text().as_bytes(), random)
         });
         let row = FactorRow {
@@ -324,7 +325,7 @@ pub(super) async fn take(
     let Some(found) = challenges::attempt(tx, slot, kind, ATTEMPTS_MAX, now).await? else {
         return Ok(None);
     };
-    let opened = shared.people.key.open(&place(&slot), &found.content).ok();
+    let opened = shared.people.key.load().open(&place(&slot), &found.content).ok();
     let sent = opened.and_then(|bytes| serde_json::from_slice::<Sent>(bytes.expose()).ok());
     let Some(sent) = sent.filter(|_| found.user_id == Some(user)) else { return Ok(None) };
     if !SecretString::new(sent.code).matches(entered.expose().trim().as_bytes()) {

@@ -347,10 +347,30 @@ pub(crate) async fn findings_are_newest_first(backend: &Backend) {
 pub(crate) async fn data_keys_are_written_once(backend: &Backend) {
     let (mut writer, store) = founded(backend).await;
     let mut tx = writer.begin().await.unwrap();
-    keys::insert(&mut tx, id(1), "intake", vec![1; 60], at(0)).await.unwrap();
-    keys::insert(&mut tx, id(1), "broker", vec![2; 60], at(0)).await.unwrap();
+    let rows = [(1, "intake", 1, 1), (1, "broker", 1, 2), (1, "intake", 2, 3), (2, "intake", 1, 4)];
+    for (org, purpose, version, byte) in rows {
+        keys::insert(&mut tx, id(org), purpose, version, vec![byte; 60], at(0)).await.unwrap();
+    }
     tx.commit().await.unwrap();
-    assert_eq!(keys::find(&store, id(1), "intake").await.unwrap(), Some(vec![1; 60]));
-    assert_eq!(keys::find(&store, id(1), "broker").await.unwrap(), Some(vec![2; 60]));
-    assert_eq!(keys::find(&store, id(2), "intake").await.unwrap(), None);
+    let own = keys::of(&store, id(1), "intake").await.unwrap();
+    let told: Vec<_> = own.iter().map(|row| (row.version, row.wrapped[0])).collect();
+    assert_eq!(told, [(2, 3), (1, 1)], "the newest first");
+    assert_eq!(keys::of(&store, id(2), "broker").await.unwrap(), []);
+    let all = keys::of_purpose(&store, "intake").await.unwrap();
+    let told: Vec<_> = all.iter().map(|row| (row.org_id, row.version)).collect();
+    assert_eq!(told, [(id(1), 2), (id(1), 1), (id(2), 1)]);
+
+    let page = keys::page(&store, None).await.unwrap();
+    let told: Vec<_> = page.iter().map(|row| row.wrapped[0]).collect();
+    assert_eq!(told, [2, 1, 3, 4]);
+    let rest = keys::page(&store, Some(&page[1])).await.unwrap();
+    assert_eq!(rest, page[2..]);
+
+    // A wrapping takes the place of the one that was read, and of no other.
+    let mut tx = writer.begin().await.unwrap();
+    assert!(keys::rewrap(&mut tx, &page[1], vec![9; 60]).await.unwrap());
+    assert!(!keys::rewrap(&mut tx, &page[1], vec![8; 60]).await.unwrap());
+    assert!(keys::erase(&mut tx, id(1), "intake").await.unwrap());
+    assert!(!keys::erase(&mut tx, id(1), "intake").await.unwrap());
+    tx.rollback().await.unwrap();
 }

@@ -101,9 +101,9 @@ pub(crate) async fn the_kinds_of_failure_are_the_same(backend: &Backend) {
         assert_eq!(error.kind(), kind, "{what}: {error}");
     }
     let mut tx = writer.begin().await.unwrap();
-    let error = keys::insert(&mut tx, id(1), "intake", vec![1], at(0)).await;
+    let error = keys::insert(&mut tx, id(1), "intake", 1, vec![1], at(0)).await;
     error.unwrap();
-    let error = keys::insert(&mut tx, id(1), "intake", vec![1], at(0)).await.unwrap_err();
+    let error = keys::insert(&mut tx, id(1), "intake", 1, vec![1], at(0)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Exists);
 
     // A row that names another that is not there.

@@ -67,12 +67,14 @@ impl Installation {
             directory::organizations(&store).await.map_err(|error| failed(&error))?;
         let org = organizations.first().map(|org| org.id);
         let org = org.ok_or_else(|| Failure::unavailable("there is no organization"))?;
-        let wrapped = keys::find(&store, org, KeyPurpose::Intake.name()).await;
-        let wrapped = wrapped.map_err(|error| failed(&error))?;
+        let wrapped = keys::of(&store, org, KeyPurpose::Intake.name()).await;
+        let wrapped = wrapped.map_err(|error| failed(&error))?.into_iter().next();
         let wrapped = wrapped.ok_or_else(|| Failure::unavailable("there is no key for intake"))?;
-        let keyring = data.keyring(&mut SystemRandomness::new())?;
+        let wrapped = WrappedKey::from_stored(wrapped.wrapped);
+        let keyring = data.keyring(config, &mut SystemRandomness::new())?;
         let data_key = keyring
-            .open_data_key(&org.to_bytes(), KeyPurpose::Intake, &WrappedKey::from_stored(wrapped))
+            .open_data_key(&org.to_bytes(), KeyPurpose::Intake, &wrapped)
+            .await
             .map_err(|error| Failure::unavailable(error.to_string()))?;
         let writer = Writer::open(&location).await.map_err(|error| failed(&error))?;
         Ok(Self { writer, org, data_key, now: SystemClock.now() })

@@ -205,6 +205,7 @@ impl Asking {
             | Verb::Ca(_)
             | Verb::Pins(_)
             | Verb::Db(_)
+            | Verb::Vault(_)
             | Verb::Bench(_)
             | Verb::Completions { .. }
             | Verb::PaperBroker

@@ -63,6 +63,7 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
     if let Some(smtp) = &config.smtp {
         smtp.check()?;
     }
+    config.vault.check()?;
     limits(config)
 }
 
@@ -82,6 +83,7 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
     }
     // Made for its refusals only; what is kept is made when the origin is known.
     config.messengers("https://localhost")?;
+    config.vault.check_files(&config.outbound)?;
     if let Ok(metadata) = fs::metadata(&config.data) {
         if !metadata.is_dir() {
             let data = config.data.display();

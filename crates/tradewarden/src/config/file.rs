@@ -10,7 +10,7 @@ use tradewarden_domain::person::Profile;
 
 use super::acme::Acme;
 use super::messages::{Alerts, Sms, Smtp};
-use super::{CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode};
+use super::{CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode, Vault};
 use crate::files;
 use crate::outcome::Failure;
 
@@ -45,6 +45,7 @@ pub(super) struct File {
     smtp: Option<Smtp>,
     sms: Option<Sms>,
     alerts: Option<Alerts>,
+    vault: Option<Vault>,
     paper: Paper,
     listener: Listener,
     nodes: Option<u32>,
@@ -170,6 +171,7 @@ impl File {
         config.smtp = self.smtp.map(|smtp| smtp.below(directory));
         config.sms = self.sms.map(|sms| sms.below(directory));
         config.alerts = self.alerts.map(|alerts| alerts.below(directory));
+        set(&mut config.vault, self.vault.map(|vault| vault.below(directory)));
         config.public_origin = self.public_origin;
         config.log_origin = self.log_origin;
         config.hooks_host = self.hooks_host;

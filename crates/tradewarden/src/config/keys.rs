@@ -2,6 +2,7 @@
 //! against the keys that the file takes.
 
 mod transport;
+mod vault;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -26,7 +27,7 @@ pub(super) struct Key {
 
 /// Every key, in the order in which it is printed: those without a table first.
 pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
-    TOP.iter().chain(transport::KEYS).chain(FURTHER)
+    TOP.iter().chain(transport::KEYS).chain(vault::KEYS).chain(FURTHER)
 }
 
 /// Those without a table.

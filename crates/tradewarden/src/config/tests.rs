@@ -256,6 +256,13 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
         smtp: Some(smtp),
         sms: Some(sms),
         alerts: Some(alerts),
+        vault: toml::from_str(
+            "source = \"transit\"\nprevious = \"pkcs11\"\n\
+             [transit]\naddress = \"https://a\"\nkey = \"k\"\ntoken_file = \"t\"\nrole_id = \"r\"\n\
+             secret_id_file = \"s\"\nca_file = \"c\"\n\
+             [pkcs11]\nmodule = \"m\"\ntoken = \"t\"\nkey = \"k\"\npin_file = \"p\"\n",
+        )
+        .unwrap(),
         database,
         ..Config::default()
     };
@@ -297,8 +304,10 @@ fn callers_sign_for_any_name_of_this_machine_until_an_origin_is_configured() {
 fn the_table_of_keys_is_what_the_file_takes() {
     let mut taken = BTreeSet::new();
     let tiers = ["tiers.free", "tiers.standard", "tiers.pro", "tiers.institutional"];
+    let vault = ["vault", "vault.transit", "vault.pkcs11"];
     for section in ["", "tls", "acme", "outbound", "smtp", "sms", "alerts", "paper", "listener"]
         .into_iter()
+        .chain(vault)
         .chain(tiers)
     {
         let text =
@@ -309,10 +318,12 @@ fn the_table_of_keys_is_what_the_file_takes() {
             taken.insert((section, name.to_owned()));
         }
     }
-    for section in
-        ["tls", "acme", "outbound", "smtp", "sms", "alerts", "paper", "listener", "tiers"]
-    {
+    let tables = ["tls", "acme", "outbound", "smtp", "sms", "alerts", "vault", "paper", "listener"];
+    for section in tables.into_iter().chain(["tiers"]) {
         assert!(taken.remove(&("", section.to_owned())), "{section}");
+    }
+    for section in ["transit", "pkcs11"] {
+        assert!(taken.remove(&("vault", section.to_owned())), "{section}");
     }
     let listed: BTreeSet<_> = keys().map(|key| (key.section, key.name.to_owned())).collect();
     assert_eq!(listed, taken);
@@ -322,4 +333,24 @@ fn the_table_of_keys_is_what_the_file_takes() {
 fn the_reference_page_is_current() {
     let page = include_str!("../../../../docs/reference/configuration.md");
     assert!(page == reference(), "run `cargo xtask reference`");
+}
+
+#[test]
+fn key_sources_that_cannot_be_meant_are_refused() {
+    let scratch = Scratch::new();
+    for (text, word) in [
+        ("[vault]\nsource = \"transit\"", "there is no table [vault.transit]"),
+        ("[vault]\nprevious = \"pkcs11\"", "there is no table [vault.pkcs11]"),
+        ("[vault]\nprevious = \"file\"", "are the same"),
+        ("[vault.transit]\naddress = \"https://a\"\nkey = \"k\"", "needs token_file"),
+        (
+            "[vault.transit]\naddress = \"https://a\"\nkey = \"k\"\ntoken_file = \"t\"\nrole_id = \"r\"",
+            "and not both",
+        ),
+    ] {
+        let refused = load(&scratch, text, 0o600).unwrap_err().to_string();
+        assert!(refused.contains(word), "{text}: {refused}");
+    }
+    let vault = load(&scratch, "[vault]\nunreachable_max_s = 0", 0o600).unwrap().vault;
+    assert_eq!(vault.unreachable_max(), None);
 }

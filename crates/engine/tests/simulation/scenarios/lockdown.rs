@@ -13,7 +13,7 @@ use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, Heard, signal, simulate};
 use tradewarden_testkit::life::Death;
 
-const BROKER_KEY: &str = "INSERT INTO data_keys SELECT org_id, 'broker', wrapped, created_at \
+const BROKER_KEY: &str = "INSERT INTO data_keys SELECT org_id, 'broker', version, wrapped, created_at \
                           FROM data_keys WHERE purpose = 'intake'";
 
 fn command(value: Value) -> Command {
@@ -66,7 +66,7 @@ impl Small {
 
     async fn has_broker_key(&self) -> bool {
         let org = self.h.org().await;
-        tradewarden_store::keys::find(self.h.store(), org, "broker").await.unwrap().is_some()
+        !tradewarden_store::keys::of(self.h.store(), org, "broker").await.unwrap().is_empty()
     }
 }
 

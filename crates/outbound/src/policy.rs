@@ -24,7 +24,7 @@ pub struct Outbound {
 
 impl Outbound {
     /// Whether this host may be spoken to by TLS 1.2.
-    pub(crate) fn lets_tls_1_2(&self, host: &str) -> bool {
+    pub fn lets_tls_1_2(&self, host: &str) -> bool {
         self.tls_1_2_hosts.contains(&host.to_ascii_lowercase())
     }
 

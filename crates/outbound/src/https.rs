@@ -1,14 +1,14 @@
 //! One request over HTTPS: no redirects, no proxies, a bound on time and on what is read.
 
-use crate::port::Outcome;
 use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Request, Uri};
+use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -21,7 +21,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 const HTTPS_PORT: u16 = 443;
 
 /// A server that is asked over HTTPS.
-pub(crate) struct Https {
+pub struct Https {
     host: String,
     port: u16,
     prefix: String,
@@ -30,35 +30,36 @@ pub(crate) struct Https {
 }
 
 /// What was answered.
-pub(crate) struct Answered {
-    pub(crate) status: u16,
+pub struct Answered {
+    /// The status.
+    pub status: u16,
     /// How long the server asked to be left alone.
-    pub(crate) wait: Option<Duration>,
+    pub wait: Option<Duration>,
+    /// What it said, if it came whole and is not longer than 64 KiB.
+    pub body: Option<Bytes>,
 }
 
-impl Answered {
-    /// What a status means for the message. Only what is wrong with the message itself is final: an
-    /// operator can mend credentials, and a redirect is not followed.
-    pub(crate) fn outcome(&self) -> Outcome {
-        let reason = format!("the provider answered {}", self.status);
-        match self.status {
-            200..=299 => Outcome::Taken,
-            400 | 410 | 413 | 422 => Outcome::Refused { reason },
-            _ => Outcome::Later { reason, wait: self.wait },
-        }
+impl fmt::Debug for Answered {
+    /// Without the body, which may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answered({})", self.status)
     }
 }
 
 /// Why nothing was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unanswered {
+pub enum Unanswered {
+    /// No connection came about.
     Unreachable,
+    /// TLS did not: the certificate is not believed, or there is no common version.
     Tls,
+    /// The connection ended before the answer.
     Broken,
 }
 
 impl Unanswered {
-    pub(crate) const fn reason(self) -> &'static str {
+    /// In words.
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::Unreachable => "the provider could not be reached",
             Self::Tls => "TLS did not come about",
@@ -69,7 +70,7 @@ impl Unanswered {
 
 impl Https {
     /// The server at `https://HOST[:PORT][/PREFIX]`.
-    pub(crate) fn at(base_url: &str, roots: &Roots, outbound: &Outbound) -> Result<Self, Unusable> {
+    pub fn at(base_url: &str, roots: &Roots, outbound: &Outbound) -> Result<Self, Unusable> {
         let wrong = || Unusable(format!("{base_url:?} is not https://HOST[:PORT][/PATH]"));
         let uri: Uri = base_url.trim_end_matches('/').parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
@@ -91,9 +92,10 @@ impl Https {
         })
     }
 
-    /// `POST` below the base's path. Whoever calls puts a bound on the time.
-    pub(crate) async fn post(
+    /// Asks below the base's path. Whoever calls puts a bound on the time.
+    pub async fn ask(
         &self,
+        method: Method,
         path: &str,
         headers: &[(hyper::header::HeaderName, HeaderValue)],
         body: Bytes,
@@ -108,7 +110,9 @@ impl Https {
         let authority = format!("{}:{}", self.host, self.port);
         let target = format!("{}{path}", self.prefix);
         let target = if target.is_empty() { "/" } else { target.as_str() };
-        let mut request = Request::post(target)
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
             .header(HOST, if self.port == HTTPS_PORT { &self.host } else { &authority })
             .header(USER_AGENT, concat!("tradewarden/", env!("CARGO_PKG_VERSION")));
         for (name, value) in headers {
@@ -118,13 +122,12 @@ impl Https {
         let exchange = async {
             let answer = requests.send_request(request).await.map_err(broken)?;
             let (head, body) = answer.into_parts();
-            // Read so that a kept connection would end in order; what it says is not needed.
             let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            drop(read);
+            let body = read.ok().map(http_body_util::Collected::to_bytes);
             let wait = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let wait = wait.and_then(|text| text.parse().ok()).map(Duration::from_secs);
             let wait = wait.map(|wait| wait.min(RETRY_AFTER_MAX));
-            Ok(Answered { status: head.status.as_u16(), wait })
+            Ok(Answered { status: head.status.as_u16(), wait, body })
         };
         tokio::pin!(connection);
         tokio::select! {
@@ -163,18 +166,5 @@ mod tests {
             let refused = Https::at(text, &Roots::Web, &Outbound::default());
             assert!(refused.is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn what_a_status_means() {
-        let answered = |status, wait| Answered { status, wait }.outcome();
-        assert_eq!(answered(201, None), Outcome::Taken);
-        let wait = Some(Duration::from_secs(30));
-        for status in [301, 401, 403, 404, 408, 429, 500, 503] {
-            let reason = format!("the provider answered {status}");
-            assert_eq!(answered(status, wait), Outcome::Later { reason, wait });
-        }
-        let reason = "the provider answered 400".to_owned();
-        assert_eq!(answered(400, wait), Outcome::Refused { reason });
     }
 }

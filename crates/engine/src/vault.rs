@@ -1,0 +1,256 @@
+//! The vault: data keys, and the sources that wrap them.
+//!
+//! What is sealed in the database opens with a data key of its organization and purpose. Data keys are
+//! rows, wrapped by the key source; opened they are in memory. Changing the source's key, or the
+//! source, touches those rows alone (`rewrap`), while everything goes on.
+//!
+//! Each step is one transaction with its audit entry, and says by the rows themselves how far it came:
+//! after a crash the same command goes on where it ended.
+
+mod keys;
+pub(crate) mod watch;
+
+pub(crate) use keys::{intake_keys, open_changed, opened};
+
+use self::watch::Health;
+use crate::Engine;
+use crate::actor::Actor;
+use crate::administer::invalid;
+use crate::book::{Book, Effects, Scope};
+use crate::command::{CommandError, VaultCommand, VaultRewrap};
+use crate::journal::Urgency;
+use crate::people::only_the_operator;
+use crate::reads::away;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::{
+    DataKeyError, Fresh, KeySource, Purpose, SecretBytes, SourceError, WrappedKey,
+};
+use tradewarden_store::keys::{self as rows, KeyRow};
+use tradewarden_store::{Error, Tx};
+
+/// Data keys that one command wraps anew, in one transaction.
+const STEP_MAX: usize = 64;
+/// What a source makes a key from.
+const FRESH_BYTES: usize = 32;
+
+/// What this node knows of its key source.
+#[derive(Default)]
+pub(crate) struct Vault {
+    /// There are data keys that could not be opened when they were heard of.
+    behind: AtomicBool,
+    health: Mutex<Health>,
+}
+
+impl Vault {
+    pub(crate) fn set_behind(&self) {
+        self.behind.store(true, Ordering::Release);
+    }
+
+    fn set_caught_up(&self) {
+        self.behind.store(false, Ordering::Release);
+    }
+
+    fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
+    }
+
+    fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_health(&self, health: Health) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+}
+
+/// Data keys of one purpose under one version of a source's key.
+#[derive(Default)]
+struct Counted {
+    data_keys: u64,
+    oldest: Option<Timestamp>,
+}
+
+impl Engine {
+    /// Carries out a command about keys: they are the installation's, not an organization's.
+    pub(crate) async fn about_keys(
+        &self,
+        asked: VaultCommand,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        only_the_operator(actor)?;
+        match asked {
+            VaultCommand::Status => self.vault_status().await,
+            VaultCommand::Rotate => self.rotate_source(actor).await,
+            VaultCommand::Rewrap(asked) => self.rewrap_data_keys(asked, actor).await,
+        }
+    }
+
+    /// Sources, and which of their versions wrap how many data keys.
+    async fn vault_status(&self) -> Result<Value, CommandError> {
+        let keyring = &self.parts.keyring;
+        let newest = keyring.current().newest().await;
+        let mut sources = vec![shown(keyring.current(), "current", &newest)];
+        if let Some(previous) = keyring.previous() {
+            let newest = previous.newest().await;
+            sources.push(shown(previous, "previous", &newest));
+        }
+        let mut counts: BTreeMap<(String, String), Counted> = BTreeMap::new();
+        let mut page = rows::page(&self.parts.store, None).await.map_err(|error| away(&error))?;
+        while let Some(last) = page.last().cloned() {
+            for row in page {
+                let counted = counts.entry((row.purpose.clone(), wrapped_by(&row))).or_default();
+                counted.data_keys = counted.data_keys.saturating_add(1);
+                let oldest = counted.oldest.unwrap_or(row.created_at);
+                counted.oldest = Some(oldest.min(row.created_at));
+            }
+            page =
+                rows::page(&self.parts.store, Some(&last)).await.map_err(|error| away(&error))?;
+        }
+        let to_rewrap = newest.as_ref().ok().map(|newest| {
+            let others = counts.iter().filter(|((_, key), _)| key != newest);
+            others.map(|(_, counted)| counted.data_keys).sum::<u64>()
+        });
+        let keys: Vec<Value> = counts
+            .iter()
+            .map(|((purpose, key), counted)| {
+                json!({
+                    "purpose": purpose, "source_key": key, "data_keys": counted.data_keys,
+                    "oldest_created_at": counted.oldest,
+                })
+            })
+            .collect();
+        let (away_since, is_closed) = match self.parts.vault.health() {
+            Health::There => (None, false),
+            Health::Away { since, is_closed, .. } => (Some(since), is_closed),
+        };
+        Ok(json!({
+            "sources": sources, "keys": keys, "to_rewrap": to_rewrap, "away_since": away_since,
+            "secrets": if is_closed { "closed" } else { "open" },
+        }))
+    }
+
+    /// Has the source make a new version of its key, which wraps from now on.
+    ///
+    /// The source is first: a crash before the entry leaves a version that the next `status` shows,
+    /// and that wraps nothing yet.
+    async fn rotate_source(&self, actor: &Actor) -> Result<Value, CommandError> {
+        let source = self.parts.keyring.current();
+        let before = source.newest().await.map_err(|error| source_away(&error))?;
+        let environment = &self.parts.environment;
+        let fresh = environment.with_randomness(|random| SecretBytes::random(FRESH_BYTES, random));
+        let after = source.rotate(fresh).await.map_err(|error| source_away(&error))?;
+        let payload = json!({ "kind": source.kind(), "key": after, "before": before });
+        self.note("vault.rotated", payload.clone(), actor, Vec::new()).await?;
+        Ok(payload)
+    }
+
+    /// Wraps some of the data keys anew that are not under the source's newest version; says how many
+    /// are left.
+    async fn rewrap_data_keys(
+        &self,
+        asked: VaultRewrap,
+        actor: &Actor,
+    ) -> Result<Value, CommandError> {
+        let keyring = &self.parts.keyring;
+        let source = keyring.current();
+        if let Some(to) = asked.to.filter(|to| to != source.kind()) {
+            let sentence = format!(
+                "the configured key source is {}: configure {to} as the current one and {} as the \
+                 previous one, and start again",
+                source.kind(),
+                source.kind()
+            );
+            return Err(invalid("to", &sentence));
+        }
+        let newest = source.newest().await.map_err(|error| source_away(&error))?;
+        let (mut rewrapped, mut left) = (Vec::new(), 0_u64);
+        let mut page = rows::page(&self.parts.store, None).await.map_err(|error| away(&error))?;
+        while let Some(last) = page.last().cloned() {
+            for row in page.into_iter().filter(|row| wrapped_by(row) != newest) {
+                if rewrapped.len() < STEP_MAX {
+                    let wrapped = self.rewrapped(&row).await?;
+                    rewrapped.push((row, wrapped));
+                } else {
+                    left = left.saturating_add(1);
+                }
+            }
+            page =
+                rows::page(&self.parts.store, Some(&last)).await.map_err(|error| away(&error))?;
+        }
+        let answer = json!({
+            "kind": source.kind(), "key": newest, "rewrapped": rewrapped.len(), "left": left,
+        });
+        if !rewrapped.is_empty() {
+            self.note("vault.rewrapped", answer.clone(), actor, rewrapped).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn rewrapped(&self, row: &KeyRow) -> Result<WrappedKey, CommandError> {
+        let unreadable = |detail: String| CommandError::Unavailable {
+            detail: format!(
+                "the data key of {} for {}, version {}: {detail}",
+                row.org_id, row.purpose, row.version
+            ),
+        };
+        let purpose = Purpose::from_name(&row.purpose);
+        let purpose = purpose.ok_or_else(|| unreadable("the purpose is not known".to_owned()))?;
+        let fresh = self.parts.environment.with_randomness(Fresh::draw);
+        let wrapped = WrappedKey::from_stored(row.wrapped.clone());
+        let org = row.org_id.to_bytes();
+        let rewrapped = self.parts.keyring.rewrap(&org, purpose, &wrapped, fresh).await;
+        rewrapped.map_err(|error: DataKeyError| unreadable(error.to_string()))
+    }
+
+    /// Writes an entry about the installation's keys, with the wrappings that it tells of.
+    async fn note(
+        &self,
+        event: &'static str,
+        mut payload: Value,
+        actor: &Actor,
+        rewrapped: Vec<(KeyRow, WrappedKey)>,
+    ) -> Result<(), CommandError> {
+        actor.sign(&mut payload);
+        // What is about the installation is told in the organization it was founded with.
+        let org = self.org_id().ok_or(CommandError::NotFound)?;
+        let shared = Arc::clone(&self.parts);
+        self.parts
+            .journal
+            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
+                for (row, wrapped) in &rewrapped {
+                    // Somebody else's wrapping is as good.
+                    rows::rewrap(tx, row, wrapped.as_bytes().to_vec()).await?;
+                }
+                let mut book = Book::load(tx, &shared, &Scope::default()).await?;
+                book.enter(&shared, org, org, event, &payload);
+                book.write(tx, effects).await?;
+                Ok::<_, Error>(())
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+fn shown(source: &dyn KeySource, role: &str, newest: &Result<String, SourceError>) -> Value {
+    json!({
+        "role": role,
+        "kind": source.kind(),
+        "place": source.place(),
+        "newest": newest.as_ref().ok(),
+        "error": newest.as_ref().err().map(ToString::to_string),
+    })
+}
+
+/// The version of a source's key that wrapped this row.
+fn wrapped_by(row: &KeyRow) -> String {
+    let wrapped = WrappedKey::from_stored(row.wrapped.clone());
+    wrapped.source_key_id().unwrap_or("unreadable").to_owned()
+}
+
+fn source_away(error: &SourceError) -> CommandError {
+    CommandError::Unavailable { detail: error.to_string() }
+}

@@ -1,0 +1,77 @@
+//! Opening data keys: at the start, and when some were made or taken away.
+
+use crate::Shared;
+use crate::directory::DataKeys;
+use crate::open::{INSTALLATION, OpenError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_seal::{DataKeySet, Keyring, Purpose, WrappedKey};
+use tradewarden_store::Store;
+use tradewarden_store::keys::{self as rows, KeyRow};
+
+/// The data keys of an organization for a purpose, if it has any.
+pub(crate) async fn opened(
+    store: &Store,
+    keyring: &Keyring,
+    org: Id<id::Org>,
+    purpose: Purpose,
+) -> Result<Option<DataKeySet>, OpenError> {
+    set(keyring, purpose, &rows::of(store, org, purpose.name()).await?, None).await
+}
+
+/// The keys of intake of all organizations.
+pub(crate) async fn intake_keys(
+    store: &Store,
+    keyring: &Keyring,
+    before: &DataKeys,
+) -> Result<DataKeys, OpenError> {
+    let mut by_org: BTreeMap<Id<id::Org>, Vec<KeyRow>> = BTreeMap::new();
+    for row in rows::of_purpose(store, Purpose::Intake.name()).await? {
+        by_org.entry(row.org_id).or_default().push(row);
+    }
+    let mut opened = DataKeys::new();
+    for (org, rows) in by_org {
+        let before = before.get(&org).map(Arc::as_ref);
+        if let Some(set) = set(keyring, Purpose::Intake, &rows, before).await? {
+            opened.insert(org, Arc::new(set));
+        }
+    }
+    Ok(opened)
+}
+
+/// Takes in which data keys were made and which were taken away; gives those of intake.
+pub(crate) async fn open_changed(shared: &Shared) -> Result<Arc<DataKeys>, OpenError> {
+    let (store, keyring) = (&shared.store, &shared.keyring);
+    let before = shared.people.key.load_full();
+    let own = rows::of(store, INSTALLATION, Purpose::People.name()).await?;
+    if let Some(set) = set(keyring, Purpose::People, &own, Some(&before)).await? {
+        shared.people.key.store(Arc::new(set));
+    }
+    let before = shared.intake_keys.load_full();
+    let keys = Arc::new(intake_keys(store, keyring, &before).await?);
+    shared.intake_keys.store(Arc::clone(&keys));
+    Ok(keys)
+}
+
+/// A set of these rows, which come newest first; the source is asked for those alone that are not open.
+async fn set(
+    keyring: &Keyring,
+    purpose: Purpose,
+    rows: &[KeyRow],
+    before: Option<&DataKeySet>,
+) -> Result<Option<DataKeySet>, OpenError> {
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in rows {
+        let wrapped = WrappedKey::from_stored(row.wrapped.clone());
+        let known = before.zip(wrapped.key_id()).and_then(|(before, id)| before.find(id));
+        if let Some(key) = known {
+            keys.push(Arc::clone(key));
+            continue;
+        }
+        let key = keyring.open_data_key(&row.org_id.to_bytes(), purpose, &wrapped).await;
+        keys.push(Arc::new(key.map_err(|error| OpenError(error.to_string()))?));
+    }
+    let mut keys = keys.into_iter();
+    Ok(keys.next().map(|newest| DataKeySet::new(newest, keys.collect())))
+}

@@ -1,0 +1,21 @@
+//! The vault from outside: the keys that wrap keys are rotated, moved and taken away while a real
+//! gateway runs, and rows are changed under it.
+
+#[cfg(test)]
+#[path = "vault/bao.rs"]
+mod bao;
+#[cfg(test)]
+#[path = "vault/file.rs"]
+mod file;
+#[cfg(test)]
+#[path = "vault/rows.rs"]
+mod rows;
+#[cfg(test)]
+#[path = "vault/stage.rs"]
+mod stage;
+#[cfg(test)]
+#[path = "vault/token.rs"]
+mod token;
+#[cfg(test)]
+#[path = "vault/transit.rs"]
+mod transit;

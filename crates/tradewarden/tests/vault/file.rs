@@ -1,0 +1,101 @@
+//! The key file: rotated and rewrapped under load, and what is said when it is not right.
+
+use std::fs;
+
+use serde_json::Value;
+use tradewarden_testkit::process::{TestDir, until};
+
+use crate::stage::{Load, again, by_source_key, demo, sealed};
+
+/// Every signal that was sent while keys changed was answered as ever, and everything opens, in the
+/// same process and in the next one.
+#[tokio::test]
+async fn rotation_and_rewrap_under_load_lose_no_request() {
+    let dir = TestDir::new("vault-load");
+    let gateway = demo(&dir, "").await;
+    let program = gateway.program().clone();
+    let things = sealed(&dir, &gateway);
+    let before = program.json(&["vault", "status"]).await;
+    assert_eq!(before["to_rewrap"], 0, "{before}");
+    let first = before["sources"][0]["newest"].as_str().unwrap().to_owned();
+    assert_eq!(by_source_key(&before), [(first.clone(), 4)], "{before}");
+
+    let load = Load::begin(&gateway);
+    for round in 1..=3_u64 {
+        let goal = load.answered() + 20;
+        let rotated = program.json(&["vault", "rotate"]).await;
+        assert_ne!(rotated["key"], rotated["before"], "{rotated}");
+        let between = program.json(&["vault", "status"]).await;
+        assert_eq!(between["to_rewrap"], 4, "{between}");
+        let done = program.json(&["vault", "rewrap", "--to", "file"]).await;
+        assert_eq!((&done["rewrapped"], &done["left"]), (&4.into(), &0.into()), "{done}");
+        let lines = fs::read_to_string(dir.data().join("kek")).unwrap().lines().count();
+        assert_eq!(u64::try_from(lines).unwrap(), round + 1);
+        until("the load went on", async || load.answered() >= goal).await;
+    }
+    things.opens(&gateway).await;
+    assert!(load.end().await >= 60);
+    let after = program.json(&["vault", "status"]).await;
+    let newest = after["sources"][0]["newest"].as_str().unwrap().to_owned();
+    assert_eq!(by_source_key(&after), [(newest, 4)], "{after}");
+    let log = program.json(&["audit", "verify"]).await;
+    assert_eq!(log["ok"], true, "{log}");
+    gateway.stop().await;
+
+    // Nothing needs the older versions any more.
+    let kek = dir.data().join("kek");
+    let text = fs::read_to_string(&kek).unwrap();
+    fs::write(&kek, text.lines().last().unwrap()).unwrap();
+    let gateway = again(&program).await;
+    things.opens(&gateway).await;
+    let once_more = program.json(&["vault", "rewrap"]).await;
+    assert_eq!(once_more["rewrapped"], 0, "{once_more}");
+    gateway.stop().await;
+    let nowhere = program.run(&["vault", "rewrap", "--to", "transit"]).await;
+    assert_eq!(nowhere.code, Some(2), "{nowhere}");
+    assert!(nowhere.stderr.contains("the configured key source is file"), "{nowhere}");
+}
+
+/// What each change of keys was is in the audit log.
+#[tokio::test]
+async fn rotation_and_rewrap_are_told_in_the_log() {
+    let dir = TestDir::new("vault-log");
+    let gateway = demo(&dir, "").await;
+    let program = gateway.program().clone();
+    gateway.stop().await;
+    let rotated = program.json(&["vault", "rotate"]).await;
+    program.json(&["vault", "rewrap"]).await;
+    let bundle = dir.path().join("bundle");
+    program.json(&["audit", "export", "--out", bundle.to_str().unwrap()]).await;
+    let text = fs::read_to_string(&bundle).unwrap();
+    for event in ["vault.rotated", "vault.rewrapped"] {
+        assert!(text.contains(event), "{event}");
+    }
+    assert!(text.contains(rotated["key"].as_str().unwrap()));
+    let line = fs::read_to_string(dir.data().join("kek")).unwrap();
+    for line in line.lines() {
+        let (_, secret) = line.split_once('_').unwrap();
+        assert!(!text.contains(secret));
+    }
+}
+
+/// Another key file than the one that wrapped: the start is refused in words that help.
+#[tokio::test]
+async fn a_wrong_key_file_is_refused_with_what_to_do() {
+    let dir = TestDir::new("vault-wrong");
+    let gateway = demo(&dir, "").await;
+    let program = gateway.program().clone();
+    gateway.stop().await;
+    let kek = dir.data().join("kek");
+    let right = fs::read_to_string(&kek).unwrap();
+    program.json(&["vault", "rotate"]).await;
+    program.json(&["vault", "rewrap"]).await;
+    let newer = fs::read_to_string(&kek).unwrap();
+    fs::write(&kek, &right).unwrap();
+    let refused = program.run(&["vault", "status"]).await;
+    assert_eq!(refused.code, Some(4), "{refused}");
+    assert!(refused.stderr.contains("put the right key file"), "{refused}");
+    fs::write(&kek, &newer).unwrap();
+    let status: Value = program.json(&["vault", "status"]).await;
+    assert_eq!(status["to_rewrap"], 0, "{status}");
+}

@@ -1,0 +1,131 @@
+//! An installation in which something is sealed for every purpose, and a load on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tradewarden_testkit::process::{Gateway, Program, QUICK_CALLERS, TestDir};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tradewarden");
+
+/// Connections that send signals.
+const SENDERS: usize = 3;
+
+/// Secrets of people who come back after the restart.
+pub(crate) struct Sealed {
+    key_id: String,
+    secret_file: String,
+    owner: Value,
+}
+
+/// A demo, with the configuration's end as given.
+pub(crate) async fn demo(dir: &TestDir, config: &str) -> Gateway {
+    let program = Program::new(BINARY, dir.data(), &format!("{config}\n{QUICK_CALLERS}"));
+    program.try_start("demo").await.unwrap_or_else(|ended| panic!("{ended}"))
+}
+
+/// The same installation again.
+pub(crate) async fn again(program: &Program) -> Gateway {
+    program.try_start("demo").await.unwrap_or_else(|ended| panic!("{ended}"))
+}
+
+/// What the demo has sealed for intake and for people.
+pub(crate) fn sealed(dir: &TestDir, gateway: &Gateway) -> Sealed {
+    let keys = gateway.ready()["api_keys"].as_array().unwrap();
+    let key = keys.iter().find(|key| key["algorithm"] == "hmac-sha256").unwrap();
+    let file = dir.path().join("hmac-secret");
+    std::fs::write(&file, key["secret"].as_str().unwrap()).unwrap();
+    Sealed {
+        key_id: key["key_id"].as_str().unwrap().to_owned(),
+        secret_file: file.to_str().unwrap().to_owned(),
+        owner: gateway.ready()["owner"].clone(),
+    }
+}
+
+impl Sealed {
+    /// The secret of an API key is opened with intake's key, a token is signed by one under people's,
+    /// and a password is hashed with the pepper.
+    pub(crate) async fn opens(&self, gateway: &Gateway) {
+        assert_eq!(self.key_opens(gateway).await, 200);
+        let mut client = gateway.client();
+        let body = json!({"email": self.owner["email"], "password": self.owner["password"]});
+        let login = client.post("/api/v1/auth/login", &[], body.to_string()).await.unwrap();
+        assert_eq!(login.status, 200, "{}", login.json());
+        let bearer = format!("Bearer {}", login.json()["access_token"].as_str().unwrap());
+        let me = client.get("/api/v1/me", &[("authorization", &bearer)]).await.unwrap();
+        assert_eq!(me.status, 200, "{}", me.json());
+    }
+
+    /// What a request signed by the key is answered.
+    pub(crate) async fn key_opens(&self, gateway: &Gateway) -> u16 {
+        let url = format!("{}/api/v1/me", gateway.base_url());
+        let sign = ["sign", "--key", &self.key_id, "--secret-file", &self.secret_file];
+        let signed = gateway.program().json(&[&sign[..], &["--url", &url]].concat()).await;
+        let headers = signed["headers"].as_object().unwrap().iter();
+        let headers: Vec<_> =
+            headers.map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
+        gateway.client().get("/api/v1/me", &headers).await.unwrap().status
+    }
+}
+
+/// Senders that post signals until they are told to end.
+pub(crate) struct Load {
+    ends: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    senders: JoinSet<()>,
+}
+
+impl Load {
+    pub(crate) fn begin(gateway: &Gateway) -> Self {
+        let webhook = &gateway.ready()["webhook"];
+        let text = |name: &str| webhook[name].as_str().unwrap().to_owned();
+        let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut senders = JoinSet::new();
+        for sender in 0..SENDERS {
+            let path = format!("/api/v1/webhooks/{}", text("token"));
+            let (secret, mut client) = (text("secret"), gateway.client());
+            let (ends, answered) = (Arc::clone(&ends), Arc::clone(&answered));
+            senders.spawn(async move {
+                for number in 0_u64.. {
+                    if ends.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let action = if number % 2 == 0 { "BUY" } else { "SELL" };
+                    let body = format!(r#"{{"action":"{action}","id":"load-{sender}-{number}"}}"#);
+                    let headers = [("x-webhook-secret", secret.as_str())];
+                    let answer = client.post(&path, &headers, body).await.unwrap();
+                    // A rule or the webhook's rate may say no; who sends is known, and nothing fails.
+                    let told = [200, 202, 422, 429].contains(&answer.status);
+                    assert!(told, "{} {}", answer.status, answer.json());
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Self { ends, answered, senders }
+    }
+
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Ends it; how many were answered.
+    pub(crate) async fn end(mut self) -> u64 {
+        self.ends.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.senders.join_next().await {
+            ended.unwrap();
+        }
+        self.answered()
+    }
+}
+
+/// Data keys by the source's key that wraps them.
+pub(crate) fn by_source_key(status: &Value) -> Vec<(String, u64)> {
+    let keys = status["keys"].as_array().unwrap().iter();
+    let mut counted = std::collections::BTreeMap::new();
+    for key in keys {
+        let name = key["source_key"].as_str().unwrap().to_owned();
+        *counted.entry(name).or_insert(0) += key["data_keys"].as_u64().unwrap();
+    }
+    counted.into_iter().collect()
+}
