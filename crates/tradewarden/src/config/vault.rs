@@ -171,7 +171,7 @@ impl Vault {
             transit.source(outbound)?;
         }
         if let Some(token) = self.pkcs11.as_ref().filter(|_| self.uses(SourceKind::Pkcs11)) {
-            reader(&token.pin_file)?;
+            files::read_secret(&token.pin_file, SECRET_BYTES_MAX)?;
         }
         Ok(())
     }

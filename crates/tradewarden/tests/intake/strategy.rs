@@ -140,8 +140,8 @@ async fn strategies_and_accounts_that_are_off() {
     settled(program).await;
     let shown = program.json(&["strategy", "disable", strategy]).await;
     assert_eq!(shown["state"], "exits_only");
-    // Along the position there is nothing to do; out of it there is.
-    said(&door.send(r#"{"action":"BUY","id":"2"}"#).await, 200, "skipped");
+    // Nothing is added to the position; what closes it passes.
+    refused(&door.send(r#"{"action":"BUY","id":"2"}"#).await, 422, "strategy.exits_only");
     said(&door.send(r#"{"action":"EXIT"}"#).await, 202, "accepted");
     settled(program).await;
     refused(&door.send(r#"{"action":"BUY","id":"3"}"#).await, 422, "strategy.exits_only");

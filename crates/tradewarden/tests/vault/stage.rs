@@ -36,6 +36,8 @@ pub(crate) fn sealed(dir: &TestDir, gateway: &Gateway) -> Sealed {
     let key = keys.iter().find(|key| key["algorithm"] == "hmac-sha256").unwrap();
     let file = dir.path().join("hmac-secret");
     std::fs::write(&file, key["secret"].as_str().unwrap()).unwrap();
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, closed).unwrap();
     Sealed {
         key_id: key["key_id"].as_str().unwrap().to_owned(),
         secret_file: file.to_str().unwrap().to_owned(),
