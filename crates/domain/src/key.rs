@@ -91,9 +91,19 @@ impl Default for KeyPolicy {
 }
 
 impl KeyPolicy {
+    /// The same with 30 days for keys without an address list.
+    pub fn strict() -> Self {
+        Self { lifetime: Duration::from_hours(30 * 24), ..Self::default() }
+    }
+
+    /// How long a key may live.
+    pub const fn longest(&self, bound_to_addresses: bool) -> Duration {
+        if bound_to_addresses { self.lifetime_max } else { self.lifetime }
+    }
+
     /// Whether a key of this lifetime may be made.
     pub fn judge(&self, lifetime: Duration, bound_to_addresses: bool) -> Result<(), Refusal> {
-        let longest = if bound_to_addresses { self.lifetime_max } else { self.lifetime };
+        let longest = self.longest(bound_to_addresses);
         if lifetime > longest {
             let days = |span: Duration| format!("{} days", span.as_secs().div_ceil(86_400));
             return Err(Refusal::over(Code::KeyLifetime, days(lifetime), days(longest)));

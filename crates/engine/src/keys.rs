@@ -13,6 +13,7 @@ use crate::administer::{invalid, parse_id, to_value};
 use crate::command::{CommandError, KeyCreate, KeyRotate};
 use crate::directory::keys::{KnownKey, secret_place};
 use crate::directory::parse_network;
+use crate::people::KEY_LIFETIME_DAYS;
 use crate::reads::away;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -57,6 +58,14 @@ impl Engine {
         to_value(&KeyView::new(&key, None).told(&credential))
     }
 
+    /// How long the keys of an organization may live, by its own policy.
+    fn key_policy(&self, org: Id<id::Org>) -> KeyPolicy {
+        match self.parts.people.principals.load().policy(org, KEY_LIFETIME_DAYS) {
+            Some("30") => KeyPolicy::strict(),
+            _ => KeyPolicy::default(),
+        }
+    }
+
     fn key_to_be(
         &self,
         org: Id<id::Org>,
@@ -68,7 +77,7 @@ impl Engine {
         }
         covers(actor, new.scopes)?;
         let (now, allow) = (self.now(), networks(&new.allow)?);
-        let policy = KeyPolicy::default();
+        let policy = self.key_policy(org);
         let lifetime = match new.expires_in_days {
             None => policy.lifetime,
             Some(0) => return Err(invalid("expires_in_days", &"must be at least 1")),
@@ -211,7 +220,8 @@ impl Engine {
         if old.key.state != KeyState::Active || !old.key.is_alive(now) {
             return Err(state_forbids("only an active key is rotated"));
         }
-        let lifetime = old.key.expires_at.since(old.key.created_at);
+        let longest = self.key_policy(org).longest(!old.key.allow.is_empty());
+        let lifetime = old.key.expires_at.since(old.key.created_at).min(longest);
         let key = ApiKey {
             id: self.parts.environment.id(now),
             rotated_from: Some(old.key.id),

@@ -41,6 +41,7 @@ pub(crate) use organizations::only_the_operator;
 pub(crate) use passwords::purge;
 pub(crate) use principals::set_mark;
 pub(crate) use reset::answer_requests;
+pub(crate) use roles::KEY_LIFETIME_DAYS;
 pub use sessions::COOKIE;
 pub(crate) use sessions::note_seen;
 

@@ -23,6 +23,8 @@ const ROLES_MAX: usize = 50;
 pub(super) const FOUR_EYES: [&str; 3] =
     ["four_eyes.halt_resume", "four_eyes.limit_override", "four_eyes.admin_grant"];
 const REQUIRE_FACTOR: &str = "require_factor";
+/// How many days a key without an address list lives, `90` or `30`.
+pub(crate) const KEY_LIFETIME_DAYS: &str = "key_lifetime_days";
 
 impl Engine {
     pub(crate) fn roles(&self, org: Id<id::Org>) -> Value {
@@ -122,6 +124,8 @@ impl Engine {
                 json!({ "name": name, "value": value })
             })
             .collect();
+        let days = principals.policy(org, KEY_LIFETIME_DAYS).unwrap_or("90");
+        items.push(json!({ "name": KEY_LIFETIME_DAYS, "value": days }));
         let own = principals.roles.values().filter(|role| role.org_id == org);
         let names = BuiltInRole::ALL
             .iter()
@@ -145,6 +149,8 @@ impl Engine {
     ) -> Result<Value, CommandError> {
         let values: &[&str] = if FOUR_EYES.contains(&new.name.as_str()) {
             &["on", "off"]
+        } else if new.name == KEY_LIFETIME_DAYS {
+            &["90", "30"]
         } else {
             let role = match new.name.strip_prefix(REQUIRE_FACTOR) {
                 Some("") => None,

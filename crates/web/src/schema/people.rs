@@ -408,9 +408,13 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 "name",
                 Text,
                 "`four_eyes.halt_resume`, `four_eyes.limit_override`, `four_eyes.admin_grant`, \
-                 `require_factor` or `require_factor.ROLE`.",
+                 `key_lifetime_days`, `require_factor` or `require_factor.ROLE`.",
             ),
-            must("value", Text, "`on` or `off`; of the last two, `always` or `changes`."),
+            must(
+                "value",
+                Text,
+                "`on` or `off`; of the lifetime, `90` or `30`; of the last two, `always` or `changes`.",
+            ),
         ],
     },
 ];

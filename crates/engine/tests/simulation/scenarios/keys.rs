@@ -72,6 +72,36 @@ async fn found(h: &Harness, code: &str) -> usize {
     h.findings().await.iter().filter(|finding| finding.code == code).count()
 }
 
+/// An organization may want 30 days instead of 90: of new keys and of those that follow on old ones.
+#[test]
+fn keys_live_as_long_as_the_policy_says() {
+    simulate(async || {
+        let h = Harness::sqlite(79, Venue::default()).await;
+        h.ready().await;
+        let lives = |key: &Value| {
+            let at = |name: &str| key[name].as_str().unwrap().parse::<Timestamp>().unwrap();
+            at("expires_at").since(at("created_at"))
+        };
+        let old = key(&h, json!({})).await;
+        assert_eq!(lives(&old), DAY * 90);
+        let set = json!({"command": "policy-set", "name": "key_lifetime_days", "value": "30"});
+        h.command(serde_json::from_value(set).unwrap()).await;
+        assert_eq!(lives(&key(&h, json!({})).await), DAY * 30);
+        let bound = json!({"expires_in_days": 365, "allow": ["198.51.100.0/24"]});
+        assert_eq!(lives(&key(&h, bound).await), DAY * 365);
+        let long = json!({
+            "command": "key-create", "name": "long", "algorithm": "hmac-sha256",
+            "scopes": ["orders:read"], "expires_in_days": 31,
+        });
+        let long = serde_json::from_value(long).unwrap();
+        let refused = h.drive(h.engine().execute(long, &Actor::operator())).await.unwrap();
+        assert!(matches!(refused, Err(CommandError::Refused { code: Code::KeyLifetime, .. })));
+        let rotate = json!({"command": "key-rotate", "id": old["id"], "rotation": {}});
+        let next = h.command(serde_json::from_value(rotate).unwrap()).await;
+        assert_eq!(lives(&next), DAY * 30);
+    });
+}
+
 #[test]
 fn a_key_that_ends_soon_is_told_of_once_a_day() {
     simulate(async || {
