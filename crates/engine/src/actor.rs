@@ -219,11 +219,6 @@ impl Actor {
         self.as_key().is_none_or(|key| key.accounts.is_empty())
     }
 
-    /// The same, or why not.
-    pub(crate) fn knows_all(&self) -> Result<(), CommandError> {
-        if self.reaches_all() { Ok(()) } else { Err(no(Code::AuthPermission)) }
-    }
-
     /// Whether it may know of this account at all.
     pub fn reaches(&self, account: Id<id::Account>) -> bool {
         self.as_key().is_none_or(|key| key.reaches(account))
@@ -256,6 +251,12 @@ impl Actor {
     /// Whether the actor has what is needed, or why not.
     pub fn check(&self, need: Need, now: Timestamp) -> Result<(), CommandError> {
         self.allowed(need.any_of)?;
+        if need.factor && self.lacks_factor() {
+            return Err(no(Code::AuthFactorRequired));
+        }
+        if need.whole && !self.reaches_all() {
+            return Err(no(Code::AuthPermission));
+        }
         if need.step_up { self.fresh(now) } else { Ok(()) }
     }
 
@@ -264,8 +265,11 @@ impl Actor {
         if any_of.is_empty() || self.permissions.has_any(any_of) {
             return Ok(());
         }
-        let lacks_factor = matches!(&self.who, Who::Person(person) if person.factor_at.is_none());
-        Err(no(if lacks_factor { Code::AuthFactorRequired } else { Code::AuthPermission }))
+        Err(no(if self.lacks_factor() { Code::AuthFactorRequired } else { Code::AuthPermission }))
+    }
+
+    fn lacks_factor(&self) -> bool {
+        matches!(&self.who, Who::Person(person) if person.factor_at.is_none())
     }
 
     /// Whether a person showed a second factor a moment ago, or why not. A key never did; whoever

@@ -243,12 +243,10 @@ impl Engine {
             Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
             Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
-            Command::AuditList(paging) => to_value(&self.entry_page(org, actor, &paging).await?),
+            Command::AuditList(paging) => to_value(&self.entry_page(org, &paging).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
-            Command::FindingList(paging) => {
-                to_value(&self.finding_page(org, actor, &paging).await?)
-            }
-            Command::AlertList(paging) => to_value(&self.alert_page(org, actor, &paging).await?),
+            Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
+            Command::AlertList(paging) => to_value(&self.alert_page(org, &paging).await?),
             Command::AlertAcknowledge(ById { id }) => self.acknowledge_alert(org, &id, actor).await,
             Command::AlertChannels => self.alert_channels().await,
             Command::AlertTest => self.test_alerts(org, actor).await,

@@ -218,10 +218,8 @@ impl Engine {
     pub(crate) async fn alert_page(
         &self,
         org: Id<id::Org>,
-        actor: &Actor,
         paging: &Paging,
     ) -> Result<Page<AlertView>, CommandError> {
-        actor.knows_all()?;
         let (before, count) = window(paging)?;
         let rows = alerts::page(&self.parts.store, org, before, count.saturating_add(1)).await;
         let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);

@@ -266,15 +266,29 @@ pub struct Need {
     pub any_of: &'static [Permission],
     /// A person who showed a second factor a moment ago.
     pub step_up: bool,
+    /// A person who showed one at all. Most permissions are not there without; the one to engage a
+    /// halt is, and does not reach further than that.
+    pub factor: bool,
+    /// To reach every account: what it shows or does is the organization's, and a key for some
+    /// accounts is not there for it.
+    pub whole: bool,
 }
 
 impl Need {
     const fn any_of(any_of: &'static [Permission]) -> Self {
-        Self { any_of, step_up: false }
+        Self { any_of, step_up: false, factor: false, whole: false }
     }
 
     const fn fresh(any_of: &'static [Permission]) -> Self {
-        Self { any_of, step_up: true }
+        Self { step_up: true, factor: true, ..Self::any_of(any_of) }
+    }
+
+    const fn with_factor(any_of: &'static [Permission]) -> Self {
+        Self { factor: true, ..Self::any_of(any_of) }
+    }
+
+    const fn whole(self) -> Self {
+        Self { whole: true, ..self }
     }
 }
 
@@ -330,18 +344,19 @@ impl Command {
                 Need::any_of(&[P::LimitsManage, P::OrdersCreate])
             }
             Self::OverrideConfirm(_) => Need::fresh(&[P::LimitsManage]),
-            Self::HaltEngage(_) | Self::LockdownAnswer(_) => {
-                Need::any_of(&[P::HaltEngage, P::HaltFlatten])
+            Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage, P::HaltFlatten]),
+            Self::LockdownAnswer(_) => Need::with_factor(&[P::HaltEngage, P::HaltFlatten]).whole(),
+            Self::DeadManSet(_) | Self::DeadManRemove => Need::with_factor(&[P::HaltEngage]),
+            Self::LockdownEngage(_) | Self::AlertAcknowledge(_) | Self::AlertTest => {
+                Need::with_factor(&[P::HaltEngage]).whole()
             }
-            Self::LockdownEngage(_)
-            | Self::DeadManSet(_)
-            | Self::DeadManRemove
-            | Self::AlertAcknowledge(_)
-            | Self::AlertTest => Need::any_of(&[P::HaltEngage]),
-            Self::LockdownStatus => Need::any_of(&[P::HaltEngage, P::HaltResume, P::AuditRead]),
-            Self::LockdownBundle => Need::fresh(&[P::AuditRead]),
-            Self::LockdownConfirm(_) => Need::fresh(&[P::AccountsManage]),
-            Self::HaltResume(_) | Self::LockdownEnd => Need::fresh(&[P::HaltResume]),
+            Self::LockdownStatus => {
+                Need::any_of(&[P::HaltEngage, P::HaltResume, P::AuditRead]).whole()
+            }
+            Self::LockdownBundle => Need::fresh(&[P::AuditRead]).whole(),
+            Self::LockdownConfirm(_) => Need::fresh(&[P::AccountsManage]).whole(),
+            Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),
+            Self::LockdownEnd => Need::fresh(&[P::HaltResume]).whole(),
             Self::HaltStatus | Self::HaltShow(_) | Self::DeadManList => {
                 Need::any_of(&[P::HaltEngage, P::HaltResume, P::OrdersRead])
             }
@@ -356,9 +371,10 @@ impl Command {
             Self::PositionList => Need::any_of(&[P::PositionsRead]),
             Self::PositionClose(_) => Need::any_of(&[P::PositionsClose]),
             Self::FindingList(_) | Self::AlertList(_) | Self::AlertChannels => {
-                Need::any_of(&[P::AuditRead, P::OrdersRead])
+                Need::any_of(&[P::AuditRead, P::OrdersRead]).whole()
             }
-            Self::AuditList(_) | Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
+            Self::AuditList(_) => Need::any_of(&[P::AuditRead]).whole(),
+            Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
             Self::UserList
             | Self::UserShow(_)
             | Self::UserEndSessions(_)

@@ -250,10 +250,8 @@ impl Engine {
     pub(crate) async fn finding_page(
         &self,
         org: Id<id::Org>,
-        actor: &Actor,
         paging: &Paging,
     ) -> Result<Page<FindingView>, CommandError> {
-        actor.knows_all()?;
         let (before, count) = window(paging)?;
         let rows = findings::page(&self.parts.store, org, before, count.saturating_add(1)).await;
         let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
@@ -263,10 +261,8 @@ impl Engine {
     pub(crate) async fn entry_page(
         &self,
         org: Id<id::Org>,
-        actor: &Actor,
         paging: &Paging,
     ) -> Result<Page<EntryView>, CommandError> {
-        actor.knows_all()?;
         let (before, count) = window(paging)?;
         let rows = audit::page(&self.parts.store, org, before, count.saturating_add(1)).await;
         let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);

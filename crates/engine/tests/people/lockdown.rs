@@ -63,6 +63,36 @@ fn s21_everybody_is_out_and_the_owner_comes_back() {
     });
 }
 
+/// S20: who showed a password alone may stop, and neither keep others from hearing of something nor
+/// from working.
+#[test]
+fn s20_without_a_factor_one_may_halt_and_no_more() {
+    simulate(async || {
+        let harness = with_owner(63).await;
+        let begun = try_from(&harness, 1, PASSWORD).await.unwrap().value;
+        let bearer = format!("Bearer {}", begun["access_token"].as_str().unwrap());
+        let ann = caller(&harness, "authorization", &bearer).unwrap();
+        for beyond in [
+            engage(),
+            json!({ "command": "lockdown-answer", "positions": "flatten" }),
+            json!({ "command": "lockdown-confirm", "phrase": "" }),
+            json!({ "command": "lockdown-end" }),
+            json!({ "command": "lockdown-bundle" }),
+            json!({ "command": "alert-acknowledge", "id": "alt_00000000000000000000000000" }),
+            json!({ "command": "alert-test" }),
+            json!({ "command": "dead-man-set", "timeout_s": 60 }),
+            json!({ "command": "dead-man-remove" }),
+        ] {
+            let refused = carry_out(&harness, beyond.clone(), &ann).await;
+            assert_eq!(code(refused), Code::AuthFactorRequired, "{beyond}");
+        }
+        assert_eq!(status(&harness).await["in_force"], false);
+        let halt = json!({ "command": "halt-engage", "scope": "org", "mode": "block" });
+        carry_out(&harness, halt, &ann).await.unwrap();
+        harness.finish().await;
+    });
+}
+
 /// S20, S21: without a fresh factor nothing is confirmed, and where two people resume, two end.
 #[test]
 fn s21_the_end_takes_a_second_person_where_resuming_does() {

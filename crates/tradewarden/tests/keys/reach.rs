@@ -121,6 +121,30 @@ async fn a_key_for_one_account_knows_of_no_other() {
     assert_eq!(one.call("POST", "/api/v1/orders", &order.to_string()).await.status, 201);
 }
 
+/// What is the organization's is not for a key for one account: neither to be seen nor to be done.
+#[tokio::test]
+async fn a_key_for_one_account_does_nothing_in_the_name_of_all() {
+    let dir = TestDir::new("keys-whole");
+    let (gateway, _) = quick_demo(&dir).await;
+    let other = ["account", "create", "--broker", "paper", "--name", "other", "--cash", "5000"];
+    let other = gateway.program().json(&other).await["id"].as_str().unwrap().to_owned();
+    let more = ["--scope", "halt:engage", "--scope", "audit:read"];
+    let all = Caller::new(&gateway, &dir, "all", &more).await;
+    let narrow = [more.as_slice(), &["--account", &other]].concat();
+    let one = Caller::new(&gateway, &dir, "one", &narrow).await;
+    for path in ["lockdown", "findings", "alerts", "alerts/channels", "audit"] {
+        let path = format!("/api/v1/{path}");
+        assert_eq!(all.call("GET", &path, "").await.status, 200, "{path}");
+        let answer = one.call("GET", &path, "").await;
+        assert_eq!((answer.status, &answer.json()["code"]), (403, &json!("auth.permission")));
+    }
+    let body = r#"{"reason":"mine alone"}"#;
+    let answer = one.call("POST", "/api/v1/lockdown", body).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (403, &json!("auth.permission")));
+    assert_eq!(all.call("GET", "/api/v1/lockdown", "").await.json()["in_force"], false);
+    assert_eq!(all.call("POST", "/api/v1/lockdown", body).await.json()["in_force"], true);
+}
+
 /// What a key for one account may change: what is its own, and not what bounds or feeds others.
 #[tokio::test]
 async fn a_key_for_one_account_changes_nothing_of_another() {
