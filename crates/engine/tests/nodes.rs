@@ -17,7 +17,7 @@ use tradewarden_engine::intake::{Received, SignalStatus};
 use tradewarden_engine::people::{Ask, Client, Entered, Login, Origin};
 use tradewarden_seal::SecretBytes;
 use tradewarden_seal::http_signature::{RequestToSign, SigningKey, SigningParameters, sign};
-use tradewarden_testkit::broker::Venue;
+use tradewarden_testkit::broker::{Call, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, raw, signal, simulate, strategy};
 
 const PASSWORD: &str = "correct-zebra-battery-8841-staple";
@@ -302,5 +302,92 @@ fn an_override_is_used_once_on_both_nodes_together() {
             drop((here, other));
             h.finish().await;
         }
+    });
+}
+
+/// S21: a lockdown that was begun at the node that does not lead is carried out by the one that does, and
+/// finished by whoever leads next; nothing of it is done twice.
+#[test]
+fn s21_a_lockdown_goes_on_whoever_leads() {
+    simulate(async || {
+        let h = Harness::postgres(99, Venue::default()).await;
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.strategy(strategy("es", &hook, &account, "ES", "2")).await;
+        h.sane_limits().await;
+        let other = h.second_node().await;
+        let at_other = async |command: Value| {
+            let (other, operator) = (other.clone(), Actor::operator());
+            let command = serde_json::from_value(command).unwrap();
+            let done = h.drive(async move { other.execute(command, &operator).await }).await;
+            done.unwrap().unwrap()
+        };
+        let new = json!({
+            "command": "key-create", "name": "bot", "algorithm": "hmac-sha256",
+            "scopes": ["orders:read"],
+        });
+        let key = command(&h, new).await;
+        let held = h.send(&hook, &signal("BUY", "held")).await.answer();
+        assert_eq!(held.status, SignalStatus::Accepted);
+        h.quiet().await;
+        h.broker.usual_plan(FillPlan::Rests);
+        let entry = json!({
+            "command": "order-create", "account_id": account, "symbol": "ES", "side": "buy",
+            "type": "stop", "quantity": "1", "stop_price": "5100",
+        });
+        command(&h, entry).await;
+        h.until("it rests", async |h| h.orders().await[1].state == OrderState::Working).await;
+        let (from, sent) = (h.log_size().await, h.broker.records().len());
+
+        at_other(json!({ "command": "lockdown-engage", "reason": "a lost phone" })).await;
+        let status = || at_other(json!({ "command": "lockdown-status" }));
+        h.until("the question", async |_| status().await["step"] == "ask").await;
+        assert_eq!(h.orders().await[1].state, OrderState::Canceled);
+        let mut nonce = 0;
+        within_a_second(&h, "its keys are revoked here", || {
+            signer(&h, &h.engine(), &key, &mut nonce).is_err()
+        })
+        .await;
+
+        h.lose_the_lead(Duration::from_mins(10)).await;
+        at_other(json!({ "command": "lockdown-answer", "positions": "keep" })).await;
+        h.until("the list", async |_| status().await["step"] == "confirm").await;
+        let phrase = status().await["phrase"].clone();
+        let done = at_other(json!({ "command": "lockdown-confirm", "phrase": phrase })).await;
+        assert_eq!(done["step"], "done", "{done}");
+
+        h.elapse(Duration::from_millis(400)).await;
+        let mut told = Vec::new();
+        for entry in h.log(from).await {
+            let leaf: Value = serde_json::from_str(&entry.leaf).unwrap();
+            let payload: Value = serde_json::from_str(&entry.payload).unwrap();
+            let event = leaf["event"].as_str().unwrap().to_owned();
+            match event.as_str() {
+                "lockdown.step_done" => told.push(payload["step"].as_str().unwrap().to_owned()),
+                "key.revoked" | "order.cancel_requested" | "webhook.rotated" => told.push(event),
+                _ => {}
+            }
+        }
+        let order = [
+            "halt",
+            "key.revoked",
+            "end_access",
+            "order.cancel_requested",
+            "cancel",
+            "ask",
+            "webhook.rotated",
+            "rotate",
+            "confirm",
+            "erase",
+        ];
+        assert_eq!(told, order);
+        let mut calls = h.broker.records().split_off(sent);
+        calls.retain(|made| made.call == Call::Cancel);
+        assert_eq!(calls.len(), 1);
+        assert_eq!(h.position(&account, "ES").await.to_string(), "2");
+        assert!(h.verify().await.ok);
+        drop(other);
+        h.finish().await;
     });
 }
