@@ -81,7 +81,9 @@ impl Https {
             return Err(wrong());
         }
         let host = authority.host().to_owned();
-        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        // A name with its final dot is the same host, and under the same policy.
+        let name =
+            host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_owned();
         let config = outbound.client_config(&name, roots)?;
         Ok(Self {
             port: authority.port_u16().unwrap_or(HTTPS_PORT),

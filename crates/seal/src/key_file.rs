@@ -150,7 +150,24 @@ impl FileKeySource {
     /// The name of the newest version, in every data key it wraps. It tells versions apart and
     /// nothing about them.
     fn newest_id(&self) -> Result<String, SourceError> {
-        self.versions().last().map(|version| version.id.clone()).ok_or_else(no_version)
+        let versions = self.versions();
+        let newest = versions.last().ok_or_else(no_version)?;
+        self.is_on_the_disk(newest)?;
+        Ok(newest.id.clone())
+    }
+
+    /// A version wraps as long as the file has it: what it wrapped would not open after a restart.
+    fn is_on_the_disk(&self, newest: &Version) -> Result<(), SourceError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let there = read(path).map_err(|error| SourceError::Refused(error.to_string()))?;
+        if there.iter().any(|version| version.id == newest.id) {
+            return Ok(());
+        }
+        Err(SourceError::Refused(format!(
+            "{} no longer has the newest version of the key: put its newest backup back before the \
+             gateway is stopped",
+            path.display()
+        )))
     }
 
     fn wrap_now(
@@ -160,6 +177,7 @@ impl FileKeySource {
     ) -> Result<Wrapping, SourceError> {
         let versions = self.versions();
         let version = versions.last().ok_or_else(no_version)?;
+        self.is_on_the_disk(version)?;
         let mut bytes = Vec::new();
         let associated = context(&version.id)?;
         committing::seal_with_nonce(&version.key, &associated, secret.expose(), nonce, &mut bytes)
@@ -181,6 +199,7 @@ impl FileKeySource {
     fn rotate_now(&self, fresh: SecretBytes) -> Result<String, SourceError> {
         let mut held = self.versions.write().unwrap_or_else(PoisonError::into_inner);
         let refused = |error: KeyFileError| SourceError::Refused(error.to_string());
+        self.is_on_the_disk(held.last().ok_or_else(no_version)?)?;
         let mut versions = match &self.path {
             Some(path) => read(path).map_err(refused)?,
             None => held.iter().map(Version::copied).collect(),

@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use crate::{
     DataKey, DataKeyId, KeySource, MAX_SOURCE_KEY_ID_BYTES, MAX_WRAPPING_BYTES, OpenError,
     Randomness, SOURCE_NONCE_BYTES, SealError, SecretBytes, SourceError, committing,
+    constant_time_equal,
     envelope::{associated_data, push_with_u8_length, split_u8_length},
     randomness::random_array,
 };
@@ -322,6 +323,11 @@ impl Keyring {
     ) -> Result<WrappedKey, DataKeyError> {
         let Fresh { key_id, secret, wrapping, source_nonce, nonce } = fresh;
         let by_source = self.current.wrap(&wrapping, &source_nonce).await?;
+        // It may replace the only wrapping there is: what a source gives is believed when it opens.
+        let back = self.current.unwrap(&by_source.key_id, &by_source.bytes).await?;
+        if !constant_time_equal(back.expose(), wrapping.expose()) {
+            return Err(OpenError.into());
+        }
         let too_long = by_source.key_id.len() > MAX_SOURCE_KEY_ID_BYTES
             || by_source.bytes.len() > MAX_WRAPPING_BYTES;
         let length = u16::try_from(by_source.bytes.len()).ok().filter(|_| !too_long);

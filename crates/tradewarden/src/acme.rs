@@ -14,6 +14,7 @@
 mod https;
 mod order;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,9 @@ use crate::outcome::Failure;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// How long is waited after each failure in a row; the last one for ever.
 const WAITS_S: [u64; 7] = [5, 20, 60, 300, 1_800, 7_200, 21_600];
+/// How long the authority is left alone at most after a certificate came, whatever would be due then: by
+/// a clock that is ahead, or a window that is past.
+const REST_MAX: Duration = Duration::from_hours(1);
 /// How often the authority is asked for renewal information at most and at least.
 const ASK_EVERY_MIN: Duration = Duration::from_mins(1);
 const ASK_EVERY_MAX: Duration = Duration::from_hours(24);
@@ -77,6 +81,13 @@ struct Attempts {
     again_at: Timestamp,
 }
 
+impl Attempts {
+    /// When the next one may be made: a clock that was ahead puts it off by the longest wait at most.
+    fn again_at_within(&self, now: Timestamp) -> Timestamp {
+        self.again_at.min(now.plus(wait_after(WAITS_S.len())))
+    }
+}
+
 /// The certificate that is kept.
 struct Kept {
     facts: CertificateFacts,
@@ -105,14 +116,15 @@ impl Keeper {
             let now = SystemClock.now();
             let kept = self.kept();
             let (due, look_again) = self.due(kept.as_ref(), now).await;
-            let at = due.max(attempts.again_at);
+            let at = due.max(attempts.again_at_within(now));
             if at > now {
                 tokio::time::sleep(at.since(now).min(look_again)).await;
                 continue;
             }
             match self.renew(kept).await {
-                Ok(()) => {
-                    self.note(Attempts::default());
+                Ok(brought) => {
+                    let again_at = SystemClock.now().plus(rest_after(&brought));
+                    self.note(Attempts { failures: 0, again_at });
                     renewed.notify_one();
                 }
                 Err(NotIssued(why)) => {
@@ -178,7 +190,7 @@ impl Keeper {
         wait.clamp(ASK_EVERY_MIN, ASK_EVERY_MAX)
     }
 
-    async fn renew(&mut self, kept: Option<Kept>) -> Result<(), NotIssued> {
+    async fn renew(&mut self, kept: Option<Kept>) -> Result<CertificateFacts, NotIssued> {
         let account = self.account().await?;
         // Only an authority that gave information about it knows it by that name.
         let replaces = self.drawn.and(kept.as_ref()).and_then(|kept| kept.facts.renewal_id.clone());
@@ -190,6 +202,10 @@ impl Keeper {
             order::issue(&self.config, &account, &self.challenges, replaces.as_deref(), key)
                 .await?;
         let facts = CertificateFacts::from_pem(&chain_pem)?;
+        if !self.is_for_us(&facts) {
+            let names = facts.dns_names.join(", ");
+            return Err(NotIssued(format!("the certificate is for other names: {names}")));
+        }
         let text = format!("{}\n{}", chain_pem.trim_end(), key_pem.expose());
         let text = SecretString::new(text);
         files::write_private(&certificate_file(&self.data), text.expose())
@@ -197,7 +213,7 @@ impl Keeper {
         // Of the new one nothing is known yet.
         (self.drawn, self.ask_at) = (None, Timestamp::default());
         tracing::info!(serial = facts.serial, "a certificate came by ACME");
-        Ok(())
+        Ok(facts)
     }
 
     /// The account, made at the first time.
@@ -236,11 +252,12 @@ impl Keeper {
         let path = certificate_file(&self.data);
         let text = files::read_text_if_there(&path, FILE_BYTES_MAX).ok().flatten()?;
         let facts = CertificateFacts::from_pem(&text).ok()?;
-        let mut wanted = self.config.domains.clone();
-        wanted.sort_unstable();
-        let mut named = facts.dns_names.clone();
-        named.sort_unstable();
-        (wanted == named).then(|| Kept { facts, text: SecretString::new(text) })
+        self.is_for_us(&facts).then(|| Kept { facts, text: SecretString::new(text) })
+    }
+
+    fn is_for_us(&self, facts: &CertificateFacts) -> bool {
+        let wanted: BTreeSet<&String> = self.config.domains.iter().collect();
+        wanted == facts.dns_names.iter().collect()
     }
 
     fn attempts_file(&self) -> PathBuf {
@@ -271,9 +288,18 @@ struct KeptAccount {
 
 /// The second at which a third of a certificate's life is left.
 fn two_thirds(facts: &CertificateFacts) -> Timestamp {
-    let life = facts.not_after_unix_s.saturating_sub(facts.not_before_unix_s).max(0);
-    let third = life.checked_div(3).unwrap_or_default();
+    let third = life_s(facts).checked_div(3).unwrap_or_default();
     at_second(facts.not_after_unix_s.saturating_sub(third))
+}
+
+fn life_s(facts: &CertificateFacts) -> i64 {
+    facts.not_after_unix_s.saturating_sub(facts.not_before_unix_s).max(0)
+}
+
+/// How long the authority is left alone after this one came.
+fn rest_after(facts: &CertificateFacts) -> Duration {
+    let sixth_s = u64::try_from(life_s(facts)).unwrap_or_default().checked_div(6);
+    Duration::from_secs(sixth_s.unwrap_or_default()).min(REST_MAX)
 }
 
 /// An instant of a window, by evenly drawn bits.
@@ -322,6 +348,23 @@ mod tests {
             1_000,
             "one that makes no sense"
         );
+    }
+
+    /// Even one that would be due at once is not ordered again at once.
+    #[test]
+    fn the_authority_is_left_alone_after_each() {
+        assert_eq!(rest_after(&facts(0, 90 * 86_400)), Duration::from_hours(1));
+        assert_eq!(rest_after(&facts(0, 600)), Duration::from_secs(100));
+    }
+
+    /// A machine that began with a clock years ahead asks again when it was set right.
+    #[test]
+    fn a_clock_that_was_ahead_puts_nothing_off_for_long() {
+        let now = at_second(1_000_000);
+        let years = Attempts { failures: 1, again_at: at_second(100_000_000) };
+        assert_eq!(years.again_at_within(now), now.plus(Duration::from_hours(6)));
+        let soon = Attempts { failures: 1, again_at: now.plus(Duration::from_secs(20)) };
+        assert_eq!(soon.again_at_within(now), soon.again_at);
     }
 
     /// RFC 9773 section 4.2: a uniformly random instant within the window.

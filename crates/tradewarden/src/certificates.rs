@@ -158,24 +158,29 @@ impl TlsFiles {
     }
 
     /// Reads the files again, and renews what the local CA issued if it is time. Gives what is shown
-    /// from now on and was not before. What cannot be used leaves the old in use.
+    /// from now on and was not before, and why others could not be used: those leave the old in use, and
+    /// are no reason to let the other listener's end.
     pub(crate) fn reload(
         &self,
         now: Timestamp,
         randomness: &mut dyn Randomness,
-    ) -> Result<Vec<ShownCertificate>, Failure> {
+    ) -> (Vec<ShownCertificate>, Vec<Failure>) {
         let material = Material { tls: self.tls.clone(), now };
         let public = material
             .public(&self.source, randomness)
             .and_then(|public| self.public.replace(&public));
-        // One that cannot be used is no reason to let the other end.
-        let internal = material.internal(&self.internal_names, randomness)?;
-        let internal = self.internal.replace(&internal)?;
-        let changed = [(public?, &self.public), (internal, &self.internal)];
-        Ok(changed
-            .into_iter()
-            .filter_map(|(changed, in_use)| changed.then(|| in_use.shown()).flatten())
-            .collect())
+        let internal = material
+            .internal(&self.internal_names, randomness)
+            .and_then(|internal| self.internal.replace(&internal));
+        let (mut changed, mut failures) = (Vec::new(), Vec::new());
+        for (replaced, in_use) in [(public, &self.public), (internal, &self.internal)] {
+            match replaced {
+                Ok(true) => changed.extend(in_use.shown()),
+                Ok(false) => {}
+                Err(failure) => failures.push(failure),
+            }
+        }
+        (changed, failures)
     }
 
     /// TLS of the public listener.
@@ -500,10 +505,11 @@ mod tests {
         assert_ne!(later.internal.certificates.leaf_der(), first.internal.certificates.leaf_der());
         assert_eq!(case.read("ca.pem"), authority);
         // A gateway that kept running takes the renewed one at its next look.
-        let changed = first.reload(case.now, &mut SystemRandomness::new()).unwrap();
+        let (changed, failures) = first.reload(case.now, &mut SystemRandomness::new());
+        assert!(failures.is_empty(), "{failures:?}");
         assert_eq!(changed, later.shown().collect::<Vec<_>>());
         assert_eq!(changed, later.made().collect::<Vec<_>>());
-        assert_eq!(first.reload(case.now, &mut SystemRandomness::new()).unwrap(), []);
+        assert_eq!(first.reload(case.now, &mut SystemRandomness::new()).0, []);
         assert_eq!(later.public.certificates.leaf_der(), first.public.certificates.leaf_der());
     }
 
@@ -537,7 +543,7 @@ mod tests {
         let before = own.public.certificates.leaf_der();
         fs::write(case.scratch.path().join("c.pem"), case.read("internal-server.pem")).unwrap();
         // The key does not belong to it: the old stays.
-        assert!(own.reload(case.now, &mut SystemRandomness::new()).is_err());
+        assert_eq!(own.reload(case.now, &mut SystemRandomness::new()).1.len(), 1);
         assert_eq!(own.public.certificates.leaf_der(), before);
     }
 }

@@ -29,6 +29,8 @@ use crate::outcome::Failure;
 
 /// Longest file that holds one name, in bytes.
 const NAME_BYTES_MAX: u64 = 256;
+/// What names the log; there from the first start on, with whichever database.
+const LOG_ORIGIN: &str = "log-origin";
 
 /// A data directory, locked or not.
 #[derive(Debug, Clone)]
@@ -162,7 +164,9 @@ impl Data {
         let current = self.source(config, vault.source, randomness)?;
         let previous = vault.previous.map(|kind| self.source(config, kind, randomness));
         let keyring = Keyring::moving(current, previous.transpose()?);
-        Ok(keyring.staying_open(vault.unreachable_max()))
+        // A key file that is away is told of; what is in memory is then the last copy, and stays.
+        let bound = vault.unreachable_max().filter(|_| vault.source != SourceKind::File);
+        Ok(keyring.staying_open(bound))
     }
 
     /// A source; a key file is made on first use, where it is what wraps.
@@ -179,9 +183,7 @@ impl Data {
         let path = self.root.join("kek");
         let source = if path.exists() {
             FileKeySource::open(&path)
-        } else if vault.previous == Some(kind)
-            || self.database().exists() && vault.previous.is_none()
-        {
+        } else if vault.previous == Some(kind) || self.was_used() && vault.previous.is_none() {
             return Err(Failure::no(format!(
                 "the key file {} is missing, but there is a database sealed with it: put the \
                  key's backup back",
@@ -194,6 +196,11 @@ impl Data {
             Ok(source) => Ok(Arc::new(source)),
             Err(error) => Err(Failure::no(error.to_string())),
         }
+    }
+
+    /// Whether a gateway ran on this directory, with whichever database.
+    fn was_used(&self) -> bool {
+        self.database().exists() || self.root.join(LOG_ORIGIN).exists()
     }
 
     /// Removes the token with which older versions let the operator in: it opens nothing any more.
@@ -214,7 +221,7 @@ impl Data {
         config: &Config,
         randomness: &mut dyn Randomness,
     ) -> Result<String, Failure> {
-        self.kept("log-origin", || match &config.log_origin {
+        self.kept(LOG_ORIGIN, || match &config.log_origin {
             Some(origin) => origin.clone(),
             None => format!("localhost/tradewarden-{}", random_word(randomness)),
         })
@@ -281,10 +288,10 @@ mod tests {
         let scratch = Scratch::new();
         let (config, data) = data(&scratch);
         let mut randomness = SystemRandomness::new();
+        data.keyring(&Config::default(), &mut randomness).unwrap();
+        data.keyring(&Config::default(), &mut randomness).unwrap();
         let origin = data.log_origin(&config, &mut randomness).unwrap();
         assert_eq!(data.log_origin(&config, &mut randomness).unwrap(), origin);
-        data.keyring(&Config::default(), &mut randomness).unwrap();
-        data.keyring(&Config::default(), &mut randomness).unwrap();
         for entry in fs::read_dir(&data).unwrap() {
             let metadata = entry.unwrap().metadata().unwrap();
             assert_eq!(metadata.mode() & 0o077, 0);
@@ -294,10 +301,18 @@ mod tests {
     #[test]
     fn a_lost_key_is_not_replaced_by_a_new_one() {
         let scratch = Scratch::new();
-        let (_, data) = data(&scratch);
+        let (config, data) = data(&scratch);
         fs::write(data.database(), "").unwrap();
-        let refused = data.keyring(&Config::default(), &mut SystemRandomness::new()).unwrap_err();
-        assert!(refused.sentence.contains("put the key's backup back"), "{refused}");
+        let refused = || {
+            let refused = data.keyring(&Config::default(), &mut SystemRandomness::new());
+            assert!(refused.unwrap_err().sentence.contains("put the key's backup back"));
+        };
+        refused();
+        // With PostgreSQL there is no such file, and the log has its name.
+        fs::remove_file(data.database()).unwrap();
+        data.log_origin(&config, &mut SystemRandomness::new()).unwrap();
+        refused();
+        assert!(!data.root.join("kek").exists());
     }
 
     #[test]

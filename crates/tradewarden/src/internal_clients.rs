@@ -80,20 +80,29 @@ impl InternalClients {
         Self { path: data.tls().join("internal-clients.json") }
     }
 
-    /// Whether a certificate of the private CA still opens the internal listener. What cannot be read
-    /// lets nobody in.
+    /// Whether a certificate of the private CA opens the internal listener: the gateway's own does, and
+    /// those on the list that were not revoked. A list that is away or cannot be read lets in no other.
     pub(crate) fn admits(&self, der: &[u8]) -> bool {
         let Ok(facts) = CertificateFacts::from_der(der) else { return false };
+        if self.own_serial().is_some_and(|own| own == facts.serial) {
+            return true;
+        }
         match self.read() {
-            Ok(list) => !list
+            Ok(list) => list
                 .clients
                 .iter()
-                .any(|client| client.serial == facts.serial && client.revoked_at.is_some()),
+                .any(|client| client.serial == facts.serial && client.revoked_at.is_none()),
             Err(failure) => {
                 tracing::error!(%failure, "nobody is let in at the internal listener");
                 false
             }
         }
+    }
+
+    fn own_serial(&self) -> Option<String> {
+        let own = self.path.with_file_name("internal-client.pem");
+        let chain = files::read_text_if_there(&own, LIST_BYTES_MAX).ok().flatten()?;
+        CertificateFacts::from_pem(&chain).ok().map(|facts| facts.serial)
     }
 
     fn read(&self) -> Result<List, Failure> {
@@ -308,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_one_and_an_unreadable_list_open_nothing() {
+    fn who_is_not_on_the_list_or_revoked_is_not_let_in() {
         let scratch = Scratch::new();
         let config = Config { data: scratch.path().join("data"), ..Config::default() };
         let data = Data::at(&config);
@@ -323,7 +332,7 @@ mod tests {
             der(&made.unwrap().chain_pem)
         };
         let (one, other) = (made(&authority), made(&authority));
-        assert!(clients.admits(&one) && clients.admits(&other), "no list, nothing revoked");
+        assert!(!clients.admits(&one), "no list, as after a restore without it");
         let mut listed = InternalClient {
             serial: CertificateFacts::from_der(&one).unwrap().serial,
             name: "x".to_owned(),
@@ -334,12 +343,12 @@ mod tests {
             reason: None,
         };
         clients.write(&List { clients: vec![listed.clone()] }).unwrap();
-        assert!(clients.admits(&one));
+        assert!(clients.admits(&one) && !clients.admits(&other), "one that nobody listed");
+        files::write_private(&clients.path, "{").unwrap();
+        assert!(!clients.admits(&one), "who cannot read the list lets nobody in");
         listed.revoked_at = Some(now);
         clients.write(&List { clients: vec![listed] }).unwrap();
-        assert!(!clients.admits(&one) && clients.admits(&other));
-        files::write_private(&clients.path, "{").unwrap();
-        assert!(!clients.admits(&other), "who cannot read the list lets nobody in");
+        assert!(!clients.admits(&one));
         assert!(!clients.admits(b"no certificate"));
     }
 

@@ -40,17 +40,14 @@ pub(crate) async fn keep(
             () = renewed.notified() => {}
             _ = beat.tick() => {}
         }
-        match tls.reload(SystemClock.now(), &mut SystemRandomness::new()) {
-            Ok(changed) => {
-                tracing::info!(changed = changed.len(), "the certificates were read");
-                for shown in changed {
-                    told(engine.certificate_renewed(&shown).await);
-                }
-            }
-            Err(failure) => {
-                tracing::error!(%failure, "the old certificates stay in use");
-                told(engine.certificate_unusable(&failure.sentence).await);
-            }
+        let (changed, failures) = tls.reload(SystemClock.now(), &mut SystemRandomness::new());
+        tracing::info!(changed = changed.len(), "the certificates were read");
+        for shown in changed {
+            told(engine.certificate_renewed(&shown).await);
+        }
+        for failure in failures {
+            tracing::error!(%failure, "the old certificate stays in use");
+            told(engine.certificate_unusable(&failure.sentence).await);
         }
     }
 }

@@ -3,10 +3,12 @@
 //! The versions of the key are AES keys of the token with one label, told apart by their `CKA_ID`, a
 //! number in big-endian bytes; the greatest wraps. They are made in the token and never leave it:
 //! `CKA_SENSITIVE` and not `CKA_EXTRACTABLE`. Wrapped is by AES-GCM, with the version's name as associated
-//! data; the nonce is given, because tokens differ in whether they draw one.
+//! data; the nonce is given, and read back, because tokens differ in whether they draw one.
 //!
-//! One session is logged in and used by one call at a time. When a token was away (pulled, restarted),
-//! whatever a call fails with, the session is opened once more before the call has failed.
+//! One session is logged in and used by one call at a time; while a call hangs in the token, no other
+//! one takes a thread. When a token was away (pulled, restarted), whatever a call fails with, the session
+//! is opened once more before the call has failed. A PIN that was refused is not shown to it again:
+//! tokens count wrong ones, and lock.
 //!
 //! The module is somebody else's machine code in our process: it is named by the configuration, and only
 //! this file talks to it.
@@ -21,11 +23,12 @@ use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::{AuthPin, Ulong};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tradewarden_outbound::Unusable;
 use tradewarden_seal::{
-    KeySource, SOURCE_NONCE_BYTES, SecretBytes, SourceAnswer, SourceError, Wrapping,
+    KeySource, SOURCE_NONCE_BYTES, SecretBytes, SecretString, SourceAnswer, SourceError, Wrapping,
 };
 use zeroize::Zeroizing;
 
@@ -53,6 +56,8 @@ pub struct Pkcs11Options {
 /// See the module.
 pub struct Pkcs11 {
     inner: Arc<Inner>,
+    /// Whose call it is. A call that hangs keeps it.
+    turn: Arc<Semaphore>,
     place: String,
 }
 
@@ -60,6 +65,8 @@ struct Inner {
     options: Pkcs11Options,
     module: Module,
     session: Mutex<Option<Session>>,
+    /// The PIN that the token refused.
+    refused_pin: Mutex<Option<SecretString>>,
 }
 
 /// A version of the key, and where it is in this session.
@@ -83,8 +90,9 @@ impl Pkcs11 {
         let begun = module.initialize(arguments);
         begun.map_err(|error| unusable("does not begin", &error))?;
         let place = format!("token {:?}, key {:?}", options.token, options.key);
-        let inner = Inner { options, module, session: Mutex::new(None) };
-        Ok(Self { inner: Arc::new(inner), place })
+        let (session, refused_pin) = (Mutex::new(None), Mutex::new(None));
+        let inner = Arc::new(Inner { options, module, session, refused_pin });
+        Ok(Self { inner, turn: Arc::new(Semaphore::new(1)), place })
     }
 
     /// Does something with the token, on a thread where it may block.
@@ -92,8 +100,15 @@ impl Pkcs11 {
         &self,
         work: impl Fn(&Inner, &Session) -> Result<T, Failed> + Send + 'static,
     ) -> Result<T, SourceError> {
-        let inner = Arc::clone(&self.inner);
-        let working = spawn_blocking(move || inner.carry_out(&work));
+        let (inner, turn) = (Arc::clone(&self.inner), Arc::clone(&self.turn));
+        let working = async move {
+            let turn = turn.acquire_owned().await;
+            spawn_blocking(move || {
+                let _until_it_is_done = turn;
+                inner.carry_out(&work)
+            })
+            .await
+        };
         match timeout(CALL_MAX, working).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(SourceError::Unavailable("the call to the token ended".to_owned())),
@@ -161,13 +176,33 @@ impl Inner {
                  `pkcs11-tool --list-slots` shows it"
             ))
         })?;
-        let session = self.module.open_rw_session(slot).map_err(judged)?;
         let pin = (self.options.pin)().map_err(SourceError::Refused)?;
-        let pin = AuthPin::new(pin.expose().into());
-        match session.login(UserType::User, Some(&pin)) {
+        let mut refused = self.refused_pin.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.as_ref().is_some_and(|refused| refused.matches(pin.expose().as_bytes())) {
+            return Err(SourceError::Refused(format!(
+                "the token {token:?} refused this PIN before: put the right one into pin_file"
+            )));
+        }
+        let info = self.module.get_token_info(slot).map_err(judged)?;
+        if info.user_pin_final_try() || info.user_pin_locked() {
+            return Err(SourceError::Refused(format!(
+                "the token {token:?} takes one more PIN at most before it locks: log in to it once with \
+                 the right one, by its own tool"
+            )));
+        }
+        let session = self.module.open_rw_session(slot).map_err(judged)?;
+        match session.login(UserType::User, Some(&AuthPin::new(pin.expose().into()))) {
             // One log-in counts for all sessions of a process.
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
-            Err(error) => Err(self.judged(&error)),
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
+                *refused = None;
+                Ok(session)
+            }
+            Err(error) => {
+                if is_about_the_pin(&error) {
+                    *refused = Some(pin);
+                }
+                Err(self.judged(&error))
+            }
         }
     }
 
@@ -175,12 +210,10 @@ impl Inner {
     fn judged(&self, error: &Error) -> SourceError {
         let token = &self.options.token;
         match error {
-            Error::Pkcs11(RvError::PinIncorrect | RvError::PinLocked | RvError::PinExpired, _) => {
-                SourceError::Refused(format!(
-                    "the token {token:?} does not take the PIN ({error}): put the right one into \
-                     pin_file; too many wrong ones lock a token"
-                ))
-            }
+            error if is_about_the_pin(error) => SourceError::Refused(format!(
+                "the token {token:?} does not take the PIN ({error}): put the right one into pin_file; \
+                 too many wrong ones lock a token"
+            )),
             Error::Pkcs11(RvError::EncryptedDataInvalid | RvError::EncryptedDataLenRange, _) => {
                 SourceError::DoesNotOpen
             }
@@ -193,16 +226,19 @@ impl Inner {
         }
     }
 
-    /// Every version of the key, oldest first.
+    /// Every version of the key, oldest first. What who has no PIN could have put there is none.
     fn versions(&self, session: &Session) -> Result<Vec<Version>, Failed> {
         let wanted = [
             Attribute::Token(true),
             Attribute::Class(ObjectClass::SECRET_KEY),
             Attribute::KeyType(KeyType::AES),
+            Attribute::Private(true),
+            Attribute::Sensitive(true),
+            Attribute::Extractable(false),
             Attribute::Label(self.options.key.clone().into_bytes()),
         ];
         let mut versions = Vec::new();
-        for handle in session.find_objects(&wanted)?.into_iter().take(VERSIONS_MAX) {
+        for handle in session.find_objects(&wanted)? {
             for attribute in session.get_attributes(handle, &[AttributeType::Id])? {
                 let Attribute::Id(id) = attribute else { continue };
                 if let Some(number) = number_of(&id) {
@@ -210,21 +246,35 @@ impl Inner {
                 }
             }
         }
+        if versions.len() > VERSIONS_MAX {
+            return Err(Failed::Source(SourceError::Refused(format!(
+                "the token {:?} has more than {VERSIONS_MAX} keys {:?}",
+                self.options.token, self.options.key
+            ))));
+        }
         versions.sort_by_key(|version| version.number);
         Ok(versions)
     }
 
     fn newest(&self, session: &Session) -> Result<Version, Failed> {
-        let newest = self.versions(session)?.pop();
-        newest.ok_or_else(|| {
+        let mut versions = self.versions(session)?;
+        let newest = versions.pop().ok_or_else(|| {
             let Pkcs11Options { token, key, module, .. } = &self.options;
             Failed::Source(SourceError::Refused(format!(
-                "the token {token:?} has no AES key {key:?} with an id: make one with `pkcs11-tool \
-                 --module {} --token-label {token} --login --keygen --key-type AES:32 --label {key} \
-                 --id 01 --sensitive`",
+                "the token {token:?} has no AES key {key:?} with an id that is private, sensitive and not \
+                 extractable: make one with `pkcs11-tool --module {} --token-label {token} --login \
+                 --keygen --key-type AES:32 --label {key} --id 01 --sensitive --private`",
                 module.display()
             )))
-        })
+        })?;
+        if versions.last().is_some_and(|other| other.number == newest.number) {
+            let (token, id) = (&self.options.token, self.version_id(newest.number));
+            return Err(Failed::Source(SourceError::Refused(format!(
+                "the token {token:?} has two keys {id}, and nobody could say which one wraps: delete \
+                 the one that wrapped nothing, or give it an id of its own"
+            ))));
+        }
+        Ok(newest)
     }
 
     /// The name of a version: `pkcs11:LABEL:3`.
@@ -250,7 +300,8 @@ impl Inner {
         let mut given = nonce;
         let gcm = GcmParams::new(&mut given, key_id.as_bytes(), TAG_BITS)?;
         let sealed = session.encrypt(&Mechanism::AesGcm(gcm), version.handle, secret)?;
-        Ok(Wrapping { bytes: [&nonce[..], &sealed].concat(), key_id })
+        // A token that draws its own nonce has written it there.
+        Ok(Wrapping { bytes: [&given[..], &sealed].concat(), key_id })
     }
 
     fn unwrap(
@@ -276,7 +327,9 @@ impl Inner {
     }
 
     fn rotate(&self, session: &Session) -> Result<String, Failed> {
-        let number = self.newest(session)?.number.saturating_add(1);
+        let number = self.newest(session)?.number.checked_add(1).ok_or_else(|| {
+            Failed::Source(SourceError::Refused("there is no id after the greatest".to_owned()))
+        })?;
         let template = [
             Attribute::Token(true),
             Attribute::Private(true),
@@ -338,6 +391,21 @@ impl std::fmt::Debug for Pkcs11 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pkcs11({})", self.place)
     }
+}
+
+/// Whether the token did not take the PIN, so that it is not to be shown again.
+const fn is_about_the_pin(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Pkcs11(
+            RvError::PinIncorrect
+                | RvError::PinInvalid
+                | RvError::PinLenRange
+                | RvError::PinLocked
+                | RvError::PinExpired,
+            _
+        )
+    )
 }
 
 /// The number in an id of 1 to 8 bytes, big-endian.

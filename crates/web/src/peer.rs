@@ -25,6 +25,9 @@ pub struct Peer {
     pub client_certificate: Option<Vec<u8>>,
     /// Whether the connection is encrypted; only loopback connections ever are not.
     pub tls: bool,
+    /// Whether its forwarding headers may be believed, if it is a trusted proxy. One that announces by the
+    /// PROXY protocol that it does not know its client passes on headers that anybody wrote.
+    pub may_forward: bool,
 }
 
 impl Peer {
@@ -35,7 +38,13 @@ impl Peer {
             port: address.port(),
             client_certificate: None,
             tls: false,
+            may_forward: true,
         }
+    }
+
+    /// A proxy that did not say whose connection it is.
+    pub fn unannounced(address: SocketAddr) -> Self {
+        Self { may_forward: false, ..Self::plain(address) }
     }
 }
 
@@ -76,6 +85,10 @@ impl TrustedProxies {
         if networks.len() > Self::NETWORKS_MAX {
             return Err(TrustedProxiesError::TooMany(networks.len()));
         }
+        let everybody = IpNet::aggregate(&networks).into_iter().find(|net| net.prefix_len() == 0);
+        if let Some(everybody) = everybody {
+            return Err(TrustedProxiesError::Everyone(everybody.to_string()));
+        }
         Ok(Self { networks })
     }
 
@@ -88,7 +101,7 @@ impl TrustedProxies {
     /// The address the request comes from: the right-most hop that is not one of the proxies, if
     /// the socket's peer is one of them, else that peer. If all hops are proxies, the first hop.
     pub fn client_address(&self, peer: &Peer, headers: &HeaderMap) -> IpAddr {
-        if self.networks.is_empty() || !self.contains(peer.address) {
+        if self.networks.is_empty() || !peer.may_forward || !self.contains(peer.address) {
             return peer.address;
         }
         let for_hops = headers.contains_key(X_FORWARDED_FOR).then(|| {
@@ -339,6 +352,24 @@ mod tests {
         let mapped = TrustedProxies::parse(["::ffff:10.0.0.0/104"]).unwrap();
         assert!(mapped.contains(address("10.200.0.1")));
         assert!(!mapped.contains(address("11.0.0.1")));
+    }
+
+    /// A PROXY header that names nobody leaves the proxy's own address, whose headers anybody wrote.
+    #[test]
+    fn headers_behind_an_unannounced_proxy_are_not_read() {
+        let headers =
+            HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.1"))]);
+        let peer = Peer::unannounced(PROXY.parse().unwrap());
+        assert_eq!(proxies().client_address(&peer, &headers), address("10.0.0.1"));
+        let peer = Peer::plain(PROXY.parse().unwrap());
+        assert_eq!(proxies().client_address(&peer, &headers), address("198.51.100.1"));
+    }
+
+    #[test]
+    fn two_halves_of_everybody_are_everybody() {
+        for halves in [["0.0.0.0/1", "128.0.0.0/1"], ["::/1", "8000::/1"]] {
+            assert!(matches!(TrustedProxies::parse(halves), Err(TrustedProxiesError::Everyone(_))));
+        }
     }
 
     #[test]

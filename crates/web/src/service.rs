@@ -141,6 +141,11 @@ impl Site {
         Future: Send + 'static,
     > + Send
     + use<> {
+        let peer = match exposure {
+            Exposure::Public => peer,
+            // What was shown there is of the private CA, not of a webhook's sender.
+            Exposure::Internal => Peer { client_certificate: None, ..peer },
+        };
         let (site, peer) = (self.clone(), Arc::new(peer));
         service_fn(move |request| {
             let (site, peer) = (site.clone(), Arc::clone(&peer));

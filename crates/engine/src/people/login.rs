@@ -170,10 +170,11 @@ impl Engine {
         let Some((row, org)) = row.as_ref().zip(org) else {
             // Who was right and may not come in is not counted, and not told apart.
             let counted = row.as_ref().filter(|_| !matches).map(|row| row.user.id);
-            self.count_wrong_password(counted, client).await?;
-            drop(turn);
+            // The source is slowed whatever becomes of the count.
             people.sources.failed(client.address, self.now());
             self.parts.denials.count_as(client.address, "login");
+            self.count_wrong_password(counted, client).await?;
+            drop(turn);
             return Err(failed());
         };
         if row.password.count > 0 || looked.anew.is_some() {

@@ -128,3 +128,31 @@ async fn a_rotation_does_not_replace_what_it_cannot_read() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
     assert_eq!(source.versions().len(), 1);
 }
+
+/// A file that went back, or is away, wraps nothing and is not added to: what was wrapped since opens
+/// from this process's memory alone, and the file's backup is what is missing.
+#[tokio::test]
+async fn a_file_that_went_back_wraps_nothing() {
+    let directory = Directory::new("back");
+    let path = directory.0.join("kek");
+    let source = FileKeySource::create(&path, &mut Counting(0)).unwrap();
+    let old = fs::read_to_string(&path).unwrap();
+    let newest = source.rotate(SecretBytes::new(vec![9; 32])).await.unwrap();
+    let new = fs::read_to_string(&path).unwrap();
+    let secret = SecretBytes::new(vec![5; 32]);
+    let wrapped = source.wrap(&secret, &[1; 24]).await.unwrap();
+    for back in [Some(&old), None] {
+        match back {
+            Some(text) => fs::write(&path, text).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        assert!(matches!(source.newest().await, Err(SourceError::Refused(_))));
+        assert!(matches!(source.wrap(&secret, &[2; 24]).await, Err(SourceError::Refused(_))));
+        let rotated = source.rotate(SecretBytes::new(vec![8; 32])).await;
+        assert!(matches!(rotated, Err(SourceError::Refused(_))), "{rotated:?}");
+        assert!(source.unwrap(&newest, &wrapped.bytes).await.unwrap().matches(&[5; 32]));
+    }
+    fs::write(&path, new).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(source.newest().await.unwrap(), newest);
+}

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    FileKeySource, Place, SystemRandomness, digest::hex_encode, randomness::testing::Counting,
+    FileKeySource, Place, SourceAnswer, SystemRandomness, Wrapping, digest::hex_encode,
+    randomness::testing::Counting,
 };
 
 fn keyring(first_byte: u8) -> Keyring {
@@ -153,4 +154,47 @@ async fn what_the_previous_source_wrapped_opens_and_is_moved() {
     let key = alone.open_data_key(b"org_1", Purpose::People, &moved).await.unwrap();
     assert_eq!(Some(key.id()), old.key_id());
     assert!(alone.open_data_key(b"org_1", Purpose::People, &old).await.is_err());
+}
+
+/// A source that gives something it does not open again, as a token with two keys of one name.
+struct Forgetful(FileKeySource);
+
+impl KeySource for Forgetful {
+    fn kind(&self) -> &'static str {
+        "forgetful"
+    }
+    fn place(&self) -> String {
+        "nowhere".to_owned()
+    }
+    fn holds(&self, key_id: &str) -> bool {
+        self.0.holds(key_id)
+    }
+    fn newest(&self) -> SourceAnswer<'_, String> {
+        self.0.newest()
+    }
+    fn wrap<'a>(
+        &'a self,
+        _secret: &'a SecretBytes,
+        nonce: &'a [u8; SOURCE_NONCE_BYTES],
+    ) -> SourceAnswer<'a, Wrapping> {
+        Box::pin(async { self.0.wrap(&SecretBytes::new(vec![0; 32]), nonce).await })
+    }
+    fn unwrap<'a>(&'a self, key_id: &'a str, wrapped: &'a [u8]) -> SourceAnswer<'a, SecretBytes> {
+        self.0.unwrap(key_id, wrapped)
+    }
+    fn rotate(&self, fresh: SecretBytes) -> SourceAnswer<'_, String> {
+        self.0.rotate(fresh)
+    }
+}
+
+#[tokio::test]
+async fn a_wrapping_that_does_not_open_replaces_nothing() {
+    let old = made(&keyring(0), Purpose::People).await;
+    let forgetful = Forgetful(FileKeySource::from_randomness(&mut Counting(1)));
+    let before = Arc::new(FileKeySource::from_randomness(&mut Counting(0)));
+    let ring = Keyring::moving(Arc::new(forgetful), Some(before));
+    let error = ring.rewrap(b"org_1", Purpose::People, &old, fresh(5)).await.unwrap_err();
+    assert_eq!(error, DataKeyError::DoesNotOpen(OpenError));
+    assert!(ring.new_data_key(b"org_1", Purpose::People, fresh(6)).await.is_err());
+    ring.open_data_key(b"org_1", Purpose::People, &old).await.unwrap();
 }

@@ -1,5 +1,6 @@
 //! An authority that issues the public certificate by itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -93,6 +94,9 @@ impl Acme {
                  example trade.example.com"
             ));
         }
+        if let Some(twice) = said_twice(&self.domains) {
+            return refuse(format!("{twice:?} is in domains under [acme] twice: once is enough"));
+        }
         if config.tls.is_some() {
             return refuse(
                 "there are [tls] and [acme], and only one of them can bring the certificate: leave \
@@ -117,6 +121,11 @@ impl Acme {
         }
         Ok(())
     }
+}
+
+fn said_twice(domains: &[String]) -> Option<&String> {
+    let mut seen = BTreeSet::new();
+    domains.iter().find(|domain| !seen.insert(*domain))
 }
 
 /// A name that an authority issues for without more than these challenges.

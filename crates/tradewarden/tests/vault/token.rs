@@ -39,9 +39,13 @@ impl Token {
         let token = Self { config, program };
         let make = ["--init-token", "--free", "--label", "trading", "--so-pin", "99887766"];
         token.tool("softhsm2-util", &[&make[..], &["--pin", PIN]].concat());
-        let key = ["--keygen", "--key-type", "AES:32", "--label", "tradewarden", "--id", "01"];
-        token.pkcs11(&[&key[..], &["--sensitive"]].concat());
+        token.key("01", &["--sensitive", "--private"]);
         token
+    }
+
+    fn key(&self, id: &str, more: &[&str]) {
+        let key = ["--keygen", "--key-type", "AES:32", "--label", "tradewarden", "--id", id];
+        self.pkcs11(&[&key[..], more].concat());
     }
 
     fn tool(&self, program: &str, args: &[&str]) -> String {
@@ -102,8 +106,19 @@ async fn a_key_in_a_token_is_rotated_under_load() {
     let last = listed.split("Secret Key Object").last().unwrap();
     assert!(last.contains("never extractable"), "{listed}");
 
+    // One that needs no log-in to be made, and may come from anybody.
+    token.key("ff", &[]);
     let gateway = token.start(&dir, "source = \"pkcs11\"").await;
     things.opens(&gateway).await;
+    let program = gateway.program().clone();
+    let newest = |status: &serde_json::Value| status["sources"][0]["newest"].clone();
+    let status = program.json(&["vault", "status"]).await;
+    assert_eq!(newest(&status), "pkcs11:tradewarden:3", "{status}");
+    // A twin: what it wrapped, the other one would be asked to open.
+    token.key("03", &["--sensitive", "--private"]);
+    let status = program.json(&["vault", "status"]).await;
+    let error = status["sources"][0]["error"].as_str().unwrap();
+    assert!(error.contains("two keys pkcs11:tradewarden:3"), "{status}");
     gateway.stop().await;
 }
 

@@ -115,11 +115,13 @@ async fn open<F>(
     admission: Admission,
 ) -> Result<Opened, NotOpened> {
     socket.set_nodelay(true)?;
-    let announced = match &house.options.proxy_protocol {
-        ProxyProtocol::Off => None,
-        ProxyProtocol::Required { .. } => proxy_protocol::read(&mut socket).await?,
+    let peer = match &house.options.proxy_protocol {
+        ProxyProtocol::Off => Peer::plain(address),
+        ProxyProtocol::Required { .. } => match proxy_protocol::read(&mut socket).await? {
+            Some(announced) => Peer::plain(announced),
+            None => Peer::unannounced(address),
+        },
     };
-    let peer = Peer::plain(announced.unwrap_or(address));
     let seat = match admission {
         Admission::Seated(seat) => seat,
         Admission::SeatedWhenAnnounced => {
