@@ -150,6 +150,8 @@ codes! {
     RiskMaxPositionNotional = "risk.max_position_notional", Refused, "The position's value could become larger than allowed.";
     RiskPriceCollar = "risk.price_collar", Refused, "The price is too far from the reference price.";
     RiskReferenceStale = "risk.reference_stale", Refused, "There is no reference price that is fresh enough.";
+    RiskBlindQuantity = "risk.blind_quantity", Refused, "No reference price is fresh, and the quantity is more than the strategy may enter then.";
+    RiskStaticBand = "risk.static_band", Refused, "No reference price is fresh, and the best known one is outside of the instrument's static band.";
     RiskMaxOrdersPerMinute = "risk.max_orders_per_minute", Refused, "More orders within 60 seconds than allowed.";
     RiskMaxGrossExposure = "risk.max_gross_exposure", Refused, "The account's gross exposure could become larger than allowed.";
     RiskMaxNetExposure = "risk.max_net_exposure", Refused, "The account's net exposure could become larger than allowed.";

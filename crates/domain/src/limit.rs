@@ -43,6 +43,10 @@ words! {
         MaxSizeMultiple = "max_size_multiple",
         /// Entries of a strategy on the same account, instrument and side within a minute.
         MaxRepeatedEntries = "max_repeated_entries",
+        /// No entry without a fresh reference price below this price: one end of a static band (S22).
+        StaticLow = "static_low",
+        /// No entry without a fresh reference price above this price: its other end.
+        StaticHigh = "static_high",
         /// Loss since the session began, in the account's currency.
         DailyLoss = "daily_loss",
         /// Fall from the best there was, in the account's currency.
@@ -88,6 +92,7 @@ impl LimitName {
             | Self::MaxOrdersPerSecond
             | Self::CreditPercent
             | Self::DrawdownPercent => matches!(level, LimitLevel::Org | LimitLevel::Account),
+            Self::StaticLow | Self::StaticHigh => matches!(level, LimitLevel::Instrument),
         }
     }
 
@@ -102,11 +107,18 @@ impl LimitName {
 
     /// Whether more may be traded once this limit of `scope` is `after` instead of `before`, in
     /// units; `None` means that it is not set. The first of those that an organization must have is
-    /// such a change: without it, nothing is traded. The first of any other only tightens.
+    /// such a change: without it, nothing is traded. So is the first end of a static band, for without
+    /// one no entry passes blind. The first of any other only tightens.
     pub fn widens(self, scope: &LimitScope, before: Option<i64>, after: Option<i64>) -> bool {
         match (self, before, after) {
             (Self::Restricted, before, after) => {
                 before.unwrap_or(0) != 0 && after.unwrap_or(0) == 0
+            }
+            (Self::StaticLow, Some(before), Some(after)) => after < before,
+            (Self::StaticLow | Self::StaticHigh, before, after)
+                if before.is_none() != after.is_none() =>
+            {
+                after.is_some()
             }
             (_, Some(before), Some(after)) => after > before,
             (_, Some(_), None) => true,
@@ -208,6 +220,7 @@ mod tests {
     #[test]
     fn what_lets_more_be_traded() {
         let account = LimitScope::Account(Id::from_bytes([1; 16]));
+        let instrument = LimitScope::Instrument("ES".parse().unwrap());
         let (position, restricted) = (LimitName::MaxPosition, LimitName::Restricted);
         for (name, scope, before, after, widens) in [
             (position, &LimitScope::Org, Some(5), Some(6), true),
@@ -227,6 +240,14 @@ mod tests {
             (restricted, &account, Some(1), Some(0), true),
             (restricted, &account, Some(1), None, true),
             (restricted, &account, Some(0), None, false),
+            (LimitName::StaticLow, &instrument, None, Some(5), true),
+            (LimitName::StaticLow, &instrument, Some(5), Some(4), true),
+            (LimitName::StaticLow, &instrument, Some(5), Some(6), false),
+            (LimitName::StaticLow, &instrument, Some(5), None, false),
+            (LimitName::StaticHigh, &instrument, None, Some(5), true),
+            (LimitName::StaticHigh, &instrument, Some(5), Some(4), false),
+            (LimitName::StaticHigh, &instrument, Some(5), Some(6), true),
+            (LimitName::StaticHigh, &instrument, Some(5), None, false),
         ] {
             let told = format!("{name} of {scope} from {before:?} to {after:?}");
             assert_eq!(name.widens(scope, before, after), widens, "{told}");
@@ -299,6 +320,11 @@ mod tests {
     #[test]
     fn what_is_about_an_account_is_not_about_an_instrument() {
         for name in LimitName::ALL {
+            if matches!(name, LimitName::StaticLow | LimitName::StaticHigh) {
+                let fits = LimitLevel::ALL.iter().filter(|level| name.fits(**level));
+                assert_eq!(fits.collect::<Vec<_>>(), [&LimitLevel::Instrument], "{name}");
+                continue;
+            }
             assert!(name.fits(LimitLevel::Org) && name.fits(LimitLevel::Account), "{name}");
         }
         assert!(!LimitName::DailyLoss.fits(LimitLevel::Instrument));

@@ -73,7 +73,12 @@ impl LimitName {
             Self::CreditPercent => Some(Code::RiskCredit),
             Self::MaxSizeMultiple => Some(Code::RiskFatFinger),
             Self::MaxRepeatedEntries => Some(Code::RiskRepeatedExecution),
-            Self::Restricted | Self::DailyLoss | Self::Drawdown | Self::DrawdownPercent => None,
+            Self::Restricted
+            | Self::StaticLow
+            | Self::StaticHigh
+            | Self::DailyLoss
+            | Self::Drawdown
+            | Self::DrawdownPercent => None,
         }
     }
 }
@@ -97,6 +102,8 @@ impl Limits {
             LimitName::MaxSizeMultiple => self.max_size_multiple = None,
             LimitName::MaxRepeatedEntries => self.max_repeated_entries = None,
             LimitName::Restricted
+            | LimitName::StaticLow
+            | LimitName::StaticHigh
             | LimitName::DailyLoss
             | LimitName::Drawdown
             | LimitName::DrawdownPercent => {}

@@ -60,12 +60,9 @@ impl Reference {
     /// 60 s old, else, while the market is closed, its prior close; else nothing.
     pub fn price(&self, now: Timestamp) -> Option<Price> {
         let fresh = |at: Timestamp, age: Duration| at.plus(age) >= now;
-        let quoted = self.quote.filter(|(bid, ask, at)| {
-            fresh(*at, Self::QUOTE_AGE_MAX) && bid.is_positive() && ask >= bid
-        });
-        if let Some((bid, ask, _)) = quoted {
-            let half = ask.units().checked_sub(bid.units())?.checked_div(2)?;
-            return Some(Price::from_units(bid.units().checked_add(half)?));
+        let quoted = self.middle().filter(|(_, at)| fresh(*at, Self::QUOTE_AGE_MAX));
+        if let Some((middle, _)) = quoted {
+            return Some(middle);
         }
         let traded =
             self.last.filter(|(price, at)| fresh(*at, Self::LAST_AGE_MAX) && price.is_positive());
@@ -74,6 +71,25 @@ impl Reference {
             self.market == Market::Closed && fits
         });
         traded.or(closed).map(|(price, _)| price)
+    }
+
+    /// The best price that is known, however old: the newer of quote and trade, else what it last
+    /// closed at. Nothing is measured against it; it may only be held against a band that somebody set.
+    pub fn last_known(&self) -> Option<Price> {
+        let positive = |known: &(Price, Timestamp)| known.0.is_positive();
+        let traded = self.last.filter(positive);
+        let newest = match (self.middle(), traded) {
+            (Some(quoted), Some(traded)) if traded.1 > quoted.1 => Some(traded),
+            (quoted, traded) => quoted.or(traded),
+        };
+        newest.or(self.prior_close.filter(positive)).map(|(price, _)| price)
+    }
+
+    /// The middle of a usable quote, and when it was seen.
+    fn middle(&self) -> Option<(Price, Timestamp)> {
+        let (bid, ask, at) = self.quote.filter(|(bid, ask, _)| bid.is_positive() && ask >= bid)?;
+        let half = ask.units().checked_sub(bid.units())?.checked_div(2)?;
+        Some((Price::from_units(bid.units().checked_add(half)?), at))
     }
 }
 
@@ -111,5 +127,28 @@ mod tests {
         for market in [Market::Open, Market::Unknown] {
             assert_eq!(close(3, 61, market, "97", 16), None, "only outside of trading");
         }
+    }
+
+    /// S22: what a band is held against is the newest that was heard, of any age.
+    #[test]
+    fn s22_the_best_price_of_any_age() {
+        let at = |seconds: i64| Timestamp::from_unix_micros(seconds * 1_000_000);
+        let price = |text: &str| text.parse::<Price>().unwrap();
+        let quote = |text: &str, seconds| Some((price(text), price(text), at(seconds)));
+        let of = |text: &str, seconds| Some((price(text), at(seconds)));
+        for (quote, last, prior_close, known) in [
+            (quote("100", 5), of("98", 5), of("97", 9), Some("100")),
+            (quote("100", 5), of("98", 6), of("97", 9), Some("98")),
+            (quote("100", 6), of("98", 5), None, Some("100")),
+            (quote("0", 6), of("98", 5), None, Some("98")),
+            (None, of("-1", 5), of("97", 1), Some("97")),
+            (None, None, of("97", 1), Some("97")),
+            (None, None, of("0", 1), None),
+            (None, None, None, None),
+        ] {
+            let reference = Reference { quote, last, prior_close, ..Reference::NONE };
+            assert_eq!(reference.last_known(), known.map(price), "{reference:?}");
+        }
+        assert_eq!(Reference::NONE.price(at(0)), None);
     }
 }

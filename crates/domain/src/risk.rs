@@ -4,6 +4,7 @@
 //! computed and traced like everything else, but stopped by nothing except a `block` halt (S18).
 
 mod account;
+mod blind;
 
 pub use account::Surroundings;
 
@@ -41,6 +42,9 @@ words! {
         OrderQuantity = "risk.max_order_quantity",
         /// See [`LimitName::MaxOrderNotional`].
         OrderNotional = "risk.max_order_notional",
+        /// It is little enough for a strategy that enters while no reference price is fresh; see
+        /// [`LimitName::StaticLow`]. Only then it is looked at.
+        BlindMarket = "risk.blind_market",
         /// See [`LimitName::PriceCollarPercent`].
         PriceCollar = "risk.price_collar",
         /// See [`LimitName::MaxPosition`].
@@ -98,6 +102,8 @@ pub struct Context<'a> {
     pub reference: Reference,
     /// A price that the signal stated: it may refuse, never justify (S22).
     pub stated_price: Option<Price>,
+    /// How much may be entered at the market while no reference price is fresh; nothing if absent.
+    pub blind_quantity_max: Option<Quantity>,
     /// Risk-increasing orders of this account in the last 60 seconds.
     pub orders_last_minute: u64,
     /// The present instant.
@@ -140,6 +146,10 @@ pub fn clear(intent: Intent, context: &Context<'_>, trace: &mut Trace) -> Result
     if let Some(contract) = context.contract {
         let verdict = before_last_day(contract, context);
         note(trace, &mut first_no, RiskCheck::LastDay, enforced, verdict);
+    }
+    if blind::is_looked_at(&intent, context) {
+        let verdict = blind::quantity(&intent, context);
+        note(trace, &mut first_no, RiskCheck::BlindMarket, enforced, verdict);
     }
     let checks: [(RiskCheck, Check); 7] = [
         (RiskCheck::Restricted, restricted),
@@ -272,12 +282,19 @@ fn order_notional(intent: &Intent, context: &Context<'_>) -> Verdict {
 /// an order look small, and a stop above it fills no lower than where it is triggered.
 fn worst_price(intent: &Intent, context: &Context<'_>) -> Result<Price, Refusal> {
     let asked = [intent.limit_price, intent.stop_price].into_iter().flatten();
-    Ok(asked.fold(reference_price(context)?, Price::max))
+    let known = match context.reference.price(context.now) {
+        Some(price) => price,
+        // Nobody knows where it trades but for the band: the worst of that counts.
+        None => blind::band(intent, context)?.high,
+    };
+    Ok(asked.fold(known, Price::max))
 }
 
 fn collar(intent: &Intent, context: &Context<'_>) -> Verdict {
     let percent = required(context.limits.price_collar_percent, LimitName::PriceCollarPercent)?;
-    let reference = reference_price(context)?;
+    let Some(reference) = context.reference.price(context.now) else {
+        return blind::inside(intent, context);
+    };
     let limit_price = match intent.order_type {
         OrderType::Limit | OrderType::StopLimit => intent.limit_price,
         OrderType::Market | OrderType::Stop => None,
@@ -343,10 +360,6 @@ fn required(limit: Option<i64>, name: LimitName) -> Result<i64, Refusal> {
         limit: Some(name.text().to_owned()),
         detail: format!("{name} is not set at any level; set it with `tradewarden limit set`."),
     })
-}
-
-fn reference_price(context: &Context<'_>) -> Result<Price, Refusal> {
-    context.reference.price(context.now).ok_or_else(|| Refusal::plain(Code::RiskReferenceStale))
 }
 
 fn compare<T>(code: Code, input: T, limit: T) -> Verdict

@@ -139,11 +139,19 @@ pub struct Strategy {
     pub on_naked: OnNaked,
     /// Seconds of its schedule within which a signal is expected; 60 to 86,400.
     pub expected_every_s: Option<u32>,
+    /// Whether it may enter at the market while no reference price is fresh, where the instrument has
+    /// a static band (S22).
+    pub blind_market: bool,
+    /// At most so much each time.
+    pub blind_quantity_max: Quantity,
     /// Whether it trades.
     pub state: StrategyState,
     /// When it was made.
     pub created_at: Timestamp,
 }
+
+/// The most that is entered blind, unless the strategy says otherwise: one.
+pub const BLIND_QUANTITY_MAX_DEFAULT: Quantity = Quantity::from_units(100_000_000);
 
 /// No entry rests for longer by a strategy's word: 90 days.
 pub const ENTRY_TTL_S_MAX: u32 = 7_776_000;
@@ -225,6 +233,11 @@ impl Strategy {
     /// The accounts on which it trades, the leader's first.
     pub fn accounts(&self) -> impl Iterator<Item = Id<id::Account>> {
         std::iter::once(self.account_id).chain(self.followers.iter().copied())
+    }
+
+    /// How much it may enter at the market while no reference price is fresh (S22).
+    pub fn blind(&self) -> Option<Quantity> {
+        self.blind_market.then_some(self.blind_quantity_max)
     }
 
     /// The symbol this signal is about.

@@ -82,7 +82,8 @@ impl Market {
             reference.market =
                 calendar.map_or(MarketState::Unknown, |calendar| calendar.market(now));
         }
-        if reference.market == MarketState::Closed && reference.prior_close.is_none() {
+        // It is measured against while the market is closed alone; a band is held against it at any time.
+        if reference.prior_close.is_none() {
             reference.prior_close = self.traded.load().get(&key).copied();
         }
         reference

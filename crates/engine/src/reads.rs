@@ -514,6 +514,8 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         stop_loss: strategy.stop_loss,
         on_naked: strategy.on_naked.to_string(),
         expected_every_s: strategy.expected_every_s,
+        blind_market: strategy.blind_market,
+        blind_quantity_max: strategy.blind_quantity_max,
         state: strategy.state.to_string(),
         created_at: strategy.created_at,
     }

@@ -89,7 +89,9 @@ CREATE TABLE strategies (
     percent {int},
     fee_per_unit {int} NOT NULL,
     stop_ticks_min {int} NOT NULL,
-    entry_ttl_s {int}
+    entry_ttl_s {int},
+    blind_market {int} NOT NULL,
+    blind_quantity_max {int} NOT NULL
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);

@@ -67,7 +67,7 @@ macro_rules! strategy_columns {
         "id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
          on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at, \
          followers, require_leader, take_profit, stop_loss, on_naked, expected_every_s, \
-         percent, fee_per_unit, stop_ticks_min, entry_ttl_s"
+         percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, blind_quantity_max"
     };
 }
 use strategy_columns;
@@ -85,9 +85,10 @@ const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     INSERT INTO strategies (id, org_id, name, webhook_id, account_id, symbol, symbol_source, \
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
     created_at, followers, require_leader, take_profit, stop_loss, on_naked, \
-    expected_every_s, percent, fee_per_unit, stop_ticks_min, entry_ttl_s) \
+    expected_every_s, percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, \
+    blind_quantity_max) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21, $22, $23, $24, $25, $26)";
+    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -366,6 +367,8 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         fee_per_unit: Money::from_units(row.int()?),
         stop_ticks_min: row.small()?,
         entry_ttl_s: row.int_or_null()?.map(seconds).transpose()?,
+        blind_market: row.int()? != 0,
+        blind_quantity_max: Quantity::from_units(row.int()?),
     })
 }
 
@@ -415,6 +418,8 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             strategy.fee_per_unit.units().into(),
             strategy.stop_ticks_min.into(),
             strategy.entry_ttl_s.map(i64::from).into(),
+            Value::Int(i64::from(strategy.blind_market)),
+            strategy.blind_quantity_max.units().into(),
         ],
     )
     .await

@@ -174,6 +174,8 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         stop_loss: None,
         on_naked: None,
         expected_every_s: None,
+        blind_market: false,
+        blind_quantity_max: None,
         shared_position: false,
     };
     let strategy = ask(engine, Command::StrategyCreate(strategy)).await?;

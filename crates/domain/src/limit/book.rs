@@ -41,6 +41,10 @@ pub struct Limits {
     pub max_size_multiple: Option<i64>,
     /// See [`LimitName::MaxRepeatedEntries`].
     pub max_repeated_entries: Option<i64>,
+    /// See [`LimitName::StaticLow`].
+    pub static_low: Option<i64>,
+    /// See [`LimitName::StaticHigh`].
+    pub static_high: Option<i64>,
 }
 
 /// What is set at one place, or the tightest of several: in the order of [`LimitName::ALL`]. Small, for
@@ -94,6 +98,8 @@ impl Values {
             credit_percent,
             max_size_multiple,
             max_repeated_entries,
+            static_low,
+            static_high,
             _,
             _,
             _,
@@ -114,6 +120,8 @@ impl Values {
             credit_percent: known(credit_percent),
             max_size_multiple: known(max_size_multiple),
             max_repeated_entries: known(max_repeated_entries),
+            static_low: known(static_low),
+            static_high: known(static_high),
         }
     }
 

@@ -94,6 +94,7 @@ fn judge(intent: Intent, limits: Limits, halts: &[Halt], overrides: &[Override])
             ..Reference::NONE
         },
         stated_price: None,
+        blind_quantity_max: None,
         orders_last_minute: 0,
         now: NOW,
     };

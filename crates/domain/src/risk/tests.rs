@@ -2,6 +2,7 @@
 //! properties of whatever is cleared.
 
 mod account;
+mod blind;
 mod table;
 
 use super::*;
@@ -31,6 +32,7 @@ struct Scene {
     instrument: Instrument,
     reference: Reference,
     stated_price: Option<Price>,
+    blind_quantity_max: Option<Quantity>,
     orders_last_minute: u64,
     already_filled: Quantity,
     others: Option<Result<(Worth, Conversion), Gap>>,
@@ -68,6 +70,7 @@ fn scene() -> Scene {
         symbol,
         reference: quoted(0),
         stated_price: None,
+        blind_quantity_max: None,
         orders_last_minute: 0,
         already_filled: Quantity::ZERO,
         others: None,
@@ -96,6 +99,7 @@ impl Scene {
             instrument: &self.instrument,
             reference: self.reference,
             stated_price: self.stated_price,
+            blind_quantity_max: self.blind_quantity_max,
             orders_last_minute: self.orders_last_minute,
             now: NOW,
         };

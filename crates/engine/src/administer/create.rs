@@ -24,8 +24,9 @@ use tradewarden_domain::roll::{Continuous, RollTable};
 use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::strategy::{
-    ENTRY_TTL_S_MAX, FOLLOWERS_MAX, OnOpposite, Pyramiding, SEND_WITHIN_S_DEFAULT,
-    STOP_TICKS_MIN_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
+    BLIND_QUANTITY_MAX_DEFAULT, ENTRY_TTL_S_MAX, FOLLOWERS_MAX, OnOpposite, Pyramiding,
+    SEND_WITHIN_S_DEFAULT, STOP_TICKS_MIN_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState,
+    SymbolSource,
 };
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{
@@ -140,10 +141,14 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         let strategy = self.strategy_to_be(org, &new, actor)?;
+        if strategy.blind_market {
+            actor.fresh(self.now())?;
+        }
         self.may_trade_live(strategy.account_id).await?;
         let (id, shares) = (strategy.id, new.shared_position);
         let payload = json!({
-            "account_id": strategy.account_id, "followers": strategy.followers,
+            "account_id": strategy.account_id, "blind_market": strategy.blind_market,
+            "blind_quantity_max": strategy.blind_quantity_max, "followers": strategy.followers,
             "name": strategy.name,
             "on_opposite": strategy.on_opposite, "quantity": strategy.quantity,
             "schedule": strategy.schedule, "sizing": strategy.sizing,
@@ -219,6 +224,8 @@ impl Engine {
             stop_loss: new.stop_loss,
             on_naked: new.on_naked.unwrap_or(OnNaked::Alert),
             expected_every_s: expected_every(new.expected_every_s)?,
+            blind_market: new.blind_market,
+            blind_quantity_max: blind_quantity(new.blind_quantity_max)?,
             state: StrategyState::On,
             created_at: now,
         };
@@ -482,6 +489,15 @@ pub(super) fn entry_ttl(seconds: Option<u32>) -> Result<Option<u32>, CommandErro
         return Ok(seconds);
     }
     Err(invalid("entry_ttl_s", &format_args!("must be from 1 to {ENTRY_TTL_S_MAX}")))
+}
+
+/// How much may be entered blind each time.
+pub(super) fn blind_quantity(most: Option<Quantity>) -> Result<Quantity, CommandError> {
+    let most = most.unwrap_or(BLIND_QUANTITY_MAX_DEFAULT);
+    if most.is_positive() {
+        return Ok(most);
+    }
+    Err(invalid("blind_quantity_max", &"must be greater than zero"))
 }
 
 /// The interval in which a signal is expected.

@@ -58,6 +58,7 @@ fn judged_anew(shared: &Shared, book: &Book, order: &Order) -> Result<(), Refusa
         instrument,
         reference: shared.market.reference(&account, &order.symbol, book.now),
         stated_price: None,
+        blind_quantity_max: strategy.as_ref().and_then(|strategy| strategy.blind()),
         orders_last_minute: book.orders_last_minute(account.id).saturating_sub(1),
         now: book.now,
     };

@@ -167,6 +167,7 @@ pub(crate) fn clear(
         instrument,
         reference: shared.market.reference(&account, &entry.symbol, book.now),
         stated_price: None,
+        blind_quantity_max: None,
         orders_last_minute: book.orders_last_minute(entry.account_id),
         now: book.now,
     };

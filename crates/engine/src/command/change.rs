@@ -208,6 +208,13 @@ pub struct StrategyChanges {
     /// Seconds of its schedule within which a signal is expected, 60 to 86,400; `null` for none.
     #[serde(default, skip_serializing_if = "Setting::is_kept")]
     pub expected_every_s: Setting<u32>,
+    /// Whether it may enter at the market while no reference price is fresh, where the instrument has a
+    /// static band (S22). To switch that on needs a fresh factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blind_market: Option<bool>,
+    /// At most so much each time. More of it needs a fresh factor while that is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blind_quantity_max: Option<Quantity>,
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared_position: bool,

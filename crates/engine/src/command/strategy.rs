@@ -9,6 +9,7 @@ use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing, SymbolSource}
 /// A strategy to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "members of a request, each by itself")]
 pub struct StrategyCreate {
     /// What people call it, 1 to 64 characters.
     pub name: String,
@@ -74,6 +75,13 @@ pub struct StrategyCreate {
     /// told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_every_s: Option<u32>,
+    /// It may enter at the market while no reference price is fresh, where the instrument has a static
+    /// band (S22). Needs a fresh factor.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blind_market: bool,
+    /// At most so much each time; 1 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blind_quantity_max: Option<Quantity>,
     /// Another strategy may trade the same instrument on the same account (S3).
     #[serde(default)]
     pub shared_position: bool,

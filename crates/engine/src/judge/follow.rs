@@ -166,7 +166,8 @@ fn followed(
         tell_netted(shared, judged, &place, strategy.org_id, cut);
     }
     trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
-    let (intents, levels) = with_levels(strategy, signal, intents, price, removed, trace)?;
+    let known = price.or_else(|| strategy.blind().and_then(|_| reference.last_known()));
+    let (intents, levels) = with_levels(strategy, signal, intents, known, removed, trace)?;
     let rolls = judged.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
@@ -186,6 +187,7 @@ fn followed(
             instrument,
             reference,
             stated_price: signal.price,
+            blind_quantity_max: strategy.blind(),
             orders_last_minute: judged.orders_last_minute(account.id),
             now: judged.now,
         };

@@ -326,6 +326,7 @@ fn clear(
         instrument,
         reference,
         stated_price: None,
+        blind_quantity_max: None,
         orders_last_minute: book.orders_last_minute(account.id),
         now: book.now,
     };

@@ -385,6 +385,7 @@ fn judge(
         instrument,
         reference,
         stated_price: None,
+        blind_quantity_max: None,
         orders_last_minute: book.orders_last_minute(account.id),
         now: book.now,
     };

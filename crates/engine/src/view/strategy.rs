@@ -64,6 +64,10 @@ pub struct StrategyView {
     /// Seconds of its schedule within which a signal is expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_every_s: Option<u32>,
+    /// Whether it may enter at the market while no reference price is fresh.
+    pub blind_market: bool,
+    /// At most so much each time.
+    pub blind_quantity_max: Quantity,
     /// `on`, `exits_only` or `off`.
     pub state: String,
     /// When it was made.

@@ -155,3 +155,57 @@ fn an_override_is_confirmed_by_another_person() {
         harness.finish().await;
     });
 }
+
+/// S22: what lets a strategy enter blind needs a fresh factor, and so does the band; to switch it off, to
+/// allow less and to narrow the band do not.
+#[test]
+fn s22_to_let_a_strategy_enter_blind_needs_a_fresh_factor() {
+    simulate(async || {
+        let harness = with_owner(35).await;
+        let (ann, _) = strong(&harness).await;
+        let account = harness.account("main").await;
+        let hook = harness.webhook("tv", 10).await;
+        let new = tradewarden_testkit::engine::strategy("s", &hook, &account, "ES", "1");
+        let with = |name: &str, blind: bool| {
+            let mut command = serde_json::to_value(Command::StrategyCreate(new.clone())).unwrap();
+            command["name"] = json!(name);
+            command["shared_position"] = json!(true);
+            command["blind_market"] = json!(blind);
+            command
+        };
+        let made = carry_out(&harness, with("s", false), &ann).await.unwrap();
+        let change = |changes: Value| json!({ "command": "strategy-change", "id": made["id"], "changes": changes });
+        let band = |name: &str, value: &str| {
+            json!({
+                "command": "limit-set", "scope": "instrument:ES", "name": name, "value": value,
+            })
+        };
+        let on = json!({ "blind_market": true, "blind_quantity_max": "2" });
+        carry_out(&harness, band("static_low", "90"), &ann).await.unwrap();
+        carry_out(&harness, change(on.clone()), &ann).await.unwrap();
+        harness.clock.advance(Duration::from_mins(6));
+        for wider in [
+            with("other", true),
+            change(json!({ "blind_quantity_max": "2.5" })),
+            band("static_low", "89"),
+            band("static_high", "110"),
+        ] {
+            assert_eq!(
+                code(carry_out(&harness, wider.clone(), &ann).await),
+                Code::AuthStepUp,
+                "{wider}"
+            );
+        }
+        for narrower in [
+            with("other", false),
+            change(json!({ "name": "renamed" })),
+            change(json!({ "blind_quantity_max": "1" })),
+            band("static_low", "91"),
+            change(json!({ "blind_market": false })),
+        ] {
+            carry_out(&harness, narrower, &ann).await.unwrap();
+        }
+        assert_eq!(code(carry_out(&harness, change(on), &ann).await), Code::AuthStepUp);
+        harness.finish().await;
+    });
+}

@@ -6,7 +6,7 @@ use tradewarden_domain::bracket::OnNaked;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::instrument::Instrument;
 use tradewarden_domain::loss::LossReset;
-use tradewarden_domain::money::Money;
+use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::strategy::{
@@ -146,6 +146,8 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         take_profit: Some("2.5%".parse().unwrap()),
         stop_loss: Some("0.25".parse().unwrap()),
         on_naked: OnNaked::Close,
+        blind_market: true,
+        blind_quantity_max: Quantity::from_units(3),
         expected_every_s: Some(u32::MAX),
         percent: Percentage::new("0.5".parse().unwrap()),
         fee_per_unit: "2.25".parse().unwrap(),
@@ -210,6 +212,8 @@ fn other_strategy(strategy: &Strategy) -> Strategy {
         take_profit: None,
         stop_loss: None,
         on_naked: OnNaked::Alert,
+        blind_market: false,
+        blind_quantity_max: Quantity::from_units(1),
         expected_every_s: None,
         percent: None,
         fee_per_unit: Money::ZERO,

@@ -87,6 +87,8 @@ pub fn strategy(
         stop_loss: None,
         on_naked: None,
         expected_every_s: None,
+        blind_market: false,
+        blind_quantity_max: None,
         shared_position: false,
     }
 }

@@ -223,6 +223,7 @@ impl Stage {
                 market: Market::Open,
             },
             stated_price: Some(price),
+            blind_quantity_max: None,
             orders_last_minute: 4,
             now: NOW,
         };
@@ -279,8 +280,8 @@ mod tests {
         for number in 0..3 {
             trace.clear();
             assert!(stage.decide(number, &mut trace), "{trace:?}");
-            // All but the one that has nothing to say unless it says no.
-            let all = tradewarden_domain::risk::RiskCheck::ALL.len() - 1;
+            // All but the one that has nothing to say unless it says no, and the one for stale prices.
+            let all = tradewarden_domain::risk::RiskCheck::ALL.len() - 2;
             assert_eq!(trace.checks().len(), all);
         }
         assert!(!stage.decide(3, &mut trace));

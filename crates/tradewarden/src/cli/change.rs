@@ -189,6 +189,12 @@ pub(crate) struct StrategyChange {
     /// Expect no signals
     #[arg(long)]
     no_expected_every: bool,
+    /// Whether it may enter at the market while no reference price is fresh
+    #[arg(long, value_name = "BOOL")]
+    blind_market: Option<bool>,
+    /// At most so much each time
+    #[arg(long, value_name = "Q")]
+    blind_quantity_max: Option<Quantity>,
     /// Let another strategy trade the same instrument on the same account
     #[arg(long)]
     shared_position: bool,
@@ -229,6 +235,8 @@ impl StrategyChange {
                 stop_loss: setting(self.stop_loss, self.no_stop_loss),
                 on_naked: self.on_naked,
                 expected_every_s: setting(self.expected_every_s, self.no_expected_every),
+                blind_market: self.blind_market,
+                blind_quantity_max: self.blind_quantity_max,
                 shared_position: self.shared_position,
                 state: self.state,
                 open_position: self.open_position,

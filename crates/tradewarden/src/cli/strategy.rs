@@ -101,6 +101,12 @@ pub(crate) struct StrategyCreate {
     /// Seconds of its schedule within which a signal is expected; a longer silence is told
     #[arg(long, value_name = "N")]
     pub(crate) expected_every_s: Option<u32>,
+    /// Let it enter at the market while no reference price is fresh, inside the instrument's band
+    #[arg(long)]
+    pub(crate) blind_market: bool,
+    /// At most so much each time [default: 1]
+    #[arg(long, value_name = "Q")]
+    pub(crate) blind_quantity_max: Option<Quantity>,
     /// Let another strategy trade the same instrument on the same account
     #[arg(long)]
     pub(crate) shared_position: bool,

@@ -153,9 +153,13 @@ impl Route {
         let changes = |noun: &str| self.method != Method::GET && self.path.starts_with(noun);
         match (self.heeds_if_match(), code) {
             (_, Code::AuthStepUp) if changes("/api/v1/limits") => true,
+            (_, Code::AuthStepUp) if self.path == "/api/v1/strategies" => {
+                self.method == Method::POST
+            }
             (_, Code::StrategyOpenPosition) if changes("/api/v1/rolls") => true,
             (true, Code::AuthStepUp) => {
-                changes("/api/v1/webhooks/") && self.method == Method::PATCH
+                let of_one = changes("/api/v1/webhooks/") || changes("/api/v1/strategies/");
+                of_one && self.method == Method::PATCH
             }
             (true, Code::WebhookInUse) => {
                 changes("/api/v1/webhooks/") && self.method == Method::DELETE

@@ -71,6 +71,13 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("on_naked", ON_NAKED, "What happens to a position whose stop does not work."),
             may("expected_every_s", Any, "60 to 86,400 seconds; null for none."),
             may(
+                "blind_market",
+                Flag,
+                "It may enter at the market while no reference price is fresh, inside the \
+                 instrument's static band. To switch that on needs a fresh factor.",
+            ),
+            may("blind_quantity_max", Amount, "At most so much each time."),
+            may(
                 "shared_position",
                 Flag,
                 "Another strategy may trade the same on the same account.",

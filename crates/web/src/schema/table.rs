@@ -205,6 +205,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 Count,
                 "Seconds of its schedule that may pass without a signal.",
             ),
+            must("blind_market", Flag, "It may enter while no reference price is fresh."),
+            must("blind_quantity_max", Amount, "At most so much each time."),
             must("state", STRATEGY_STATE, "Whether it trades."),
             must("created_at", Instant, "When it was made."),
         ],
@@ -488,6 +490,13 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("stop_loss", Text, "Where the loss is stopped: `2%` or `1.5` from the entry."),
             may("on_naked", ON_NAKED, "What happens if a stop does not work; alert if absent."),
             may("expected_every_s", Range(60, 86_400), "A longer silence is told."),
+            may(
+                "blind_market",
+                Flag,
+                "It may enter at the market while no reference price is fresh, inside the \
+                 instrument's static band. Needs a fresh factor.",
+            ),
+            may("blind_quantity_max", Amount, "At most so much each time; 1 if absent."),
         ],
     },
     Schema {

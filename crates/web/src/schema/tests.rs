@@ -324,6 +324,8 @@ fn webhooks_and_strategies() {
         stop_loss: schedule.as_ref().map(|_| "1.5".parse().unwrap()),
         on_naked: text(),
         expected_every_s: schedule.as_ref().map(|_| 60),
+        blind_market: false,
+        blind_quantity_max: ONE,
         schedule,
         state: text(),
         created_at: AT,
@@ -588,6 +590,7 @@ fn what_is_taken() {
             "symbol_source": "strategy", "send_within_s": 1, "entry_ttl_s": null, "shared_position": true,
             "state": "off", "open_position": "leave", "schedule": null,
             "take_profit": null, "stop_loss": "1.5", "on_naked": "close", "expected_every_s": null,
+            "blind_market": true, "blind_quantity_max": "1",
         }),
     );
     assert_taken::<AccountChanges>("AccountChanges", &json!({"name": "a", "state": "active"}));
@@ -602,6 +605,7 @@ fn what_is_taken() {
             "symbol_source": "strategy", "send_within_s": 1, "entry_ttl_s": 1, "shared_position": true,
             "schedule": "mon 09:00-10:00 UTC", "take_profit": "2%", "stop_loss": "1.5",
             "on_naked": "close", "expected_every_s": 60,
+            "blind_market": true, "blind_quantity_max": "1",
         }),
     );
     assert_taken::<OrderCreate>(

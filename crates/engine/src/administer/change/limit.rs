@@ -113,7 +113,9 @@ pub(super) fn may_stand(
         return Err(invalid("value", &"must not be negative"));
     }
     if !name.fits(scope.level()) {
-        return Err(invalid("scope", &"this limit is set for the organization or an account"));
+        let is_band = matches!(name, LimitName::StaticLow | LimitName::StaticHigh);
+        let place = if is_band { "an instrument" } else { "the organization or an account" };
+        return Err(invalid("scope", &format_args!("this limit is set for {place}")));
     }
     if name == LimitName::MaxRepeatedEntries && units > KEPT_ENTRIES_UNITS {
         return Err(invalid("value", &"must be at most 31"));

@@ -7,7 +7,8 @@ use super::policy::{Amendment, drop_scope};
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
 use crate::administer::create::{
-    entry_ttl, expected_every, fee, fits, followers, is_alone, may_trade, name, percent, within,
+    blind_quantity, entry_ttl, expected_every, fee, fits, followers, is_alone, may_trade, name,
+    percent, within,
 };
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
@@ -113,6 +114,10 @@ async fn change_in(
     let mut after = applied(before, changes)?;
     after.state = switched(before.state, changes, unsaid, &open)?;
     stays_reachable(before, &after, &open)?;
+    if after.blind() > before.blind() {
+        // It lets more be traded.
+        actor.fresh(shared.environment.now())?;
+    }
     if after.webhook_id != before.webhook_id {
         webhook_is_there(tx, target, after.webhook_id, actor).await?;
     }
@@ -249,6 +254,9 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     after.on_naked = changes.on_naked.unwrap_or(after.on_naked);
     set(&mut after.expected_every_s, &changes.expected_every_s);
     after.expected_every_s = expected_every(after.expected_every_s)?;
+    after.blind_market = changes.blind_market.unwrap_or(after.blind_market);
+    after.blind_quantity_max =
+        blind_quantity(changes.blind_quantity_max.or(Some(after.blind_quantity_max)))?;
     set(&mut after.entry_ttl_s, &changes.entry_ttl_s);
     after.entry_ttl_s = entry_ttl(after.entry_ttl_s)?;
     if let Some(allow_short) = changes.allow_short {

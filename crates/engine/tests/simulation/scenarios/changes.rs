@@ -70,6 +70,8 @@ fn every_field_of_a_strategy_changes() {
             (json!({"send_within_s": 300}), "send_within_s", json!(10), json!(300)),
             (json!({"entry_ttl_s": 60}), "entry_ttl_s", Value::Null, json!(60)),
             (json!({"entry_ttl_s": null}), "entry_ttl_s", json!(60), Value::Null),
+            (json!({"blind_market": true}), "blind_market", json!(false), json!(true)),
+            (json!({"blind_quantity_max": "2"}), "blind_quantity_max", json!("1"), json!("2")),
             (json!({"symbol": "aapl"}), "symbol", json!("ES"), json!("AAPL")),
             (
                 json!({"account": other_account}),
@@ -137,6 +139,7 @@ fn wrong_values_change_nothing() {
             (json!({"webhook": "whk_1"}), "webhook"),
             (json!({"send_within_s": 301}), "send_within_s"),
             (json!({"entry_ttl_s": 0}), "entry_ttl_s"),
+            (json!({"blind_quantity_max": "0"}), "blind_quantity_max"),
             (json!({"entry_ttl_s": 7_776_001}), "entry_ttl_s"),
             (json!({"sizing": "payload", "on_opposite": "reverse"}), "on_opposite"),
             (json!({"open_position": "leave"}), "open_position"),

@@ -2,6 +2,7 @@
 
 use super::hours::until;
 use super::{Small, millis};
+use serde_json::{Value, json};
 use std::time::Duration;
 use tradewarden_broker::port::MarketState;
 use tradewarden_domain::code::Code;
@@ -93,6 +94,84 @@ fn s22_closing_orders_skip_the_collar() {
         super::accept(&s.h, &s.hook, &far).await;
         s.h.quiet().await;
         assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.end().await;
+    });
+}
+
+impl Small {
+    /// Changes the only strategy there is.
+    async fn becomes(&self, changes: Value) {
+        let list = self.h.command(Command::StrategyList).await;
+        let id = list["items"][0]["id"].clone();
+        let change = json!({ "command": "strategy-change", "id": id, "changes": changes });
+        self.h.command(serde_json::from_value(change).unwrap()).await;
+    }
+
+    async fn lines(&self) -> Vec<Value> {
+        let signals = self.h.signals().await;
+        serde_json::from_str(&signals.last().unwrap().checks).unwrap()
+    }
+}
+
+/// Once quotes stop, a strategy that enters blind enters a little at the market, inside the band of its
+/// instrument alone; the trace says which rule let it through, and an exit needs none of it.
+#[test]
+fn s22_a_blind_market_entry_needs_permission_band_and_little() {
+    simulate(async || {
+        let mut s = Small::with(92, Venue::default(), |new| {
+            "BTCUSD".clone_into(&mut new.symbol);
+            new.quantity = "1".parse().unwrap();
+            new.pyramiding = Some(Pyramiding::Allow);
+        })
+        .await;
+        s.h.elapse(Duration::from_mins(2)).await;
+        s.h.broker.fall_silent("BTCUSD");
+        s.h.elapse(Duration::from_secs(65)).await;
+        let stale = Some(Code::RiskReferenceStale);
+        let band = async |end: &str, price: &str| s.h.limit("instrument:BTCUSD", end, price).await;
+        band("static_low", "59000").await;
+        band("static_high", "59999").await;
+        assert_eq!(s.send("BUY", "not allowed").await.code, stale);
+        s.becomes(json!({ "blind_market": true })).await;
+        assert_eq!(s.send("BUY", "outside").await.code, Some(Code::RiskStaticBand));
+        band("static_high", "60000").await;
+        let limited =
+            json!({ "action": "BUY", "id": "b", "order_type": "limit", "limit_price": "60000" });
+        assert_eq!(s.h.send(&s.hook, &limited).await.answer().code, stale);
+        let stated = json!({ "action": "BUY", "id": "c", "price": "60001" });
+        let refused = s.h.send(&s.hook, &stated).await.answer().code;
+        assert_eq!(refused, Some(Code::RiskStaticBand), "a stated price may refuse");
+        s.becomes(json!({ "quantity": "2" })).await;
+        assert_eq!(s.send("BUY", "too much").await.code, Some(Code::RiskBlindQuantity));
+        s.becomes(json!({ "quantity": "1" })).await;
+        assert!(s.h.broker.sent().is_empty());
+
+        s.accept("BUY", "d").await;
+        let lines = s.lines().await;
+        let line = |name: &str| lines.iter().find(|line| line["name"] == name).unwrap().clone();
+        let blind = line("risk.blind_market");
+        assert_eq!((&blind["result"], &blind["limit"]), (&json!("pass"), &json!("1")));
+        let collar = line("risk.price_collar");
+        let shown = (&collar["input"], &collar["limit"]);
+        assert_eq!(shown, (&json!("60000"), &json!("59000 to 60000")));
+        s.h.quiet().await;
+        assert_eq!(s.h.position(&s.account, "BTCUSD").await.to_string(), "1");
+
+        // What it was last heard at outlives a restart; without the band there is nothing to enter in.
+        s.h.restart().await;
+        s.h.ready().await;
+        s.h.elapse(millis(1_000)).await;
+        s.accept("BUY", "e").await;
+        s.h.quiet().await;
+        let gone = json!({
+            "command": "limit-delete",
+            "limit": { "scope": "instrument:BTCUSD", "name": "static_low" },
+        });
+        s.h.command(serde_json::from_value(gone).unwrap()).await;
+        assert_eq!(s.send("BUY", "no band").await.code, stale);
+        s.accept("EXIT", "f").await;
+        s.h.quiet().await;
+        assert_eq!(s.h.position(&s.account, "BTCUSD").await.to_string(), "0");
         s.end().await;
     });
 }
