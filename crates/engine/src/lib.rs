@@ -258,6 +258,12 @@ impl Shared {
     pub(crate) async fn reload(&self) {
         let _one_at_a_time = self.reloading.lock().await;
         let before = self.directory.load_full();
+        if self.vault.has_settled(self.environment.now())
+            && let Err(error) = vault::open_changed(self).await
+        {
+            self.vault.set_behind();
+            tracing::error!(error = %error, "new data keys cannot be opened yet");
+        }
         let keys = self.intake_keys.load_full();
         let mut found = before.following(&self.store, &keys).await;
         if let Ok(Some(next)) = &found

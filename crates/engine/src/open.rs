@@ -23,6 +23,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tradewarden_broker::port::{Broker, Cleaned};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::Profile;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub require_classes: bool,
     /// What a guess at a password costs.
     pub password_cost: PasswordCost,
+    /// How long a data key seals before another takes its place by itself; `None` is without end.
+    pub data_keys_last: Option<Duration>,
 }
 
 /// Why an engine does not open.
@@ -131,7 +134,8 @@ impl Engine {
         let (journal, journal_task) = journal();
         let people = People::open(&store, &environment, &parts.keyring, &parts.settings).await?;
         let (notices, heard) = notices(NOTICES_MAX);
-        let keys = vault::intake_keys(&store, &parts.keyring, &BTreeMap::new()).await?;
+        let keys =
+            vault::intake_keys(&store, &parts.keyring, &BTreeMap::new(), environment.now()).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
         let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
@@ -159,7 +163,7 @@ impl Engine {
             keyring: parts.keyring,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
-            vault: Vault::default(),
+            vault: Vault::at(started_at),
             settings: parts.settings,
             fate,
             counters: Counters::default(),
@@ -222,7 +226,8 @@ async fn found(
 ) -> Result<LedgerKey, OpenError> {
     let unsealed = |what: &str| OpenError(format!("{what} does not open with this key file"));
     if let Some(head) = audit::ledger(store).await? {
-        let set = vault::opened(store, keyring, INSTALLATION, Purpose::Ledger).await?;
+        let set =
+            vault::opened(store, keyring, INSTALLATION, Purpose::Ledger, environment.now()).await?;
         let set = set.ok_or_else(|| unsealed("the audit log's key"))?;
         let seed = set
             .open(&LEDGER_PLACE, &head.signing_key)

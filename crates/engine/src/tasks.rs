@@ -47,6 +47,7 @@ const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const ROLLS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const KEY_SOURCE_ASKED_EVERY: Duration = Duration::from_secs(5);
+const DATA_KEYS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 const SEEN_EVERY: Duration = Duration::from_mins(1);
 const KEYS_KEPT: Duration = Duration::from_hours(25);
@@ -181,6 +182,11 @@ async fn run_beside(
     }));
     tasks.spawn(every(Arc::clone(shared), KEY_SOURCE_ASKED_EVERY, async |shared| {
         vault::watch::look(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), DATA_KEYS_LOOKED_AT_EVERY, async |shared| {
+        if shared.is_leader() {
+            vault::data_keys::look(shared).await;
+        }
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));
     tasks.spawn(every(Arc::clone(shared), EXPIRY_EVERY, async |shared| {

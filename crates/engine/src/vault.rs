@@ -7,11 +7,13 @@
 //! Each step is one transaction with its audit entry, and says by the rows themselves how far it came:
 //! after a crash the same command goes on where it ended.
 
+pub(crate) mod data_keys;
 mod keys;
 pub(crate) mod watch;
 
 pub(crate) use keys::{intake_keys, open_changed, opened};
 
+use self::data_keys::{Resealing, SETTLES_IN};
 use self::watch::Health;
 use crate::Engine;
 use crate::actor::Actor;
@@ -38,14 +40,36 @@ const STEP_MAX: usize = 64;
 const FRESH_BYTES: usize = 32;
 
 /// What this node knows of its key source.
-#[derive(Default)]
 pub(crate) struct Vault {
     /// There are data keys that could not be opened when they were heard of.
     behind: AtomicBool,
     health: Mutex<Health>,
+    /// When a new data key seals that only opens until then.
+    settles_at: Mutex<Option<Timestamp>>,
+    resealing: tokio::sync::Mutex<Resealing>,
 }
 
 impl Vault {
+    /// That of a node which starts now: what was made a moment ago is looked at once more.
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self {
+            behind: AtomicBool::new(false),
+            health: Mutex::default(),
+            settles_at: Mutex::new(Some(now.plus(SETTLES_IN))),
+            resealing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn set_settles_at(&self, at: Option<Timestamp>) {
+        *self.settles_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Whether a new data key seals now that did not before; said once.
+    pub(crate) fn has_settled(&self, now: Timestamp) -> bool {
+        let mut settles_at = self.settles_at.lock().unwrap_or_else(PoisonError::into_inner);
+        settles_at.take_if(|at| *at <= now).is_some()
+    }
+
     pub(crate) fn set_behind(&self) {
         self.behind.store(true, Ordering::Release);
     }
@@ -56,6 +80,11 @@ impl Vault {
 
     fn is_behind(&self) -> bool {
         self.behind.load(Ordering::Acquire)
+    }
+
+    /// Whether the source answered when it was last asked.
+    fn is_there(&self) -> bool {
+        matches!(self.health(), Health::There)
     }
 
     fn health(&self) -> Health {
@@ -85,6 +114,8 @@ impl Engine {
         match asked {
             VaultCommand::Status => self.vault_status().await,
             VaultCommand::Rotate => self.rotate_source(actor).await,
+            VaultCommand::RotateDataKeys(asked) => self.rotate_data_keys(asked, actor).await,
+            VaultCommand::Reseal => self.reseal().await,
             VaultCommand::Rewrap(asked) => self.rewrap_data_keys(asked, actor).await,
         }
     }
@@ -129,6 +160,7 @@ impl Engine {
         };
         Ok(json!({
             "sources": sources, "keys": keys, "to_rewrap": to_rewrap, "away_since": away_since,
+            "replaced": data_keys::shown(&self.parts).await?,
             "secrets": if is_closed { "closed" } else { "open" },
         }))
     }

@@ -391,3 +391,53 @@ fn s21_a_lockdown_goes_on_whoever_leads() {
         h.finish().await;
     });
 }
+
+/// Two nodes seal what a replaced data key sealed anew at once, while both make more of it: neither
+/// undoes the other's work, and every secret opens at both.
+#[test]
+fn two_nodes_replace_a_data_key_together() {
+    simulate(async || {
+        let h = Harness::postgres(94, Venue::default()).await;
+        h.ready().await;
+        let other = h.second_node().await;
+        let new = json!({
+            "command": "key-create", "name": "bot", "algorithm": "hmac-sha256",
+            "scopes": ["orders:read", "webhooks:manage"],
+        });
+        let mut made = vec![command(&h, new.clone()).await, command(&h, new.clone()).await];
+        let rotate = json!({"command": "vault", "verb": "rotate-data-keys", "purpose": "intake"});
+        assert_eq!(command(&h, rotate).await["made"], 1);
+        let at_other = async |value: &Value| {
+            let asked = serde_json::from_value(value.clone()).unwrap();
+            h.drive(other.execute(asked, &Actor::operator())).await.unwrap().unwrap()
+        };
+        let reseal = json!({"command": "vault", "verb": "reseal"});
+        let status = json!({"command": "vault", "verb": "status"});
+        for _round in 0..8 {
+            made.push(command(&h, new.clone()).await);
+            made.push(at_other(&new).await);
+            let here = command(&h, reseal.clone());
+            let (_, _) = tokio::join!(here, at_other(&reseal));
+            h.elapse(Duration::from_millis(500)).await;
+        }
+        for _second in 0..60 {
+            h.elapse(Duration::from_secs(1)).await;
+            if at_other(&status).await["replaced"] == json!([]) {
+                break;
+            }
+        }
+        assert_eq!(at_other(&status).await["replaced"], json!([]));
+        let mut nonce = 0;
+        for key in &made {
+            signer(&h, &h.engine(), key, &mut nonce).unwrap();
+            signer(&h, &other, key, &mut nonce).unwrap();
+        }
+        // What is opened anew opens, too.
+        let third = h.second_node().await;
+        for key in &made {
+            signer(&h, &third, key, &mut nonce).unwrap();
+        }
+        drop((other, third));
+        h.finish().await;
+    });
+}

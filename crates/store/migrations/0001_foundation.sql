@@ -267,8 +267,12 @@ CREATE TABLE data_keys (
     version {int} NOT NULL,
     wrapped {bytes} NOT NULL,
     created_at {int} NOT NULL,
+    -- The name of the key inside, as it stands in every record that it sealed.
+    key_id {bytes} NOT NULL,
     PRIMARY KEY (org_id, purpose, version)
 ){strict};
+
+CREATE INDEX data_keys_by_key_id ON data_keys (key_id);
 
 CREATE TABLE signals (
     id {bytes} NOT NULL PRIMARY KEY,

@@ -3,11 +3,12 @@
 use crate::Error;
 use crate::dialect::{Store, Tx};
 use crate::directory::PAGE;
+use crate::keys;
 use crate::value::{Row, Value};
 use std::str::FromStr;
 use tradewarden_domain::few::Few;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::key::{ApiKey, KeyState};
+use tradewarden_domain::key::{ApiKey, KeyAlgorithm, KeyState};
 use tradewarden_domain::money::Money;
 use tradewarden_domain::permission::Permissions;
 use tradewarden_domain::time::Timestamp;
@@ -114,6 +115,9 @@ pub async fn find(store: &Store, id: Id<id::Key>) -> Result<Option<KeyRow>, Erro
 
 /// Makes a key.
 pub async fn insert(tx: &mut Tx<'_>, key: &ApiKey, material: Vec<u8>) -> Result<(), Error> {
+    if key.algorithm == KeyAlgorithm::HmacSha256 {
+        keys::hold(tx, &material).await?;
+    }
     let parameters = [
         key.id.into(),
         key.org_id.into(),

@@ -51,6 +51,9 @@ pub async fn insert(
     content: &[u8],
     expires_at: Timestamp,
 ) -> Result<(), Error> {
+    if kind == ChallengeKind::Sms {
+        crate::keys::hold(tx, content).await?;
+    }
     let parameters = [
         token_hash.into(),
         user.into(),

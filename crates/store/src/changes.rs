@@ -7,6 +7,7 @@
 
 use crate::Error;
 use crate::dialect::{Insert, Store, Tx, name_of};
+use crate::sealed;
 use crate::value::Value;
 use std::collections::BTreeSet;
 
@@ -181,7 +182,8 @@ pub(crate) fn written(sql: &str) -> Option<Subject> {
     let verbs = ["INSERT INTO ", "UPDATE ", "DELETE FROM "];
     let rest = verbs.into_iter().find_map(|verb| text.strip_prefix(verb))?;
     let subject = Subject::of_table(rest.split(' ').next()?)?;
-    (!UNHEARD.contains(&name_of(sql))).then_some(subject)
+    let name = name_of(sql);
+    (!UNHEARD.contains(&name) && !sealed::is_resealing(name)).then_some(subject)
 }
 
 /// The change that a statement makes of these parameters: the first one names the row.

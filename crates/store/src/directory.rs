@@ -290,6 +290,9 @@ fn decode_webhook(mut row: Row) -> Result<WebhookRow, Error> {
 
 /// Makes a webhook.
 pub async fn insert_webhook(tx: &mut Tx<'_>, webhook: WebhookRow) -> Result<(), Error> {
+    if let Some(sealed) = &webhook.signing_secret {
+        crate::keys::hold(tx, sealed).await?;
+    }
     tx.execute_one(
         INSERT_WEBHOOK,
         &[

@@ -87,6 +87,9 @@ impl std::fmt::Debug for FactorRow {
 
 /// Adds a factor; [`crate::Kind::Exists`] if the credential is enrolled already, by whomever.
 pub async fn insert(tx: &mut Tx<'_>, factor: &FactorRow) -> Result<(), Error> {
+    if factor.kind != FactorKind::Webauthn {
+        crate::keys::hold(tx, &factor.material).await?;
+    }
     let parameters = [
         factor.id.into(),
         factor.user_id.into(),

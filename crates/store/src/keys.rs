@@ -2,10 +2,11 @@
 //! still open.
 
 use crate::Error;
-use crate::dialect::{Store, Tx};
+use crate::dialect::{Lock, Store, Tx};
 use crate::value::{Row, Value};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::{DataKeyId, WrappedKey};
 
 /// Rows that [`page`] reads at once.
 pub const PAGE: usize = 256;
@@ -23,14 +24,27 @@ const PAGE_AFTER: &str = "-- keys::page\n\
     WHERE (org_id, purpose, version) > ($1, $2, $3) \
     ORDER BY org_id, purpose, version LIMIT $4";
 const INSERT: &str = "-- keys::insert\n\
-    INSERT INTO data_keys (org_id, purpose, version, wrapped, created_at) \
-    VALUES ($1, $2, $3, $4, $5)";
+    INSERT INTO data_keys (org_id, purpose, version, wrapped, created_at, key_id) \
+    VALUES ($1, $2, $3, $4, $5, $6)";
+const REPLACED: &str = "-- keys::replaced\n\
+    SELECT org_id, purpose, version, wrapped, created_at FROM data_keys AS older \
+    WHERE EXISTS (SELECT 1 FROM data_keys AS newer WHERE newer.org_id = older.org_id \
+    AND newer.purpose = older.purpose AND newer.version > older.version) \
+    ORDER BY org_id, purpose, version LIMIT $1";
+const NEWEST_MADE: &str = "-- keys::newest_made\n\
+    SELECT created_at FROM data_keys ORDER BY created_at DESC LIMIT 1";
+const HOLD: &str = "-- keys::hold\nSELECT version FROM data_keys WHERE key_id = $1";
+const LOCK: &str = "-- keys::lock\n\
+    SELECT version FROM data_keys WHERE org_id = $1 AND purpose = $2 ORDER BY version DESC";
+const RETIRE: &str = "-- keys::retire\n\
+    DELETE FROM data_keys WHERE org_id = $1 AND purpose = $2 AND version = $3";
 const REWRAP: &str = "-- keys::rewrap\n\
     UPDATE data_keys SET wrapped = $4 \
     WHERE org_id = $1 AND purpose = $2 AND version = $3 AND wrapped = $5";
 const ERASE: &str = "-- keys::erase\nDELETE FROM data_keys WHERE org_id = $1 AND purpose = $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[OF, OF_PURPOSE, PAGE_AFTER, INSERT, REWRAP, ERASE];
+pub(crate) const STATEMENTS: &[&str] =
+    &[OF, OF_PURPOSE, PAGE_AFTER, INSERT, REPLACED, NEWEST_MADE, HOLD, LOCK, RETIRE, REWRAP, ERASE];
 
 /// A wrapped key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +99,62 @@ pub async fn insert(
     wrapped: Vec<u8>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let parameters = [org.into(), Value::Word(purpose), version.into(), wrapped.into(), now.into()];
+    let key_id = WrappedKey::from_stored(wrapped.clone()).key_id();
+    let key_id = key_id.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+    let parameters = [
+        org.into(),
+        Value::Word(purpose),
+        version.into(),
+        wrapped.into(),
+        now.into(),
+        key_id.into(),
+    ];
     tx.execute_one(INSERT, &parameters).await
+}
+
+/// Keys that a newer one has taken the place of, at most [`PAGE`], in the order of [`page`].
+pub async fn replaced(store: &Store) -> Result<Vec<KeyRow>, Error> {
+    let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
+    store.query(REPLACED, vec![most.into()]).await?.into_iter().map(decode).collect()
+}
+
+/// When the newest key of all was made.
+pub async fn newest_made(store: &Store) -> Result<Option<Timestamp>, Error> {
+    store.query_one(NEWEST_MADE, Vec::new()).await?.map(|mut row| row.time()).transpose()
+}
+
+/// Holds the key that sealed `record` until the commit, so that it is not retired or erased under
+/// what is written with it. An error if it was already: the record would never open. What is no
+/// sealed record passes.
+pub async fn hold(tx: &mut Tx<'_>, record: &[u8]) -> Result<(), Error> {
+    let Some(id) = DataKeyId::of_record(record) else { return Ok(()) };
+    let named = vec![id.as_bytes().to_vec().into()];
+    let found = tx.lock_each(HOLD, &[named], Lock::Share).await?;
+    if found.iter().all(Vec::is_empty) {
+        return Err(Error::unreadable("the data key was replaced meanwhile: try again"));
+    }
+    Ok(())
+}
+
+/// The versions of the keys of an organization for a purpose, the newest first, locked.
+pub async fn lock(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    purpose: &'static str,
+) -> Result<Vec<i64>, Error> {
+    let wanted = vec![org.into(), Value::Word(purpose)];
+    let found = tx.lock_each(LOCK, &[wanted], Lock::Update).await?;
+    found.into_iter().flatten().map(|mut row| row.int()).collect()
+}
+
+/// Takes away a key that sealed nothing which is still there.
+pub async fn retire(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    purpose: &'static str,
+    version: i64,
+) -> Result<(), Error> {
+    tx.execute_one(RETIRE, &[org.into(), Value::Word(purpose), version.into()]).await
 }
 
 /// Forgets the keys of an organization for a purpose: what is sealed under it never opens again.

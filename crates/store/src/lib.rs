@@ -36,6 +36,7 @@ pub mod overrides;
 pub mod pending;
 pub mod rates;
 pub mod recent;
+pub mod sealed;
 pub mod sessions;
 pub mod signals;
 pub mod statements;

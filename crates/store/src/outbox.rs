@@ -119,6 +119,7 @@ impl std::fmt::Debug for WaitingMessage {
 
 /// Puts a message into the outbox.
 pub async fn insert(tx: &mut Tx<'_>, message: &NewMessage) -> Result<(), Error> {
+    crate::keys::hold(tx, &message.content).await?;
     let parameters = [
         message.id.into(),
         message.org_id.into(),
@@ -216,6 +217,7 @@ pub async fn insert_request(
     id: Id<id::Message>,
     content: Vec<u8>,
 ) -> Result<(), Error> {
+    crate::keys::hold(tx, &content).await?;
     tx.execute_one(INSERT_REQUEST, &[id.into(), content.into()]).await
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     alerts, api_keys, audit, challenges, changes, closes, dead_men, directory, exposures, factors,
     findings, halt_progress, idempotency, invitations, key_usage, keys, leases, lockdowns, losses,
-    migrate, nonces, orders, outbox, overrides, pending, rates, recent, sessions, signals,
+    migrate, nonces, orders, outbox, overrides, pending, rates, recent, sealed, sessions, signals,
     token_keys, users, webhook_secrets,
 };
 
@@ -63,6 +63,7 @@ pub fn all() -> Vec<String> {
     ];
     let mut texts: Vec<String> =
         fixed.iter().flat_map(|part| part.iter().map(|text| (*text).to_owned())).collect();
+    texts.extend(sealed::statements().map(str::to_owned));
     for insert in inserts.iter().flat_map(|part| part.iter()) {
         texts.push(insert.text(1));
         texts.push(insert.text(3));

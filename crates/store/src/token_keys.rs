@@ -39,6 +39,7 @@ impl std::fmt::Debug for TokenKeyRow {
 
 /// Stores a key that signs from now on; the others only verify what they signed.
 pub async fn insert(tx: &mut Tx<'_>, key: &TokenKeyRow) -> Result<(), Error> {
+    crate::keys::hold(tx, &key.material).await?;
     let parameters = [
         key.id.as_str().into(),
         key.material.clone().into(),

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::dialect::{Store, Tx};
+use crate::keys;
 use crate::value::Row;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct Previous {
 /// Replaces a webhook's secrets and keeps the ones before; those before them are forgotten.
 pub async fn replace(tx: &mut Tx<'_>, new: &Secrets, previous: &Previous) -> Result<(), Error> {
     let id = previous.webhook_id;
+    hold(tx, new).await?;
+    hold(tx, &previous.secrets).await?;
     let replaced = [id.into(), new.secret_hash.into(), new.signing_secret.clone().into()];
     tx.execute_one(REPLACE, &replaced).await?;
     let kept = [
@@ -66,6 +69,7 @@ pub async fn replace_at_once(
     webhook: Id<id::Webhook>,
     new: &Secrets,
 ) -> Result<(), Error> {
+    hold(tx, new).await?;
     let replaced = [webhook.into(), new.secret_hash.into(), new.signing_secret.clone().into()];
     tx.execute_one(REPLACE, &replaced).await?;
     tx.execute(FORGET, &[webhook.into()]).await.map(|_| ())
@@ -79,6 +83,13 @@ pub async fn all(store: &Store, now: Timestamp) -> Result<Vec<Previous>, Error> 
 /// The replaced secrets of a webhook, whether they are still taken or not.
 pub async fn find(store: &Store, webhook: Id<id::Webhook>) -> Result<Option<Previous>, Error> {
     store.query_one(FIND, vec![webhook.into()]).await?.map(decode).transpose()
+}
+
+async fn hold(tx: &mut Tx<'_>, secrets: &Secrets) -> Result<(), Error> {
+    match &secrets.signing_secret {
+        Some(sealed) => keys::hold(tx, sealed).await,
+        None => Ok(()),
+    }
 }
 
 fn decode(mut row: Row) -> Result<Previous, Error> {

@@ -234,6 +234,7 @@ impl Harness {
                 profile: self.profile,
                 require_classes: false,
                 password_cost: PasswordCost::new(8, 1, 1).unwrap(),
+                data_keys_last: None,
             },
         }
     }

@@ -46,7 +46,7 @@ pub(crate) use self::roll::RollVerb;
 pub(crate) use self::safety::{AlertVerb, DeadManVerb, HaltEngage, HaltVerb};
 pub(crate) use self::signal::SignalVerb;
 pub(crate) use self::strategy::{StrategyCreate, StrategyVerb};
-pub(crate) use self::vault::VaultVerb;
+pub(crate) use self::vault::{VaultRotate, VaultVerb};
 pub(crate) use self::webhook::{WebhookCreate, WebhookVerb};
 use self::word::word;
 

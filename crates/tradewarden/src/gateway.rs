@@ -66,6 +66,7 @@ impl Gateway {
                 profile: config.profile,
                 require_classes: config.require_classes,
                 password_cost: PasswordCost::standard(),
+                data_keys_last: config.vault.data_keys_last(),
             },
         });
         let (engine, tasks) =

@@ -1,6 +1,7 @@
 //! What is asked of the vault.
 
 use serde::{Deserialize, Serialize};
+use tradewarden_domain::time::Timestamp;
 
 /// A command about the keys under which secrets are stored: the operator's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -10,8 +11,27 @@ pub enum VaultCommand {
     Status,
     /// Has the key source make a new version of its key.
     Rotate,
+    /// Has new data keys take the place of old ones, some at a time.
+    RotateDataKeys(VaultDataKeys),
+    /// Seals some of what replaced data keys sealed under the new ones.
+    Reseal,
     /// Wraps data keys under the newest version.
     Rewrap(VaultRewrap),
+}
+
+/// Data keys are to be replaced.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultDataKeys {
+    /// The organization whose keys they are; absent, every one, and the installation.
+    #[serde(default)]
+    pub org: Option<String>,
+    /// What they are for; absent, everything but the pepper.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// Those made before this instant, which the first answer gives; absent, before now.
+    #[serde(default)]
+    pub before: Option<Timestamp>,
 }
 
 /// Data keys are to be wrapped anew.

@@ -103,9 +103,11 @@ impl People {
         settings: &Settings,
     ) -> Result<Self, OpenError> {
         let missing = || OpenError("the keys for people are missing".to_owned());
-        let key = vault::opened(store, keyring, INSTALLATION, Purpose::People).await?;
+        let key =
+            vault::opened(store, keyring, INSTALLATION, Purpose::People, environment.now()).await?;
         let key = key.ok_or_else(missing)?;
-        let pepper = vault::opened(store, keyring, INSTALLATION, Purpose::Pepper).await?;
+        let pepper =
+            vault::opened(store, keyring, INSTALLATION, Purpose::Pepper, environment.now()).await?;
         let pepper = pepper.ok_or_else(missing)?;
         let pepper = Pepper::of(pepper.newest().ok_or_else(missing)?);
         let pepper = pepper.map_err(|error| failed(&error))?;

@@ -1,11 +1,13 @@
 //! Opening data keys: at the start, and when some were made or taken away.
 
+use super::data_keys::SETTLES_IN;
 use crate::Shared;
 use crate::directory::DataKeys;
 use crate::open::{INSTALLATION, OpenError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{DataKeySet, Keyring, Purpose, WrappedKey};
 use tradewarden_store::Store;
 use tradewarden_store::keys::{self as rows, KeyRow};
@@ -16,8 +18,9 @@ pub(crate) async fn opened(
     keyring: &Keyring,
     org: Id<id::Org>,
     purpose: Purpose,
+    now: Timestamp,
 ) -> Result<Option<DataKeySet>, OpenError> {
-    set(keyring, purpose, &rows::of(store, org, purpose.name()).await?, None).await
+    set(keyring, purpose, &rows::of(store, org, purpose.name()).await?, None, now).await
 }
 
 /// The keys of intake of all organizations.
@@ -25,6 +28,7 @@ pub(crate) async fn intake_keys(
     store: &Store,
     keyring: &Keyring,
     before: &DataKeys,
+    now: Timestamp,
 ) -> Result<DataKeys, OpenError> {
     let mut by_org: BTreeMap<Id<id::Org>, Vec<KeyRow>> = BTreeMap::new();
     for row in rows::of_purpose(store, Purpose::Intake.name()).await? {
@@ -33,7 +37,7 @@ pub(crate) async fn intake_keys(
     let mut opened = DataKeys::new();
     for (org, rows) in by_org {
         let before = before.get(&org).map(Arc::as_ref);
-        if let Some(set) = set(keyring, Purpose::Intake, &rows, before).await? {
+        if let Some(set) = set(keyring, Purpose::Intake, &rows, before, now).await? {
             opened.insert(org, Arc::new(set));
         }
     }
@@ -42,24 +46,28 @@ pub(crate) async fn intake_keys(
 
 /// Takes in which data keys were made and which were taken away; gives those of intake.
 pub(crate) async fn open_changed(shared: &Shared) -> Result<Arc<DataKeys>, OpenError> {
-    let (store, keyring) = (&shared.store, &shared.keyring);
+    let (store, keyring, now) = (&shared.store, &shared.keyring, shared.environment.now());
+    let settles_at = rows::newest_made(store).await?.map(|made_at| made_at.plus(SETTLES_IN));
     let before = shared.people.key.load_full();
     let own = rows::of(store, INSTALLATION, Purpose::People.name()).await?;
-    if let Some(set) = set(keyring, Purpose::People, &own, Some(&before)).await? {
+    if let Some(set) = set(keyring, Purpose::People, &own, Some(&before), now).await? {
         shared.people.key.store(Arc::new(set));
     }
     let before = shared.intake_keys.load_full();
-    let keys = Arc::new(intake_keys(store, keyring, &before).await?);
+    let keys = Arc::new(intake_keys(store, keyring, &before, now).await?);
     shared.intake_keys.store(Arc::clone(&keys));
+    shared.vault.set_settles_at(settles_at.filter(|at| now < *at));
     Ok(keys)
 }
 
 /// A set of these rows, which come newest first; the source is asked for those alone that are not open.
+/// One that was just made does not seal yet: another node may not have heard of it.
 async fn set(
     keyring: &Keyring,
     purpose: Purpose,
     rows: &[KeyRow],
     before: Option<&DataKeySet>,
+    now: Timestamp,
 ) -> Result<Option<DataKeySet>, OpenError> {
     let mut keys = Vec::with_capacity(rows.len());
     for row in rows {
@@ -71,6 +79,10 @@ async fn set(
         }
         let key = keyring.open_data_key(&row.org_id.to_bytes(), purpose, &wrapped).await;
         keys.push(Arc::new(key.map_err(|error| OpenError(error.to_string()))?));
+    }
+    let settles = rows.first().filter(|row| now < row.created_at.plus(SETTLES_IN));
+    if settles.is_some() && keys.len() > 1 {
+        keys.swap(0, 1);
     }
     let mut keys = keys.into_iter();
     Ok(keys.next().map(|newest| DataKeySet::new(newest, keys.collect())))

@@ -92,6 +92,7 @@ async fn close(shared: &Arc<Shared>) {
     tracing::error!("the key source was away too long: secrets are closed until it is back");
     shared.intake_keys.store(Arc::new(DataKeys::new()));
     shared.people.key.store(Arc::new(DataKeySet::closed()));
+    shared.vault.resealing.lock().await.close();
     if let Err(error) = read_anew(shared).await {
         tracing::error!(error, "the directory could not be read: what it had opened stays open");
     }

@@ -26,6 +26,7 @@ mod resting;
 mod rolls;
 mod sizing;
 mod unwind;
+mod vault;
 
 use serde_json::Value;
 use std::time::Duration;

@@ -91,6 +91,7 @@ pub async fn set_signing_secret(
     id: Id<id::Webhook>,
     sealed: &[u8],
 ) -> Result<(), Error> {
+    crate::keys::hold(tx, sealed).await?;
     tx.execute_one(SET_SIGNING_SECRET, &[id.into(), sealed.to_vec().into()]).await
 }
 

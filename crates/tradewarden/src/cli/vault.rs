@@ -11,11 +11,29 @@ pub(crate) enum VaultVerb {
     ///
     /// What older versions wrapped still opens. `vault rewrap` afterwards puts everything under the
     /// new one. Of a key file, make a new backup.
-    Rotate,
+    ///
+    /// With `--data-keys` the data keys themselves are replaced, and everything that they sealed is
+    /// sealed anew, while the gateway runs. After a crash it goes on where it ended.
+    Rotate(VaultRotate),
     /// Wrap all data keys under the newest key of the current source
     ///
     /// In small steps, while the gateway runs. After a crash it goes on where it ended.
     Rewrap(VaultRewrap),
+}
+
+/// `vault rotate`
+#[derive(Debug, Args)]
+pub(crate) struct VaultRotate {
+    /// Replace data keys, and seal anew what they sealed
+    #[arg(long)]
+    pub(crate) data_keys: bool,
+    /// Only those of this organization
+    #[arg(long, value_name = "ORG", requires = "data_keys")]
+    pub(crate) org: Option<String>,
+    /// Only those for this purpose
+    #[arg(long, value_name = "PURPOSE", requires = "data_keys",
+          value_parser = ["intake", "people", "broker", "ledger"])]
+    pub(crate) purpose: Option<String>,
 }
 
 /// `vault rewrap`

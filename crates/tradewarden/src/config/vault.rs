@@ -29,6 +29,8 @@ pub(crate) struct Vault {
     pub(crate) previous: Option<SourceKind>,
     /// How long data keys stay open while the source does not answer; 0 is without end.
     pub(super) unreachable_max_s: u32,
+    /// After how many days a data key is replaced by itself; 0 is never.
+    pub(super) data_key_rotate_days: u32,
     /// A key in OpenBao or HashiCorp Vault.
     pub(super) transit: Option<Transit>,
     /// A key in a PKCS#11 token.
@@ -92,6 +94,7 @@ impl Default for Vault {
             source: SourceKind::File,
             previous: None,
             unreachable_max_s: 3_600,
+            data_key_rotate_days: 0,
             transit: None,
             pkcs11: None,
         }
@@ -157,6 +160,12 @@ impl Vault {
     /// Whether this kind of source is asked for anything.
     pub(crate) fn uses(&self, kind: SourceKind) -> bool {
         self.source == kind || self.previous == Some(kind)
+    }
+
+    /// How long a data key seals before another takes its place by itself.
+    pub(crate) fn data_keys_last(&self) -> Option<Duration> {
+        let days = u64::from(self.data_key_rotate_days);
+        (days > 0).then(|| Duration::from_hours(days.saturating_mul(24)))
     }
 
     /// How long data keys stay open while the source does not answer.

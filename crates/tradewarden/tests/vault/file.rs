@@ -56,6 +56,40 @@ async fn rotation_and_rewrap_under_load_lose_no_request() {
     assert!(nowhere.stderr.contains("the configured key source is file"), "{nowhere}");
 }
 
+/// Data keys are replaced and everything is sealed anew while signals come in: none is lost, in the same
+/// process and in the next one, and nothing of intake needs the old key after seconds.
+#[tokio::test]
+async fn replacing_data_keys_under_load_loses_no_request() {
+    let dir = TestDir::new("vault-data-keys");
+    let gateway = demo(&dir, "").await;
+    let program = gateway.program().clone();
+    let things = sealed(&dir, &gateway);
+    let load = Load::begin(&gateway);
+    let done = program.json(&["vault", "rotate", "--data-keys"]).await;
+    assert_eq!((&done["made"], &done["left"]), (&3.into(), &0.into()), "{done}");
+    things.opens(&gateway).await;
+    until("the old keys of intake and of the log are gone", async || {
+        let status = program.json(&["vault", "status"]).await;
+        let replaced = status["replaced"].as_array().unwrap();
+        replaced.iter().all(|key| key["purpose"] == "people" && key["records_left"] == 0)
+    })
+    .await;
+    things.opens(&gateway).await;
+    assert!(load.end().await >= 20);
+    let log = program.json(&["audit", "verify"]).await;
+    assert_eq!(log["ok"], true, "{log}");
+    gateway.stop().await;
+    let gateway = again(&program).await;
+    things.opens(&gateway).await;
+    gateway.stop().await;
+    // The same without a gateway.
+    let done = program.json(&["vault", "rotate", "--data-keys", "--purpose", "intake"]).await;
+    assert_eq!((&done["made"], &done["left"]), (&1.into(), &0.into()), "{done}");
+    let gateway = again(&program).await;
+    things.opens(&gateway).await;
+    gateway.stop().await;
+}
+
 /// What each change of keys was is in the audit log.
 #[tokio::test]
 async fn rotation_and_rewrap_are_told_in_the_log() {

@@ -130,6 +130,7 @@ impl House {
                 profile: Profile::Standard,
                 require_classes: false,
                 password_cost: PasswordCost::new(8, 1, 1).unwrap(),
+                data_keys_last: None,
             },
         })
         .await

@@ -13,7 +13,7 @@ use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, Heard, signal, simulate};
 use tradewarden_testkit::life::Death;
 
-const BROKER_KEY: &str = "INSERT INTO data_keys SELECT org_id, 'broker', version, wrapped, created_at \
+const BROKER_KEY: &str = "INSERT INTO data_keys SELECT org_id, 'broker', version, wrapped, created_at, key_id \
                           FROM data_keys WHERE purpose = 'intake'";
 
 fn command(value: Value) -> Command {

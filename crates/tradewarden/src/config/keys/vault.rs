@@ -27,6 +27,13 @@ pub(super) const KEYS: &[Key] = &[
         shown: |config| Some(config.vault.unreachable_max_s.to_string()),
     },
     Key {
+        section: "vault",
+        name: "data_key_rotate_days",
+        kind: "whole number",
+        meaning: "Days after which a data key is replaced by itself, and what it sealed is sealed anew; 0 is never. See the guide.",
+        shown: |config| Some(config.vault.data_key_rotate_days.to_string()),
+    },
+    Key {
         section: "vault.transit",
         name: "address",
         kind: "https://HOST[:PORT]",

@@ -1,0 +1,195 @@
+//! Replacing data keys: nothing is lost, nothing is left under an old one, whenever the gateway dies.
+
+use super::{keys, millis};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tradewarden_domain::time::Timestamp;
+use tradewarden_engine::command::{Command, CommandError, VaultCommand, VaultDataKeys};
+use tradewarden_seal::{DataKeyId, Purpose, WrappedKey};
+use tradewarden_store::{keys as rows, sealed};
+use tradewarden_testkit::broker::Venue;
+use tradewarden_testkit::engine::{Harness, simulate};
+use tradewarden_testkit::life::Death;
+
+/// A gateway with a secret in every column of intake.
+struct Sealed {
+    h: Harness,
+    key: Value,
+    asked: u32,
+}
+
+fn rotate(purpose: Option<Purpose>, before: Option<Timestamp>) -> Command {
+    let purpose = purpose.map(|purpose| purpose.name().to_owned());
+    Command::Vault(VaultCommand::RotateDataKeys(VaultDataKeys { org: None, purpose, before }))
+}
+
+fn command(value: Value) -> Command {
+    serde_json::from_value(value).unwrap()
+}
+
+impl Sealed {
+    async fn new(seed: u64) -> Self {
+        let h = Harness::sqlite(seed, Venue::default()).await;
+        h.ready().await;
+        let key = keys::key(&h, json!({})).await;
+        let hook = h.command(command(json!({
+            "command": "webhook-create", "name": "signed", "forms": ["signature"],
+        })));
+        let id = hook.await["id"].clone();
+        h.command(command(json!({"command": "webhook-rotate", "id": id}))).await;
+        Self { h, key, asked: 0 }
+    }
+
+    /// The secret of the key opens.
+    fn opens(&mut self) {
+        self.asked += 1;
+        keys::caller(&self.h, &self.key, &format!("nonce-{:016}", self.asked));
+    }
+
+    async fn status(&self) -> Value {
+        self.h.command(Command::Vault(VaultCommand::Status)).await
+    }
+
+    async fn key_of(&self, purpose: Purpose) -> (i64, DataKeyId) {
+        let org = match purpose {
+            Purpose::Intake => self.h.org().await,
+            _ => tradewarden_domain::id::Id::from_bytes([0; 16]),
+        };
+        let found = rows::of(self.h.store(), org, purpose.name()).await.unwrap();
+        let newest = found.first().unwrap();
+        let id = WrappedKey::from_stored(newest.wrapped.clone()).key_id().unwrap();
+        (newest.version, id)
+    }
+
+    async fn logged(&self, event: &str) -> Vec<Value> {
+        self.h.elapse(millis(400)).await;
+        let entries = self.h.log(0).await;
+        let read = entries.iter().map(|entry| {
+            let leaf: Value = serde_json::from_str(&entry.leaf).unwrap();
+            (leaf["event"].clone(), serde_json::from_str(&entry.payload).unwrap())
+        });
+        read.filter(|(is, _)| is == event).map(|(_, payload)| payload).collect()
+    }
+}
+
+#[test]
+fn a_replaced_data_key_seals_nothing_and_goes() {
+    simulate(async || {
+        let mut s = Sealed::new(801).await;
+        let purposes = [Purpose::Intake, Purpose::People, Purpose::Ledger];
+        let mut old = Vec::new();
+        for purpose in purposes {
+            old.push((purpose, s.key_of(purpose).await.1));
+        }
+        let count = async |s: &Sealed, purpose: Purpose, key| {
+            sealed::count(s.h.store(), purpose.name(), key).await.unwrap()
+        };
+        assert_eq!(count(&s, Purpose::Intake, old[0].1).await, 3);
+        let made = s.h.command(rotate(None, None)).await;
+        assert_eq!((&made["made"], &made["left"]), (&3.into(), &0.into()), "{made}");
+        let status = s.status().await;
+        assert_eq!(status["replaced"].as_array().unwrap().len(), 3, "{status}");
+        // It opens now and seals in two seconds, when every node knows it.
+        keys::key(&s.h, json!({})).await;
+        assert_eq!(count(&s, Purpose::Intake, old[0].1).await, 4);
+        s.opens();
+        s.h.elapse(Duration::from_secs(4)).await;
+        for (purpose, key) in &old {
+            assert_eq!(count(&s, *purpose, *key).await, 0, "{purpose}");
+        }
+        let newest = s.key_of(Purpose::Intake).await.1;
+        assert_eq!(count(&s, Purpose::Intake, newest).await, 4);
+        keys::key(&s.h, json!({})).await;
+        assert_eq!(count(&s, Purpose::Intake, newest).await, 5);
+        s.opens();
+        s.h.elapse(Duration::from_secs(10)).await;
+        let status = s.status().await;
+        let left = status["replaced"].as_array().unwrap();
+        let left: Vec<_> = left.iter().map(|key| key["purpose"].as_str().unwrap()).collect();
+        assert_eq!(left, ["people"], "challenges in the hands of callers still open");
+        s.h.elapse(Duration::from_mins(6)).await;
+        assert_eq!(s.status().await["replaced"], json!([]));
+        s.h.restart().await;
+        s.h.ready().await;
+        s.opens();
+        assert_eq!(s.logged("vault.data_key.created").await.len(), 3);
+        assert_eq!(s.logged("vault.data_key.retired").await.len(), 3);
+        assert!(s.logged("vault.data_key.resealed").await.len() >= 5);
+        let pepper = s.h.try_command(rotate(Some(Purpose::Pepper), None)).await.unwrap();
+        assert!(matches!(pepper, Err(CommandError::Invalid { .. })), "{pepper:?}");
+        s.h.finish().await;
+    });
+}
+
+/// Somebody who asks again whenever the gateway dies.
+async fn insists(s: &mut Sealed, wanted: &Command) -> Value {
+    loop {
+        match s.h.try_command(wanted.clone()).await {
+            Some(outcome) => return outcome.unwrap(),
+            None => revive(s).await,
+        }
+    }
+}
+
+async fn revive(s: &mut Sealed) {
+    s.h.crash().await;
+    s.h.start(Death::Never).await;
+}
+
+/// Replaces the key of intake; the commits of it.
+async fn replaces(s: &mut Sealed) -> (u64, u64) {
+    let before = s.h.now();
+    let first = s.h.life().commits() + 1;
+    insists(s, &rotate(Some(Purpose::Intake), Some(before))).await;
+    let status = Command::Vault(VaultCommand::Status);
+    while insists(s, &status).await["replaced"] != json!([]) {
+        s.h.elapse(Duration::from_secs(1)).await;
+    }
+    s.h.elapse(Duration::from_secs(1)).await;
+    let last = s.h.life().commits();
+    if !s.h.is_alive() {
+        revive(s).await;
+    }
+    assert_eq!(s.key_of(Purpose::Intake).await.0, 2, "it was replaced once");
+    s.h.ready().await;
+    s.opens();
+    for event in ["vault.data_key.created", "vault.data_key.retired"] {
+        assert_eq!(s.logged(event).await.len(), 1, "{event}");
+    }
+    let resealed = s.logged("vault.data_key.resealed").await;
+    let records = resealed.iter().map(|entry| entry["records"].as_str().unwrap().to_owned());
+    assert_eq!(records.map(|count| count.parse::<u64>().unwrap()).sum::<u64>(), 3);
+    (first, last)
+}
+
+async fn begun(death: Death) -> Sealed {
+    let mut s = Sealed::new(802).await;
+    s.h.stop().await;
+    s.h.start(death).await;
+    s
+}
+
+/// The process dies at every commit of a replacement, done or not: it goes on where it was, and
+/// nothing is done twice.
+#[test]
+fn replacing_a_data_key_goes_on_after_a_crash_at_every_commit() {
+    let commits = simulate(async || {
+        let mut s = begun(Death::Never).await;
+        let (first, last) = replaces(&mut s).await;
+        let wrote = s.h.commits_that_wrote();
+        s.h.finish().await;
+        let wrote: Vec<_> = wrote.into_iter().filter(|n| (first..=last).contains(n)).collect();
+        assert!(wrote.len() >= 5, "the scenario is too short: {wrote:?}");
+        wrote
+    });
+    for number in commits {
+        for death in [Death::BeforeCommit(number), Death::AfterCommit(number)] {
+            println!("{death:?}");
+            simulate(async || {
+                let mut s = begun(death).await;
+                replaces(&mut s).await;
+                s.h.finish().await;
+            });
+        }
+    }
+}
