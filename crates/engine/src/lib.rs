@@ -78,18 +78,22 @@ pub use tasks::Tasks;
 pub use usage::Drawn;
 
 use arc_swap::ArcSwap;
-use directory::Directory;
+use directory::{DataKeys, Directory};
 use journal::Journal;
 use notice::{Notice, Notices};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::http_signature::Origins;
 use tradewarden_seal::{Keyring, LedgerKey};
 use tradewarden_store::Store;
+
+/// How long taking in what others changed waits for the key source.
+const KEYS_WITHIN: Duration = Duration::from_millis(250);
 
 /// The engine: cheap to clone, shared by everything that serves requests.
 #[derive(Clone)]
@@ -258,28 +262,40 @@ impl Shared {
     pub(crate) async fn reload(&self) {
         let _one_at_a_time = self.reloading.lock().await;
         let before = self.directory.load_full();
-        if self.vault.has_settled(self.environment.now())
-            && let Err(error) = vault::open_changed(self).await
-        {
-            self.vault.set_behind();
-            tracing::error!(error = %error, "new data keys cannot be opened yet");
-        }
         let keys = self.intake_keys.load_full();
-        let mut found = before.following(&self.store, &keys).await;
-        if let Ok(Some(next)) = &found
-            && next.data_keys_changed != before.data_keys_changed
+        let found = before.following(&self.store, &keys).await;
+        let has_new_keys = matches!(
+            &found, Ok(Some(next)) if next.data_keys_changed != before.data_keys_changed
+        );
+        // Revocations and halts do not wait for a key source: what cannot be opened is left out, and read
+        // again when the keys are there.
+        self.take_in(&before, found);
+        if (has_new_keys || self.vault.has_settled(self.environment.now()))
+            && let Some(keys) = self.open_soon().await
+            && has_new_keys
         {
-            match vault::open_changed(self).await {
-                // What a new key sealed opens with it only.
-                Ok(keys) => found = before.following(&self.store, &keys).await,
-                // Revocations must not wait for a key source: what cannot be opened is left out, and
-                // read again when the keys are there.
-                Err(error) => {
-                    self.vault.set_behind();
-                    tracing::error!(error = %error, "new data keys cannot be opened yet");
-                }
-            }
+            // What a new key sealed opens with it only.
+            self.take_in(&before, before.following(&self.store, &keys).await);
         }
+    }
+
+    /// Opens the data keys that there are now; `None` if the source does not answer soon, and the watch
+    /// goes on with it.
+    async fn open_soon(&self) -> Option<Arc<DataKeys>> {
+        match tokio::time::timeout(KEYS_WITHIN, vault::open_changed(self)).await {
+            Ok(Ok(keys)) => return Some(keys),
+            Ok(Err(error)) => tracing::error!(error = %error, "new data keys cannot be opened yet"),
+            Err(_) => tracing::error!("the key source is slow: new data keys are not open yet"),
+        }
+        self.vault.set_behind();
+        None
+    }
+
+    fn take_in(
+        &self,
+        before: &Directory,
+        found: Result<Option<Directory>, tradewarden_store::Error>,
+    ) {
         match found {
             Ok(None) => {}
             Ok(Some(next)) => {

@@ -134,7 +134,7 @@ impl Engine {
         let (journal, journal_task) = journal();
         let people = People::open(&store, &environment, &parts.keyring, &parts.settings).await?;
         let (notices, heard) = notices(NOTICES_MAX);
-        let keys =
+        let (keys, unusable) =
             vault::intake_keys(&store, &parts.keyring, &BTreeMap::new(), environment.now()).await?;
         let directory = Directory::load(&store, &keys, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
@@ -163,7 +163,7 @@ impl Engine {
             keyring: parts.keyring,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
-            vault: Vault::at(started_at),
+            vault: Vault::at(started_at, unusable),
             settings: parts.settings,
             fate,
             counters: Counters::default(),

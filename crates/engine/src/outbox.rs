@@ -88,7 +88,7 @@ pub(crate) async fn put(
     let content = Content { to, subject, text, made_at: book.now };
     let content = SecretBytes::new(serde_json::to_vec(&content).unwrap_or_default());
     let sealed = shared.environment.with_randomness(|random| {
-        shared.people.key.load().seal(&place(&id.to_bytes()), content.expose(), random)
+        shared.people.messages.load().seal(&place(&id.to_bytes()), content.expose(), random)
     });
     let content = sealed.map_err(|_| Error::unreadable("a message could not be sealed"))?;
     let message = NewMessage {
@@ -192,8 +192,12 @@ fn following(
 }
 
 fn opened(shared: &Shared, waiting: &WaitingMessage) -> Option<Message> {
-    let bytes =
-        shared.people.key.load().open(&place(&waiting.id.to_bytes()), &waiting.content).ok()?;
+    let bytes = shared
+        .people
+        .messages
+        .load()
+        .open(&place(&waiting.id.to_bytes()), &waiting.content)
+        .ok()?;
     let content: Content = serde_json::from_slice(bytes.expose()).ok()?;
     Some(Message {
         name: waiting.id.to_string(),

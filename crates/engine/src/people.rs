@@ -70,6 +70,8 @@ pub(crate) struct People {
     pub(crate) profile: Profile,
     pub(crate) cost: PasswordCost,
     pub(crate) key: ArcSwap<DataKeySet>,
+    /// What seals messages. It stays open while the key source is away: people must hear of that, too.
+    pub(crate) messages: ArcSwap<DataKeySet>,
     pub(crate) pepper: Pepper,
     pub(crate) hashing: Hashing,
     pub(crate) principals: ArcSwap<Principals>,

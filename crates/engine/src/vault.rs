@@ -11,7 +11,7 @@ pub(crate) mod data_keys;
 mod keys;
 pub(crate) mod watch;
 
-pub(crate) use keys::{intake_keys, open_changed, opened};
+pub(crate) use keys::{Unusable, intake_keys, open_changed, opened};
 
 use self::data_keys::{Resealing, SETTLES_IN};
 use self::watch::Health;
@@ -46,13 +46,16 @@ pub(crate) struct Vault {
     health: Mutex<Health>,
     /// When a new data key seals that only opens until then.
     settles_at: Mutex<Option<Timestamp>>,
+    /// Data keys that do not open, and whether that was told.
+    unusable: Mutex<Vec<(Unusable, bool)>>,
     resealing: tokio::sync::Mutex<Resealing>,
 }
 
 impl Vault {
     /// That of a node which starts now: what was made a moment ago is looked at once more.
-    pub(crate) fn at(now: Timestamp) -> Self {
+    pub(crate) fn at(now: Timestamp, unusable: Vec<Unusable>) -> Self {
         Self {
+            unusable: Mutex::new(unusable.into_iter().map(|one| (one, false)).collect()),
             behind: AtomicBool::new(false),
             health: Mutex::default(),
             settles_at: Mutex::new(Some(now.plus(SETTLES_IN))),
@@ -68,6 +71,25 @@ impl Vault {
     pub(crate) fn has_settled(&self, now: Timestamp) -> bool {
         let mut settles_at = self.settles_at.lock().unwrap_or_else(PoisonError::into_inner);
         settles_at.take_if(|at| *at <= now).is_some()
+    }
+
+    fn set_unusable(&self, found: Vec<Unusable>) {
+        let mut held = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_told = |one: &Unusable| held.iter().any(|(other, told)| other == one && *told);
+        let next = found.into_iter().map(|one| (is_told(&one), one)).map(|(told, one)| (one, told));
+        *held = next.collect();
+    }
+
+    /// Those that were not told yet; they are from now on.
+    fn unusable_untold(&self) -> Vec<Unusable> {
+        let mut held = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        let untold = held.iter_mut().filter(|(_, is_told)| !*is_told);
+        untold
+            .map(|(one, is_told)| {
+                *is_told = true;
+                one.clone()
+            })
+            .collect()
     }
 
     pub(crate) fn set_behind(&self) {
@@ -199,15 +221,21 @@ impl Engine {
             return Err(invalid("to", &sentence));
         }
         let newest = source.newest().await.map_err(|error| source_away(&error))?;
-        let (mut rewrapped, mut left) = (Vec::new(), 0_u64);
+        let (mut rewrapped, mut left, mut unusable) = (Vec::new(), 0_u64, Vec::new());
         let mut page = rows::page(&self.parts.store, None).await.map_err(|error| away(&error))?;
         while let Some(last) = page.last().cloned() {
             for row in page.into_iter().filter(|row| wrapped_by(row) != newest) {
-                if rewrapped.len() < STEP_MAX {
-                    let wrapped = self.rewrapped(&row).await?;
-                    rewrapped.push((row, wrapped));
-                } else {
+                if rewrapped.len() >= STEP_MAX {
                     left = left.saturating_add(1);
+                    continue;
+                }
+                match self.rewrapped(&row).await {
+                    Ok(wrapped) => rewrapped.push((row, wrapped)),
+                    // One that is damaged keeps no other under the old key.
+                    Err(NotRewrapped::Damaged(detail)) => unusable.push(detail),
+                    Err(NotRewrapped::Away(detail)) => {
+                        return Err(CommandError::Unavailable { detail });
+                    }
                 }
             }
             page =
@@ -215,6 +243,7 @@ impl Engine {
         }
         let answer = json!({
             "kind": source.kind(), "key": newest, "rewrapped": rewrapped.len(), "left": left,
+            "unusable": unusable,
         });
         if !rewrapped.is_empty() {
             self.note("vault.rewrapped", answer.clone(), actor, rewrapped).await?;
@@ -222,20 +251,22 @@ impl Engine {
         Ok(answer)
     }
 
-    async fn rewrapped(&self, row: &KeyRow) -> Result<WrappedKey, CommandError> {
-        let unreadable = |detail: String| CommandError::Unavailable {
-            detail: format!(
-                "the data key of {} for {}, version {}: {detail}",
-                row.org_id, row.purpose, row.version
-            ),
+    async fn rewrapped(&self, row: &KeyRow) -> Result<WrappedKey, NotRewrapped> {
+        let said = |detail: String| {
+            let (org, purpose, version) = (row.org_id, &row.purpose, row.version);
+            format!("the data key of {org} for {purpose}, version {version}: {detail}")
         };
         let purpose = Purpose::from_name(&row.purpose);
-        let purpose = purpose.ok_or_else(|| unreadable("the purpose is not known".to_owned()))?;
+        let purpose = purpose
+            .ok_or_else(|| NotRewrapped::Damaged(said("the purpose is not known".to_owned())))?;
         let fresh = self.parts.environment.with_randomness(Fresh::draw);
         let wrapped = WrappedKey::from_stored(row.wrapped.clone());
         let org = row.org_id.to_bytes();
         let rewrapped = self.parts.keyring.rewrap(&org, purpose, &wrapped, fresh).await;
-        rewrapped.map_err(|error: DataKeyError| unreadable(error.to_string()))
+        rewrapped.map_err(|error: DataKeyError| match error.is_about_the_key() {
+            true => NotRewrapped::Damaged(said(error.to_string())),
+            false => NotRewrapped::Away(said(error.to_string())),
+        })
     }
 
     /// Writes an entry about the installation's keys, with the wrappings that it tells of.
@@ -265,6 +296,14 @@ impl Engine {
             .await?;
         Ok(())
     }
+}
+
+/// Why a data key was not wrapped anew.
+enum NotRewrapped {
+    /// It does not open.
+    Damaged(String),
+    /// A source does not answer.
+    Away(String),
 }
 
 fn shown(source: &dyn KeySource, role: &str, newest: &Result<String, SourceError>) -> Value {

@@ -43,6 +43,8 @@ pub enum Purpose {
     Intake,
     /// What belongs to people: factors, personal data.
     People,
+    /// Messages that wait to be sent. They are short-lived, and wanted most when something is away.
+    Messages,
     /// What hashes of passwords and of recovery codes are keyed with. It is never replaced, because
     /// only who knows a password can hash it anew.
     Pepper,
@@ -54,14 +56,15 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose there is.
-    pub const ALL: [Self; 5] =
-        [Self::Intake, Self::People, Self::Pepper, Self::Broker, Self::Ledger];
+    pub const ALL: [Self; 6] =
+        [Self::Intake, Self::People, Self::Messages, Self::Pepper, Self::Broker, Self::Ledger];
 
     /// The name as it is stored. Bound into wrapped keys: never change one.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Intake => "intake",
             Self::People => "people",
+            Self::Messages => "messages",
             Self::Pepper => "pepper",
             Self::Broker => "broker",
             Self::Ledger => "ledger",
@@ -156,6 +159,16 @@ pub enum DataKeyError {
     DoesNotOpen(OpenError),
     /// It could not be sealed.
     NotSealed(SealError),
+}
+
+impl DataKeyError {
+    /// Whether it is this data key's fault, so that others may well open.
+    pub const fn is_about_the_key(&self) -> bool {
+        match self {
+            Self::OtherSource { .. } | Self::DoesNotOpen(_) | Self::NotSealed(_) => true,
+            Self::Source(error) => matches!(error, SourceError::DoesNotOpen),
+        }
+    }
 }
 
 impl fmt::Display for DataKeyError {

@@ -99,8 +99,8 @@ pub const ALL: &[Column] = &[
     // That of a passkey is public.
     column!("factors", "material", "people", "id", false, " AND kind IN ('totp', 'sms')"),
     column!("token_keys", "material", "people", "id", true, ""),
-    column!("outbox", "content", "people", "id", false, " AND state = 'waiting'"),
-    column!("reset_requests", "content", "people", "id", false, ""),
+    column!("outbox", "content", "messages", "id", false, " AND state = 'waiting'"),
+    column!("reset_requests", "content", "messages", "id", false, ""),
     // Others hold nothing that is secret.
     column!("challenges", "content", "people", "token_hash", false, " AND kind = 'sms'"),
     column!("ledger", "signing_key", "ledger", "name", true, ""),

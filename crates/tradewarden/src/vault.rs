@@ -34,8 +34,9 @@ pub(crate) async fn run(config: &Config, verb: VaultVerb, json: bool) -> Result<
         }
         VaultVerb::Rewrap(new) => rewrap(config, new.to).await?,
     };
+    let is_whole = answer.get("unusable").and_then(Value::as_array).is_none_or(Vec::is_empty);
     show(&answer, Shape::One, json)?;
-    Ok(Exit::Done)
+    Ok(if is_whole { Exit::Done } else { Exit::No })
 }
 
 async fn asked(config: &Config, asked: VaultCommand) -> Result<Value, Failure> {
@@ -101,7 +102,7 @@ async fn rewrap(config: &Config, to: Option<String>) -> Result<Value, Failure> {
         let mut answer = asked(config, VaultCommand::Rewrap(step)).await?;
         let (rewrapped, left) = (count(&answer, "rewrapped"), count(&answer, "left"));
         done = done.saturating_add(rewrapped);
-        if left == 0 {
+        if left == 0 || rewrapped == 0 {
             if let Some(answer) = answer.as_object_mut() {
                 answer.insert("rewrapped".to_owned(), done.into());
             }

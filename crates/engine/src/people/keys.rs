@@ -76,17 +76,17 @@ pub(crate) async fn found(
     let key = Arc::new(key.map_err(|error| failed(&error))?);
     let row = new_key(environment, &DataKeySet::new(key, Vec::new()), now);
     let row = row.ok_or_else(|| OpenError("no key for access tokens was made".to_owned()))?;
-    let pepper = if is_new {
-        Some(open::new_key(environment, keyring, INSTALLATION, Purpose::Pepper).await?)
-    } else {
-        None
-    };
-    let mut tx = writer.begin().await?;
-    if let Some(pepper) = pepper {
-        for (purpose, key) in [(Purpose::People, wrapped), (Purpose::Pepper, pepper)] {
-            let bytes = key.as_bytes().to_vec();
-            keys::insert(&mut tx, INSTALLATION, purpose.name(), 1, bytes, now).await?;
+    let mut made = Vec::new();
+    if is_new {
+        made.push((Purpose::People, wrapped));
+        for purpose in [Purpose::Messages, Purpose::Pepper] {
+            made.push((purpose, open::new_key(environment, keyring, INSTALLATION, purpose).await?));
         }
+    }
+    let mut tx = writer.begin().await?;
+    for (purpose, key) in made {
+        let bytes = key.as_bytes().to_vec();
+        keys::insert(&mut tx, INSTALLATION, purpose.name(), 1, bytes, now).await?;
     }
     token_keys::insert(&mut tx, &row).await?;
     principals::set_mark(&mut tx, environment).await?;
@@ -103,12 +103,14 @@ impl People {
         settings: &Settings,
     ) -> Result<Self, OpenError> {
         let missing = || OpenError("the keys for people are missing".to_owned());
-        let key =
-            vault::opened(store, keyring, INSTALLATION, Purpose::People, environment.now()).await?;
-        let key = key.ok_or_else(missing)?;
-        let pepper =
-            vault::opened(store, keyring, INSTALLATION, Purpose::Pepper, environment.now()).await?;
-        let pepper = pepper.ok_or_else(missing)?;
+        let open = async |purpose| {
+            let now = environment.now();
+            let opened = vault::opened(store, keyring, INSTALLATION, purpose, now).await?;
+            opened.ok_or_else(missing)
+        };
+        let key = open(Purpose::People).await?;
+        let messages = open(Purpose::Messages).await?;
+        let pepper = open(Purpose::Pepper).await?;
         let pepper = Pepper::of(pepper.newest().ok_or_else(missing)?);
         let pepper = pepper.map_err(|error| failed(&error))?;
         let rows = token_keys::all(store).await?;
@@ -121,6 +123,7 @@ impl People {
             profile: settings.profile,
             cost: settings.password_cost,
             key: ArcSwap::from_pointee(key),
+            messages: ArcSwap::from_pointee(messages),
             pepper,
             hashing: super::Hashing::default(),
             principals: ArcSwap::from_pointee(principals),

@@ -68,7 +68,7 @@ impl Engine {
         let asked = serde_json::to_vec(&asked).unwrap_or_default();
         let id: Id<id::Message> = self.parts.environment.id(now);
         let content = self.parts.environment.with_randomness(|random| {
-            people.key.load().seal(&place(&id.to_bytes()), &asked, random)
+            people.messages.load().seal(&place(&id.to_bytes()), &asked, random)
         });
         let content = content.map_err(|_| no(Code::AuthBusy))?;
         self.parts
@@ -96,7 +96,7 @@ pub(crate) async fn answer_requests(shared: &Arc<Shared>) {
         Vec::new()
     });
     for (id, content) in requests {
-        let opened = shared.people.key.load().open(&place(&id.to_bytes()), &content).ok();
+        let opened = shared.people.messages.load().open(&place(&id.to_bytes()), &content).ok();
         let asked = opened.and_then(|bytes| serde_json::from_slice(bytes.expose()).ok());
         let token = shared
             .environment

@@ -133,7 +133,7 @@ impl Engine {
 /// A purpose whose data keys can be replaced.
 fn replaceable(name: &str) -> Result<Purpose, CommandError> {
     match Purpose::from_name(name) {
-        None => Err(invalid("purpose", &"must be intake, people, broker or ledger")),
+        None => Err(invalid("purpose", &"must be intake, people, messages, broker or ledger")),
         Some(Purpose::Pepper) => Err(invalid(
             "purpose",
             &"the pepper is never replaced: only who knows a password can hash it anew",

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{DataKeySet, Keyring, Purpose, WrappedKey};
+use tradewarden_seal::{DataKeyError, DataKeySet, Keyring, Purpose, WrappedKey};
 use tradewarden_store::Store;
 use tradewarden_store::keys::{self as rows, KeyRow};
 
@@ -20,42 +20,69 @@ pub(crate) async fn opened(
     purpose: Purpose,
     now: Timestamp,
 ) -> Result<Option<DataKeySet>, OpenError> {
-    set(keyring, purpose, &rows::of(store, org, purpose.name()).await?, None, now).await
+    let rows = rows::of(store, org, purpose.name()).await?;
+    Ok(set(keyring, purpose, &rows, None, now).await?)
 }
 
-/// The keys of intake of all organizations.
+/// The keys of intake of all organizations. One that is damaged is left out, and told: it is no reason to
+/// stop everybody else.
 pub(crate) async fn intake_keys(
     store: &Store,
     keyring: &Keyring,
     before: &DataKeys,
     now: Timestamp,
-) -> Result<DataKeys, OpenError> {
+) -> Result<(DataKeys, Vec<Unusable>), OpenError> {
     let mut by_org: BTreeMap<Id<id::Org>, Vec<KeyRow>> = BTreeMap::new();
     for row in rows::of_purpose(store, Purpose::Intake.name()).await? {
         by_org.entry(row.org_id).or_default().push(row);
     }
-    let mut opened = DataKeys::new();
+    let (mut opened, mut unusable) = (DataKeys::new(), Vec::new());
     for (org, rows) in by_org {
         let before = before.get(&org).map(Arc::as_ref);
-        if let Some(set) = set(keyring, Purpose::Intake, &rows, before, now).await? {
-            opened.insert(org, Arc::new(set));
+        match set(keyring, Purpose::Intake, &rows, before, now).await {
+            Ok(Some(set)) => {
+                opened.insert(org, Arc::new(set));
+            }
+            Ok(None) => {}
+            Err(error) if error.is_about_the_key() => {
+                unusable.push(Unusable { org, detail: error.to_string() });
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(opened)
+    Ok((opened, unusable))
+}
+
+/// A data key that does not open although the source answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unusable {
+    pub(crate) org: Id<id::Org>,
+    pub(crate) detail: String,
+}
+
+impl From<DataKeyError> for OpenError {
+    fn from(error: DataKeyError) -> Self {
+        Self(error.to_string())
+    }
 }
 
 /// Takes in which data keys were made and which were taken away; gives those of intake.
 pub(crate) async fn open_changed(shared: &Shared) -> Result<Arc<DataKeys>, OpenError> {
     let (store, keyring, now) = (&shared.store, &shared.keyring, shared.environment.now());
     let settles_at = rows::newest_made(store).await?.map(|made_at| made_at.plus(SETTLES_IN));
-    let before = shared.people.key.load_full();
-    let own = rows::of(store, INSTALLATION, Purpose::People.name()).await?;
-    if let Some(set) = set(keyring, Purpose::People, &own, Some(&before), now).await? {
-        shared.people.key.store(Arc::new(set));
+    let people = &shared.people;
+    for (purpose, held) in [(Purpose::People, &people.key), (Purpose::Messages, &people.messages)] {
+        let before = held.load_full();
+        let own = rows::of(store, INSTALLATION, purpose.name()).await?;
+        if let Some(set) = set(keyring, purpose, &own, Some(&before), now).await? {
+            held.store(Arc::new(set));
+        }
     }
     let before = shared.intake_keys.load_full();
-    let keys = Arc::new(intake_keys(store, keyring, &before, now).await?);
+    let (keys, unusable) = intake_keys(store, keyring, &before, now).await?;
+    let keys = Arc::new(keys);
     shared.intake_keys.store(Arc::clone(&keys));
+    shared.vault.set_unusable(unusable);
     shared.vault.set_settles_at(settles_at.filter(|at| now < *at));
     Ok(keys)
 }
@@ -68,7 +95,7 @@ async fn set(
     rows: &[KeyRow],
     before: Option<&DataKeySet>,
     now: Timestamp,
-) -> Result<Option<DataKeySet>, OpenError> {
+) -> Result<Option<DataKeySet>, DataKeyError> {
     let mut keys = Vec::with_capacity(rows.len());
     for row in rows {
         let wrapped = WrappedKey::from_stored(row.wrapped.clone());
@@ -77,8 +104,8 @@ async fn set(
             keys.push(Arc::clone(key));
             continue;
         }
-        let key = keyring.open_data_key(&row.org_id.to_bytes(), purpose, &wrapped).await;
-        keys.push(Arc::new(key.map_err(|error| OpenError(error.to_string()))?));
+        let key = keyring.open_data_key(&row.org_id.to_bytes(), purpose, &wrapped).await?;
+        keys.push(Arc::new(key));
     }
     let settles = rows.first().filter(|row| now < row.created_at.plus(SETTLES_IN));
     if settles.is_some() && keys.len() > 1 {

@@ -6,7 +6,7 @@
 //! verified by a hash or a public key goes on, and so do the audit log and everything that trades. The
 //! first answer of the source opens them again.
 
-use super::open_changed;
+use super::{Unusable, open_changed};
 use crate::Shared;
 use crate::book::Severity;
 use crate::directory::{DataKeys, Directory};
@@ -57,6 +57,14 @@ async fn is_there(shared: &Arc<Shared>) {
         shared.vault.set_caught_up();
     }
     shared.vault.set_health(Health::There);
+    for Unusable { org, detail } in shared.vault.unusable_untold() {
+        let detail = format!(
+            "a data key of intake does not open, so nothing that it sealed is taken: {detail}; put the \
+             row's backup back, or make its webhooks and keys anew"
+        );
+        let subject = format!("organization:{org}");
+        shared.tell(org, "vault.key_unusable", Severity::Critical, subject, detail).await;
+    }
     if is_told {
         let detail = "the key source answers again; secrets are open".to_owned();
         tell(shared, "vault.recovered", Severity::Warning, detail).await;
@@ -72,10 +80,8 @@ async fn is_away(shared: &Arc<Shared>, error: &SourceError) {
     let away = now.since(since);
     let is_told = was_told || away >= TOLD_AFTER;
     let open_for = shared.keyring.stays_open();
-    let is_closed = was_closed || open_for.is_some_and(|open_for| away >= open_for);
-    if is_closed && !was_closed {
-        close(shared).await;
-    }
+    let is_due = open_for.is_some_and(|open_for| away >= open_for);
+    let is_closed = was_closed || is_due && close(shared).await;
     shared.vault.set_health(Health::Away { since, is_told, is_closed });
     if is_told && !was_told {
         let until = open_for.map_or_else(
@@ -87,25 +93,30 @@ async fn is_away(shared: &Arc<Shared>, error: &SourceError) {
     }
 }
 
-/// Forgets every open data key, and what was opened with one.
-async fn close(shared: &Arc<Shared>) {
+/// Forgets every open data key but those of messages, and what was opened with one; answers whether
+/// nothing is left. While the database is away as well, what was opened stays, and the next look tries
+/// again.
+async fn close(shared: &Arc<Shared>) -> bool {
+    shared.vault.resealing.lock().await.close();
+    let _one_at_a_time = shared.reloading.lock().await;
     tracing::error!("the key source was away too long: secrets are closed until it is back");
     shared.intake_keys.store(Arc::new(DataKeys::new()));
     shared.people.key.store(Arc::new(DataKeySet::closed()));
-    shared.vault.resealing.lock().await.close();
-    if let Err(error) = read_anew(shared).await {
-        tracing::error!(error, "the directory could not be read: what it had opened stays open");
+    let read = read_anew(shared).await;
+    if let Err(error) = &read {
+        tracing::error!(error, "the directory could not be read: what it had opened is still open");
     }
+    read.is_ok()
 }
 
 async fn open_again(shared: &Arc<Shared>) -> Result<(), String> {
+    let _one_at_a_time = shared.reloading.lock().await;
     open_changed(shared).await.map_err(|error| error.to_string())?;
     read_anew(shared).await
 }
 
-/// Reads the whole directory with the keys there are.
+/// Reads the whole directory with the keys there are. Whoever calls holds `reloading`.
 async fn read_anew(shared: &Arc<Shared>) -> Result<(), String> {
-    let _one_at_a_time = shared.reloading.lock().await;
     let (before, keys) = (shared.directory.load_full(), shared.intake_keys.load_full());
     let next = Directory::load(&shared.store, &keys, &before).await;
     let next = next.map_err(|error| error.to_string())?;

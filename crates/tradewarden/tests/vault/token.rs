@@ -92,13 +92,13 @@ async fn a_key_in_a_token_is_rotated_under_load() {
         let rotated = program.json(&["vault", "rotate"]).await;
         assert_eq!(rotated["key"], format!("pkcs11:tradewarden:{version}"));
         let done = program.json(&["vault", "rewrap", "--to", "pkcs11"]).await;
-        assert_eq!((&done["rewrapped"], &done["left"]), (&4.into(), &0.into()), "{done}");
+        assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
         until("the load went on", async || load.answered() >= goal).await;
     }
     things.opens(&gateway).await;
     load.end().await;
     let status = program.json(&["vault", "status"]).await;
-    assert_eq!(by_source_key(&status), [("pkcs11:tradewarden:3".to_owned(), 4)], "{status}");
+    assert_eq!(by_source_key(&status), [("pkcs11:tradewarden:3".to_owned(), 5)], "{status}");
     gateway.stop().await;
 
     let listed = token.pkcs11(&["--list-objects", "--type", "secrkey"]);
@@ -132,7 +132,7 @@ async fn keys_are_moved_between_a_token_and_a_file() {
     gateway.stop().await;
     let gateway = token.start(&dir, "source = \"pkcs11\"\nprevious = \"file\"").await;
     let done = gateway.program().json(&["vault", "rewrap", "--to", "pkcs11"]).await;
-    assert_eq!((&done["rewrapped"], &done["left"]), (&4.into(), &0.into()), "{done}");
+    assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
     gateway.stop().await;
     fs::remove_file(dir.data().join("kek")).unwrap();
     let gateway = token.start(&dir, "source = \"pkcs11\"").await;

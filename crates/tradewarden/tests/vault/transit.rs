@@ -34,7 +34,7 @@ async fn a_key_in_openbao_is_rotated_under_load() {
     let things = sealed(&dir, &gateway);
     let before = program.json(&["vault", "status"]).await;
     assert_eq!(newest(&before), "transit:transit/tradewarden:v1");
-    assert_eq!(by_source_key(&before), [("transit:transit/tradewarden:v1".to_owned(), 4)]);
+    assert_eq!(by_source_key(&before), [("transit:transit/tradewarden:v1".to_owned(), 5)]);
 
     let load = Load::begin(&gateway);
     for version in 2..=3 {
@@ -43,7 +43,7 @@ async fn a_key_in_openbao_is_rotated_under_load() {
         assert_eq!(rotated["key"], format!("transit:transit/tradewarden:v{version}"));
         bao.revoke_tokens().await;
         let done = program.json(&["vault", "rewrap", "--to", "transit"]).await;
-        assert_eq!((&done["rewrapped"], &done["left"]), (&4.into(), &0.into()), "{done}");
+        assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
         until("the load went on", async || load.answered() >= goal).await;
     }
     until("a token was renewed", async || bao.has_renewed().await).await;
@@ -121,9 +121,9 @@ async fn keys_are_moved_from_a_file_to_openbao_and_back() {
     let webhook = json!(gateway.ready()["webhook"]);
     assert!(webhook.is_object(), "the demo says it again");
     let load = Load::begin(&gateway);
-    assert_eq!(program.json(&["vault", "status"]).await["to_rewrap"], 4);
+    assert_eq!(program.json(&["vault", "status"]).await["to_rewrap"], 5);
     let done = program.json(&["vault", "rewrap", "--to", "transit"]).await;
-    assert_eq!((&done["rewrapped"], &done["left"]), (&4.into(), &0.into()), "{done}");
+    assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
     things.opens(&gateway).await;
     load.end().await;
     gateway.stop().await;
@@ -136,7 +136,7 @@ async fn keys_are_moved_from_a_file_to_openbao_and_back() {
     let back = bao.config("source = \"file\"\nprevious = \"transit\"");
     let program = configured(&dir, &back);
     let done = program.json(&["vault", "rewrap", "--to", "file"]).await;
-    assert_eq!((&done["rewrapped"], &done["left"]), (&4.into(), &0.into()), "{done}");
+    assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
     drop(bao);
     let gateway = again(&configured(&dir, "")).await;
     things.opens(&gateway).await;
