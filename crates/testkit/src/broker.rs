@@ -163,6 +163,32 @@ impl ScriptedBroker {
         self.world().let_all_fill(now);
     }
 
+    /// The broker ends all that works: it is shown as rejected, with what has filled of it.
+    pub fn reject_what_works(&self) {
+        let now = self.clock.now();
+        self.world().reject_what_works(now);
+    }
+
+    /// From now on nothing is heard of what an account holds: the question is not even refused.
+    pub fn hang(&self, account: &str) {
+        self.world().hangs.insert(account.to_owned());
+    }
+
+    /// From now on whoever asks what an account holds meets a fault of the adapter's own.
+    pub fn break_down(&self) {
+        self.world().is_broken = true;
+    }
+
+    /// Reports so many fills of one lot that no order of the gateway made.
+    ///
+    /// # Panics
+    ///
+    /// When the symbol is none.
+    pub fn report_foreign(&self, account: &str, symbol: &str, count: usize) {
+        let now = self.clock.now();
+        self.world().report_foreign(account, &symbol.parse().unwrap(), count, now);
+    }
+
     /// Lists one more instrument, with the rules and the price of another.
     ///
     /// # Panics
@@ -567,6 +593,14 @@ impl Broker for ScriptedBroker {
         &self,
         account: BrokerAccount,
     ) -> Answer<'_, Result<Vec<BrokerPosition>, Unheard>> {
+        let (hangs, is_broken) = {
+            let world = self.world();
+            (world.hangs.contains(account.as_str()), world.is_broken)
+        };
+        assert!(!is_broken, "scripted");
+        if hangs {
+            return Box::pin(pending());
+        }
         Box::pin(self.read(Call::Positions, move |world, _| {
             let none = BTreeMap::new();
             let held = world.accounts.get(account.as_str()).map_or(&none, |a| &a.holdings);

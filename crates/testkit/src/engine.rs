@@ -312,6 +312,18 @@ impl Harness {
         }
     }
 
+    /// Waits at most so long for the process to end by itself; answers why it did.
+    pub async fn ends_by_itself(&mut self, within: Duration) -> Option<String> {
+        let Running { engine, local, stop, ended } = self.running.take()?;
+        let waiting = local.run_until(tokio::time::timeout(within, ended));
+        let outcome = self.wait_for(waiting).await;
+        drop((engine, stop));
+        match outcome {
+            Ok(Ok(Err(fatal))) => Some(fatal.to_string()),
+            _ => None,
+        }
+    }
+
     /// Kills the process, if it still lives, and starts it again.
     pub async fn restart(&mut self) {
         self.crash().await;

@@ -83,6 +83,10 @@ pub(super) struct World {
     pub(super) instruments: BTreeMap<Symbol, Instrument>,
     pub(super) prices: BTreeMap<Symbol, (Price, MarketState)>,
     pub(super) silent: BTreeSet<Symbol>,
+    /// Accounts of whose positions nothing is heard.
+    pub(super) hangs: BTreeSet<String>,
+    /// Whether the adapter has a fault of its own.
+    pub(super) is_broken: bool,
     pub(super) accounts: BTreeMap<String, Account>,
     pub(super) orders: Vec<Order>,
     pub(super) sent: Vec<Sent>,
@@ -108,6 +112,8 @@ impl World {
             instruments: BTreeMap::new(),
             prices: BTreeMap::new(),
             silent: BTreeSet::new(),
+            hangs: BTreeSet::new(),
+            is_broken: false,
             accounts: BTreeMap::new(),
             orders: Vec::new(),
             sent: Vec::new(),
@@ -317,6 +323,38 @@ impl World {
             }
         }
         self.match_all(now);
+    }
+
+    pub(super) fn reject_what_works(&mut self, now: Timestamp) {
+        for order in self.orders.iter_mut().filter(|order| order.view.state.is_live()) {
+            order.view.state = BrokerOrderState::Rejected;
+            order.view.updated_at = now;
+        }
+    }
+
+    pub(super) fn report_foreign(
+        &mut self,
+        account: &str,
+        symbol: &Symbol,
+        count: usize,
+        now: Timestamp,
+    ) {
+        let price = self.prices[symbol].0;
+        for _ in 0..count {
+            let number = self.number();
+            let execution = Execution {
+                broker_fill_id: format!("foreign-{number}"),
+                client_order_id: "by hand".to_owned(),
+                broker_order_id: "by hand".to_owned(),
+                symbol: symbol.clone(),
+                side: Side::Buy,
+                quantity: self.instruments[symbol].lot,
+                price,
+                fee: Money::ZERO,
+                at: now,
+            };
+            self.accounts.entry(account.to_owned()).or_default().told.push(execution);
+        }
     }
 
     pub(super) fn set_price(
