@@ -157,6 +157,7 @@ impl Dispatcher {
             Some(tracked) if tracked.order.updated_at > order.updated_at => {}
             Some(tracked) => {
                 tracked.recovered &= order.state != OrderState::Working;
+                tracked.never_left &= !has_left(&order);
                 if order.cancel_requested && !tracked.order.cancel_requested {
                     // A cancel comes before everything else and waits for no question (S2).
                     tracked.retry_at = None;
@@ -410,7 +411,8 @@ impl Dispatcher {
                 tracing::error!(error = %error.0, "attempts were not journaled");
                 for order in wanted {
                     if let Some(tracked) = self.orders.get_mut(&order.id) {
-                        tracked.never_left = true;
+                        // What was wanted of one that has left is a change of it.
+                        tracked.never_left = !has_left(&tracked.order);
                     }
                     self.release(order.id, Some(now.plus(RETRY_AFTER)));
                 }
@@ -512,6 +514,11 @@ impl Dispatcher {
                 .map(|tracked| tracked.order.account_id),
         );
     }
+}
+
+/// Whether the broker has it, or may have it.
+const fn has_left(order: &Order) -> bool {
+    !matches!(order.state, OrderState::Accepted | OrderState::Sending)
 }
 
 /// Whether an exit works at a price. One that was asked back is waited for by what takes its place.

@@ -8,7 +8,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::order::{ChangeState, Order, OrderState, OrderType, Side};
 use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::actor::Actor;
-use tradewarden_engine::command::{Command, CommandError, OrderChange, OrderCreate};
+use tradewarden_engine::command::{ById, Command, CommandError, OrderChange, OrderCreate};
 use tradewarden_engine::once::OnceKey;
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, simulate};
@@ -475,4 +475,41 @@ fn c10_a_change_under_a_key_is_made_once() {
         assert_eq!(s.position().await, "4");
         s.end().await;
     });
+}
+
+/// S2: an order whose change could not be journaled, or not be sent after it was, is canceled like any
+/// other.
+#[test]
+fn s2_what_failed_of_a_change_stands_in_no_cancel_s_way() {
+    let sending = "WHEN NEW.last_change LIKE '%\"sending\"%'";
+    let is_lost = format!(
+        "CREATE TRIGGER broken BEFORE UPDATE ON orders {sending} BEGIN SELECT RAISE(ABORT, 'no'); END"
+    );
+    // The attempt is written, and the halts that are looked at before the call cannot be read.
+    let is_unread = format!(
+        "CREATE TRIGGER broken AFTER UPDATE ON orders {sending} BEGIN \
+         INSERT OR IGNORE INTO halts VALUES (x'00000000000000000000000000000001', NULL, 'nonsense', \
+         'block', 'x', 'x', 1, NULL, NULL, 0); END"
+    );
+    for sabotage in [is_lost, is_unread] {
+        simulate(async || {
+            println!("{sabotage}");
+            let mut s = Small::resting(61, Venue::default()).await;
+            s.h.commit_takes = millis(15);
+            s.h.restart().await;
+            s.h.ready().await;
+            s.h.elapse(millis(2_500)).await;
+            s.h.sabotage_soon(&sabotage).await;
+            assert_eq!(s.change(quantity(&s.order(0).await, "4")).await, None);
+            s.h.elapse(millis(60)).await;
+            s.h.sabotage_soon("DROP TRIGGER broken; DELETE FROM halts").await;
+            s.h.elapse(millis(1_000)).await;
+            s.h.command(Command::OrderCancel(ById { id: s.order(0).await.id.to_string() })).await;
+            s.h.elapse(millis(3_000)).await;
+            let calls = s.h.broker.records();
+            assert!(calls.iter().any(|record| record.call == Call::Cancel), "{calls:#?}");
+            assert_eq!(s.order(0).await.state, OrderState::Canceled);
+            s.end().await;
+        });
+    }
 }
