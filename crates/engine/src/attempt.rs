@@ -568,15 +568,3 @@ fn average(order: &Order, execution: &Execution) -> Option<Price> {
     let units = old.checked_add(add)?.checked_div(size)?;
     i64::try_from(units).ok().map(Price::from_units).or(Some(execution.price))
 }
-
-/// Whether an attempt is so old that halts must be read again before the call (C11).
-pub(crate) fn is_stale(attempt: &Attempt, now: Timestamp) -> bool {
-    const FIRST_BYTE: Duration = Duration::from_millis(10);
-    let attempt_until = match attempt {
-        Attempt::Send(order) => order.attempt_until,
-        Attempt::Change(order) => order.change.and_then(|change| change.attempt_until),
-        Attempt::Hold | Attempt::Ended => return false,
-    };
-    let committed = attempt_until.unwrap_or(now).minus(ATTEMPT_SPAN);
-    now > committed.plus(FIRST_BYTE)
-}

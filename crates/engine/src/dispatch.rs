@@ -6,7 +6,9 @@
 
 mod change;
 mod doubt;
+mod gate;
 
+use self::gate::Look;
 use crate::Shared;
 use crate::attempt::{self, Attempt, Learned};
 use crate::journal::{NotWritten, Urgency};
@@ -25,7 +27,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::{directory as rows, orders};
+use tradewarden_store::orders;
 
 /// Live orders that are kept in memory; more are read when these have ended.
 const LIVE_MAX: i64 = 50_000;
@@ -64,7 +66,9 @@ struct Tracked {
 
 /// What came back from something that was under way.
 enum Done {
-    Attempted(Vec<Order>, Result<(Vec<Attempt>, Arc<Vec<Halt>>), NotWritten>),
+    Attempted(Vec<Order>, Result<Vec<Attempt>, NotWritten>),
+    /// Nothing of its call has left.
+    KeptBack(Id<id::Order>, Learned),
     Called(Id<id::Order>, Placement),
     Canceled(Id<id::Order>, Cancellation),
     /// The answer to the change whose attempt was void at that instant.
@@ -88,6 +92,8 @@ pub(crate) struct Dispatcher {
     attempting: bool,
     resyncing: bool,
     resync_at: Timestamp,
+    /// Halts, as they are read right before calls.
+    reading: Arc<gate::Reading>,
     under_way: JoinSet<Done>,
 }
 
@@ -103,6 +109,7 @@ impl Dispatcher {
             attempting: false,
             resyncing: false,
             resync_at: Timestamp::default(),
+            reading: Arc::default(),
             under_way: JoinSet::new(),
         }
     }
@@ -271,10 +278,6 @@ impl Dispatcher {
                     attempt::begin(tx, &inner, &asked, effects).await
                 })
                 .await;
-            let attempts = match attempts {
-                Ok(attempts) => halts_now(&shared, &attempts).await.map(|halts| (attempts, halts)),
-                Err(error) => Err(error),
-            };
             Done::Attempted(wanted, attempts)
         });
     }
@@ -365,6 +368,7 @@ impl Dispatcher {
         };
         match done {
             Done::Attempted(wanted, attempts) => self.attempted(&wanted, attempts),
+            Done::KeptBack(id, learned) => self.kept_back(id, learned),
             Done::Called(id, placement) => self.called(id, placement),
             Done::Canceled(id, cancellation) => self.canceled(id, &cancellation),
             Done::Replaced(id, until, replacement) => self.replaced(id, until, replacement),
@@ -397,14 +401,10 @@ impl Dispatcher {
         }
     }
 
-    fn attempted(
-        &mut self,
-        wanted: &[Order],
-        attempts: Result<(Vec<Attempt>, Arc<Vec<Halt>>), NotWritten>,
-    ) {
+    fn attempted(&mut self, wanted: &[Order], attempts: Result<Vec<Attempt>, NotWritten>) {
         self.attempting = false;
         let now = self.shared.environment.now();
-        let (attempts, halts) = match attempts {
+        let attempts = match attempts {
             Ok(made) => made,
             Err(error) => {
                 // Whether the attempts are journaled is not known; nothing was sent.
@@ -421,8 +421,8 @@ impl Dispatcher {
         };
         for (order, attempt) in wanted.iter().zip(attempts) {
             match attempt {
-                Attempt::Send(order) => self.call(*order, &halts, now),
-                Attempt::Change(order) => self.call_change(*order, &halts, now),
+                Attempt::Send(order) => self.call(*order, now),
+                Attempt::Change(order) => self.call_change(*order, now),
                 Attempt::Hold => self.release(order.id, Some(now.plus(TICK))),
                 // It is not to be sent, whatever was believed; if it lives, the next reading says so.
                 Attempt::Ended => self.forget(order),
@@ -431,14 +431,7 @@ impl Dispatcher {
     }
 
     /// Calls the broker, unless a halt has come since the attempt was journaled (C11).
-    fn call(&mut self, order: Order, halts: &[Halt], now: Timestamp) {
-        let subject = attempt::subject_of(&self.shared, &order);
-        let local = self.shared.local_halts.in_force();
-        let stopping = |halts: &[Halt]| halt::stopping(halts, order.purpose, &subject).is_some();
-        if stopping(halts) || stopping(&local) {
-            self.learned.push((order.id, Learned::NotSentHalted));
-            return;
-        }
+    fn call(&mut self, order: Order, now: Timestamp) {
         let target = self.broker(&order);
         let Some(tracked) = self.orders.get_mut(&order.id) else { return };
         tracked.order = order.clone();
@@ -454,7 +447,7 @@ impl Dispatcher {
             client_order_id: order.client_order_id(),
             reduce_only: ReduceOnly::from(order.purpose),
             expires_at: order.attempt_until.unwrap_or(now),
-            symbol: order.symbol,
+            symbol: order.symbol.clone(),
             side: order.side,
             order_type: order.order_type,
             quantity: order.quantity,
@@ -462,13 +455,24 @@ impl Dispatcher {
             stop_price: order.stop_price,
             time_in_force: order.time_in_force,
         };
-        self.shared.counters.sent(self.shared.environment.now());
-        self.under_way.spawn(async move { Done::Called(id, broker.place(request).await) });
+        let (shared, reading) = (Arc::clone(&self.shared), Arc::clone(&self.reading));
+        self.under_way.spawn(async move {
+            let read = reading.again(&shared, order.attempt_until).await;
+            let subject = attempt::subject_of(&shared, &order);
+            let stops = |halts: &[Halt]| halt::stopping(halts, order.purpose, &subject).is_some();
+            match gate::look(&shared, read, stops) {
+                Look::Free => {}
+                Look::Halted => return Done::KeptBack(id, Learned::NotSentHalted),
+                Look::Unread(why) => return Done::Called(id, Placement::NotSent { why }),
+            }
+            shared.counters.sent(shared.environment.now());
+            Done::Called(id, broker.place(request).await)
+        });
     }
 
     fn called(&mut self, id: Id<id::Order>, placement: Placement) {
         if let Placement::NotSent { why } = &placement {
-            tracing::warn!(order.id = %id, why, "the broker could not be reached");
+            tracing::warn!(order.id = %id, why, "an order could not leave");
             if let Some(tracked) = self.orders.get_mut(&id) {
                 tracked.never_left = true;
             }
@@ -535,16 +539,4 @@ fn name_of(order: &Order, account: &Account) -> OrderName {
         symbol: order.symbol.clone(),
         broker_order_id: order.broker_order_id.clone(),
     }
-}
-
-/// The halts to heed before the calls: those of memory, which this node's own halts enter at their
-/// commit; or, when more than 10 ms have passed since the attempts' commit, those of the database,
-/// so that no first byte leaves later than that after a halt (C11).
-async fn halts_now(shared: &Shared, attempts: &[Attempt]) -> Result<Arc<Vec<Halt>>, NotWritten> {
-    let now = shared.environment.now();
-    if !attempts.iter().any(|attempt| attempt::is_stale(attempt, now)) {
-        return Ok(shared.halts.load_full());
-    }
-    let read = rows::halts(&shared.store).await;
-    read.map(Arc::new).map_err(|error| NotWritten(error.to_string()))
 }

@@ -1,5 +1,6 @@
 //! Changes of orders that have left: called for once, and looked for when the answer was not heard.
 
+use super::gate::{self, Look};
 use super::{Dispatcher, Done, RETRY_AFTER, UNKNOWN_ALERT_AFTER, name_of};
 use crate::attempt::{Learned, is_stopped, shows};
 use crate::book::Severity;
@@ -30,16 +31,9 @@ pub(super) fn is_doubtful(order: &Order) -> bool {
 
 impl Dispatcher {
     /// Calls the broker, unless a halt has come since the attempt was journaled (C11).
-    pub(super) fn call_change(&mut self, order: Order, halts: &[Halt], now: Timestamp) {
+    pub(super) fn call_change(&mut self, order: Order, now: Timestamp) {
         let Some(change) = order.change else { return };
         let (id, attempt_until) = (order.id, change.attempt_until);
-        let local = self.shared.local_halts.in_force();
-        let is_stopped = |halts: &[Halt]| is_stopped(&self.shared, halts, &order, &change);
-        if is_stopped(halts) || is_stopped(&local) {
-            let code = Code::DispatchHalted;
-            self.learned.push((id, Learned::NotChanged { attempt_until, code }));
-            return;
-        }
         let target = self.broker(&order);
         let Some(tracked) = self.orders.get_mut(&id) else { return };
         let Some((broker, account)) = target else {
@@ -53,8 +47,22 @@ impl Dispatcher {
             stop_price: change.stop_price,
             expires_at: attempt_until.unwrap_or(now),
         };
-        (tracked.order, tracked.absences) = (order, 0);
+        (tracked.order, tracked.absences) = (order.clone(), 0);
+        let (shared, reading) = (Arc::clone(&self.shared), Arc::clone(&self.reading));
         self.under_way.spawn(async move {
+            let read = reading.again(&shared, attempt_until).await;
+            let stops = |halts: &[Halt]| is_stopped(&shared, halts, &order, &change);
+            let code = match gate::look(&shared, read, stops) {
+                Look::Free => None,
+                Look::Halted => Some(Code::DispatchHalted),
+                Look::Unread(why) => {
+                    tracing::warn!(order.id = %id, why, "a change could not leave");
+                    Some(Code::OrderChangeNotMade)
+                }
+            };
+            if let Some(code) = code {
+                return Done::KeptBack(id, Learned::NotChanged { attempt_until, code });
+            }
             Done::Replaced(id, attempt_until, Box::new(broker.replace(request).await))
         });
     }

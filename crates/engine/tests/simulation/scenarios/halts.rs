@@ -2,13 +2,15 @@
 
 use super::{Small, millis};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tradewarden_broker::port::MarketState;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::{OrderState, Purpose};
 use tradewarden_domain::strategy::Pyramiding;
-use tradewarden_engine::intake::SignalStatus;
+use tradewarden_engine::actor::Actor;
+use tradewarden_engine::intake::{Received, SignalStatus};
 use tradewarden_testkit::broker::{Call, Fault, Venue};
-use tradewarden_testkit::engine::{Harness, halt_engage, simulate};
+use tradewarden_testkit::engine::{Harness, halt_engage, raw, signal, simulate};
 use tradewarden_testkit::life::Death;
 
 /// C11: a disk that needs 15 ms for a commit is slow, not a halt.
@@ -161,6 +163,52 @@ fn s18_a_halt_is_told_before_a_skip() {
         assert_eq!((refused.status, refused.code), (SignalStatus::Refused, Some(Code::HaltActive)));
         s.accept("EXIT", "d").await;
         s.h.quiet().await;
+        s.end().await;
+    });
+}
+
+/// C11: a halt is heeded whatever the machine was busy with between the attempt and the call: once it
+/// is answered, nothing leaves.
+#[test]
+fn c11_nothing_leaves_once_a_halt_is_answered() {
+    simulate(async || {
+        let s = Small::with(339, Venue::default(), |_| {}).await;
+        let mut stopped = 0;
+        for phase in 0..60 {
+            // So much is to do that the dispatcher's turn comes late.
+            let mut busy: JoinSet<()> = JoinSet::new();
+            for _ in 0..200 {
+                busy.spawn(async {
+                    loop {
+                        tokio::task::yield_now().await;
+                    }
+                });
+            }
+            let engine = s.h.engine();
+            let entry = raw(&s.hook, &signal("BUY", &format!("a{phase}")));
+            let halted = s.h.drive(async {
+                let Received::Answer(answer) = engine.receive(entry).await else { panic!("taken") };
+                assert_eq!(answer.status, SignalStatus::Accepted);
+                tokio::time::advance(millis(2)).await;
+                for _ in 0..phase {
+                    tokio::task::yield_now().await;
+                }
+                let halt = engine.execute(halt_engage(None, "block"), &Actor::operator()).await;
+                (halt.unwrap(), s.h.broker.sent().len())
+            });
+            let (halt, sent) = halted.await.unwrap();
+            busy.shutdown().await;
+            s.h.elapse(millis(1_500)).await;
+            assert_eq!(s.h.broker.sent().len(), sent, "phase {phase}");
+            s.h.resume(halt["id"].as_str().unwrap()).await;
+            let last = s.h.orders().await.pop().unwrap();
+            stopped += u32::from(last.code == Some(Code::DispatchHalted));
+            if last.state == OrderState::Filled {
+                s.accept("EXIT", &format!("b{phase}")).await;
+            }
+            s.h.quiet().await;
+        }
+        assert!(stopped > 0, "the halt came too late each time");
         s.end().await;
     });
 }
