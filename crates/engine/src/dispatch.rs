@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tradewarden_broker::port::{
     Broker, BrokerAccount, Cancellation, Lookup, OrderName, PlaceOrder, Placement, ReduceOnly,
     Replacement,
@@ -116,6 +117,9 @@ impl Dispatcher {
 
     /// Runs until the notices end.
     pub(crate) async fn run(mut self, mut notices: Heard) {
+        // However much happens in between: what waits for a moment to pass is looked at in time.
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut heard = Vec::new();
             tokio::select! {
@@ -126,7 +130,7 @@ impl Dispatcher {
                     heard = told;
                 }
                 Some(done) = self.under_way.join_next() => self.finish(done),
-                () = tokio::time::sleep(TICK) => self.dirty.extend(self.pairs.keys().cloned()),
+                _ = tick.tick() => self.dirty.extend(self.pairs.keys().cloned()),
             }
             for notice in heard {
                 self.hear(notice);

@@ -10,7 +10,7 @@ use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::intake::{Received, SignalStatus};
 use tradewarden_testkit::broker::{Call, Fault, Venue};
-use tradewarden_testkit::engine::{Harness, halt_engage, raw, signal, simulate};
+use tradewarden_testkit::engine::{Harness, halt_engage, raw, signal, simulate, strategy};
 use tradewarden_testkit::life::Death;
 
 /// C11: a disk that needs 15 ms for a commit is slow, not a halt.
@@ -211,4 +211,36 @@ fn c11_nothing_leaves_once_a_halt_is_answered() {
         assert!(stopped > 0, "the halt came too late each time");
         s.end().await;
     });
+}
+
+/// S24: what could not leave is tried again in time however much else happens.
+#[test]
+fn s24_a_retry_comes_though_other_orders_keep_the_dispatcher_busy() {
+    for offset in [0, 200, 400, 600, 800] {
+        simulate(async || {
+            let s = Small::with(340, Venue::default(), |_| {}).await;
+            let other = s.h.account("other").await;
+            let hook = s.h.webhook("other", 100).await;
+            let mut new = strategy("other", &hook, &other, "BTCUSD", "0.001");
+            new.pyramiding = Some(Pyramiding::Allow);
+            s.h.strategy(new).await;
+            s.h.elapse(millis(offset)).await;
+            s.h.broker.next_faults(Call::Place, &[Fault::Throttled]);
+            s.accept("BUY", "a").await;
+            let name = s.order(0).await.client_order_id();
+            for number in 0..40 {
+                s.h.elapse(millis(30)).await;
+                super::accept(&s.h, &hook, &signal("BUY", &format!("o{number}"))).await;
+            }
+            let calls = s.h.broker.records();
+            let about = calls.iter().filter(|call| {
+                call.call == Call::Place && call.client_order_id.as_deref() == Some(name.as_str())
+            });
+            let at: Vec<_> = about.map(|call| call.at).collect();
+            assert_eq!(at.len(), 2, "{at:?}");
+            assert!(at[1].since(at[0]) < millis(400), "{offset}: {at:?}");
+            s.h.quiet().await;
+            s.h.finish().await;
+        });
+    }
 }
