@@ -13,6 +13,10 @@ pub struct Timestamp(i64);
 pub trait Clock: Send + Sync {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// How far this clock is ahead of the machine's, because that was set back and this one never goes
+    /// back; zero where they are one.
+    fn ahead(&self) -> Duration;
 }
 
 impl Timestamp {

@@ -95,6 +95,12 @@ pub(crate) async fn begin(
     Ok(attempts)
 }
 
+/// Whether an order changed within `span`. A time far ahead was written before the clock was set back.
+fn is_within(order: &Order, span: Duration, now: Timestamp) -> bool {
+    let changed_at = order.updated_at;
+    changed_at.plus(span) > now && changed_at < now.plus(span)
+}
+
 /// Whether the broker has it: what changes about it now changes there.
 const fn has_left(order: &Order) -> bool {
     matches!(order.state, OrderState::Working | OrderState::PartiallyFilled)

@@ -389,7 +389,8 @@ impl Book {
 
     /// Puts a new or changed order into the transaction.
     pub(crate) fn put_order(&mut self, mut order: Order) {
-        order.updated_at = self.now;
+        // Not before what was: who knows it by heart takes the newer, also after the clock was set back.
+        order.updated_at = self.now.max(order.updated_at);
         self.changed_orders.insert(order.id, order);
     }
 

@@ -14,6 +14,7 @@ use crate::reads::away;
 use crate::view::{DeadManView, Page};
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
@@ -33,11 +34,15 @@ pub(crate) struct Watch {
     /// Since when this node has been here and leading without a gap.
     since: Timestamp,
     looked_at: Timestamp,
+    /// The newest renewal of each switch, and when this node read it first: its own clock decides, and
+    /// not one that was set back since.
+    heard: BTreeMap<(Id<id::Org>, String), (Timestamp, Timestamp)>,
 }
 
 impl Watch {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, since: Timestamp::default(), looked_at: Timestamp::default() }
+        let never = Timestamp::default();
+        Self { shared, since: never, looked_at: never, heard: BTreeMap::new() }
     }
 
     /// Engages the halts of those that were not renewed in time.
@@ -59,8 +64,13 @@ impl Watch {
                 return tracing::error!(%error, "dead-man switches could not be read");
             }
         };
+        let mut heard = std::mem::take(&mut self.heard);
         for switch in switches {
-            if switch.fired_at.is_none() && deadline(&switch, self.since) < now {
+            let name = (switch.org_id, switch.scope.to_string());
+            let known = heard.remove(&name).filter(|(newest, _)| *newest == switch.renewed_at);
+            let (_, heard_at) = known.unwrap_or((switch.renewed_at, now));
+            self.heard.insert(name, (switch.renewed_at, heard_at));
+            if switch.fired_at.is_none() && deadline(&switch, self.since, heard_at) < now {
                 self.fire(switch, now).await;
             }
         }
@@ -104,10 +114,11 @@ impl Watch {
     }
 }
 
-/// When a switch fires, if nobody renews it and this node has been here since `since`.
-fn deadline(switch: &DeadMan, since: Timestamp) -> Timestamp {
+/// When a switch fires, if nobody renews it, this node has been here since `since` and read of the newest
+/// renewal at `heard_at`.
+fn deadline(switch: &DeadMan, since: Timestamp, heard_at: Timestamp) -> Timestamp {
     let span = Duration::from_secs(u64::from(switch.timeout_s));
-    switch.renewed_at.max(since).plus(span)
+    switch.renewed_at.min(heard_at).max(since).plus(span)
 }
 
 impl Engine {

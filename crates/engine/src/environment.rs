@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tradewarden_domain::id::{Id, Kind};
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::Randomness;
@@ -29,6 +30,11 @@ impl Environment {
     /// The present instant.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// How far the clock is ahead of the machine's, which was set back.
+    pub(crate) fn ahead(&self) -> Duration {
+        self.clock.ahead()
     }
 
     /// A new identifier. Those of one kind and millisecond sort as they were made here, so that what

@@ -30,6 +30,7 @@ mod book;
 mod brackets;
 mod certificates;
 mod client_certificate;
+mod clock;
 mod dead_man;
 mod denials;
 mod directory;

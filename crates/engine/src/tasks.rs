@@ -2,6 +2,7 @@
 
 use crate::book::Effects;
 use crate::brackets::Keeper;
+use crate::clock::ClockWatch;
 use crate::dead_man::Watch;
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
@@ -41,6 +42,7 @@ const MESSAGES_EVERY: Duration = Duration::from_millis(500);
 const UNWIND_EVERY: Duration = Duration::from_millis(50);
 const LOCKDOWNS_EVERY: Duration = Duration::from_millis(250);
 const DEAD_MEN_EVERY: Duration = Duration::from_secs(1);
+const CLOCK_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const CLOSES_EVERY: Duration = Duration::from_mins(1);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
@@ -135,6 +137,7 @@ async fn run_beside(
     tasks.spawn(unwind(Arc::clone(shared)));
     tasks.spawn(keep_brackets(Arc::clone(shared)));
     tasks.spawn(watch_the_living(Arc::clone(shared)));
+    tasks.spawn(watch_the_clock(Arc::clone(shared)));
     tasks.spawn(listen_for_silence(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
         refresh_quotes(shared).await;
@@ -266,6 +269,15 @@ async fn keep_brackets(shared: Arc<Shared>) {
         if shared.is_leader() && shared.has_recovered() {
             keeper.round().await;
         }
+    }
+}
+
+/// Tells people when the machine's clock was set back.
+async fn watch_the_clock(shared: Arc<Shared>) {
+    let mut watch = ClockWatch::default();
+    loop {
+        tokio::time::sleep(CLOCK_LOOKED_AT_EVERY).await;
+        watch.look(&shared).await;
     }
 }
 

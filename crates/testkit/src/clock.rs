@@ -23,6 +23,7 @@ struct Inner {
     /// The time, or where it was when `begun` was.
     micros: AtomicI64,
     begun: Option<Instant>,
+    ahead: AtomicI64,
 }
 
 impl SimClock {
@@ -40,7 +41,8 @@ impl SimClock {
     }
 
     fn new(at: Timestamp, begun: Option<Instant>) -> Self {
-        Self { inner: Arc::new(Inner { micros: AtomicI64::new(at.unix_micros()), begun }) }
+        let micros = AtomicI64::new(at.unix_micros());
+        Self { inner: Arc::new(Inner { micros, begun, ahead: AtomicI64::new(0) }) }
     }
 
     /// Sets it so much ahead, without letting a timer fire.
@@ -55,6 +57,12 @@ impl SimClock {
         self.inner.micros.store(at.unix_micros().saturating_sub(gone), Ordering::SeqCst);
     }
 
+    /// From now on it says that it is so far ahead of the machine's clock.
+    pub fn be_ahead(&self, span: Duration) {
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        self.inner.ahead.store(micros, Ordering::SeqCst);
+    }
+
     fn gone(&self) -> i64 {
         let gone = self.inner.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         i64::try_from(gone.as_micros()).unwrap_or(i64::MAX)
@@ -65,6 +73,11 @@ impl Clock for SimClock {
     fn now(&self) -> Timestamp {
         let micros = self.inner.micros.load(Ordering::SeqCst);
         Timestamp::from_unix_micros(micros.saturating_add(self.gone()))
+    }
+
+    fn ahead(&self) -> Duration {
+        let micros = self.inner.ahead.load(Ordering::SeqCst);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 }
 

@@ -13,7 +13,7 @@ use tradewarden_engine::command::Command;
 use tradewarden_engine::{Engine, Fatal, PaperDesk, Parts, Settings, Tasks};
 use tradewarden_seal::{PasswordCost, SystemRandomness};
 
-use crate::clock::SystemClock;
+use crate::clock::{SteadyClock, SystemClock};
 use crate::config::Config;
 use crate::data::{Data, Lock, Locking};
 use crate::outcome::Failure;
@@ -34,7 +34,7 @@ impl Gateway {
         origin: String,
         _lock: &Lock,
     ) -> Result<Self, Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::new());
         let mut randomness = SystemRandomness::new();
         let location = config.database.location(data.database())?;
         let keyring = Arc::new(data.keyring(config, &mut randomness)?);

@@ -246,6 +246,10 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp::from_unix_micros(1_795_348_800_000_000)
         }
+
+        fn ahead(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
     }
 
     fn opened(name: &str) -> (PathBuf, PaperTask, PaperDesk) {

@@ -29,6 +29,10 @@ impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         self.0
     }
+
+    fn ahead(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
 }
 
 /// A directory of its own for each call, removed when dropped.

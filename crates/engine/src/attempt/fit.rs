@@ -1,5 +1,6 @@
 //! Fitting an exit to what there is to close, in the moment of its attempt.
 
+use super::is_within;
 use crate::Shared;
 use crate::book::{Book, Severity, place_of};
 use crate::judge::tell_dust;
@@ -105,7 +106,7 @@ pub(super) fn room(book: &Book, exit: &Order) -> Room {
     });
     let unresolved = asked_back.clone().next().is_some()
         || gone.clone().any(|other| other.purpose == Purpose::Entry);
-    let is_being_left = asked_back.any(|other| other.updated_at.plus(EXITS_WAITED_FOR) > book.now);
+    let is_being_left = asked_back.any(|other| is_within(other, EXITS_WAITED_FOR, book.now));
     let pair = book.pair_exposure(place.account_id, &place.symbol);
     let of_own = left(&book.exposure(&place), exit, own);
     Room { of_own, closable: of_own.min(left(&pair, exit, gone)), unresolved, is_being_left }

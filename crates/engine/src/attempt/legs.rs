@@ -1,6 +1,7 @@
 //! Exits and the legs of brackets (S4, S9): where the venue does not keep an exit from going past flat,
 //! the legs are made smaller first, and the exit waits for that.
 
+use super::is_within;
 use super::late::went_past_flat;
 use crate::Shared;
 use crate::book::{Book, place_of};
@@ -77,7 +78,7 @@ pub(super) fn waits_for_legs(shared: &Shared, book: &mut Book, exit: &Order) -> 
     book.live_orders(&place).iter().any(|leg| {
         let works = leg.leg.is_some() && leg.state != OrderState::Accepted;
         let left = leg.quantity_at_most().saturating_minus(leg.filled_quantity);
-        works && left > room && leg.updated_at.plus(LEGS_WAITED_FOR) > book.now
+        works && left > room && is_within(leg, LEGS_WAITED_FOR, book.now)
     })
 }
 

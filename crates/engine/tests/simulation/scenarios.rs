@@ -4,6 +4,7 @@ mod alerts;
 mod brackets;
 mod change;
 mod changes;
+mod clocks;
 mod dead_man;
 mod doubt;
 mod exits;
