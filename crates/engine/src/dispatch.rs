@@ -13,6 +13,7 @@ use crate::Shared;
 use crate::attempt::{self, Attempt, Learned};
 use crate::journal::{NotWritten, Urgency};
 use crate::notice::{Heard, Notice};
+use crate::orders::live;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +29,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::orders;
 
-/// Live orders that are kept in memory; more are read when these have ended.
-const LIVE_MAX: i64 = 50_000;
 /// Orders of one attempt transaction.
 const ATTEMPTS_MAX: usize = 256;
 /// Entries of one pair that may be under way together.
@@ -217,8 +215,7 @@ impl Dispatcher {
         if !self.resyncing && self.resync_at <= now {
             self.resyncing = true;
             let shared = Arc::clone(&self.shared);
-            self.under_way
-                .spawn(async move { Done::Resynced(orders::live(&shared.store, LIVE_MAX).await) });
+            self.under_way.spawn(async move { Done::Resynced(live::all(&shared.store).await) });
         }
         self.journal_learned();
         // What is in doubt is not known before the first reading, and comes before anything new.

@@ -19,13 +19,13 @@ use self::work::{Open, Part, unheard_by_broker};
 use crate::Shared;
 use crate::book::{Book, Effects, Scope, Severity};
 use crate::journal::{NotWritten, Urgency};
-use crate::orders::CANCELS_MAX;
+use crate::orders::live;
 use std::sync::Arc;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::lockdown::{Look, Next, Positions, Step};
 use tradewarden_domain::order::Purpose;
 use tradewarden_store::lockdowns::{self, Lockdown};
-use tradewarden_store::{Error, Lock, Tx, directory as rows, orders};
+use tradewarden_store::{Error, Lock, Tx, directory as rows};
 
 /// Transactions that one look makes at most; the next look goes on.
 const MOVES_MAX: usize = 256;
@@ -97,9 +97,9 @@ async fn open_at(shared: &Shared, lockdown: &Lockdown) -> Result<Open, NotWritte
     if lockdown.step != Step::Cancel {
         return Ok(Open::default());
     }
-    let live = orders::live(&shared.store, CANCELS_MAX).await;
+    let live = live::of(&shared.store, Some(lockdown.org_id)).await;
     let mut live = live.map_err(|error| NotWritten(error.to_string()))?;
-    live.retain(|order| order.org_id == lockdown.org_id && order.purpose == Purpose::Entry);
+    live.retain(|order| order.purpose == Purpose::Entry);
     Ok(Open::of(live))
 }
 

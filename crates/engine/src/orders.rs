@@ -3,10 +3,11 @@
 
 mod cancel;
 mod change;
+pub(crate) mod live;
 mod place;
 pub(crate) mod resting;
 
-pub(crate) use cancel::{CANCELS_MAX, TOGETHER, Why, cancel_in, expire};
+pub(crate) use cancel::{TOGETHER, Why, cancel_in, expire};
 pub(crate) use place::{Closed, Leaving, close_part, leave};
 
 use crate::Engine;

@@ -4,6 +4,7 @@ use crate::Shared;
 use crate::attempt::{self, Learned};
 use crate::book::{Book, Scope, Severity};
 use crate::journal::Urgency;
+use crate::orders::live;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::order::{Order, OrderState, OrderType};
 use tradewarden_domain::profit::Points;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::{directory as rows, exposures, orders};
+use tradewarden_store::{directory as rows, exposures};
 
 /// Fills of one page.
 const PAGE: usize = 500;
@@ -29,8 +30,6 @@ const SEEN_MAX: usize = 200_000;
 const IDLE_EVERY: Duration = Duration::from_secs(5);
 /// So often as long as entries wait for that.
 const UNRECONCILED_EVERY: Duration = Duration::from_secs(1);
-/// Live orders that are looked through.
-const LIVE_MAX: i64 = 50_000;
 /// Two readings of a difference must be this far apart (S3).
 const MISMATCH_AFTER: Duration = Duration::from_secs(5);
 /// A broker that is not heard for so long while something is held there is told of (S24).
@@ -284,7 +283,7 @@ impl Reconciler {
     /// nobody knows how one stands. One that has not left moves nothing, and one that rests may rest for
     /// days and hides nothing.
     async fn moving(&self, account: &Account) -> Option<HashSet<Symbol>> {
-        let live = orders::live(&self.shared.store, LIVE_MAX).await.ok()?.into_iter();
+        let live = live::of(&self.shared.store, Some(account.org_id)).await.ok()?.into_iter();
         let moves = |order: &Order| {
             let works = matches!(order.state, OrderState::Working | OrderState::PartiallyFilled);
             let is_changing = order.change.is_some_and(|change| change.is_in_flight());

@@ -16,7 +16,7 @@ use crate::Shared;
 use crate::attempt::subject_of;
 use crate::book::Effects;
 use crate::journal::{NotWritten, Urgency};
-use crate::orders::{CANCELS_MAX, TOGETHER, Why, cancel_in};
+use crate::orders::{TOGETHER, Why, cancel_in, live};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Order;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::{Tx, directory as rows, halt_progress, orders};
+use tradewarden_store::{Tx, directory as rows, halt_progress};
 
 /// A halt that has something left to cancel is looked at so often.
 const CANCELS_EVERY: Duration = Duration::from_millis(250);
@@ -127,7 +127,7 @@ impl Unwinder {
 
     /// Asks back what is open and covered; answers how much there was.
     async fn take_back(&self, halt: &Halt) -> Result<usize, NotWritten> {
-        let live = orders::live(&self.shared.store, CANCELS_MAX).await;
+        let live = live::of(&self.shared.store, halt.org_id).await;
         let mut meant = live.map_err(|error| unread(&error))?;
         meant.retain(|order| {
             // A leg that passed a halt in another's place is what the other was.

@@ -333,6 +333,7 @@ CREATE TABLE orders (
 CREATE INDEX orders_legs ON orders (account_id, symbol, id) WHERE live = 1 AND leg IS NOT NULL;
 
 CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;
+CREATE INDEX orders_live_org ON orders (org_id, id) WHERE live = 1;
 
 CREATE TABLE fills (
     account_id {bytes} NOT NULL,

@@ -45,7 +45,13 @@ const LIVE_ON_PAIR: &str = concat!(
 const LIVE: &str = concat!(
     "-- orders::live\nSELECT ",
     columns!(),
-    " FROM orders WHERE live = 1 ORDER BY account_id, symbol, id LIMIT $1"
+    " FROM orders WHERE live = 1 AND (account_id, symbol, id) > ($1, $2, $3) \
+     ORDER BY account_id, symbol, id LIMIT $4"
+);
+const LIVE_OF_ORG: &str = concat!(
+    "-- orders::live_of_org\nSELECT ",
+    columns!(),
+    " FROM orders WHERE live = 1 AND org_id = $1 AND id > $2 ORDER BY id LIMIT $3"
 );
 const PAGE: &str = concat!(
     "-- orders::page\nSELECT ",
@@ -101,6 +107,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PLACE,
     LIVE_ON_PAIR,
     LIVE,
+    LIVE_OF_ORG,
     PAGE,
     LIKE_THIS,
     LEGS,
@@ -184,9 +191,31 @@ pub async fn live_on_pairs(
     found.into_iter().map(|rows| rows.into_iter().map(decode).collect()).collect()
 }
 
-/// At most `count` live orders, by pair and age.
-pub async fn live(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
-    let rows = store.query(LIVE, vec![Value::Int(count)]).await?;
+/// At most `count` live orders of everybody, by pair and age: those after this one, or the first.
+pub async fn live(store: &Store, after: Option<&Order>, count: i64) -> Result<Vec<Order>, Error> {
+    let place: [Value; 3] = match after {
+        Some(order) => [order.account_id.into(), order.symbol.as_str().into(), order.id.into()],
+        None => {
+            let account: Id<id::Account> = Id::from_bytes([0; 16]);
+            let order: Id<id::Order> = Id::from_bytes([0; 16]);
+            [account.into(), "".into(), order.into()]
+        }
+    };
+    let parameters = place.into_iter().chain([Value::Int(count)]).collect();
+    let rows = store.query(LIVE, parameters).await?;
+    rows.into_iter().map(decode).collect()
+}
+
+/// At most `count` live orders of an organization, oldest first: those after this one, or the first.
+pub async fn live_of_org(
+    store: &Store,
+    org: Id<id::Org>,
+    after: Option<Id<id::Order>>,
+    count: i64,
+) -> Result<Vec<Order>, Error> {
+    let after = after.unwrap_or_else(|| Id::from_bytes([0; 16]));
+    let parameters = vec![org.into(), after.into(), Value::Int(count)];
+    let rows = store.query(LIVE_OF_ORG, parameters).await?;
     rows.into_iter().map(decode).collect()
 }
 

@@ -7,7 +7,7 @@ use crate::book::{Book, Effects, Scope, Severity};
 use crate::command::{Command, CommandError, Freeze, LockdownEngage};
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{self, JOURNAL_WAIT, LocalRecord};
-use crate::orders::CANCELS_MAX;
+use crate::orders::live;
 use crate::people::no;
 use crate::profit::by_symbol;
 use crate::reads::away;
@@ -23,7 +23,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::lockdown::Step;
 use tradewarden_domain::money::Quantity;
 use tradewarden_store::lockdowns::{self, Lockdown};
-use tradewarden_store::{Lock, Tx, directory as rows, exposures, orders};
+use tradewarden_store::{Lock, Tx, directory as rows, exposures};
 
 const REASON_BYTES_MAX: usize = 200;
 /// Open orders and positions that the log names; an entry has 48 KiB (C15).
@@ -160,9 +160,8 @@ struct AtStart {
 impl AtStart {
     /// As far as the entry has room for it. What cannot be read holds nothing up.
     async fn of(shared: &Shared, org: Id<id::Org>) -> Self {
-        let live = orders::live(&shared.store, CANCELS_MAX).await.unwrap_or_default();
-        let own = live.into_iter().filter(|order| order.org_id == org).map(|order| order.id);
-        let orders = own.take(ORDERS_NAMED_MAX).collect();
+        let live = live::of(&shared.store, Some(org)).await.unwrap_or_default();
+        let orders = live.iter().map(|order| order.id).take(ORDERS_NAMED_MAX).collect();
         let mut positions = Vec::new();
         let directory = shared.directory.load_full();
         for account in directory.accounts.values().filter(|account| account.org_id == org) {

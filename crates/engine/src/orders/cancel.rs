@@ -17,8 +17,8 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::{Order, OrderEvent, OrderState, Purpose};
 use tradewarden_store::{Error, Tx, orders};
 
-/// Orders that one request cancels.
-pub(crate) const CANCELS_MAX: i64 = 50_000;
+/// Orders whose time is up that one round cancels.
+const DUE_MAX: i64 = 50_000;
 /// Orders of one transaction.
 pub(crate) const TOGETHER: usize = 256;
 
@@ -59,11 +59,10 @@ impl Engine {
             }
             None => None,
         };
-        let live = orders::live(&self.parts.store, CANCELS_MAX).await;
+        let live = super::live::of(&self.parts.store, Some(org)).await;
         let (mut wanted, mut kept) = (Vec::new(), Vec::new());
         for order in live.map_err(|error| away(&error))? {
-            let meant = order.org_id == org
-                && actor.reaches(order.account_id)
+            let meant = actor.reaches(order.account_id)
                 && account.is_none_or(|account| account == order.account_id)
                 && symbol.as_ref().is_none_or(|symbol| *symbol == order.symbol);
             match order.purpose {
@@ -180,7 +179,7 @@ fn tell_ended(shared: &Shared, book: &mut Book, order: &Order) {
 /// a cancel was asked for is not due any more. What became of the cancel is learned like that of any
 /// other.
 pub(crate) async fn expire(shared: &Arc<Shared>) {
-    let due = orders::due(&shared.store, shared.environment.now(), CANCELS_MAX).await;
+    let due = orders::due(&shared.store, shared.environment.now(), DUE_MAX).await;
     let mut due = match due {
         Ok(due) => due,
         Err(error) => return tracing::error!(error = %error, "expired orders could not be read"),

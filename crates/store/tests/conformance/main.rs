@@ -103,6 +103,7 @@ on_both! {
     orders::an_order_comes_back_as_it_was_put,
     orders::a_changed_order_keeps_what_never_changes,
     orders::only_live_orders_are_work,
+    orders::live_orders_are_read_by_organization,
     orders::pages_go_back_in_time,
     orders::a_fill_counts_once,
     rows::any_number_of_rows_is_the_same_rows,

@@ -1,6 +1,7 @@
 //! Orders and fills.
 
 use crate::backend::{Backend, at, id};
+use std::collections::BTreeSet;
 use tradewarden_domain::bracket::{Away, Leg, LegOf, Levels, Mark, OnNaked};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::money::{Money, Price, Quantity};
@@ -174,8 +175,20 @@ pub(crate) async fn only_live_orders_are_work(backend: &Backend) {
     tx.commit().await.unwrap();
 
     let alive = all.iter().filter(live).count();
-    assert_eq!(orders::live(&store, 1_000).await.unwrap().len(), alive);
-    assert_eq!(orders::live(&store, 2).await.unwrap().len(), 2);
+    assert_eq!(orders::live(&store, None, 1_000).await.unwrap().len(), alive);
+    // Page by page, nobody is left out.
+    let mut read: Vec<Order> = Vec::new();
+    loop {
+        let page = orders::live(&store, read.last(), 2).await.unwrap();
+        assert!(page.len() <= 2);
+        if page.is_empty() {
+            break;
+        }
+        read.extend(page);
+    }
+    let ids = |orders: &[Order]| orders.iter().map(|order| order.id).collect::<BTreeSet<_>>();
+    let wanted: Vec<_> = all.iter().filter(live).cloned().collect();
+    assert_eq!((read.len(), ids(&read)), (alive, ids(&wanted)));
 
     // An order that ends leaves the index; a late fill does not bring it back.
     let mut tx = writer.begin().await.unwrap();
@@ -183,7 +196,33 @@ pub(crate) async fn only_live_orders_are_work(backend: &Backend) {
         all.iter().map(|order| Order { state: OrderState::Filled, ..order.clone() }).collect();
     orders::put(&mut tx, &ended).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(orders::live(&store, 1_000).await.unwrap().is_empty());
+    assert!(orders::live(&store, None, 1_000).await.unwrap().is_empty());
+}
+
+/// Those of another organization are in nobody's way.
+pub(crate) async fn live_orders_are_read_by_organization(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let (own, other) = (id(1), id(2));
+    let mut all = Vec::new();
+    for number in 10..40 {
+        // Accounts of the other organization come first.
+        let (org_id, account_id) = if number < 33 { (other, id(3)) } else { (own, id(9)) };
+        all.push(Order { org_id, account_id, ..bare_order(number) });
+    }
+    let mut tx = writer.begin().await.unwrap();
+    orders::put(&mut tx, &all).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut read: Vec<Order> = Vec::new();
+    loop {
+        let after = read.last().map(|order| order.id);
+        let page = orders::live_of_org(&store, own, after, 3).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        read.extend(page);
+    }
+    assert_eq!(read, all[23..]);
+    assert!(orders::live_of_org(&store, id(7), None, 3).await.unwrap().is_empty());
 }
 
 pub(crate) async fn pages_go_back_in_time(backend: &Backend) {
