@@ -358,14 +358,9 @@ fn apply(
             enter_state(shared, book, order);
         }
         Learned::Placed(Placement::Rejected { code, reason }) => {
-            book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
+            reject(shared, book, order, &format!("{code} {reason}"));
             let payload = payload::rejected(order, code, reason);
             book.enter(shared, order.org_id, order.id, "order.rejected", payload);
-            if order.purpose == Purpose::Exit {
-                let detail = format!("The broker rejected an exit: {code} {reason}");
-                let (org, subject) = (order.org_id, order.id.to_string());
-                book.find(shared, org, "order.exit_rejected", Severity::Critical, subject, detail);
-            }
         }
         Learned::Placed(Placement::Unknown { why }) => {
             if order.state == OrderState::Sending {
@@ -469,14 +464,25 @@ fn settle(shared: &Shared, book: &mut Book, order: &mut Order, state: BrokerOrde
             book.advance(order, OrderEvent::Expire, None);
             tell_if_short(shared, book, order);
         }
-        BrokerOrderState::Rejected => {
-            book.advance(order, OrderEvent::Reject, Some(Code::BrokerRejected));
-            if order.purpose == Purpose::Exit {
-                let (org, subject) = (order.org_id, order.id.to_string());
-                let detail = "The broker rejected an exit.".to_owned();
-                book.find(shared, org, "order.exit_rejected", Severity::Critical, subject, detail);
-            }
-        }
+        BrokerOrderState::Rejected => reject(shared, book, order, "it ended there as rejected"),
+    }
+}
+
+/// Ends an order that the broker rejected. Of one that has filled in part, the rest is taken back.
+fn reject(shared: &Shared, book: &mut Book, order: &mut Order, why: &str) {
+    if !order.state.is_live() {
+        return;
+    }
+    let has_filled = order.filled_quantity.is_positive();
+    let event = if has_filled { OrderEvent::Cancel } else { OrderEvent::Reject };
+    book.advance(order, event, Some(Code::BrokerRejected));
+    if order.purpose == Purpose::Exit {
+        let (filled, quantity) = (order.filled_quantity, order.quantity);
+        let detail = format!(
+            "The broker rejected an exit, of which {filled} of {quantity} had filled: {why}"
+        );
+        let (org, subject) = (order.org_id, order.id.to_string());
+        book.find(shared, org, "order.exit_rejected", Severity::Critical, subject, detail);
     }
 }
 

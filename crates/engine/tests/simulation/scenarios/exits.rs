@@ -248,3 +248,30 @@ fn c14_what_changed_meanwhile_lets_no_entry_out() {
         s.end().await;
     });
 }
+
+/// S24: a venue that ends the rest of an order as rejected has ended it: nothing stays reserved, another
+/// exit closes the rest, and a person is told once.
+#[test]
+fn s24_a_rest_that_is_rejected_has_ended() {
+    simulate(async || {
+        let s = Small::with(69, Venue::default(), |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.next_plans(&[FillPlan::InTwo(millis(600_000)).into()]);
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(1_000)).await;
+        assert_eq!(s.order(1).await.state, OrderState::PartiallyFilled);
+        s.h.broker.reject_what_works();
+        s.h.elapse(millis(6_000)).await;
+        let exit = s.order(1).await;
+        assert_eq!((exit.state, exit.code), (OrderState::Canceled, Some(Code::BrokerRejected)));
+        assert_eq!((s.position().await.as_str(), s.held()), ("1", 1));
+        let findings = s.h.findings().await;
+        let told = findings.iter().filter(|found| found.code == "order.exit_rejected").count();
+        assert_eq!(told, 1, "{findings:#?}");
+        s.accept("EXIT", "c").await;
+        s.h.elapse(millis(6_000)).await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.end().await;
+    });
+}
