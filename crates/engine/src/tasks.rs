@@ -9,7 +9,7 @@ use crate::journal::{Fatal, JournalTask, Urgency};
 use crate::notice::Heard;
 use crate::pulse::Pulse;
 use crate::reconcile::Reconciler;
-use crate::unwind::Unwinder;
+use crate::unwind::{Closer, Emergencies, TakenBack, Unwinder};
 use crate::{
     Shared, accesses, alerts, denials, funds, keys, ledger, local_halt, lockdown, loss, market,
     once, orders, outbox, people, rolls, usage, vault,
@@ -134,7 +134,7 @@ async fn run_beside(
     let mut tasks = JoinSet::new();
     tasks.spawn(Dispatcher::new(Arc::clone(shared)).run(notices));
     tasks.spawn(reconcile(Arc::clone(shared)));
-    tasks.spawn(unwind(Arc::clone(shared)));
+    spawn_halts(&mut tasks, shared);
     tasks.spawn(keep_brackets(Arc::clone(shared)));
     tasks.spawn(watch_the_living(Arc::clone(shared)));
     tasks.spawn(watch_the_clock(Arc::clone(shared)));
@@ -240,14 +240,38 @@ async fn reconcile(shared: Arc<Shared>) {
 }
 
 /// Carries out what halts that cancel and close ask for.
-async fn unwind(shared: Arc<Shared>) {
-    let mut unwinder = Unwinder::new(Arc::clone(&shared));
+fn spawn_halts(tasks: &mut JoinSet<()>, shared: &Arc<Shared>) {
+    let taken_back = Arc::new(TakenBack::default());
+    tasks.spawn(cancel_in_emergencies(Arc::clone(shared)));
+    tasks.spawn(take_back(Arc::clone(shared), Arc::clone(&taken_back)));
+    tasks.spawn(close(Arc::clone(shared), taken_back));
+}
+
+async fn cancel_in_emergencies(shared: Arc<Shared>) {
+    let mut emergencies = Emergencies::new(shared);
     loop {
         tokio::time::sleep(UNWIND_EVERY).await;
         // Whether this node leads is not known without the database either.
-        unwinder.emergency().await;
+        emergencies.round();
+    }
+}
+
+async fn take_back(shared: Arc<Shared>, taken_back: Arc<TakenBack>) {
+    let mut unwinder = Unwinder::new(Arc::clone(&shared), taken_back);
+    loop {
+        tokio::time::sleep(UNWIND_EVERY).await;
         if shared.is_leader() {
             unwinder.round().await;
+        }
+    }
+}
+
+async fn close(shared: Arc<Shared>, taken_back: Arc<TakenBack>) {
+    let mut closer = Closer::new(Arc::clone(&shared), taken_back);
+    loop {
+        tokio::time::sleep(UNWIND_EVERY).await;
+        if shared.is_leader() {
+            closer.round().await;
         }
     }
 }

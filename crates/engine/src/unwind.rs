@@ -4,72 +4,77 @@
 //! by the way of every other exit: journaled, fitted when it is sent, one on its way for each pair,
 //! and once more until our book and the broker both show nothing.
 //!
+//! Asking back, closing and the emergency cancel are tasks of their own: asking back waits for no
+//! broker, and the emergency cancel not for the database either.
+//!
 //! Crash story: nothing durable depends on what is remembered here. Cancels that were asked for and
 //! exits that were placed are orders like any other; what is still open is found by looking again.
 
 mod close;
 mod emergency;
 
-use self::emergency::Emergency;
+pub(crate) use self::close::Closer;
+pub(crate) use self::emergency::Emergencies;
 
 use crate::Shared;
 use crate::attempt::subject_of;
 use crate::book::Effects;
 use crate::journal::{NotWritten, Urgency};
 use crate::orders::{TOGETHER, Why, cancel_in, live};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltSubject};
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Order;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Tx, directory as rows, halt_progress};
 
 /// A halt that has something left to cancel is looked at so often.
 const CANCELS_EVERY: Duration = Duration::from_millis(250);
-/// One that has something left to close: each look asks the broker for its positions.
-const CLOSES_EVERY: Duration = Duration::from_secs(1);
+/// One of which something could not be written.
+const FAILED_EVERY: Duration = Duration::from_secs(1);
 /// One that has nothing left: an order in doubt may still turn out to have filled.
 const SETTLED_EVERY: Duration = Duration::from_secs(5);
 
-/// A position that a halt closes.
-type Closing = (Id<id::Halt>, Id<id::Account>, Symbol);
-
-/// How the closing of a position goes.
-#[derive(Clone, Copy, Default)]
-struct Course {
-    /// How often an exit was placed.
-    tries: u32,
-    /// No exit is placed before this instant.
-    not_before: Timestamp,
+/// The halts of which what is open was asked back, and whether that was all of it.
+#[derive(Default)]
+pub(crate) struct TakenBack {
+    halts: Mutex<BTreeMap<Id<id::Halt>, bool>>,
 }
 
-/// See the module.
+impl TakenBack {
+    fn halts(&self) -> MutexGuard<'_, BTreeMap<Id<id::Halt>, bool>> {
+        self.halts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was tried.
+    fn has(&self, halt: Id<id::Halt>) -> bool {
+        self.halts().contains_key(&halt)
+    }
+
+    fn has_all(&self, halt: Id<id::Halt>) -> bool {
+        self.halts().get(&halt).copied().unwrap_or(false)
+    }
+
+    fn note(&self, halt: Id<id::Halt>, is_all: bool) {
+        let mut halts = self.halts();
+        let known = halts.entry(halt).or_default();
+        *known |= is_all;
+    }
+}
+
+/// Asks back what halts cover. See the module.
 pub(crate) struct Unwinder {
     shared: Arc<Shared>,
+    taken_back: Arc<TakenBack>,
     next_looks: BTreeMap<Id<id::Halt>, Timestamp>,
-    /// The halts of which everything was looked at once.
-    looked_at: BTreeSet<Id<id::Halt>>,
-    courses: BTreeMap<Closing, Course>,
-    /// By how much the broker's position differs from ours, and since when.
-    differences: BTreeMap<(Id<id::Account>, Symbol), (Quantity, Timestamp)>,
-    emergencies: BTreeMap<Id<id::Halt>, Emergency>,
 }
 
 impl Unwinder {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            next_looks: BTreeMap::new(),
-            looked_at: BTreeSet::new(),
-            courses: BTreeMap::new(),
-            differences: BTreeMap::new(),
-            emergencies: BTreeMap::new(),
-        }
+    pub(crate) fn new(shared: Arc<Shared>, taken_back: Arc<TakenBack>) -> Self {
+        Self { shared, taken_back, next_looks: BTreeMap::new() }
     }
 
     /// Looks at the halts that are due.
@@ -77,56 +82,43 @@ impl Unwinder {
         let halts = self.shared.halts.load_full();
         let is_here = |id: Id<id::Halt>| halts.iter().any(|halt| halt.id == id);
         self.next_looks.retain(|id, _| is_here(*id));
-        self.looked_at.retain(|id| is_here(*id));
-        self.courses.retain(|(id, _, _), _| is_here(*id));
+        self.taken_back.halts().retain(|id, _| is_here(*id));
         for halt in halts.iter().filter(|halt| halt.mode.cancels()) {
             let now = self.shared.environment.now();
             if self.next_looks.get(&halt.id).is_some_and(|at| *at > now) {
                 continue;
             }
             let wait = match self.look(halt).await {
-                Ok(true) => SETTLED_EVERY,
-                Ok(false) if halt.mode == HaltMode::Flatten => CLOSES_EVERY,
-                Ok(false) => CANCELS_EVERY,
+                Ok(0) => SETTLED_EVERY,
+                Ok(_) => CANCELS_EVERY,
                 Err(error) => {
                     tracing::error!(halt.id = %halt.id, error = %error.0, "a halt waits");
-                    CLOSES_EVERY
+                    FAILED_EVERY
                 }
             };
             self.next_looks.insert(halt.id, now.plus(wait));
         }
     }
 
-    /// Does what can be done now; answers whether nothing is left.
-    async fn look(&mut self, halt: &Halt) -> Result<bool, NotWritten> {
-        let first = !self.looked_at.contains(&halt.id);
+    /// Asks back what can be asked back now; answers how much is open.
+    async fn look(&self, halt: &Halt) -> Result<usize, NotWritten> {
+        let first = !self.taken_back.has_all(halt.id);
+        let open = self.take_back(halt, first).await;
+        // What cannot be asked back keeps nothing from being closed.
+        self.taken_back.note(halt.id, false);
+        let open = open?;
         if first {
-            let open = halt_progress::open_positions(&self.shared.store, halt.id).await;
-            for (account, symbol) in open.map_err(|error| unread(&error))? {
-                self.courses.insert((halt.id, account, symbol), Course::default());
+            // Of one that flattens everything was looked at once its positions were, too.
+            if halt.mode != HaltMode::Flatten {
+                note_look(&self.shared, halt.id).await?;
             }
+            self.taken_back.note(halt.id, true);
         }
-        let open_orders = self.take_back(halt).await?;
-        let open_positions = match halt.mode {
-            HaltMode::Flatten => self.close(halt).await?,
-            HaltMode::ReduceOnly | HaltMode::Block | HaltMode::Cancel => 0,
-        };
-        if first {
-            let (id, shared) = (halt.id, Arc::clone(&self.shared));
-            let noted = self.shared.journal.write(
-                Urgency::Soon,
-                async move |tx: &mut Tx<'_>, _: &mut Effects| {
-                    halt_progress::note_look(tx, id, shared.environment.now()).await
-                },
-            );
-            noted.await?;
-            self.looked_at.insert(halt.id);
-        }
-        Ok(open_orders == 0 && open_positions == 0)
+        Ok(open)
     }
 
-    /// Asks back what is open and covered; answers how much there was.
-    async fn take_back(&self, halt: &Halt) -> Result<usize, NotWritten> {
+    /// Asks back what is open and covered, account by account; answers how much there was.
+    async fn take_back(&self, halt: &Halt, first: bool) -> Result<usize, NotWritten> {
         let live = live::of(&self.shared.store, halt.org_id).await;
         let mut meant = live.map_err(|error| unread(&error))?;
         meant.retain(|order| {
@@ -136,15 +128,24 @@ impl Unwinder {
             halt.takes_back(order.purpose, &subject)
         });
         let count = meant.len();
-        if self.looked_at.contains(&halt.id) {
+        if !first {
             meant.retain(|order| !order.cancel_requested);
         }
-        while !meant.is_empty() {
-            let rest = meant.split_off(meant.len().min(TOGETHER));
-            let together = std::mem::replace(&mut meant, rest);
-            self.take_back_together(halt, together).await?;
+        let mut by_account: BTreeMap<_, Vec<Order>> = BTreeMap::new();
+        for order in meant {
+            by_account.entry(order.account_id).or_default().push(order);
         }
-        Ok(count)
+        let mut failed = None;
+        for mut own in by_account.into_values() {
+            while !own.is_empty() {
+                let rest = own.split_off(own.len().min(TOGETHER));
+                let together = std::mem::replace(&mut own, rest);
+                if let Err(error) = self.take_back_together(halt, together).await {
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(count), Err)
     }
 
     async fn take_back_together(&self, halt: &Halt, meant: Vec<Order>) -> Result<(), NotWritten> {
@@ -164,6 +165,17 @@ impl Unwinder {
             })
             .await
     }
+}
+
+/// Notes that everything that a halt covers was looked at once.
+async fn note_look(shared: &Arc<Shared>, halt: Id<id::Halt>) -> Result<(), NotWritten> {
+    let inner = Arc::clone(shared);
+    shared
+        .journal
+        .write(Urgency::Soon, async move |tx: &mut Tx<'_>, _: &mut Effects| {
+            halt_progress::note_look(tx, halt, inner.environment.now()).await
+        })
+        .await
 }
 
 fn unread(error: &tradewarden_store::Error) -> NotWritten {

@@ -1,6 +1,6 @@
 //! Closing what a halt that flattens covers, until our book and the broker both show nothing.
 
-use super::{Course, Unwinder, unread};
+use super::{SETTLED_EVERY, TakenBack, note_look, unread};
 use crate::Shared;
 use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity, place_of};
@@ -11,23 +11,35 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tradewarden_broker::port::{BrokerAccount, BrokerPosition};
 use tradewarden_domain::account::Account;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::exposure::Exposure;
-use tradewarden_domain::halt::{Halt, HaltScope, HaltSubject};
+use tradewarden_domain::halt::{Halt, HaltMode, HaltScope, HaltSubject};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{OrderEvent, OrderState, OrderType, Purpose, Side};
+use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
 use tradewarden_store::{Error, Tx, directory as rows, halt_progress};
 
 /// How long after one exit the next is placed, at first and at most: it doubles.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(16);
+/// A halt that has something left to close: each look asks the broker for its positions.
+const CLOSES_EVERY: Duration = Duration::from_secs(1);
+/// A broker that does not say within this what is held counts as unheard.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+/// Accounts whose brokers are asked together.
+const ASKED_TOGETHER: usize = 64;
 /// Two readings of a difference must be this far apart (S3).
 const DIFFERS_FOR: Duration = Duration::from_secs(5);
+
+/// A position that a halt closes.
+type Closing = (Id<id::Halt>, Id<id::Account>, Symbol);
 
 /// What is held on a pair that a halt covers.
 struct Held {
@@ -48,8 +60,14 @@ struct Held {
 }
 
 impl Held {
+    /// Flat is what the broker shows, too (S20).
     fn is_flat(&self) -> bool {
-        self.is_flat_here && (!self.is_whole || self.theirs.is_none_or(Quantity::is_zero))
+        self.is_flat_here && (!self.is_whole || self.theirs.is_some_and(Quantity::is_zero))
+    }
+
+    /// Our book holds nothing, and what the broker holds was not heard.
+    fn waits_for_broker(&self) -> bool {
+        self.is_flat_here && self.is_whole && self.theirs.is_none()
     }
 
     fn difference(&self) -> Option<Quantity> {
@@ -62,30 +80,139 @@ impl Held {
     }
 }
 
-impl Unwinder {
-    /// Closes what is held and covered; answers how many positions are open.
-    pub(super) async fn close(&mut self, halt: &Halt) -> Result<usize, NotWritten> {
+/// How the closing of a position goes.
+#[derive(Clone, Copy, Default)]
+struct Course {
+    /// How often an exit was placed.
+    tries: u32,
+    /// No exit is placed before this instant.
+    not_before: Timestamp,
+}
+
+/// What one look found to be open.
+#[derive(Default)]
+struct Open {
+    positions: usize,
+    /// Accounts whose broker did not say what is held there.
+    unheard: usize,
+}
+
+/// What is held on an account: by our book, and by the broker if it was heard.
+struct Asked {
+    account: Arc<Account>,
+    ours: Result<Vec<(Place, Exposure)>, Error>,
+    theirs: Option<BTreeMap<Symbol, BrokerPosition>>,
+}
+
+/// Closes what halts that flatten cover. See the module above.
+pub(crate) struct Closer {
+    shared: Arc<Shared>,
+    taken_back: Arc<TakenBack>,
+    next_looks: BTreeMap<Id<id::Halt>, Timestamp>,
+    /// The halts of which everything was looked at once.
+    looked_at: BTreeSet<Id<id::Halt>>,
+    courses: BTreeMap<Closing, Course>,
+    /// By how much the broker's position differs from ours, and since when.
+    differences: BTreeMap<(Id<id::Account>, Symbol), (Quantity, Timestamp)>,
+}
+
+impl Closer {
+    pub(crate) fn new(shared: Arc<Shared>, taken_back: Arc<TakenBack>) -> Self {
+        Self {
+            shared,
+            taken_back,
+            next_looks: BTreeMap::new(),
+            looked_at: BTreeSet::new(),
+            courses: BTreeMap::new(),
+            differences: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at the halts that are due.
+    pub(crate) async fn round(&mut self) {
+        let halts = self.shared.halts.load_full();
+        let is_here = |id: Id<id::Halt>| halts.iter().any(|halt| halt.id == id);
+        self.next_looks.retain(|id, _| is_here(*id));
+        self.looked_at.retain(|id| is_here(*id));
+        self.courses.retain(|(id, _, _), _| is_here(*id));
+        for halt in halts.iter().filter(|halt| halt.mode == HaltMode::Flatten) {
+            let now = self.shared.environment.now();
+            let is_early = self.next_looks.get(&halt.id).is_some_and(|at| *at > now);
+            if is_early || !self.taken_back.has(halt.id) {
+                continue;
+            }
+            let wait = match self.look(halt).await {
+                Ok(true) => SETTLED_EVERY,
+                Ok(false) => CLOSES_EVERY,
+                Err(error) => {
+                    tracing::error!(halt.id = %halt.id, error = %error.0, "a halt waits");
+                    CLOSES_EVERY
+                }
+            };
+            self.next_looks.insert(halt.id, now.plus(wait));
+        }
+    }
+
+    /// Does what can be done now; answers whether nothing is left.
+    async fn look(&mut self, halt: &Halt) -> Result<bool, NotWritten> {
+        let first = !self.looked_at.contains(&halt.id);
+        if first {
+            let open = halt_progress::open_positions(&self.shared.store, halt.id).await;
+            for (account, symbol) in open.map_err(|error| unread(&error))? {
+                self.courses.entry((halt.id, account, symbol)).or_default();
+            }
+        }
+        let open = self.close(halt).await?;
+        if first && open.unheard == 0 && self.taken_back.has_all(halt.id) {
+            note_look(&self.shared, halt.id).await?;
+            self.looked_at.insert(halt.id);
+        }
+        Ok(open.positions == 0 && open.unheard == 0)
+    }
+
+    /// Closes what is held and covered. What fails on one account holds up no other one.
+    async fn close(&mut self, halt: &Halt) -> Result<Open, NotWritten> {
         let directory = self.shared.directory.load_full();
         let own = |account: &&Arc<Account>| {
             halt.org_id.is_none_or(|org| org == account.org_id) && reaches(&halt.scope, account)
         };
         let accounts: Vec<_> = directory.accounts.values().filter(own).cloned().collect();
-        let mut open = 0_usize;
-        for account in accounts {
-            for held in self.held(halt, &account).await? {
-                if !self.step(halt, &held).await? {
-                    open = open.saturating_add(1);
+        let (mut open, mut failed) = (Open::default(), None);
+        for together in accounts.chunks(ASKED_TOGETHER) {
+            let asked = ask(&self.shared, together).await;
+            let heard = asked.iter().filter(|asked| asked.theirs.is_some()).count();
+            let unheard = together.len().saturating_sub(heard);
+            open.unheard = open.unheard.saturating_add(unheard);
+            for asked in asked {
+                let held = match &asked.ours {
+                    Ok(ours) => self.held(halt, &asked.account, ours, asked.theirs.as_ref()),
+                    Err(error) => {
+                        failed = Some(unread(error));
+                        continue;
+                    }
+                };
+                for held in held {
+                    match self.step(halt, &held).await {
+                        Ok(is_there) => {
+                            let is_open = usize::from(!is_there);
+                            open.positions = open.positions.saturating_add(is_open);
+                        }
+                        Err(error) => failed = Some(error),
+                    }
                 }
             }
         }
-        Ok(open)
+        failed.map_or(Ok(open), Err)
     }
 
     /// What the halt covers on an account, by our book and by the broker's.
-    async fn held(&self, halt: &Halt, account: &Arc<Account>) -> Result<Vec<Held>, NotWritten> {
-        let ours = exposures::of_account(&self.shared.store, account.id).await;
-        let ours = ours.map_err(|error| unread(&error))?;
-        let theirs = self.positions(account).await;
+    fn held(
+        &self,
+        halt: &Halt,
+        account: &Arc<Account>,
+        ours: &[(Place, Exposure)],
+        theirs: Option<&BTreeMap<Symbol, BrokerPosition>>,
+    ) -> Vec<Held> {
         let mut symbols: BTreeSet<Symbol> =
             ours.iter().map(|(place, _)| place.symbol.clone()).collect();
         symbols.extend(theirs.iter().flat_map(|positions| positions.keys().cloned()));
@@ -105,7 +232,7 @@ impl Unwinder {
             let is_flat_here = parts()
                 .filter(|(place, _)| covered.contains(&place.strategy_id))
                 .all(|(_, exposure)| exposure.quantity.is_zero());
-            let there = theirs.as_ref().map(|positions| positions.get(&symbol));
+            let there = theirs.map(|positions| positions.get(&symbol));
             let held = Held {
                 account: Arc::clone(account),
                 covered,
@@ -116,25 +243,11 @@ impl Unwinder {
                 price: there.flatten().and_then(|there| there.average_price),
                 symbol,
             };
-            if !held.is_flat() || known(&held.symbol) {
+            if known(&held.symbol) || !(held.is_flat() || held.waits_for_broker()) {
                 all.push(held);
             }
         }
-        Ok(all)
-    }
-
-    /// The broker's positions; without them our own book has to do (S1).
-    async fn positions(&self, account: &Account) -> Option<BTreeMap<Symbol, BrokerPosition>> {
-        let broker = self.shared.brokers.get(&account.broker)?;
-        match broker.positions(BrokerAccount::new(&account.broker_account)).await {
-            Ok(positions) => Some(
-                positions.into_iter().map(|position| (position.symbol.clone(), position)).collect(),
-            ),
-            Err(unheard) => {
-                tracing::warn!(account.id = %account.id, why = %unheard, "positions are not heard");
-                None
-            }
-        }
+        all
     }
 
     fn covers(
@@ -180,6 +293,9 @@ impl Unwinder {
                 .await?;
             self.courses.remove(&closing);
             return Ok(true);
+        }
+        if held.waits_for_broker() {
+            return Ok(false);
         }
         if self.differs_long(held) {
             self.adopt(held).await?;
@@ -269,6 +385,48 @@ impl Unwinder {
                 Ok::<_, Error>(told.is_err() || told == Ok(true))
             })
             .await
+    }
+}
+
+/// What these accounts hold, by our book, and after that by their brokers: those that do not say in time
+/// are not waited for, and our own book has to do (S1).
+async fn ask(shared: &Arc<Shared>, accounts: &[Arc<Account>]) -> Vec<Asked> {
+    let mut asking = JoinSet::new();
+    for account in accounts {
+        let (shared, account) = (Arc::clone(shared), Arc::clone(account));
+        asking.spawn(async move {
+            let ours = exposures::of_account(&shared.store, account.id).await;
+            let theirs = positions(&shared, &account).await;
+            Asked { account, ours, theirs }
+        });
+    }
+    let mut asked = Vec::with_capacity(accounts.len());
+    while let Some(answer) = asking.join_next().await {
+        match answer {
+            Ok(answer) => asked.push(answer),
+            Err(error) => tracing::error!(error = %error, "a look at an account was lost"),
+        }
+    }
+    asked.sort_by_key(|asked| asked.account.id);
+    asked
+}
+
+async fn positions(shared: &Shared, account: &Account) -> Option<BTreeMap<Symbol, BrokerPosition>> {
+    let broker = shared.brokers.get(&account.broker)?;
+    let asked = broker.positions(BrokerAccount::new(&account.broker_account));
+    match timeout(HEARD_WITHIN, asked).await {
+        Ok(Ok(positions)) => {
+            let by_symbol = |position: BrokerPosition| (position.symbol.clone(), position);
+            Some(positions.into_iter().map(by_symbol).collect())
+        }
+        Ok(Err(unheard)) => {
+            tracing::warn!(account.id = %account.id, why = %unheard, "positions are not heard");
+            None
+        }
+        Err(_elapsed) => {
+            tracing::warn!(account.id = %account.id, "positions are not heard in time");
+            None
+        }
     }
 }
 

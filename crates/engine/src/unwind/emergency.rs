@@ -5,14 +5,18 @@
 //! of less risk: where only the database knows whose an order is, it is covered. What was canceled
 //! becomes entries of the log when the database is back; a crash before that loses the list, and what
 //! became of each order is then found by looking it up.
+//!
+//! Nothing here waits: not for the database, which may hang without an error, and on no account for
+//! another account's broker.
 
-use super::Unwinder;
+use crate::Shared;
 use crate::book::Book;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tradewarden_broker::port::{
     AllCanceled, Broker, BrokerAccount, BrokerOrder, BrokerPosition, Cancellation, OrderName,
 };
@@ -26,6 +30,8 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_store::Tx;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A broker that does not answer within this is asked again.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
 /// Cancels of one account that are under way together.
 const TOGETHER: usize = 64;
 /// Orders that one entry of the log names.
@@ -33,36 +39,89 @@ const NAMED_MAX: usize = 500;
 
 /// What was done for a halt while the database was away.
 #[derive(Default)]
-pub(super) struct Emergency {
+struct Emergency {
     next_at: Timestamp,
+    /// Accounts on which it cancels just now.
+    under_way: BTreeSet<Id<id::Account>>,
+    is_being_written: bool,
     /// Not in the log yet: what was canceled, by account.
     canceled: BTreeMap<(Id<id::Org>, Id<id::Account>), Vec<String>>,
 }
 
-impl Unwinder {
+/// What came of the canceling on an account.
+type Canceled = (Id<id::Halt>, Arc<Account>, Vec<String>);
+
+/// See the module.
+pub(crate) struct Emergencies {
+    shared: Arc<Shared>,
+    known: BTreeMap<Id<id::Halt>, Emergency>,
+    canceling: JoinSet<Canceled>,
+    /// Whether it is in the log.
+    writing: JoinSet<(Id<id::Halt>, bool)>,
+}
+
+impl Emergencies {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, known: BTreeMap::new(), canceling: JoinSet::new(), writing: JoinSet::new() }
+    }
+
     /// Cancels at the brokers what halts cover that the database did not take, and writes it down once
     /// it takes something again.
-    pub(crate) async fn emergency(&mut self) {
+    pub(crate) fn round(&mut self) {
+        self.gather();
         let kept = self.shared.local_halts.kept();
         let now = self.shared.environment.now();
         for halt in kept.iter().filter(|halt| halt.mode.cancels()) {
-            let emergency = self.emergencies.entry(halt.id).or_default();
-            if emergency.next_at > now {
-                continue;
+            let emergency = self.known.entry(halt.id).or_default();
+            if emergency.next_at <= now {
+                emergency.next_at = now.plus(LOOK_EVERY);
+                self.cancel_directly(halt);
             }
-            emergency.next_at = now.plus(LOOK_EVERY);
-            self.cancel_directly(halt).await;
         }
         let is_kept = |id: &Id<id::Halt>| kept.iter().any(|halt| halt.id == *id);
-        let over: Vec<_> = self.emergencies.keys().copied().filter(|id| !is_kept(id)).collect();
+        let over = self.known.iter().filter(|(id, emergency)| {
+            !is_kept(id) && emergency.under_way.is_empty() && !emergency.is_being_written
+        });
+        let over: Vec<_> = over.map(|(id, _)| *id).collect();
         for id in over {
-            if self.write_down(id).await {
-                self.emergencies.remove(&id);
+            self.write_down(id);
+        }
+    }
+
+    /// Takes in what has come to an end.
+    fn gather(&mut self) {
+        while let Some(done) = self.canceling.try_join_next() {
+            let Ok((halt, account, canceled)) = done else {
+                tracing::error!("canceling at a broker was lost; it is begun again");
+                self.known.values_mut().for_each(|emergency| emergency.under_way.clear());
+                continue;
+            };
+            let emergency = self.known.entry(halt).or_default();
+            emergency.under_way.remove(&account.id);
+            if !canceled.is_empty() {
+                tracing::error!(
+                    halt.id = %halt, account.id = %account.id, orders = canceled.len(),
+                    "the database is away: orders were canceled at the broker directly"
+                );
+                let known = emergency.canceled.entry((account.org_id, account.id)).or_default();
+                known.extend(canceled);
+            }
+        }
+        while let Some(done) = self.writing.try_join_next() {
+            let Ok((halt, is_in_the_log)) = done else {
+                self.known.values_mut().for_each(|emergency| emergency.is_being_written = false);
+                continue;
+            };
+            if is_in_the_log {
+                self.known.remove(&halt);
+            } else if let Some(emergency) = self.known.get_mut(&halt) {
+                emergency.is_being_written = false;
             }
         }
     }
 
-    async fn cancel_directly(&mut self, halt: &Halt) {
+    /// Begins to cancel on each account on which the halt is not canceling yet.
+    fn cancel_directly(&mut self, halt: &Halt) {
         let directory = self.shared.directory.load_full();
         for account in directory.accounts.values() {
             let own = halt.org_id.is_none_or(|org| org == account.org_id);
@@ -70,20 +129,19 @@ impl Unwinder {
                 continue;
             }
             let Some(broker) = self.shared.brokers.get(&account.broker).cloned() else { continue };
-            let canceled = if halt.include_protective {
-                cancel_all(broker.as_ref(), account, halt).await
-            } else {
-                cancel_each(&broker, account, halt).await
-            };
-            if !canceled.is_empty() {
-                tracing::error!(
-                    halt.id = %halt.id, account.id = %account.id, orders = canceled.len(),
-                    "the database is away: orders were canceled at the broker directly"
-                );
-                let emergency = self.emergencies.entry(halt.id).or_default();
-                let known = emergency.canceled.entry((account.org_id, account.id)).or_default();
-                known.extend(canceled);
+            let emergency = self.known.entry(halt.id).or_default();
+            if !emergency.under_way.insert(account.id) {
+                continue;
             }
+            let (halt, account) = (halt.clone(), Arc::clone(account));
+            self.canceling.spawn(async move {
+                let canceled = if halt.include_protective {
+                    cancel_all(broker.as_ref(), &account, &halt).await
+                } else {
+                    cancel_each(&broker, &account, &halt).await
+                };
+                (halt.id, account, canceled)
+            });
         }
     }
 
@@ -109,27 +167,31 @@ impl Unwinder {
         }
     }
 
-    /// Enters what was canceled; answers whether it is in the log, or there was nothing.
-    async fn write_down(&self, halt: Id<id::Halt>) -> bool {
-        let Some(emergency) = self.emergencies.get(&halt) else { return true };
+    /// Begins to enter what was canceled into the log.
+    fn write_down(&mut self, halt: Id<id::Halt>) {
+        let Some(emergency) = self.known.get_mut(&halt) else { return };
         if emergency.canceled.is_empty() {
-            return true;
+            self.known.remove(&halt);
+            return;
         }
+        emergency.is_being_written = true;
         let (shared, canceled) = (Arc::clone(&self.shared), emergency.canceled.clone());
-        let written = self
-            .shared
-            .note(async move |_: &mut Tx<'_>, book: &mut Book| {
-                for ((org, account), orders) in &canceled {
-                    let payload = json!({
-                        "account_id": account, "count": orders.len().to_string(),
-                        "orders": orders.iter().take(NAMED_MAX).collect::<Vec<_>>(),
-                    });
-                    book.enter(&shared, *org, halt, "halt.canceled_directly", &payload);
-                }
-                Ok(())
-            })
-            .await;
-        written.is_ok()
+        self.writing.spawn(async move {
+            let inner = Arc::clone(&shared);
+            let written = shared
+                .note(async move |_: &mut Tx<'_>, book: &mut Book| {
+                    for ((org, account), orders) in &canceled {
+                        let payload = json!({
+                            "account_id": account, "count": orders.len().to_string(),
+                            "orders": orders.iter().take(NAMED_MAX).collect::<Vec<_>>(),
+                        });
+                        book.enter(&inner, *org, halt, "halt.canceled_directly", &payload);
+                    }
+                    Ok(())
+                })
+                .await;
+            (halt, written.is_ok())
+        });
     }
 }
 
@@ -143,7 +205,9 @@ fn symbol_of(scope: &HaltScope) -> Option<&Symbol> {
 
 async fn cancel_all(broker: &dyn Broker, account: &Account, halt: &Halt) -> Vec<String> {
     let name = BrokerAccount::new(&account.broker_account);
-    match broker.cancel_all(name, symbol_of(&halt.scope).cloned()).await {
+    let asked = broker.cancel_all(name, symbol_of(&halt.scope).cloned());
+    let unheard = || AllCanceled::Unknown { why: "no answer in time".to_owned() };
+    match timeout(HEARD_WITHIN, asked).await.unwrap_or_else(|_| unheard()) {
         AllCanceled::Done { count: 0 } => Vec::new(),
         AllCanceled::Done { count } => vec![format!("all, which were {count}")],
         AllCanceled::Requested => vec!["all".to_owned()],
@@ -160,14 +224,19 @@ async fn cancel_all(broker: &dyn Broker, account: &Account, halt: &Halt) -> Vec<
 
 async fn cancel_each(broker: &Arc<dyn Broker>, account: &Account, halt: &Halt) -> Vec<String> {
     let name = BrokerAccount::new(&account.broker_account);
-    let open = match broker.open_orders(name.clone()).await {
-        Ok(open) => open,
-        Err(unheard) => {
+    let open = match timeout(HEARD_WITHIN, broker.open_orders(name.clone())).await {
+        Ok(Ok(open)) => open,
+        Ok(Err(unheard)) => {
             tracing::error!(account.id = %account.id, why = %unheard, "open orders are not heard");
             return Vec::new();
         }
+        Err(_elapsed) => {
+            tracing::error!(account.id = %account.id, "open orders are not heard in time");
+            return Vec::new();
+        }
     };
-    let positions = broker.positions(name.clone()).await.ok();
+    let positions = timeout(HEARD_WITHIN, broker.positions(name.clone())).await;
+    let positions = positions.ok().and_then(Result::ok);
     let covered = symbol_of(&halt.scope);
     let mut wanted: Vec<BrokerOrder> = risky(open, positions.as_deref())
         .into_iter()
@@ -186,8 +255,9 @@ async fn cancel_each(broker: &Arc<dyn Broker>, account: &Account, halt: &Halt) -
                     symbol: order.symbol,
                     broker_order_id: Some(order.broker_order_id.clone()),
                 };
-                let cancellation = broker.cancel(name).await;
-                let is_done = matches!(cancellation, Cancellation::Done | Cancellation::Requested);
+                let cancellation = timeout(HEARD_WITHIN, broker.cancel(name)).await;
+                let is_done =
+                    matches!(cancellation, Ok(Cancellation::Done | Cancellation::Requested));
                 is_done.then_some(if order.client_order_id.is_empty() {
                     order.broker_order_id
                 } else {

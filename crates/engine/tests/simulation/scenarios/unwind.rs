@@ -378,3 +378,172 @@ fn s20_no_crash_keeps_a_flatten_halt_from_its_end() {
         assert!(died > 40, "{died}");
     });
 }
+
+/// S20: flat is what the broker shows. As long as its positions are not heard, nobody is told so, though
+/// our book holds nothing.
+#[test]
+fn s20_flat_is_said_by_the_broker() {
+    for ever_traded in [true, false] {
+        simulate(async || {
+            let s = Small::with(210, Venue::default(), |_| {}).await;
+            if ever_traded {
+                s.accept("BUY", "a").await;
+                s.h.quiet().await;
+                s.accept("EXIT", "b").await;
+                s.h.quiet().await;
+            }
+            let name = Harness::broker_account(&s.account);
+            s.h.broker.next_faults(Call::Positions, &[Fault::LostBefore; 500]);
+            s.h.elapse(millis(1_000)).await;
+            s.h.broker.move_by_hand(name, "ES", "3".parse().unwrap());
+            let halt = s.stop_all("flatten", false).await;
+            s.h.elapse(millis(20_000)).await;
+            assert_eq!(s.shown(&halt).await["is_done"], json!(false), "{ever_traded}");
+            // The broker is heard again.
+            s.h.broker.chaos(None, 0);
+            s.done(&halt).await;
+            let holding = s.h.broker.holding(name, &"ES".parse().unwrap());
+            assert_eq!(holding.ours + holding.hand, 0, "{ever_traded}");
+            s.h.finish().await;
+        });
+    }
+}
+
+/// Accounts in the order in which they are looked at, each holding two ES.
+async fn accounts(s: &Small, count: usize) -> Vec<String> {
+    let mut all = vec![s.account.clone()];
+    s.accept("BUY", "a").await;
+    for number in 1..count {
+        let name = format!("n{number}");
+        let account = s.h.account(&name).await;
+        let hook = s.h.webhook(&name, 100).await;
+        s.h.strategy(strategy(&name, &hook, &account, "ES", "2")).await;
+        s.h.elapse(millis(600)).await;
+        super::accept(&s.h, &hook, &tradewarden_testkit::engine::signal("BUY", "a")).await;
+        all.push(account);
+    }
+    s.h.quiet().await;
+    all
+}
+
+/// S20: an account that cannot be closed, or whose broker never answers, holds up no other one, and no
+/// other halt.
+#[test]
+fn s20_one_account_holds_up_no_other() {
+    for hangs in [false, true] {
+        simulate(async || {
+            let s = Small::with(211, Venue::default(), |_| {}).await;
+            let all = accounts(&s, 3).await;
+            let ill = Harness::broker_account(&all[0]);
+            if hangs {
+                s.h.broker.hang(ill);
+            } else {
+                let id: tradewarden_domain::id::Id<tradewarden_domain::id::Account> =
+                    all[0].parse().unwrap();
+                let hex: String = id.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                let guard = format!(
+                    "CREATE TRIGGER ill BEFORE INSERT ON orders WHEN NEW.account_id = x'{hex}' \
+                     BEGIN SELECT RAISE(ABORT, 'no'); END"
+                );
+                s.h.sabotage_soon(&guard).await;
+            }
+            s.h.broker.usual_plan(FillPlan::AtOnce);
+            s.h.halt(None, "flatten").await;
+            s.h.elapse(millis(8_000)).await;
+            for account in &all[1..] {
+                assert!(s.h.position(account, "ES").await.is_zero(), "{hangs}: {account}");
+            }
+            if hangs {
+                let position = s.position().await;
+                assert_eq!(position, "0", "without the broker's word our book is closed");
+            }
+            s.h.finish().await;
+        });
+    }
+}
+
+/// S20: what cannot be asked back on one account is asked back on the others, and what they hold is closed.
+#[test]
+fn s20_an_account_that_cannot_be_canceled_holds_up_no_other() {
+    simulate(async || {
+        let s = Small::with(214, Venue::default(), |_| {}).await;
+        let all = accounts(&s, 2).await;
+        s.h.broker.usual_plan(FillPlan::Rests);
+        for account in &all {
+            let new = OrderCreate {
+                account_id: account.clone(),
+                symbol: "ES".to_owned(),
+                side: Side::Buy,
+                order_type: OrderType::Stop,
+                quantity: "1".parse().unwrap(),
+                limit_price: None,
+                stop_price: Some("5100".parse().unwrap()),
+                time_in_force: None,
+                reduce_only: false,
+                expires_at: None,
+                tag: None,
+                allow_repeat: true,
+            };
+            s.h.command(Command::OrderCreate(new)).await;
+        }
+        s.h.elapse(millis(300)).await;
+        let id: tradewarden_domain::id::Id<tradewarden_domain::id::Account> =
+            all[0].parse().unwrap();
+        let hex: String = id.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let guard = format!(
+            "CREATE TRIGGER ill BEFORE UPDATE ON orders WHEN NEW.account_id = x'{hex}' \
+             AND NEW.cancel_requested = 1 BEGIN SELECT RAISE(ABORT, 'no'); END"
+        );
+        s.h.sabotage_soon(&guard).await;
+        s.h.broker.usual_plan(FillPlan::AtOnce);
+        let halt = s.h.halt(None, "flatten").await;
+        s.h.elapse(millis(4_000)).await;
+        assert_eq!(s.shown(&halt).await["is_done"], json!(false));
+        let orders = s.h.orders().await;
+        let resting = orders.iter().filter(|order| order.purpose == Purpose::Entry);
+        let second = resting.clone().find(|o| o.account_id != id && o.stop_price.is_some());
+        assert_eq!(second.unwrap().state, OrderState::Canceled);
+        assert!(s.h.position(&all[1], "ES").await.is_zero());
+        s.h.sabotage_soon("DROP TRIGGER ill").await;
+        s.done(&halt).await;
+        assert!(s.h.orders().await.iter().all(|order| !order.state.is_live()));
+        s.h.finish().await;
+    });
+}
+
+/// Product 7: a halt cancels within a second, whatever another one waits for.
+#[test]
+fn s20_a_cancel_waits_for_no_other_halt() {
+    simulate(async || {
+        let s = Small::trading(212).await;
+        let ill = s.h.account("ill").await;
+        s.h.broker.hang(Harness::broker_account(&ill));
+        s.h.halt(Some(&format!("account:{ill}")), "flatten").await;
+        s.h.elapse(millis(1_500)).await;
+        s.h.halt(Some(&format!("account:{}", s.account)), "cancel").await;
+        s.h.elapse(millis(1_000)).await;
+        assert_eq!(s.order(1).await.state, OrderState::Canceled);
+        s.end().await;
+    });
+}
+
+/// C11: the emergency cancel waits for nothing that another halt is waiting for.
+#[test]
+fn c11_an_emergency_cancel_waits_for_no_other_halt() {
+    simulate(async || {
+        let s = Small::trading(213).await;
+        let ill = s.h.account("ill").await;
+        s.h.broker.hang(Harness::broker_account(&ill));
+        s.h.halt(Some(&format!("account:{ill}")), "flatten").await;
+        s.h.elapse(millis(1_500)).await;
+        let [takes_away, gives_back] = database_away();
+        s.h.sabotage_soon(&takes_away).await;
+        let made = s.h.command(halt_engage(None, "cancel")).await;
+        assert_eq!(made["local"], json!(true));
+        s.h.elapse(millis(1_500)).await;
+        let entries = s.h.broker.orders().into_iter().filter(|order| order.side == Side::Buy);
+        assert_eq!(entries.filter(|order| order.state.is_live()).count(), 0);
+        s.h.sabotage_soon(&gives_back).await;
+        s.h.finish().await;
+    });
+}
