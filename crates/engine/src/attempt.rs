@@ -378,6 +378,7 @@ fn apply(
             change::not_made(shared, book, order, *attempt_until, *code);
         }
         Learned::Stands(there) => {
+            let before = order.clone();
             order.broker_order_id = Some(there.broker_order_id.clone());
             if matches!(order.state, OrderState::Sending | OrderState::Unknown) {
                 book.advance(order, OrderEvent::Acknowledge, None);
@@ -397,7 +398,9 @@ fn apply(
                     tell_if_short(shared, book, order);
                 }
             }
-            enter_state(shared, book, order);
+            if *order != before {
+                enter_state(shared, book, order);
+            }
         }
         // It was heard of after the question.
         Learned::Absent { .. }

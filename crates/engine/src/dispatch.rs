@@ -195,6 +195,7 @@ impl Dispatcher {
     }
 
     fn forget(&mut self, order: &Order) {
+        self.shared.missing.forget(order.id);
         let pair = (order.account_id, order.symbol.clone());
         self.orders.remove(&order.id);
         if let Some(ids) = self.pairs.get_mut(&pair) {

@@ -45,6 +45,7 @@ mod keys;
 mod lockdown;
 mod loss;
 mod market;
+mod missing;
 mod nonces;
 mod notice;
 pub mod once;
@@ -165,6 +166,7 @@ pub(crate) struct Shared {
     pub(crate) alerts: judge::Alerts,
     pub(crate) seen: reconcile::Seen,
     pub(crate) unheard: unheard::Unheard,
+    pub(crate) missing: missing::Missing,
     pub(crate) people: people::People,
     pub(crate) messengers: Messengers,
     notices: Notices,

@@ -175,6 +175,7 @@ impl Engine {
             alerts: judge::Alerts::default(),
             seen: reconcile::Seen::default(),
             unheard: crate::unheard::Unheard::default(),
+            missing: crate::missing::Missing::default(),
             people,
             messengers: parts.messengers,
             notices,

@@ -8,6 +8,7 @@ use crate::orders::live;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::timeout;
 use tradewarden_broker::port::{Broker, BrokerAccount, Execution};
 use tradewarden_domain::account::Account;
 use tradewarden_domain::exposure::Exposure;
@@ -18,7 +19,7 @@ use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::order::{Order, OrderState, OrderType};
 use tradewarden_domain::profit::Points;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::{directory as rows, exposures};
+use tradewarden_store::{Tx, directory as rows, exposures};
 
 /// Fills of one page.
 const PAGE: usize = 500;
@@ -34,6 +35,10 @@ const UNRECONCILED_EVERY: Duration = Duration::from_secs(1);
 const MISMATCH_AFTER: Duration = Duration::from_secs(5);
 /// A broker that is not heard for so long while something is held there is told of (S24).
 const LINK_LOST_AFTER: Duration = Duration::from_secs(30);
+/// So are fills that are not heard while something may fill, although positions are.
+const FILLS_UNHEARD_AFTER: Duration = Duration::from_secs(10);
+/// A broker that has not answered after this is not waited for: the other accounts have their turn.
+const HEARD_WITHIN: Duration = Duration::from_secs(15);
 
 /// A fill, by its account and the broker's identifier.
 type FillName = (Id<id::Account>, String);
@@ -83,6 +88,8 @@ pub(crate) struct Reconciler {
     differences: BTreeMap<(Id<id::Account>, Symbol), Difference>,
     /// Since when the broker of an account is not heard, and whether a person was told.
     silences: BTreeMap<Id<id::Account>, (Timestamp, bool)>,
+    /// The same of its fills.
+    unread: BTreeMap<Id<id::Account>, (Timestamp, bool)>,
 }
 
 impl Reconciler {
@@ -94,6 +101,7 @@ impl Reconciler {
             hurry_at: Timestamp::default(),
             differences: BTreeMap::new(),
             silences: BTreeMap::new(),
+            unread: BTreeMap::new(),
         }
     }
 
@@ -134,13 +142,19 @@ impl Reconciler {
         let name = BrokerAccount::new(&account.broker_account);
         for _ in 0..PAGES_OF_ROUND_MAX {
             let Some(cursor) = self.cursor(account.id).await else { return false };
-            let page = match broker.fills_since(name.clone(), cursor.clone(), PAGE).await {
-                Ok(page) => page,
-                Err(unheard) => {
-                    tracing::debug!(account.id = %account.id, why = %unheard, "no fills heard");
+            let asked = broker.fills_since(name.clone(), cursor.clone(), PAGE);
+            let page = match timeout(HEARD_WITHIN, asked).await {
+                Ok(Ok(page)) => page,
+                Ok(Err(unheard)) => {
+                    self.fills_unheard(account, &unheard.to_string()).await;
+                    return false;
+                }
+                Err(_elapsed) => {
+                    self.fills_unheard(account, "no answer in time").await;
                     return false;
                 }
             };
+            self.unread.remove(&account.id);
             if page.items.is_empty() || page.next_cursor == cursor {
                 return true;
             }
@@ -178,10 +192,13 @@ impl Reconciler {
                 Err(_) => foreign.push(fill),
             }
         }
-        for fill in foreign {
-            self.tell_foreign(account, &fill).await;
-        }
         let nothing_new = by_order.is_empty();
+        if !foreign.is_empty() {
+            let cursor = next.clone().filter(|_| nothing_new);
+            if !self.tell_foreign(account, &foreign, cursor).await {
+                return false;
+            }
+        }
         if nothing_new {
             // The cursor is only a place to begin reading: losing it costs a second look.
             self.cursors.insert(account.id, next);
@@ -211,23 +228,59 @@ impl Reconciler {
         true
     }
 
-    async fn tell_foreign(&self, account: &Account, fill: &Execution) {
-        let detail = format!(
-            "The broker reports a fill that is not ours: {} {} {} at {}.",
-            fill.side, fill.quantity, fill.symbol, fill.price
-        );
-        let subject = format!("{} {}", account.id, fill.symbol);
-        self.shared
-            .tell(account.org_id, "position.foreign", Severity::Critical, subject, detail)
+    /// Tells of the fills of a page that are not ours, once for each instrument, and notes with it where
+    /// the reading stands. Answers whether that is durable.
+    async fn tell_foreign(
+        &self,
+        account: &Account,
+        foreign: &[Execution],
+        cursor: Option<String>,
+    ) -> bool {
+        let mut by_symbol: BTreeMap<&Symbol, Vec<&Execution>> = BTreeMap::new();
+        for fill in foreign {
+            by_symbol.entry(&fill.symbol).or_default().push(fill);
+        }
+        let mut told = Vec::new();
+        for (symbol, fills) in by_symbol {
+            let Some(newest) = fills.last() else { continue };
+            let detail = format!(
+                "The broker reports fills that are not ours: {} in {symbol}, the newest {} {} at {}.",
+                fills.len(),
+                newest.side,
+                newest.quantity,
+                newest.price
+            );
+            told.push((format!("{} {symbol}", account.id), detail));
+        }
+        let (inner, org, id) = (Arc::clone(&self.shared), account.org_id, account.id);
+        let written = self
+            .shared
+            .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                for (subject, detail) in &told {
+                    let (subject, detail) = (subject.clone(), detail.clone());
+                    book.find(&inner, org, "position.foreign", Severity::Critical, subject, detail);
+                }
+                if let Some(cursor) = &cursor {
+                    rows::set_fills_cursor(tx, id, cursor).await?;
+                }
+                Ok(())
+            })
             .await;
-        self.shared.seen.add(account.id, &fill.broker_fill_id);
+        if let Err(error) = written {
+            tracing::error!(account.id = %account.id, %error, "foreign fills were not journaled");
+            return false;
+        }
+        for fill in foreign {
+            self.shared.seen.add(account.id, &fill.broker_fill_id);
+        }
+        true
     }
 
     /// Compares positions with the broker's; a difference that lasts sets the pair to reduce-only
     /// and tells a person (S3). Answers whether it is known how every pair stands.
     async fn compare(&mut self, account: &Account, broker: &dyn Broker) -> bool {
         let name = BrokerAccount::new(&account.broker_account);
-        let Ok(theirs) = broker.positions(name).await else {
+        let Ok(Ok(theirs)) = timeout(HEARD_WITHIN, broker.positions(name)).await else {
             self.silent(account).await;
             return false;
         };
@@ -281,9 +334,16 @@ impl Reconciler {
 
     /// The instruments in which a fill may be on its way: an order at the market works there, or
     /// nobody knows how one stands. One that has not left moves nothing, and one that rests may rest for
-    /// days and hides nothing.
+    /// days and hides nothing. Nor does one whose fill has been on its way for too long.
     async fn moving(&self, account: &Account) -> Option<HashSet<Symbol>> {
-        let live = live::of(&self.shared.store, Some(account.org_id)).await.ok()?.into_iter();
+        let live = live::of(&self.shared.store, Some(account.org_id)).await.ok()?;
+        let now = self.shared.environment.now();
+        for order in live.iter().filter(|order| order.account_id == account.id) {
+            if self.shared.missing.has(order.id, now) && self.shared.missing.is_to_be_told(order.id)
+            {
+                self.tell_missing(order).await;
+            }
+        }
         let moves = |order: &Order| {
             let works = matches!(order.state, OrderState::Working | OrderState::PartiallyFilled);
             let is_changing = order.change.is_some_and(|change| change.is_in_flight());
@@ -292,9 +352,41 @@ impl Reconciler {
                 && !order.cancel_requested
                 && !is_changing;
             let is_here = order.account_id == account.id && order.leg.is_none();
-            is_here && !rests && order.state != OrderState::Accepted
+            let waits_in_vain = self.shared.missing.has(order.id, now);
+            is_here && !rests && !waits_in_vain && order.state != OrderState::Accepted
         };
-        Some(live.filter(moves).map(|order| order.symbol).collect())
+        Some(live.into_iter().filter(moves).map(|order| order.symbol).collect())
+    }
+
+    async fn tell_missing(&self, order: &Order) {
+        let detail = format!(
+            "The broker shows more of the order filled than the {} of {} {} whose fills it tells. The \
+             position may be larger than is known here, and unprotected.",
+            order.filled_quantity, order.quantity, order.symbol
+        );
+        let (org, code, subject) = (order.org_id, "order.fills_missing", order.id.to_string());
+        self.shared.tell(org, code, Severity::Critical, subject, detail).await;
+    }
+
+    /// Fills of an account were not heard: tells a person once when that lasts, something may fill there
+    /// and positions are heard. Where nothing is heard, the link is lost and that is told.
+    async fn fills_unheard(&mut self, account: &Account, why: &str) {
+        tracing::debug!(account.id = %account.id, why, "no fills heard");
+        let now = self.shared.environment.now();
+        let (since, is_told) = *self.unread.entry(account.id).or_insert((now, false));
+        let may_fill = self.shared.watched().contains(&account.id);
+        let is_all_silent = self.shared.unheard.has(account.id);
+        if is_told || since.plus(FILLS_UNHEARD_AFTER) > now || !may_fill || is_all_silent {
+            return;
+        }
+        self.unread.insert(account.id, (since, true));
+        let detail = format!(
+            "Fills of account {} have not been heard since {since}, though its broker tells positions. \
+             What has filled since then is not known here, and not protected.",
+            account.name
+        );
+        let (org, code, subject) = (account.org_id, "broker.fills_unheard", account.id.to_string());
+        self.shared.tell(org, code, Severity::Critical, subject, detail).await;
     }
 
     /// The broker was not heard: tells a person once when that lasts and something is held there.

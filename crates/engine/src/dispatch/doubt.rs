@@ -100,7 +100,9 @@ impl Dispatcher {
                 let order = &tracked.order;
                 let news = matches!(order.state, OrderState::Sending | OrderState::Unknown)
                     || !there.state.is_live();
-                if there.filled_quantity > order.filled_quantity {
+                let is_more = there.filled_quantity > order.filled_quantity;
+                self.shared.missing.note(id, is_more, now);
+                if is_more {
                     self.shared.watch_fills(order.account_id);
                 }
                 if news {

@@ -304,3 +304,69 @@ fn s3_an_exit_shrinks_to_the_accounts_net_when_it_leaves() {
         h.finish().await;
     });
 }
+
+/// S3, S24: fills that are not heard of, though the broker shows what they came to: a person is told, once,
+/// and the position is reduce-only.
+#[test]
+fn s24_fills_that_are_not_heard_are_told() {
+    for (report, told) in [
+        // They are asked for in vain.
+        (Report::Once, "broker.fills_unheard"),
+        // They are answered for, and left out.
+        (Report::Late(millis(3_600_000)), "order.fills_missing"),
+    ] {
+        simulate(async || {
+            let s = Small::with(71, Venue::default(), |_| {}).await;
+            if told == "broker.fills_unheard" {
+                s.h.broker.next_faults(Call::FillsSince, &[Fault::LostBefore; 5_000]);
+            }
+            let plan = OrderPlan { fill: FillPlan::After(millis(100)), report, crosses: false };
+            s.h.broker.next_plans(&[plan]);
+            s.accept("BUY", "a").await;
+            s.h.elapse(millis(25_000)).await;
+            assert_eq!((s.position().await.as_str(), s.held()), ("0", 2));
+            let findings = s.h.findings().await;
+            let count = |code: &str| findings.iter().filter(|found| found.code == code).count();
+            assert_eq!(count(told), 1, "{findings:#?}");
+            assert_eq!(count("position.mismatch"), 1, "{findings:#?}");
+            assert_eq!(s.send("BUY", "b").await.code, Some(Code::HaltActive));
+            let working = s.h.entries(s.order(0).await.id.to_bytes()).await;
+            let working = working.iter().filter(|entry| entry.leaf.contains("order.working"));
+            assert_eq!(working.count(), 1, "what changes nothing is no entry");
+            // What is heard late counts.
+            s.h.broker.chaos(None, 0);
+            if told == "broker.fills_unheard" {
+                s.h.elapse(millis(8_000)).await;
+                assert_eq!(s.position().await, "2");
+            }
+            s.h.finish().await;
+        });
+    }
+}
+
+/// S3: what somebody else trades on an account is told once for each instrument, in few transactions, and
+/// not again after a restart.
+#[test]
+fn s3_foreign_fills_are_told_together_and_once() {
+    simulate(async || {
+        let mut s = Small::with(72, Venue::default(), |_| {}).await;
+        s.h.elapse(millis(6_000)).await;
+        let name = Harness::broker_account(&s.account).to_owned();
+        let before = s.h.life().commits();
+        s.h.broker.report_foreign(&name, "ES", 700);
+        s.h.broker.report_foreign(&name, "AAPL", 1);
+        s.h.elapse(millis(6_000)).await;
+        let told = async |h: &Harness| {
+            h.findings().await.iter().filter(|found| found.code == "position.foreign").count()
+        };
+        let first = told(&s.h).await;
+        assert!((2..=3).contains(&first), "by page and instrument: {first}");
+        let commits = s.h.life().commits() - before;
+        assert!(commits < 200, "{commits}");
+        s.h.restart().await;
+        s.h.ready().await;
+        s.h.elapse(millis(12_000)).await;
+        assert_eq!(told(&s.h).await, first);
+        s.h.finish().await;
+    });
+}
