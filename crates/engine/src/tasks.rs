@@ -216,6 +216,11 @@ async fn run_beside(
     }
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
+        // They have no end. Without one of them signals would be taken and not carried out.
+        Some(lost) = tasks.join_next() => {
+            let why = lost.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+            return Err(Fatal(format!("a background task was lost: {why}")));
+        }
         () = shutdown => {}
     }
     tasks.shutdown().await;

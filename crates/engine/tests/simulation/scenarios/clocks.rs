@@ -103,3 +103,15 @@ fn a_clock_that_was_set_back_is_told() {
         s.end().await;
     });
 }
+
+/// C14: a gateway that has lost a task takes nothing more: it ends.
+#[test]
+fn c14_a_lost_task_ends_the_gateway() {
+    simulate(async || {
+        let mut s = Small::with(605, Venue::default(), |_| {}).await;
+        s.h.broker.break_down();
+        let why = s.h.ends_by_itself(Duration::from_secs(30)).await;
+        assert!(why.is_some_and(|why| why.contains("a background task was lost")));
+        s.h.finish().await;
+    });
+}
