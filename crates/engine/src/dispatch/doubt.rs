@@ -145,7 +145,9 @@ impl Dispatcher {
         let Some((broker, _)) = self.broker(order) else { return false };
         let capabilities = broker.capabilities();
         let void_at = attempt_until.unwrap_or(order.updated_at);
-        let settled = void_at.plus(capabilities.find_settles_after) < asked_at;
+        // The broker was told when by our clock, and reckons by the world's.
+        let ahead = self.shared.environment.ahead();
+        let settled = void_at.plus(capabilities.find_settles_after).plus(ahead) < asked_at;
         settled && (capabilities.find_is_authoritative_after_expiry || absences >= 2)
     }
 }

@@ -3,10 +3,11 @@
 use super::{Small, millis};
 use serde_json::json;
 use std::time::Duration;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::order::OrderState;
 use tradewarden_engine::command::{ById, Command};
 use tradewarden_engine::intake::SignalStatus;
-use tradewarden_testkit::broker::{Call, FillPlan, Venue};
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, simulate};
 use tradewarden_testkit::life::Death;
 
@@ -100,6 +101,24 @@ fn a_clock_that_was_set_back_is_told() {
             s.h.elapse(millis(3_000)).await;
             assert_eq!(told(&s.h).await, count, "{ahead_s}");
         }
+        s.end().await;
+    });
+}
+
+/// C7: an attempt is void at the broker by the broker's clock: as long as ours is ahead of it, absence
+/// proves nothing.
+#[test]
+fn c7_absence_is_believed_by_the_brokers_clock() {
+    simulate(async || {
+        let s = Small::with(606, Venue::default(), |_| {}).await;
+        s.h.clock.be_ahead(Duration::from_secs(600));
+        s.h.broker.next_faults(Call::Place, &[Fault::LostBefore]);
+        s.accept("BUY", "a").await;
+        s.h.elapse(millis(20_000)).await;
+        assert_eq!(s.order(0).await.state, OrderState::Unknown);
+        s.h.clock.be_ahead(Duration::ZERO);
+        s.h.elapse(millis(3_000)).await;
+        assert_eq!(s.order(0).await.code, Some(Code::DispatchNotPlaced));
         s.end().await;
     });
 }
