@@ -11,7 +11,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::key::{ApiKey, KeyState};
 use tradewarden_domain::permission::{Permission, Permissions};
-use tradewarden_domain::strategy::Strategy;
+use tradewarden_domain::strategy::{Strategy, SymbolSource};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::idempotency::{self, Claim};
 use tradewarden_store::{Error, Tx};
@@ -227,6 +227,14 @@ impl Actor {
     /// Whether it may know of every account on which a strategy trades.
     pub(crate) fn reaches_all_of(&self, strategy: &Strategy) -> bool {
         strategy.accounts().all(|account| self.reaches(account))
+    }
+
+    /// Whether it may trade whatever a strategy does. Signals that name the symbol may name any.
+    pub(crate) fn trades_all_of(&self, strategy: &Strategy) -> bool {
+        let Some(key) = self.as_key() else { return true };
+        let is_free =
+            strategy.symbol_source == SymbolSource::Payload && !key.instruments.is_empty();
+        key.trades(&strategy.symbol) && !is_free
     }
 
     /// The same actor, whose next change claims an idempotency key.

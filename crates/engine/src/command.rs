@@ -316,27 +316,27 @@ impl Command {
             Self::StrategyCreate(_)
             | Self::StrategyChange(_)
             | Self::StrategyDelete(_)
-            | Self::StrategyDisable(_)
-            | Self::RollSet(_)
-            | Self::RollRemove(_) => Need::any_of(&[P::StrategiesManage]),
+            | Self::StrategyDisable(_) => Need::any_of(&[P::StrategiesManage]),
+            Self::RollSet(_) | Self::RollRemove(_) => Need::any_of(&[P::StrategiesManage]).whole(),
             Self::StrategyList | Self::StrategyShow(_) | Self::RollList => {
                 Need::any_of(&[P::StrategiesManage, P::OrdersRead])
             }
-            Self::AccountCreate(_)
-            | Self::AccountChange(_)
-            | Self::AccountDisable(_)
-            | Self::PaperPrice(_) => Need::any_of(&[P::AccountsManage]),
+            Self::AccountCreate(_) => Need::any_of(&[P::AccountsManage]).whole(),
+            Self::AccountChange(_) | Self::AccountDisable(_) | Self::PaperPrice(_) => {
+                Need::any_of(&[P::AccountsManage])
+            }
             Self::AccountBalances(_) | Self::AccountProfit(_) => Need::any_of(&[P::BalancesRead]),
             Self::RateList => Need::any_of(&[P::BalancesRead, P::LimitsManage]),
             Self::AccountList | Self::AccountShow(_) => {
                 Need::any_of(&[P::BalancesRead, P::AccountsManage])
             }
-            Self::LimitSet(_) | Self::LimitDelete(_) | Self::LimitsImport(_) | Self::RateSet(_) => {
+            Self::LimitSet(_) | Self::LimitDelete(_) | Self::LimitsImport(_) => {
                 Need::any_of(&[P::LimitsManage])
             }
+            Self::RateSet(_) => Need::any_of(&[P::LimitsManage]).whole(),
+            Self::LimitsVersions(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]).whole(),
             Self::LimitList
             | Self::LimitShow(_)
-            | Self::LimitsVersions(_)
             | Self::LimitsShow(_)
             | Self::LimitsDiff(_)
             | Self::OverrideList(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]),
@@ -373,8 +373,7 @@ impl Command {
             Self::FindingList(_) | Self::AlertList(_) | Self::AlertChannels => {
                 Need::any_of(&[P::AuditRead, P::OrdersRead]).whole()
             }
-            Self::AuditList(_) => Need::any_of(&[P::AuditRead]).whole(),
-            Self::AuditProve(_) => Need::any_of(&[P::AuditRead]),
+            Self::AuditList(_) | Self::AuditProve(_) => Need::any_of(&[P::AuditRead]).whole(),
             Self::UserList
             | Self::UserShow(_)
             | Self::UserEndSessions(_)
@@ -382,7 +381,9 @@ impl Command {
             | Self::SessionList
             | Self::SessionEnd(_)
             | Self::PolicyList
-            | Self::UserChange(UserChange { role: None, .. }) => Need::any_of(&[P::UsersManage]),
+            | Self::UserChange(UserChange { role: None, .. }) => {
+                Need::any_of(&[P::UsersManage]).whole()
+            }
             Self::UserCreate(_)
             | Self::UserChange(_)
             | Self::UserRemove(_)
@@ -391,7 +392,7 @@ impl Command {
             | Self::RoleCreate(_)
             | Self::RoleRemove(_)
             | Self::PolicySet(_) => Need::fresh(&[P::UsersManage]),
-            Self::PendingList | Self::PendingReject(_) => Need::any_of(Self::SECONDS),
+            Self::PendingList | Self::PendingReject(_) => Need::any_of(Self::SECONDS).whole(),
             Self::PendingConfirm(_) => Need::fresh(Self::SECONDS),
             Self::KeyCreate(_) | Self::KeyRotate(_) | Self::KeyActivate(_) => {
                 Need::fresh(&[P::KeysManage])
@@ -400,7 +401,7 @@ impl Command {
             | Self::KeyShow(_)
             | Self::KeySuspend(_)
             | Self::KeyRevoke(_)
-            | Self::KeyUsage(_) => Need::any_of(&[P::KeysManage]),
+            | Self::KeyUsage(_) => Need::any_of(&[P::KeysManage]).whole(),
             Self::OrganizationCreate(_)
             | Self::OrganizationList
             | Self::OrganizationRename(_)

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::few::Few;
-use tradewarden_domain::halt::Halt;
+use tradewarden_domain::halt::{Halt, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::{Limit, LimitBook};
 use tradewarden_domain::rate::{Bucket, SlidingWindow};
@@ -144,6 +144,41 @@ impl Directory {
     /// no strategy follows is the organization's.
     pub(crate) fn reaches(&self, actor: &Actor, webhook: Id<id::Webhook>) -> bool {
         self.followers(webhook).iter().all(|follower| actor.reaches_all_of(follower))
+    }
+
+    /// Whether the actor may know of what a halt of this scope covers. What covers instruments or the
+    /// whole organization is everybody's to know.
+    pub(crate) fn knows(&self, actor: &Actor, scope: &HaltScope) -> bool {
+        actor.reaches_all()
+            || match scope {
+                HaltScope::Global | HaltScope::Org(_) | HaltScope::Instrument(_) => true,
+                HaltScope::Account(account) | HaltScope::Pair(account, _) => {
+                    actor.reaches(*account)
+                }
+                HaltScope::Strategy(id) => {
+                    self.strategies.get(id).is_some_and(|found| actor.reaches_all_of(found))
+                }
+                HaltScope::Webhook(id) => self.doors.get(id).is_some() && self.reaches(actor, *id),
+                HaltScope::Key(id) => actor.as_key().is_some_and(|key| key.id == *id),
+            }
+    }
+
+    /// Whether all that a halt of this scope covers is the actor's to stop: a key that is bound to
+    /// accounts or instruments stops nothing else.
+    pub(crate) fn is_within(&self, actor: &Actor, scope: &HaltScope) -> bool {
+        let Some(key) = actor.as_key() else { return true };
+        let (all_accounts, all_instruments) = (key.accounts.is_empty(), key.instruments.is_empty());
+        let is_own =
+            |strategy: &Strategy| actor.reaches_all_of(strategy) && actor.trades_all_of(strategy);
+        match scope {
+            HaltScope::Global | HaltScope::Org(_) => all_accounts && all_instruments,
+            HaltScope::Account(account) => actor.reaches(*account) && all_instruments,
+            HaltScope::Pair(account, symbol) => actor.reaches(*account) && key.trades(symbol),
+            HaltScope::Instrument(symbol) => all_accounts && key.trades(symbol),
+            HaltScope::Strategy(id) => self.strategies.get(id).is_some_and(|found| is_own(found)),
+            HaltScope::Webhook(id) => self.followers(*id).iter().all(|found| is_own(found)),
+            HaltScope::Key(id) => *id == key.id || (all_accounts && all_instruments),
+        }
     }
 
     /// The strategies that follow this webhook, oldest first.

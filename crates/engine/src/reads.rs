@@ -2,6 +2,7 @@
 
 use crate::actor::Actor;
 use crate::command::{CommandError, Paging};
+use crate::people::no;
 use crate::profit::by_symbol;
 use crate::view::{
     AccountView, EntryView, FindingView, HaltView, LimitView, OrderView, Page, PositionView,
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tradewarden_domain::account::Account;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id, Kind};
@@ -110,6 +112,10 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Option<Vec<u8>>, CommandError> {
         let org = self.org_of(actor)?;
+        // The log is the organization's: an entry does not say of which account it is.
+        if !actor.reaches_all() {
+            return Err(no(Code::AuthPermission));
+        }
         let Some(start) = number.checked_mul(256) else { return Ok(None) };
         let end = start.saturating_add(u64::from(width));
         let entries = audit::range(&self.parts.store, start, end).await;

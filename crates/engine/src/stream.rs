@@ -193,7 +193,11 @@ impl Listener {
     }
 
     fn halt(&self, halt: &Halt, state: &str) -> Option<Value> {
-        if halt.org_id.is_some_and(|org| org != self.org) {
+        let sees = [Permission::HaltEngage, Permission::HaltResume, Permission::OrdersRead];
+        if halt.org_id.is_some_and(|org| org != self.org)
+            || !self.actor.permissions().has_any(&sees)
+            || !self.engine.parts.directory.load().knows(&self.actor, &halt.scope)
+        {
             return None;
         }
         let mut data = written(&halt_view(halt, false));

@@ -397,9 +397,7 @@ fn fits_on(
 /// Whether the actor may let a strategy trade what it does: a key that is bound to instruments
 /// cannot get around them.
 pub(super) fn may_trade(actor: &Actor, strategy: &Strategy) -> Result<(), CommandError> {
-    let Some(key) = actor.as_key() else { return Ok(()) };
-    let is_free = strategy.symbol_source == SymbolSource::Payload && !key.instruments.is_empty();
-    if key.trades(&strategy.symbol) && !is_free {
+    if actor.trades_all_of(strategy) {
         return Ok(());
     }
     let detail = Code::KeyInstrument.meaning().to_owned();

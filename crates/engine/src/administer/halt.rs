@@ -72,7 +72,7 @@ impl Engine {
         let local = self.parts.local_halts.in_force();
         let is_stored = |halt: &Halt| directory.halts.iter().any(|stored| stored.id == halt.id);
         let beside = local.iter().filter(|halt| !is_stored(halt)).map(|halt| (halt, true));
-        let own = |(halt, _): &(&Halt, bool)| self.parts.is_about(halt, actor.org());
+        let own = |(halt, _): &(&Halt, bool)| self.knows(halt, actor);
         let all = directory.halts.iter().map(|halt| (halt, false)).chain(beside);
         list(all.filter(own), |(halt, local)| halt_view(halt, local))
     }
@@ -89,6 +89,7 @@ impl Engine {
         let scope = org.map_or(HaltScope::Global, HaltScope::Org);
         let halt = new.halt(scope, org, actor, environment)?;
         let halt = self.owned(halt, org, actor)?;
+        self.is_within(&halt.scope, actor)?;
         if halt.mode == HaltMode::Flatten {
             self.may_flatten(&halt.scope, actor)?;
         } else {
@@ -123,15 +124,18 @@ impl Engine {
     pub(super) async fn halt(&self, text: &str, actor: &Actor) -> Result<Value, CommandError> {
         let id: Id<id::Halt> = parse_id(text)?;
         if let Some(halt) = self.parts.local_halts.find(id)
-            && self.parts.is_about(&halt, actor.org())
+            && self.knows(&halt, actor)
         {
             return to_value(&halt_view(&halt, true));
         }
         let store = &self.parts.store;
         let found = rows::find_halt(store, id).await.map_err(|error| away(&error))?;
-        let found = found.filter(|(halt, _)| self.parts.is_about(halt, actor.org()));
+        let found = found.filter(|(halt, _)| self.knows(halt, actor));
         let (halt, resumed) = found.ok_or(CommandError::NotFound)?;
-        let progress = if halt.mode.cancels() {
+        // How many orders of all accounts it took back is told to who may know of all of them.
+        let is_wide =
+            matches!(halt.scope, HaltScope::Global | HaltScope::Org(_) | HaltScope::Instrument(_));
+        let progress = if halt.mode.cancels() && (actor.reaches_all() || !is_wide) {
             Some(halt_progress::of(store, id).await.map_err(|error| away(&error))?)
         } else {
             None
@@ -193,13 +197,35 @@ impl Engine {
 
     /// A halt that the actor may know of, and whether it is kept beside the database.
     fn engaged(&self, id: Id<id::Halt>, actor: &Actor) -> Result<(Halt, bool), CommandError> {
-        let known = |halt: &Halt| self.parts.is_about(halt, actor.org());
+        let known = |halt: &Halt| self.knows(halt, actor);
         if let Some(halt) = self.parts.local_halts.find(id).filter(known) {
             return Ok((halt, true));
         }
         let directory = self.parts.directory.load();
         let halt = directory.halts.iter().find(|halt| halt.id == id && known(halt));
         Ok((halt.cloned().ok_or(CommandError::NotFound)?, false))
+    }
+
+    /// Whether the actor may know of a halt.
+    fn knows(&self, halt: &Halt, actor: &Actor) -> bool {
+        self.parts.is_about(halt, actor.org())
+            && self.parts.directory.load().knows(actor, &halt.scope)
+    }
+
+    /// Whether what a halt would cover is the actor's to stop, or why not. What the actor may not
+    /// know of is not there.
+    fn is_within(&self, scope: &HaltScope, actor: &Actor) -> Result<(), CommandError> {
+        let directory = self.parts.directory.load();
+        if directory.is_within(actor, scope) {
+            return Ok(());
+        }
+        if !directory.knows(actor, scope) {
+            return Err(CommandError::NotFound);
+        }
+        let detail = "A key for some accounts or instruments halts what lies within them: name one \
+                      of its accounts, a pair of account and instrument, a strategy or webhook, or \
+                      the key itself.";
+        Err(CommandError::Refused { code: Code::AuthPermission, detail: detail.to_owned() })
     }
 
     /// The halt with its owner, if it is the actor's to engage.
@@ -232,8 +258,9 @@ impl Engine {
         }
         let HaltScope::Key(id) = scope else { return Ok(()) };
         let directory = self.parts.directory.load();
-        if directory.keys.get(id).is_some_and(|known| known.key.strategy_id.is_some()) {
-            return Ok(());
+        if let Some(strategy) = directory.keys.get(id).and_then(|known| known.key.strategy_id) {
+            // All that its strategy holds is closed, on every account.
+            return self.is_within(&HaltScope::Strategy(strategy), actor);
         }
         // What a key holds without a strategy cannot be told from what others hold.
         Err(invalid("scope", &"of a key without a strategy: halt its account or use mode cancel"))

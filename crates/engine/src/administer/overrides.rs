@@ -168,7 +168,8 @@ impl Engine {
                 let row = overrides::find(tx, org, id).await?;
                 let own = |row: &OverrideRow| {
                     row.requested_by == claimant.name()
-                        || claimant.allowed(&[Permission::LimitsManage]).is_ok()
+                        || (claimant.allowed(&[Permission::LimitsManage]).is_ok()
+                            && claimant.reaches(row.terms.account_id))
                 };
                 let is_open =
                     |row: &OverrideRow| matches!(state(row, now), "requested" | "confirmed");

@@ -1,6 +1,7 @@
 //! Rotating a webhook's secrets: the new ones are taken at once, the old ones for a while longer,
 //! so that the sender can be changed without a gap.
 
+use super::create::may_trade;
 use super::{invalid, parse_id, to_value};
 use crate::Engine;
 use crate::actor::Actor;
@@ -32,6 +33,8 @@ impl Engine {
             .get(&id)
             .filter(|door| door.webhook.org_id == org && directory.reaches(actor, id))
             .ok_or(CommandError::NotFound)?;
+        // Whoever has the secret trades what comes through it.
+        directory.followers(id).iter().try_for_each(|follower| may_trade(actor, follower))?;
         let environment = &self.parts.environment;
         let secret = environment
             .with_randomness(|random| PlainToken::generate(TokenKind::WebhookSecret, random));

@@ -6,6 +6,7 @@ use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity, place_of};
 use crate::command::{CancelAll, CommandError};
 use crate::journal::Urgency;
+use crate::orders::OrderNo;
 use crate::payload;
 use crate::reads::away;
 use crate::view::{CanceledView, OrderView};
@@ -30,6 +31,7 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         let order = self.order_of(org, actor, text).await?;
+        actor.trades(&order.symbol).map_err(|refusal| OrderNo::of(refusal, None))?;
         if !order.state.is_live() {
             let detail = format!("The order is {} already.", order.state);
             return Err(CommandError::Refused { code: Code::OrderNotOpen, detail });
@@ -59,10 +61,14 @@ impl Engine {
             }
             None => None,
         };
+        if let Some(symbol) = &symbol {
+            actor.trades(symbol).map_err(|refusal| OrderNo::of(refusal, None))?;
+        }
         let live = super::live::of(&self.parts.store, Some(org)).await;
         let (mut wanted, mut kept) = (Vec::new(), Vec::new());
         for order in live.map_err(|error| away(&error))? {
             let meant = actor.reaches(order.account_id)
+                && actor.trades(&order.symbol).is_ok()
                 && account.is_none_or(|account| account == order.account_id)
                 && symbol.as_ref().is_none_or(|symbol| *symbol == order.symbol);
             match order.purpose {

@@ -128,16 +128,66 @@ async fn a_key_for_one_account_does_nothing_in_the_name_of_all() {
     let (gateway, _) = quick_demo(&dir).await;
     let other = ["account", "create", "--broker", "paper", "--name", "other", "--cash", "5000"];
     let other = gateway.program().json(&other).await["id"].as_str().unwrap().to_owned();
-    let more = ["--scope", "halt:engage", "--scope", "audit:read"];
+    let scopes = [
+        "halt:engage",
+        "audit:read",
+        "keys:manage",
+        "users:manage",
+        "limits:manage",
+        "strategies:manage",
+        "accounts:manage",
+    ];
+    let more: Vec<_> = scopes.iter().flat_map(|scope| ["--scope", *scope]).collect();
     let all = Caller::new(&gateway, &dir, "all", &more).await;
     let narrow = [more.as_slice(), &["--account", &other]].concat();
     let one = Caller::new(&gateway, &dir, "one", &narrow).await;
-    for path in ["lockdown", "findings", "alerts", "alerts/channels", "audit"] {
+    let proof = format!("audit/proof/{}", gateway.ready()["strategy_id"].as_str().unwrap());
+    for path in [
+        "lockdown",
+        "findings",
+        "alerts",
+        "alerts/channels",
+        "audit",
+        &proof,
+        "keys",
+        &format!("keys/{}", all.id),
+        &format!("keys/{}/usage", all.id),
+        "users",
+        "roles",
+        "sessions",
+        "policies",
+        "pending",
+        "limits/versions",
+    ] {
         let path = format!("/api/v1/{path}");
-        assert_eq!(all.call("GET", &path, "").await.status, 200, "{path}");
+        let seen = all.call("GET", &path, "").await;
+        assert_eq!(seen.status, 200, "{path}: {seen:?}");
         let answer = one.call("GET", &path, "").await;
-        assert_eq!((answer.status, &answer.json()["code"]), (403, &json!("auth.permission")));
+        assert_eq!(answer.status, 403, "{path}: {answer:?}");
+        assert_eq!(answer.json()["code"], "auth.permission", "{path}");
     }
+    let entries = "/audit/tile/entries/000.p/1";
+    assert_eq!(all.call("GET", entries, "").await.status, 200);
+    assert_eq!(one.call("GET", entries, "").await.status, 403);
+    let revoked = one.call("DELETE", &format!("/api/v1/keys/{}", all.id), "").await;
+    assert_eq!(revoked.status, 403, "{revoked:?}");
+    let roll = r#"{"root":"ES","contract":"ESZ26","expires_on":"2090-12-15"}"#;
+    let rate = r#"{"base":"JPY","quote":"USD","rate":"0.0066","source":"me"}"#;
+    for (method, path, body, status) in [
+        ("PUT", "rolls".to_owned(), roll, 201),
+        ("POST", "rates".to_owned(), rate, 200),
+        ("POST", "accounts".to_owned(), r#"{"broker":"paper","name":"third"}"#, 201),
+        ("POST", format!("keys/{}/suspend", one.id), "", 200),
+    ] {
+        let path = format!("/api/v1/{path}");
+        let answer = one.call(method, &path, body).await;
+        assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+        assert_eq!(answer.json()["code"], "auth.permission", "{method} {path}");
+        let answer = all.call(method, &path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+    }
+    let program = gateway.program();
+    program.json(&["key", "activate", &one.id]).await;
     let body = r#"{"reason":"mine alone"}"#;
     let answer = one.call("POST", "/api/v1/lockdown", body).await;
     assert_eq!((answer.status, &answer.json()["code"]), (403, &json!("auth.permission")));
@@ -321,4 +371,128 @@ async fn a_limit_at_each_level_holds_for_orders_and_their_changes() {
     }
     let changed = one.call("PATCH", &path, r#"{"quantity":"3"}"#).await;
     assert!((200..300).contains(&changed.status), "{changed:?}");
+}
+
+/// A halt that a key engages covers nothing but what the key reaches (S20): who is bound to an account
+/// stops and closes nothing of another.
+#[tokio::test]
+async fn s20_a_key_for_one_account_halts_what_is_its_own() {
+    let dir = TestDir::new("keys-halts");
+    let (gateway, _) = quick_demo(&dir).await;
+    let ready = gateway.ready();
+    let text = |name: &str| ready[name].as_str().unwrap().to_owned();
+    let (mine, strategy) = (text("account_id"), text("strategy_id"));
+    let webhook = ready["webhook"]["id"].as_str().unwrap();
+    let other = ["account", "create", "--broker", "paper", "--name", "other", "--cash", "5000"];
+    let other = gateway.program().json(&other).await["id"].as_str().unwrap().to_owned();
+    let more = ["--scope", "halt:engage", "--scope", "halt:flatten"];
+    let all = Caller::new(&gateway, &dir, "all", &more).await;
+    let narrow = [more.as_slice(), &["--account", &other]].concat();
+    let one = Caller::new(&gateway, &dir, "one", &narrow).await;
+    let halt = |scope: &str, mode: &str| json!({"scope": scope, "mode": mode}).to_string();
+    for mode in ["reduce_only", "flatten"] {
+        for scope in ["org", "global", "instrument:AAPL"] {
+            let answer = one.call("POST", "/api/v1/halts", &halt(scope, mode)).await;
+            assert_eq!(answer.status, 403, "{mode} of {scope}: {answer:?}");
+            assert_eq!(answer.json()["code"], "auth.permission", "{mode} of {scope}");
+        }
+        // Not there and not yours are one answer.
+        let none = "00000000000000000000000000";
+        for (there, not_there) in [
+            (format!("account:{mine}"), format!("account:acc_{none}")),
+            (format!("pair:{mine}/AAPL"), format!("pair:acc_{none}/AAPL")),
+            (format!("strategy:{strategy}"), format!("strategy:str_{none}")),
+            (format!("webhook:{webhook}"), format!("webhook:whk_{none}")),
+            (format!("key:{}", all.id), format!("key:key_{none}")),
+        ] {
+            let mut answers = Vec::new();
+            for scope in [&there, &not_there] {
+                let answer = one.call("POST", "/api/v1/halts", &halt(scope, mode)).await;
+                let mut problem = answer.json();
+                problem.as_object_mut().unwrap().remove("request_id");
+                answers.push((answer.status, problem));
+            }
+            assert_eq!((answers[0].0, &answers[0]), (404, &answers[1]), "{mode} of {there}");
+        }
+    }
+    let unsaid = one.call("POST", "/api/v1/halts", "{}").await;
+    assert_eq!(unsaid.status, 403, "{unsaid:?}");
+    assert!(unsaid.json()["detail"].as_str().unwrap().contains("name one of its accounts"));
+    assert_eq!(all.items("/api/v1/halts").await, Vec::<Value>::new());
+
+    for scope in
+        [format!("account:{other}"), format!("pair:{other}/AAPL"), format!("key:{}", one.id)]
+    {
+        let answer = one.call("POST", "/api/v1/halts", &halt(&scope, "cancel")).await;
+        assert_eq!(answer.status, 201, "{scope}: {answer:?}");
+    }
+    let body = halt(&format!("account:{mine}"), "cancel");
+    let foreign = all.call("POST", "/api/v1/halts", &body).await.json();
+    let wide = all.call("POST", "/api/v1/halts", &halt("org", "cancel")).await.json();
+    let path = |halt: &Value| format!("/api/v1/halts/{}", halt["id"].as_str().unwrap());
+    assert_eq!(all.items("/api/v1/halts").await.len(), 5);
+    let own = one.items("/api/v1/halts").await;
+    assert_eq!(own.len(), 4, "its own, and the one of everybody: {own:?}");
+    assert!(own.iter().all(|halt| halt["id"] != foreign["id"]), "{own:?}");
+    assert_eq!(one.call("GET", &path(&foreign), "").await.status, 404);
+    let shown = one.call("GET", &path(&wide), "").await;
+    assert_eq!((shown.status, &shown.json()["progress"]), (200, &Value::Null), "{shown:?}");
+    assert!(all.call("GET", &path(&wide), "").await.json()["progress"].is_object());
+}
+
+/// Whoever is bound to instruments neither cancels, halts nor manages what trades others.
+#[tokio::test]
+async fn a_key_for_one_instrument_touches_no_other() {
+    let dir = TestDir::new("keys-instrument");
+    let (gateway, _) = quick_demo(&dir).await;
+    let ready = gateway.ready();
+    let text = |name: &str| ready[name].as_str().unwrap().to_owned();
+    let (mine, strategy) = (text("account_id"), text("strategy_id"));
+    let webhook = ready["webhook"]["id"].as_str().unwrap();
+    gateway.program().json(&["account", "price", "AAPL", "200"]).await;
+    let all = Caller::new(&gateway, &dir, "all", &[]).await;
+    let scopes = ["webhooks:manage", "strategies:manage", "halt:engage"];
+    let mut more: Vec<_> = scopes.iter().flat_map(|scope| ["--scope", *scope]).collect();
+    more.extend(["--instrument", "MSFT"]);
+    let one = Caller::new(&gateway, &dir, "one", &more).await;
+    let order = json!({"account_id": mine, "symbol": "AAPL", "side": "buy", "type": "limit",
+                       "quantity": "1", "limit_price": "195"});
+    let resting = all.call("POST", "/api/v1/orders", &order.to_string()).await.json();
+    let order = format!("/api/v1/orders/{}", resting["id"].as_str().unwrap());
+    until("working", async || all.call("GET", &order, "").await.json()["state"] == "working").await;
+
+    let (strategy, webhook) =
+        (format!("/api/v1/strategies/{strategy}"), format!("/api/v1/webhooks/{webhook}"));
+    let rotate = format!("{webhook}/rotate");
+    for (method, path, body) in [
+        ("DELETE", order.as_str(), ""),
+        ("POST", "/api/v1/orders/cancel-all", r#"{"symbol":"AAPL"}"#),
+        ("PATCH", &strategy, r#"{"quantity":"100"}"#),
+        ("PATCH", &strategy, r#"{"state":"off"}"#),
+        ("DELETE", &strategy, ""),
+        ("PATCH", &webhook, r#"{"name":"stolen"}"#),
+        ("POST", &rotate, "{}"),
+    ] {
+        let answer = one.call(method, path, body).await;
+        assert_eq!(answer.status, 422, "{method} {path}: {answer:?}");
+        assert_eq!(answer.json()["code"], "key.instrument", "{method} {path}");
+    }
+    let every = r#"{"include_protective":true}"#;
+    let canceled = one.call("POST", "/api/v1/orders/cancel-all", every).await;
+    assert_eq!(canceled.json()["canceled"], json!([]), "{canceled:?}");
+    assert_eq!(all.call("GET", &order, "").await.json()["state"], "working");
+    for (scope, status) in [
+        ("org".to_owned(), 403),
+        (format!("account:{mine}"), 403),
+        (format!("pair:{mine}/AAPL"), 403),
+        ("instrument:AAPL".to_owned(), 403),
+        (format!("pair:{mine}/MSFT"), 201),
+        ("instrument:MSFT".to_owned(), 201),
+        (format!("key:{}", one.id), 201),
+    ] {
+        let body = json!({"scope": scope, "mode": "cancel"}).to_string();
+        let answer = one.call("POST", "/api/v1/halts", &body).await;
+        assert_eq!(answer.status, status, "{scope}: {answer:?}");
+    }
+    assert_eq!(all.call("GET", &order, "").await.json()["state"], "working");
 }

@@ -203,12 +203,13 @@ async fn delete_in(
     enter(tx, shared, book, effects, object, "strategy.deleted", (actor, payload)).await
 }
 
-/// The strategy as it is stored, if the actor may know of it.
+/// The strategy as it is stored, if the actor may know of it and trade what it trades.
 async fn found(tx: &mut Tx<'_>, target: &Target, actor: &Actor) -> Result<Strategy, Stop> {
     let found = rows::strategy_in(tx, target.id).await?;
     let is_own =
         |strategy: &Strategy| strategy.org_id == target.org && actor.reaches_all_of(strategy);
     let found = found.filter(is_own).ok_or(CommandError::NotFound)?;
+    may_trade(actor, &found)?;
     target.if_match.check(&strategy_view(&found))?;
     Ok(found)
 }

@@ -2,7 +2,9 @@
 
 use super::{Stop, begin, differences, enter, lock};
 use crate::actor::Actor;
-use crate::administer::create::{allow_list, client_certificate, forms, name, symbol_list, within};
+use crate::administer::create::{
+    allow_list, client_certificate, forms, may_trade, name, symbol_list, within,
+};
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
 use crate::command::{Change, CommandError, Delete, Setting, WebhookChanges};
@@ -146,7 +148,8 @@ async fn delete_in(
         .await
 }
 
-/// The webhook as it is stored, if the actor may know of it, and the strategies that follow it.
+/// The webhook as it is stored, if the actor may know of it and trade what comes through it, and the
+/// strategies that follow it.
 async fn found(
     tx: &mut Tx<'_>,
     shared: &Shared,
@@ -157,6 +160,7 @@ async fn found(
     let followers = rows::followers(tx, &[target.id]).await?.pop().unwrap_or_default();
     let reaches = followers.iter().all(|follower| actor.reaches_all_of(follower));
     let row = row.filter(|_| reaches).ok_or(CommandError::NotFound)?;
+    followers.iter().try_for_each(|follower| may_trade(actor, follower))?;
     target.if_match.check(&webhook_view(shared, &webhook_of(&row)?))?;
     Ok((row, followers))
 }
