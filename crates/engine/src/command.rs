@@ -44,6 +44,7 @@ pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use tradewarden_domain::account::Activity;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::permission::Permission;
 
@@ -344,6 +345,10 @@ impl Command {
                 Need::any_of(&[P::LimitsManage, P::OrdersCreate])
             }
             Self::OverrideConfirm(_) => Need::fresh(&[P::LimitsManage]),
+            // Stopping needs no factor; taking away what protects is more than to stop.
+            Self::HaltEngage(HaltEngage { include_protective: true, .. }) => {
+                Need::with_factor(&[P::HaltEngage, P::HaltFlatten])
+            }
             Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage, P::HaltFlatten]),
             Self::LockdownAnswer(_) => Need::with_factor(&[P::HaltEngage, P::HaltFlatten]).whole(),
             Self::DeadManSet(_) | Self::DeadManRemove => Need::with_factor(&[P::HaltEngage]),
@@ -381,9 +386,9 @@ impl Command {
             | Self::SessionList
             | Self::SessionEnd(_)
             | Self::PolicyList
-            | Self::UserChange(UserChange { role: None, .. }) => {
-                Need::any_of(&[P::UsersManage]).whole()
-            }
+            | Self::UserChange(UserChange {
+                role: None, state: Some(Activity::Disabled), ..
+            }) => Need::any_of(&[P::UsersManage]).whole(),
             Self::UserCreate(_)
             | Self::UserChange(_)
             | Self::UserRemove(_)

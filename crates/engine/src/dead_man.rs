@@ -24,7 +24,7 @@ use tradewarden_store::dead_men::{self, DeadMan};
 use tradewarden_store::{Lock, Tx, directory as rows};
 
 /// Seconds within which a switch can be asked to be renewed.
-const TIMEOUT_S: std::ops::RangeInclusive<u32> = 1..=86_400;
+const TIMEOUT_S: std::ops::RangeInclusive<u32> = 5..=86_400;
 /// Two looks further apart than this: nobody was here in between.
 const ABSENT_AFTER: Duration = Duration::from_secs(5);
 
@@ -148,6 +148,11 @@ impl Engine {
         }
         let known = dead_men::all(&self.parts.store).await.map_err(|error| away(&error))?;
         let known = known.into_iter().find(|known| is_same(known, &switch));
+        // While locked down a switch is disarmed by nobody, and so not made to wait longer or to do
+        // less either.
+        if known.as_ref().is_some_and(|known| is_loosened(known, &switch)) {
+            self.is_open(org).await?;
+        }
         // A heartbeat changes nothing but the time: the log tells of what does.
         let is_news = known.is_none_or(|known| {
             known.fired_at.is_some() || DeadMan { renewed_at: now, ..known } != switch
@@ -210,6 +215,13 @@ impl Engine {
 
 fn is_same(known: &DeadMan, switch: &DeadMan) -> bool {
     known.org_id == switch.org_id && known.scope == switch.scope
+}
+
+/// Whether an armed switch would wait longer, or do less.
+fn is_loosened(before: &DeadMan, after: &DeadMan) -> bool {
+    let does_less =
+        after.mode < before.mode || (before.include_protective && !after.include_protective);
+    before.fired_at.is_none() && (after.timeout_s > before.timeout_s || does_less)
 }
 
 fn scope_of(org: Id<id::Org>, actor: &Actor) -> HaltScope {

@@ -26,10 +26,13 @@ const EXTEND: &str = "-- challenges::extend\n\
 const TAKE: &str = "-- challenges::take\nDELETE FROM challenges WHERE token_hash = $1";
 const VOID: &str = "-- challenges::void\nDELETE FROM challenges WHERE user_id = $1 AND kind = $2";
 const VOID_KIND: &str = "-- challenges::void_kind\nDELETE FROM challenges WHERE kind = $1";
+const VOID_OF_ORG: &str = "-- challenges::void_of_organization\n\
+    DELETE FROM challenges WHERE kind = $2 AND user_id IN \
+    (SELECT user_id FROM memberships WHERE org_id = $1)";
 const PURGE: &str = "-- challenges::purge\nDELETE FROM challenges WHERE expires_at < $1";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[INSERT, SPEND, TRY, LOOK, FIND, EXTEND, TAKE, VOID, VOID_KIND, PURGE];
+    &[INSERT, SPEND, TRY, LOOK, FIND, EXTEND, TAKE, VOID, VOID_KIND, VOID_OF_ORG, PURGE];
 
 /// A challenge that was found alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +129,15 @@ pub async fn take(tx: &mut Tx<'_>, token_hash: [u8; 32]) -> Result<bool, Error> 
 /// Takes back every challenge of a kind that a person has.
 pub async fn void(tx: &mut Tx<'_>, user: Id<id::User>, kind: ChallengeKind) -> Result<(), Error> {
     tx.execute(VOID, &[user.into(), Value::Word(kind.text())]).await.map(|_| ())
+}
+
+/// Removes the challenges of a kind of everybody in an organization; answers how many there were.
+pub async fn void_of_organization(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+    kind: ChallengeKind,
+) -> Result<u64, Error> {
+    tx.execute(VOID_OF_ORG, &[org.into(), Value::Word(kind.text())]).await
 }
 
 /// Takes back every challenge of a kind.

@@ -23,10 +23,12 @@ const SET_ROLE: &str = "-- invitations::set_role\nUPDATE invitations SET role = 
 const TAKE: &str = "-- invitations::take\nDELETE FROM invitations WHERE id = $1";
 const TAKE_OF: &str = "-- invitations::take_of\n\
     DELETE FROM invitations WHERE org_id = $1 AND email_key = $2";
+const VOID_OF_ORG: &str = "-- invitations::void_of_organization\n\
+    DELETE FROM invitations WHERE org_id = $1";
 const PURGE: &str = "-- invitations::purge\nDELETE FROM invitations WHERE expires_at < $1";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[INSERT, ALL, BY_TOKEN, OF_EMAIL, RENEW, SET_ROLE, TAKE, TAKE_OF, PURGE];
+    &[INSERT, ALL, BY_TOKEN, OF_EMAIL, RENEW, SET_ROLE, TAKE, TAKE_OF, VOID_OF_ORG, PURGE];
 
 /// That somebody was asked into an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +115,11 @@ pub async fn take(tx: &mut Tx<'_>, id: Id<id::User>) -> Result<bool, Error> {
 /// Removes the invitation of this e-mail to the organization, if there is one.
 pub async fn take_of(tx: &mut Tx<'_>, org: Id<id::Org>, email_key: &str) -> Result<(), Error> {
     tx.execute(TAKE_OF, &[org.into(), email_key.into()]).await.map(|_| ())
+}
+
+/// Removes every invitation to an organization; answers how many there were.
+pub async fn void_of_organization(tx: &mut Tx<'_>, org: Id<id::Org>) -> Result<u64, Error> {
+    tx.execute(VOID_OF_ORG, &[org.into()]).await
 }
 
 /// Forgets what expired before `horizon`.

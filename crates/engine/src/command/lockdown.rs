@@ -1,6 +1,6 @@
 //! Lockdown: what it is asked, and which commands it keeps from being carried out.
 
-use super::{Command, LimitsImport, StrategyChanges, UserChange};
+use super::{Command, LimitsImport, StrategyChanges, UserChange, WebhookChanges};
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::lockdown::Positions;
@@ -62,6 +62,7 @@ impl Command {
             {
                 Freeze::Passes
             }
+            Self::WebhookChange(change) if switches_off(&change.changes) => Freeze::Passes,
             Self::UserChange(UserChange { role: None, state: Some(Activity::Disabled), .. }) => {
                 Freeze::Passes
             }
@@ -173,6 +174,12 @@ impl Command {
     }
 }
 
+/// Whether a webhook is switched off, and nothing else of it is changed.
+fn switches_off(changes: &WebhookChanges) -> bool {
+    let all = serde_json::to_value(changes).ok();
+    all.is_some_and(|all| all == serde_json::json!({ "state": Activity::Disabled }))
+}
+
 /// Whether nothing but the switch of a strategy is changed, and what becomes of its position.
 fn switches_only(changes: &StrategyChanges) -> bool {
     let all = serde_json::to_value(changes).ok();
@@ -191,6 +198,7 @@ mod tests {
         let strategy =
             |changes| json!({"command": "strategy-change", "id": "s", "changes": changes});
         let account = |changes| json!({"command": "account-change", "id": "a", "changes": changes});
+        let webhook = |changes| json!({"command": "webhook-change", "id": "w", "changes": changes});
         let user = |mut change: serde_json::Value| {
             change["command"] = json!("user-change");
             change
@@ -199,6 +207,7 @@ mod tests {
             strategy(json!({"state": "off", "open_position": "leave"})),
             strategy(json!({"state": "exits_only"})),
             account(json!({"state": "disabled"})),
+            webhook(json!({"state": "disabled"})),
             user(json!({"id": "u", "state": "disabled"})),
             json!({"command": "halt-engage"}),
             json!({"command": "order-cancel-all"}),
@@ -212,6 +221,8 @@ mod tests {
             strategy(json!({"state": "off", "quantity": "9"})),
             strategy(json!({"state": "off", "shared_position": true})),
             account(json!({"state": "active"})),
+            webhook(json!({"state": "active"})),
+            webhook(json!({"state": "disabled", "allow": []})),
             account(json!({"state": "disabled", "name": "other"})),
             user(json!({"id": "u", "state": "active"})),
             user(json!({"id": "u", "state": "disabled", "role": "owner"})),

@@ -8,7 +8,7 @@ use crate::command::{Command, CommandError, Freeze, LockdownEngage};
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{self, JOURNAL_WAIT, LocalRecord};
 use crate::orders::live;
-use crate::people::no;
+use crate::people::{no, set_mark};
 use crate::profit::by_symbol;
 use crate::reads::away;
 use crate::{Engine, Shared};
@@ -22,8 +22,9 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::lockdown::Step;
 use tradewarden_domain::money::Quantity;
+use tradewarden_domain::person::ChallengeKind;
 use tradewarden_store::lockdowns::{self, Lockdown};
-use tradewarden_store::{Lock, Tx, directory as rows, exposures};
+use tradewarden_store::{Lock, Tx, challenges, directory as rows, exposures, invitations};
 
 const REASON_BYTES_MAX: usize = 200;
 /// Open orders and positions that the log names; an entry has 48 KiB (C15).
@@ -201,6 +202,12 @@ async fn write(
                 return Ok(Begun::Before);
             }
             local_halt::write(tx, &inner, &mut book, &record).await?;
+            // Whoever is in may have prepared a way back: nobody joins, and no password is set, by
+            // what was handed out before.
+            let invitations = invitations::void_of_organization(tx, org).await?;
+            let kind = ChallengeKind::Password;
+            let password_tokens = challenges::void_of_organization(tx, org, kind).await?;
+            set_mark(tx, &inner.environment).await?;
             lockdowns::insert(tx, &lockdown).await?;
             lockdowns::count(tx, id, Step::Halt, lockdown.engaged_at, (1, 0)).await?;
             let note = format!("halt {} refuses what adds risk", lockdown.halt_id);
@@ -208,6 +215,8 @@ async fn write(
             let mut payload = json!({
                 "halt_id": lockdown.halt_id, "reason": lockdown.reason.as_str(),
                 "orders": at_start.orders, "positions": at_start.positions,
+                "voided_invitations": invitations.to_string(),
+                "voided_password_tokens": password_tokens.to_string(),
             });
             claimant.sign(&mut payload);
             book.enter(&inner, org, id, "lockdown.engaged", &payload);

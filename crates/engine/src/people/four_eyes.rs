@@ -5,15 +5,20 @@
 //! it is carried out: a crash in between leaves it undone, never done twice.
 
 use super::manage::member;
+use super::roles::FOUR_EYES;
 use super::{away, no, parse_id, person_of};
 use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::administer::invalid;
 use crate::book::Book;
-use crate::command::{Command, CommandError, LimitDelete, LimitNamed, LimitSet, LimitsImport};
+use crate::command::{
+    ById, Command, CommandError, LimitDelete, LimitNamed, LimitSet, LimitsImport, PolicySet,
+    UserChange,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tradewarden_domain::account::Activity;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::{LimitName, LimitScope};
@@ -31,6 +36,16 @@ const TIME_LOCK: Duration = Duration::from_mins(10);
 const PENDING: &str = "pending";
 /// The policy under which whatever lets more be traded waits for a second person.
 pub(crate) const FOUR_EYES_OF_LIMITS: &str = "four_eyes.limit_override";
+/// The policy under which the end of a halt waits.
+const HALT_RESUME: &str = "four_eyes.halt_resume";
+/// The policy under which whatever makes an administrator waits.
+const ADMIN_GRANT: &str = "four_eyes.admin_grant";
+/// With which permission what waits under a policy is confirmed.
+const CONFIRMED_WITH: [(&str, Permission); 3] = [
+    (HALT_RESUME, Permission::HaltResume),
+    (FOUR_EYES_OF_LIMITS, Permission::LimitsManage),
+    (ADMIN_GRANT, Permission::UsersManage),
+];
 
 /// Whether an answer says that the command waits for a second person.
 pub fn is_pending(answer: &Value) -> bool {
@@ -86,10 +101,8 @@ impl Engine {
     /// The policy that a command falls under, and the command in a few words.
     fn two_for(&self, org: Id<id::Org>, command: &Command) -> Option<(&'static str, String)> {
         match command {
-            Command::HaltResume(halt) => {
-                Some(("four_eyes.halt_resume", format!("resume halt {}", halt.id)))
-            }
-            Command::LockdownEnd => Some(("four_eyes.halt_resume", "end the lockdown".to_owned())),
+            Command::HaltResume(halt) => Some((HALT_RESUME, format!("resume halt {}", halt.id))),
+            Command::LockdownEnd => Some((HALT_RESUME, "end the lockdown".to_owned())),
             Command::LimitSet(LimitSet { scope, name, value, .. }) => {
                 let loosens = self.loosens(org, scope, *name, Some(value.units()));
                 let summary = || format!("set limit {name} of {scope} to {value}");
@@ -106,17 +119,61 @@ impl Engine {
                 (loosening > 0).then(|| (FOUR_EYES_OF_LIMITS, summary()))
             }
             Command::UserCreate(new) if self.is_admin_role(org, &new.role) => {
-                Some(("four_eyes.admin_grant", format!("add a person as {}", new.role)))
+                Some((ADMIN_GRANT, format!("add a person as {}", new.role)))
             }
-            Command::UserChange(change) => {
-                let role = change.role.as_deref().filter(|role| self.is_admin_role(org, role))?;
-                // By the identifier: an e-mail has no place in the audit log.
-                let principals = self.parts.people.principals.load();
-                let user = member(&principals, org, &change.id).ok()?;
-                Some(("four_eyes.admin_grant", format!("make {user} {role}")))
+            Command::UserChange(change) => self.grant(org, change),
+            // Where one person could switch it off, one person would be enough for everything.
+            Command::PolicySet(PolicySet { name, value }) if value == "off" => {
+                let policy = FOUR_EYES.into_iter().find(|policy| *policy == name.as_str())?;
+                Some((policy, format!("set the policy {name} to {value}")))
+            }
+            Command::UserResetPassword(ById { id }) => {
+                self.reset(org, id, "have the password set anew of")
+            }
+            Command::UserResetFactors(ById { id }) => {
+                self.reset(org, id, "take away the second factors of")
             }
             _ => None,
         }
+    }
+
+    /// Giving a role that may manage people, to whom is there or is invited, or letting in again who
+    /// has one. Of whom nobody knows the role decides: they may be invited a moment later.
+    fn grant(&self, org: Id<id::Org>, change: &UserChange) -> Option<(&'static str, String)> {
+        let known = self.role_of(org, &change.id);
+        let (who, held) = known.unwrap_or_else(|| ("somebody".to_owned(), String::new()));
+        let (role, summary) = match (change.role.as_deref(), change.state) {
+            (Some(role), _) => (role, format!("make {who} {role}")),
+            (None, Some(Activity::Active)) => {
+                (held.as_str(), format!("let {who} in again as {held}"))
+            }
+            (None, _) => return None,
+        };
+        self.is_admin_role(org, role).then_some((ADMIN_GRANT, summary))
+    }
+
+    /// Whoever resets what somebody logs in with could log in as them, and be the second person: it
+    /// falls under the first policy in force under which they could confirm.
+    fn reset(&self, org: Id<id::Org>, name: &str, what: &str) -> Option<(&'static str, String)> {
+        let (who, role) = self.role_of(org, name)?;
+        let principals = self.parts.people.principals.load();
+        let held = principals.permissions(org, &role)?;
+        let (policy, _) = CONFIRMED_WITH.into_iter().find(|(policy, permission)| {
+            held.has(*permission) && principals.policy(org, policy) == Some("on")
+        })?;
+        Some((policy, format!("{what} {who}")))
+    }
+
+    /// The identifier and the role of who is invited or there. An e-mail has no place in the audit
+    /// log.
+    fn role_of(&self, org: Id<id::Org>, name: &str) -> Option<(String, String)> {
+        let principals = self.parts.people.principals.load();
+        if let Some(invited) = principals.invited(org, name, self.now()) {
+            return Some((invited.id.to_string(), invited.role.clone()));
+        }
+        let id = member(&principals, org, name).ok()?;
+        let member = principals.members.get(&(org, id))?;
+        Some((id.to_string(), member.role.clone()))
     }
 
     /// Whether a command lets more be traded by its limits.

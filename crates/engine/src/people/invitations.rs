@@ -21,7 +21,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::email_key;
 use tradewarden_seal::TokenKind;
 use tradewarden_store::invitations::{self, Invitation};
-use tradewarden_store::{Tx, users};
+use tradewarden_store::{Error, Lock, Tx, directory, lockdowns, users};
 
 /// How long an invitation waits.
 const INVITATION_LASTS: Duration = Duration::from_hours(24);
@@ -114,6 +114,9 @@ impl Engine {
         let joined = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if is_locked_down(tx, org).await? {
+                    return Ok(Judged::No(Code::LockdownActive));
+                }
                 let Some(invitation) = invitations::by_token(tx, token_hash, book.now).await?
                 else {
                     return Ok(Judged::No(Code::Unauthenticated));
@@ -175,6 +178,9 @@ impl Engine {
         let shared = Arc::clone(&self.parts);
         self.parts
             .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
+                if is_locked_down(tx, org).await? {
+                    return Ok(Judged::No(Code::LockdownActive));
+                }
                 if !invitations::take(tx, invitation.id).await? {
                     return Ok(Judged::Missing);
                 }
@@ -329,6 +335,13 @@ impl Engine {
         let role = principals.permissions(invitation.org_id, &invitation.role);
         role.map(|_| ()).ok_or(CommandError::NotFound)
     }
+}
+
+/// Whether a lockdown began while somebody was on the way in: decided under the organization's lock,
+/// which whoever engages one takes too.
+async fn is_locked_down(tx: &mut Tx<'_>, org: Id<id::Org>) -> Result<bool, Error> {
+    directory::lock_organizations(tx, &[org], Lock::Update).await?;
+    Ok(lockdowns::in_force_in(tx, org).await?.is_some())
 }
 
 fn has_account() -> CommandError {

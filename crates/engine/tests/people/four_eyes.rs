@@ -4,8 +4,24 @@
 use super::*;
 
 async fn policy(harness: &Harness) {
-    let policy = PolicySet { name: "four_eyes.admin_grant".to_owned(), value: "on".to_owned() };
+    switch_on(harness, "four_eyes.admin_grant").await;
+}
+
+async fn switch_on(harness: &Harness, policy: &str) {
+    let policy = PolicySet { name: policy.to_owned(), value: "on".to_owned() };
     harness.command(Command::PolicySet(policy)).await;
+}
+
+async fn value_of(harness: &Harness, policy: &str) -> Value {
+    let all = harness.command(Command::PolicyList).await;
+    let mut all = all["items"].as_array().unwrap().clone().into_iter();
+    all.find(|one| one["name"] == policy).unwrap()["value"].clone()
+}
+
+async fn state_of(harness: &Harness, email: &str) -> Value {
+    let users = harness.command(Command::UserList).await;
+    let mut users = users["items"].as_array().unwrap().clone().into_iter();
+    users.find(|user| user["email"] == email).unwrap()["state"].clone()
 }
 
 /// A person with an authenticator app, made by the operator; answers the identifier and the secret.
@@ -115,6 +131,137 @@ fn alone_an_administrator_takes_ten_minutes() {
         assert_eq!(done["result"]["role"], "admin");
         assert!(done["result"]["invite_token"].as_str().is_some(), "{done}");
         assert_eq!(role_of(&harness, EVE).await, "admin");
+        harness.finish().await;
+    });
+}
+
+/// Who is invited is given a role like who is there: one person could redeem the invitation, too.
+#[test]
+fn an_invitation_is_no_way_around_the_second_person() {
+    const NEW: &str = "new@example.com";
+    simulate(async || {
+        let harness = with_owner(23).await;
+        let (ann, _) = strong(&harness).await;
+        let (_, secret) = somebody(&harness, "eve@example.com", "admin").await;
+        let eve = with_factor(&harness, "eve@example.com", &secret).await;
+        policy(&harness).await;
+        let invite = json!({ "command": "user-create", "email": NEW, "role": "viewer" });
+        let invited = carry_out(&harness, invite, &ann).await.unwrap();
+        let id = invited["id"].as_str().unwrap();
+        assert!(invited["invite_token"].is_string(), "{invited}");
+        let give = |to: &str, role: &str| json!({"command": "user-change", "id": to, "role": role});
+        for name in [id, NEW] {
+            let waiting = carry_out(&harness, give(name, "admin"), &ann).await.unwrap();
+            assert_eq!(waiting["status"], "pending", "{name}: {waiting}");
+            assert_eq!(waiting["summary"], format!("make {id} admin"));
+        }
+        assert_eq!(role_of(&harness, NEW).await, "viewer");
+        // Nor is somebody who is invited a moment later.
+        let early = carry_out(&harness, give("later@example.com", "owner"), &ann).await.unwrap();
+        assert_eq!(early["status"], "pending", "{early}");
+        carry_out(&harness, give(id, "trader"), &ann).await.unwrap();
+        assert_eq!(role_of(&harness, NEW).await, "trader");
+        let waiting = carry_out(&harness, give(id, "admin"), &ann).await.unwrap();
+        carry_out(&harness, confirm(&waiting), &eve).await.unwrap();
+        assert_eq!(role_of(&harness, NEW).await, "admin");
+        // With another token of it one person would be the other one.
+        let renew = json!({ "command": "user-reset-password", "id": id });
+        let waiting = carry_out(&harness, renew, &ann).await.unwrap();
+        assert_eq!((&waiting["status"], &waiting["token"]), (&json!("pending"), &Value::Null));
+        harness.finish().await;
+    });
+}
+
+/// What wants two people is switched off by two, and on by one.
+#[test]
+fn a_policy_of_four_eyes_is_switched_off_by_two() {
+    simulate(async || {
+        let harness = with_owner(24).await;
+        let (ann, _) = strong(&harness).await;
+        let (_, secret) = somebody(&harness, "eve@example.com", "admin").await;
+        let eve = with_factor(&harness, "eve@example.com", &secret).await;
+        for name in ["four_eyes.halt_resume", "four_eyes.limit_override", "four_eyes.admin_grant"] {
+            let set = |value: &str| json!({"command": "policy-set", "name": name, "value": value});
+            for value in ["off", "on"] {
+                let done = carry_out(&harness, set(value), &ann).await.unwrap();
+                assert_eq!(done["value"], value, "{done}");
+            }
+            let waiting = carry_out(&harness, set("off"), &ann).await.unwrap();
+            assert_eq!(waiting["status"], "pending", "{name}: {waiting}");
+            let own = carry_out(&harness, confirm(&waiting), &ann).await;
+            assert_eq!(code(own), Code::AuthSecondPerson);
+            assert_eq!(value_of(&harness, name).await, "on");
+            carry_out(&harness, confirm(&waiting), &eve).await.unwrap();
+            assert_eq!(value_of(&harness, name).await, "off");
+        }
+        harness.finish().await;
+    });
+}
+
+/// Whoever resets what another one logs in with could log in as them: where that one could be the
+/// second person, two reset it.
+#[test]
+fn the_second_person_is_reset_by_two() {
+    simulate(async || {
+        let harness = with_owner(25).await;
+        let (ann, _) = strong(&harness).await;
+        let (rob, _) = somebody(&harness, "rob@example.com", "risk_officer").await;
+        let (tom, _) = somebody(&harness, "tom@example.com", "trader").await;
+        let (_, secret) = somebody(&harness, "eve@example.com", "admin").await;
+        let eve = with_factor(&harness, "eve@example.com", &secret).await;
+        let password = |id: &str| json!({"command": "user-reset-password", "id": id});
+        let factors = |id: &str| json!({"command": "user-reset-factors", "id": id});
+        switch_on(&harness, "four_eyes.halt_resume").await;
+        for reset in [password(&rob), factors(&rob)] {
+            let waiting = carry_out(&harness, reset.clone(), &ann).await.unwrap();
+            assert_eq!(waiting["status"], "pending", "{reset}: {waiting}");
+            assert_eq!(waiting["token"], Value::Null, "{waiting}");
+        }
+        let shown = harness
+            .command(
+                serde_json::from_value(json!({
+                    "command": "user-show", "id": rob,
+                }))
+                .unwrap(),
+            )
+            .await;
+        assert_ne!(shown["factors"], json!([]), "they are there still");
+        let token = carry_out(&harness, password(&tom), &ann).await.unwrap();
+        assert!(token["token"].is_string(), "a trader ends no halt: {token}");
+        let waiting = carry_out(&harness, password(&rob), &ann).await.unwrap();
+        let done = carry_out(&harness, confirm(&waiting), &eve).await.unwrap();
+        assert!(done["result"]["token"].is_string(), "{done}");
+        harness.finish().await;
+    });
+}
+
+/// Letting an administrator in again is a grant like the first one; keeping one out is not.
+#[test]
+fn an_administrator_is_let_in_again_by_two() {
+    const ROB: &str = "rob@example.com";
+    simulate(async || {
+        let harness = with_owner(26).await;
+        let (ann, secret) = strong(&harness).await;
+        let (rob, _) = somebody(&harness, ROB, "admin").await;
+        let (tom, _) = somebody(&harness, "tom@example.com", "trader").await;
+        let (_, eves) = somebody(&harness, "eve@example.com", "admin").await;
+        policy(&harness).await;
+        let switch = |id: &str, to: &str| json!({"command": "user-change", "id": id, "state": to});
+        harness.elapse(Duration::from_mins(6)).await;
+        for id in [&rob, &tom] {
+            carry_out(&harness, switch(id, "disabled"), &ann).await.unwrap();
+            let old = carry_out(&harness, switch(id, "active"), &ann).await;
+            assert_eq!(code(old), Code::AuthStepUp);
+        }
+        let ann = with_factor(&harness, EMAIL, &secret).await;
+        let eve = with_factor(&harness, "eve@example.com", &eves).await;
+        let done = carry_out(&harness, switch(&tom, "active"), &ann).await.unwrap();
+        assert_eq!(done["state"], "active", "{done}");
+        let waiting = carry_out(&harness, switch(&rob, "active"), &ann).await.unwrap();
+        assert_eq!(waiting["status"], "pending", "{waiting}");
+        assert_eq!(state_of(&harness, ROB).await, "disabled");
+        carry_out(&harness, confirm(&waiting), &eve).await.unwrap();
+        assert_eq!(state_of(&harness, ROB).await, "active");
         harness.finish().await;
     });
 }

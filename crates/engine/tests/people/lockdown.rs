@@ -80,6 +80,7 @@ fn s20_without_a_factor_one_may_halt_and_no_more() {
             json!({ "command": "lockdown-bundle" }),
             json!({ "command": "alert-acknowledge", "id": "alt_00000000000000000000000000" }),
             json!({ "command": "alert-test" }),
+            json!({ "command": "halt-engage", "mode": "cancel", "include_protective": true }),
             json!({ "command": "dead-man-set", "timeout_s": 60 }),
             json!({ "command": "dead-man-remove" }),
         ] {
@@ -87,8 +88,10 @@ fn s20_without_a_factor_one_may_halt_and_no_more() {
             assert_eq!(code(refused), Code::AuthFactorRequired, "{beyond}");
         }
         assert_eq!(status(&harness).await["in_force"], false);
-        let halt = json!({ "command": "halt-engage", "scope": "org", "mode": "block" });
-        carry_out(&harness, halt, &ann).await.unwrap();
+        for mode in ["block", "cancel"] {
+            let halt = json!({ "command": "halt-engage", "scope": "org", "mode": mode });
+            carry_out(&harness, halt, &ann).await.unwrap();
+        }
         harness.finish().await;
     });
 }
@@ -116,6 +119,63 @@ fn s21_the_end_takes_a_second_person_where_resuming_does() {
         let eve = with_factor(&harness, "eve@example.com", &eves).await;
         let done = carry_out(&harness, confirm(&waiting), &eve).await.unwrap();
         assert_eq!(done["result"]["in_force"], false, "{done}");
+        harness.finish().await;
+    });
+}
+
+/// S21: whoever was in may have prepared a way back. Nobody joins by an invitation from before, and no
+/// password is set by a token from before, neither during a lockdown nor after it.
+#[test]
+fn s21_what_was_handed_out_before_lets_nobody_in() {
+    simulate(async || {
+        let harness = with_owner(64).await;
+        let (ann, _) = strong(&harness).await;
+        let (vic, _) = somebody(&harness, "vic@example.com", "viewer").await;
+        let invite = json!({
+            "command": "user-create", "email": "thief@example.com", "role": "admin",
+        });
+        let invited = carry_out(&harness, invite, &ann).await.unwrap();
+        let reset = json!({ "command": "user-reset-password", "id": vic });
+        let reset = carry_out(&harness, reset, &ann).await.unwrap();
+        carry_out(&harness, engage(), &ann).await.unwrap();
+        for token in [&invited["invite_token"], &reset["token"]] {
+            let body = json!({ "token": token, "password": "a-Heron-wades-through-77-reeds" });
+            let redeem = Ask::PasswordReset(serde_json::from_value(body).unwrap());
+            let outcome = ask(&harness, redeem, None, from(41)).await;
+            assert_eq!(code(outcome), Code::Unauthenticated);
+            harness.elapse(Duration::from_mins(1)).await;
+        }
+        let users = harness.command(Command::UserList).await;
+        assert_eq!(users["items"].as_array().unwrap().len(), 2, "{users}");
+        harness.finish().await;
+    });
+}
+
+/// S21: a switch that nobody may disarm is made neither to wait longer nor to do less.
+#[test]
+fn s21_a_dead_man_switch_is_not_loosened_meanwhile() {
+    simulate(async || {
+        let harness = with_owner(65).await;
+        let (ann, secret) = strong(&harness).await;
+        let arm = |timeout_s: u32, mode: &str| json!({ "command": "dead-man-set", "timeout_s": timeout_s, "mode": mode });
+        let brief = carry_out(&harness, arm(4, "cancel"), &ann).await;
+        assert!(
+            matches!(brief, Err(CommandError::Invalid { field: "timeout_s", .. })),
+            "{brief:?}"
+        );
+        carry_out(&harness, arm(900, "reduce_only"), &ann).await.unwrap();
+        carry_out(&harness, arm(600, "cancel"), &ann).await.unwrap();
+        carry_out(&harness, engage(), &ann).await.unwrap();
+        harness.elapse(Duration::from_secs(31)).await;
+        let ann = with_factor(&harness, EMAIL, &secret).await;
+        for looser in [arm(601, "cancel"), arm(600, "block"), json!({"command": "dead-man-remove"})]
+        {
+            let refused = carry_out(&harness, looser.clone(), &ann).await;
+            assert_eq!(code(refused), Code::LockdownActive, "{looser}");
+        }
+        for renewed in [arm(600, "cancel"), arm(500, "cancel")] {
+            carry_out(&harness, renewed, &ann).await.unwrap();
+        }
         harness.finish().await;
     });
 }

@@ -113,8 +113,11 @@ async fn what_widens_needs_a_fresh_factor() {
         (json!({"preset": "tradingview"}), true),
         (json!({"forms": ["header", "query"]}), true),
         (json!({"forms": ["signature"]}), true),
+        (json!({"rate_per_s": 2}), true),
+        (json!({"max_age_s": 2}), true),
+        (json!({"dry_run": false}), true),
         (json!({"state": "disabled"}), false),
-        (json!({"state": "active"}), false),
+        (json!({"state": "active"}), true),
         (json!({"allow": ["192.0.2.7"]}), false),
     ] {
         let before = house.get(&webhook).await.json();

@@ -15,6 +15,7 @@ use crate::{Engine, Shared};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tradewarden_domain::account::Activity;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::strategy::Strategy;
@@ -222,8 +223,9 @@ fn applied(
     Ok(after)
 }
 
-/// Whether a sender could pass who did not before: from another address, without the certificate
-/// that was asked for, by another form of credential, or with another symbol.
+/// Whether something could pass that did not before: from another address, without the certificate
+/// that was asked for, by another form of credential, with another symbol, more of it, an older one,
+/// or at all.
 fn lets_more_in(before: &WebhookRow, after: &WebhookRow) -> Result<bool, Error> {
     let forms_before: Vec<_> = before.forms.split(',').collect();
     let another_form = after.forms.split(',').any(|form| !forms_before.contains(&form));
@@ -232,8 +234,12 @@ fn lets_more_in(before: &WebhookRow, after: &WebhookRow) -> Result<bool, Error> 
     let symbols_before: Vec<_> = before.symbols.split(',').collect();
     let another_symbol = !before.symbols.is_empty()
         && after.symbols.split(',').any(|symbol| !symbols_before.contains(&symbol));
+    let more = after.rate_per_s > before.rate_per_s || after.max_age_s > before.max_age_s;
+    let trades = before.dry_run && !after.dry_run;
+    let opens = before.state == Activity::Disabled && after.state == Activity::Active;
     let (before, after) = (networks(before)?, networks(after)?);
-    Ok(another_form || another_certificate || another_symbol || is_wider(&before, &after))
+    let another = another_form || another_certificate || another_symbol;
+    Ok(another || more || trades || opens || is_wider(&before, &after))
 }
 
 /// Whether an allow-list takes an address that another one did not; an empty one takes all.
