@@ -334,7 +334,7 @@ impl Command {
             Self::LimitSet(_) | Self::LimitDelete(_) | Self::LimitsImport(_) => {
                 Need::any_of(&[P::LimitsManage])
             }
-            Self::RateSet(_) => Need::any_of(&[P::LimitsManage]).whole(),
+            Self::RateSet(_) => Need::fresh(&[P::LimitsManage]).whole(),
             Self::LimitsVersions(_) => Need::any_of(&[P::LimitsManage, P::OrdersRead]).whole(),
             Self::LimitList
             | Self::LimitShow(_)

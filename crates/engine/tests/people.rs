@@ -6,6 +6,9 @@
 #[path = "people/four_eyes.rs"]
 mod four_eyes;
 #[cfg(test)]
+#[path = "people/halts.rs"]
+mod halts;
+#[cfg(test)]
 #[path = "people/hardened.rs"]
 mod hardened;
 #[cfg(test)]

@@ -92,6 +92,9 @@ fn what_one_may_not_know_of_is_silence() {
                 let action = if number % 2 == 0 { "BUY" } else { "EXIT" };
                 harness.send(&hook, &signal(action, &number.to_string())).await;
                 harness.elapse(Duration::from_millis(100)).await;
+                if number == 5 {
+                    harness.halt(Some("instrument:MSFT"), "block").await;
+                }
             }
         };
         let ((heard, after), ()) = tokio::join!(hearing, trading);

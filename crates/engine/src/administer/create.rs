@@ -144,7 +144,7 @@ impl Engine {
         if strategy.blind_market {
             actor.fresh(self.now())?;
         }
-        self.may_trade_live(strategy.account_id).await?;
+        self.may_all_trade_live(&strategy).await?;
         let (id, shares) = (strategy.id, new.shared_position);
         let payload = json!({
             "account_id": strategy.account_id, "blind_market": strategy.blind_market,

@@ -25,6 +25,8 @@ use tradewarden_store::{Tx, directory as rows, halt_progress};
 /// How long a halt holds before a person may end it (S20).
 const HALT_HOLD: Duration = Duration::from_mins(1);
 const REASON_BYTES_MAX: usize = 256;
+/// Halts of something smaller than an account that one caller has engaged at a time.
+const NARROW_MAX: usize = 500;
 
 impl HaltEngage {
     /// The halt that is asked for. `scope` is what it covers if it names none, or the caller's
@@ -95,7 +97,15 @@ impl Engine {
         } else {
             actor.allowed(&[Permission::HaltEngage])?;
         }
+        self.has_room(&halt, actor)?;
         self.parts.local_halts.begin(halt.clone());
+        let before = self.engaged_before(&halt, actor).await;
+        if !matches!(before, Ok(None)) {
+            self.parts.local_halts.forget(&halt);
+        }
+        if let Some(before) = before? {
+            return to_value(&halt_view(&before, false));
+        }
         let record = LocalRecord { halt: halt.clone(), resumed: None };
         let error = match self.journal_halt(record, actor).await {
             Ok(true) => return to_value(&halt_view(&halt, false)),
@@ -118,6 +128,63 @@ impl Engine {
             }
         })?;
         to_value(&halt_view(&halt, true))
+    }
+
+    /// What this caller engaged before, as wide and as far, if it is in force still: then there is
+    /// nothing to add. While the database does not answer, each is a halt of its own.
+    async fn engaged_before(
+        &self,
+        halt: &Halt,
+        actor: &Actor,
+    ) -> Result<Option<Halt>, CommandError> {
+        if !self.parts.directory.load().halts.iter().any(|known| is_same(known, halt)) {
+            return Ok(None);
+        }
+        let (wanted, claimant, now) = (halt.clone(), actor.clone(), self.now());
+        let looked = self.parts.journal.write(
+            Urgency::Now,
+            async move |tx: &mut Tx<'_>, _: &mut Effects| {
+                // Somebody may have ended it a moment ago: what counts is what is stored.
+                let engaged = rows::halts_in(tx).await?;
+                match engaged.into_iter().find(|known| is_same(known, &wanted)) {
+                    Some(same) => Ok(Some((same, claimant.begin(tx, now).await?))),
+                    None => Ok(None),
+                }
+            },
+        );
+        match timeout(JOURNAL_WAIT, looked).await {
+            Ok(Ok(Some((same, claimed)))) => {
+                actor.carried_out(claimed)?;
+                Ok(Some(same))
+            }
+            Ok(Ok(None) | Err(_)) | Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether a caller may engage one more halt. Every transaction reads them all, so that those of
+    /// single things are bounded; whoever has so many stops an account or the organization, which is
+    /// never refused.
+    fn has_room(&self, halt: &Halt, actor: &Actor) -> Result<(), CommandError> {
+        let is_narrow = |scope: &HaltScope| {
+            !matches!(scope, HaltScope::Global | HaltScope::Org(_) | HaltScope::Account(_))
+        };
+        let directory = self.parts.directory.load();
+        let own = |known: &&Halt| known.engaged_by == halt.engaged_by && is_narrow(&known.scope);
+        let is_there = || directory.halts.iter().any(|known| is_same(known, halt));
+        let local = self.parts.local_halts.in_force();
+        let count = directory.halts.iter().chain(local.iter()).filter(own).count();
+        if matches!(actor.who(), Who::Operator)
+            || !is_narrow(&halt.scope)
+            || count < NARROW_MAX
+            || is_there()
+        {
+            return Ok(());
+        }
+        let detail = format!(
+            "{NARROW_MAX} halts of single things are engaged by this caller: halt the account or \
+             the organization, or end some of them"
+        );
+        Err(invalid("scope", &detail))
     }
 
     /// One halt, engaged or ended, with how far it has come.
@@ -318,4 +385,13 @@ impl Engine {
         }
         Ok(claimed)
     }
+}
+
+/// Whether the same caller asked for the same. What somebody else engaged, or a rule, ends apart.
+fn is_same(known: &Halt, halt: &Halt) -> bool {
+    known.org_id == halt.org_id
+        && known.scope == halt.scope
+        && known.mode == halt.mode
+        && known.include_protective == halt.include_protective
+        && known.engaged_by == halt.engaged_by
 }

@@ -13,7 +13,7 @@ use crate::administer::invalid;
 use crate::book::Book;
 use crate::command::{
     ById, Command, CommandError, LimitDelete, LimitNamed, LimitSet, LimitsImport, PolicySet,
-    UserChange,
+    RateSet, UserChange,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use tradewarden_domain::policy::LimitChange;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::Tx;
 use tradewarden_store::pending::{self, PendingRow};
+use tradewarden_store::rates;
 
 /// How long an action waits.
 const WAITS: Duration = Duration::from_mins(15);
@@ -36,6 +37,8 @@ const TIME_LOCK: Duration = Duration::from_mins(10);
 const PENDING: &str = "pending";
 /// The policy under which whatever lets more be traded waits for a second person.
 pub(crate) const FOUR_EYES_OF_LIMITS: &str = "four_eyes.limit_override";
+/// How far a rate of exchange moves without a second person, in percent of the one before.
+const RATE_MOVES_PERCENT: u128 = 5;
 /// The policy under which the end of a halt waits.
 const HALT_RESUME: &str = "four_eyes.halt_resume";
 /// The policy under which whatever makes an administrator waits.
@@ -63,7 +66,11 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Option<Value>, CommandError> {
         let Who::Person(person) = actor.who() else { return Ok(None) };
-        let Some((policy, summary)) = self.two_for(org, command) else { return Ok(None) };
+        let found = match command {
+            Command::RateSet(rate) => self.moved_rate(org, rate).await?,
+            command => self.two_for(org, command),
+        };
+        let Some((policy, summary)) = found else { return Ok(None) };
         let principals = self.parts.people.principals.load_full();
         if actor.second().is_some() || principals.policy(org, policy) != Some("on") {
             return Ok(None);
@@ -174,6 +181,26 @@ impl Engine {
         let id = member(&principals, org, name).ok()?;
         let member = principals.members.get(&(org, id))?;
         Some((id.to_string(), member.role.clone()))
+    }
+
+    /// What is said of a currency decides how much of it fits under a limit. A rate that is about the
+    /// one before, whether that has ended or not, needs no second person.
+    async fn moved_rate(
+        &self,
+        org: Id<id::Org>,
+        rate: &RateSet,
+    ) -> Result<Option<(&'static str, String)>, CommandError> {
+        let known = rates::of_org(&self.parts.store, org).await.map_err(|error| away(&error))?;
+        let is_about = |before: i128, after: i128| {
+            after.abs_diff(before).saturating_mul(100 / RATE_MOVES_PERCENT) <= before.unsigned_abs()
+        };
+        let mut known = known.iter().filter(|one| one.base == rate.base && one.quote == rate.quote);
+        let after = i128::from(rate.rate.units());
+        if known.any(|before| is_about(i128::from(before.rate.units()), after)) {
+            return Ok(None);
+        }
+        let RateSet { base, quote, rate, .. } = rate;
+        Ok(Some((FOUR_EYES_OF_LIMITS, format!("say that one {base} is {rate} {quote}"))))
     }
 
     /// Whether a command lets more be traded by its limits.

@@ -265,3 +265,28 @@ fn an_administrator_is_let_in_again_by_two() {
         harness.finish().await;
     });
 }
+
+/// A rate of exchange that is far from the one before lets more be traded, as a limit does.
+#[test]
+fn a_rate_that_moves_far_is_said_by_two() {
+    simulate(async || {
+        let harness = with_owner(27).await;
+        let (ann, _) = strong(&harness).await;
+        switch_on(&harness, "four_eyes.limit_override").await;
+        let say = |rate: &str| {
+            json!({
+                "command": "rate-set", "base": "EUR", "quote": "USD", "rate": rate, "source": "me",
+            })
+        };
+        let first = carry_out(&harness, say("1"), &ann).await.unwrap();
+        assert_eq!(first["status"], "pending", "{first}");
+        harness.command(serde_json::from_value(say("1")).unwrap()).await;
+        for (rate, waits) in [("1.05", false), ("1.2", true), ("0.99", true), ("0.9975", false)] {
+            let said = carry_out(&harness, say(rate), &ann).await.unwrap();
+            assert_eq!(said["status"] == "pending", waits, "{rate}: {said}");
+        }
+        harness.elapse(Duration::from_mins(6)).await;
+        assert_eq!(code(carry_out(&harness, say("1"), &ann).await), Code::AuthStepUp);
+        harness.finish().await;
+    });
+}

@@ -253,7 +253,8 @@ impl Guarded {
             until: None,
         };
         let id = made["id"].as_str().unwrap().to_owned();
-        world.witness.halts.insert(id, heard);
+        // The same once more is the halt that is there.
+        world.witness.halts.entry(id).or_insert(heard);
         format!("halt {scope} {mode}, {include_protective}")
     }
 

@@ -67,6 +67,14 @@ async fn s18_a_strategy_is_switched() {
 
     let only = owner.patch(&path, json!({"state": "exits_only", "pyramiding": "allow"})).await;
     assert_eq!((only.status, &only.json()["state"]), (200, &json!("exits_only")));
+    let settings = ["schedule", "take_profit", "stop_loss", "entry_ttl_s", "expected_every_s"];
+    let values = json!(["mon-fri 09:30-16:00 America/New_York", "2%", "1%", 3_600, 600]);
+    for (name, value) in settings.into_iter().zip(values.as_array().unwrap()) {
+        let set = owner.patch(&path, json!({name: value})).await;
+        assert_eq!((set.status, &set.json()[name]), (200, value), "{name}");
+        let cleared = owner.patch(&path, json!({name: null})).await;
+        assert_eq!((cleared.status, &cleared.json()[name]), (200, &Value::Null), "{name}");
+    }
     assert_eq!(sent(&mut door, "BUY").await, no(422, "strategy.exits_only"));
     assert_eq!(sent(&mut door, "EXIT").await, no(202, ""));
     owner.until_held("0").await;

@@ -172,10 +172,8 @@ async fn a_key_for_one_account_does_nothing_in_the_name_of_all() {
     let revoked = one.call("DELETE", &format!("/api/v1/keys/{}", all.id), "").await;
     assert_eq!(revoked.status, 403, "{revoked:?}");
     let roll = r#"{"root":"ES","contract":"ESZ26","expires_on":"2090-12-15"}"#;
-    let rate = r#"{"base":"JPY","quote":"USD","rate":"0.0066","source":"me"}"#;
     for (method, path, body, status) in [
         ("PUT", "rolls".to_owned(), roll, 201),
-        ("POST", "rates".to_owned(), rate, 200),
         ("POST", "accounts".to_owned(), r#"{"broker":"paper","name":"third"}"#, 201),
         ("POST", format!("keys/{}/suspend", one.id), "", 200),
     ] {

@@ -48,7 +48,11 @@ pub(super) const CHANGES: &[Route] = &[
         summary: "Changes a strategy, or switches it on, to exits only, or off.",
         takes: Takes::Body("StrategyChanges"),
         gives: Gives::one("Strategy"),
-        handler: command(|input| change(input, Command::StrategyChange, &["schedule"])),
+        handler: command(|input| {
+            let nullable =
+                ["schedule", "take_profit", "stop_loss", "entry_ttl_s", "expected_every_s"];
+            change(input, Command::StrategyChange, &nullable)
+        }),
     },
     Route {
         method: DELETE,

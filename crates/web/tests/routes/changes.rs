@@ -103,7 +103,10 @@ async fn what_widens_needs_a_fresh_factor() {
     assert_eq!(put("max_position", "5").await.status, 201);
     let fresh = house.patch(&webhook, &json!({"allow": ["192.0.2.0/24", "198.51.100.0/24"]})).await;
     assert_eq!(fresh.status, 200, "{fresh:?}");
+    let rate = r#"{"base":"EUR","quote":"USD","rate":"1.1","source":"me"}"#;
+    assert_eq!(house.post("/api/v1/rates", rate).await.status, 200);
     house.clock.turn(301);
+    house.post("/api/v1/rates", rate).await.problem(403, "auth.step_up_required");
     for (changes, widens) in [
         (json!({"name": "b", "dry_run": true, "rate_per_s": 1, "max_age_s": 1}), false),
         (json!({"allow": ["198.51.100.0/25", "192.0.2.7"]}), false),

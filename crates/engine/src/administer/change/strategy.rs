@@ -65,11 +65,14 @@ impl Engine {
         if changes.open_position == Some(OpenPosition::Flatten) {
             actor.allowed(&[Permission::PositionsClose])?;
         }
-        if changes.state == Some(StrategyState::On) {
+        let moves = changes.account.is_some() || changes.followers.is_some();
+        if changes.state == Some(StrategyState::On) || moves {
             let known = self.parts.directory.load().strategies.get(&id).cloned();
-            let known = known.filter(|strategy| strategy.org_id == org);
-            let known = known.ok_or(CommandError::NotFound)?;
-            self.may_trade_live(known.account_id).await?;
+            let is_own = |found: &Arc<Strategy>| found.org_id == org && actor.reaches_all_of(found);
+            let known = known.filter(is_own).ok_or(CommandError::NotFound)?;
+            if changes.state.unwrap_or(known.state) == StrategyState::On {
+                self.may_all_trade_live(&applied(&known, &changes)?).await?;
+            }
         }
         let target = Target { org, id, if_match };
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
@@ -80,6 +83,22 @@ impl Engine {
         let directory = self.parts.directory.load_full();
         let strategy = directory.strategies.get(&id).ok_or(CommandError::NotFound)?;
         to_value(&strategy_view(strategy))
+    }
+
+    /// Whether a strategy that is on may trade on each of its accounts (S24). What is no account of its
+    /// organization is refused elsewhere.
+    pub(in crate::administer) async fn may_all_trade_live(
+        &self,
+        strategy: &Strategy,
+    ) -> Result<(), CommandError> {
+        let directory = self.parts.directory.load_full();
+        for id in strategy.accounts() {
+            let known = directory.accounts.get(&id);
+            if known.is_some_and(|account| account.org_id == strategy.org_id) {
+                self.may_trade_live(id).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(in crate::administer) async fn delete_strategy(

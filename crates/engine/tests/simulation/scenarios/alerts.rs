@@ -195,6 +195,30 @@ fn s24_a_live_strategy_needs_a_tested_channel() {
         let channels = h.command(Command::AlertChannels).await;
         assert!(channels["items"][0]["tested_at"].is_string(), "{channels}");
         assert_eq!(refused(&h).await, None);
+
+        // No account is added without one either, while the strategy is on.
+        let other = h.account("other").await;
+        h.post.switch_on(&[]);
+        h.restart().await;
+        h.ready().await;
+        let strategies = h.command(Command::StrategyList).await;
+        let id = strategies["items"][0]["id"].as_str().unwrap().to_owned();
+        let change = async |h: &Harness, changes: Value| {
+            let change = json!({"command": "strategy-change", "id": id, "changes": changes});
+            let change = serde_json::from_value(change).unwrap();
+            match h.try_command(change).await.unwrap() {
+                Err(CommandError::Refused { code, .. }) => Some(code),
+                Err(other) => panic!("{other}"),
+                Ok(_) => None,
+            }
+        };
+        for joins in [json!({"followers": [other]}), json!({"account": other})] {
+            assert_eq!(change(&h, joins.clone()).await, untested, "{joins}");
+        }
+        for free in [json!({"name": "two"}), json!({"state": "off"}), json!({"account": other})] {
+            assert_eq!(change(&h, free.clone()).await, None, "{free}");
+        }
+        assert_eq!(change(&h, json!({"state": "on"})).await, untested);
         h.finish().await;
     });
 }
