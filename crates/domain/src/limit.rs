@@ -1,8 +1,10 @@
 //! Limits: bounds that an operator sets, at several levels; the tightest wins.
 
 mod book;
+mod level;
 
 pub use book::{LimitBook, Limits};
+pub use level::ByLevel;
 
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
@@ -25,7 +27,7 @@ words! {
         MaxPositionNotional = "max_position_notional",
         /// Distance of an order's price from the reference price, in percent.
         PriceCollarPercent = "price_collar_percent",
-        /// Risk-increasing orders within any 60 seconds.
+        /// Risk-increasing orders and changes within any 60 seconds.
         MaxOrdersPerMinute = "max_orders_per_minute",
         /// Any value other than zero puts the scope's instruments on the restricted list.
         Restricted = "restricted",
@@ -33,9 +35,9 @@ words! {
         MaxGrossExposure = "max_gross_exposure",
         /// The same, long and short against each other.
         MaxNetExposure = "max_net_exposure",
-        /// Live and unknown orders of an account.
+        /// Live and unknown orders.
         MaxOpenOrders = "max_open_orders",
-        /// Risk-increasing orders of an account within any second.
+        /// Risk-increasing orders and changes within any second.
         MaxOrdersPerSecond = "max_orders_per_second",
         /// Gross exposure of an account, in percent of its equity.
         CreditPercent = "credit_percent",
@@ -80,6 +82,8 @@ impl LimitName {
             | Self::MaxPositionNotional
             | Self::PriceCollarPercent
             | Self::MaxOrdersPerMinute
+            | Self::MaxOrdersPerSecond
+            | Self::MaxOpenOrders
             | Self::MaxSizeMultiple
             | Self::MaxRepeatedEntries
             | Self::Restricted => true,
@@ -88,8 +92,6 @@ impl LimitName {
             }
             Self::MaxGrossExposure
             | Self::MaxNetExposure
-            | Self::MaxOpenOrders
-            | Self::MaxOrdersPerSecond
             | Self::CreditPercent
             | Self::DrawdownPercent => matches!(level, LimitLevel::Org | LimitLevel::Account),
             Self::StaticLow | Self::StaticHigh => matches!(level, LimitLevel::Instrument),
@@ -104,6 +106,11 @@ impl LimitName {
         Self::PriceCollarPercent,
         Self::MaxOrdersPerMinute,
     ];
+
+    /// Those that count orders. Each level counts its own: the organization's orders, the account's,
+    /// the strategy's, the key's, and those in the instrument on every account of the organization.
+    pub const COUNTS: &[Self] =
+        &[Self::MaxOrdersPerMinute, Self::MaxOrdersPerSecond, Self::MaxOpenOrders];
 
     /// Whether more may be traded once this limit of `scope` is `after` instead of `before`, in
     /// units; `None` means that it is not set. The first of those that an organization must have is
@@ -287,6 +294,46 @@ mod tests {
         assert_eq!(limits.max_position, None);
     }
 
+    /// Who counts orders keeps each level's bound, for each has a count of its own.
+    #[test]
+    fn bounds_of_counts_stay_at_their_levels() {
+        let account = Id::from_bytes([1; 16]);
+        let strategy = Id::from_bytes([2; 16]);
+        let key = Id::from_bytes([3; 16]);
+        let symbol: Symbol = "ES".parse().unwrap();
+        let limit = |scope, name, value| Limit {
+            org_id: Id::from_bytes([0; 16]),
+            scope,
+            name,
+            value,
+            version: 1,
+            updated_at: Timestamp::default(),
+        };
+        let name = LimitName::MaxOpenOrders;
+        let all = [
+            limit(LimitScope::Org, name, 50),
+            limit(LimitScope::Account(account), name, 60),
+            limit(LimitScope::Strategy(strategy), name, 70),
+            limit(LimitScope::Key(key), name, 80),
+            limit(LimitScope::Instrument(symbol.clone()), name, 90),
+            limit(LimitScope::Account(account), LimitName::MaxOrdersPerSecond, 3),
+        ];
+        let book = LimitBook::of(1, all.iter());
+        let limits = book.tightest(account, Some(strategy), Some(key), &symbol);
+        let each = ByLevel { org: 50, account: 60, strategy: 70, key: 80, instrument: 90 };
+        assert_eq!(limits.max_open_orders, each.map(Some));
+        let own = ByLevel { account: Some(3), ..ByLevel::default() };
+        assert_eq!(limits.max_orders_per_second, own);
+        let limits = book.tightest(account, None, None, &"NQ".parse().unwrap());
+        let own = ByLevel { org: Some(50), account: Some(60), ..ByLevel::default() };
+        assert_eq!(limits.max_open_orders, own);
+        assert_eq!(book.first_count_beyond_accounts(), Some((&LimitScope::Org, name)));
+        assert!(book.counts_beyond_accounts(&[name]));
+        assert!(!book.counts_beyond_accounts(&[LimitName::MaxOrdersPerSecond]));
+        let book = LimitBook::of(1, all.iter().skip(5));
+        assert_eq!(book.first_count_beyond_accounts(), None);
+    }
+
     /// What an organization allows to be lost holds for each of its accounts, not for a strategy.
     #[test]
     fn bounds_of_losses_are_the_tighter_of_organization_and_account() {
@@ -330,7 +377,9 @@ mod tests {
         assert!(!LimitName::DailyLoss.fits(LimitLevel::Instrument));
         assert!(LimitName::DailyLoss.fits(LimitLevel::Strategy));
         assert!(!LimitName::MaxGrossExposure.fits(LimitLevel::Strategy));
-        assert!(!LimitName::MaxOpenOrders.fits(LimitLevel::Key));
+        assert!(!LimitName::CreditPercent.fits(LimitLevel::Key));
+        let counted = |level| LimitName::COUNTS.iter().all(|name| name.fits(level));
+        assert!(LimitLevel::ALL.iter().copied().all(counted));
     }
 
     #[test]

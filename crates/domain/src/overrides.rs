@@ -7,7 +7,7 @@ use crate::check::Trace;
 use crate::code::{Code, Refusal};
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
-use crate::limit::{LimitName, Limits};
+use crate::limit::{ByLevel, LimitName, Limits};
 use crate::money::Quantity;
 use crate::order::{Purpose, Side};
 use crate::risk::{self, Cleared, Context};
@@ -92,12 +92,14 @@ impl Limits {
             LimitName::MaxOrderNotional => self.max_order_notional = Some(i64::MAX),
             LimitName::MaxPosition => self.max_position = Some(i64::MAX),
             LimitName::PriceCollarPercent => self.price_collar_percent = Some(i64::MAX),
-            LimitName::MaxOrdersPerMinute => self.max_orders_per_minute = Some(i64::MAX),
+            LimitName::MaxOrdersPerMinute => {
+                self.max_orders_per_minute = ByLevel::all(Some(i64::MAX));
+            }
             LimitName::MaxPositionNotional => self.max_position_notional = None,
             LimitName::MaxGrossExposure => self.max_gross_exposure = None,
             LimitName::MaxNetExposure => self.max_net_exposure = None,
-            LimitName::MaxOpenOrders => self.max_open_orders = None,
-            LimitName::MaxOrdersPerSecond => self.max_orders_per_second = None,
+            LimitName::MaxOpenOrders => self.max_open_orders = ByLevel::all(None),
+            LimitName::MaxOrdersPerSecond => self.max_orders_per_second = ByLevel::all(None),
             LimitName::CreditPercent => self.credit_percent = None,
             LimitName::MaxSizeMultiple => self.max_size_multiple = None,
             LimitName::MaxRepeatedEntries => self.max_repeated_entries = None,

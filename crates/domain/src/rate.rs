@@ -1,5 +1,9 @@
 //! Rate windows, exact: no window of the stated length ever holds more than the stated count.
 
+mod orders;
+
+pub use orders::{OrderCounter, Recent, Source};
+
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -67,63 +71,6 @@ impl Bucket {
         }
         self.full_at = start.plus(self.interval);
         Ok(())
-    }
-}
-
-/// How many fell into each of the last 61 seconds: the durable counter behind
-/// `max_orders_per_minute`. It counts whole seconds, so it may count up to one second too much and
-/// never too little.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MinuteCounter {
-    seconds: VecDeque<(i64, u32)>,
-}
-
-impl MinuteCounter {
-    const SECONDS: i64 = 60;
-
-    /// From the stored form; what is malformed counts as nothing stored.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        let mut seconds = VecDeque::new();
-        for chunk in bytes.chunks_exact(12) {
-            if let (Some(second), Some(count)) = (chunk.first_chunk::<8>(), chunk.last_chunk::<4>())
-            {
-                seconds.push_back((i64::from_be_bytes(*second), u32::from_be_bytes(*count)));
-            }
-        }
-        Self { seconds }
-    }
-
-    /// The stored form, at most 61 times 12 bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.seconds.len().saturating_mul(12));
-        for (second, count) in &self.seconds {
-            bytes.extend_from_slice(&second.to_be_bytes());
-            bytes.extend_from_slice(&count.to_be_bytes());
-        }
-        bytes
-    }
-
-    /// How many there were in the last minute.
-    pub fn count(&self, now: Timestamp) -> u64 {
-        let horizon = now.unix_seconds().saturating_sub(Self::SECONDS);
-        self.seconds
-            .iter()
-            .filter(|(second, _)| *second >= horizon)
-            .fold(0_u64, |sum, (_, count)| sum.saturating_add(u64::from(*count)))
-    }
-
-    /// Counts one more.
-    pub fn add(&mut self, now: Timestamp) {
-        let second = now.unix_seconds();
-        let horizon = second.saturating_sub(Self::SECONDS);
-        while self.seconds.front().is_some_and(|(first, _)| *first < horizon) {
-            self.seconds.pop_front();
-        }
-        match self.seconds.back_mut() {
-            // A clock that steps back counts into the newest second: too much, never too little.
-            Some((last, count)) if *last >= second => *count = count.saturating_add(1),
-            _ => self.seconds.push_back((second, 1)),
-        }
     }
 }
 
@@ -277,21 +224,6 @@ mod tests {
                 prop_assert!(inside <= 5);
             }
             prop_assert!(window.to_bytes().len() <= 97 * 12);
-        }
-
-        #[test]
-        fn a_minute_is_never_undercounted(gaps in prop::collection::vec(0_i64..9_000_000, 1..80)) {
-            let mut counter = MinuteCounter::default();
-            let (mut time, mut times) = (0, Vec::new());
-            for gap in gaps {
-                time += gap;
-                let exact = times.iter().filter(|t| **t > time - 60_000_000).count();
-                prop_assert!(counter.count(at(time)) >= u64::try_from(exact).unwrap());
-                counter.add(at(time));
-                times.push(time);
-                prop_assert_eq!(MinuteCounter::from_bytes(&counter.to_bytes()), counter.clone());
-            }
-            prop_assert!(counter.to_bytes().len() <= 61 * 12);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::day::Day;
 use crate::exposure::Exposure;
 use crate::halt::{self, Halt, HaltSubject};
 use crate::instrument::Instrument;
-use crate::limit::{LimitName, Limits};
+use crate::limit::{ByLevel, LimitName, Limits};
 use crate::loss::LossKind;
 use crate::money::{Money, Price, Quantity};
 use crate::order::{OrderType, Purpose, Side, words};
@@ -104,8 +104,8 @@ pub struct Context<'a> {
     pub stated_price: Option<Price>,
     /// How much may be entered at the market while no reference price is fresh; nothing if absent.
     pub blind_quantity_max: Option<Quantity>,
-    /// Risk-increasing orders of this account in the last 60 seconds.
-    pub orders_last_minute: u64,
+    /// Risk-increasing orders and changes in the last 60 seconds, at each level that has a limit.
+    pub orders_last_minute: ByLevel<u64>,
     /// The present instant.
     pub now: Timestamp,
 }
@@ -344,13 +344,9 @@ fn worst_position(intent: &Intent, context: &Context<'_>) -> Result<Quantity, Re
 }
 
 fn orders_per_minute(_: &Intent, context: &Context<'_>) -> Verdict {
-    let limit = required(context.limits.max_orders_per_minute, LimitName::MaxOrdersPerMinute)?;
-    let orders =
-        context.orders_last_minute.checked_add(1).and_then(|orders| orders.try_into().ok());
-    let orders = orders
-        .and_then(Quantity::from_whole)
-        .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
-    compare(Code::RiskMaxOrdersPerMinute, orders, Quantity::from_units(limit))
+    let limits = &context.limits.max_orders_per_minute;
+    required(limits.least(), LimitName::MaxOrdersPerMinute)?;
+    account::count_at_levels(Code::RiskMaxOrdersPerMinute, &context.orders_last_minute, limits)
 }
 
 fn required(limit: Option<i64>, name: LimitName) -> Result<i64, Refusal> {

@@ -12,7 +12,7 @@ use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope, HaltSubject};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::{Instrument, Symbol};
-use tradewarden_domain::limit::{Limit, LimitBook, LimitLevel, LimitName, LimitScope};
+use tradewarden_domain::limit::{ByLevel, Limit, LimitBook, LimitLevel, LimitName, LimitScope};
 use tradewarden_domain::loss::{LossKind, Lost};
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{OrderType, Purpose, Side, TimeInForce};
@@ -143,8 +143,8 @@ impl Stage {
                 unmarked: None,
                 losses: &self.losses,
                 equity: Some(Money::from_units(FAR)),
-                open_orders: 3,
-                orders_last_second: 1,
+                open_orders: ByLevel::all(3),
+                orders_last_second: ByLevel::all(1),
                 repeated_entries: 1,
                 usual_size: Some(Quantity::from_units(100_000_000)),
             },
@@ -157,7 +157,7 @@ impl Stage {
             },
             stated_price: Some(price(10_000_000_000)),
             blind_quantity_max: None,
-            orders_last_minute: 4,
+            orders_last_minute: ByLevel::all(4),
             now: NOW,
         };
         let intent = Intent {

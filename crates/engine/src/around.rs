@@ -2,19 +2,18 @@
 //! some limit of its organization asks for it.
 
 use crate::Shared;
-use crate::book::Book;
+use crate::book::{Book, Counted};
 use crate::directory::Directory;
 use crate::loss;
 use crate::profit::{Holdings, conversion, tally};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::exchange::{Conversion, ExchangeRate, RateGap};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::limit::{LimitBook, LimitName};
+use tradewarden_domain::limit::{ByLevel, LimitBook, LimitName};
 use tradewarden_domain::loss::Lost;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::order::Side;
@@ -25,7 +24,7 @@ use tradewarden_domain::risk::Surroundings;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
 use tradewarden_store::losses::{self, StoredWatch};
-use tradewarden_store::{Error, Tx, orders, rates, recent};
+use tradewarden_store::{Error, Tx, rates, recent};
 
 /// What a transaction read of the accounts that it is about.
 #[derive(Clone, Default)]
@@ -33,8 +32,6 @@ pub(crate) struct Around {
     /// Accounts all of whose exposure was read.
     whole: BTreeSet<Id<id::Account>>,
     rates: BTreeMap<Id<id::Org>, Vec<ExchangeRate>>,
-    open_orders: BTreeMap<Id<id::Account>, u64>,
-    last_second: BTreeMap<Id<id::Account>, u64>,
     recent: BTreeMap<Place, RecentEntries>,
     keeps_recent: BTreeSet<Id<id::Account>>,
     changed_recent: BTreeSet<Place>,
@@ -52,7 +49,6 @@ const OVER_ALL: &[LimitName] = &[
 ];
 /// Limits that compare with what was sent before.
 const OVER_RECENT: &[LimitName] = &[LimitName::MaxSizeMultiple, LimitName::MaxRepeatedEntries];
-const SECOND: Duration = Duration::from_secs(1);
 
 impl Around {
     /// Reads what the limits of these accounts ask for, and gives back the exposures that were read.
@@ -62,7 +58,6 @@ impl Around {
         accounts: &BTreeSet<(Id<id::Org>, Id<id::Account>)>,
         pairs: &[(Id<id::Account>, Symbol)],
         limits: &BTreeMap<Id<id::Org>, Arc<LimitBook>>,
-        now: Timestamp,
     ) -> Result<(Self, Vec<(Place, Exposure)>), Error> {
         let mut around = Self::default();
         let mut held = Vec::new();
@@ -80,14 +75,6 @@ impl Around {
             }
             if book.has_any(loss::OF_LOSSES) {
                 around.watches.insert(*account, losses::of_account_in(tx, *account).await?);
-            }
-            if book.has_any(&[LimitName::MaxOpenOrders]) {
-                around.open_orders.insert(*account, orders::count_live(tx, *account).await?);
-            }
-            if book.has_any(&[LimitName::MaxOrdersPerSecond]) {
-                let since = now.minus(SECOND);
-                let count = orders::count_entries_since(tx, *account, since).await?;
-                around.last_second.insert(*account, count);
             }
             if book.has_any(OVER_RECENT) {
                 around.keeps_recent.insert(*account);
@@ -113,20 +100,6 @@ impl Around {
         recent::put(tx, entries).await
     }
 
-    /// One order more is live.
-    pub(crate) fn opened(&mut self, account: Id<id::Account>) {
-        if let Some(count) = self.open_orders.get_mut(&account) {
-            *count = count.saturating_add(1);
-        }
-    }
-
-    /// One order fewer is live.
-    pub(crate) fn ended(&mut self, account: Id<id::Account>) {
-        if let Some(count) = self.open_orders.get_mut(&account) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
     /// An entry was let through.
     pub(crate) fn entered(
         &mut self,
@@ -135,9 +108,6 @@ impl Around {
         quantity: Quantity,
         now: Timestamp,
     ) {
-        if let Some(count) = self.last_second.get_mut(&place.account_id) {
-            *count = count.saturating_add(1);
-        }
         if self.keeps_recent.contains(&place.account_id) {
             self.recent.entry(place.clone()).or_default().add(now, side, quantity);
             self.changed_recent.insert(place.clone());
@@ -160,21 +130,25 @@ pub(crate) struct Scene {
     unmarked: Option<Gap>,
     losses: Vec<Lost>,
     equity: Option<Money>,
-    open_orders: u64,
-    orders_last_second: u64,
+    counted: Counted,
     repeated_entries: u64,
     usual_size: Option<Quantity>,
 }
 
 impl Scene {
+    /// See [`tradewarden_domain::risk::Context::orders_last_minute`].
+    pub(crate) const fn orders_last_minute(&self) -> ByLevel<u64> {
+        self.counted.last_minute
+    }
+
     pub(crate) fn view(&self) -> Surroundings<'_> {
         Surroundings {
             others: self.others.as_ref().map(|others| others.as_ref().copied()),
             unmarked: self.unmarked.as_ref(),
             losses: &self.losses,
             equity: self.equity,
-            open_orders: self.open_orders,
-            orders_last_second: self.orders_last_second,
+            open_orders: self.counted.open,
+            orders_last_second: self.counted.last_second,
             repeated_entries: self.repeated_entries,
             usual_size: self.usual_size,
         }
@@ -201,12 +175,12 @@ impl Book {
         conversion(account, symbol, rates.map_or(&[], Vec::as_slice), self.now)
     }
 
-    /// What stands around an order of this place and side.
+    /// What stands around an order of this place, key and side.
     pub(crate) fn scene(
         &self,
         shared: &Shared,
         account: &Account,
-        place: &Place,
+        (place, key): (&Place, Option<Id<id::Key>>),
         side: Side,
         judged: Judged,
     ) -> Scene {
@@ -215,21 +189,18 @@ impl Book {
         let rates = around.rates.get(&account.org_id).unwrap_or(&none);
         let is_whole = around.whole.contains(&account.id);
         let recent = around.recent.get(place);
-        let of = |counts: &BTreeMap<_, u64>| counts.get(&account.id).copied().unwrap_or(0);
         let repeated = recent.map_or(0, |recent| recent.repeated(side, self.now));
-        // A change adds no order, and no signal stands behind it.
-        let (itself, repeated) = match judged {
-            Judged::New => (0, u64::try_from(repeated).unwrap_or(u64::MAX)),
-            Judged::Change | Judged::Again => (1, 0),
+        // No signal stands behind a change.
+        let repeated = match judged {
+            Judged::New => u64::try_from(repeated).unwrap_or(u64::MAX),
+            Judged::Change | Judged::Again => 0,
         };
-        let counted = u64::from(judged == Judged::Again);
         Scene {
             others: is_whole.then(|| self.others(shared, account, &place.symbol, rates)),
             unmarked: if is_whole { self.unmarked(shared, account, place, rates) } else { None },
             losses: loss::lost(shared, self, account, place.strategy_id, rates),
             equity: shared.funds.equity(account.id, self.now),
-            open_orders: of(&around.open_orders).saturating_sub(itself),
-            orders_last_second: of(&around.last_second).saturating_sub(counted),
+            counted: self.counted(account.org_id, place, key, judged),
             repeated_entries: repeated,
             usual_size: recent.and_then(RecentEntries::usual_size),
         }

@@ -21,7 +21,7 @@ use self::fit::{Fit, fit_to_position};
 use self::late::filled_late;
 use self::legs::{Before, waits_for_legs};
 use self::open::{goes_at_open, hold_until_open, may_be_open};
-use crate::book::{Book, Effects, Scope, Severity, place_of, webhook_of};
+use crate::book::{Book, Effects, Lets, Scope, Severity, place_of, webhook_of};
 use crate::{Shared, payload, tasks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -64,7 +64,7 @@ pub(crate) async fn begin(
     if !tasks::leads(tx, shared).await? {
         return Ok(wanted.iter().map(|_| Attempt::Hold).collect());
     }
-    let mut scope = Scope::default();
+    let mut scope = Scope { lets: Lets::Counted, ..Scope::default() };
     for order in wanted {
         scope.add(order.org_id, order.account_id, &order.symbol);
         if order.purpose == Purpose::Exit {

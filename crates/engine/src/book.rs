@@ -1,10 +1,13 @@
 //! The state that a transaction judges and changes: loaded at its beginning, under locks, written
 //! back at its end.
 
+mod counts;
 mod engaged;
 mod imagined;
 mod usable;
 
+use self::counts::Counts;
+pub(crate) use self::counts::{Counted, Lets};
 pub(crate) use self::imagined::Imagined;
 
 use crate::Shared;
@@ -26,7 +29,7 @@ use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{ChangeState, Order, OrderEvent, Purpose, Side, after};
 use tradewarden_domain::overrides::Override;
-use tradewarden_domain::rate::MinuteCounter;
+use tradewarden_domain::rate::OrderCounter;
 use tradewarden_domain::roll::RollTable;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
@@ -53,8 +56,9 @@ pub(crate) struct Effects {
 /// An account inside a transaction.
 #[derive(Clone)]
 struct AccountState {
+    org_id: Id<id::Org>,
     activity: Activity,
-    counter: MinuteCounter,
+    counter: OrderCounter,
     counted: bool,
 }
 
@@ -79,6 +83,7 @@ pub(crate) struct Book {
     alerts: Vec<Alert>,
     rolls: Rolls,
     pub(crate) around: Around,
+    counts: Counts,
     /// The overrides that an order of these accounts can use.
     overrides: Vec<Override>,
     /// Those that orders of this transaction use.
@@ -93,6 +98,7 @@ pub(crate) type Rolls = Arc<BTreeMap<Id<id::Org>, Arc<RollTable>>>;
 /// What a transaction is about.
 #[derive(Default)]
 pub(crate) struct Scope {
+    pub(crate) lets: Lets,
     pub(crate) accounts: BTreeSet<(Id<id::Org>, Id<id::Account>)>,
     pub(crate) pairs: BTreeSet<(Id<id::Account>, Symbol)>,
     pub(crate) pairs_with_live_orders: BTreeSet<(Id<id::Account>, Symbol)>,
@@ -127,8 +133,8 @@ impl Scope {
 }
 
 impl Book {
-    /// Locks and reads: organizations, then accounts, each in the order of their identifiers (C13),
-    /// then halts, limits, exposures.
+    /// Locks and reads: organizations, what stands for their counts, then accounts, each in the order of
+    /// their identifiers (C13), then halts, limits, exposures.
     pub(crate) async fn load(
         tx: &mut Tx<'_>,
         shared: &Shared,
@@ -144,9 +150,6 @@ impl Book {
             .into_iter()
             .collect();
         let versions = rows::lock_organizations(tx, &orgs, Lock::Share).await?;
-        let ids: Vec<_> =
-            scope.accounts.iter().map(|(_, id)| *id).collect::<BTreeSet<_>>().into_iter().collect();
-        let locked = rows::lock_accounts(tx, &ids).await?;
         let known: BTreeMap<_, _> = orgs
             .iter()
             .filter_map(|org| directory.books.get(org).map(|book| (*org, Arc::clone(book))))
@@ -166,15 +169,19 @@ impl Book {
             };
             orgs.iter().zip(&versions).map(of).collect()
         };
+        if scope.lets == Lets::New {
+            counts::lock(tx, &limits).await?;
+        }
+        let accounts = counts::lock_accounts(tx, scope).await?;
+        let counts = Counts::load(tx, scope.lets, &limits, &accounts, now).await?;
         let pairs: Vec<_> = scope.pairs.iter().cloned().collect();
         let mut exposures: BTreeMap<_, _> =
             exposures::of_pairs(tx, &pairs).await?.into_iter().collect();
-        let (around, held) =
-            Around::load(tx, &directory, &scope.accounts, &pairs, &limits, now).await?;
+        let (around, held) = Around::load(tx, &directory, &scope.accounts, &pairs, &limits).await?;
         exposures.extend(held);
         // Hardly ever is there one; then nobody looks for it.
         let overrides = if versions.iter().any(|of| of.overrides_until > now) {
-            overrides::usable(tx, &ids, now).await?
+            overrides::usable(tx, &accounts.keys().copied().collect::<Vec<_>>(), now).await?
         } else {
             Vec::new()
         };
@@ -192,14 +199,7 @@ impl Book {
                 .zip(&versions)
                 .map(|(org, now)| (*org, now.strategies))
                 .collect(),
-            accounts: ids
-                .into_iter()
-                .zip(locked)
-                .map(|(id, row)| {
-                    let counter = MinuteCounter::from_bytes(&row.orders_minute);
-                    (id, AccountState { activity: row.state, counter, counted: false })
-                })
-                .collect(),
+            accounts,
             exposures,
             changed_places: BTreeSet::new(),
             live: live_pairs.into_iter().zip(live).collect(),
@@ -209,6 +209,7 @@ impl Book {
             alerts: Vec::new(),
             rolls: Arc::clone(&directory.rolls),
             around,
+            counts,
             overrides,
             used_overrides: Vec::new(),
             imagined: None,
@@ -283,19 +284,6 @@ impl Book {
     /// Whether the account takes orders.
     pub(crate) fn is_active(&self, account: Id<id::Account>) -> bool {
         self.accounts.get(&account).is_some_and(|state| state.activity == Activity::Active)
-    }
-
-    /// Risk-increasing orders of the account in the last 60 seconds.
-    pub(crate) fn orders_last_minute(&self, account: Id<id::Account>) -> u64 {
-        self.accounts.get(&account).map_or(0, |state| state.counter.count(self.now))
-    }
-
-    /// Counts one more risk-increasing order.
-    pub(crate) fn count_order(&mut self, account: Id<id::Account>) {
-        if let Some(state) = self.accounts.get_mut(&account) {
-            state.counter.add(self.now);
-            state.counted = true;
-        }
     }
 
     /// One strategy's exposure on a pair.
@@ -408,7 +396,7 @@ impl Book {
             order.code = code;
         }
         if ends {
-            self.around.ended(order.account_id);
+            self.ended(order);
             self.release(order, order.reserved());
             if let Some(change) = order.change.as_mut().filter(|change| change.is_in_flight()) {
                 change.state = ChangeState::Refused;

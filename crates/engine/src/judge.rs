@@ -13,7 +13,7 @@ use self::duplicates::{First, claim_keys, id_conflict, repeat};
 pub(crate) use self::follow::{remove_entries, reserve, tell_dust};
 use self::followers::Followers;
 use crate::Shared;
-use crate::book::{Book, Effects, Rolls, Scope, Severity};
+use crate::book::{Book, Effects, Lets, Rolls, Scope, Severity};
 use crate::directory::Directory;
 use crate::intake::{AccountResult, SignalStatus};
 use crate::journal::{Admission, SignalOutcome, SignalWork};
@@ -113,7 +113,7 @@ async fn open(
 
 /// The accounts and pairs that the batch is about.
 fn scope(followers: &Followers, rolls: &Rolls, works: &[&SignalWork]) -> Scope {
-    let mut scope = Scope::default();
+    let mut scope = Scope { lets: Lets::New, ..Scope::default() };
     for work in works {
         let Admission::Admitted(signal) = &work.admission else { continue };
         for strategy in followers.of(work.door.webhook.id) {

@@ -18,7 +18,7 @@ use tradewarden_engine::people::{Ask, Client, Entered, Login, Origin};
 use tradewarden_seal::SecretBytes;
 use tradewarden_seal::http_signature::{RequestToSign, SigningKey, SigningParameters, sign};
 use tradewarden_testkit::broker::{Call, FillPlan, Venue};
-use tradewarden_testkit::engine::{Harness, raw, signal, simulate, strategy};
+use tradewarden_testkit::engine::{Harness, Hook, raw, signal, simulate, strategy};
 
 const PASSWORD: &str = "correct-zebra-battery-8841-staple";
 const STEP: Duration = Duration::from_millis(25);
@@ -440,4 +440,59 @@ fn two_nodes_replace_a_data_key_together() {
         drop((other, third));
         h.finish().await;
     });
+}
+
+/// C13: two nodes let orders of different accounts in at one moment; together they keep to what the
+/// organization, an instrument or a strategy may have, from the moment in which one of them sets it.
+#[test]
+fn c13_counts_beyond_an_account_hold_on_both_nodes_together() {
+    for (seed, level, name) in [
+        (101, "org", "max_open_orders"),
+        (102, "org", "max_orders_per_minute"),
+        (103, "instrument:ES", "max_open_orders"),
+        (104, "instrument:ES", "max_orders_per_minute"),
+    ] {
+        simulate(async || {
+            let h = Harness::postgres(seed, Venue::default()).await;
+            h.ready().await;
+            h.broker.usual_plan(FillPlan::Rests);
+            let mut hooks = Vec::new();
+            for account in ["main", "other"] {
+                let id = h.account(account).await;
+                let hook = h.webhook(account, 1_000).await;
+                let mut es = strategy(account, &hook, &id, "ES", "1");
+                es.pyramiding = Some("allow".parse().unwrap());
+                h.strategy(es).await;
+                hooks.push(hook);
+            }
+            h.sane_limits().await;
+            let other = h.second_node().await;
+            within_a_second(&h, "the webhook", || other.knows_webhook(&hooks[1].token)).await;
+            // The other node has not heard of it yet.
+            h.limit(level, name, "9").await;
+            let requests = async |engine: &Engine, hook: &Hook| {
+                let mut accepted = 0;
+                for number in 0..12 {
+                    let request = raw(hook, &signal("BUY", &number.to_string()));
+                    match engine.receive(request).await {
+                        Received::Answer(answer) => {
+                            accepted += usize::from(answer.status == SignalStatus::Accepted);
+                        }
+                        Received::Unauthenticated | Received::Unavailable(_) => panic!("no answer"),
+                    }
+                }
+                accepted
+            };
+            let here = h.engine();
+            let both =
+                async { tokio::join!(requests(&here, &hooks[0]), requests(&other, &hooks[1])) };
+            let (one, two) = h.drive(both).await.unwrap();
+            assert_eq!(one + two, 9, "{name} at {level}: {one} and {two}");
+            let orders = h.orders().await;
+            assert_eq!(orders.len(), 9, "{name} at {level}");
+            assert!(h.verify().await.ok);
+            drop((here, other));
+            h.finish().await;
+        });
+    }
 }

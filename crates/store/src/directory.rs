@@ -8,7 +8,7 @@ pub(crate) mod rolls;
 
 pub use accounts::{
     LockedAccount, account, accounts, fills_cursor, insert_account, lock_accounts,
-    set_fills_cursor, set_orders_minute,
+    orders_minute_of, set_fills_cursor, set_orders_minute,
 };
 pub use edits::{
     account_settings, delete_strategy, delete_webhook, followers, limits_of_in, set_signing_secret,
@@ -17,8 +17,8 @@ pub use edits::{
 };
 pub use halts::{find_halt, halts, halts_during, halts_in, insert_halt, insert_halt_once, resume};
 pub use policies::{
-    PolicyVersion, policy, policy_changes, policy_version, policy_version_at, policy_versions,
-    put_policy,
+    PolicyVersion, lock_limits, policy, policy_changes, policy_version, policy_version_at,
+    policy_versions, put_policy,
 };
 pub use rolls::{put_roll, remove_roll, rolls, rolls_of};
 

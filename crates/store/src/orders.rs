@@ -10,6 +10,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{Change, Order, Side};
+use tradewarden_domain::rate::Source;
 use tradewarden_domain::time::Timestamp;
 
 macro_rules! columns {
@@ -82,9 +83,10 @@ const DUE: &str = concat!(
 );
 const COUNT_LIVE: &str =
     "-- orders::count_live\nSELECT COUNT(*) FROM orders WHERE live = 1 AND account_id = $1";
-const COUNT_ENTRIES_SINCE: &str = "-- orders::count_entries_since\n\
-    SELECT COUNT(*) FROM orders WHERE id >= $1 AND account_id = $2 AND purpose = 'entry' \
-    AND state <> 'refused' AND created_at > $3";
+const LIVE_BY_SOURCE: &str = "-- orders::live_by_source\n\
+    SELECT account_id, strategy_id, key_id, symbol, COUNT(*) FROM orders WHERE live = 1 \
+    AND account_id IN (SELECT id FROM accounts WHERE org_id = $1) \
+    GROUP BY account_id, strategy_id, key_id, symbol ORDER BY account_id, symbol";
 const INSERT_FILL: Insert = Insert {
     into: "-- orders::insert_fills\nINSERT INTO fills (account_id, broker_fill_id, id, org_id, \
            order_id, symbol, side, quantity, price, fee, at)",
@@ -114,7 +116,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     NEWEST_LEG,
     DUE,
     COUNT_LIVE,
-    COUNT_ENTRIES_SINCE,
+    LIVE_BY_SOURCE,
     FILLS_OF_ACCOUNT,
     HELD_AT,
 ];
@@ -296,21 +298,29 @@ pub async fn count_live(tx: &mut Tx<'_>, account: Id<id::Account>) -> Result<u64
     count(tx.query(COUNT_LIVE, &[account.into()]).await?)
 }
 
-/// How many entries of an account were let through after `since`.
-pub async fn count_entries_since(
+/// How many orders of an organization are live, by account and whom they count for.
+pub async fn live_by_source(
     tx: &mut Tx<'_>,
-    account: Id<id::Account>,
-    since: Timestamp,
-) -> Result<u64, Error> {
-    // Identifiers are in the order of time, so that nothing older is looked at.
-    let first: Id<id::Order> = Id::new(since, [0; 10]);
-    count(tx.query(COUNT_ENTRIES_SINCE, &[first.into(), account.into(), since.into()]).await?)
+    org: Id<id::Org>,
+) -> Result<Vec<(Id<id::Account>, Source, u64)>, Error> {
+    let rows = tx.query(LIVE_BY_SOURCE, &[org.into()]).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            let account = row.id()?;
+            let source =
+                Source { strategy: row.id_or_null()?, key: row.id_or_null()?, symbol: row.word()? };
+            Ok((account, source, counted(&mut row)?))
+        })
+        .collect()
 }
 
 fn count(rows: Vec<Row>) -> Result<u64, Error> {
     let row = rows.into_iter().next();
-    let counted = row.ok_or_else(|| Error::broken("a count has no row"))?.int()?;
-    u64::try_from(counted).map_err(|_| Error::broken("a count is negative"))
+    counted(&mut row.ok_or_else(|| Error::broken("a count has no row"))?)
+}
+
+fn counted(row: &mut Row) -> Result<u64, Error> {
+    u64::try_from(row.int()?).map_err(|_| Error::broken("a count is negative"))
 }
 
 /// Writes fills that are new and says which they were, by account and broker's identifier.

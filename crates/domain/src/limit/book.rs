@@ -1,6 +1,6 @@
 //! All limits of an organization, and the tightest of them for one order.
 
-use super::{Limit, LimitName, LimitScope};
+use super::{ByLevel, Limit, LimitLevel, LimitName, LimitScope};
 use crate::id::{self, Id};
 use crate::instrument::Symbol;
 use crate::loss::Bounds;
@@ -8,7 +8,7 @@ use crate::money::{Money, Quantity};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::RandomState;
 
-/// The tightest limits for one order.
+/// The tightest limits for one order; of those that count orders, each level's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// The version they were read at.
@@ -24,7 +24,7 @@ pub struct Limits {
     /// See [`LimitName::PriceCollarPercent`].
     pub price_collar_percent: Option<i64>,
     /// See [`LimitName::MaxOrdersPerMinute`].
-    pub max_orders_per_minute: Option<i64>,
+    pub max_orders_per_minute: ByLevel<Option<i64>>,
     /// See [`LimitName::Restricted`].
     pub restricted: bool,
     /// See [`LimitName::MaxGrossExposure`].
@@ -32,9 +32,9 @@ pub struct Limits {
     /// See [`LimitName::MaxNetExposure`].
     pub max_net_exposure: Option<i64>,
     /// See [`LimitName::MaxOpenOrders`].
-    pub max_open_orders: Option<i64>,
+    pub max_open_orders: ByLevel<Option<i64>>,
     /// See [`LimitName::MaxOrdersPerSecond`].
-    pub max_orders_per_second: Option<i64>,
+    pub max_orders_per_second: ByLevel<Option<i64>>,
     /// See [`LimitName::CreditPercent`].
     pub credit_percent: Option<i64>,
     /// See [`LimitName::MaxSizeMultiple`].
@@ -82,19 +82,20 @@ impl Values {
         }
     }
 
-    fn limits(&self, version: i64) -> Limits {
+    fn limits(&self, version: i64, levels: &ByLevel<Option<&Self>>) -> Limits {
+        let counts = Counts::of(levels);
         let [
             max_order_quantity,
             max_order_notional,
             max_position,
             max_position_notional,
             price_collar_percent,
-            max_orders_per_minute,
+            _,
             restricted,
             max_gross_exposure,
             max_net_exposure,
-            max_open_orders,
-            max_orders_per_second,
+            _,
+            _,
             credit_percent,
             max_size_multiple,
             max_repeated_entries,
@@ -111,12 +112,12 @@ impl Values {
             max_position: known(max_position),
             max_position_notional: known(max_position_notional),
             price_collar_percent: known(price_collar_percent),
-            max_orders_per_minute: known(max_orders_per_minute),
+            max_orders_per_minute: counts.per_minute,
             restricted: known(restricted).is_some(),
             max_gross_exposure: known(max_gross_exposure),
             max_net_exposure: known(max_net_exposure),
-            max_open_orders: known(max_open_orders),
-            max_orders_per_second: known(max_orders_per_second),
+            max_open_orders: counts.open,
+            max_orders_per_second: counts.per_second,
             credit_percent: known(credit_percent),
             max_size_multiple: known(max_size_multiple),
             max_repeated_entries: known(max_repeated_entries),
@@ -125,12 +126,37 @@ impl Values {
         }
     }
 
+    /// Orders in a minute and a second, and open ones.
+    fn counted(&self) -> [Option<i64>; 3] {
+        let [_, _, _, _, _, per_minute, _, _, _, open, per_second, ..] = self.0;
+        [known(per_minute), known(per_second), known(open)]
+    }
+
     fn bounds(&self) -> Bounds {
         let [.., daily_loss, drawdown, drawdown_percent] = self.0;
         Bounds {
             daily_loss: known(daily_loss).map(Money::from_units),
             drawdown: known(drawdown).map(Money::from_units),
             drawdown_percent: known(drawdown_percent).map(Quantity::from_units),
+        }
+    }
+}
+
+/// What bounds how many orders there are, at each level.
+#[derive(Default)]
+struct Counts {
+    per_minute: ByLevel<Option<i64>>,
+    per_second: ByLevel<Option<i64>>,
+    open: ByLevel<Option<i64>>,
+}
+
+impl Counts {
+    fn of(levels: &ByLevel<Option<&Values>>) -> Self {
+        let counted = levels.map(|values| values.map_or([None; 3], Values::counted));
+        Self {
+            per_minute: counted.map(|[per_minute, _, _]| per_minute),
+            per_second: counted.map(|[_, per_second, _]| per_second),
+            open: counted.map(|[_, _, open]| open),
         }
     }
 }
@@ -153,6 +179,8 @@ pub struct LimitBook {
     instruments: Places<Symbol>,
     /// Those that are set at some level: asked for in each transaction.
     names: BTreeSet<LimitName>,
+    /// Those of them that count orders beyond one account, and where.
+    beyond_accounts: BTreeSet<(LimitScope, LimitName)>,
     version: i64,
 }
 
@@ -162,6 +190,10 @@ impl LimitBook {
         let mut book = Self { version, ..Self::default() };
         for limit in limits {
             book.names.insert(limit.name);
+            if limit.scope.level() != LimitLevel::Account && LimitName::COUNTS.contains(&limit.name)
+            {
+                book.beyond_accounts.insert((limit.scope.clone(), limit.name));
+            }
             let values: &mut Values = match &limit.scope {
                 LimitScope::Org => &mut book.org,
                 LimitScope::Account(id) => book.accounts.entry(*id).or_default(),
@@ -190,22 +222,35 @@ impl LimitBook {
         key: Option<Id<id::Key>>,
         symbol: &Symbol,
     ) -> Limits {
+        let levels = ByLevel {
+            org: Some(&self.org),
+            account: self.accounts.get(&account),
+            strategy: strategy.and_then(|id| self.strategies.get(&id)),
+            key: key.and_then(|id| self.keys.get(&id)),
+            instrument: self.instruments.get(symbol),
+        };
         let mut tightest = self.org;
-        let below = [
-            self.accounts.get(&account),
-            strategy.and_then(|id| self.strategies.get(&id)),
-            key.and_then(|id| self.keys.get(&id)),
-            self.instruments.get(symbol),
-        ];
+        let below = [levels.account, levels.strategy, levels.key, levels.instrument];
         for values in below.into_iter().flatten() {
             tightest.tighten(values);
         }
-        tightest.limits(self.version)
+        tightest.limits(self.version, &levels)
     }
 
     /// Whether one of these is set at any level.
     pub fn has_any(&self, names: &[LimitName]) -> bool {
         names.iter().any(|name| self.names.contains(name))
+    }
+
+    /// Whether one of these is set at a level that counts the orders of several accounts.
+    pub fn counts_beyond_accounts(&self, names: &[LimitName]) -> bool {
+        self.beyond_accounts.iter().any(|(_, name)| names.contains(name))
+    }
+
+    /// The first limit that counts the orders of several accounts, if there is one: the same for
+    /// everybody who has this version.
+    pub fn first_count_beyond_accounts(&self) -> Option<(&LimitScope, LimitName)> {
+        self.beyond_accounts.first().map(|(scope, name)| (scope, *name))
     }
 
     /// What an account may lose: what its organization allows each of its accounts, and what is set

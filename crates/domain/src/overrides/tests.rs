@@ -48,7 +48,7 @@ fn tight() -> Limits {
         max_order_notional: whole(1_000_000),
         max_position: whole(5),
         price_collar_percent: whole(5),
-        max_orders_per_minute: whole(60),
+        max_orders_per_minute: ByLevel { org: whole(60), ..ByLevel::default() },
         ..Limits::default()
     }
 }
@@ -58,7 +58,7 @@ struct Judged {
     trace: Trace,
 }
 
-fn judge(intent: Intent, limits: Limits, halts: &[Halt], overrides: &[Override]) -> Judged {
+fn judge(intent: Intent, limits: &Limits, halts: &[Halt], overrides: &[Override]) -> Judged {
     let symbol = symbol();
     let instrument = Instrument {
         symbol: symbol.clone(),
@@ -83,7 +83,7 @@ fn judge(intent: Intent, limits: Limits, halts: &[Halt], overrides: &[Override])
         },
         schedule: None,
         contract: None,
-        limits,
+        limits: *limits,
         exposure: Exposure::default(),
         already_filled: Quantity::ZERO,
         around: crate::risk::Surroundings::default(),
@@ -95,7 +95,7 @@ fn judge(intent: Intent, limits: Limits, halts: &[Halt], overrides: &[Override])
         },
         stated_price: None,
         blind_quantity_max: None,
-        orders_last_minute: 0,
+        orders_last_minute: ByLevel::default(),
         now: NOW,
     };
     let mut trace = Trace::new();
@@ -111,9 +111,9 @@ const POSITION: LimitName = LimitName::MaxPosition;
 #[test]
 fn only_what_is_needed_is_used_and_it_is_traced() {
     let both = [one(1, QUANTITY), one(2, POSITION)];
-    let small = judge(buy("5"), tight(), &[], &both);
+    let small = judge(buy("5"), &tight(), &[], &both);
     assert_eq!(small.used, Ok(vec![]));
-    let large = judge(buy("6"), tight(), &[], &both);
+    let large = judge(buy("6"), &tight(), &[], &both);
     assert_eq!(large.used, Ok(vec![both[0].id, both[1].id]));
     let of = |name: &str| {
         let mut checks = large.trace.checks().iter();
@@ -130,7 +130,7 @@ fn only_what_is_needed_is_used_and_it_is_traced() {
 #[test]
 fn one_of_two_limits_is_not_enough() {
     for alone in [QUANTITY, POSITION] {
-        let refused = judge(buy("6"), tight(), &[], &[one(1, alone)]);
+        let refused = judge(buy("6"), &tight(), &[], &[one(1, alone)]);
         let other = if alone == QUANTITY { POSITION } else { QUANTITY };
         assert_eq!(refused.used, Err(other.overridden_code().unwrap()));
     }
@@ -140,7 +140,7 @@ fn one_of_two_limits_is_not_enough() {
 fn another_order_than_the_one_that_was_meant_is_refused() {
     let over = Limits { max_position: Some(i64::MAX), ..tight() };
     let fitting = one(1, QUANTITY);
-    assert!(judge(buy("10"), over, &[], std::slice::from_ref(&fitting)).used.is_ok());
+    assert!(judge(buy("10"), &over, &[], std::slice::from_ref(&fitting)).used.is_ok());
     let others = [
         Override { account_id: Id::from_bytes([9; 16]), ..fitting.clone() },
         Override { symbol: "NQ".parse().unwrap(), ..fitting.clone() },
@@ -150,7 +150,7 @@ fn another_order_than_the_one_that_was_meant_is_refused() {
         Override { limit: POSITION, ..fitting },
     ];
     for other in others {
-        let refused = judge(buy("10"), over, &[], std::slice::from_ref(&other));
+        let refused = judge(buy("10"), &over, &[], std::slice::from_ref(&other));
         assert_eq!(refused.used, Err(Code::RiskMaxOrderQuantity), "{other:?}");
     }
 }
@@ -168,11 +168,11 @@ fn neither_a_halt_nor_a_restriction_nor_a_missing_limit_is_overridden() {
         engaged_by: String::new(),
         engaged_at: NOW,
     };
-    let halted = judge(buy("6"), tight(), &[halt], &all);
+    let halted = judge(buy("6"), &tight(), &[halt], &all);
     assert_eq!(halted.used, Err(Code::HaltActive));
-    let restricted = judge(buy("6"), Limits { restricted: true, ..tight() }, &[], &all);
+    let restricted = judge(buy("6"), &Limits { restricted: true, ..tight() }, &[], &all);
     assert_eq!(restricted.used, Err(Code::RiskRestricted));
-    let missing = judge(buy("6"), Limits { max_position: None, ..tight() }, &[], &all);
+    let missing = judge(buy("6"), &Limits { max_position: None, ..tight() }, &[], &all);
     assert_eq!(missing.used, Err(Code::RiskLimitMissing));
 }
 
@@ -183,14 +183,14 @@ fn every_limit_that_can_be_overridden_is_lifted() {
         max_order_notional: Some(0),
         max_position: Some(0),
         price_collar_percent: Some(0),
-        max_orders_per_minute: Some(0),
-        max_open_orders: Some(0),
-        max_orders_per_second: Some(0),
+        max_orders_per_minute: ByLevel::all(Some(0)),
+        max_open_orders: ByLevel::all(Some(0)),
+        max_orders_per_second: ByLevel::all(Some(0)),
         max_repeated_entries: Some(0),
         ..Limits::default()
     };
     let all: Vec<_> = (1..).zip(LimitName::ALL).map(|(number, name)| one(number, *name)).collect();
-    let judged = judge(buy("1"), nothing, &[], &all);
+    let judged = judge(buy("1"), &nothing, &[], &all);
     // A market order has no price that could be far away.
     assert_eq!(judged.used.unwrap().len(), 7);
     let lifted = |check: &&crate::check::Check| check.result == Outcome::Skip;

@@ -3,7 +3,7 @@
 use super::{Context, RiskCheck, Verdict, compare, worst_position, worst_price};
 use crate::code::{Code, Refusal};
 use crate::exchange::Conversion;
-use crate::limit::Limits;
+use crate::limit::{ByLevel, LimitLevel, Limits};
 use crate::loss::{LossKind, Lost};
 use crate::money::{Money, Quantity, Round};
 use crate::order::Purpose;
@@ -25,10 +25,10 @@ pub struct Surroundings<'a> {
     pub losses: &'a [Lost],
     /// Cash and positions at their mark, by the broker's word of the last minute.
     pub equity: Option<Money>,
-    /// Live and unknown orders of the account.
-    pub open_orders: u64,
-    /// Risk-increasing orders of the account in the last second.
-    pub orders_last_second: u64,
+    /// Live and unknown orders, at each level that has a limit.
+    pub open_orders: ByLevel<u64>,
+    /// Risk-increasing orders and changes in the last second, at each level that has a limit.
+    pub orders_last_second: ByLevel<u64>,
     /// Entries of the same strategy on the same account, instrument and side in the last minute.
     pub repeated_entries: u64,
     /// The middle size of the strategy's newest entries in the instrument, if there are enough.
@@ -57,13 +57,13 @@ impl<'a> Whole<'a> {
 type Check = (RiskCheck, Option<i64>, fn(&Whole<'_>, i64) -> Verdict);
 
 /// The checks that are made where somebody set their limit.
-pub(super) const fn checks(limits: &Limits) -> [Check; 8] {
+pub(super) fn checks(limits: &Limits) -> [Check; 8] {
     [
         (RiskCheck::PositionNotional, limits.max_position_notional, position_notional),
         (RiskCheck::GrossExposure, limits.max_gross_exposure, gross),
         (RiskCheck::NetExposure, limits.max_net_exposure, net),
-        (RiskCheck::OpenOrders, limits.max_open_orders, open_orders),
-        (RiskCheck::OrdersPerSecond, limits.max_orders_per_second, orders_per_second),
+        (RiskCheck::OpenOrders, limits.max_open_orders.least(), open_orders),
+        (RiskCheck::OrdersPerSecond, limits.max_orders_per_second.least(), orders_per_second),
         (RiskCheck::Credit, limits.credit_percent, credit),
         (RiskCheck::FatFinger, limits.max_size_multiple, fat_finger),
         (RiskCheck::RepeatedExecution, limits.max_repeated_entries, repeated),
@@ -122,12 +122,15 @@ fn credit(whole: &Whole<'_>, percent: i64) -> Verdict {
 /// Units of a limit in one whole: a hundred percent, each of 10^8.
 const UNITS_PER_PERCENT: i64 = 100 * 100_000_000;
 
-fn open_orders(whole: &Whole<'_>, limit: i64) -> Verdict {
-    count(Code::RiskMaxOpenOrders, whole.context.around.open_orders, limit)
+fn open_orders(whole: &Whole<'_>, _: i64) -> Verdict {
+    let Context { around, limits, .. } = whole.context;
+    count_at_levels(Code::RiskMaxOpenOrders, &around.open_orders, &limits.max_open_orders)
 }
 
-fn orders_per_second(whole: &Whole<'_>, limit: i64) -> Verdict {
-    count(Code::RiskMaxOrdersPerSecond, whole.context.around.orders_last_second, limit)
+fn orders_per_second(whole: &Whole<'_>, _: i64) -> Verdict {
+    let Context { around, limits, .. } = whole.context;
+    let limits = &limits.max_orders_per_second;
+    count_at_levels(Code::RiskMaxOrdersPerSecond, &around.orders_last_second, limits)
 }
 
 fn repeated(whole: &Whole<'_>, limit: i64) -> Verdict {
@@ -136,11 +139,41 @@ fn repeated(whole: &Whole<'_>, limit: i64) -> Verdict {
 
 /// Compares one more than there are.
 fn count(code: Code, before: u64, limit: i64) -> Verdict {
-    let with_this = before.checked_add(1).and_then(|count| i64::try_from(count).ok());
-    let with_this = with_this
-        .and_then(Quantity::from_whole)
-        .ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))?;
-    compare(code, with_this, Quantity::from_units(limit))
+    compare(code, one_more(before)?, Quantity::from_units(limit))
+}
+
+/// Compares one more than there are at each level with the limit there. The one that has the least
+/// room is told.
+pub(super) fn count_at_levels(
+    code: Code,
+    before: &ByLevel<u64>,
+    limits: &ByLevel<Option<i64>>,
+) -> Verdict {
+    let mut least: Option<(Quantity, LimitLevel, Quantity, Quantity)> = None;
+    for level in LimitLevel::ALL {
+        let Some(limit) = limits.at(*level).map(Quantity::from_units) else { continue };
+        let with_this = one_more(before.at(*level))?;
+        let room = limit.saturating_minus(with_this);
+        if least.is_none_or(|(found, ..)| room < found) {
+            least = Some((room, *level, with_this, limit));
+        }
+    }
+    match least {
+        Some((_, level, with_this, limit)) if with_this > limit => Err(Refusal {
+            detail: format!(
+                "{} Asked {with_this}, allowed {limit} at level {level}.",
+                code.meaning()
+            ),
+            ..Refusal::over(code, with_this, limit)
+        }),
+        Some((_, _, with_this, limit)) => Ok(Some((with_this.into(), limit.into()))),
+        None => Ok(None),
+    }
+}
+
+fn one_more(count: u64) -> Result<Quantity, Refusal> {
+    let with_this = count.checked_add(1).and_then(|count| i64::try_from(count).ok());
+    with_this.and_then(Quantity::from_whole).ok_or_else(|| Refusal::plain(Code::RiskWorthTooLarge))
 }
 
 /// The size is held against what is usual for its strategy; before anything is usual, it passes.

@@ -33,7 +33,7 @@ struct Scene {
     reference: Reference,
     stated_price: Option<Price>,
     blind_quantity_max: Option<Quantity>,
-    orders_last_minute: u64,
+    orders_last_minute: ByLevel<u64>,
     already_filled: Quantity,
     others: Option<Result<(Worth, Conversion), Gap>>,
     unmarked: Option<Gap>,
@@ -54,7 +54,7 @@ fn scene() -> Scene {
             max_order_notional: limit("1000000"),
             max_position: limit("1000"),
             price_collar_percent: limit("5"),
-            max_orders_per_minute: limit("60"),
+            max_orders_per_minute: at_org(limit("60")),
             ..Limits::default()
         },
         exposure: Exposure::default(),
@@ -71,7 +71,7 @@ fn scene() -> Scene {
         reference: quoted(0),
         stated_price: None,
         blind_quantity_max: None,
-        orders_last_minute: 0,
+        orders_last_minute: ByLevel::default(),
         already_filled: Quantity::ZERO,
         others: None,
         unmarked: None,
@@ -124,6 +124,10 @@ fn subject(symbol: &Symbol) -> HaltSubject<'_> {
         symbol,
         passes_halts: false,
     }
+}
+
+fn at_org<T: Default>(org: T) -> ByLevel<T> {
+    ByLevel { org, ..ByLevel::default() }
 }
 
 fn units(text: &str) -> Quantity {
@@ -180,7 +184,7 @@ fn slot(limits: &mut Limits, name: LimitName) -> &mut Option<i64> {
         LimitName::MaxOrderNotional => &mut limits.max_order_notional,
         LimitName::MaxPosition => &mut limits.max_position,
         LimitName::PriceCollarPercent => &mut limits.price_collar_percent,
-        LimitName::MaxOrdersPerMinute => &mut limits.max_orders_per_minute,
+        LimitName::MaxOrdersPerMinute => &mut limits.max_orders_per_minute.org,
         other => panic!("{other}"),
     }
 }
@@ -244,7 +248,7 @@ fn every_limit_at_just_under_and_just_over() {
     ] {
         let exact = units(exact).units();
         for (off, expected) in [(-1, Some(code)), (0, None), (1, None)] {
-            let mut scene = Scene { exposure, orders_last_minute: 4, ..scene() };
+            let mut scene = Scene { exposure, orders_last_minute: at_org(4), ..scene() };
             *slot(&mut scene.limits, name) = Some(exact.saturating_add(off));
             assert_eq!(scene.code(intent.clone()), expected, "{name} {off} {}", intent.side);
         }
@@ -313,7 +317,7 @@ fn hopeless(mode: HaltMode) -> Scene {
             max_order_notional: limit("1"),
             max_position: limit("0.5"),
             price_collar_percent: limit("0.1"),
-            max_orders_per_minute: limit("0"),
+            max_orders_per_minute: at_org(limit("0")),
             restricted: true,
             ..scene().limits
         },
@@ -594,7 +598,7 @@ fn overflow_refuses() {
         max_order_notional: Some(i64::MAX),
         max_position: Some(i64::MAX),
         price_collar_percent: Some(i64::MAX),
-        max_orders_per_minute: Some(i64::MAX),
+        max_orders_per_minute: at_org(Some(i64::MAX)),
         ..scene().limits
     };
     let open = || Scene { limits: no_limits, ..scene() };
@@ -607,7 +611,7 @@ fn overflow_refuses() {
         assert_eq!(scene.code(one_unit(side)), Some(Code::RiskWorthTooLarge), "{held}");
         assert_eq!(scene.code(one_unit(side.opposite())), None, "{held}");
     }
-    let busy = Scene { orders_last_minute: u64::MAX, ..open() };
+    let busy = Scene { orders_last_minute: at_org(u64::MAX), ..open() };
     assert_eq!(busy.code(one_unit(Side::Buy)), Some(Code::RiskWorthTooLarge));
 }
 
@@ -663,7 +667,7 @@ prop_compose! {
                 max_order_notional: notional,
                 max_position: position,
                 price_collar_percent: collar,
-                max_orders_per_minute: orders,
+                max_orders_per_minute: at_org(orders),
                 restricted: false,
                     ..Limits::default()
             },
@@ -683,7 +687,7 @@ prop_compose! {
                 market: Market::Open,
             },
             stated_price: stated_price.map(price),
-            orders_last_minute: orders_last_minute % 100,
+            orders_last_minute: at_org(orders_last_minute % 100),
             ..scene()
         }
     }
@@ -730,7 +734,7 @@ proptest! {
         most(&mut scene.limits.max_order_quantity, quantity);
         most(&mut scene.limits.max_order_notional, notional);
         most(&mut scene.limits.price_collar_percent, collar);
-        most(&mut scene.limits.max_orders_per_minute, orders);
+        most(&mut scene.limits.max_orders_per_minute.org, orders);
         let intent = Intent { purpose: Purpose::Entry, ..intent };
         let (verdict, _trace) = scene.judge(intent.clone());
         if verdict.is_ok() {

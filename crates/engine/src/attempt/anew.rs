@@ -45,7 +45,8 @@ fn judged_anew(shared: &Shared, book: &Book, order: &Order) -> Result<(), Refusa
         .unwrap_or_default();
     let strategy = crate::book::strategy(shared, order.strategy_id);
     let rolls = crate::book::rolls(shared, order.org_id);
-    let scene = book.scene(shared, &account, &place_of(order), order.side, Judged::Again);
+    let scene =
+        book.scene(shared, &account, (&place_of(order), order.key_id), order.side, Judged::Again);
     let context = risk::Context {
         halts: &book.halts,
         subject: subject_of(shared, order),
@@ -59,7 +60,7 @@ fn judged_anew(shared: &Shared, book: &Book, order: &Order) -> Result<(), Refusa
         reference: shared.market.reference(&account, &order.symbol, book.now),
         stated_price: None,
         blind_quantity_max: strategy.as_ref().and_then(|strategy| strategy.blind()),
-        orders_last_minute: book.orders_last_minute(account.id).saturating_sub(1),
+        orders_last_minute: scene.orders_last_minute(),
         now: book.now,
     };
     let intent = Intent {

@@ -142,7 +142,7 @@ pub(crate) fn clear(
         .ok_or_else(|| Refusal::plain(Code::RiskUnknownInstrument))?;
     let limits = book.limits.get(&entry.org_id);
     let place = place_of(entry);
-    let scene = book.scene(shared, &account, &place, intent.side, Judged::New);
+    let scene = book.scene(shared, &account, (&place, entry.key_id), intent.side, Judged::New);
     let context = risk::Context {
         halts: &book.halts,
         subject: HaltSubject {
@@ -168,7 +168,7 @@ pub(crate) fn clear(
         reference: shared.market.reference(&account, &entry.symbol, book.now),
         stated_price: None,
         blind_quantity_max: None,
-        orders_last_minute: book.orders_last_minute(entry.account_id),
+        orders_last_minute: scene.orders_last_minute(),
         now: book.now,
     };
     risk::clear(intent, &context, &mut Trace::new())

@@ -1,7 +1,7 @@
 //! A book that no transaction loaded: what a replay imagines of positions and prices. It is never
 //! written.
 
-use super::{AccountState, Book, Rolls, place_of};
+use super::{AccountState, Book, Counts, Rolls, place_of};
 use crate::Shared;
 use crate::around::Around;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::price::{Market, Reference};
-use tradewarden_domain::rate::MinuteCounter;
+use tradewarden_domain::rate::OrderCounter;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
 
@@ -31,11 +31,12 @@ impl Book {
     /// A book of these accounts and positions, with nothing under way.
     pub(crate) fn imagined<'a>(
         rolls: Rolls,
-        accounts: impl Iterator<Item = (&'a Account, MinuteCounter)>,
+        accounts: impl Iterator<Item = (&'a Account, OrderCounter)>,
         exposures: BTreeMap<Place, Exposure>,
     ) -> Self {
-        let state = |(account, counter): (&'a Account, MinuteCounter)| {
-            (account.id, AccountState { activity: account.state, counter, counted: false })
+        let state = |(account, counter): (&'a Account, OrderCounter)| {
+            let (org_id, activity) = (account.org_id, account.state);
+            (account.id, AccountState { org_id, activity, counter, counted: false })
         };
         Self {
             now: Timestamp::default(),
@@ -52,6 +53,7 @@ impl Book {
             findings: Vec::new(),
             rolls,
             around: Around::default(),
+            counts: Counts::default(),
             alerts: Vec::new(),
             overrides: Vec::new(),
             used_overrides: Vec::new(),
@@ -69,6 +71,7 @@ impl Book {
     ) {
         (self.now, self.halts, self.imagined) = (now, halts, Some(imagined));
         self.limits = BTreeMap::from([limits]);
+        self.counts = Counts::of_recent(&self.accounts, now);
     }
 
     /// Every order that was made fills whole, at once, at the price of the moment; then nothing of the
@@ -102,8 +105,8 @@ impl Book {
     }
 
     /// The accounts that made orders within the last minute.
-    pub(crate) fn counters(&self) -> impl Iterator<Item = (Id<id::Account>, &MinuteCounter)> {
-        let busy = self.accounts.iter().filter(|(_, state)| state.counter.count(self.now) > 0);
+    pub(crate) fn counters(&self) -> impl Iterator<Item = (Id<id::Account>, &OrderCounter)> {
+        let busy = self.accounts.iter().filter(|(_, state)| !state.counter.is_idle(self.now));
         busy.map(|(id, state)| (*id, &state.counter))
     }
 

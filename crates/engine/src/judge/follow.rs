@@ -172,7 +172,7 @@ fn followed(
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
         let limits = judged.limits.get(&strategy.org_id);
-        let scene = judged.scene(shared, &account, &place, intent.side, Judged::New);
+        let scene = judged.scene(shared, &account, (&place, None), intent.side, Judged::New);
         let context = risk::Context {
             halts: &judged.halts,
             subject,
@@ -188,7 +188,7 @@ fn followed(
             reference,
             stated_price: signal.price,
             blind_quantity_max: strategy.blind(),
-            orders_last_minute: judged.orders_last_minute(account.id),
+            orders_last_minute: scene.orders_last_minute(),
             now: judged.now,
         };
         let purpose = intent.purpose;
@@ -503,9 +503,9 @@ pub(crate) fn reserve(book: &mut Book, order: Order) -> (Id<id::Order>, Purpose)
     book.change_exposure(&place_of(&order), |exposure| {
         exposure.reserve(order.purpose, order.side, order.quantity);
     });
-    book.around.opened(order.account_id);
+    book.opened(&order);
     if purpose == Purpose::Entry {
-        book.count_order(order.account_id);
+        book.count_order(&order);
         let now = book.now;
         book.around.entered(&place_of(&order), order.side, order.quantity, now);
     }

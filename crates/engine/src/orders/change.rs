@@ -10,7 +10,7 @@ use crate::actor::Actor;
 use crate::administer::invalid;
 use crate::around::Judged as RiskOf;
 use crate::attempt::subject_of;
-use crate::book::{Book, Effects, Scope, place_of};
+use crate::book::{Book, Effects, Lets, Scope, place_of};
 use crate::command::{CommandError, OrderChange};
 use crate::once::{Claimed, OnceKey};
 use crate::{Engine, Shared, payload};
@@ -126,6 +126,7 @@ async fn change_in(
 ) -> Result<Result<Order, OrderNo>, Error> {
     let mut scope = Scope::default();
     scope.add(account.org_id, account.id, &known.symbol);
+    scope.lets = Lets::New;
     let mut book = Book::load(tx, shared, &scope).await?;
     let found = orders::lock_by_id(tx, &[wanted.order_id]).await?.into_iter().flatten().next();
     let Some(mut order) = found else {
@@ -192,7 +193,7 @@ fn take(shared: &Shared, book: &mut Book, order: &mut Order, mut change: Change,
         });
     }
     if adds_risk {
-        book.count_order(order.account_id);
+        book.count_order(order);
     }
     let by = payload::by(order, &actor.name());
     book.enter(shared, order.org_id, order.id, event, by);
@@ -306,7 +307,7 @@ fn clear(
     let strategy = crate::book::strategy(shared, order.strategy_id);
     let rolls = crate::book::rolls(shared, order.org_id);
     let place = place_of(order);
-    let scene = book.scene(shared, account, &place, order.side, RiskOf::Change);
+    let scene = book.scene(shared, account, (&place, order.key_id), order.side, RiskOf::Change);
     let context = risk::Context {
         halts: &book.halts,
         subject: HaltSubject {
@@ -327,7 +328,7 @@ fn clear(
         reference,
         stated_price: None,
         blind_quantity_max: None,
-        orders_last_minute: book.orders_last_minute(account.id),
+        orders_last_minute: scene.orders_last_minute(),
         now: book.now,
     };
     let intent = Intent {

@@ -7,7 +7,7 @@ use crate::actor::Actor;
 use crate::administer::invalid;
 use crate::around::Judged;
 use crate::attempt::tell_netted;
-use crate::book::{Book, Effects, Scope, place_of};
+use crate::book::{Book, Effects, Lets, Scope, place_of};
 use crate::command::{CommandError, OrderCreate, PositionClose};
 use crate::journal::Urgency;
 use crate::judge::{remove_entries, reserve, tell_dust};
@@ -193,6 +193,7 @@ async fn place(
 ) -> Result<Result<Order, OrderNo>, Error> {
     let mut scope = Scope::default();
     scope.add(account.org_id, account.id, &wanted.symbol);
+    scope.lets = Lets::New;
     let mut book = Book::load(tx, shared, &scope).await?;
     let mut order = draft(shared, &book, account, wanted, actor);
     if !wanted.allow_repeat && order.purpose == Purpose::Entry {
@@ -364,7 +365,8 @@ fn judge(
         .map(|limits| limits.tightest(account.id, order.strategy_id, order.key_id, &order.symbol));
     let strategy = crate::book::strategy(shared, order.strategy_id);
     let rolls = crate::book::rolls(shared, order.org_id);
-    let scene = book.scene(shared, account, &place_of(order), order.side, Judged::New);
+    let scene =
+        book.scene(shared, account, (&place_of(order), order.key_id), order.side, Judged::New);
     let context = risk::Context {
         halts: &book.halts,
         subject: HaltSubject {
@@ -386,7 +388,7 @@ fn judge(
         reference,
         stated_price: None,
         blind_quantity_max: None,
-        orders_last_minute: book.orders_last_minute(account.id),
+        orders_last_minute: scene.orders_last_minute(),
         now: book.now,
     };
     let intent = Intent {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::rate::MinuteCounter;
+use tradewarden_domain::rate::OrderCounter;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{hex_decode, hex_encode};
 use tradewarden_store::exposures::Place;
@@ -62,7 +62,7 @@ fn imagined(org: Id<id::Org>, directory: &Directory, book: &ReplayBook) -> Book 
         .map(|minute| {
             // What is malformed counts as nothing, as where it is stored.
             let bytes = hex_decode(&minute.counter).unwrap_or_default();
-            (minute.account_id, MinuteCounter::from_bytes(&bytes))
+            (minute.account_id, OrderCounter::from_bytes(&bytes))
         })
         .collect();
     let own = directory.accounts.values().filter(|account| account.org_id == org);

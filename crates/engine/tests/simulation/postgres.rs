@@ -2,6 +2,7 @@
 
 use crate::guarded;
 use crate::random::World;
+use crate::scenarios::counts::race;
 use crate::witness::Deep;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
@@ -109,6 +110,14 @@ fn an_unheard_order_survives_a_crash() {
         assert!(h.verify().await.ok);
         h.finish().await;
     });
+}
+
+/// The limits of an organization are read under a lock.
+#[test]
+fn many_orders_at_once_never_exceed_a_limit_of_the_organization() {
+    for name in ["max_open_orders", "max_orders_per_minute"] {
+        simulate(async || race(Harness::postgres(39, Venue::default()).await, name).await);
+    }
 }
 
 /// C7: a leader that was paused past its lease writes no attempt and sends nothing, until it leads

@@ -5,6 +5,7 @@ mod brackets;
 mod change;
 mod changes;
 mod clocks;
+pub(crate) mod counts;
 mod dead_man;
 mod doubt;
 mod exits;

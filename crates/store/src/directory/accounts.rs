@@ -21,6 +21,8 @@ const INSERT_ACCOUNT: &str = "-- directory::insert_account\n\
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, $9, $10, $11)";
 const LOCK_ACCOUNT: &str = "-- directory::lock_accounts\n\
     SELECT state, orders_minute, fills_cursor FROM accounts WHERE id = $1";
+const ORDERS_MINUTE_OF: &str = "-- directory::orders_minute_of\n\
+    SELECT id, orders_minute FROM accounts WHERE org_id = $1 ORDER BY id";
 const SET_ORDERS_MINUTE: &str =
     "-- directory::set_orders_minute\nUPDATE accounts SET orders_minute = $2 WHERE id = $1";
 const SET_FILLS_CURSOR: &str =
@@ -48,6 +50,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ACCOUNT,
     INSERT_ACCOUNT,
     LOCK_ACCOUNT,
+    ORDERS_MINUTE_OF,
     SET_ORDERS_MINUTE,
     SET_FILLS_CURSOR,
     FILLS_CURSOR,
@@ -178,6 +181,16 @@ pub async fn lock_accounts(
             })
         })
         .collect()
+}
+
+/// The orders of the last minute of every account of an organization, as stored. What is told stays
+/// true as long as nobody else can let an order in: see [`super::lock_limits`].
+pub async fn orders_minute_of(
+    tx: &mut Tx<'_>,
+    org: Id<id::Org>,
+) -> Result<Vec<(Id<id::Account>, Vec<u8>)>, Error> {
+    let rows = tx.query(ORDERS_MINUTE_OF, &[org.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((row.id()?, row.bytes()?))).collect()
 }
 
 /// Stores accounts' orders of the last minute.

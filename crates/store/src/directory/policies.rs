@@ -3,7 +3,7 @@
 
 use super::{PUT_LIMIT, set_limits_version};
 use crate::Error;
-use crate::dialect::{Store, Tx};
+use crate::dialect::{Lock, Store, Tx};
 use crate::value::{Row, Value};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::{LimitName, LimitScope};
@@ -18,6 +18,8 @@ const INSERT_CHANGE: &str = "-- directory::insert_limit_change\n\
     VALUES ($1, $2, $3, $4, $5, $6)";
 const DELETE_LIMIT: &str = "-- directory::delete_limit\n\
     DELETE FROM limits WHERE org_id = $1 AND scope = $2 AND name = $3";
+const LOCK_LIMIT: &str = "-- directory::lock_limits\n\
+    SELECT value FROM limits WHERE org_id = $1 AND scope = $2 AND name = $3";
 const VERSION: &str = "-- directory::policy_version\n\
     SELECT org_id, version, made_at, made_by, confirmed_by, reason, content_sha256, changed \
     FROM limit_versions WHERE org_id = $1 AND version = $2";
@@ -42,6 +44,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     INSERT_VERSION,
     INSERT_CHANGE,
     DELETE_LIMIT,
+    LOCK_LIMIT,
     VERSION,
     VERSIONS,
     VERSION_AT,
@@ -122,6 +125,25 @@ pub async fn put_policy(
         })
         .collect();
     tx.execute_each(PUT_LIMIT, &set).await.map(|_| ())
+}
+
+/// Locks limits, which must be sorted, each by its organization, level and name. They stand as long
+/// as the rows of their organizations are locked.
+pub async fn lock_limits(
+    tx: &mut Tx<'_>,
+    limits: &[(Id<id::Org>, LimitScope, LimitName)],
+) -> Result<(), Error> {
+    let sets: Vec<_> = limits
+        .iter()
+        .map(|(org, scope, name)| {
+            vec![Value::from(*org), scope.to_string().into(), Value::Word(name.text())]
+        })
+        .collect();
+    let found = tx.lock_each(LOCK_LIMIT, &sets, Lock::Update).await?;
+    match found.iter().find(|rows| rows.is_empty()) {
+        Some(_) => Err(Error::broken("a limit vanished")),
+        None => Ok(()),
+    }
 }
 
 /// One version of an organization's limits.

@@ -93,6 +93,9 @@ pub(crate) async fn accounts_and_their_instruments(backend: &Backend) {
         LockedAccount { state: Activity::Disabled, orders_minute: vec![3], fills_cursor: None },
     ];
     assert_eq!(locked, expected);
+    let minutes = directory::orders_minute_of(&mut tx, id(1)).await.unwrap();
+    assert_eq!(minutes, [(id(10), vec![1, 2]), (id(11), vec![3])]);
+    assert_eq!(directory::orders_minute_of(&mut tx, id(2)).await.unwrap(), []);
     let vanished = directory::lock_accounts(&mut tx, &[id(10), id(404)]).await.unwrap_err();
     assert_eq!(vanished.kind(), Kind::Broken);
     tx.commit().await.unwrap();

@@ -2,12 +2,15 @@
 
 use crate::backend::{Backend, at, id};
 use std::collections::BTreeSet;
+use tradewarden_domain::account::Account;
 use tradewarden_domain::bracket::{Away, Leg, LegOf, Levels, Mark, OnNaked};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{
     Change, ChangeState, Order, OrderState, OrderType, Purpose, Side, TimeInForce,
 };
+use tradewarden_domain::rate::Source;
+use tradewarden_store::directory;
 use tradewarden_store::orders::{self, Fill};
 
 /// Everything is set.
@@ -223,6 +226,43 @@ pub(crate) async fn live_orders_are_read_by_organization(backend: &Backend) {
     }
     assert_eq!(read, all[23..]);
     assert!(orders::live_of_org(&store, id(7), None, 3).await.unwrap().is_empty());
+}
+
+/// What is live in an organization, by whom it counts for; the accounts say whose it is.
+pub(crate) async fn live_orders_are_counted_by_source(backend: &Backend) {
+    let (mut writer, _store) = backend.migrated().await;
+    let mut tx = writer.begin().await.unwrap();
+    for (org, account) in [(1, 2), (1, 5), (9, 8)] {
+        if account != 5 {
+            let name = format!("org {org}");
+            directory::insert_organization(&mut tx, id(org), &name, at(0)).await.unwrap();
+        }
+        let account = Account { id: id(account), org_id: id(org), ..crate::directory::account() };
+        directory::insert_account(&mut tx, &account).await.unwrap();
+    }
+    let all = [
+        full_order(10),
+        full_order(11),
+        bare_order(12),
+        Order { state: OrderState::Unknown, account_id: id(5), ..full_order(13) },
+        Order { state: OrderState::Filled, ..full_order(14) },
+        Order { account_id: id(8), org_id: id(9), ..full_order(15) },
+    ];
+    orders::put(&mut tx, &all).await.unwrap();
+    let source = |order: &Order| Source {
+        strategy: order.strategy_id,
+        key: order.key_id,
+        symbol: order.symbol.clone(),
+    };
+    let mut counted = orders::live_by_source(&mut tx, id(1)).await.unwrap();
+    counted.sort_by_key(|(account, source, _)| (*account, source.key));
+    let [full, _, bare, ..] = &all;
+    assert_eq!(
+        counted,
+        [(id(2), source(bare), 1), (id(2), source(full), 2), (id(5), source(full), 1)]
+    );
+    assert_eq!(orders::live_by_source(&mut tx, id(404)).await.unwrap(), []);
+    assert_eq!(orders::count_live(&mut tx, id(2)).await.unwrap(), 3);
 }
 
 pub(crate) async fn pages_go_back_in_time(backend: &Backend) {

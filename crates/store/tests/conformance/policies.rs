@@ -87,6 +87,13 @@ pub(crate) async fn limits_have_the_version_of_their_organization(backend: &Back
     let mut tx = writer.begin().await.unwrap();
     let vanished = directory::lock_organizations(&mut tx, &[id(404)], Lock::Share).await;
     assert_eq!(vanished.unwrap_err().kind(), Kind::Broken);
+    drop(tx);
+    let mut tx = writer.begin().await.unwrap();
+    let one = |number, scope: &LimitScope| (id(number), scope.clone(), LimitName::MaxOpenOrders);
+    directory::lock_limits(&mut tx, &[]).await.unwrap();
+    directory::lock_limits(&mut tx, &scopes.clone().map(|scope| one(1, &scope))).await.unwrap();
+    let vanished = directory::lock_limits(&mut tx, &[one(2, &LimitScope::Org)]).await;
+    assert_eq!(vanished.unwrap_err().kind(), Kind::Broken);
 }
 
 pub(crate) async fn every_version_can_be_read_for_ever(backend: &Backend) {

@@ -15,8 +15,8 @@ fn set(limits: &mut Limits, name: LimitName, value: i64) {
     let slot = match name {
         LimitName::MaxGrossExposure => &mut limits.max_gross_exposure,
         LimitName::MaxNetExposure => &mut limits.max_net_exposure,
-        LimitName::MaxOpenOrders => &mut limits.max_open_orders,
-        LimitName::MaxOrdersPerSecond => &mut limits.max_orders_per_second,
+        LimitName::MaxOpenOrders => &mut limits.max_open_orders.account,
+        LimitName::MaxOrdersPerSecond => &mut limits.max_orders_per_second.account,
         LimitName::CreditPercent => &mut limits.credit_percent,
         LimitName::MaxSizeMultiple => &mut limits.max_size_multiple,
         LimitName::MaxRepeatedEntries => &mut limits.max_repeated_entries,
@@ -38,8 +38,8 @@ pub(super) fn busy() -> Scene {
         others: Some(Ok(beside())),
         around: Surroundings {
             equity: Some("1200".parse().unwrap()),
-            open_orders: 6,
-            orders_last_second: 2,
+            open_orders: ByLevel { org: 9, account: 6, strategy: 5, key: 4, instrument: 7 },
+            orders_last_second: ByLevel { org: 5, account: 2, strategy: 1, key: 0, instrument: 3 },
             repeated_entries: 3,
             usual_size: Some(units("4")),
             ..Surroundings::default()

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 enum Row {
     /// The order comes to exactly so much, and shows itself so; more than the limit is refused.
     Reaches { name: LimitName, exact: &'static str, asked: &'static str, code: Code },
+    /// With the order there are one more than the counts; each level has its own.
+    Counts { name: LimitName, before: ByLevel<u64>, code: Code },
     /// Exactly so much is lost; at the limit it is refused already.
     Loses { name: LimitName, exact: &'static str, code: Code },
     /// The limit forbids by being set to anything but zero.
@@ -20,9 +22,14 @@ enum Row {
     Moment { forbid: fn(&mut Scene), code: Code },
 }
 
+/// Orders of the last minute.
+const LAST_MINUTE: ByLevel<u64> =
+    ByLevel { org: 8, account: 4, strategy: 3, key: 2, instrument: 6 };
+
 /// The order of the table: 10 at 104 beside what [`busy`] holds.
 fn rows(check: RiskCheck) -> Vec<Row> {
     let reaches = |name, exact, asked, code| vec![Row::Reaches { name, exact, asked, code }];
+    let counts = |name, before, code| vec![Row::Counts { name, before, code }];
     let moment = |forbid, code| vec![Row::Moment { forbid, code }];
     match check {
         RiskCheck::Halt => moment(
@@ -66,7 +73,7 @@ fn rows(check: RiskCheck) -> Vec<Row> {
             reaches(LimitName::MaxPositionNotional, "4160", "4160", Code::RiskMaxPositionNotional)
         }
         RiskCheck::OrdersPerMinute => {
-            reaches(LimitName::MaxOrdersPerMinute, "5", "5", Code::RiskMaxOrdersPerMinute)
+            counts(LimitName::MaxOrdersPerMinute, LAST_MINUTE, Code::RiskMaxOrdersPerMinute)
         }
         // 20 · 104 · 2 at half, and 1,400 beside it.
         RiskCheck::GrossExposure => {
@@ -76,10 +83,11 @@ fn rows(check: RiskCheck) -> Vec<Row> {
             reaches(LimitName::MaxNetExposure, "3080", "3080", Code::RiskMaxNetExposure)
         }
         RiskCheck::OpenOrders => {
-            reaches(LimitName::MaxOpenOrders, "7", "7", Code::RiskMaxOpenOrders)
+            counts(LimitName::MaxOpenOrders, busy().around.open_orders, Code::RiskMaxOpenOrders)
         }
         RiskCheck::OrdersPerSecond => {
-            reaches(LimitName::MaxOrdersPerSecond, "3", "3", Code::RiskMaxOrdersPerSecond)
+            let before = busy().around.orders_last_second;
+            counts(LimitName::MaxOrdersPerSecond, before, Code::RiskMaxOrdersPerSecond)
         }
         // 3,480 of 1,200.
         RiskCheck::Credit => reaches(LimitName::CreditPercent, "290", "3480", Code::RiskCredit),
@@ -156,7 +164,7 @@ fn with_limits(kind: Kind, limits: &[(LimitScope, LimitName, i64)]) -> Scene {
     let book = LimitBook::of(7, all.iter());
     let (account, strategy) = (Id::from_bytes([2; 16]), Id::from_bytes([3; 16]));
     let key = Some(Id::from_bytes([5; 16]));
-    let mut scene = Scene { orders_last_minute: 4, ..busy() };
+    let mut scene = Scene { orders_last_minute: LAST_MINUTE, ..busy() };
     scene.limits = book.tightest(account, Some(strategy), key, &scene.symbol);
     let lost = [book.of_account(account), book.of_strategy(strategy)];
     scene.losses =
@@ -227,6 +235,36 @@ fn hold(kind: Kind, name: LimitName, exact: &str, refused: [bool; 3], code: Code
     }
 }
 
+/// One limit of counts at each level: all others are at their own count, and let pass.
+fn hold_counts(kind: Kind, name: LimitName, before: &ByLevel<u64>, code: Code) {
+    let with_this = |level| i64::try_from(before.at(level)).unwrap().saturating_add(1);
+    let exact = |level| Quantity::from_whole(with_this(level)).unwrap();
+    let distinct: BTreeSet<_> = LimitLevel::ALL.iter().map(|level| before.at(*level)).collect();
+    assert_eq!(distinct.len(), LimitLevel::ALL.len(), "else one could stand for another");
+    for level in LimitLevel::ALL.iter().copied() {
+        for (off, is_refused) in [(-1, true), (0, false), (1, false)] {
+            let off = |of| if of == level { off } else { 0 };
+            let limits: Vec<_> = LimitLevel::ALL
+                .iter()
+                .map(|of| (scope_at(*of, 0), name, exact(*of).units().saturating_add(off(*of))))
+                .collect();
+            let scene = with_limits(kind, &limits);
+            let told = format!("{name} at {level}, {} off, {kind:?}", off(level));
+            if is_refused {
+                refuses(&scene, code, &exact(level).to_string(), &told);
+                let refusal = scene.judge(order()).0.unwrap_err();
+                assert!(refusal.detail.ends_with(&format!("at level {level}.")), "{refusal:?}");
+            } else {
+                assert_eq!(scene.code(order()), None, "{told}");
+            }
+        }
+        if level != LimitLevel::Org {
+            let others = with_limits(kind, &[(scope_at(level, 99), name, 0)]);
+            assert_eq!(others.code(order()), None, "{name} of another {level}, {kind:?}");
+        }
+    }
+}
+
 #[test]
 fn every_check_at_every_level_for_new_orders_and_changes() {
     for kind in [Kind::Create, Kind::Change] {
@@ -236,6 +274,7 @@ fn every_check_at_every_level_for_new_orders_and_changes() {
                     Row::Reaches { name, exact, asked, code } => {
                         hold(kind, name, exact, [true, false, false], code, asked);
                     }
+                    Row::Counts { name, before, code } => hold_counts(kind, name, &before, code),
                     Row::Loses { name, exact, code } => {
                         hold(kind, name, exact, [true, true, false], code, "1000");
                     }
@@ -278,7 +317,7 @@ fn nothing_is_missing_from_the_table() {
     let mut far = Vec::new();
     for row in RiskCheck::ALL.iter().flat_map(|check| rows(*check)) {
         match row {
-            Row::Reaches { name, .. } | Row::Loses { name, .. } => {
+            Row::Reaches { name, .. } | Row::Counts { name, .. } | Row::Loses { name, .. } => {
                 assert!(names.insert(name), "{name} twice");
                 far.push((LimitScope::Org, name, units("5000").units()));
             }

@@ -340,7 +340,7 @@ fn the_limits_of_an_account_hold_over_all_its_instruments() {
                 assert_eq!(again.code, Some(code), "{name}: {again:?}");
             }
             if name == "max_orders_per_second" || name == "max_repeated_entries" {
-                h.elapse(millis(if name == "max_repeated_entries" { 60_000 } else { 1_001 })).await;
+                h.elapse(millis(if name == "max_repeated_entries" { 60_000 } else { 1_020 })).await;
                 let later = h.send(&one, &signal("BUY", "z")).await.answer();
                 assert_eq!(later.status, SignalStatus::Accepted, "{name}: {later:?}");
             }
