@@ -87,6 +87,31 @@ impl Around {
         Ok((around, held))
     }
 
+    /// What a replay imagines of these accounts; its rates of exchange do not end.
+    pub(crate) fn imagined(
+        org: Id<id::Org>,
+        accounts: impl Iterator<Item = Id<id::Account>>,
+        rates: Vec<ExchangeRate>,
+        recent: BTreeMap<Place, RecentEntries>,
+    ) -> Self {
+        let rates = BTreeMap::from([(org, rates)]);
+        Self { keeps_recent: accounts.collect(), rates, recent, ..Self::default() }
+    }
+
+    /// Looks at whole accounts of a replay where these limits ask for it.
+    pub(crate) fn imagine(&mut self, limits: &LimitBook) {
+        self.changed_recent.clear();
+        self.whole.clear();
+        if limits.has_any(OVER_ALL) {
+            self.whole.clone_from(&self.keeps_recent);
+        }
+    }
+
+    /// What was sent lately, as far as it is kept.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = (&Place, &RecentEntries)> {
+        self.recent.iter()
+    }
+
     /// What is stored of an account's losses, if they are limited.
     pub(crate) fn watches(&self, account: Id<id::Account>) -> &[StoredWatch] {
         self.watches.get(&account).map_or(&[], Vec::as_slice)
@@ -222,7 +247,7 @@ impl Book {
             }
             let instrument =
                 account.instruments.get(&symbol).ok_or_else(|| Gap::Instrument(symbol.clone()))?;
-            let reference = shared.market.reference(account, &symbol, self.now);
+            let reference = self.reference(shared, account, &symbol);
             let price =
                 counted_at(&reference, self.now).ok_or_else(|| Gap::Mark(symbol.clone()))?;
             let rate = conversion(account, &symbol, rates, self.now).map_err(Gap::Rate)?;

@@ -7,8 +7,8 @@ mod imagined;
 mod usable;
 
 use self::counts::Counts;
-pub(crate) use self::counts::{Counted, Lets};
-pub(crate) use self::imagined::Imagined;
+pub(crate) use self::counts::{Counted, Lets, source_of};
+pub(crate) use self::imagined::{Imagined, Moment, Open};
 
 use crate::Shared;
 use crate::around::Around;

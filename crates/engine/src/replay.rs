@@ -6,24 +6,27 @@
 //! Where already the first differs from what was answered in truth, the replay knows less than the
 //! gateway did; such signals are counted apart.
 //!
-//! What is assumed: positions begin as the sum of the fills before the period; every order fills
+//! What is assumed: positions begin as the sum of the fills before the period, and what was sent lately
+//! and what was open as the last orders before it tell; every order fills
 //! whole, at once, at the price of its moment, which is the one the stored trace compared with, else
-//! that of the signal's own fill, else the signal's, else the last one known; brackets close nothing;
-//! the market was closed for a signal that was refused for that, and open for every other; halts are
-//! those of the time;
-//! strategies, accounts, webhooks and the roll table are those of today. What was refused before a
-//! strategy saw it (rates, freshness, what could not be read) is not judged again. Limits over a whole
-//! account, losses and what is usual are left out, and named.
+//! that of the signal's own fill, else the signal's, else the last one known; it counts as open for as
+//! long as the order of this signal was in truth, and one that there was not ends at once; brackets close
+//! nothing; the market was closed for a signal that was refused for that, and open for every other;
+//! halts are those of the time; strategies, accounts, webhooks, rates of exchange and the roll table are
+//! those of today. What was refused before a
+//! strategy saw it (rates, freshness, what could not be read) is not judged again, and orders by request
+//! are not part of it. What compares with equity or losses is left out, and named: nobody stores the
+//! marks and the equity of the past.
 
 mod books;
 mod prices;
 
-use self::books::{Books, held_at};
-use self::prices::price_of;
+use self::books::{Books, Ground, POSITIONS_MAX, book_at};
+use self::prices::known_of;
 use crate::Engine;
 use crate::actor::Actor;
 use crate::administer::{invalid, to_value};
-use crate::book::Imagined;
+use crate::book::Moment;
 use crate::command::replay::{ReplayPeriod, ReplayPrice, ReplayState};
 use crate::command::{CommandError, LimitsImport};
 use crate::directory::Directory;
@@ -36,6 +39,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_domain::check::Trace;
+use tradewarden_domain::exchange::ExchangeRate;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
@@ -44,8 +48,8 @@ use tradewarden_domain::money::Price;
 use tradewarden_domain::policy::Policy;
 use tradewarden_domain::signal;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::directory as rows;
 use tradewarden_store::signals::{self, StoredSignal};
+use tradewarden_store::{directory as rows, orders, rates};
 
 /// Signals that one step judges.
 const STEP_SIGNALS_MAX: u32 = 5_000;
@@ -107,13 +111,18 @@ impl Engine {
         let directory = self.parts.directory.load_full();
         let first = Id::new(asked.from, [0; 10]);
         let end: Id<id::Signal> = Id::new(asked.to, [0; 10]);
+        let ground = Ground { org, directory: &directory, rates: self.lasting_rates(org).await? };
         let (mut after, books, prices) = if let Some(state) = asked.state {
-            let books = Books::read(org, &directory, &state)?;
+            let books = Books::read(&ground, &state)?;
             let prices = state.prices.into_iter().map(|known| (known.symbol, known.price));
             (state.after, books, prices.collect())
         } else {
-            let held = held_at(&self.parts.store, org, asked.from).await?;
-            (first, Books::begin(org, &directory, &held), BTreeMap::new())
+            let store = &self.parts.store;
+            let book = book_at(store, org, asked.from).await?;
+            let most = u32::try_from(POSITIONS_MAX).unwrap_or(u32::MAX);
+            let prices = orders::last_prices(store, org, asked.from, most).await;
+            let prices = prices.map_err(|error| away(&error))?;
+            (first, Books::begin(&ground, &book), prices.into_iter().collect())
         };
         let mut replay = Replay {
             org,
@@ -180,15 +189,17 @@ impl Engine {
         let Admission::Admitted(signal) = &work.admission else { return Ok(()) };
         let followers = replay.directory.followers(stored.webhook_id);
         let symbols = followers.iter().filter_map(|strategy| strategy.symbol_for(signal).ok());
-        let known = price_of(&self.parts.store, stored, signal, symbols).await;
-        replay.prices.extend(known.map_err(|error| away(&error))?);
-        let imagined = Imagined {
+        let known = known_of(&self.parts.store, stored, signal, symbols).await;
+        let (prices, orders) = known.map_err(|error| away(&error))?;
+        replay.prices.extend(prices);
+        let moment = Moment {
             prices: replay.prices.clone(),
             is_closed: stored.code.as_deref() == Some("risk.market_closed"),
+            orders,
         };
         let judge = |book: &mut crate::book::Book, limits: &Arc<LimitBook>| {
             let limits = (replay.org, Arc::clone(limits));
-            book.imagine(stored.received_at, halts.clone(), limits, imagined.clone());
+            book.imagine(stored.received_at, halts.clone(), limits, moment.clone());
             let verdict = imagine(&self.parts, book, &replay.directory, &work);
             book.fill_all();
             verdict
@@ -197,6 +208,14 @@ impl Engine {
         let now = judge(&mut replay.books.now, &replay.policy);
         replay.compare(stored, &as_then, now);
         Ok(())
+    }
+
+    /// The rates of exchange, without an end.
+    async fn lasting_rates(&self, org: Id<id::Org>) -> Result<Vec<ExchangeRate>, CommandError> {
+        let rates = rates::of_org(&self.parts.store, org).await.map_err(|error| away(&error))?;
+        let lasting =
+            |rate| ExchangeRate { valid_until: Timestamp::from_unix_micros(i64::MAX), ..rate };
+        Ok(rates.into_iter().map(lasting).collect())
     }
 
     /// The limits that were in force at a time.
@@ -290,11 +309,16 @@ fn work(directory: &Directory, stored: &StoredSignal, body: Vec<u8>) -> Option<S
     })
 }
 
-/// The limits that compare an order with itself, its price, its position and the orders of a minute:
-/// a replay knows these. What compares it with the rest of the account, with equity, losses or what
-/// was usual, it does not.
-fn is_judged(name: LimitName) -> bool {
-    name == LimitName::Restricted || LimitName::REQUIRED.contains(&name)
+/// The limits that compare an order with itself, its price, what is held, open and was sent before: a
+/// replay knows these. What compares with the equity or with losses, it does not.
+const fn is_judged(name: LimitName) -> bool {
+    !matches!(
+        name,
+        LimitName::CreditPercent
+            | LimitName::DailyLoss
+            | LimitName::Drawdown
+            | LimitName::DrawdownPercent
+    )
 }
 
 fn book_of(org: Id<id::Org>, version: i64, policy: &Policy) -> Arc<LimitBook> {

@@ -104,6 +104,12 @@ const HELD_AT: &str = "-- orders::held_at\n\
     HAVING SUM(CASE fills.side WHEN 'buy' THEN fills.quantity ELSE -fills.quantity END) <> 0 \
     ORDER BY fills.account_id, fills.symbol, orders.strategy_id LIMIT $3";
 
+const LAST_PRICES: &str = "-- orders::last_prices\n\
+    SELECT fills.symbol, MAX(fills.price) FROM fills JOIN \
+    (SELECT symbol, MAX(at) AS at FROM fills WHERE org_id = $1 AND at < $2 GROUP BY symbol) AS newest \
+    ON newest.symbol = fills.symbol AND newest.at = fills.at WHERE fills.org_id = $1 \
+    GROUP BY fills.symbol ORDER BY fills.symbol LIMIT $3";
+
 pub(crate) const STATEMENTS: &[&str] = &[
     BY_ID,
     PLACE,
@@ -119,6 +125,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     LIVE_BY_SOURCE,
     FILLS_OF_ACCOUNT,
     HELD_AT,
+    LAST_PRICES,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT, &INSERT_FILL];
 
@@ -263,6 +270,18 @@ pub async fn held_at(
         Ok((Place { account_id, symbol, strategy_id }, Quantity::from_units(row.int()?)))
     };
     rows.into_iter().map(held).collect()
+}
+
+/// The price of the last fill of each instrument of an organization before a time, at most `count`; of
+/// several at one instant the highest.
+pub async fn last_prices(
+    store: &Store,
+    org: Id<id::Org>,
+    at: Timestamp,
+    count: u32,
+) -> Result<Vec<(Symbol, Price)>, Error> {
+    let rows = store.query(LAST_PRICES, vec![org.into(), at.into(), count.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((row.word()?, Price::from_units(row.int()?)))).collect()
 }
 
 /// At most `count` orders of an organization that are older than `before`, newest first.

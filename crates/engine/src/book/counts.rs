@@ -146,6 +146,11 @@ impl Counts {
         counts
     }
 
+    /// One order more is live.
+    pub(super) fn opened(&mut self, of: Of, source: &Source) {
+        self.add(of, Some(source), Tally { open: 1, ..Tally::default() });
+    }
+
     fn add_recent(&mut self, of: Of, counter: &OrderCounter, now: Timestamp) {
         for (source, recent) in counter.recent(now) {
             self.add(of, source, Tally { recent, ..Tally::default() });
@@ -192,7 +197,8 @@ fn scopes(account: Id<id::Account>, source: Option<&Source>) -> [Option<LimitSco
     ]
 }
 
-fn source_of(order: &Order) -> Source {
+/// Whom an order counts for.
+pub(crate) fn source_of(order: &Order) -> Source {
     Source { strategy: order.strategy_id, key: order.key_id, symbol: order.symbol.clone() }
 }
 
@@ -211,8 +217,7 @@ impl Book {
 
     /// One order more is live.
     pub(crate) fn opened(&mut self, order: &Order) {
-        let tally = Tally { open: 1, ..Tally::default() };
-        self.counts.add((order.org_id, order.account_id), Some(&source_of(order)), tally);
+        self.counts.opened((order.org_id, order.account_id), &source_of(order));
     }
 
     /// One order fewer is live.

@@ -1,7 +1,7 @@
 //! A book that no transaction loaded: what a replay imagines of positions and prices. It is never
 //! written.
 
-use super::{AccountState, Book, Counts, Rolls, place_of};
+use super::{AccountState, Book, Counts, Rolls, place_of, source_of};
 use crate::Shared;
 use crate::around::Around;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,26 +13,69 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::money::{Money, Price};
+use tradewarden_domain::order::{Order, Purpose};
 use tradewarden_domain::price::{Market, Reference};
-use tradewarden_domain::rate::OrderCounter;
+use tradewarden_domain::rate::{OrderCounter, Source};
+use tradewarden_domain::recent::RecentEntries;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
 
-/// The prices of a replay.
+/// What a replay knows of the moment of a signal.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Imagined {
+pub(crate) struct Moment {
     /// The last price that is known of each instrument.
     pub(crate) prices: BTreeMap<Symbol, Price>,
     /// Whether the market was closed when the signal came.
     pub(crate) is_closed: bool,
+    /// The orders that came of the signal in truth, and when they ended.
+    pub(crate) orders: Vec<(Purpose, Open)>,
+}
+
+/// An order that is open.
+#[derive(Debug, Clone)]
+pub(crate) struct Open {
+    pub(crate) account_id: Id<id::Account>,
+    pub(crate) source: Source,
+    /// When it ends; `None` if it never did.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// What a replay imagines.
+#[derive(Clone, Default)]
+pub(crate) struct Imagined {
+    moment: Moment,
+    /// What counts as open, for as long as it was open in truth.
+    open: Vec<Open>,
+}
+
+/// Orders that count as open; of more, none does.
+const OPEN_MAX: usize = 4_000;
+
+impl Imagined {
+    /// An order is open for as long as the one that the signal came to in truth.
+    fn keep_open(&mut self, order: &Order, now: Timestamp) {
+        let source = source_of(order);
+        let is_like = |(purpose, open): &(Purpose, Open)| {
+            *purpose == order.purpose
+                && open.account_id == order.account_id
+                && open.source == source
+        };
+        let Some(place) = self.moment.orders.iter().position(is_like) else { return };
+        let (_, open) = self.moment.orders.swap_remove(place);
+        if open.until.is_none_or(|until| until > now) && self.open.len() < OPEN_MAX {
+            self.open.push(open);
+        }
+    }
 }
 
 impl Book {
-    /// A book of these accounts and positions, with nothing under way.
+    /// A book of these accounts, with what they hold, what was sent lately and what is open.
     pub(crate) fn imagined<'a>(
         rolls: Rolls,
         accounts: impl Iterator<Item = (&'a Account, OrderCounter)>,
         exposures: BTreeMap<Place, Exposure>,
+        around: Around,
+        open: Vec<Open>,
     ) -> Self {
         let state = |(account, counter): (&'a Account, OrderCounter)| {
             let (org_id, activity) = (account.org_id, account.state);
@@ -52,12 +95,12 @@ impl Book {
             entries: Vec::new(),
             findings: Vec::new(),
             rolls,
-            around: Around::default(),
+            around,
             counts: Counts::default(),
             alerts: Vec::new(),
             overrides: Vec::new(),
             used_overrides: Vec::new(),
-            imagined: Some(Imagined::default()),
+            imagined: Some(Imagined { open, ..Imagined::default() }),
         }
     }
 
@@ -66,23 +109,32 @@ impl Book {
         &mut self,
         now: Timestamp,
         halts: Vec<Halt>,
-        limits: (Id<id::Org>, Arc<LimitBook>),
-        imagined: Imagined,
+        (org, limits): (Id<id::Org>, Arc<LimitBook>),
+        moment: Moment,
     ) {
-        (self.now, self.halts, self.imagined) = (now, halts, Some(imagined));
-        self.limits = BTreeMap::from([limits]);
+        (self.now, self.halts) = (now, halts);
+        self.around.imagine(&limits);
+        self.limits = BTreeMap::from([(org, limits)]);
         self.counts = Counts::of_recent(&self.accounts, now);
+        let Some(imagined) = &mut self.imagined else { return };
+        imagined.moment = moment;
+        imagined.open.retain(|open| open.until.is_none_or(|until| until > now));
+        for Open { account_id, source, .. } in &imagined.open {
+            self.counts.opened((org, *account_id), source);
+        }
     }
 
-    /// Every order that was made fills whole, at once, at the price of the moment; then nothing of the
-    /// signal is left but positions and counters.
+    /// Every order that was made fills whole, at once, at the price of the moment, and counts as open for
+    /// as long as its like was in truth; then nothing of the signal is left but positions and counts.
     pub(crate) fn fill_all(&mut self) {
         for (_, order) in std::mem::take(&mut self.changed_orders) {
             if !order.state.is_live() {
                 continue;
             }
-            let known =
-                self.imagined.as_ref().and_then(|imagined| imagined.prices.get(&order.symbol));
+            let known = self.imagined.as_mut().and_then(|imagined| {
+                imagined.keep_open(&order, self.now);
+                imagined.moment.prices.get(&order.symbol)
+            });
             let price = known.copied().or(order.limit_price).unwrap_or_default();
             self.change_exposure(&place_of(&order), |exposure| {
                 exposure.release(order.purpose, order.side, order.quantity);
@@ -104,6 +156,16 @@ impl Book {
         })
     }
 
+    /// What was sent lately on each place.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = (&Place, &RecentEntries)> {
+        self.around.recent()
+    }
+
+    /// What counts as open.
+    pub(crate) fn open(&self) -> &[Open] {
+        self.imagined.as_ref().map_or(&[], |imagined| imagined.open.as_slice())
+    }
+
     /// The accounts that made orders within the last minute.
     pub(crate) fn counters(&self) -> impl Iterator<Item = (Id<id::Account>, &OrderCounter)> {
         let busy = self.accounts.iter().filter(|(_, state)| !state.counter.is_idle(self.now));
@@ -123,8 +185,8 @@ impl Book {
         Reference {
             quote: None,
             prior_close: None,
-            last: imagined.prices.get(symbol).map(|price| (*price, self.now)),
-            market: if imagined.is_closed { Market::Closed } else { Market::Open },
+            last: imagined.moment.prices.get(symbol).map(|price| (*price, self.now)),
+            market: if imagined.moment.is_closed { Market::Closed } else { Market::Open },
         }
     }
 }

@@ -57,6 +57,43 @@ pub struct ReplayBook {
     pub positions: Vec<ReplayPosition>,
     /// The orders of the last minute of each account, as they are stored, in hexadecimal.
     pub minutes: Vec<ReplayMinute>,
+    /// What was sent lately.
+    pub recent: Vec<ReplayRecent>,
+    /// What is open.
+    pub open: Vec<ReplayOpen>,
+}
+
+/// The newest entries of a strategy in an instrument of an account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRecent {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The instrument.
+    pub symbol: Symbol,
+    /// The strategy.
+    pub strategy_id: Id<id::Strategy>,
+    /// The entries as they are stored, in hexadecimal.
+    pub entries: String,
+}
+
+/// An order that is open.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayOpen {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The instrument.
+    pub symbol: Symbol,
+    /// The strategy, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy_id: Option<Id<id::Strategy>>,
+    /// The key that asked for it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Id<id::Key>>,
+    /// When it ends; absent if it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// One strategy's position in an instrument of an account.

@@ -1,13 +1,16 @@
-//! Which price a stored signal met: nobody keeps quotes, but its trace keeps what it was compared with.
+//! What is known of the moment of a stored signal. Nobody keeps quotes, but its trace keeps the price that
+//! it was compared with, and its orders say how long they were open.
 
+use crate::book::{Open, source_of};
 use crate::intake::AccountResult;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Price;
+use tradewarden_domain::order::{Order, Purpose};
 use tradewarden_domain::signal::Signal;
 use tradewarden_store::signals::StoredSignal;
-use tradewarden_store::{Error, Store, orders};
+use tradewarden_store::{Error, Store, orders as rows};
 
 /// Orders of one signal that are looked at.
 const ORDERS_MAX: usize = 16;
@@ -24,13 +27,18 @@ struct Line {
     limit: Option<String>,
 }
 
-/// The prices of the instruments that a signal is about, as far as they are known.
-pub(super) async fn price_of(
+/// Prices, and orders by what they were for.
+type Known = (BTreeMap<Symbol, Price>, Vec<(Purpose, Open)>);
+
+/// The prices of the instruments that a signal is about, as far as they are known, and the orders that
+/// came of it.
+pub(super) async fn known_of(
     store: &Store,
     stored: &StoredSignal,
     signal: &Signal,
     symbols: impl Iterator<Item = Symbol>,
-) -> Result<BTreeMap<Symbol, Price>, Error> {
+) -> Result<Known, Error> {
+    let mut orders = Vec::new();
     let symbols: BTreeSet<Symbol> = symbols.collect();
     let mut prices = BTreeMap::new();
     if let Some(price) = signal.price {
@@ -39,10 +47,11 @@ pub(super) async fn price_of(
     let results: Vec<AccountResult> = serde_json::from_str(&stored.accounts).unwrap_or_default();
     let mut traded = BTreeSet::new();
     for id in results.iter().flat_map(|result| &result.order_ids).take(ORDERS_MAX) {
-        let Some(order) = orders::find(store, *id).await? else { continue };
+        let Some(order) = rows::find(store, *id).await? else { continue };
         if let Some(price) = order.average_price {
             prices.insert(order.symbol.clone(), price);
         }
+        orders.push((order.purpose, open(&order)));
         traded.insert(order.symbol);
     }
     // A trace does not say of which instrument a line is: where there are several, it says nothing.
@@ -52,7 +61,16 @@ pub(super) async fn price_of(
     {
         prices.insert(symbol.clone(), price);
     }
-    Ok(prices)
+    Ok((prices, orders))
+}
+
+/// How long an order was open.
+pub(super) fn open(order: &Order) -> Open {
+    Open {
+        account_id: order.account_id,
+        source: source_of(order),
+        until: (!order.state.is_live()).then_some(order.updated_at),
+    }
 }
 
 /// The reference price that a trace compared with.

@@ -321,4 +321,9 @@ pub(crate) async fn a_fill_counts_once(backend: &Backend) {
     let one = ("NQ".parse().unwrap(), Side::Buy, Quantity::MAX);
     assert_eq!(stored, vec![one; 3]);
     assert_eq!(orders::fills_of_account(&store, id(404)).await.unwrap(), []);
+    let last = async |org, at| orders::last_prices(&store, id(org), at, 10).await.unwrap();
+    let fill = fill(1, "f1");
+    let after = fill.at.plus(std::time::Duration::from_secs(1));
+    assert_eq!(last(1, after).await, [(fill.symbol.clone(), fill.price)]);
+    assert_eq!((last(1, fill.at).await, last(404, after).await), (vec![], vec![]));
 }

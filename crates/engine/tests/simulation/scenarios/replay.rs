@@ -3,8 +3,10 @@
 use super::{Small, millis};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tradewarden_engine::command::{Command, CommandError};
-use tradewarden_testkit::broker::Venue;
+use tradewarden_domain::strategy::{Pyramiding, Sizing};
+use tradewarden_domain::time::Timestamp;
+use tradewarden_engine::command::{Command, CommandError, Paging};
+use tradewarden_testkit::broker::{FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, halt_engage, simulate};
 
 async fn tried(h: &Harness, members: Value) -> Result<Value, CommandError> {
@@ -138,13 +140,118 @@ fn a_period_begins_with_the_positions_of_its_time() {
         let told = tried(&small.h, period(&small, &from, &limits)).await.unwrap();
         assert_eq!((&told["judged"], &told["unexplained"]), (&json!(1), &json!(0)), "{told:#}");
         let mut gross = limits.as_array().unwrap().clone();
-        gross.push(json!({"scope": "org", "name": "max_gross_exposure", "value": "1"}));
+        for name in ["max_gross_exposure", "credit_percent", "daily_loss"] {
+            gross.push(json!({"scope": "org", "name": name, "value": "1"}));
+        }
         let told = tried(&small.h, period(&small, &from, &json!(gross))).await.unwrap();
-        assert_eq!(told["limits_not_judged"], json!(["max_gross_exposure"]));
+        assert_eq!(told["limits_not_judged"], json!(["credit_percent", "daily_loss"]));
         let mut wrong = period(&small, &from, &limits);
         wrong["to"] = from.clone();
         let no = tried(&small.h, wrong).await;
         assert!(matches!(no, Err(CommandError::Invalid { field: "to", .. })), "{no:?}");
         small.end().await;
     });
+}
+
+/// Five small entries, and then two that rest for a while and a third one.
+async fn entries(small: &Small) -> Value {
+    let buy = |id: &str, quantity: &str| json!({"action": "BUY", "id": id, "quantity": quantity});
+    for place in 0..5 {
+        small.h.send(&small.hook, &buy(&format!("before {place}"), "1")).await.answer();
+        small.h.elapse(millis(1_100)).await;
+    }
+    small.h.quiet().await;
+    small.h.clock.advance(Duration::from_secs(62));
+    small.h.elapse(millis(1_000)).await;
+    let from = json!(small.h.now());
+    small.h.broker.usual_plan(FillPlan::Rests);
+    small.h.send(&small.hook, &buy("first", "2")).await.answer();
+    small.h.elapse(millis(300)).await;
+    small.h.send(&small.hook, &buy("second", "2")).await.answer();
+    small.h.elapse(millis(300)).await;
+    small.h.broker.let_all_fill();
+    small.h.quiet().await;
+    small.h.elapse(millis(2_000)).await;
+    small.h.send(&small.hook, &buy("third", "3")).await.answer();
+    small.h.elapse(millis(300)).await;
+    small.h.broker.let_all_fill();
+    small.h.quiet().await;
+    small.h.elapse(millis(1_000)).await;
+    from
+}
+
+async fn trader(seed: u64) -> Small {
+    let small = Small::with(seed, Venue::default(), |new| {
+        new.sizing = Some(Sizing::Payload);
+        new.pyramiding = Some(Pyramiding::Allow);
+    })
+    .await;
+    small.h.limit("org", "max_position", "100").await;
+    small
+}
+
+/// What a check would have refused is told; and where it did refuse, the replay comes to the same.
+#[test]
+fn checks_of_what_is_held_open_and_was_sent_are_judged() {
+    // 5 are held at 5000 and 50 a point: 1,250,000; each two are 500,000 more.
+    for (level, name, value, refused) in [
+        ("org", "max_gross_exposure", "1750100", 2),
+        ("account", "max_net_exposure", "1750100", 2),
+        ("instrument", "max_position_notional", "1750100", 2),
+        ("org", "max_open_orders", "1", 1),
+        ("strategy", "max_open_orders", "1", 1),
+        ("account", "max_orders_per_second", "1", 1),
+        ("instrument", "max_orders_per_minute", "2", 1),
+        ("strategy", "max_repeated_entries", "1", 2),
+        ("org", "max_size_multiple", "2.5", 1),
+    ] {
+        simulate(async || {
+            let scope = async |small: &Small| match level {
+                "account" => format!("account:{}", small.account),
+                "instrument" => "instrument:ES".to_owned(),
+                "strategy" => {
+                    let listed = small.h.command(Command::StrategyList).await;
+                    format!("strategy:{}", listed["items"][0]["id"].as_str().unwrap())
+                }
+                _ => level.to_owned(),
+            };
+            let small = trader(324).await;
+            let from = entries(&small).await;
+            let mut limits = policy(&small.h, &[]).await;
+            let more = json!({"scope": scope(&small).await, "name": name, "value": value});
+            limits.as_array_mut().unwrap().push(more);
+            let mut asked = period(&small, &from, &limits);
+            let told = tried(&small.h, asked.clone()).await.unwrap();
+            assert_eq!((&told["judged"], &told["unexplained"]), (&json!(3), &json!(0)), "{told:#}");
+            assert_eq!(told["limits_not_judged"], json!([]));
+            assert_eq!(told["differs"], refused, "{name} at {level}: {told:#}");
+            let code = told["differences"][0]["now"]["code"].as_str().unwrap().to_owned();
+            // Step by step it comes to the same.
+            asked["signals_max"] = json!(1);
+            let mut differs = 0;
+            loop {
+                let step = tried(&small.h, asked.clone()).await.unwrap();
+                differs += usize::try_from(step["differs"].as_u64().unwrap()).unwrap();
+                let Some(state) = step.get("state") else { break };
+                asked["state"] = state.clone();
+            }
+            assert_eq!(differs, refused, "{name} at {level}");
+            small.end().await;
+
+            let small = trader(325).await;
+            small.h.limit(&scope(&small).await, name, value).await;
+            let from = entries(&small).await;
+            let limits = policy(&small.h, &[]).await;
+            let told = tried(&small.h, period(&small, &from, &limits)).await.unwrap();
+            assert_eq!(told["unexplained"], 0, "{name} at {level}: {told:#}");
+            assert_eq!(told["differs"], 0, "{name} at {level}: {told:#}");
+            let signals = small.h.command(Command::SignalList(Paging::default())).await;
+            let time = |of: &Value| of.as_str().unwrap().parse::<Timestamp>().unwrap();
+            let same = signals["items"].as_array().unwrap().iter().filter(|of| {
+                of["code"] == code.as_str() && time(&of["received_at"]) >= time(&from)
+            });
+            assert_eq!(same.count(), refused, "{name} at {level}");
+            small.end().await;
+        });
+    }
 }
