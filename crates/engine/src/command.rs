@@ -39,7 +39,7 @@ pub use pins::PinsPublish;
 pub use rate::RateSet;
 pub use roll::RollSet;
 pub use strategy::StrategyCreate;
-pub use vault::{VaultCommand, VaultDataKeys, VaultRewrap};
+pub use vault::{VaultCommand, VaultDataKeys, VaultErase, VaultRewrap};
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
 use serde::{Deserialize, Serialize};

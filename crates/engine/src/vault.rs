@@ -8,6 +8,7 @@
 //! after a crash the same command goes on where it ended.
 
 pub(crate) mod data_keys;
+mod erase;
 mod keys;
 pub(crate) mod watch;
 
@@ -21,12 +22,13 @@ use crate::administer::invalid;
 use crate::book::{Book, Effects, Scope};
 use crate::command::{CommandError, VaultCommand, VaultRewrap};
 use crate::journal::Urgency;
-use crate::people::only_the_operator;
+use crate::people::{no, only_the_operator};
 use crate::reads::away;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tradewarden_domain::code::Code;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
     DataKeyError, Fresh, KeySource, Purpose, SecretBytes, SourceError, WrappedKey,
@@ -104,6 +106,16 @@ impl Vault {
         self.behind.load(Ordering::Acquire)
     }
 
+    /// Why an organization has no open data key: the source is away, or the key was erased.
+    pub(crate) fn no_key(&self) -> CommandError {
+        match self.health() {
+            Health::Away { is_closed: true, .. } => CommandError::Unavailable {
+                detail: "the key source does not answer, and secrets are closed".to_owned(),
+            },
+            _ => no(Code::VaultErased),
+        }
+    }
+
     /// Whether the source answered when it was last asked.
     fn is_there(&self) -> bool {
         matches!(self.health(), Health::There)
@@ -137,6 +149,7 @@ impl Engine {
             VaultCommand::Status => self.vault_status().await,
             VaultCommand::Rotate => self.rotate_source(actor).await,
             VaultCommand::RotateDataKeys(asked) => self.rotate_data_keys(asked, actor).await,
+            VaultCommand::Erase(asked) => self.erase(asked, actor).await,
             VaultCommand::Reseal => self.reseal().await,
             VaultCommand::Rewrap(asked) => self.rewrap_data_keys(asked, actor).await,
         }
@@ -183,6 +196,7 @@ impl Engine {
         Ok(json!({
             "sources": sources, "keys": keys, "to_rewrap": to_rewrap, "away_since": away_since,
             "replaced": data_keys::shown(&self.parts).await?,
+            "erased": erase::erased(&self.parts).await?, "gone": erase::gone(&self.parts).await?,
             "secrets": if is_closed { "closed" } else { "open" },
         }))
     }

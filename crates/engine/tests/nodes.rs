@@ -496,3 +496,34 @@ fn c13_counts_beyond_an_account_hold_on_both_nodes_together() {
         });
     }
 }
+
+/// What one node erases is open at no other, not even in memory.
+#[test]
+fn a_key_that_one_node_erases_opens_at_no_other() {
+    simulate(async || {
+        let h = Harness::postgres(95, Venue::default()).await;
+        h.ready().await;
+        let other = h.second_node().await;
+        let new = json!({
+            "command": "key-create", "name": "bot", "algorithm": "hmac-sha256",
+            "scopes": ["orders:read", "webhooks:manage"],
+        });
+        let key = command(&h, new).await;
+        let mut nonce = 0;
+        within_a_second(&h, "a new key is taken", || signer(&h, &other, &key, &mut nonce).is_ok())
+            .await;
+        let org = h.org().await.to_string();
+        let erase = json!({"command": "vault", "verb": "erase", "org": org});
+        let shown = command(&h, erase.clone()).await;
+        let mut confirmed = erase;
+        confirmed["phrase"] = shown["phrase"].clone();
+        assert_eq!(command(&h, confirmed).await["erased"], json!(["intake"]));
+        assert!(signer(&h, &h.engine(), &key, &mut nonce).is_err(), "the next request here");
+        within_a_second(&h, "an erased key is refused", || {
+            signer(&h, &other, &key, &mut nonce).is_err()
+        })
+        .await;
+        drop(other);
+        h.finish().await;
+    });
+}

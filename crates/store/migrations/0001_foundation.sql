@@ -274,6 +274,23 @@ CREATE TABLE data_keys (
 
 CREATE INDEX data_keys_by_key_id ON data_keys (key_id);
 
+-- Every version of a source's key that ever wrapped a data key: what a copy of the database that was
+-- made meanwhile opens with.
+CREATE TABLE wrappings (
+    key_id {bytes} NOT NULL,
+    source_key {text} NOT NULL,
+    PRIMARY KEY (key_id, source_key)
+){clustered};
+
+-- Data keys that were erased, so that what they sealed never opens again.
+CREATE TABLE erased_keys (
+    org_id {bytes} NOT NULL,
+    purpose {text} NOT NULL,
+    version {int} NOT NULL,
+    erased_at {int} NOT NULL,
+    PRIMARY KEY (org_id, purpose, version)
+){clustered};
+
 CREATE TABLE signals (
     id {bytes} NOT NULL PRIMARY KEY,
     org_id {bytes} NOT NULL,

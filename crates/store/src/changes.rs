@@ -33,11 +33,15 @@ pub const KEPT: i64 = 100_000;
 pub const FOLLOWED_MAX: usize = 4_096;
 
 /// Statements that write a watched table, and nothing of it that is known by heart.
-const UNHEARD: [&str; 4] = [
+const UNHEARD: [&str; 7] = [
     "directory::set_orders_minute",
     "directory::set_fills_cursor",
     "api_keys::set_last_use",
     "keys::rewrap",
+    // Of what is erased everything is read anew.
+    "keys::forget_signing",
+    "keys::forget_previous",
+    "keys::revoke_shared",
 ];
 
 /// What is known by heart, by what the identifier of a change means.
@@ -61,10 +65,12 @@ pub enum Subject {
     Key,
     /// The data keys of an organization, which the identifier names; zeros name the installation.
     DataKeys,
+    /// Data keys of an organization that were erased: everything is read anew.
+    Erased,
 }
 
 impl Subject {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Organization,
         Self::Account,
         Self::Webhook,
@@ -74,6 +80,7 @@ impl Subject {
         Self::Halt,
         Self::Key,
         Self::DataKeys,
+        Self::Erased,
     ];
 
     const fn word(self) -> &'static str {
@@ -87,6 +94,7 @@ impl Subject {
             Self::Halt => "halt",
             Self::Key => "key",
             Self::DataKeys => "data_keys",
+            Self::Erased => "erased",
         }
     }
 
@@ -101,6 +109,7 @@ impl Subject {
             "halts" => Self::Halt,
             "api_keys" => Self::Key,
             "data_keys" => Self::DataKeys,
+            "erased_keys" => Self::Erased,
             _ => return None,
         })
     }
@@ -204,7 +213,7 @@ mod tests {
         match table {
             "instruments" => "account_id",
             "previous_secrets" => "webhook_id",
-            "limits" | "rolls" | "data_keys" => "org_id",
+            "limits" | "rolls" | "data_keys" | "erased_keys" => "org_id",
             _ => "id",
         }
     }

@@ -41,10 +41,55 @@ const RETIRE: &str = "-- keys::retire\n\
 const REWRAP: &str = "-- keys::rewrap\n\
     UPDATE data_keys SET wrapped = $4 \
     WHERE org_id = $1 AND purpose = $2 AND version = $3 AND wrapped = $5";
+const NOTE_WRAPPING: &str = "-- keys::note_wrapping\n\
+    INSERT INTO wrappings (key_id, source_key) VALUES ($1, $2) \
+    ON CONFLICT (key_id, source_key) DO NOTHING";
+const WRAPPED: &str = "-- keys::wrapped\n\
+    SELECT version, wrapped FROM data_keys WHERE org_id = $1 AND purpose = $2 ORDER BY version";
+const OVERWRITE: &str = "-- keys::overwrite\n\
+    UPDATE data_keys SET wrapped = $4 WHERE org_id = $1 AND purpose = $2 AND version = $3";
 const ERASE: &str = "-- keys::erase\nDELETE FROM data_keys WHERE org_id = $1 AND purpose = $2";
+const NOTE_ERASED: &str = "-- keys::note_erased\n\
+    INSERT INTO erased_keys (org_id, purpose, version, erased_at) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT (org_id, purpose, version) DO UPDATE SET erased_at = excluded.erased_at";
+const ERASED: &str = "-- keys::erased\n\
+    SELECT org_id, purpose, version, erased_at FROM erased_keys \
+    ORDER BY org_id, purpose, version DESC LIMIT $1";
+const GONE: &str = "-- keys::gone\n\
+    SELECT source_key, COUNT(*) FROM wrappings WHERE NOT EXISTS \
+    (SELECT 1 FROM data_keys WHERE data_keys.key_id = wrappings.key_id) \
+    GROUP BY source_key ORDER BY source_key LIMIT $1";
+const FORGET_SIGNING: &str = "-- keys::forget_signing\n\
+    UPDATE webhooks SET signing_secret = NULL WHERE org_id = $1 AND signing_secret IS NOT NULL";
+const FORGET_PREVIOUS: &str = "-- keys::forget_previous\n\
+    UPDATE previous_secrets SET signing_secret = NULL WHERE signing_secret IS NOT NULL \
+    AND webhook_id IN (SELECT id FROM webhooks WHERE org_id = $1)";
+const REVOKE_SHARED: &str = "-- keys::revoke_shared\n\
+    UPDATE api_keys SET state = 'revoked', material = $2 \
+    WHERE org_id = $1 AND algorithm = 'hmac-sha256'";
 
-pub(crate) const STATEMENTS: &[&str] =
-    &[OF, OF_PURPOSE, PAGE_AFTER, INSERT, REPLACED, NEWEST_MADE, HOLD, LOCK, RETIRE, REWRAP, ERASE];
+pub(crate) const STATEMENTS: &[&str] = &[
+    OF,
+    OF_PURPOSE,
+    PAGE_AFTER,
+    INSERT,
+    REPLACED,
+    NEWEST_MADE,
+    HOLD,
+    LOCK,
+    RETIRE,
+    REWRAP,
+    NOTE_WRAPPING,
+    WRAPPED,
+    OVERWRITE,
+    ERASE,
+    NOTE_ERASED,
+    ERASED,
+    GONE,
+    FORGET_SIGNING,
+    FORGET_PREVIOUS,
+    REVOKE_SHARED,
+];
 
 /// A wrapped key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +144,7 @@ pub async fn insert(
     wrapped: Vec<u8>,
     now: Timestamp,
 ) -> Result<(), Error> {
+    note_wrapping(tx, &wrapped).await?;
     let key_id = WrappedKey::from_stored(wrapped.clone()).key_id();
     let key_id = key_id.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
     let parameters = [
@@ -157,19 +203,95 @@ pub async fn retire(
     tx.execute_one(RETIRE, &[org.into(), Value::Word(purpose), version.into()]).await
 }
 
-/// Forgets the keys of an organization for a purpose: what is sealed under it never opens again.
-/// Answers whether there was one.
+async fn note_wrapping(tx: &mut Tx<'_>, wrapped: &[u8]) -> Result<(), Error> {
+    let wrapped = WrappedKey::from_stored(wrapped.to_vec());
+    let (Some(id), Some(source_key)) = (wrapped.key_id(), wrapped.source_key_id()) else {
+        return Ok(());
+    };
+    let noted = [id.as_bytes().to_vec().into(), source_key.into()];
+    tx.execute(NOTE_WRAPPING, &noted).await.map(|_| ())
+}
+
+/// A data key that was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasedKey {
+    /// Whose it was.
+    pub org_id: Id<id::Org>,
+    /// What it was for.
+    pub purpose: String,
+    /// Which one.
+    pub version: i64,
+    /// When.
+    pub erased_at: Timestamp,
+}
+
+/// The data keys that were erased, by organization and purpose and the newest first; at most
+/// [`PAGE`].
+pub async fn erased(store: &Store) -> Result<Vec<ErasedKey>, Error> {
+    let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
+    let rows = store.query(ERASED, vec![most.into()]).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(ErasedKey {
+                org_id: row.id()?,
+                purpose: row.text()?,
+                version: row.int()?,
+                erased_at: row.time()?,
+            })
+        })
+        .collect()
+}
+
+/// The versions of sources' keys that once wrapped data keys which are gone, each with how many; at
+/// most [`PAGE`].
+pub async fn gone(store: &Store) -> Result<Vec<(String, i64)>, Error> {
+    let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
+    let rows = store.query(GONE, vec![most.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((row.text()?, row.int()?))).collect()
+}
+
+/// What was taken away with the keys of intake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Webhooks that had a signing secret.
+    pub webhooks: u64,
+    /// API keys with a shared secret; all are revoked.
+    pub api_keys: u64,
+}
+
+/// Takes away what an erased key of intake sealed: signing secrets of webhooks, and API keys with a
+/// shared secret, which verify nothing without it.
+pub async fn forget_sealed(tx: &mut Tx<'_>, org: Id<id::Org>) -> Result<Forgotten, Error> {
+    let webhooks = tx.execute(FORGET_SIGNING, &[org.into()]).await?;
+    tx.execute(FORGET_PREVIOUS, &[org.into()]).await?;
+    let api_keys = tx.execute(REVOKE_SHARED, &[org.into(), Vec::new().into()]).await?;
+    Ok(Forgotten { webhooks, api_keys })
+}
+
+/// Erases the keys of an organization for a purpose: what is sealed under them never opens again.
+/// Each is overwritten before its row is deleted, and noted as erased. Answers whether there was one.
 pub async fn erase(
     tx: &mut Tx<'_>,
     org: Id<id::Org>,
     purpose: &'static str,
+    now: Timestamp,
 ) -> Result<bool, Error> {
+    lock(tx, org, purpose).await?;
+    for mut row in tx.query(WRAPPED, &[org.into(), Value::Word(purpose)]).await? {
+        let (version, wrapped) = (row.int()?, row.bytes()?);
+        let blank = vec![0_u8; wrapped.len()];
+        let overwritten = [org.into(), Value::Word(purpose), version.into(), blank.into()];
+        tx.execute_one(OVERWRITE, &overwritten).await?;
+        let noted = [org.into(), Value::Word(purpose), version.into(), now.into()];
+        tx.execute_one(NOTE_ERASED, &noted).await?;
+    }
     Ok(tx.execute(ERASE, &[org.into(), Value::Word(purpose)]).await? > 0)
 }
 
 /// Puts another wrapping of the same key in the place of the one that was read; `false` if it is not
 /// there any more.
 pub async fn rewrap(tx: &mut Tx<'_>, read: &KeyRow, wrapped: Vec<u8>) -> Result<bool, Error> {
+    note_wrapping(tx, &wrapped).await?;
     let parameters = [
         read.org_id.into(),
         read.purpose.as_str().into(),

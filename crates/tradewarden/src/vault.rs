@@ -32,6 +32,11 @@ pub(crate) async fn run(config: &Config, verb: VaultVerb, json: bool) -> Result<
             }
             answer
         }
+        VaultVerb::Erase(new) => {
+            let erase =
+                command::VaultErase { org: new.org, purpose: new.purpose, phrase: new.phrase };
+            asked(config, VaultCommand::Erase(erase)).await?
+        }
         VaultVerb::Rewrap(new) => rewrap(config, new.to).await?,
     };
     let is_whole = answer.get("unusable").and_then(Value::as_array).is_none_or(Vec::is_empty);

@@ -5,6 +5,9 @@
 #[path = "vault/bao.rs"]
 mod bao;
 #[cfg(test)]
+#[path = "vault/erase.rs"]
+mod erase;
+#[cfg(test)]
 #[path = "vault/file.rs"]
 mod file;
 #[cfg(test)]

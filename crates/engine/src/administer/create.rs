@@ -127,7 +127,7 @@ impl Engine {
             detail: "there is no key to seal the signing secret".to_owned(),
         };
         let keys = self.parts.intake_keys.load();
-        let key = keys.get(&org).ok_or_else(missing)?;
+        let key = keys.get(&org).ok_or_else(|| self.parts.vault.no_key())?;
         self.parts
             .environment
             .with_randomness(|random| key.seal(place, secret.expose(), random))

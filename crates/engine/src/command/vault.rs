@@ -13,6 +13,8 @@ pub enum VaultCommand {
     Rotate,
     /// Has new data keys take the place of old ones, some at a time.
     RotateDataKeys(VaultDataKeys),
+    /// Erases data keys of an organization, so that what they sealed never opens again.
+    Erase(VaultErase),
     /// Seals some of what replaced data keys sealed under the new ones.
     Reseal,
     /// Wraps data keys under the newest version.
@@ -32,6 +34,20 @@ pub struct VaultDataKeys {
     /// Those made before this instant, which the first answer gives; absent, before now.
     #[serde(default)]
     pub before: Option<Timestamp>,
+}
+
+/// Data keys are to be erased.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultErase {
+    /// The organization.
+    pub org: String,
+    /// What they are for; absent, all that are the organization's own.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// The phrase that is answered without one.
+    #[serde(default)]
+    pub phrase: Option<String>,
 }
 
 /// Data keys are to be wrapped anew.

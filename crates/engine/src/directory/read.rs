@@ -64,6 +64,9 @@ impl Directory {
             News::Everything => return Self::load(store, data_keys, self).await.map(Some),
             News::Rows(changed, newest) => (changed, newest),
         };
+        if changed.iter().any(|change| change.subject == Subject::Erased) {
+            return Self::load(store, data_keys, self).await.map(Some);
+        }
         let mut next = self.clone();
         // Of these there are few; they are read together.
         if changed.iter().any(|change| change.subject == Subject::Organization) {
@@ -94,7 +97,7 @@ impl Directory {
     ) -> Result<(), Error> {
         match change.subject {
             Subject::Organization => self.write_books(&[Id::from_bytes(change.id)]),
-            Subject::Halt => {}
+            Subject::Halt | Subject::Erased => {}
             Subject::DataKeys => {
                 self.data_keys_changed = self.data_keys_changed.wrapping_add(1);
             }

@@ -258,7 +258,8 @@ pub(super) async fn note(
 
 /// Erases the key under which credentials at brokers are sealed, so that none opens again.
 async fn erase(tx: &mut Tx<'_>, shared: &Shared, lockdown: &Lockdown) -> Result<String, Error> {
-    let erased = keys::erase(tx, lockdown.org_id, Purpose::Broker.name()).await?;
+    let erased =
+        keys::erase(tx, lockdown.org_id, Purpose::Broker.name(), shared.environment.now()).await?;
     let directory = shared.directory.load();
     let own = directory.accounts.values().filter(|account| account.org_id == lockdown.org_id);
     let brokers: BTreeSet<_> = own.map(|account| account.broker.as_str()).collect();

@@ -106,7 +106,14 @@ impl Engine {
             .filter(|(row, _)| purpose.is_none_or(|purpose| row.purpose == purpose.name()))
             .collect();
         if meant.is_empty() {
-            return Err(CommandError::NotFound);
+            // Of what was erased a key is made anew, where both are named.
+            let (Some(org), Some(purpose)) = (org, purpose) else {
+                return Err(CommandError::NotFound);
+            };
+            let row = last_erased(&self.parts, org, purpose).await?;
+            let made = replace(&self.parts, &[row], Some(actor)).await?;
+            self.parts.reload().await;
+            return Ok(json!({ "made": made, "left": 0, "under_way": 0, "before": before }));
         }
         let under_way = meant.iter().filter(|(_, versions)| *versions > 1).count();
         let due: Vec<_> = meant
@@ -162,6 +169,24 @@ async fn newest(shared: &Shared) -> Result<Vec<(KeyRow, u64)>, CommandError> {
         page = rows::page(&shared.store, Some(&last)).await.map_err(|error| away(&error))?;
     }
     Ok(found)
+}
+
+/// The newest erased data key of an organization for a purpose, if there is none in its place.
+async fn last_erased(
+    shared: &Shared,
+    org: Id<id::Org>,
+    purpose: Purpose,
+) -> Result<KeyRow, CommandError> {
+    let erased = rows::erased(&shared.store).await.map_err(|error| away(&error))?;
+    let found = erased.into_iter().find(|key| key.org_id == org && key.purpose == purpose.name());
+    let found = found.ok_or(CommandError::NotFound)?;
+    Ok(KeyRow {
+        org_id: org,
+        purpose: found.purpose,
+        version: found.version,
+        wrapped: Vec::new(),
+        created_at: found.erased_at,
+    })
 }
 
 /// Makes a data key after each of these, with its entry; all in one transaction.

@@ -377,7 +377,7 @@ pub(crate) async fn data_keys_are_written_once(backend: &Backend) {
     let mut tx = writer.begin().await.unwrap();
     assert!(keys::rewrap(&mut tx, &page[1], vec![9; 60]).await.unwrap());
     assert!(!keys::rewrap(&mut tx, &page[1], vec![8; 60]).await.unwrap());
-    assert!(keys::erase(&mut tx, id(1), "intake").await.unwrap());
-    assert!(!keys::erase(&mut tx, id(1), "intake").await.unwrap());
+    assert!(keys::erase(&mut tx, id(1), "intake", at(1)).await.unwrap());
+    assert!(!keys::erase(&mut tx, id(1), "intake", at(2)).await.unwrap());
     tx.rollback().await.unwrap();
 }

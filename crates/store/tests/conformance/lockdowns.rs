@@ -122,8 +122,8 @@ pub(crate) async fn a_lockdowns_steps_count_and_find_what_is_left(backend: &Back
     let settings = directory::account_settings(&mut tx, account().id).await.unwrap().unwrap();
     assert_eq!(settings.2, Activity::Disabled);
     keys::insert(&mut tx, org, "broker", 1, vec![1], at(1)).await.unwrap();
-    assert!(keys::erase(&mut tx, org, "broker").await.unwrap());
-    assert!(!keys::erase(&mut tx, org, "broker").await.unwrap());
+    assert!(keys::erase(&mut tx, org, "broker", at(2)).await.unwrap());
+    assert!(!keys::erase(&mut tx, org, "broker", at(2)).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(keys::of(&store, org, "broker").await.unwrap(), []);
 }

@@ -15,6 +15,11 @@ pub(crate) enum VaultVerb {
     /// With `--data-keys` the data keys themselves are replaced, and everything that they sealed is
     /// sealed anew, while the gateway runs. After a crash it goes on where it ended.
     Rotate(VaultRotate),
+    /// Erase an organization's data keys: what they sealed never opens again
+    ///
+    /// Without --phrase it says what would be erased, and which phrase confirms it. Signing secrets of
+    /// webhooks are gone and API keys with a shared secret are revoked; everything else goes on.
+    Erase(VaultErase),
     /// Wrap all data keys under the newest key of the current source
     ///
     /// In small steps, while the gateway runs. After a crash it goes on where it ended.
@@ -34,6 +39,20 @@ pub(crate) struct VaultRotate {
     #[arg(long, value_name = "PURPOSE", requires = "data_keys",
           value_parser = ["intake", "people", "broker", "ledger"])]
     pub(crate) purpose: Option<String>,
+}
+
+/// `vault erase`
+#[derive(Debug, Args)]
+pub(crate) struct VaultErase {
+    /// The organization
+    #[arg(long, value_name = "ORG")]
+    pub(crate) org: String,
+    /// Only the keys for this purpose
+    #[arg(long, value_name = "PURPOSE", value_parser = ["intake", "broker"])]
+    pub(crate) purpose: Option<String>,
+    /// The phrase that is shown without it
+    #[arg(long, value_name = "PHRASE")]
+    pub(crate) phrase: Option<String>,
 }
 
 /// `vault rewrap`

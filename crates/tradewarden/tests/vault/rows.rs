@@ -7,8 +7,9 @@ use tradewarden_testkit::process::TestDir;
 
 use crate::stage::{again, demo};
 
-/// Runs statements on a database that nobody has open; answers the number of rows the last one changed.
-fn changed(database: &Path, statements: &[&str]) -> u64 {
+/// Runs statements on a database that nobody has open; answers the number of rows the last one changed,
+/// -1 if it changes none.
+pub(crate) fn changed(database: &Path, statements: &[&str]) -> i64 {
     let script = "import sqlite3, sys\n\
                   held = sqlite3.connect(sys.argv[1])\n\
                   print([held.execute(sql).rowcount for sql in sys.argv[2:]][-1])\n\

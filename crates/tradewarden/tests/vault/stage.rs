@@ -50,6 +50,11 @@ impl Sealed {
     /// and a password is hashed with the pepper.
     pub(crate) async fn opens(&self, gateway: &Gateway) {
         assert_eq!(self.key_opens(gateway).await, 200);
+        self.people_come_in(gateway).await;
+    }
+
+    /// A password is hashed with the pepper, and a token is signed by a key under people's.
+    pub(crate) async fn people_come_in(&self, gateway: &Gateway) {
         let mut client = gateway.client();
         let body = json!({"email": self.owner["email"], "password": self.owner["password"]});
         let login = client.post("/api/v1/auth/login", &[], body.to_string()).await.unwrap();

@@ -78,6 +78,7 @@ impl Route {
                 | Code::LockdownHold
                 | Code::LockdownActive,
             ) => self.meets_lockdown(code),
+            (_, Code::VaultErased) => self.seals_secrets(),
             (_, Code::TextCardNumber) => takes_body && self.keeps_free_text(),
             (_, code) if self.may_change(code) => true,
             (_, Code::AuthStepUp | Code::KeyState | Code::KeyLifetime) => manages_keys,
@@ -136,6 +137,18 @@ impl Route {
                 is_change && !FREE.contains(&noun) && self.path != "/api/v1/halts"
             }
         }
+    }
+
+    /// Whether it may make a secret that is stored sealed.
+    fn seals_secrets(&self) -> bool {
+        let sealing = [
+            (Method::POST, "/api/v1/webhooks"),
+            (Method::PATCH, "/api/v1/webhooks/{id}"),
+            (Method::POST, "/api/v1/webhooks/{id}/rotate"),
+            (Method::POST, "/api/v1/keys"),
+            (Method::POST, "/api/v1/keys/{id}/rotate"),
+        ];
+        sealing.contains(&(self.method.clone(), self.path))
     }
 
     /// Whether a name or a reason is kept of what is sent.

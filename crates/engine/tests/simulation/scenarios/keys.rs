@@ -31,7 +31,7 @@ pub(super) fn caller(h: &Harness, key: &Value, nonce: &str) -> Actor {
     try_caller(h, key, nonce).unwrap()
 }
 
-fn try_caller(h: &Harness, key: &Value, nonce: &str) -> Result<Actor, NotAuthenticated> {
+pub(super) fn try_caller(h: &Harness, key: &Value, nonce: &str) -> Result<Actor, NotAuthenticated> {
     let secret = key["secret"].as_str().unwrap().as_bytes().to_vec();
     let origin = "https://localhost".parse().unwrap();
     let request = RequestToSign {

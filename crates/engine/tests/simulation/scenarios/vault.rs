@@ -1,10 +1,12 @@
 //! Replacing data keys: nothing is lost, nothing is left under an old one, whenever the gateway dies.
+//! Erasing them: nothing opens again, and the rest goes on.
 
 use super::{keys, millis};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_engine::command::{Command, CommandError, VaultCommand, VaultDataKeys};
+use tradewarden_engine::command::{Command, CommandError, VaultCommand, VaultDataKeys, VaultErase};
 use tradewarden_seal::{DataKeyId, Purpose, WrappedKey};
 use tradewarden_store::{keys as rows, sealed};
 use tradewarden_testkit::broker::Venue;
@@ -192,4 +194,82 @@ fn replacing_a_data_key_goes_on_after_a_crash_at_every_commit() {
             });
         }
     }
+}
+
+const KEPT: &str = "CREATE TABLE kept_keys AS SELECT * FROM api_keys; \
+                    CREATE TABLE kept_webhooks AS SELECT id, signing_secret FROM webhooks;";
+const PUT_BACK: &str = "DELETE FROM api_keys; INSERT INTO api_keys SELECT * FROM kept_keys; \
+                        UPDATE webhooks SET signing_secret = (SELECT signing_secret \
+                        FROM kept_webhooks WHERE kept_webhooks.id = webhooks.id);";
+
+impl Sealed {
+    async fn erase(&self, phrase: Option<&str>) -> Result<Value, CommandError> {
+        let (org, phrase) = (self.h.org().await.to_string(), phrase.map(str::to_owned));
+        let erase = VaultErase { org, purpose: None, phrase };
+        self.h.try_command(Command::Vault(VaultCommand::Erase(erase))).await.unwrap()
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.asked += 1;
+        keys::try_caller(&self.h, &self.key, &format!("nonce-{:016}", self.asked)).is_ok()
+    }
+
+    /// The same installation with rows of an older copy.
+    async fn with(&mut self, rows: &str) {
+        self.h.stop().await;
+        self.h.sabotage(rows);
+        self.h.start(Death::Never).await;
+        self.h.ready().await;
+    }
+}
+
+#[test]
+fn what_an_erased_key_sealed_never_opens_again() {
+    simulate(async || {
+        let mut s = Sealed::new(803).await;
+        s.with(KEPT).await;
+        assert!(s.is_open());
+        let shown = s.erase(None).await.unwrap();
+        assert_eq!(shown["phrase"], "erase intake of main", "{shown}");
+        let wrong = s.erase(Some("erase everything")).await;
+        assert!(matches!(wrong, Err(CommandError::Invalid { field: "phrase", .. })), "{wrong:?}");
+        assert!(s.is_open(), "nothing was erased yet");
+        let done = s.erase(Some("erase intake of main")).await.unwrap();
+        assert_eq!((&done["erased"], &done["revoked_keys"]), (&json!(["intake"]), &json!(1)));
+        assert_eq!(done["webhooks_without_signature"], 1, "{done}");
+        assert!(!s.is_open(), "not even from memory");
+        let new = json!({
+            "command": "key-create", "name": "bot", "algorithm": "hmac-sha256",
+            "scopes": ["orders:read"],
+        });
+        let refused = s.h.try_command(command(new)).await.unwrap();
+        assert!(
+            matches!(refused, Err(CommandError::Refused { code: Code::VaultErased, .. })),
+            "{refused:?}"
+        );
+        assert_eq!(s.logged("vault.erased").await.len(), 1);
+        let told = s.h.findings().await;
+        assert_eq!(told.iter().filter(|finding| finding.code == "vault.erased").count(), 1);
+        let again = s.erase(Some("erase intake of main")).await.unwrap();
+        assert_eq!(again["erased"], json!([]), "{again}");
+
+        // The sealed rows of an older copy open nothing, and hold up nothing.
+        s.with(PUT_BACK).await;
+        assert!(!s.is_open());
+        let org = s.h.org().await.to_string();
+        let anew = VaultDataKeys { org: Some(org), purpose: Some("intake".into()), before: None };
+        let made = s.h.command(Command::Vault(VaultCommand::RotateDataKeys(anew))).await;
+        assert_eq!(made["made"], 1, "{made}");
+        let status = s.status().await;
+        assert_eq!(status["erased"][0]["has_new_key"], true, "{status}");
+        assert!(!s.is_open());
+        s.key = keys::key(&s.h, json!({})).await;
+        assert!(s.is_open());
+        s.with("").await;
+        assert!(s.is_open(), "what was made after it opens");
+        // With the wrapped key of an older copy they would: the status says so.
+        let open = &status["gone"]["open_in_older_copies"];
+        assert_eq!(open[0]["data_keys"], 1, "{status}");
+        s.h.finish().await;
+    });
 }
