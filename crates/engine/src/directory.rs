@@ -4,14 +4,16 @@
 pub(crate) mod keys;
 mod read;
 mod shards;
+mod signing;
 
 pub(crate) use read::{DataKeys, webhook_of};
+pub(crate) use signing::{SealedSigning, previous_signing_place, versioned, with_signing};
 
 use crate::actor::Actor;
 use crate::book::Rolls;
 use ipnet::IpNet;
 use shards::{Print, Shards};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub(crate) struct Directory {
     seen: i64,
     /// Goes on whenever data keys were made or taken away.
     pub(crate) data_keys_changed: u64,
+    /// Webhooks whose signing secret is older than the log says.
+    pub(crate) older: Arc<BTreeSet<Id<id::Webhook>>>,
     pub(crate) organizations: Arc<Vec<Organization>>,
     pub(crate) accounts: Arc<BTreeMap<Id<id::Account>, Arc<Account>>>,
     pub(crate) doors: Shards<Id<id::Webhook>, Arc<Door>>,
@@ -242,13 +246,8 @@ pub(crate) fn signing_place<'a>(org: &'a [u8; 16], webhook: &'a [u8; 16]) -> Pla
         table: "webhooks",
         column: "signing_secret",
         row: webhook,
-        schema_version: 1,
+        schema_version: 2,
     }
-}
-
-/// Where a webhook's replaced signing secret is sealed.
-pub(crate) fn previous_signing_place<'a>(org: &'a [u8; 16], webhook: &'a [u8; 16]) -> Place<'a> {
-    Place { table: "previous_secrets", ..signing_place(org, webhook) }
 }
 
 /// The text is neither an address nor a network.

@@ -189,6 +189,7 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), DATA_KEYS_LOOKED_AT_EVERY, async |shared| {
         if shared.is_leader() {
             vault::data_keys::look(shared).await;
+            vault::watch::tell_older(shared).await;
         }
     }));
     tasks.spawn(every(Arc::clone(shared), PURGE_EVERY, async |shared| purge(shared).await));

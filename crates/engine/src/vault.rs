@@ -25,10 +25,11 @@ use crate::journal::Urgency;
 use crate::people::{no, only_the_operator};
 use crate::reads::away;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tradewarden_domain::code::Code;
+use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
     DataKeyError, Fresh, KeySource, Purpose, SecretBytes, SourceError, WrappedKey,
@@ -51,6 +52,8 @@ pub(crate) struct Vault {
     /// Data keys that do not open, and whether that was told.
     unusable: Mutex<Vec<(Unusable, bool)>>,
     resealing: tokio::sync::Mutex<Resealing>,
+    /// Webhooks whose older signing secret people were told of.
+    told_older: Mutex<BTreeSet<Id<id::Webhook>>>,
 }
 
 impl Vault {
@@ -62,7 +65,12 @@ impl Vault {
             health: Mutex::default(),
             settles_at: Mutex::new(Some(now.plus(SETTLES_IN))),
             resealing: tokio::sync::Mutex::default(),
+            told_older: Mutex::default(),
         }
+    }
+
+    fn is_news(&self, webhook: Id<id::Webhook>) -> bool {
+        self.told_older.lock().unwrap_or_else(PoisonError::into_inner).insert(webhook)
     }
 
     fn set_settles_at(&self, at: Option<Timestamp>) {

@@ -68,6 +68,9 @@ const OF_OBJECT: &str = concat!(
     with_run!(),
     " WHERE e.object_id = $1 ORDER BY e.id LIMIT $2"
 );
+const NEWEST_SIGNING: &str = "-- audit::newest_signing\n\
+    SELECT payload FROM audit_entries WHERE object_id = $1 \
+    AND payload LIKE '%\"signing_version\":%' ORDER BY id DESC LIMIT 1";
 const PAGE: &str = concat!(
     "-- audit::page\nSELECT ",
     placed!(),
@@ -88,6 +91,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ADVANCE,
     RANGE,
     OF_OBJECT,
+    NEWEST_SIGNING,
     PAGE,
     ENTRY,
     COUNT_QUEUED,
@@ -309,6 +313,15 @@ pub async fn of_object(
 ) -> Result<Vec<Placed>, Error> {
     let parameters = vec![Value::Id(object_id), Value::Int(count)];
     store.query(OF_OBJECT, parameters).await?.into_iter().map(decode_placed).collect()
+}
+
+/// The payload of the newest entry that says which signing secrets a webhook has.
+pub async fn newest_signing(
+    store: &Store,
+    webhook: Id<id::Webhook>,
+) -> Result<Option<String>, Error> {
+    let row = store.query_one(NEWEST_SIGNING, vec![webhook.into()]).await?;
+    row.map(|mut row| row.text()).transpose()
 }
 
 /// At most `count` entries of an organization that are older than `before`, newest first.

@@ -19,6 +19,8 @@ pub struct Column {
     pub table: &'static str,
     /// Its name.
     pub column: &'static str,
+    /// The version of the format of what is sealed.
+    pub schema_version: u32,
     /// What the data keys are for that seal it, by name.
     pub purpose: &'static str,
     is_named_by_text: bool,
@@ -44,10 +46,11 @@ impl std::fmt::Debug for Record {
 
 /// Bytes 6 to 21 of a record name the data key.
 macro_rules! column {
-    ($table:literal, $column:literal, $purpose:literal, $row:literal, $text:literal, $which:literal) => {
+    ($table:literal, $column:literal, $schema:literal, $purpose:literal, $row:literal, $text:literal, $which:literal) => {
         Column {
             table: $table,
             column: $column,
+            schema_version: $schema,
             purpose: $purpose,
             is_named_by_text: $text,
             count: concat!(
@@ -92,18 +95,18 @@ macro_rules! column {
 
 /// Every one there is.
 pub const ALL: &[Column] = &[
-    column!("webhooks", "signing_secret", "intake", "id", false, ""),
-    column!("previous_secrets", "signing_secret", "intake", "webhook_id", false, ""),
+    column!("webhooks", "signing_secret", 2, "intake", "id", false, ""),
+    column!("previous_secrets", "signing_secret", 2, "intake", "webhook_id", false, ""),
     // The material of other keys is public.
-    column!("api_keys", "material", "intake", "id", false, " AND algorithm = 'hmac-sha256'"),
+    column!("api_keys", "material", 1, "intake", "id", false, " AND algorithm = 'hmac-sha256'"),
     // That of a passkey is public.
-    column!("factors", "material", "people", "id", false, " AND kind IN ('totp', 'sms')"),
-    column!("token_keys", "material", "people", "id", true, ""),
-    column!("outbox", "content", "messages", "id", false, " AND state = 'waiting'"),
-    column!("reset_requests", "content", "messages", "id", false, ""),
+    column!("factors", "material", 1, "people", "id", false, " AND kind IN ('totp', 'sms')"),
+    column!("token_keys", "material", 1, "people", "id", true, ""),
+    column!("outbox", "content", 1, "messages", "id", false, " AND state = 'waiting'"),
+    column!("reset_requests", "content", 1, "messages", "id", false, ""),
     // Others hold nothing that is secret.
-    column!("challenges", "content", "people", "token_hash", false, " AND kind = 'sms'"),
-    column!("ledger", "signing_key", "ledger", "name", true, ""),
+    column!("challenges", "content", 1, "people", "token_hash", false, " AND kind = 'sms'"),
+    column!("ledger", "signing_key", 1, "ledger", "name", true, ""),
 ];
 
 /// The statements of every column.
@@ -185,4 +188,58 @@ fn counted(row: Option<crate::value::Row>) -> Result<u64, Error> {
 
 fn named(key: DataKeyId) -> Value {
     key.as_bytes().to_vec().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statements;
+
+    /// Statements that put another record into a row that is there, each with why no older record opens
+    /// in its place.
+    const REPLACING: [(&str, &str); 8] = [
+        ("sealed::replace", "says the same; the older one's data key is deleted"),
+        ("webhook_secrets::replace", "held against the log (directory/signing.rs of the engine)"),
+        ("webhook_secrets::keep", "the same"),
+        ("directory::set_signing_secret", "the same"),
+        ("outbox::end", "puts nothing in its place"),
+        ("factors::use_credential", "of passkeys alone, whose material is public"),
+        ("keys::forget_signing", "puts nothing in its place; the data key is erased"),
+        ("keys::forget_previous", "the same"),
+    ];
+
+    /// A sealed record is written with its row and never again, or there is a reason why the one before
+    /// does not come back.
+    #[test]
+    fn no_sealed_record_has_an_older_version_that_opens() {
+        let mut found = Vec::new();
+        for sql in statements::all() {
+            let (name, text) = sql.split_once('\n').unwrap();
+            let name = name.trim_start_matches("-- ");
+            for column in ALL {
+                let (verb, rest) = text.split_once(' ').unwrap();
+                let table = match verb {
+                    "UPDATE" => rest.split(' ').next().unwrap(),
+                    "INSERT" if rest.contains("DO UPDATE") => rest.split(' ').nth(1).unwrap(),
+                    _ => continue,
+                };
+                let (_, set) = text.split_once(" SET ").unwrap();
+                let set = set.split(" WHERE ").next().unwrap();
+                if table == column.table && set.contains(&format!("{} =", column.column)) {
+                    found.push(name.to_owned());
+                }
+            }
+        }
+        found.sort();
+        found.dedup();
+        let revoking = "keys::revoke_shared".to_owned();
+        assert!(
+            found.contains(&revoking),
+            "it empties the material of keys whose data key is erased"
+        );
+        found.retain(|name| *name != revoking);
+        let mut known: Vec<_> = REPLACING.iter().map(|(name, _)| (*name).to_owned()).collect();
+        known.sort();
+        assert_eq!(found, known);
+    }
 }

@@ -47,6 +47,15 @@ impl TestDatabase {
         &self.url
     }
 
+    /// Run statements on it behind the gateway's back.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not do as it is told.
+    pub async fn execute(&self, statements: &str) {
+        order(&self.url, statements).await;
+    }
+
     /// Remove the database, whoever is still connected to it.
     ///
     /// # Panics

@@ -6,7 +6,9 @@ use super::{invalid, to_value};
 use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope};
 use crate::command::{AccountCreate, CommandError, StrategyCreate, WebhookCreate};
-use crate::directory::{Directory, parse_network, signing_place};
+use crate::directory::{
+    Directory, SealedSigning, parse_network, signing_place, versioned, with_signing,
+};
 use crate::reads::{account_view, strategy_view, webhook_view};
 use crate::{Engine, Settings};
 use serde_json::{Value, json};
@@ -67,16 +69,14 @@ impl Engine {
             .contains("signature")
             .then(|| environment.with_randomness(standard_webhooks::generate_secret));
         let mapping = new.mapping.as_ref().map(serde_json::to_string).transpose();
+        let sealed = signing.as_ref().map(|plain| self.seal_signing(org, id, plain)).transpose()?;
         let row = WebhookRow {
             id,
             org_id: org,
             name: name.to_owned(),
             token: token.expose().to_owned(),
             secret_hash: *secret.hash().as_bytes(),
-            signing_secret: signing
-                .as_ref()
-                .map(|plain| self.seal_signing(org, id, plain))
-                .transpose()?,
+            signing_secret: sealed.as_ref().map(|sealed| sealed.record.clone()),
             forms: forms.iter().copied().collect::<Vec<_>>().join(","),
             allow: allow.join(","),
             symbols: symbol_list(&new.symbols)?,
@@ -92,6 +92,7 @@ impl Engine {
             "allow": allow, "client_certificate": row.client_certificate, "dry_run": new.dry_run, "forms": row.forms, "name": name,
             "rate_per_s": rate_per_s, "symbols": row.symbols,
         });
+        let payload = with_signing(payload, sealed.as_ref());
         self.change(org, id, "webhook.created", actor, payload, async move |tx| {
             rows::insert_webhook(tx, row.clone()).await
         })
@@ -111,18 +112,18 @@ impl Engine {
         org: Id<id::Org>,
         webhook: Id<id::Webhook>,
         secret: &tradewarden_seal::SecretBytes,
-    ) -> Result<Vec<u8>, CommandError> {
+    ) -> Result<SealedSigning, CommandError> {
         let (org_bytes, webhook) = (org.to_bytes(), webhook.to_bytes());
-        self.seal_at(org, &signing_place(&org_bytes, &webhook), secret)
+        self.seal_signing_at(org, &signing_place(&org_bytes, &webhook), secret)
     }
 
-    /// Seals a secret of intake for its place.
-    pub(super) fn seal_at(
+    /// Seals a webhook's signing secret for its place, under a version of its own.
+    pub(super) fn seal_signing_at(
         &self,
         org: Id<id::Org>,
         place: &Place<'_>,
         secret: &tradewarden_seal::SecretBytes,
-    ) -> Result<Vec<u8>, CommandError> {
+    ) -> Result<SealedSigning, CommandError> {
         let missing = || CommandError::Unavailable {
             detail: "there is no key to seal the signing secret".to_owned(),
         };
@@ -130,7 +131,11 @@ impl Engine {
         let key = keys.get(&org).ok_or_else(|| self.parts.vault.no_key())?;
         self.parts
             .environment
-            .with_randomness(|random| key.seal(place, secret.expose(), random))
+            .with_randomness(|random| {
+                let (whole, version) = versioned(secret, random);
+                let record = key.seal(place, whole.expose(), random)?;
+                Ok::<_, tradewarden_seal::SealError>(SealedSigning { record, version })
+            })
             .map_err(|_| missing())
     }
 

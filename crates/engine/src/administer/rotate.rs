@@ -6,7 +6,7 @@ use super::{invalid, parse_id, to_value};
 use crate::Engine;
 use crate::actor::Actor;
 use crate::command::{CommandError, WebhookRotate};
-use crate::directory::previous_signing_place;
+use crate::directory::{previous_signing_place, with_signing};
 use crate::reads::webhook_view;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -43,28 +43,31 @@ impl Engine {
             .forms
             .signature
             .then(|| environment.with_randomness(standard_webhooks::generate_secret));
+        let sealed = signing.as_ref().map(|plain| self.seal_signing(org, id, plain)).transpose()?;
         let new = Secrets {
             secret_hash: *secret.hash().as_bytes(),
-            signing_secret: signing
-                .as_ref()
-                .map(|plain| self.seal_signing(org, id, plain))
-                .transpose()?,
+            signing_secret: sealed.as_ref().map(|sealed| sealed.record.clone()),
         };
         let (org_bytes, id_bytes) = (org.to_bytes(), id.to_bytes());
         let place = previous_signing_place(&org_bytes, &id_bytes);
+        let replaced = door
+            .signing_secret
+            .as_ref()
+            .map(|plain| self.seal_signing_at(org, &place, plain))
+            .transpose()?;
         let previous = Previous {
             webhook_id: id,
             secrets: Secrets {
                 secret_hash: *door.secret.as_bytes(),
-                signing_secret: door
-                    .signing_secret
-                    .as_ref()
-                    .map(|plain| self.seal_at(org, &place, plain))
-                    .transpose()?,
+                signing_secret: replaced.as_ref().map(|sealed| sealed.record.clone()),
             },
             valid_until: self.now().plus(Duration::from_secs(u64::from(overlap_s))),
         };
-        let payload = json!({ "previous_valid_until": previous.valid_until });
+        let payload = json!({
+            "previous_signing_version": replaced.map(|sealed| sealed.version),
+            "previous_valid_until": previous.valid_until,
+        });
+        let payload = with_signing(payload, sealed.as_ref());
         self.change(org, id, "webhook.rotated", actor, payload, async move |tx| {
             webhook_secrets::replace(tx, &new, &previous).await
         })

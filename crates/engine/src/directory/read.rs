@@ -3,6 +3,7 @@
 //! What cannot be read is left out and told, for the others must still be known: a revocation must
 //! not wait for somebody else's broken row.
 
+use super::signing::{self, Versions};
 use super::{
     Directory, Door, PreviousSecrets, keys, parse_network, previous_signing_place, signing_place,
 };
@@ -132,8 +133,7 @@ impl Directory {
                 let row = rows::webhook(store, id).await?;
                 let replaced = webhook_secrets::find(store, id).await?;
                 let before = self.doors.get(&id).cloned();
-                let door = row.and_then(|row| open(&row, replaced, data_keys, before.as_deref()));
-                self.set_door(id, door);
+                self.take_in(id, row, replaced, data_keys, before.as_deref(), store).await?;
             }
             Subject::Key => {
                 let id = Id::from_bytes(change.id);
@@ -187,15 +187,39 @@ impl Directory {
             replaced.into_iter().map(|previous| (previous.webhook_id, previous)).collect();
         let mut page = rows::webhooks_after(store, Id::from_bytes([0; 16])).await?;
         while let Some(last) = page.last() {
-            let (next, ()) = tokio::join!(rows::webhooks_after(store, last.id), async {
+            let (next, taken) = tokio::join!(rows::webhooks_after(store, last.id), async {
                 for row in std::mem::take(&mut page) {
                     let (id, previous) = (row.id, replaced.remove(&row.id));
                     let before = before.doors.get(&id).map(AsRef::as_ref);
-                    self.set_door(id, open(&row, previous, data_keys, before));
+                    self.take_in(id, Some(row), previous, data_keys, before, store).await?;
                 }
+                Ok::<_, Error>(())
             });
+            taken?;
             page = next?;
         }
+        Ok(())
+    }
+
+    /// Puts a webhook as it was read in the place of the one before.
+    async fn take_in(
+        &mut self,
+        id: Id<id::Webhook>,
+        row: Option<WebhookRow>,
+        replaced: Option<Previous>,
+        data_keys: &DataKeys,
+        before: Option<&Door>,
+        store: &Store,
+    ) -> Result<(), Error> {
+        let (door, is_proven) = match row {
+            Some(row) => signing::proven(store, row, replaced, data_keys, before).await?,
+            None => (None, true),
+        };
+        if is_proven == self.older.contains(&id) {
+            let older = Arc::make_mut(&mut self.older);
+            let _changed = if is_proven { older.remove(&id) } else { older.insert(id) };
+        }
+        self.set_door(id, door);
         Ok(())
     }
 
@@ -232,24 +256,25 @@ impl Directory {
     }
 }
 
-/// A webhook with its replaced secrets, if it can be read.
-fn open(
+/// A webhook with its replaced secrets and their versions, if it can be read.
+pub(super) fn open_door(
     row: &WebhookRow,
     replaced: Option<Previous>,
     data_keys: &DataKeys,
     before: Option<&Door>,
-) -> Option<Door> {
+) -> Option<(Door, Versions)> {
     let (id, org) = (row.id, row.org_id);
     let key = data_keys.get(&org).map(AsRef::as_ref);
     let read = || {
-        let mut door = door(row, key, before)?;
+        let mut versions = Versions::default();
+        let mut door = door(row, key, before, &mut versions)?;
         if let Some(replaced) = replaced {
-            door.previous = Some(previous(org, &replaced, key)?);
+            door.previous = Some(previous(org, &replaced, key, &mut versions)?);
         }
-        Ok(door)
+        Ok((door, versions))
     };
     match read() {
-        Ok(door) => Some(door),
+        Ok(opened) => Some(opened),
         Err::<_, Error>(error) => {
             tracing::error!(webhook.id = %id, error = %error, "a webhook cannot be used");
             None
@@ -261,13 +286,19 @@ fn previous(
     org: Id<id::Org>,
     previous: &Previous,
     key: Option<&DataKeySet>,
+    versions: &mut Versions,
 ) -> Result<Box<PreviousSecrets>, Error> {
     let broken = || Error::unreadable(format!("webhook {}: replaced secret", previous.webhook_id));
     let (org, webhook) = (org.to_bytes(), previous.webhook_id.to_bytes());
     let place = previous_signing_place(&org, &webhook);
     let signing_secret = match (&previous.secrets.signing_secret, key) {
         (None, _) => None,
-        (Some(record), Some(key)) => Some(key.open(&place, record).map_err(|_| broken())?),
+        (Some(record), Some(key)) => {
+            let opened = key.open(&place, record).map_err(|_| broken())?;
+            let (version, secret) = signing::split(&opened).ok_or_else(broken)?;
+            versions.previous = Some(version);
+            Some(secret)
+        }
         (Some(_), None) => return Err(broken()),
     };
     Ok(Box::new(PreviousSecrets {
@@ -278,14 +309,23 @@ fn previous(
 }
 
 /// A webhook; the budgets of the one before go on.
-fn door(row: &WebhookRow, key: Option<&DataKeySet>, before: Option<&Door>) -> Result<Door, Error> {
+fn door(
+    row: &WebhookRow,
+    key: Option<&DataKeySet>,
+    before: Option<&Door>,
+    versions: &mut Versions,
+) -> Result<Door, Error> {
     let broken = |what: &str| Error::unreadable(format!("webhook {}: {what}", row.id));
     let signing_secret = match (&row.signing_secret, key) {
         (None, _) => None,
         (Some(record), Some(key)) => {
             let (org, webhook) = (row.org_id.to_bytes(), row.id.to_bytes());
+            let unopened = || broken("its signing secret does not open");
             let opened = key.open(&signing_place(&org, &webhook), record);
-            Some(opened.map_err(|_| broken("its signing secret does not open"))?)
+            let opened = opened.map_err(|_| unopened())?;
+            let (version, secret) = signing::split(&opened).ok_or_else(unopened)?;
+            versions.current = Some(version);
+            Some(secret)
         }
         (Some(_), None) => return Err(broken("there is no key to open its signing secret")),
     };

@@ -1,6 +1,7 @@
 //! What the steps of a lockdown do, a bounded part at a time.
 
 use crate::book::{Book, Effects};
+use crate::directory::with_signing;
 use crate::orders::{TOGETHER, Why, cancel_in};
 use crate::people::set_mark;
 use crate::{Engine, Shared};
@@ -178,14 +179,16 @@ impl Work<'_> {
             let door = directory.doors.get(&id);
             let is_signed = door.is_some_and(|door| door.webhook.forms.signature);
             // What cannot be sealed is not there: then no signature is right.
-            let signing_secret = is_signed
+            let sealed = is_signed
                 .then(|| environment.with_randomness(standard_webhooks::generate_secret))
                 .and_then(|plain| engine.seal_signing(org, id, &plain).ok());
             let secret_hash = *secret.hash().as_bytes();
+            let signing_secret = sealed.as_ref().map(|sealed| sealed.record.clone());
             let new = Secrets { secret_hash, signing_secret };
             webhook_secrets::replace_at_once(tx, id, &new).await?;
             lockdowns::rotated(tx, self.lockdown.id, id, secret_hash).await?;
             let payload = json!({ "actor": by, "previous_valid_until": book.now });
+            let payload = with_signing(payload, sealed.as_ref());
             book.enter(self.shared, org, id, "webhook.rotated", &payload);
         }
         Ok(count)

@@ -401,7 +401,7 @@ impl Pass {
                 table: column.table,
                 column: column.column,
                 row: &record.row,
-                schema_version: 1,
+                schema_version: column.schema_version,
             };
             let Ok(plain) = self.keys.open(&place, &record.sealed) else {
                 tracing::error!(table = column.table, "a sealed record does not open in its row");

@@ -35,6 +35,21 @@ pub(crate) enum Health {
     },
 }
 
+/// Tells of webhooks whose signing secret is older than the log says, once each.
+pub(crate) async fn tell_older(shared: &Arc<Shared>) {
+    let directory = shared.directory.load_full();
+    for id in directory.older.iter() {
+        let org = directory.doors.get(id).map(|door| door.webhook.org_id);
+        if let Some(org) = org.filter(|_| shared.vault.is_news(*id)) {
+            let detail = "the signing secret in the database is older than the audit log says, and is \
+                          not used: somebody put an older row back. Rotate the webhook's secrets, and \
+                          find out who writes to the database";
+            let (code, severity) = ("vault.older_secret", Severity::Critical);
+            shared.tell(org, code, severity, id.to_string(), detail.to_owned()).await;
+        }
+    }
+}
+
 /// Asks the source, and draws the consequences.
 pub(crate) async fn look(shared: &Arc<Shared>) {
     match shared.keyring.current().newest().await {

@@ -8,7 +8,7 @@ use crate::administer::create::{
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
 use crate::command::{Change, CommandError, Delete, Setting, WebhookChanges};
-use crate::directory::{parse_network, webhook_of};
+use crate::directory::{SealedSigning, parse_network, webhook_of, with_signing};
 use crate::reads::webhook_view;
 use crate::tag::IfMatch;
 use crate::{Engine, Shared};
@@ -52,7 +52,7 @@ impl Engine {
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         let has_new_secret = self
             .amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                let sealed = sealed.as_deref();
+                let sealed = sealed.as_ref();
                 change_in(tx, &shared, &target, &changes, sealed, &claimant, effects).await
             })
             .await?;
@@ -89,7 +89,7 @@ async fn change_in(
     shared: &Arc<Shared>,
     target: &Target,
     changes: &WebhookChanges,
-    sealed: Option<&[u8]>,
+    sealed: Option<&SealedSigning>,
     actor: &Actor,
     effects: &mut Effects,
 ) -> Result<bool, Stop> {
@@ -112,10 +112,13 @@ async fn change_in(
     }
     rows::update_webhook(tx, &after).await?;
     if let Some(sealed) = new_secret {
-        rows::set_signing_secret(tx, target.id, sealed).await?;
+        rows::set_signing_secret(tx, target.id, &sealed.record).await?;
     }
     let object = (target.org, target.id);
-    let payload = json!({ "changed": differences });
+    let mut payload = json!({ "changed": differences });
+    if new_secret.is_some() {
+        payload = with_signing(payload, new_secret);
+    }
     enter(tx, shared, book, effects, object, "webhook.changed", (actor, payload)).await?;
     Ok(new_secret.is_some())
 }
