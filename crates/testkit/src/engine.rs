@@ -141,6 +141,8 @@ pub struct Harness {
     pub commit_takes: Duration,
     /// How strict the rules for people are, from the next start on.
     pub profile: Profile,
+    /// How long a data key seals, from the next start on.
+    pub data_keys_last: Option<Duration>,
     life: Arc<Life>,
     running: Option<Running>,
     store: Option<Store>,
@@ -189,6 +191,7 @@ impl Harness {
             post: ScriptedPost::default(),
             commit_takes: Duration::ZERO,
             profile: Profile::Standard,
+            data_keys_last: None,
             life: Arc::new(Life::new(0, Death::Never)),
             running: None,
             store: None,
@@ -234,7 +237,7 @@ impl Harness {
                 profile: self.profile,
                 require_classes: false,
                 password_cost: PasswordCost::new(8, 1, 1).unwrap(),
-                data_keys_last: None,
+                data_keys_last: self.data_keys_last,
             },
         }
     }

@@ -123,6 +123,32 @@ fn a_replaced_data_key_seals_nothing_and_goes() {
     });
 }
 
+/// With an age, what is older gets a successor by itself, once.
+#[test]
+fn a_data_key_that_is_too_old_is_replaced() {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    simulate(async || {
+        let mut s = Sealed::new(804).await;
+        s.h.stop().await;
+        s.h.data_keys_last = Some(YEAR);
+        s.h.start(Death::Never).await;
+        s.h.ready().await;
+        s.h.clock.advance(YEAR - Duration::from_hours(1));
+        s.h.elapse(Duration::from_secs(3)).await;
+        assert_eq!(s.key_of(Purpose::Intake).await.0, 1);
+        s.h.clock.advance(Duration::from_hours(1));
+        s.h.elapse(Duration::from_secs(30)).await;
+        for purpose in [Purpose::Intake, Purpose::People, Purpose::Ledger] {
+            assert_eq!(s.key_of(purpose).await.0, 2, "{purpose}");
+        }
+        assert_eq!(s.key_of(Purpose::Pepper).await.0, 1);
+        let made = s.logged("vault.data_key.created").await;
+        assert_eq!(made.len(), 3);
+        assert!(made.iter().all(|entry| entry["reason"] == "age"), "{made:?}");
+        s.h.finish().await;
+    });
+}
+
 /// Somebody who asks again whenever the gateway dies.
 async fn insists(s: &mut Sealed, wanted: &Command) -> Value {
     loop {
