@@ -296,7 +296,7 @@ pub fn read(body: &[u8], mapping: Option<&Mapping>) -> Body {
         Ok(body) => body,
         Err(error) => Body {
             secret: None,
-            redacted: body.to_vec(),
+            redacted: body::without_named_secrets(body),
             signal: Err(FieldError::unreadable(&error)),
         },
     }

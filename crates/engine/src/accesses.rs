@@ -15,6 +15,10 @@ use tradewarden_store::Tx;
 /// Accesses that are told apart within a second; the rest are counted by caller.
 const DISTINCT_MAX: usize = 1_024;
 const OBJECT_CHARACTERS_MAX: usize = 64;
+/// No symbol and no name of a limit is longer; every secret of ours is.
+const NAME_CHARACTERS_MAX: usize = 24;
+/// What follows the kind in an identifier.
+const IDENTIFIER_CHARACTERS: usize = 26;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Access {
@@ -67,9 +71,28 @@ impl Engine {
         let Ok(org) = self.org_of(actor) else { return };
         let printable = |one: &char| one.is_ascii_graphic();
         let object = object.chars().filter(printable).take(OBJECT_CHARACTERS_MAX).collect();
+        let object = if status < 400 { object } else { without_strays(&object) };
         let actor = actor.name();
         self.parts.accesses.count(Access { org, actor, method, route, object, status });
     }
+}
+
+/// What the path of a refused call named, but what can be no name: people paste secrets into
+/// addresses, and the log keeps its entries for ever.
+fn without_strays(object: &str) -> String {
+    let kept = object.split('/').map(|part| if may_name(part) { part } else { "***" });
+    kept.collect::<Vec<_>>().join("/")
+}
+
+/// Whether it is as short as a symbol or a number, or has the form of an identifier.
+fn may_name(part: &str) -> bool {
+    let is_identifier = part.split_once('_').is_some_and(|(kind, rest)| {
+        (1..=4).contains(&kind.len())
+            && rest.len() == IDENTIFIER_CHARACTERS
+            && kind.bytes().all(|byte| byte.is_ascii_lowercase())
+            && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    });
+    part.len() <= NAME_CHARACTERS_MAX || is_identifier
 }
 
 /// Writes what was counted since the last time.
@@ -112,6 +135,20 @@ mod tests {
             route: "/api/v1/orders/{id}",
             object: format!("ord_{number}"),
             status: 200,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_not_kept() {
+        for (object, kept) in [
+            ("ord_01m827w84zcg49qtm5f4vmjrwv", "ord_01m827w84zcg49qtm5f4vmjrwv"),
+            ("acc_01m827w84zcg49qtm5f4vmjrwv/BTC-USD", "acc_01m827w84zcg49qtm5f4vmjrwv/BTC-USD"),
+            ("max_orders_per_minute", "max_orders_per_minute"),
+            ("tws_9ouAqZ0RrmSh0fzcYuDJbkAVzGkf4RmfnVa6XVKr2Vg_d1d2d3", "***"),
+            ("AAPL/correct-zebra-battery-staple", "AAPL/***"),
+            ("", ""),
+        ] {
+            assert_eq!(without_strays(object), kept);
         }
     }
 

@@ -14,6 +14,7 @@ pub mod broker;
 pub mod clock;
 pub mod engine;
 pub mod life;
+pub mod marks;
 pub mod post;
 pub mod postgres;
 pub mod process;

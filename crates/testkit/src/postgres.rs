@@ -3,6 +3,7 @@
 //! A database that cannot be reached fails the test with a sentence. It is never a skip: a suite
 //! that passes without its database says nothing.
 
+use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -54,6 +55,27 @@ impl TestDatabase {
     /// When the server does not do as it is told.
     pub async fn execute(&self, statements: &str) {
         order(&self.url, statements).await;
+    }
+
+    /// Where the server keeps the files of this database and its write-ahead log, all written down to
+    /// this moment.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not say it, as to who may not know.
+    pub async fn files(&self) -> [PathBuf; 2] {
+        order(&self.server, "CHECKPOINT").await;
+        let asked = "SELECT current_setting('data_directory'), oid::TEXT FROM pg_database \
+                     WHERE datname = current_database()";
+        let said = async {
+            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await?;
+            let row = async move { client.query_one(asked, &[]).await };
+            let (row, _end) = tokio::join!(row, connection);
+            row
+        };
+        let row = said.await.expect("the server says where its files are");
+        let directory = PathBuf::from(row.get::<_, String>(0));
+        [directory.join("base").join(row.get::<_, String>(1)), directory.join("pg_wal")]
     }
 
     /// Remove the database, whoever is still connected to it.

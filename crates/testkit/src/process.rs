@@ -10,7 +10,8 @@
 //! [`Program`] is an installation, running or not: `run` carries out one command, `start` begins
 //! the gateway, `spawn` any other process that goes on. [`Gateway`] is a gateway that is ready;
 //! [`Client`] is one kept HTTPS connection to it. Everything has a deadline, and a process dies
-//! with the value that stands for it, also when the test panics.
+//! with the value that stands for it, also when the test panics. Secrets that pass are marks, and
+//! looked for in everything that a process leaves: see [`crate::marks`].
 
 #![expect(
     clippy::expect_used,
@@ -34,6 +35,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::marks;
 
 pub use client::{Answer, Client, Unanswered};
 pub use owner::{QUICK_CALLERS, Session, log_in, log_in_with_factor, totp_code};
@@ -144,6 +147,7 @@ impl Program {
     pub fn new(binary: impl Into<PathBuf>, data: impl Into<PathBuf>, config: &str) -> Self {
         let program = Self { binary: binary.into(), data: data.into() };
         let path = program.config();
+        marks::see_configuration(&path, config);
         fs::write(&path, config).expect("the configuration can be written");
         // It may hold a database password.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("and closed");
@@ -177,6 +181,7 @@ impl Program {
 
     /// The command line `args`, with data directory and configuration.
     fn command(&self, args: &[&str]) -> Command {
+        marks::see_options(args);
         let mut command = Command::new(&self.binary);
         command.args(args).arg("--data").arg(&self.data).arg("--config").arg(self.config());
         command.stdin(Stdio::null()).kill_on_drop(true);
@@ -192,6 +197,7 @@ impl Program {
         let output = timeout(PROCESS_DEADLINE, self.command(args).output()).await;
         let output = output.unwrap_or_else(|_| panic!("{args:?} took too long"));
         let output = output.expect("the program can be started");
+        marks::look_at_output(&output.stdout, &output.stderr);
         Ended {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -266,7 +272,14 @@ impl Program {
         }
         let ready: Value =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        marks::see_json(&ready);
         Ok(Gateway { process, ready })
+    }
+
+    /// Looks for marks in the log and in the data directory.
+    fn look_through(&self) {
+        marks::look_through_log(&self.log());
+        marks::look_through(&self.data);
     }
 
     fn log_file(&self) -> File {
@@ -307,6 +320,8 @@ impl Process {
     /// When the signal cannot be sent.
     pub async fn terminate(&self) {
         let Some(pid) = self.child.id() else { panic!("it has ended already") };
+        // While there is a write-ahead log: a clean end folds it into the database.
+        self.program.look_through();
         let sent = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await;
         assert!(sent.expect("there is a kill command").success(), "SIGTERM was not sent");
     }
@@ -325,6 +340,16 @@ impl Process {
         let status = timeout(PROCESS_DEADLINE, end).await;
         let status = status.unwrap_or_else(|_| panic!("no end: {}", self.program.log_end()));
         Ended { code: status.code(), stdout, stderr: self.program.log_end() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A test that has failed already says why by itself.
+        if !std::thread::panicking() {
+            let _ended_already = self.child.start_kill();
+            self.program.look_through();
+        }
     }
 }
 

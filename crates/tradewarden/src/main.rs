@@ -19,6 +19,7 @@ mod clock;
 mod commands;
 mod config;
 mod control;
+mod core_dumps;
 mod data;
 mod db;
 mod demo;

@@ -17,8 +17,8 @@ use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides, SourceKind};
 use crate::outcome::{Exit, Failure};
 use crate::{
-    audit, bench, commands, config, db, demo, gateway, halt, internal_clients, keys, lockdown,
-    logs, output, paper, pins, policy, replay, serve, sign, vault,
+    audit, bench, commands, config, core_dumps, db, demo, gateway, halt, internal_clients, keys,
+    lockdown, logs, output, paper, pins, policy, replay, serve, sign, vault,
 };
 
 /// What a thread of the runtime has: a command that carries out another one, as a confirmation does, lies
@@ -38,7 +38,7 @@ pub(crate) fn run() -> Exit {
             return exit;
         }
     };
-    match act(cli) {
+    match core_dumps::switch_off().and_then(|()| act(cli)) {
         Ok(exit) => exit,
         Err(failure) => {
             output::complain(&failure);

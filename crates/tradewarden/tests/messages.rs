@@ -8,6 +8,9 @@ mod alerts;
 #[path = "messages/mail.rs"]
 mod mail;
 #[cfg(test)]
+#[path = "messages/masking.rs"]
+mod masking;
+#[cfg(test)]
 #[path = "messages/office.rs"]
 mod office;
 #[cfg(test)]
@@ -21,5 +24,4 @@ mod reset;
 mod sms;
 #[cfg(test)]
 #[path = "people/someone.rs"]
-#[expect(dead_code, reason = "what else people do is the matter of their own tests")]
 mod someone;

@@ -312,7 +312,10 @@ pub(crate) fn written(
 fn query_of(takes: Takes, text: Option<&str>) -> Result<Query<'_>, Problem> {
     let query = Query::parse(text)
         .map_err(|_| Problem::field("query", "The query is not percent-encoded UTF-8."))?;
-    let unknown = query.names().find(|name| !takes.query().contains(name)).map(shortened);
+    let unknown = query
+        .names()
+        .find(|name| !takes.query().contains(name))
+        .map(|name| repeated(name).to_owned());
     match unknown {
         Some(name) => Err(Problem::field(name, "There is no such parameter.")),
         None => Ok(query),
@@ -382,7 +385,7 @@ fn null_member(body: &[u8], nullable: &[&str]) -> Option<String> {
     let null = members
         .into_iter()
         .find(|(name, value)| value.get() == "null" && !nullable.contains(&name.as_str()));
-    null.map(|(name, _)| shortened(&name))
+    null.map(|(name, _)| repeated(&name).to_owned())
 }
 
 /// Finds the field that `error` is about: a member that alone is refused for itself, or the name
@@ -403,17 +406,21 @@ fn wrong_field<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> P
         let Err(error) = serde_json::from_value::<T>(alone) else { continue };
         let text = error.to_string();
         if !text.starts_with(MISSING) {
-            return Problem::field(shortened(&name), reason(&text));
+            return Problem::field(repeated(&name).to_owned(), reason(&text));
         }
     }
     let text = error.to_string();
     match text.split('`').nth(1) {
-        Some(name) => Problem::field(shortened(name), reason(&text)),
+        Some(name) => Problem::field(repeated(name).to_owned(), reason(&text)),
         None => Problem::because(Code::RequestMalformed, Cow::Owned(reason(&text))),
     }
 }
 
 const MISSING: &str = "missing field `";
+/// Longer than any name of ours.
+const NAME_BYTES_MAX: usize = 40;
+/// More than any name of ours has.
+const NAME_DIGITS_MAX: usize = 2;
 
 /// The reader's reason without the caller's own value in it.
 fn reason(text: &str) -> String {
@@ -434,9 +441,17 @@ fn reason(text: &str) -> String {
     }
 }
 
-/// A caller's name for something, bounded for the answer.
-fn shortened(name: &str) -> String {
-    name.chars().take(64).collect()
+/// A caller's name for something, if it could be the name of a field or a parameter. People paste
+/// secrets into the wrong place, and proxies and clients keep what answers say.
+fn repeated(name: &str) -> &str {
+    let is_of_a_name =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    if name.len() <= NAME_BYTES_MAX && digits <= NAME_DIGITS_MAX && name.bytes().all(is_of_a_name) {
+        name
+    } else {
+        "(not repeated)"
+    }
 }
 
 #[cfg(test)]
@@ -467,6 +482,12 @@ mod tests {
     fn the_wrong_field_is_named() {
         for (body, field, detail) in [
             (r#"{"name":"a","secret":"x"}"#, "secret", "There is no such field."),
+            (r#"{"name":"a","correct-Horse-4711":1}"#, "(not repeated)", "There is no such field."),
+            (
+                r#"{"name":"a","k3y4f5":null}"#,
+                "(not repeated)",
+                "Leave it out instead of sending null.",
+            ),
             (r#"{"allow":[]}"#, "name", "The field is required."),
             (r#"{"name":"a","name":"b"}"#, "name", "The field is there twice."),
             (r#"{"name":"a","rate_per_s":"fast"}"#, "rate_per_s", "Expected u32."),

@@ -16,7 +16,8 @@ pub struct Body {
     ///
     /// Three exceptions. A form-encoded body with a secret is given decoded. A member that repeats
     /// a secret of 8 bytes or more stands as `***`. A body that is no document has no member to
-    /// take out, so it is given as received; see [`conceal`].
+    /// take out, so it is given with `***` where the value of such a member would stand; see also
+    /// [`conceal`].
     pub redacted: Vec<u8>,
     /// The signal, or what is wrong with it.
     pub signal: Result<Signal, FieldError>,
@@ -62,6 +63,54 @@ pub fn conceal(body: &[u8], secret: &str) -> Vec<u8> {
         }
     }
     concealed
+}
+
+/// The bytes of what is no document, with `***` where the value of a member `secret` would stand: its
+/// sender may have proven another secret by other means.
+pub(super) fn without_named_secrets(body: &[u8]) -> Vec<u8> {
+    let mut masked = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((first, behind)) = rest.split_first() {
+        if let Some((value, quoted)) = named_secret(rest) {
+            let before = rest.len().saturating_sub(value.len());
+            masked.extend_from_slice(rest.get(..before).unwrap_or_default());
+            masked.extend_from_slice(MASK);
+            rest = behind_value(value, quoted);
+        } else {
+            masked.push(*first);
+            rest = behind;
+        }
+    }
+    masked
+}
+
+/// What follows the name `secret` and its separator, if the bytes begin with them, and whether it
+/// stands in quotes.
+fn named_secret(bytes: &[u8]) -> Option<(&[u8], bool)> {
+    if let Some(value) = bytes.strip_prefix(b"secret=") {
+        return Some((value, false));
+    }
+    let after = bytes.strip_prefix(b"\"secret\"")?.trim_ascii_start();
+    let value = after.strip_prefix(b":")?.trim_ascii_start();
+    match value.strip_prefix(b"\"") {
+        Some(text) => Some((text, true)),
+        None => Some((value, false)),
+    }
+}
+
+/// What stands behind a value that may not end.
+fn behind_value(value: &[u8], quoted: bool) -> &[u8] {
+    let mut rest = value;
+    while let Some((first, behind)) = rest.split_first() {
+        rest = match first {
+            b'"' if quoted => return rest,
+            b'\\' if quoted => behind.split_first().map_or(behind, |(_, behind)| behind),
+            b',' | b'&' | b'}' | b'"' if !quoted => return rest,
+            space if !quoted && space.is_ascii_whitespace() => return rest,
+            _ => behind,
+        };
+    }
+    rest
 }
 
 /// Finds the document in a body, takes the secret out, and lets `parse` read what is left.

@@ -24,6 +24,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::marks;
+
 /// How long a request may take, the connection included.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -177,17 +179,20 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer, Unanswered> {
+        let body = body.into();
+        marks::see_request(path, headers, &body);
         let mut request =
             Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body.into())).expect("a request");
+        let request = request.body(Full::new(body)).expect("a request");
         let conversation = self.converse(request);
         let outcome = timeout(REQUEST_DEADLINE, conversation).await;
         let outcome = outcome.unwrap_or_else(|_| Err(Unanswered("not in time".to_owned())));
-        if outcome.is_err() {
-            self.connection = None;
+        match &outcome {
+            Ok(answer) => marks::look_at_answer(path, &answer.headers, &answer.body),
+            Err(_) => self.connection = None,
         }
         outcome
     }
