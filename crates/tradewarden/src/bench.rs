@@ -13,6 +13,7 @@ pub(crate) mod keys;
 mod load;
 pub(crate) mod loaded;
 pub(crate) mod risk;
+pub(crate) mod tls;
 pub(crate) mod vault;
 mod verify;
 

@@ -236,6 +236,11 @@ pub(crate) enum BenchVerb {
     ///
     /// In one thread of this process; nothing is written.
     Vault,
+    /// Shake hands with a gateway of its own, beside a bare server with the same TLS
+    ///
+    /// The data directory [default: tradewarden-bench] must not exist; it is made, and removed at
+    /// the end. The clients run in the same process, on the same cores.
+    Tls(Handshakes),
     /// Start once on what is there, and say what it took
     #[command(hide = true)]
     Loaded {
@@ -244,6 +249,20 @@ pub(crate) enum BenchVerb {
         /// Webhooks that a bench made
         webhooks: u32,
     },
+}
+
+/// How much shaking of hands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Handshakes {
+    /// Clients that shake hands at the same time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=128))]
+    pub(crate) clients: u16,
+    /// Seconds of each measurement
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub(crate) seconds: u16,
+    /// How often each is measured, in turn
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) rounds: u16,
 }
 
 /// How many keys and webhooks.

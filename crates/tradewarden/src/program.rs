@@ -80,6 +80,9 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
                 BenchVerb::Start(asked) => {
                     on_runtime(bench::keys::start(config, asked, global.json))
                 }
+                BenchVerb::Tls(asked) => {
+                    on_runtime(bench::tls::run(bench::anywhere(config), asked, global.json))
+                }
                 BenchVerb::Risk => done(bench::risk::run(global.json)),
                 BenchVerb::Vault => on_runtime(bench::vault::run(global.json)),
                 BenchVerb::Loaded { keys, webhooks } => {

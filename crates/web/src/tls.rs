@@ -183,6 +183,11 @@ impl Tls {
         Ok(Self { second_host: Some((name.to_owned(), host)), ..self })
     }
 
+    /// What a client gets that asks for no host name of its own: for who measures what is around it.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.main.config)
+    }
+
     /// Answers these challenges as well, in handshakes of their own.
     #[must_use]
     pub fn with_challenges(self, challenges: Challenges) -> Self {

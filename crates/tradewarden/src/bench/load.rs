@@ -73,20 +73,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn trusting(ca_pem: &str) -> Result<Self, Failure> {
-        let unusable = |cause: &dyn std::fmt::Display| {
-            Failure::unavailable(format!("the certificate authority is unusable: {cause}"))
-        };
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
-            let certificate = certificate.map_err(|error| unusable(&error))?;
-            roots.add(certificate).map_err(|error| unusable(&error))?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| unusable(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = client_config(ca_pem)?;
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config)),
             next: Arc::new(AtomicU64::new(1)),
@@ -149,6 +136,23 @@ impl Client {
         });
         Ok(Connection { requests, host: address.to_string(), _driver: driver })
     }
+}
+
+/// A client's side of TLS 1.3 that trusts one authority.
+pub(super) fn client_config(ca_pem: &str) -> Result<rustls::ClientConfig, Failure> {
+    let unusable = |cause: &dyn std::fmt::Display| {
+        Failure::unavailable(format!("the certificate authority is unusable: {cause}"))
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| unusable(&error))?;
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| unusable(&error))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 struct Connection {
