@@ -139,6 +139,8 @@ pub struct Strategy {
     pub on_naked: OnNaked,
     /// Seconds of its schedule within which a signal is expected; 60 to 86,400.
     pub expected_every_s: Option<u32>,
+    /// Whether it adopted what its accounts held and nobody here had opened (S3).
+    pub adopt: bool,
     /// Whether it may enter at the market while no reference price is fresh, where the instrument has
     /// a static band (S22).
     pub blind_market: bool,

@@ -520,6 +520,7 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         stop_loss: strategy.stop_loss,
         on_naked: strategy.on_naked.to_string(),
         expected_every_s: strategy.expected_every_s,
+        adopt: strategy.adopt,
         blind_market: strategy.blind_market,
         blind_quantity_max: strategy.blind_quantity_max,
         state: strategy.state.to_string(),

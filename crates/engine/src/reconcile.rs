@@ -345,15 +345,8 @@ impl Reconciler {
             }
         }
         let moves = |order: &Order| {
-            let works = matches!(order.state, OrderState::Working | OrderState::PartiallyFilled);
-            let is_changing = order.change.is_some_and(|change| change.is_in_flight());
-            let rests = works
-                && order.order_type != OrderType::Market
-                && !order.cancel_requested
-                && !is_changing;
-            let is_here = order.account_id == account.id && order.leg.is_none();
             let waits_in_vain = self.shared.missing.has(order.id, now);
-            is_here && !rests && !waits_in_vain && order.state != OrderState::Accepted
+            order.account_id == account.id && may_move(order) && !waits_in_vain
         };
         Some(live.into_iter().filter(moves).map(|order| order.symbol).collect())
     }
@@ -450,4 +443,14 @@ impl Reconciler {
             Err(error) => tracing::error!(error = %error.0, "a mismatch was not journaled"),
         }
     }
+}
+
+/// Whether a fill of an order may be on its way at any moment: it is at the market, or nobody knows how
+/// it stands. One that has not left moves nothing, and one that rests may rest for days.
+pub(crate) fn may_move(order: &Order) -> bool {
+    let works = matches!(order.state, OrderState::Working | OrderState::PartiallyFilled);
+    let is_changing = order.change.is_some_and(|change| change.is_in_flight());
+    let rests =
+        works && order.order_type != OrderType::Market && !order.cancel_requested && !is_changing;
+    order.leg.is_none() && !rests && order.state != OrderState::Accepted
 }

@@ -91,7 +91,8 @@ CREATE TABLE strategies (
     stop_ticks_min {int} NOT NULL,
     entry_ttl_s {int},
     blind_market {int} NOT NULL,
-    blind_quantity_max {int} NOT NULL
+    blind_quantity_max {int} NOT NULL,
+    adopt {int} NOT NULL
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);

@@ -67,7 +67,8 @@ macro_rules! strategy_columns {
         "id, org_id, name, webhook_id, account_id, symbol, symbol_source, quantity, sizing, \
          on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at, \
          followers, require_leader, take_profit, stop_loss, on_naked, expected_every_s, \
-         percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, blind_quantity_max"
+         percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, blind_quantity_max, \
+         adopt"
     };
 }
 use strategy_columns;
@@ -86,9 +87,9 @@ const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
     created_at, followers, require_leader, take_profit, stop_loss, on_naked, \
     expected_every_s, percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, \
-    blind_quantity_max) \
+    blind_quantity_max, adopt) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
+    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -372,6 +373,7 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         entry_ttl_s: row.int_or_null()?.map(seconds).transpose()?,
         blind_market: row.int()? != 0,
         blind_quantity_max: Quantity::from_units(row.int()?),
+        adopt: row.int()? != 0,
     })
 }
 
@@ -423,6 +425,7 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             strategy.entry_ttl_s.map(i64::from).into(),
             Value::Int(i64::from(strategy.blind_market)),
             strategy.blind_quantity_max.units().into(),
+            Value::Int(i64::from(strategy.adopt)),
         ],
     )
     .await

@@ -50,6 +50,7 @@ fn strategy() -> Strategy {
         take_profit: None,
         stop_loss: None,
         on_naked: crate::bracket::OnNaked::Alert,
+        adopt: false,
         blind_market: false,
         blind_quantity_max: BLIND_QUANTITY_MAX_DEFAULT,
         expected_every_s: None,

@@ -6,6 +6,7 @@
 //! after it the change is in force and unheard.
 
 mod account;
+mod adopt;
 mod limit;
 mod policy;
 mod roll;

@@ -229,6 +229,7 @@ impl Engine {
             stop_loss: new.stop_loss,
             on_naked: new.on_naked.unwrap_or(OnNaked::Alert),
             expected_every_s: expected_every(new.expected_every_s)?,
+            adopt: false,
             blind_market: new.blind_market,
             blind_quantity_max: blind_quantity(new.blind_quantity_max)?,
             state: StrategyState::On,

@@ -208,6 +208,10 @@ pub struct StrategyChanges {
     /// Seconds of its schedule within which a signal is expected, 60 to 86,400; `null` for none.
     #[serde(default, skip_serializing_if = "Setting::is_kept")]
     pub expected_every_s: Setting<u32>,
+    /// What the account holds that nobody here opened becomes the strategy's, once (S3). To switch that on
+    /// needs a fresh factor, is a change of its own, and takes two readings 5 s apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<bool>,
     /// Whether it may enter at the market while no reference price is fresh, where the instrument has a
     /// static band (S22). To switch that on needs a fresh factor.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ use tradewarden_domain::time::Timestamp;
 
 /// A strategy.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that are shown, each by itself")]
 pub struct StrategyView {
     /// Its identifier.
     pub id: Id<id::Strategy>,
@@ -64,6 +65,8 @@ pub struct StrategyView {
     /// Seconds of its schedule within which a signal is expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_every_s: Option<u32>,
+    /// Whether it adopted what nobody here had opened (S3).
+    pub adopt: bool,
     /// Whether it may enter at the market while no reference price is fresh.
     pub blind_market: bool,
     /// At most so much each time.

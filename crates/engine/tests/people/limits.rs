@@ -187,6 +187,7 @@ fn s22_to_let_a_strategy_enter_blind_needs_a_fresh_factor() {
         for wider in [
             with("other", true),
             change(json!({ "blind_quantity_max": "2.5" })),
+            change(json!({ "adopt": true })),
             band("static_low", "89"),
             band("static_high", "110"),
         ] {

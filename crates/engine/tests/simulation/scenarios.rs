@@ -1,5 +1,6 @@
 //! One rule each, by hand.
 
+mod adopt;
 mod alerts;
 mod brackets;
 mod change;

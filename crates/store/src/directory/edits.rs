@@ -38,7 +38,7 @@ const UPDATE_STRATEGY: &str = "-- directory::update_strategy\n\
     short_selling = $11, send_within_s = $12, schedule = $13, state = $14, followers = $15, \
     require_leader = $16, take_profit = $17, stop_loss = $18, on_naked = $19, \
     expected_every_s = $20, percent = $21, fee_per_unit = $22, stop_ticks_min = $23, \
-    entry_ttl_s = $24, blind_market = $25, blind_quantity_max = $26 WHERE id = $1";
+    entry_ttl_s = $24, blind_market = $25, blind_quantity_max = $26, adopt = $27 WHERE id = $1";
 const DELETE_STRATEGY: &str = "-- directory::delete_strategy\nDELETE FROM strategies WHERE id = $1";
 const SET_STRATEGIES_VERSION: &str = "-- directory::set_strategies_version\n\
     UPDATE organizations SET strategies_version = $2 WHERE id = $1";
@@ -152,6 +152,7 @@ pub async fn update_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
         strategy.entry_ttl_s.map(i64::from).into(),
         Value::Int(i64::from(strategy.blind_market)),
         strategy.blind_quantity_max.units().into(),
+        Value::Int(i64::from(strategy.adopt)),
     ];
     tx.execute_one(UPDATE_STRATEGY, &settings).await
 }

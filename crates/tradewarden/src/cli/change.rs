@@ -189,6 +189,9 @@ pub(crate) struct StrategyChange {
     /// Expect no signals
     #[arg(long)]
     no_expected_every: bool,
+    /// Take over, once, what the account holds that nobody here opened
+    #[arg(long, value_name = "BOOL")]
+    adopt: Option<bool>,
     /// Whether it may enter at the market while no reference price is fresh
     #[arg(long, value_name = "BOOL")]
     blind_market: Option<bool>,
@@ -235,6 +238,7 @@ impl StrategyChange {
                 stop_loss: setting(self.stop_loss, self.no_stop_loss),
                 on_naked: self.on_naked,
                 expected_every_s: setting(self.expected_every_s, self.no_expected_every),
+                adopt: self.adopt,
                 blind_market: self.blind_market,
                 blind_quantity_max: self.blind_quantity_max,
                 shared_position: self.shared_position,

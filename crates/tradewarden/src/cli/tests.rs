@@ -100,8 +100,8 @@ fn what_is_typed_becomes_the_request() {
              --sizing payload --on-opposite close --pyramiding allow --allow-short false \
              --payload-symbol false --send-within-s 7 --no-entry-ttl --no-schedule --shared-position --state off \
              --open-position leave --no-followers --require-leader false \
-             --no-take-profit --stop-loss 3% --on-naked alert --no-expected-every --blind-market false --blind-quantity-max 1",
-            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","followers":[],"require_leader":false,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"entry_ttl_s":null,"schedule":null,"take_profit":null,"stop_loss":"3%","on_naked":"alert","expected_every_s":null,"blind_market":false,"blind_quantity_max":"1","shared_position":true,"state":"off","open_position":"leave"}}"#,
+             --no-take-profit --stop-loss 3% --on-naked alert --no-expected-every --adopt false --blind-market false --blind-quantity-max 1",
+            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","followers":[],"require_leader":false,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"entry_ttl_s":null,"schedule":null,"take_profit":null,"stop_loss":"3%","on_naked":"alert","expected_every_s":null,"adopt":false,"blind_market":false,"blind_quantity_max":"1","shared_position":true,"state":"off","open_position":"leave"}}"#,
         ),
         (
             "strategy on str_1",

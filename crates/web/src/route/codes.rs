@@ -181,7 +181,7 @@ impl Route {
             (true, Code::StrategyNotOff | Code::StrategyInUse) => {
                 changes("/api/v1/strategies/") && self.method == Method::DELETE
             }
-            (true, Code::RiskSharedPosition) => {
+            (true, Code::RiskSharedPosition | Code::PositionAmbiguous) => {
                 changes("/api/v1/strategies/") && self.method == Method::PATCH
             }
             _ => false,
@@ -192,7 +192,10 @@ impl Route {
 /// Whether it is a rule's no to an order.
 fn concerns_orders(code: Code) -> bool {
     let is_rule = code.class() == Class::Refused && code.text().starts_with("risk.");
-    is_rule && code != Code::RiskSharedPosition
+    // Nothing is entered blind by request.
+    let of_others =
+        matches!(code, Code::RiskSharedPosition | Code::RiskBlindQuantity | Code::RiskStaticBand);
+    is_rule && !of_others
         || matches!(
             code,
             Code::AccountOff

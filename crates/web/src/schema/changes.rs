@@ -71,6 +71,12 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("on_naked", ON_NAKED, "What happens to a position whose stop does not work."),
             may("expected_every_s", Any, "60 to 86,400 seconds; null for none."),
             may(
+                "adopt",
+                Flag,
+                "What the account holds that nobody here opened becomes the strategy's, once. To \
+                 switch that on needs a fresh factor, is a change of its own and takes 5 s.",
+            ),
+            may(
                 "blind_market",
                 Flag,
                 "It may enter at the market while no reference price is fresh, inside the \

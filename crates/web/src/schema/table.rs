@@ -205,6 +205,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 Count,
                 "Seconds of its schedule that may pass without a signal.",
             ),
+            must("adopt", Flag, "It adopted what nobody here had opened."),
             must("blind_market", Flag, "It may enter while no reference price is fresh."),
             must("blind_quantity_max", Amount, "At most so much each time."),
             must("state", STRATEGY_STATE, "Whether it trades."),

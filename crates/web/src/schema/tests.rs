@@ -324,6 +324,7 @@ fn webhooks_and_strategies() {
         stop_loss: schedule.as_ref().map(|_| "1.5".parse().unwrap()),
         on_naked: text(),
         expected_every_s: schedule.as_ref().map(|_| 60),
+        adopt: false,
         blind_market: false,
         blind_quantity_max: ONE,
         schedule,
@@ -590,7 +591,7 @@ fn what_is_taken() {
             "symbol_source": "strategy", "send_within_s": 1, "entry_ttl_s": null, "shared_position": true,
             "state": "off", "open_position": "leave", "schedule": null,
             "take_profit": null, "stop_loss": "1.5", "on_naked": "close", "expected_every_s": null,
-            "blind_market": true, "blind_quantity_max": "1",
+            "adopt": true, "blind_market": true, "blind_quantity_max": "1",
         }),
     );
     assert_taken::<AccountChanges>("AccountChanges", &json!({"name": "a", "state": "active"}));

@@ -43,10 +43,10 @@ pub(in crate::administer) enum Unsaid {
 
 /// Which strategy, and on which content of it.
 #[derive(Clone)]
-struct Target {
-    org: Id<id::Org>,
-    id: Id<id::Strategy>,
-    if_match: IfMatch,
+pub(super) struct Target {
+    pub(super) org: Id<id::Org>,
+    pub(super) id: Id<id::Strategy>,
+    pub(super) if_match: IfMatch,
 }
 
 /// Something that a strategy holds, or that may still fill.
@@ -75,11 +75,19 @@ impl Engine {
             }
         }
         let target = Target { org, id, if_match };
+        if changes.adopts() {
+            self.adopt(&target, &changes, actor).await?;
+            return self.shown_strategy(id);
+        }
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
             change_in(tx, &shared, &target, &changes, unsaid, &claimant, effects).await
         })
         .await?;
+        self.shown_strategy(id)
+    }
+
+    fn shown_strategy(&self, id: Id<id::Strategy>) -> Result<Value, CommandError> {
         let directory = self.parts.directory.load_full();
         let strategy = directory.strategies.get(&id).ok_or(CommandError::NotFound)?;
         to_value(&strategy_view(strategy))
@@ -223,7 +231,11 @@ async fn delete_in(
 }
 
 /// The strategy as it is stored, if the actor may know of it and trade what it trades.
-async fn found(tx: &mut Tx<'_>, target: &Target, actor: &Actor) -> Result<Strategy, Stop> {
+pub(super) async fn found(
+    tx: &mut Tx<'_>,
+    target: &Target,
+    actor: &Actor,
+) -> Result<Strategy, Stop> {
     let found = rows::strategy_in(tx, target.id).await?;
     let is_own =
         |strategy: &Strategy| strategy.org_id == target.org && actor.reaches_all_of(strategy);
@@ -274,6 +286,7 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     after.on_naked = changes.on_naked.unwrap_or(after.on_naked);
     set(&mut after.expected_every_s, &changes.expected_every_s);
     after.expected_every_s = expected_every(after.expected_every_s)?;
+    after.adopt = changes.adopt.unwrap_or(after.adopt);
     after.blind_market = changes.blind_market.unwrap_or(after.blind_market);
     after.blind_quantity_max =
         blind_quantity(changes.blind_quantity_max.or(Some(after.blind_quantity_max)))?;
