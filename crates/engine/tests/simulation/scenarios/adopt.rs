@@ -46,7 +46,7 @@ fn why(outcome: Result<Value, CommandError>) -> String {
 #[test]
 fn s3_an_exit_closes_a_foreign_position_only_if_it_is_adopted() {
     simulate(async || {
-        for own in [0, 2] {
+        for own in [0_i64, 2] {
             let s = Small::with(250 + own.unsigned_abs(), Venue::default(), |_| {}).await;
             if own > 0 {
                 s.accept("BUY", "own").await;
