@@ -118,6 +118,7 @@ codes! {
     StrategyExitsOnly = "strategy.exits_only", Refused, "The strategy takes exits only.";
     StrategyNone = "strategy.none", Refused, "No strategy listens to this webhook.";
     StrategyOpenPosition = "strategy.open_position", Conflict, "The strategy holds a position, or has orders that may still fill.";
+    AccountOpenPosition = "account.open_position", Conflict, "The account holds positions, which no signal closes once it is disconnected.";
     PositionAmbiguous = "position.ambiguous", Conflict, "It is not certain what was opened elsewhere, or whose it is to be.";
     StrategyNotOff = "strategy.not_off", Conflict, "Only a strategy that is switched off can be deleted.";
     StrategyInUse = "strategy.in_use", Conflict, "API keys trade for this strategy.";

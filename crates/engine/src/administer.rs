@@ -227,7 +227,8 @@ impl Engine {
         }
     }
 
-    /// Carries out a command about API keys, the log, findings and alerts; every other one goes on.
+    /// Carries out a command about API keys, access to brokers, the log, findings and alerts; every other
+    /// one goes on.
     async fn carry_out_about_keys(
         &self,
         org: Id<id::Org>,
@@ -235,6 +236,7 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         match command {
+            Command::AccountDisconnect(asked) => self.disconnect_account(org, asked, actor).await,
             Command::KeyCreate(new) => self.create_key(org, new, actor).await,
             Command::KeyList => self.list_keys(org).await,
             Command::KeyShow(ById { id }) => self.show_key(org, &id).await,

@@ -19,7 +19,7 @@ mod strategy;
 mod vault;
 mod webhook;
 
-pub use account::{AccountCreate, PaperPrice};
+pub use account::{AccountConfirm, AccountCreate, AccountDisconnect, PaperPrice};
 pub use certificate::{CertificateEvent, CertificateNote};
 pub use change::{
     AccountChanges, Change, Delete, LimitDelete, LimitNamed, Setting, StrategyChanges,
@@ -88,6 +88,8 @@ pub enum Command {
     AccountChange(Change<AccountChanges>),
     /// Switches an account off.
     AccountDisable(ById),
+    /// Cuts an account off from its broker, and switches off what trades there alone.
+    AccountDisconnect(AccountDisconnect),
     /// Sets a paper instrument's price, or lets it move by itself again.
     PaperPrice(PaperPrice),
     /// Sets a limit.
@@ -323,9 +325,10 @@ impl Command {
                 Need::any_of(&[P::StrategiesManage, P::OrdersRead])
             }
             Self::AccountCreate(_) => Need::any_of(&[P::AccountsManage]).whole(),
-            Self::AccountChange(_) | Self::AccountDisable(_) | Self::PaperPrice(_) => {
-                Need::any_of(&[P::AccountsManage])
-            }
+            Self::AccountChange(_)
+            | Self::AccountDisable(_)
+            | Self::AccountDisconnect(_)
+            | Self::PaperPrice(_) => Need::any_of(&[P::AccountsManage]),
             Self::AccountBalances(_) | Self::AccountProfit(_) => Need::any_of(&[P::BalancesRead]),
             Self::RateList => Need::any_of(&[P::BalancesRead, P::LimitsManage]),
             Self::AccountList | Self::AccountShow(_) => {

@@ -14,6 +14,7 @@ mod engage;
 mod status;
 mod work;
 
+pub(crate) use self::status::phrase;
 use self::work::{Open, Part, unheard_by_broker};
 
 use crate::Shared;

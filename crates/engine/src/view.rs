@@ -7,7 +7,9 @@ mod replay;
 mod safety;
 mod strategy;
 
-pub use self::lockdown::{LockdownLeftView, LockdownPositionView, LockdownStepView, LockdownView};
+pub use self::lockdown::{
+    DisconnectedView, LockdownLeftView, LockdownPositionView, LockdownStepView, LockdownView,
+};
 pub use self::safety::{AlertChannelView, AlertView, DeadManView, HaltProgressView, HaltView};
 pub use crate::keys::view::{HourView, KeyUsageView, KeyView, MeView, OrganizationView};
 pub use policy::{

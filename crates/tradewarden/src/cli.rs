@@ -360,8 +360,21 @@ pub(crate) enum AccountVerb {
     Profit(ById),
     /// Switch an account off; it still takes exits
     Disable(ById),
+    /// Cut an account off from its broker, and switch off what trades there alone
+    Disconnect(AccountDisconnect),
     /// Set a paper instrument's price, or let it move by itself again
     Price(AccountPrice),
+}
+
+/// `account disconnect`
+#[derive(Debug, Args)]
+pub(crate) struct AccountDisconnect {
+    /// Its identifier
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// The phrase that is shown with the list of what is open there
+    #[arg(long, value_name = "PHRASE")]
+    pub(crate) phrase: Option<String>,
 }
 
 /// `account create`

@@ -7,6 +7,7 @@
 
 mod account;
 mod adopt;
+mod disconnect;
 mod limit;
 mod policy;
 mod roll;

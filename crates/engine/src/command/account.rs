@@ -24,6 +24,26 @@ pub struct AccountCreate {
     pub loss_reset: Option<LossReset>,
 }
 
+/// An account that is to be cut off from its broker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountDisconnect {
+    /// Its identifier.
+    pub id: String,
+    /// The phrase that is shown with the list of what is open there; none is asked for where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phrase: Option<String>,
+}
+
+/// That the list of what is open on an account was read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountConfirm {
+    /// The phrase that is shown with the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phrase: Option<String>,
+}
+
 /// A price for a paper instrument.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -103,6 +103,7 @@ impl Command {
             | Self::AccountList
             | Self::AccountShow(_)
             | Self::AccountDisable(_)
+            | Self::AccountDisconnect(_)
             | Self::AccountBalances(_)
             | Self::AccountProfit(_)
             | Self::PaperPrice(_)
@@ -212,6 +213,7 @@ mod tests {
             json!({"command": "halt-engage"}),
             json!({"command": "order-cancel-all"}),
             json!({"command": "key-revoke", "id": "k"}),
+            json!({"command": "account-disconnect", "id": "a"}),
             json!({"command": "limits-import", "limits": [], "dry_run": true}),
         ] {
             assert_eq!(freeze(passes.clone()), Freeze::Passes, "{passes}");

@@ -92,7 +92,7 @@ impl Engine {
 
     /// Cancels these orders in one transaction and says how they stand now; those that have ended
     /// meanwhile are left out.
-    async fn cancel(
+    pub(crate) async fn cancel(
         &self,
         wanted: Vec<Order>,
         actor: &Actor,

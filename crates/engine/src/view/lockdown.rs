@@ -80,6 +80,21 @@ pub struct LockdownPositionView {
     pub broker_quantity: Option<Quantity>,
 }
 
+/// An account that was cut off from its broker.
+#[derive(Debug, Clone, Serialize)]
+pub struct DisconnectedView {
+    /// Which.
+    pub account_id: Id<id::Account>,
+    /// `disabled`.
+    pub state: String,
+    /// The strategies that were switched off: those that trade nowhere else.
+    pub strategies: Vec<Id<id::Strategy>>,
+    /// The entries that were canceled, or asked back.
+    pub canceled: Vec<Id<id::Order>>,
+    /// What was open, as it was confirmed; it stays.
+    pub open_positions: Vec<LockdownPositionView>,
+}
+
 /// What a step did.
 #[derive(Debug, Serialize)]
 pub struct LockdownStepView {

@@ -8,6 +8,7 @@ mod changes;
 mod clocks;
 pub(crate) mod counts;
 mod dead_man;
+mod disconnect;
 mod doubt;
 mod exits;
 mod expected;

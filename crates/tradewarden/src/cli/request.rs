@@ -308,6 +308,10 @@ fn account(verb: AccountVerb) -> Asking {
         AccountVerb::Show(id) => one(Command::AccountShow(id.into())),
         AccountVerb::Change(change) => one(change.command()),
         AccountVerb::Profit(id) => one(Command::AccountProfit(id.into())),
+        AccountVerb::Disconnect(asked) => {
+            let (id, phrase) = (asked.id, asked.phrase);
+            one(Command::AccountDisconnect(command::AccountDisconnect { id, phrase }))
+        }
         AccountVerb::Disable(id) => one(Command::AccountDisable(id.into())),
         AccountVerb::Price(price) => one(Command::PaperPrice(command::PaperPrice {
             symbol: price.symbol,

@@ -190,3 +190,16 @@ fn wrong_words_are_refused_as_usage() {
     assert_eq!(refused("order change ord_1"), ErrorKind::MissingRequiredArgument);
     assert_eq!(refused("withdraw"), ErrorKind::InvalidSubcommand);
 }
+
+#[test]
+fn an_account_is_disconnected_by_the_phrase_that_was_read() {
+    let json = |line: &str| serde_json::to_string(&asked(line)).unwrap();
+    assert_eq!(
+        json("account disconnect acc_1 --phrase read"),
+        r#"{"command":"account-disconnect","id":"acc_1","phrase":"read"}"#
+    );
+    assert_eq!(
+        json("account disconnect acc_1"),
+        r#"{"command":"account-disconnect","id":"acc_1"}"#
+    );
+}

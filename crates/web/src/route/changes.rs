@@ -4,7 +4,9 @@ use hyper::Method;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::limit::{LimitName, LimitScope};
 use tradewarden_domain::permission::Permission as P;
-use tradewarden_engine::command::{Change, Command, Delete, LimitDelete, LimitNamed};
+use tradewarden_engine::command::{
+    AccountConfirm, AccountDisconnect, Change, Command, Delete, LimitDelete, LimitNamed,
+};
 
 use super::Access::Any;
 use super::{Gives, Route, Takes, command};
@@ -13,11 +15,13 @@ use crate::problem::Problem;
 
 const GET: Method = Method::GET;
 const PATCH: Method = Method::PATCH;
+const POST: Method = Method::POST;
 const DELETE: Method = Method::DELETE;
 
 const WEBHOOK: &str = "/api/v1/webhooks/{id}";
 const STRATEGY: &str = "/api/v1/strategies/{id}";
 const ACCOUNT: &str = "/api/v1/accounts/{id}";
+pub(super) const DISCONNECT: &str = "/api/v1/accounts/{id}/disconnect";
 const LIMIT: &str = "/api/v1/limits/{scope}/{name}";
 
 pub(super) const CHANGES: &[Route] = &[
@@ -71,6 +75,18 @@ pub(super) const CHANGES: &[Route] = &[
         takes: Takes::Body("AccountChanges"),
         gives: Gives::one("Account"),
         handler: command(|input| change(input, Command::AccountChange, &[])),
+    },
+    Route {
+        method: POST,
+        path: DISCONNECT,
+        access: Any(&[P::AccountsManage]),
+        summary: "Cuts an account off from its broker. With open positions it lists them, and wants the phrase that is shown with the list.",
+        takes: Takes::OptionalBody("AccountDisconnect"),
+        gives: Gives::one("Disconnected"),
+        handler: command(|input| {
+            let AccountConfirm { phrase } = input.body()?;
+            Ok(Command::AccountDisconnect(AccountDisconnect { id: input.named(0), phrase }))
+        }),
     },
     Route {
         method: GET,

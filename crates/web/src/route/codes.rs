@@ -170,6 +170,7 @@ impl Route {
                 self.method == Method::POST
             }
             (_, Code::StrategyOpenPosition) if changes("/api/v1/rolls") => true,
+            (_, Code::AccountOpenPosition) => self.path == super::changes::DISCONNECT,
             (true, Code::AuthStepUp) => {
                 let of_one = changes("/api/v1/webhooks/") || changes("/api/v1/strategies/");
                 of_one && self.method == Method::PATCH

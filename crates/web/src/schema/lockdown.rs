@@ -3,7 +3,7 @@
 use super::Kind::{
     Amount, Count, Flag, Id, Instant, List, Named, NullableInstant, NullableObject, Text, Texts,
 };
-use super::{LOCKDOWN_POSITIONS, LOCKDOWN_STEP, Schema, may, must};
+use super::{ACTIVITY, LOCKDOWN_POSITIONS, LOCKDOWN_STEP, Schema, may, must};
 
 pub(super) const SCHEMAS: &[Schema] = &[
     Schema {
@@ -46,6 +46,24 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("quantity", Amount, "What is held by our book; negative is short."),
             may("broker_quantity", Amount, "The same by the broker's; absent if it was not heard."),
         ],
+    },
+    Schema {
+        name: "Disconnected",
+        about: "An account that was cut off from its broker.",
+        closed: false,
+        fields: &[
+            must("account_id", Id("acc_"), "Which."),
+            must("state", ACTIVITY, "It is `disabled`."),
+            must("strategies", Texts, "What was switched off: strategies that trade nowhere else."),
+            must("canceled", Texts, "Entries that were canceled, or asked back."),
+            must("open_positions", List("LockdownPosition"), "What was open; it stays."),
+        ],
+    },
+    Schema {
+        name: "AccountDisconnect",
+        about: "That an account is to be cut off from its broker.",
+        closed: true,
+        fields: &[may("phrase", Text, "The phrase that is shown with the list of what is open.")],
     },
     Schema {
         name: "LockdownStep",

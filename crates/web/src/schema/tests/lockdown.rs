@@ -2,9 +2,11 @@
 
 use super::*;
 use tradewarden_domain::lockdown::{Positions, Step};
-use tradewarden_engine::command::{LockdownAnswer, LockdownConfirm, LockdownEngage};
+use tradewarden_engine::command::{
+    AccountConfirm, LockdownAnswer, LockdownConfirm, LockdownEngage,
+};
 use tradewarden_engine::view::{
-    LockdownLeftView, LockdownPositionView, LockdownStepView, LockdownView,
+    DisconnectedView, LockdownLeftView, LockdownPositionView, LockdownStepView, LockdownView,
 };
 
 #[test]
@@ -52,4 +54,17 @@ fn lockdowns() {
     assert_taken::<LockdownEngage>("LockdownEngage", &json!({"reason": "lost"}));
     assert_taken::<LockdownAnswer>("LockdownAnswer", &json!({"positions": "keep"}));
     assert_taken::<LockdownConfirm>("LockdownConfirm", &json!({"phrase": "p"}));
+}
+
+#[test]
+fn disconnecting_an_account() {
+    let done = DisconnectedView {
+        account_id: id(),
+        state: text(),
+        strategies: vec![id()],
+        canceled: vec![id()],
+        open_positions: Vec::new(),
+    };
+    assert_sent("Disconnected", &done, &done);
+    assert_taken::<AccountConfirm>("AccountDisconnect", &json!({"phrase": "read"}));
 }
