@@ -49,6 +49,7 @@ pub mod roll;
 pub mod schedule;
 pub mod session;
 pub mod signal;
+pub mod source;
 pub mod strategy;
 pub mod tier;
 pub mod time;

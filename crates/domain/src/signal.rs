@@ -126,6 +126,9 @@ pub struct Signal {
     pub market_position_size: Option<Quantity>,
     /// Judge only, do not trade.
     pub dry_run: bool,
+    /// Which strategy of its source the sender means, as it was sent; only who signs its signals may
+    /// say. Otherwise it stands among the unknown fields, as it does in any case.
+    pub strategy_id: Option<String>,
     /// Names of members that mean nothing here: at most 32, printable ASCII, at most 64 characters.
     pub unknown_fields: Vec<String>,
     /// What was read but is not acted on, in sentences: at most 16.
@@ -307,12 +310,18 @@ fn parse(document: &Document<'_>, mapping: Option<&Mapping>) -> Result<Signal, F
     let Some(members) = document.root().members() else {
         return Err(FieldError::malformed("the body is not an object"));
     };
-    match mapping {
+    let signal = match mapping {
         Some(mapping) => mapping::read(document.root(), members, mapping),
         None if traderspost::is_spoken(members) => traderspost::read(members),
         None => native::read(members),
-    }
+    }?;
+    let strategy_id = document.root().member(STRATEGY_ID).filter(|member| !member.value.is_null());
+    let strategy_id = strategy_id.map(|member| member.value.text_or_number().unwrap_or_default());
+    Ok(Signal { strategy_id: strategy_id.map(str::to_owned), ..signal })
 }
+
+/// The member that names a strategy.
+pub const STRATEGY_ID: &str = "strategy_id";
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use crate::schedule::Schedule;
 use crate::signal::{
     Action, Comment, Distance, Level, Percentage, QuantityField, Signal, StopLoss,
 };
+use crate::source::Source;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -95,8 +96,8 @@ pub struct Strategy {
     pub org_id: Id<id::Org>,
     /// What people call it.
     pub name: String,
-    /// The webhook whose signals it follows.
-    pub webhook_id: Id<id::Webhook>,
+    /// Whose signals it follows.
+    pub source: Source,
     /// The account on which it trades; where there are several, the leader's.
     pub account_id: Id<id::Account>,
     /// Further accounts on which it trades, each by its own position (S10), in the order in which

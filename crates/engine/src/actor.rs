@@ -110,10 +110,12 @@ impl Actor {
         Self { second: Some(second), ..Self::person(org, person, permissions) }
     }
 
-    /// A program. A suspended key may only cancel and close (S19).
+    /// A program. A suspended key may only cancel and close (S19); of its signals, intake takes those
+    /// that close.
     pub(crate) fn key(known: Arc<KnownKey>) -> Self {
+        use Permission as P;
         const REDUCING: Permissions =
-            Permissions::of(&[Permission::OrdersCancel, Permission::PositionsClose]);
+            Permissions::of(&[P::OrdersCancel, P::PositionsClose, P::SignalsWrite]);
         let key = &known.key;
         let permissions = match key.state {
             KeyState::Active => key.scopes,

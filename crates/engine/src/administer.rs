@@ -18,7 +18,8 @@ use crate::command::{
     AccountChanges, ById, Change, Command, CommandError, PaperPrice, StrategyChanges,
     WebhookChanges,
 };
-use crate::journal::{Admission, NotWritten, SignalWork, Urgency};
+use crate::intake::read_again;
+use crate::journal::{NotWritten, SignalWork, Urgency};
 use crate::once::Claimed;
 use crate::reads::{account_view, away, limit_view, strategy_view, webhook_view};
 use crate::tag::IfMatch;
@@ -31,12 +32,11 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
-use tradewarden_domain::check::Trace;
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::price::Trading;
-use tradewarden_domain::signal;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::StrategyState;
 use tradewarden_store::{Error, Tx, directory as rows, signals};
 
@@ -103,15 +103,17 @@ impl Engine {
             Command::WebhookCreate(new) => self.create_webhook(org, new, actor).await,
             Command::WebhookList => {
                 let own = directory.doors_of(org).into_iter().map(|door| &door.webhook);
-                list(own.filter(|webhook| directory.reaches(actor, webhook.id)), |webhook| {
-                    webhook_view(shared, webhook)
-                })
+                list(
+                    own.filter(|webhook| directory.reaches(actor, Source::Webhook(webhook.id))),
+                    |webhook| webhook_view(shared, webhook),
+                )
             }
             Command::WebhookShow(ById { id }) => {
                 let id = parse_id(&id)?;
                 let known = directory.doors.get(&id).map(|door| &door.webhook);
-                let known =
-                    known.filter(|webhook| webhook.org_id == org && directory.reaches(actor, id));
+                let known = known.filter(|webhook| {
+                    webhook.org_id == org && directory.reaches(actor, Source::Webhook(id))
+                });
                 one(known.map(|webhook| webhook_view(shared, webhook)))
             }
             Command::WebhookRotate(rotate) => self.rotate_webhook(org, rotate, actor).await,
@@ -326,28 +328,8 @@ impl Engine {
         let body = signals::body(&self.parts.store, stored.id).await;
         let body = body.map_err(|error| away(&error))?.ok_or(CommandError::NotFound)?;
         let directory = self.parts.directory.load_full();
-        let door = directory.doors.get(&stored.webhook_id).ok_or(CommandError::NotFound)?;
-        let read = signal::read(&body, door.webhook.mapping.as_deref());
-        let mut trace = Trace::new();
-        let admission = match read.signal {
-            Ok(signal) => {
-                trace.pass("parse");
-                Admission::Admitted(Box::new(signal))
-            }
-            Err(error) => Admission::Refused(crate::intake::NotAdmitted::unreadable(&error)),
-        };
-        let work = SignalWork {
-            signal_id: stored.id,
-            received_at: self.now(),
-            door: Arc::clone(door),
-            admission,
-            dry_run: true,
-            answer_was_lost: false,
-            sent_ahead: None,
-            body,
-            body_sha256: stored.body_sha256,
-            trace,
-        };
+        let work = read_again(&directory, &stored, body).ok_or(CommandError::NotFound)?;
+        let work = SignalWork { received_at: self.now(), ..work };
         let shared = Arc::clone(&self.parts);
         let (outcome, trace) = self
             .parts
@@ -364,7 +346,7 @@ impl Engine {
         Ok(SignalView {
             id: stored.id,
             received_at: stored.received_at,
-            source: stored.webhook_id,
+            source: stored.source,
             status: outcome.status.text().to_owned(),
             code: outcome.code.map(|code| code.text().to_owned()),
             message: outcome.message,

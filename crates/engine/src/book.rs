@@ -584,5 +584,5 @@ pub(crate) fn strategy(shared: &Shared, id: Option<Id<id::Strategy>>) -> Option<
 /// covers the order too.
 pub(crate) fn webhook_of(shared: &Shared, order: &Order) -> Option<Id<id::Webhook>> {
     let directory = shared.directory.load();
-    directory.strategies.get(&order.strategy_id?).map(|strategy| strategy.webhook_id)
+    directory.strategies.get(&order.strategy_id?)?.source.webhook()
 }

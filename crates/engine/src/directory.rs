@@ -21,8 +21,10 @@ use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::few::Few;
 use tradewarden_domain::halt::{Halt, HaltScope};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::key::ApiKey;
 use tradewarden_domain::limit::{Limit, LimitBook};
 use tradewarden_domain::rate::{Bucket, SlidingWindow};
+use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::Webhook;
@@ -49,7 +51,7 @@ pub(crate) struct Directory {
     pub(crate) keys: Shards<Id<id::Key>, Arc<keys::KnownKey>>,
     /// Active doors by their tokens.
     by_token: Shards<Print, Arc<Door>>,
-    by_webhook: Shards<Id<id::Webhook>, Arc<Vec<Arc<Strategy>>>>,
+    by_source: Shards<Source, Arc<Vec<Arc<Strategy>>>>,
 }
 
 /// A webhook as intake needs it.
@@ -144,10 +146,10 @@ impl Directory {
         self.organizations.get(place).map(|known| known.strategies_version)
     }
 
-    /// Whether the actor may know of a webhook: of every account that its strategies trade on. What
+    /// Whether the actor may know of a source: of every account that its strategies trade on. What
     /// no strategy follows is the organization's.
-    pub(crate) fn reaches(&self, actor: &Actor, webhook: Id<id::Webhook>) -> bool {
-        self.followers(webhook).iter().all(|follower| actor.reaches_all_of(follower))
+    pub(crate) fn reaches(&self, actor: &Actor, source: Source) -> bool {
+        self.followers(source).iter().all(|follower| actor.reaches_all_of(follower))
     }
 
     /// Whether the actor may know of what a halt of this scope covers. What covers instruments or the
@@ -162,7 +164,7 @@ impl Directory {
                 HaltScope::Strategy(id) => {
                     self.strategies.get(id).is_some_and(|found| actor.reaches_all_of(found))
                 }
-                HaltScope::Webhook(id) => self.doors.get(id).is_some() && self.reaches(actor, *id),
+                HaltScope::Webhook(id) => self.doors.get(id).is_some() && self.reaches(actor, Source::Webhook(*id)),
                 HaltScope::Key(id) => actor.as_key().is_some_and(|key| key.id == *id),
             }
     }
@@ -180,14 +182,26 @@ impl Directory {
             HaltScope::Pair(account, symbol) => actor.reaches(*account) && key.trades(symbol),
             HaltScope::Instrument(symbol) => all_accounts && key.trades(symbol),
             HaltScope::Strategy(id) => self.strategies.get(id).is_some_and(|found| is_own(found)),
-            HaltScope::Webhook(id) => self.followers(*id).iter().all(|found| is_own(found)),
+            HaltScope::Webhook(id) => self.followers(Source::Webhook(*id)).iter().all(|found| is_own(found)),
             HaltScope::Key(id) => *id == key.id || (all_accounts && all_instruments),
         }
     }
 
-    /// The strategies that follow this webhook, oldest first.
-    pub(crate) fn followers(&self, webhook: Id<id::Webhook>) -> &[Arc<Strategy>] {
-        self.by_webhook.get(&webhook).map_or(&[], |strategies| strategies.as_slice())
+    /// The strategies that follow this source, oldest first.
+    pub(crate) fn followers(&self, source: Source) -> &[Arc<Strategy>] {
+        self.by_source.get(&source).map_or(&[], |strategies| strategies.as_slice())
+    }
+
+    /// The source that a key is: the first of the keys that follow on one another up to it, so that
+    /// strategies and the memory of duplicates outlive a rotation.
+    pub(crate) fn source_of(&self, key: &ApiKey) -> Source {
+        let (mut first, mut before) = (key.id, key.rotated_from);
+        // Each was made after the one it follows on, so this ends.
+        while let Some(earlier) = before {
+            first = earlier;
+            before = self.keys.get(&earlier).and_then(|known| known.key.rotated_from);
+        }
+        Source::Key(first)
     }
 
     /// The webhooks of an organization, oldest first.
@@ -223,18 +237,18 @@ impl Directory {
     /// Puts a strategy in the place of the one before, or takes it away.
     fn set_strategy(&mut self, id: Id<id::Strategy>, strategy: Option<Strategy>) {
         if let Some(before) = self.strategies.remove(&id) {
-            let mut followers = self.by_webhook.remove(&before.webhook_id).unwrap_or_default();
+            let mut followers = self.by_source.remove(&before.source).unwrap_or_default();
             Arc::make_mut(&mut followers).retain(|follower| follower.id != id);
             if !followers.is_empty() {
-                self.by_webhook.insert(before.webhook_id, followers);
+                self.by_source.insert(before.source, followers);
             }
         }
         let Some(strategy) = strategy.map(Arc::new) else { return };
-        let webhook = strategy.webhook_id;
-        let mut followers = self.by_webhook.remove(&webhook).unwrap_or_default();
+        let source = strategy.source;
+        let mut followers = self.by_source.remove(&source).unwrap_or_default();
         let place = followers.partition_point(|follower| follower.id < id);
         Arc::make_mut(&mut followers).insert(place, Arc::clone(&strategy));
-        self.by_webhook.insert(webhook, followers);
+        self.by_source.insert(source, followers);
         self.strategies.insert(id, strategy);
     }
 }

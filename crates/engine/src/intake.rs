@@ -1,10 +1,15 @@
 //! Intake: a request becomes an authenticated, admitted signal, or one of the answers in which
 //! nothing was learned. What needs the database is left to the journal.
 
+mod signed;
+
+pub(crate) use self::signed::{KeptAnswer, read_again};
+pub use self::signed::{SignedAnswer, SignedSignal};
+
 use crate::Engine;
 use crate::client_certificate;
 use crate::directory::{Budget, Door};
-use crate::journal::{Admission, SignalWork};
+use crate::journal::{Admission, SignalOutcome, SignalWork};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +20,8 @@ use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::UnknownWord;
-use tradewarden_domain::signal::{self, Body, Signal};
+use tradewarden_domain::signal::{self, Body, FieldError, Signal};
+use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, HashedToken, SecretString, standard_webhooks};
 
@@ -166,8 +172,8 @@ pub struct SignalAnswer {
     pub delivery: Delivery,
 }
 
-/// A body by its webhook and hash, and when it was received.
-type UndeliveredBody = (Id<id::Webhook>, [u8; 32], Timestamp);
+/// A body by its source and hash, and when it was received.
+type UndeliveredBody = (Source, [u8; 32], Timestamp);
 
 /// Bodies whose answer did not reach the sender, newest last (S15): what comes again without an id
 /// within a minute is the same.
@@ -180,19 +186,19 @@ const UNDELIVERED_MAX: usize = 10_000;
 const UNDELIVERED_SPAN: Duration = Duration::from_mins(1);
 
 impl Undelivered {
-    fn add(&self, webhook: Id<id::Webhook>, body: [u8; 32], at: Timestamp) {
+    fn add(&self, source: Source, body: [u8; 32], at: Timestamp) {
         let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
         let horizon = at.minus(UNDELIVERED_SPAN);
         bodies.retain(|(_, _, at)| *at >= horizon);
         if bodies.len() < UNDELIVERED_MAX {
-            bodies.push((webhook, body, at));
+            bodies.push((source, body, at));
         }
     }
 
-    fn holds(&self, webhook: Id<id::Webhook>, body: &[u8; 32], now: Timestamp) -> bool {
+    fn holds(&self, source: Source, body: &[u8; 32], now: Timestamp) -> bool {
         let bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
         let horizon = now.minus(UNDELIVERED_SPAN);
-        bodies.iter().any(|(of, hash, at)| *of == webhook && hash == body && *at >= horizon)
+        bodies.iter().any(|(of, hash, at)| *of == source && hash == body && *at >= horizon)
     }
 }
 
@@ -202,6 +208,17 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Of a signal that is about to be journaled.
+    fn pending(undelivered: &Arc<Undelivered>, work: &SignalWork) -> Self {
+        let body = (work.source, work.body_sha256, work.received_at);
+        Self { pending: Some((Arc::clone(undelivered), body)) }
+    }
+
+    /// Of an answer that is kept anyway.
+    const fn none() -> Self {
+        Self { pending: None }
+    }
+
     /// The answer was written out.
     pub fn delivered(mut self) {
         self.pending = None;
@@ -210,8 +227,8 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some((undelivered, (webhook, body, at))) = self.pending.take() {
-            undelivered.add(webhook, body, at);
+        if let Some((undelivered, (source, body, at))) = self.pending.take() {
+            undelivered.add(source, body, at);
         }
     }
 }
@@ -237,49 +254,59 @@ impl Engine {
         }
         let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
         let signal = body.signal.map(|signal| with_message_id(signal, raw.signature.as_ref()));
-        let reduces = match &signal {
-            Ok(signal) => signal.only_reduces(),
-            Err(error) => error.of_exit,
-        };
+        let reduces = reduces(&signal);
         let admitted = admit(&door, &raw, signal, received_at, &mut trace);
         trace.took(micros_between(received_at, self.now()));
         let (admission, sent_ahead) = match admitted {
             Ok((signal, sent_ahead)) => (Admission::Admitted(Box::new(signal)), sent_ahead),
             Err(no) => (Admission::Refused(NotAdmitted { reduces, ..no }), None),
         };
-        let webhook_id = door.webhook.id;
+        let source = Source::Webhook(door.webhook.id);
         let undelivered = &self.parts.undelivered;
         let work = SignalWork {
             signal_id: self.parts.environment.id(received_at),
             received_at,
+            org_id: door.webhook.org_id,
+            source,
+            strategy_id: None,
+            signed: None,
             dry_run: raw.dry_run || door.webhook.dry_run || admission.asks_dry_run(),
-            answer_was_lost: undelivered.holds(webhook_id, &body_sha256, received_at),
+            answer_was_lost: undelivered.holds(source, &body_sha256, received_at),
             sent_ahead,
             body: body.redacted,
             body_sha256,
-            door,
             admission,
             trace,
         };
-        let delivery = Delivery {
-            pending: Some((Arc::clone(undelivered), (webhook_id, body_sha256, received_at))),
-        };
+        let delivery = Delivery::pending(undelivered, &work);
         match self.parts.journal.signal(work).await {
             Err(code) => Received::Unavailable(code),
-            Ok(outcome) => Received::Answer(Box::new(SignalAnswer {
-                signal_id: outcome.signal_id,
-                status: outcome.status,
-                code: outcome.code,
-                message: outcome.message,
-                timestamp: received_at,
-                accounts: outcome.accounts,
-                field: outcome.field,
-                input: outcome.input,
-                limit: outcome.limit,
-                retry_after_s: outcome.retry_after_s,
-                delivery,
-            })),
+            Ok(outcome) => told(outcome, received_at, delivery),
         }
+    }
+}
+
+fn told(outcome: SignalOutcome, received_at: Timestamp, delivery: Delivery) -> Received {
+    Received::Answer(Box::new(SignalAnswer {
+        signal_id: outcome.signal_id,
+        status: outcome.status,
+        code: outcome.code,
+        message: outcome.message,
+        timestamp: received_at,
+        accounts: outcome.accounts,
+        field: outcome.field,
+        input: outcome.input,
+        limit: outcome.limit,
+        retry_after_s: outcome.retry_after_s,
+        delivery,
+    }))
+}
+
+/// Whether the body by its own words only reduces, as far as it can be read.
+fn reduces(signal: &Result<Signal, FieldError>) -> bool {
+    match signal {
+        Ok(signal) => signal.only_reduces(),
+        Err(error) => error.of_exit,
     }
 }
 
@@ -426,20 +453,31 @@ fn admit(
     let budget = if signal.is_exit() { Budget::Exits } else { Budget::Entries };
     draw(door, budget, "rate", Code::LimitRate, now, trace)?;
     in_list(&door.webhook.symbols, &signal, trace)?;
-    let mut sent_ahead = None;
-    match freshness(signal.sent_at, now, door.webhook.max_age_s, signal.only_reduces()) {
+    let sent_ahead = fresh(&mut signal, now, door.webhook.max_age_s, trace)?;
+    Ok((signal, sent_ahead))
+}
+
+/// Whether an entry is young enough. A time of sending that lies too far in the future is taken out of
+/// the signal, and given back.
+fn fresh(
+    signal: &mut Signal,
+    now: Timestamp,
+    max_age_s: u32,
+    trace: &mut Trace,
+) -> Result<Option<Timestamp>, Refusal> {
+    match freshness(signal.sent_at, now, max_age_s, signal.only_reduces()) {
         Freshness::Fresh => trace.pass("freshness"),
         Freshness::Unstated => trace.skip("freshness", "the signal states no time of sending"),
         Freshness::Future => {
             trace.skip("freshness", "the stated time lies more than 10 s in the future");
-            sent_ahead = signal.sent_at.take();
+            return Ok(signal.sent_at.take());
         }
         Freshness::Stale(refusal) => {
             trace.fail("freshness", &refusal);
-            return Err(refusal.into());
+            return Err(refusal);
         }
     }
-    Ok((signal, sent_ahead))
+    Ok(None)
 }
 
 /// Whether the webhook's list has the symbol that the signal names. What closes is let through (S18),

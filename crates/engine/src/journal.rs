@@ -7,10 +7,12 @@
 //! keys) or found by reading live orders (dispatch). A failed sync ends the process (C14).
 
 use crate::Shared;
+use crate::actor::Actor;
 use crate::book::Effects;
-use crate::directory::Door;
 use crate::intake::{AccountResult, NotAdmitted, SignalStatus};
 use crate::judge;
+use crate::once::OnceKey;
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +22,9 @@ use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::signal::Signal;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::idempotency::Claim;
 use tradewarden_store::{Error, Kind, Location, Tx, Writer};
 
 /// Requests that may wait; one more is told to come again.
@@ -35,7 +39,12 @@ const BUSY_RETRIES: usize = 3;
 pub(crate) struct SignalWork {
     pub(crate) signal_id: Id<id::Signal>,
     pub(crate) received_at: Timestamp,
-    pub(crate) door: Arc<Door>,
+    pub(crate) org_id: Id<id::Org>,
+    pub(crate) source: Source,
+    /// Which of the source's strategies it means; all of them if it names none.
+    pub(crate) strategy_id: Option<Id<id::Strategy>>,
+    /// What the request of a signal has that a key signed.
+    pub(crate) signed: Option<Box<Signed>>,
     pub(crate) admission: Admission,
     pub(crate) dry_run: bool,
     pub(crate) answer_was_lost: bool,
@@ -44,6 +53,14 @@ pub(crate) struct SignalWork {
     pub(crate) body: Vec<u8>,
     pub(crate) body_sha256: [u8; 32],
     pub(crate) trace: Trace,
+}
+
+/// What a signed request with a signal claims beside it.
+pub(crate) struct Signed {
+    /// The key, with the request's nonce.
+    pub(crate) actor: Actor,
+    /// The caller's own key for the request.
+    pub(crate) once: Option<(Claim, OnceKey)>,
 }
 
 /// Whether a signal may be judged.
@@ -70,7 +87,7 @@ impl Admission {
 }
 
 /// What the journal answers to a signal.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SignalOutcome {
     pub(crate) signal_id: Id<id::Signal>,
     pub(crate) status: SignalStatus,
@@ -329,12 +346,12 @@ impl From<Error> for Failed {
     }
 }
 
-fn answer_all(batch: Vec<Work>, outcomes: Vec<SignalOutcome>) {
+fn answer_all(batch: Vec<Work>, outcomes: Vec<Result<SignalOutcome, Code>>) {
     let mut outcomes = outcomes.into_iter();
     for work in batch {
         match work {
             Work::Signal(_, reply) => {
-                let _gone = reply.send(outcomes.next().ok_or(Code::NotDurable));
+                let _gone = reply.send(outcomes.next().unwrap_or(Err(Code::NotDurable)));
             }
             Work::Step(step, _) => step.finish(Ok(())),
             Work::Stop => {}
@@ -347,7 +364,7 @@ async fn write_together(
     writer: &mut Writer,
     shared: &Shared,
     batch: &mut [Work],
-) -> Result<Vec<SignalOutcome>, Failed> {
+) -> Result<Vec<Result<SignalOutcome, Code>>, Failed> {
     let mut tries = 0_usize;
     loop {
         tries = tries.saturating_add(1);
@@ -364,7 +381,7 @@ async fn write_once(
     writer: &mut Writer,
     shared: &Shared,
     batch: &mut [Work],
-) -> Result<Vec<SignalOutcome>, Failed> {
+) -> Result<Vec<Result<SignalOutcome, Code>>, Failed> {
     let mut effects = Effects::default();
     let mut tx = writer.begin().await?;
     let mut signals = Vec::new();

@@ -7,6 +7,7 @@ mod duplicates;
 mod follow;
 mod followers;
 mod months;
+mod signed;
 
 use self::accounts::{on_accounts, tell_mixed, tell_wrong_side};
 use self::duplicates::{First, claim_keys, id_conflict, repeat};
@@ -27,14 +28,36 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
-use tradewarden_domain::signal::{Action, Signal};
+use tradewarden_domain::signal::{Action, STRATEGY_ID, Signal};
+use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::Digest;
 use tradewarden_store::signals::{self, StoredSignal};
 use tradewarden_store::{Error, Tx};
 
-/// Judges the signals of a batch in one transaction; one outcome for each, in order.
+/// Judges the signals of a batch in one transaction; one outcome for each, in order, or why a signed
+/// request is not taken.
 pub(crate) async fn judge(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    works: &[&SignalWork],
+    effects: &mut Effects,
+) -> Result<Vec<Result<SignalOutcome, Code>>, Error> {
+    let away = signed::turned_away(tx, shared, works).await?;
+    let is_taken = |(place, _): &(usize, &&SignalWork)| !away.contains_key(place);
+    let taken: Vec<&SignalWork> =
+        works.iter().enumerate().filter(is_taken).map(|(_, work)| *work).collect();
+    let outcomes = judge_taken(tx, shared, &taken, effects).await?;
+    signed::keep_answers(tx, shared, &taken, &outcomes).await?;
+    let mut outcomes = outcomes.into_iter();
+    let of = |place| match away.get(&place) {
+        Some(code) => Err(*code),
+        None => outcomes.next().ok_or(Code::NotDurable),
+    };
+    Ok((0..works.len()).map(of).collect())
+}
+
+async fn judge_taken(
     tx: &mut Tx<'_>,
     shared: &Shared,
     works: &[&SignalWork],
@@ -105,8 +128,8 @@ async fn open(
     if book.has_strategies_of(&directory) {
         return Ok((book, known));
     }
-    let webhooks = works.iter().map(|work| work.door.webhook.id).collect();
-    let read = Followers::read(tx, webhooks).await?;
+    let sources = works.iter().map(|work| work.source).collect();
+    let read = Followers::read(tx, sources).await?;
     let book = Book::load(tx, shared, &scope(&read, &rolls, works)).await?.with_rolls(rolls);
     Ok((book, read))
 }
@@ -116,7 +139,7 @@ fn scope(followers: &Followers, rolls: &Rolls, works: &[&SignalWork]) -> Scope {
     let mut scope = Scope { lets: Lets::New, ..Scope::default() };
     for work in works {
         let Admission::Admitted(signal) = &work.admission else { continue };
-        for strategy in followers.of(work.door.webhook.id) {
+        for strategy in followers.of(work) {
             let Ok(symbol) = strategy.symbol_for(signal) else { continue };
             let table = rolls.get(&strategy.org_id);
             let symbols = table.map_or_else(|| vec![symbol.clone()], |table| table.spread(&symbol));
@@ -166,7 +189,7 @@ fn refused(signal_id: Id<id::Signal>, refusal: &Refusal) -> SignalOutcome {
     }
 }
 
-/// Judges a signal for every strategy that follows its webhook.
+/// Judges a signal for every strategy that it is for.
 fn trade(
     shared: &Shared,
     book: &mut Book,
@@ -175,11 +198,15 @@ fn trade(
     signal: &Signal,
     trace: &mut Trace,
 ) -> SignalOutcome {
-    let followers = followers.of(work.door.webhook.id);
+    let followers: Vec<_> = followers.of(work).collect();
     if followers.is_empty() {
-        let refusal = Refusal::plain(Code::StrategyNone);
+        let refusal = work.strategy_id.map_or_else(
+            || Refusal::plain(Code::StrategyNone),
+            |id| Refusal::because(Code::StrategyNone, format!("{id} is no strategy of this key.")),
+        );
         trace.fail("strategy", &refusal);
-        return summarize(work, Vec::new(), Some(refusal));
+        let field = work.strategy_id.map(|_| STRATEGY_ID.to_owned());
+        return SignalOutcome { field, ..summarize(work, Vec::new(), Some(refusal)) };
     }
     // A dry run is judged on a copy that is thrown away.
     let mut scratch = work.dry_run.then(|| book.clone());
@@ -237,11 +264,11 @@ fn summarize(
 
 /// What S6, S13, S15 and S16 want a person to hear of.
 fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOutcome) {
-    let (org, webhook) = (work.door.webhook.org_id, work.door.webhook.id);
-    let subject = format!("{webhook} {}", work.signal_id);
+    let (org, source) = (work.org_id, work.source);
+    let subject = format!("{source} {}", work.signal_id);
     let is_conflict = outcome.code == Some(Code::DuplicateIdConflict);
     let now = book.now;
-    let is_first = |code| shared.alerts.is_first(webhook, code, work.signal_id, now);
+    let is_first = |code| shared.alerts.is_first(source, code, work.signal_id, now);
     if let Some(stated) = work.sent_ahead
         && is_first(SENT_AHEAD)
     {
@@ -264,7 +291,7 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
         () if limited && is_first(code.text()) => Severity::Warning,
         () if work.admission.reduces() => return,
         () if outcome.status == SignalStatus::Refused && !limited && is_first("entries") => {
-            let by = format!("entries {webhook}");
+            let by = format!("entries {source}");
             book.warn(shared, org, code.text(), by, (&subject, &outcome.message));
             return;
         }
@@ -272,7 +299,7 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
     };
     // A sender that uses its ids again is told of once in a while, not for each signal.
     let (subject, detail) = if is_conflict && severity == Severity::Warning {
-        (webhook.to_string(), format!("{}: {}", work.signal_id, outcome.message))
+        (source.to_string(), format!("{}: {}", work.signal_id, outcome.message))
     } else {
         (subject, outcome.message.clone())
     };
@@ -288,7 +315,6 @@ fn store(
     trace: &Trace,
     rows: &mut Vec<(StoredSignal, Vec<u8>)>,
 ) {
-    let webhook = &work.door.webhook;
     let event = match outcome.status {
         SignalStatus::Accepted => "signal.accepted",
         SignalStatus::Skipped => "signal.skipped",
@@ -308,14 +334,15 @@ fn store(
         orders,
         received_at: work.received_at,
         status: outcome.status,
-        webhook_id: webhook.id,
+        signed_by: work.signed.as_ref().map(|signed| signed.actor.name()),
+        webhook_id: work.source.webhook(),
     });
-    book.enter(shared, webhook.org_id, work.signal_id, event, payload);
+    book.enter(shared, work.org_id, work.signal_id, event, payload);
     // Writing strings and numbers to JSON cannot fail.
     let row = StoredSignal {
         id: work.signal_id,
-        org_id: webhook.org_id,
-        webhook_id: webhook.id,
+        org_id: work.org_id,
+        source: work.source,
         received_at: work.received_at,
         status: outcome.status.text().to_owned(),
         code: outcome.code.map(|code| code.text().to_owned()),
@@ -330,15 +357,15 @@ fn store(
 /// The finding of a sender whose clock is ahead.
 const SENT_AHEAD: &str = "signal.sent_ahead";
 
-/// Keeps a flood of refusals from becoming a flood of findings: one for each webhook and code in a
+/// Keeps a flood of refusals from becoming a flood of findings: one for each source and code in a
 /// quarter of an hour (S24).
 #[derive(Default)]
 pub(crate) struct Alerts {
     last: std::sync::Mutex<Told>,
 }
 
-/// By webhook and code: when it was told, and of which signal.
-type Told = BTreeMap<(Id<id::Webhook>, &'static str), (Timestamp, Id<id::Signal>)>;
+/// By source and code: when it was told, and of which signal.
+type Told = BTreeMap<(Source, &'static str), (Timestamp, Id<id::Signal>)>;
 
 const ALERT_SPAN: Duration = Duration::from_mins(15);
 
@@ -346,18 +373,18 @@ impl Alerts {
     /// Whether this signal is the one to tell of. It stays so: a transaction may be run again.
     fn is_first(
         &self,
-        webhook: Id<id::Webhook>,
+        source: Source,
         code: &'static str,
         signal: Id<id::Signal>,
         now: Timestamp,
     ) -> bool {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((at, first)) = last.get(&(webhook, code))
+        if let Some((at, first)) = last.get(&(source, code))
             && at.plus(ALERT_SPAN) > now
         {
             return *first == signal;
         }
-        last.insert((webhook, code), (now, signal));
+        last.insert((source, code), (now, signal));
         true
     }
 }

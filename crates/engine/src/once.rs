@@ -132,7 +132,7 @@ impl StoredNo {
 #[derive(Default)]
 pub(crate) struct InFlight(Mutex<BTreeSet<Claim>>);
 
-struct Flight<'a> {
+pub(crate) struct Flight<'a> {
     all: &'a InFlight,
     claim: Claim,
 }
@@ -177,7 +177,7 @@ impl Engine {
         let org = self.org_of(actor)?;
         let claim = once.claim(org, actor);
         let in_flight = || refused(Code::IdempotencyInFlight);
-        let _flight = self.parts.in_flight.begin(&claim).ok_or_else(in_flight)?;
+        let _flight = self.take_off(&claim)?;
         let stops = matches!(command, Command::HaltEngage(_));
         match self.stored(&claim).await {
             Ok(Some(stored)) => return repeat(stored, once),
@@ -227,9 +227,33 @@ impl Engine {
         Ok(Performed { outcome, replayed: false })
     }
 
+    /// Notes that the request under this key is being carried out, unless it already is.
+    pub(crate) fn take_off(&self, claim: &Claim) -> Result<Flight<'_>, CommandError> {
+        self.parts.in_flight.begin(claim).ok_or_else(|| refused(Code::IdempotencyInFlight))
+    }
+
+    /// The answer to an earlier request under this key, which must have been the same.
+    pub(crate) async fn kept_answer(
+        &self,
+        claim: &Claim,
+        once: &OnceKey,
+    ) -> Result<Option<Stored>, CommandError> {
+        match self.stored(claim).await? {
+            Some(stored) if stored.fingerprint != once.fingerprint => {
+                Err(refused(Code::IdempotencyKeyReused))
+            }
+            stored => Ok(stored),
+        }
+    }
+
     async fn stored(&self, claim: &Claim) -> Result<Option<Stored>, CommandError> {
         idempotency::find(&self.parts.store, claim).await.map_err(|error| away(&error))
     }
+}
+
+/// An answer that is no order.
+pub(crate) fn kept(once: &OnceKey, answer: String, now: Timestamp) -> Stored {
+    once.answered(answer, now)
 }
 
 fn repeat(stored: Stored, once: &OnceKey) -> Result<Performed, CommandError> {

@@ -8,7 +8,7 @@ mod place;
 pub(crate) mod resting;
 
 pub(crate) use cancel::{TOGETHER, Why, cancel_in, expire};
-pub(crate) use place::{Closed, Leaving, close_part, leave};
+pub(crate) use place::{Closed, Leaving, close_part, leave, notional_of_key};
 
 use crate::Engine;
 use crate::actor::Actor;

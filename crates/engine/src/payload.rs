@@ -157,8 +157,12 @@ pub(crate) struct SignalPayload<'o> {
     pub(crate) code: Option<Code>,
     pub(crate) orders: Vec<OrderPayload<'o>>,
     pub(crate) received_at: Timestamp,
+    /// The key that signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signed_by: Option<String>,
     pub(crate) status: SignalStatus,
-    pub(crate) webhook_id: Id<id::Webhook>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) webhook_id: Option<Id<id::Webhook>>,
 }
 
 impl From<&SignalPayload<'_>> for Payload {
@@ -218,8 +222,9 @@ mod tests {
             code: None,
             orders: vec![(&order).into()],
             received_at: Timestamp::default(),
+            signed_by: Some(words.to_owned()),
             status: SignalStatus::Accepted,
-            webhook_id: Id::from_bytes([5; 16]),
+            webhook_id: Some(Id::from_bytes([5; 16])),
         };
         let change = Change {
             asked_at: Timestamp::default(),

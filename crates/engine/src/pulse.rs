@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::{Strategy, StrategyState};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Error, signals};
 
-/// What a webhook was heard of; see the module.
+/// What a source was heard of; see the module.
 #[derive(Default)]
 pub(crate) struct Pulse {
-    heard: BTreeMap<Id<id::Webhook>, Heard>,
+    heard: BTreeMap<Source, Heard>,
     told: BTreeMap<Id<id::Strategy>, Timestamp>,
 }
 
@@ -38,7 +39,7 @@ impl Pulse {
         };
         let all: Vec<_> = directory.strategies.values().filter(expecting).cloned().collect();
         self.told.retain(|id, _| all.iter().any(|strategy| strategy.id == *id));
-        self.heard.retain(|id, _| all.iter().any(|strategy| strategy.webhook_id == *id));
+        self.heard.retain(|source, _| all.iter().any(|strategy| strategy.source == *source));
         for strategy in all {
             if let Err(error) = self.look_at(shared, &strategy, now).await {
                 tracing::warn!(strategy.id = %strategy.id, %error, "signals could not be read");
@@ -54,16 +55,16 @@ impl Pulse {
     ) -> Result<(), Error> {
         let Some(expected_s) = strategy.expected_every_s else { return Ok(()) };
         let expected = Duration::from_secs(u64::from(expected_s));
-        let webhook = strategy.webhook_id;
-        let before = self.heard.get(&webhook).copied().unwrap_or_else(|| {
+        let source = strategy.source;
+        let before = self.heard.get(&source).copied().unwrap_or_else(|| {
             let since = strategy.created_at.max(now.minus(expected));
             Heard { at: since, looked: since }
         });
         // What was being written at the last look may lie a little before it.
         let since = before.looked.minus(OVERLAP);
-        let found = signals::last_of(&shared.store, webhook, since).await?;
+        let found = signals::last_of(&shared.store, source, since).await?;
         let at = found.map_or(before.at, |found| found.max(before.at));
-        self.heard.insert(webhook, Heard { at, looked: now });
+        self.heard.insert(source, Heard { at, looked: now });
         let silent = match &strategy.schedule {
             Some(schedule) => schedule.open_between(at, now),
             None => now.since(at),

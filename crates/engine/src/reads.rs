@@ -400,7 +400,7 @@ async fn signal_view(shared: &Shared, row: StoredSignal) -> Result<SignalView, C
     Ok(SignalView {
         id: row.id,
         received_at: row.received_at,
-        source: row.webhook_id,
+        source: row.source,
         status: row.status,
         code: row.code,
         message: row.message,
@@ -499,7 +499,8 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
     StrategyView {
         id: strategy.id,
         name: strategy.name.clone(),
-        webhook_id: strategy.webhook_id,
+        webhook_id: strategy.source.webhook(),
+        key_id: strategy.source.key(),
         account_id: strategy.account_id,
         followers: strategy.followers.clone(),
         require_leader: strategy.require_leader,

@@ -30,7 +30,7 @@ use crate::book::Moment;
 use crate::command::replay::{ReplayPeriod, ReplayPrice, ReplayState};
 use crate::command::{CommandError, LimitsImport};
 use crate::directory::Directory;
-use crate::intake::NotAdmitted;
+use crate::intake::read_again;
 use crate::journal::{Admission, SignalWork};
 use crate::judge::{Verdict, imagine};
 use crate::reads::away;
@@ -38,7 +38,6 @@ use crate::view::{ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, Repl
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tradewarden_domain::check::Trace;
 use tradewarden_domain::exchange::ExchangeRate;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
@@ -46,7 +45,6 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::{Limit, LimitBook, LimitName};
 use tradewarden_domain::money::Price;
 use tradewarden_domain::policy::Policy;
-use tradewarden_domain::signal;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::signals::{self, StoredSignal};
 use tradewarden_store::{directory as rows, orders, rates};
@@ -187,7 +185,7 @@ impl Engine {
             return Ok(());
         };
         let Admission::Admitted(signal) = &work.admission else { return Ok(()) };
-        let followers = replay.directory.followers(stored.webhook_id);
+        let followers = replay.directory.followers(stored.source);
         let symbols = followers.iter().filter_map(|strategy| strategy.symbol_for(signal).ok());
         let known = known_of(&self.parts.store, stored, signal, symbols).await;
         let (prices, orders) = known.map_err(|error| away(&error))?;
@@ -289,24 +287,9 @@ impl Replay {
 fn work(directory: &Directory, stored: &StoredSignal, body: Vec<u8>) -> Option<SignalWork> {
     // What passed everything before the strategies has this line in its trace.
     stored.checks.contains("\"name\":\"duplicate\"").then_some(())?;
-    let door = directory.doors.get(&stored.webhook_id)?;
-    let admission = match signal::read(&body, door.webhook.mapping.as_deref()).signal {
-        Ok(signal) => Admission::Admitted(Box::new(signal)),
-        Err(error) => Admission::Refused(NotAdmitted::unreadable(&error)),
-    };
-    matches!(admission, Admission::Admitted(_)).then_some(())?;
-    Some(SignalWork {
-        signal_id: stored.id,
-        received_at: stored.received_at,
-        door: Arc::clone(door),
-        admission,
-        dry_run: stored.status == "dry_run",
-        answer_was_lost: false,
-        sent_ahead: None,
-        body,
-        body_sha256: stored.body_sha256,
-        trace: Trace::new(),
-    })
+    let work = read_again(directory, stored, body)?;
+    matches!(work.admission, Admission::Admitted(_)).then_some(())?;
+    Some(SignalWork { dry_run: stored.status == "dry_run", ..work })
 }
 
 /// The limits that compare an order with itself, its price, what is held, open and was sent before: a

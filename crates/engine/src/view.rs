@@ -33,6 +33,7 @@ use tradewarden_domain::order::{
     Change, ChangeState, Order, OrderState, OrderType, Purpose, Side, TimeInForce,
 };
 use tradewarden_domain::signal::Mapping;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::orders::Fill;
 
@@ -52,8 +53,9 @@ pub struct SignalView {
     pub id: Id<id::Signal>,
     /// When it came.
     pub received_at: Timestamp,
-    /// The webhook it came through.
-    pub source: Id<id::Webhook>,
+    /// The webhook it came through, or the key that signed it; of keys that follow on one another,
+    /// the first.
+    pub source: Source,
     /// `accepted`, `skipped`, `dry_run` or `refused`.
     pub status: String,
     /// Why, unless accepted.

@@ -67,7 +67,7 @@ CREATE TABLE strategies (
     id {bytes} NOT NULL PRIMARY KEY,
     org_id {bytes} NOT NULL REFERENCES organizations (id),
     name {text} NOT NULL,
-    webhook_id {bytes} NOT NULL REFERENCES webhooks (id),
+    webhook_id {bytes} REFERENCES webhooks (id),
     account_id {bytes} NOT NULL REFERENCES accounts (id),
     symbol {text} NOT NULL,
     symbol_source {text} NOT NULL,
@@ -92,10 +92,13 @@ CREATE TABLE strategies (
     entry_ttl_s {int},
     blind_market {int} NOT NULL,
     blind_quantity_max {int} NOT NULL,
-    adopt {int} NOT NULL
+    adopt {int} NOT NULL,
+    key_id {bytes}
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);
+
+CREATE INDEX strategies_key ON strategies (key_id, id) WHERE key_id IS NOT NULL;
 
 CREATE INDEX strategies_symbol ON strategies (org_id, symbol, id);
 
@@ -295,7 +298,7 @@ CREATE TABLE erased_keys (
 CREATE TABLE signals (
     id {bytes} NOT NULL PRIMARY KEY,
     org_id {bytes} NOT NULL,
-    webhook_id {bytes} NOT NULL,
+    webhook_id {bytes},
     received_at {int} NOT NULL,
     status {text} NOT NULL,
     code {text},
@@ -303,6 +306,7 @@ CREATE TABLE signals (
     body_sha256 {bytes} NOT NULL,
     checks {text} NOT NULL,
     accounts {text} NOT NULL,
+    key_id {bytes},
     body {bytes} NOT NULL
 ){strict};
 

@@ -24,7 +24,7 @@ pub use rolls::{put_roll, remove_roll, rolls, rolls_of};
 
 use crate::Error;
 use crate::dialect::{Lock, Store, Tx};
-use crate::value::{Row, Value};
+use crate::value::{Row, Value, source_of};
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::Limit;
@@ -68,7 +68,7 @@ macro_rules! strategy_columns {
          on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at, \
          followers, require_leader, take_profit, stop_loss, on_naked, expected_every_s, \
          percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, blind_quantity_max, \
-         adopt"
+         adopt, key_id"
     };
 }
 use strategy_columns;
@@ -87,9 +87,9 @@ const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
     created_at, followers, require_leader, take_profit, stop_loss, on_naked, \
     expected_every_s, percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, \
-    blind_quantity_max, adopt) \
+    blind_quantity_max, adopt, key_id) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
+    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)";
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -344,11 +344,11 @@ pub async fn strategy(store: &Store, id: Id<id::Strategy>) -> Result<Option<Stra
 }
 
 fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
+    let (id, org_id, name, webhook) = (row.id()?, row.id()?, row.text()?, row.id_or_null()?);
     Ok(Strategy {
-        id: row.id()?,
-        org_id: row.id()?,
-        name: row.text()?,
-        webhook_id: row.id()?,
+        id,
+        org_id,
+        name,
         account_id: row.id()?,
         symbol: row.word()?,
         symbol_source: row.word()?,
@@ -374,6 +374,7 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         blind_market: row.int()? != 0,
         blind_quantity_max: Quantity::from_units(row.int()?),
         adopt: row.int()? != 0,
+        source: source_of(webhook, row.id_or_null()?)?,
     })
 }
 
@@ -400,7 +401,7 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             strategy.id.into(),
             strategy.org_id.into(),
             strategy.name.as_str().into(),
-            strategy.webhook_id.into(),
+            strategy.source.webhook().into(),
             strategy.account_id.into(),
             strategy.symbol.as_str().into(),
             Value::Word(strategy.symbol_source.text()),
@@ -426,6 +427,7 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             Value::Int(i64::from(strategy.blind_market)),
             strategy.blind_quantity_max.units().into(),
             Value::Int(i64::from(strategy.adopt)),
+            strategy.source.key().into(),
         ],
     )
     .await

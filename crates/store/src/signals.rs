@@ -2,19 +2,21 @@
 
 use crate::Error;
 use crate::dialect::{Insert, Store, Tx};
-use crate::value::{Row, Value};
+use crate::value::{Row, Value, source_of};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
 
 macro_rules! columns {
     () => {
-        "id, org_id, webhook_id, received_at, status, code, message, body_sha256, checks, accounts"
+        "id, org_id, webhook_id, received_at, status, code, message, body_sha256, checks, accounts, \
+         key_id"
     };
 }
 
 const INSERT: Insert = Insert {
     into: concat!("-- signals::insert\nINSERT INTO signals (", columns!(), ", body)"),
-    columns: 11,
+    columns: 12,
     tail: "",
 };
 const CLAIM_KEY: Insert = Insert {
@@ -41,7 +43,7 @@ const BETWEEN: &str = concat!(
     ", body FROM signals WHERE org_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4"
 );
 const LAST_OF: &str = "-- signals::last_of\n\
-    SELECT received_at FROM signals WHERE id >= $1 AND webhook_id = $2 ORDER BY id DESC LIMIT 1";
+    SELECT received_at FROM signals WHERE id >= $1 AND COALESCE(webhook_id, key_id) = $2 ORDER BY id DESC LIMIT 1";
 const BODY: &str = "-- signals::body\nSELECT body FROM signals WHERE id = $1";
 
 pub(crate) const STATEMENTS: &[&str] =
@@ -55,8 +57,8 @@ pub struct StoredSignal {
     pub id: Id<id::Signal>,
     /// The owner.
     pub org_id: Id<id::Org>,
-    /// The webhook it came through.
-    pub webhook_id: Id<id::Webhook>,
+    /// Whose it is.
+    pub source: Source,
     /// When it came.
     pub received_at: Timestamp,
     /// What became of it: `accepted`, `skipped`, `dry_run` or `refused`.
@@ -73,7 +75,7 @@ pub struct StoredSignal {
     pub accounts: String,
 }
 
-/// What makes two signals the same: the hash of their webhook and their id, or their body.
+/// What makes two signals the same: the hash of their source and their id, or their body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 32]);
 
@@ -93,7 +95,7 @@ pub async fn insert(tx: &mut Tx<'_>, signals: Vec<(StoredSignal, Vec<u8>)>) -> R
         values.extend([
             signal.id.into(),
             signal.org_id.into(),
-            signal.webhook_id.into(),
+            signal.source.webhook().into(),
             signal.received_at.into(),
             signal.status.into(),
             signal.code.into(),
@@ -101,6 +103,7 @@ pub async fn insert(tx: &mut Tx<'_>, signals: Vec<(StoredSignal, Vec<u8>)>) -> R
             signal.body_sha256.into(),
             signal.checks.into(),
             signal.accounts.into(),
+            signal.source.key().into(),
             body.into(),
         ]);
     }
@@ -183,14 +186,14 @@ pub async fn between(
     rows.into_iter().map(|mut row| Ok((read(&mut row)?, row.bytes()?))).collect()
 }
 
-/// When the last signal of a webhook came, if one did since then.
+/// When the last signal of a source came, if one did since then.
 pub async fn last_of(
     store: &Store,
-    webhook: Id<id::Webhook>,
+    source: Source,
     since: Timestamp,
 ) -> Result<Option<Timestamp>, Error> {
     let from: Id<id::Signal> = Id::new(since, [0; 10]);
-    let found = store.query_one(LAST_OF, vec![from.into(), webhook.into()]).await?;
+    let found = store.query_one(LAST_OF, vec![from.into(), Value::Id(source.to_bytes())]).await?;
     found.map(|mut row| row.time()).transpose()
 }
 
@@ -205,10 +208,10 @@ fn decode(mut row: Row) -> Result<StoredSignal, Error> {
 }
 
 fn read(row: &mut Row) -> Result<StoredSignal, Error> {
+    let (id, org_id, webhook) = (row.id()?, row.id()?, row.id_or_null()?);
     Ok(StoredSignal {
-        id: row.id()?,
-        org_id: row.id()?,
-        webhook_id: row.id()?,
+        id,
+        org_id,
         received_at: row.time()?,
         status: row.text()?,
         code: row.text_or_null()?,
@@ -216,5 +219,6 @@ fn read(row: &mut Row) -> Result<StoredSignal, Error> {
         body_sha256: row.hash()?,
         checks: row.text()?,
         accounts: row.text()?,
+        source: source_of(webhook, row.id_or_null()?)?,
     })
 }

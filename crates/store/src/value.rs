@@ -1,8 +1,9 @@
 //! Values that go into statements and come out of rows: three column types and NULL.
 
 use crate::Error;
-use tradewarden_domain::id::Id;
+use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::profit::Points;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
 
 /// A parameter or a column.
@@ -208,6 +209,18 @@ impl Row {
     /// The next column, a time or NULL.
     pub fn time_or_null(&mut self) -> Result<Option<Timestamp>, Error> {
         Ok(self.int_or_null()?.map(Timestamp::from_unix_micros))
+    }
+}
+
+/// The source that two columns name, of which one is NULL.
+pub(crate) fn source_of(
+    webhook: Option<Id<id::Webhook>>,
+    key: Option<Id<id::Key>>,
+) -> Result<Source, Error> {
+    match (webhook, key) {
+        (Some(webhook), None) => Ok(Source::Webhook(webhook)),
+        (None, Some(key)) => Ok(Source::Key(key)),
+        _ => Err(Error::unreadable("a source is a webhook or a key")),
     }
 }
 

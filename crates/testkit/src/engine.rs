@@ -6,6 +6,7 @@
 
 mod reading;
 mod rival;
+mod signed;
 mod words;
 
 pub use words::{halt_engage, limit_set, raw, signal, strategy};

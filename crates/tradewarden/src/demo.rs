@@ -153,7 +153,8 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
     let (account_id, webhook_id) = (text(&account, "id")?, text(&webhook, "id")?);
     let strategy = StrategyCreate {
         name: "demo".to_owned(),
-        webhook: webhook_id.clone(),
+        webhook: Some(webhook_id.clone()),
+        key: None,
         account: account_id.clone(),
         symbol: SYMBOL.to_owned(),
         quantity: whole_quantity(QUANTITY)?,

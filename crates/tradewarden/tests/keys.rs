@@ -17,6 +17,9 @@ mod reach;
 #[path = "keys/restart.rs"]
 mod restart;
 #[cfg(test)]
+#[path = "keys/signals.rs"]
+mod signals;
+#[cfg(test)]
 #[path = "keys/stage.rs"]
 mod stage;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
 use tradewarden_engine::command::{ById, CommandError, Paging};
+use tradewarden_engine::intake::SignedSignal;
 use tradewarden_engine::once::OnceKey;
 use tradewarden_engine::people::is_pending;
 use tradewarden_engine::stream::NotListening;
@@ -119,11 +120,23 @@ async fn carried_out(
         headers: &headers,
         body: &body,
         address: exchange.client_address(&head.headers),
-        budget: route.budget(),
+        budget: match route.handler {
+            Handler::SignedSignal => Engine::signal_budget(&body),
+            _ => route.budget(),
+        },
     };
     let actor = permitted(route, exchange, &shown, known)?;
     match route.handler {
         Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
+        Handler::SignedSignal => {
+            let actor = actor.ok_or_else(Problem::unauthenticated)?;
+            let dry_run = query_of(route.takes, head.uri.query())?.is_dry_run();
+            let once = once_key(route, &head, &body)?;
+            let signal = SignedSignal { body: body.to_vec(), dry_run, once };
+            let answer = engine.receive_signed(signal, &actor).await?;
+            let response = hook::told(exchange, answer.received);
+            Ok(if answer.replayed { replayed(response) } else { response })
+        }
         Handler::Page(make) => {
             let page = make(&exchange.site);
             Ok(written(page.status, page.content_type, page.body))

@@ -54,6 +54,11 @@ where
         Err(error) => return Problem::from(error).answer(exchange.request_id),
     };
     let received = exchange.site.engine().receive(raw_signal(exchange, &head, body)).await;
+    told(exchange, received)
+}
+
+/// The answer to a signal, and its count.
+pub(crate) fn told(exchange: &Exchange, received: Received) -> Response<AnswerBody> {
     exchange.site.counters().signal(&received);
     match received {
         Received::Answer(answer) => answered(*answer, exchange.request_id),
@@ -106,8 +111,7 @@ impl Claim {
             query_secret,
             header_secret: header(&head.headers, &SECRET)?.map(str::to_owned),
             signature: signature(&head.headers)?,
-            // In doubt nothing is traded.
-            dry_run: query.values("dry_run").any(|value| value != "false"),
+            dry_run: query.is_dry_run(),
         })
     }
 }

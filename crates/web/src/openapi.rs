@@ -91,6 +91,11 @@ fn operation(route: &Route) -> Value {
                             member `secret` may hold the webhook's secret.",
             "content": {JSON: {"schema": {"type": "object"}}, "text/plain": {}},
         })),
+        Takes::SignedSignal => Some(json!({
+            "required": true,
+            "description": "Read by its content: Tradewarden's own form or TradersPost's. The                             member `strategy_id` chooses one of the strategies that follow the key.",
+            "content": {JSON: {"schema": {"type": "object"}}},
+        })),
     };
     if let (Some(body), Some(members)) = (body, operation.as_object_mut()) {
         members.insert("requestBody".to_owned(), body);
@@ -137,7 +142,8 @@ fn parameters(route: &Route) -> Vec<Value> {
             "description": about, "schema": schema,
         }))
     });
-    let changes = route.method != Method::GET && matches!(route.handler, Handler::Command(_));
+    let changes = route.method != Method::GET
+        && matches!(route.handler, Handler::Command(_) | Handler::SignedSignal);
     let in_header = changes.then(|| {
         json!({
             "name": "Idempotency-Key", "in": "header", "required": route.wants_once_key(),
@@ -175,7 +181,7 @@ fn security(access: Access) -> Value {
 fn responses(route: &Route) -> Map<String, Value> {
     let mut responses = Map::new();
     let content = content(route.gives.shape);
-    if matches!(route.takes, Takes::Signal) {
+    if route.takes_signal() {
         responses.insert(
             StatusCode::OK.as_str().to_owned(),
             json!({"description": "A duplicate, skipped, or a dry run.", "content": content}),
@@ -202,7 +208,7 @@ fn responses(route: &Route) -> Map<String, Value> {
         );
     }
     let description = match route.gives.status {
-        StatusCode::ACCEPTED if route.takes == Takes::Signal => "Journaled durably; orders go out.",
+        StatusCode::ACCEPTED if route.takes_signal() => "Journaled durably; orders go out.",
         StatusCode::ACCEPTED => "Accepted: it is on its way.",
         StatusCode::CREATED => "Done, durably.",
         _ => "Yes.",

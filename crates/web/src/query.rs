@@ -56,6 +56,11 @@ impl<'a> Query<'a> {
             .map(|(_, value)| value.as_ref())
     }
 
+    /// Whether the request asks for judgement only. In doubt nothing is traded.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.values("dry_run").any(|value| value != "false")
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.parameters.iter().map(|(name, _)| name.as_ref())
     }

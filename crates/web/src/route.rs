@@ -70,6 +70,8 @@ pub(crate) enum Takes {
     OptionalBody(&'static str),
     /// A sender's own body and credentials.
     Signal,
+    /// A signal's body, in a signed request.
+    SignedSignal,
 }
 
 /// What the answer is if nothing is wrong.
@@ -94,6 +96,8 @@ pub(crate) enum Shape {
 pub(crate) enum Handler {
     /// The webhook intake.
     Signal,
+    /// The intake of signed requests.
+    SignedSignal,
     /// The engine, by a command.
     Command(fn(&Input<'_>) -> Result<Command, Problem>),
     /// The engine, by what a person asks about themselves.
@@ -112,6 +116,7 @@ impl std::fmt::Debug for Handler {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::Signal => "Signal",
+            Self::SignedSignal => "SignedSignal",
             Self::Command(_) => "Command",
             Self::Ask(_) => "Ask",
             Self::Page(_) => "Page",
@@ -143,7 +148,7 @@ impl Gives {
 impl Takes {
     /// Whether there is a JSON object to read.
     pub(crate) const fn has_body(self) -> bool {
-        matches!(self, Self::Body(_) | Self::OptionalBody(_))
+        matches!(self, Self::Body(_) | Self::OptionalBody(_) | Self::SignedSignal)
     }
 
     /// The parameters that may stand in the query.
@@ -153,6 +158,7 @@ impl Takes {
             Self::Versions => &["from", "to"],
             Self::Reason => &["reason"],
             Self::Signal => &["secret", "dry_run"],
+            Self::SignedSignal => &["dry_run"],
             Self::Nothing | Self::Body(_) | Self::OptionalBody(_) => &[],
         }
     }
@@ -174,6 +180,11 @@ impl Route {
             "/api/v1/halts",
         ];
         self.method == Method::POST && trades.contains(&self.path)
+    }
+
+    /// Whether its answer is that to a signal.
+    pub(crate) const fn takes_signal(&self) -> bool {
+        matches!(self.takes, Takes::Signal | Takes::SignedSignal)
     }
 
     /// The method, for records.
@@ -216,7 +227,7 @@ const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
 use Access::{Any, Credential, InternalOnly, Public};
-use Handler::{Checkpoint, Signal, Tile};
+use Handler::{Checkpoint, Signal, SignedSignal, Tile};
 use Permission as P;
 
 const fn command(make: fn(&Input<'_>) -> Result<Command, Problem>) -> Handler {
@@ -297,6 +308,15 @@ const ROUTES: &[Route] = &[
         takes: Takes::Paging,
         gives: Gives::page_of("Signal"),
         handler: command(|input| input.paging().map(Command::SignalList)),
+    },
+    Route {
+        method: POST,
+        path: "/api/v1/signals",
+        access: Any(&[P::SignalsWrite]),
+        summary: "Takes a signal of the key that signed the request, for the strategies that follow the key.",
+        takes: Takes::SignedSignal,
+        gives: Gives { status: StatusCode::ACCEPTED, shape: Shape::One("SignalAnswer") },
+        handler: SignedSignal,
     },
     Route {
         method: GET,

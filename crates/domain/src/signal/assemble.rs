@@ -84,6 +84,7 @@ fn assemble_rest(
         market_position,
         market_position_size: fields.size(TargetField::MarketPositionSize)?,
         dry_run: fields.truth(TargetField::DryRun)?,
+        strategy_id: None,
         unknown_fields,
         notes: Vec::new(),
         form,

@@ -30,7 +30,7 @@ fn strategy() -> Strategy {
         id: Id::from_bytes([1; 16]),
         org_id: Id::from_bytes([2; 16]),
         name: "test".to_owned(),
-        webhook_id: Id::from_bytes([3; 16]),
+        source: crate::source::Source::Webhook(Id::from_bytes([3; 16])),
         account_id: Id::from_bytes([4; 16]),
         followers: Vec::new(),
         require_leader: false,

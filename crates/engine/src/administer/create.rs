@@ -22,9 +22,11 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Quantity};
+use tradewarden_domain::permission::Permission;
 use tradewarden_domain::roll::{Continuous, RollTable};
 use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::signal::Percentage;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::{
     BLIND_QUANTITY_MAX_DEFAULT, ENTRY_TTL_S_MAX, FOLLOWERS_MAX, OnOpposite, Pyramiding,
     SEND_WITHIN_S_DEFAULT, STOP_TICKS_MIN_DEFAULT, ShortSelling, Sizing, Strategy, StrategyState,
@@ -159,7 +161,7 @@ impl Engine {
             "schedule": strategy.schedule, "sizing": strategy.sizing,
             "stop_loss": strategy.stop_loss, "symbol": strategy.symbol,
             "take_profit": strategy.take_profit,
-            "webhook_id": strategy.webhook_id,
+            "source": strategy.source,
         });
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
         self.amend(actor, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
@@ -188,22 +190,22 @@ impl Engine {
     ) -> Result<Strategy, CommandError> {
         let directory = self.parts.directory.load_full();
         let name = name(&new.name)?;
-        let webhook_id: Id<id::Webhook> =
-            new.webhook.parse().map_err(|error| invalid("webhook", &error))?;
+        let named = (new.webhook.as_deref(), new.key.as_deref());
+        let source = source(named)?
+            .ok_or_else(|| invalid("webhook", &"is required, unless the source is a key"))?;
         let account_id: Id<id::Account> =
             new.account.parse().map_err(|error| invalid("account", &error))?;
-        directory
-            .doors
-            .get(&webhook_id)
-            .filter(|door| door.webhook.org_id == org && directory.reaches(actor, webhook_id))
-            .ok_or(CommandError::NotFound)?;
+        if let Source::Webhook(id) = source {
+            let door = directory.doors.get(&id).filter(|door| door.webhook.org_id == org);
+            door.filter(|_| directory.reaches(actor, source)).ok_or(CommandError::NotFound)?;
+        }
         let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
         let now = self.now();
         let strategy = Strategy {
             id: self.parts.environment.id(now),
             org_id: org,
             name: name.to_owned(),
-            webhook_id,
+            source: usable(&directory, source, org, actor, now)?,
             account_id,
             followers: followers(account_id, &new.followers)?,
             require_leader: new.require_leader,
@@ -236,6 +238,7 @@ impl Engine {
             created_at: now,
         };
         fits(&directory, &strategy, actor, now)?;
+        fits_source(&directory, &strategy)?;
         may_trade(actor, &strategy)?;
         Ok(strategy)
     }
@@ -322,6 +325,62 @@ pub(super) fn client_certificate(
         ));
     }
     Ok(name)
+}
+
+/// Whose signals a strategy is to follow, if that is said: a webhook or a key, never both.
+pub(super) fn source(
+    (webhook, key): (Option<&str>, Option<&str>),
+) -> Result<Option<Source>, CommandError> {
+    match (webhook, key) {
+        (Some(_), Some(_)) => Err(invalid("key", &"goes in place of a webhook, not beside it")),
+        (Some(text), None) => {
+            let id = text.parse().map_err(|error| invalid("webhook", &error))?;
+            Ok(Some(Source::Webhook(id)))
+        }
+        (None, Some(text)) => {
+            let id = text.parse().map_err(|error| invalid("key", &error))?;
+            Ok(Some(Source::Key(id)))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// The source that a named key is, if it is of the organization, may send signals, and the actor may
+/// know of what follows it. A webhook is one as it is.
+pub(super) fn usable(
+    directory: &Directory,
+    source: Source,
+    org: Id<id::Org>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Source, CommandError> {
+    let Source::Key(id) = source else { return Ok(source) };
+    let known = directory.keys.get(&id).filter(|known| known.key.org_id == org);
+    let key = &known.ok_or(CommandError::NotFound)?.key;
+    let source = directory.source_of(key);
+    if !directory.reaches(actor, source) {
+        return Err(CommandError::NotFound);
+    }
+    if !key.is_alive(now) {
+        return Err(invalid("key", &"is revoked or expired"));
+    }
+    if !key.scopes.has(Permission::SignalsWrite) {
+        return Err(invalid("key", &"has not the scope signals:write"));
+    }
+    Ok(source)
+}
+
+/// Whether the key that a strategy follows may trade on its accounts what it trades.
+pub(super) fn fits_source(directory: &Directory, strategy: &Strategy) -> Result<(), CommandError> {
+    let known = strategy.source.key().and_then(|id| directory.keys.get(&id));
+    let Some(key) = known.map(|known| &known.key) else { return Ok(()) };
+    if let Some(account) = strategy.accounts().find(|account| !key.reaches(*account)) {
+        return Err(invalid("key", &format!("may not name account {account}")));
+    }
+    if !key.trades(&strategy.symbol) {
+        return Err(invalid("key", &format!("may not trade {}", strategy.symbol)));
+    }
+    Ok(())
 }
 
 /// The accounts that follow this one.

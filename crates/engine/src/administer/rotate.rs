@@ -11,6 +11,7 @@ use crate::reads::webhook_view;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::source::Source;
 use tradewarden_domain::webhook::{OVERLAP_S_DEFAULT, OVERLAP_S_MAX};
 use tradewarden_seal::{PlainToken, TokenKind, standard_webhooks};
 use tradewarden_store::webhook_secrets::{self, Previous, Secrets};
@@ -31,7 +32,9 @@ impl Engine {
         let door = directory
             .doors
             .get(&id)
-            .filter(|door| door.webhook.org_id == org && directory.reaches(actor, id))
+            .filter(|door| {
+                door.webhook.org_id == org && directory.reaches(actor, Source::Webhook(id))
+            })
             .ok_or(CommandError::NotFound)?;
         // Whoever has the secret trades what comes through it.
         directory.followers(id).iter().try_for_each(|follower| may_trade(actor, follower))?;

@@ -142,9 +142,12 @@ pub struct StrategyChanges {
     /// What people call it, 1 to 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The webhook it follows.
+    /// The webhook it follows from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
+    /// The API key whose signals it follows from now on, in place of a webhook.
+    #[serde(default, alias = "key_id", skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The account it trades on; not while it holds a position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,

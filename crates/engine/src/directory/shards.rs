@@ -7,6 +7,7 @@
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use tradewarden_domain::id::Id;
+use tradewarden_domain::source::Source;
 
 /// Tables of which one is copied for a change: so many that each is well filled by a million entries,
 /// and most have not had to grow for some more than the others have.
@@ -22,6 +23,12 @@ pub(crate) trait Key: Copy + Eq {
 }
 
 impl<K> Key for Id<K> {
+    fn hash(&self, hasher: &RandomState) -> u64 {
+        hasher.hash_one(self)
+    }
+}
+
+impl Key for Source {
     fn hash(&self, hasher: &RandomState) -> u64 {
         hasher.hash_one(self)
     }

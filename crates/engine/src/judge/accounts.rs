@@ -129,7 +129,7 @@ pub(super) fn tell_mixed(
         return;
     }
     let is_exit = signal.only_reduces();
-    let first = || shared.alerts.is_first(work.door.webhook.id, MIXED, work.signal_id, book.now);
+    let first = || shared.alerts.is_first(work.source, MIXED, work.signal_id, book.now);
     let severity = match () {
         () if is_exit => Severity::Critical,
         () if first() => Severity::Warning,

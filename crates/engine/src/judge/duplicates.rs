@@ -44,9 +44,9 @@ fn key_of(work: &SignalWork) -> Option<(Key, Duration)> {
     if work.dry_run {
         return None;
     }
-    let webhook = work.door.webhook.id.to_bytes();
+    let source = work.source.to_bytes();
     let key = |kind: &str, bytes: &[u8]| {
-        Key(*Digest::sha256_parts(&[&webhook, kind.as_bytes(), b"\0", bytes]).as_bytes())
+        Key(*Digest::sha256_parts(&[&source, kind.as_bytes(), b"\0", bytes]).as_bytes())
     };
     Some(match (&signal.id, &signal.derived_id) {
         (Some(id), _) => (key("id", id.as_bytes()), ID_SPAN),
@@ -135,10 +135,9 @@ fn same_or_conflict(
 /// Whether it is a full exit for everybody who follows. A number beside it is read only by who sizes
 /// by the payload, and only where no comment says how much.
 fn closes_all(followers: &Followers, work: &SignalWork, signal: &Signal) -> bool {
-    let followers = followers.of(work.door.webhook.id);
     let reads_a_number = signal.quantity != QuantityField::Absent
         && !matches!(signal.comment, Comment::Exit(_))
-        && followers.iter().any(|strategy| strategy.sizing == Sizing::Payload);
+        && followers.of(work).any(|strategy| strategy.sizing == Sizing::Payload);
     signal.is_full_exit() && !reads_a_number
 }
 

@@ -5,7 +5,7 @@ use crate::around::Judged;
 use crate::attempt::tell_netted;
 use crate::book::{Book, Severity, place_of};
 use crate::journal::SignalWork;
-use crate::orders::resting;
+use crate::orders::{notional_of_key, resting};
 use std::time::Duration;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::bracket::Levels;
@@ -21,7 +21,7 @@ use tradewarden_domain::overrides;
 use tradewarden_domain::risk::{self, Cleared};
 use tradewarden_domain::signal::{Action, Signal};
 use tradewarden_domain::strategy::{
-    Decision, Intent, Means, RemovedEntries, Strategy, StrategyState,
+    Decision, Intent, Means, RemovedEntries, Strategy, StrategyState, SymbolSource,
 };
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
@@ -128,6 +128,9 @@ fn followed(
         let detail = format!("{symbol} cannot be traded on account {}.", account.id);
         return refuse(trace, "instrument", Refusal::because(Code::RiskUnknownInstrument, detail));
     };
+    if let Err(no) = permitted(work, part, symbol) {
+        return refuse(trace, "key", no);
+    }
     let before = book.exposure(&place);
     if signal.only_reduces()
         && let Some(refusal) = out_of_order(signal, before.entry_sent_at)
@@ -179,7 +182,7 @@ fn followed(
             schedule: strategy.schedule.as_ref(),
             contract: rolls.contract(symbol),
             limits: limits
-                .map(|book| book.tightest(account.id, Some(strategy.id), None, symbol))
+                .map(|book| book.tightest(account.id, Some(strategy.id), key_of(work), symbol))
                 .unwrap_or_default(),
             exposure: judged.pair_exposure(account.id, symbol),
             already_filled: Quantity::ZERO,
@@ -192,7 +195,9 @@ fn followed(
             now: judged.now,
         };
         let purpose = intent.purpose;
-        match overrides::clear(intent, &context, judged.overrides(), trace) {
+        let cleared = overrides::clear(intent, &context, judged.overrides(), trace)
+            .and_then(|cleared| within_key(work, instrument, cleared, price, trace));
+        match cleared {
             Ok((cleared, used)) => {
                 let order = draft(shared, judged, work, part, symbol, (&cleared, levels));
                 if order.purpose == Purpose::Exit
@@ -219,6 +224,41 @@ fn followed(
     Ok(orders.into_iter().map(|(id, _)| id).collect())
 }
 
+/// The key that signed the signal.
+fn key_of(work: &SignalWork) -> Option<Id<id::Key>> {
+    work.signed.as_ref()?.actor.as_key().map(|key| key.id)
+}
+
+/// Whether the key that signed the signal may name the account and trade the instrument, of which a
+/// strategy may know the continuous name.
+fn permitted(work: &SignalWork, part: Part<'_>, symbol: &Symbol) -> Result<(), Refusal> {
+    let Some(signed) = &work.signed else { return Ok(()) };
+    if !signed.actor.reaches(part.account_id) {
+        let detail = format!("{} is not among the key's accounts.", part.account_id);
+        return Err(Refusal::because(Code::AuthPermission, detail));
+    }
+    // Of a continuous symbol, what is traded is a month.
+    let is_own = part.strategy.symbol_source == SymbolSource::Strategy;
+    let named = if is_own { &part.strategy.symbol } else { symbol };
+    signed.actor.trades(symbol).or_else(|no| signed.actor.trades(named).map_err(|_| no))
+}
+
+/// What the key that signed the signal may risk with one entry.
+fn within_key<U>(
+    work: &SignalWork,
+    instrument: &Instrument,
+    (cleared, used): (Cleared, U),
+    price: Option<Price>,
+    trace: &mut Trace,
+) -> Result<(Cleared, U), Refusal> {
+    let intent = cleared.intent();
+    if let Some(signed) = work.signed.as_ref().filter(|_| intent.purpose == Purpose::Entry) {
+        notional_of_key(&signed.actor, instrument, intent, price)
+            .inspect_err(|no| trace.fail("key", no))?;
+    }
+    Ok((cleared, used))
+}
+
 /// What an exit is held against that was sent earlier and comes later (S13).
 fn note_entry(
     book: &mut Book,
@@ -239,8 +279,8 @@ fn subject<'a>(work: &SignalWork, part: Part<'_>, symbol: &'a Symbol) -> HaltSub
         org: part.strategy.org_id,
         account: part.account_id,
         strategy: Some(part.strategy.id),
-        webhook: Some(work.door.webhook.id),
-        key: None,
+        webhook: work.source.webhook(),
+        key: key_of(work),
         symbol,
         passes_halts: false,
     }
@@ -463,7 +503,7 @@ fn draft(
         signal_id: Some(work.signal_id),
         account_id,
         strategy_id: Some(strategy.id),
-        key_id: None,
+        key_id: key_of(work),
         tag: None,
         symbol: symbol.clone(),
         side: intent.side,

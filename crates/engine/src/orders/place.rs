@@ -412,7 +412,7 @@ fn judge(
 }
 
 /// What a key may risk with one order.
-pub(super) fn notional_of_key(
+pub(crate) fn notional_of_key(
     actor: &Actor,
     instrument: &Instrument,
     intent: &Intent,

@@ -272,7 +272,7 @@ impl Closer {
             org: account.org_id,
             account: account.id,
             strategy,
-            webhook: webhook.map(|strategy| strategy.webhook_id),
+            webhook: webhook.and_then(|strategy| strategy.source.webhook()),
             key,
             symbol,
             passes_halts: true,

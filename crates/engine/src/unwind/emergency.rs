@@ -26,6 +26,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::Tx;
 
@@ -159,7 +160,7 @@ impl Emergencies {
             HaltScope::Webhook(id) => directory
                 .strategies
                 .values()
-                .filter(|strategy| strategy.webhook_id == *id)
+                .filter(|strategy| strategy.source == Source::Webhook(*id))
                 .any(|strategy| strategy.accounts().any(|id| id == account.id)),
             HaltScope::Key(id) => {
                 directory.keys.get(id).is_some_and(|known| known.key.reaches(account.id))

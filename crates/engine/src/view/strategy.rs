@@ -16,8 +16,12 @@ pub struct StrategyView {
     pub id: Id<id::Strategy>,
     /// What people call it.
     pub name: String,
-    /// The webhook it follows.
-    pub webhook_id: Id<id::Webhook>,
+    /// The webhook it follows, if it follows one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_id: Option<Id<id::Webhook>>,
+    /// The key whose signals it follows, and those of keys that follow on it, if not a webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Id<id::Key>>,
     /// The account it trades on; of several, the one that leads.
     pub account_id: Id<id::Account>,
     /// The accounts that follow, in the order in which they are judged.

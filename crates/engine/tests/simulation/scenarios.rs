@@ -29,6 +29,7 @@ mod replay;
 mod resting;
 mod rolls;
 mod sizing;
+mod source;
 mod unwind;
 mod vault;
 

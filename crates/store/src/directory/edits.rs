@@ -8,15 +8,22 @@ use super::{
 use crate::Error;
 use crate::dialect::Tx;
 use crate::value::Value;
+use std::collections::BTreeMap;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::Limit;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::Strategy;
 
 const FOLLOWERS: &str = concat!(
     "-- directory::followers\nSELECT ",
     strategy_columns!(),
     " FROM strategies WHERE webhook_id = $1 ORDER BY id"
+);
+const FOLLOWERS_OF_KEY: &str = concat!(
+    "-- directory::followers_of_key\nSELECT ",
+    strategy_columns!(),
+    " FROM strategies WHERE key_id = $1 ORDER BY id"
 );
 const STRATEGIES_OF: &str = concat!(
     "-- directory::strategies_of\nSELECT ",
@@ -38,7 +45,8 @@ const UPDATE_STRATEGY: &str = "-- directory::update_strategy\n\
     short_selling = $11, send_within_s = $12, schedule = $13, state = $14, followers = $15, \
     require_leader = $16, take_profit = $17, stop_loss = $18, on_naked = $19, \
     expected_every_s = $20, percent = $21, fee_per_unit = $22, stop_ticks_min = $23, \
-    entry_ttl_s = $24, blind_market = $25, blind_quantity_max = $26, adopt = $27 WHERE id = $1";
+    entry_ttl_s = $24, blind_market = $25, blind_quantity_max = $26, adopt = $27, \
+    key_id = $28 WHERE id = $1";
 const DELETE_STRATEGY: &str = "-- directory::delete_strategy\nDELETE FROM strategies WHERE id = $1";
 const SET_STRATEGIES_VERSION: &str = "-- directory::set_strategies_version\n\
     UPDATE organizations SET strategies_version = $2 WHERE id = $1";
@@ -49,6 +57,7 @@ const UPDATE_ACCOUNT: &str =
 
 pub(crate) const STATEMENTS: &[&str] = &[
     FOLLOWERS,
+    FOLLOWERS_OF_KEY,
     STRATEGIES_OF,
     UPDATE_WEBHOOK,
     SET_SIGNING_SECRET,
@@ -101,14 +110,24 @@ pub async fn delete_webhook(tx: &mut Tx<'_>, id: Id<id::Webhook>) -> Result<(), 
     tx.execute_one(DELETE_WEBHOOK, &[id.into()]).await
 }
 
-/// The strategies that follow each of these webhooks, as this transaction sees them, oldest first.
+/// The strategies that follow each of these sources, as this transaction sees them, oldest first.
 pub async fn followers(
     tx: &mut Tx<'_>,
-    webhooks: &[Id<id::Webhook>],
-) -> Result<Vec<Vec<Strategy>>, Error> {
-    let sets: Vec<_> = webhooks.iter().map(|id| vec![Value::from(*id)]).collect();
-    let found = tx.query_each(FOLLOWERS, &sets).await?;
-    found.into_iter().map(|rows| rows.into_iter().map(decode_strategy).collect()).collect()
+    sources: &[Source],
+) -> Result<BTreeMap<Source, Vec<Strategy>>, Error> {
+    let (webhooks, keys): (Vec<_>, Vec<_>) =
+        sources.iter().copied().partition(|source| source.webhook().is_some());
+    let mut followers = BTreeMap::new();
+    for (sql, sources) in [(FOLLOWERS, webhooks), (FOLLOWERS_OF_KEY, keys)] {
+        let sets: Vec<_> =
+            sources.iter().map(|source| vec![Value::Id(source.to_bytes())]).collect();
+        let found = tx.query_each(sql, &sets).await?;
+        for (source, rows) in sources.into_iter().zip(found) {
+            let own: Result<_, Error> = rows.into_iter().map(decode_strategy).collect();
+            followers.insert(source, own?);
+        }
+    }
+    Ok(followers)
 }
 
 /// The strategies of an organization, as this transaction sees them, oldest first.
@@ -128,7 +147,7 @@ pub async fn update_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
     let settings = [
         strategy.id.into(),
         strategy.name.as_str().into(),
-        strategy.webhook_id.into(),
+        strategy.source.webhook().into(),
         strategy.account_id.into(),
         strategy.symbol.as_str().into(),
         Value::Word(strategy.symbol_source.text()),
@@ -153,6 +172,7 @@ pub async fn update_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
         Value::Int(i64::from(strategy.blind_market)),
         strategy.blind_quantity_max.units().into(),
         Value::Int(i64::from(strategy.adopt)),
+        strategy.source.key().into(),
     ];
     tx.execute_one(UPDATE_STRATEGY, &settings).await
 }

@@ -1,6 +1,7 @@
 //! What the gateway knows by heart.
 
 use crate::backend::{Backend, abandon, at, id};
+use std::collections::BTreeMap;
 use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::bracket::OnNaked;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
@@ -9,6 +10,7 @@ use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::session::SessionStart;
 use tradewarden_domain::signal::Percentage;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::{
     OnOpposite, Pyramiding, ShortSelling, Sizing, Strategy, StrategyState, SymbolSource,
 };
@@ -142,7 +144,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         id: id(30),
         org_id: id(1),
         name: "follow".to_owned(),
-        webhook_id: id(20),
+        source: Source::Webhook(id(20)),
         account_id: id(10),
         followers: vec![id(11), id(12)],
         require_leader: true,
@@ -189,8 +191,9 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         let after = Strategy { state: *state, ..other_strategy(&strategy) };
         let mut tx = writer.begin().await.unwrap();
         directory::update_strategy(&mut tx, &after).await.unwrap();
-        let seen = directory::followers(&mut tx, &[id(20), id(21)]).await.unwrap();
-        assert_eq!(seen, [vec![], vec![after.clone()]]);
+        let sources = [20, 21].map(|number| Source::Webhook(id(number)));
+        let seen = directory::followers(&mut tx, &sources).await.unwrap();
+        assert_eq!(seen, BTreeMap::from([(sources[0], vec![]), (sources[1], vec![after.clone()])]));
         let on = directory::strategies_of(&mut tx, id(1)).await.unwrap();
         assert_eq!(on, std::slice::from_ref(&after));
         let one = directory::strategy_in(&mut tx, id(30)).await.unwrap();
@@ -198,6 +201,15 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
         tx.commit().await.unwrap();
         assert_eq!(directory::strategies(&store).await.unwrap(), [after]);
     }
+    // A webhook and a key of the same bytes are two sources.
+    let of_a_key = Strategy { source: Source::Key(id(20)), ..strategy.clone() };
+    let mut tx = writer.begin().await.unwrap();
+    directory::update_strategy(&mut tx, &of_a_key).await.unwrap();
+    let sources = [Source::Webhook(id(20)), Source::Key(id(20))];
+    let seen = directory::followers(&mut tx, &sources).await.unwrap();
+    assert_eq!(seen, BTreeMap::from([(sources[0], vec![]), (sources[1], vec![of_a_key.clone()])]));
+    tx.commit().await.unwrap();
+    assert_eq!(directory::strategies(&store).await.unwrap(), [of_a_key]);
     let mut tx = writer.begin().await.unwrap();
     let nobody = Strategy { id: id(404), ..strategy };
     directory::update_strategy(&mut tx, &nobody).await.unwrap_err();
@@ -210,7 +222,7 @@ pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
 fn other_strategy(strategy: &Strategy) -> Strategy {
     Strategy {
         name: "another".to_owned(),
-        webhook_id: id(21),
+        source: Source::Webhook(id(21)),
         followers: Vec::new(),
         require_leader: false,
         take_profit: None,

@@ -5,6 +5,7 @@ use crate::backend::{Backend, abandon, at, count, id};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::Id;
 use tradewarden_domain::money::Quantity;
+use tradewarden_domain::source::Source;
 use tradewarden_store::dialect::Insert;
 use tradewarden_store::exposures::{self, Place};
 use tradewarden_store::signals::{self as rows, Claim, Key, StoredSignal};
@@ -18,7 +19,11 @@ pub(crate) fn signals(start: u64, number: u64) -> Vec<(StoredSignal, Vec<u8>)> {
         .map(|number| StoredSignal {
             id: id(number),
             org_id: id(1),
-            webhook_id: id(2),
+            source: if number.is_multiple_of(3) {
+                Source::Key(id(2))
+            } else {
+                Source::Webhook(id(2))
+            },
             received_at: at(0),
             status: "accepted".to_owned(),
             code: number.is_multiple_of(2).then(|| format!("code.{number}")),

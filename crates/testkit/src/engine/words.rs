@@ -66,7 +66,8 @@ pub fn strategy(
 ) -> StrategyCreate {
     StrategyCreate {
         name: name.to_owned(),
-        webhook: hook.id.clone(),
+        webhook: Some(hook.id.clone()),
+        key: None,
         account: account.to_owned(),
         symbol: symbol.to_owned(),
         quantity: size.parse().unwrap(),

@@ -109,8 +109,11 @@ pub(crate) struct StrategyChange {
     #[arg(long, value_name = "N")]
     name: Option<String>,
     /// The webhook it follows
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "key")]
     webhook: Option<String>,
+    /// The API key it follows
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
     /// The account it trades on; not while it holds anything
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -217,6 +220,7 @@ impl StrategyChange {
             StrategyChanges {
                 name: self.name,
                 webhook: self.webhook,
+                key: self.key,
                 account: self.account,
                 followers: (self.no_followers || !self.followers.is_empty())
                     .then_some(self.followers),

@@ -255,7 +255,8 @@ pub(super) fn mapping(path: &Path) -> Result<Mapping, Failure> {
 fn strategy_create(create: StrategyCreate) -> Asking {
     one(Command::StrategyCreate(command::StrategyCreate {
         name: create.name,
-        webhook: create.webhook,
+        webhook: create.source.webhook,
+        key: create.source.key,
         account: create.account,
         followers: create.followers,
         require_leader: create.require_leader,
@@ -409,15 +410,9 @@ fn user(verb: UserVerb) -> Result<Asking, Failure> {
     })
 }
 
-/// The password in a file, without the line's end.
+/// The password in a file, without the line's end. A file that others can read is refused.
 pub(crate) fn password(path: &Path) -> Result<Entered, Failure> {
-    let text = files::read_text(path, PASSWORD_BYTES_MAX)?;
-    if files::read_secret(path, PASSWORD_BYTES_MAX).is_err() {
-        crate::output::note(&format!(
-            "others can read {}: remove it when you are done, or change the password",
-            path.display()
-        ));
-    }
+    let text = files::read_secret(path, PASSWORD_BYTES_MAX)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Entered::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
 }

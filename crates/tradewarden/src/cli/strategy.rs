@@ -31,6 +31,18 @@ pub(crate) enum StrategyVerb {
     Delete(ById),
 }
 
+/// Whose signals a strategy follows.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct StrategySource {
+    /// The webhook it follows
+    #[arg(long, value_name = "ID")]
+    pub(crate) webhook: Option<String>,
+    /// The API key whose signed signals it follows
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+}
+
 /// `strategy create`
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line, each by itself")]
@@ -38,9 +50,8 @@ pub(crate) struct StrategyCreate {
     /// What people call it
     #[arg(long, value_name = "N")]
     pub(crate) name: String,
-    /// The webhook it follows
-    #[arg(long, value_name = "ID")]
-    pub(crate) webhook: String,
+    #[command(flatten)]
+    pub(crate) source: StrategySource,
     /// The account it trades on
     #[arg(long, value_name = "ID")]
     pub(crate) account: String,

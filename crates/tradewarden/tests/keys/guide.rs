@@ -33,12 +33,18 @@ async fn each_example_does_what_it_says() {
         ("TW_KEY_FILE", pair.file.to_str().unwrap()),
     ];
 
+    let program = gateway.program();
+    let account = gateway.ready()["account_id"].as_str().unwrap();
+    let create = ["strategy", "create", "--name", "bot", "--key", &hmac.id, "--account", account];
+    program.json(&[&create[..], &["--symbol", "MSFT", "--quantity", "1"]].concat()).await;
     let [python] = examples("python")[..] else { panic!("one example in Python") };
     let printed = run_well(Path::new("python3"), &["-c", python], &with_secret).await;
     let answers: Vec<Value> =
         printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&answers[0][0], &answers[0][1]["id"]), (&200.into(), &hmac.id.as_str().into()));
     assert_eq!((&answers[1][0], &answers[1][1]["items"]), (&200.into(), &Value::Array(vec![])));
+
+    assert_eq!((&answers[2][0], &answers[2][1]["status"]), (&200.into(), &"dry_run".into()));
 
     let [message, simple] = examples("sh")[..] else { panic!("two examples for a shell") };
     for (script, environment, id) in

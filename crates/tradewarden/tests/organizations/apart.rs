@@ -211,6 +211,8 @@ fn bodies(own_account: &str, own_hook: &str) -> Vec<(Method, &'static str, Value
         json!({"name": "x", "webhook": webhook, "account": account, "symbol": "AAPL",
                "quantity": "1"})
     };
+    let of_key = json!({"name": "x", "key": "ID", "account": own_account, "symbol": "AAPL",
+                        "quantity": "1"});
     let (post, put) = (Method::POST, Method::PUT);
     let order = json!({"account_id": "ID", "symbol": "AAPL", "side": "buy", "type": "market",
                        "quantity": "1"});
@@ -224,6 +226,7 @@ fn bodies(own_account: &str, own_hook: &str) -> Vec<(Method, &'static str, Value
         (post.clone(), "/api/v1/orders/cancel-all", json!({"account_id": "ID"}), "acc_"),
         (post.clone(), "/api/v1/strategies", strategy("ID", own_account), "whk_"),
         (post.clone(), "/api/v1/strategies", strategy(own_hook, "ID"), "acc_"),
+        (post.clone(), "/api/v1/strategies", of_key, "key_"),
         (post.clone(), "/api/v1/overrides", overriding("ID"), "acc_"),
         (post.clone(), "/api/v1/keys", key(json!({"accounts": ["ID"]})), "acc_"),
         (post.clone(), "/api/v1/keys", key(json!({"strategy_id": "ID"})), "str_"),

@@ -43,15 +43,26 @@ impl Route {
         let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
         let asks_engine = !matches!(self.handler, Handler::Page(_));
         match (self.takes, code) {
-            (Takes::Signal, Code::RequestMalformed) => true,
+            (Takes::Signal | Takes::SignedSignal, Code::RequestMalformed) => true,
             (
-                Takes::Signal,
+                Takes::SignedSignal,
+                Code::LimitDaily
+                | Code::AuthPermission
+                | Code::AuthFactorRequired
+                | Code::IdempotencyKeyReused
+                | Code::IdempotencyInFlight
+                | Code::KeyInstrument
+                | Code::KeyMaxNotional,
+            ) => true,
+            (Takes::SignedSignal, Code::ClientCertificate) => false,
+            (
+                Takes::Signal | Takes::SignedSignal,
                 Code::RequestNotFound
                 | Code::RequestMethod
                 | Code::RequestUnprotected
                 | Code::TextCardNumber,
             ) => false,
-            (Takes::Signal, _) => {
+            (Takes::Signal | Takes::SignedSignal, _) => {
                 !matches!(code.class(), Class::Skip | Class::Order | Class::Conflict)
                     && concerns_signals(code)
             }
@@ -158,7 +169,7 @@ impl Route {
             .any(|noun| {
                 self.path.strip_prefix("/api/v1/").is_some_and(|path| path.starts_with(noun))
             })
-            && self.takes != Takes::Signal
+            && !self.takes_signal()
     }
 
     /// What a change of a webhook, a strategy or a limit may meet.

@@ -49,7 +49,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
         closed: true,
         fields: &[
             may("name", Text, "What people call it, 1 to 64 characters."),
-            may("webhook", Id("whk_"), "The webhook it follows."),
+            may("webhook", Id("whk_"), "The webhook it follows from now on."),
+            may("key", Id("key_"), "The API key it follows from now on, not a webhook."),
             may("account", Id("acc_"), "The account it trades on; not while it holds anything."),
             may("followers", Texts, "Further accounts; one that holds anything stays."),
             may("require_leader", Flag, "Followers open nothing when the leader was refused."),

@@ -64,7 +64,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
         fields: &[
             must("id", Id("sig_"), "Its identifier."),
             must("received_at", Instant, "When it came."),
-            must("source", Id("whk_"), "The webhook it came through."),
+            must(
+                "source",
+                Id("(whk|key)_"),
+                "The webhook it came through, or the key that signed it.",
+            ),
             must("status", OUTCOME, "What became of it."),
             may("code", Text, "Why, unless accepted."),
             must("message", Text, "The same in a sentence."),
@@ -171,12 +175,13 @@ pub(super) const SCHEMAS: &[Schema] = &[
     },
     Schema {
         name: "Strategy",
-        about: "What to do with the signals of one webhook.",
+        about: "What to do with the signals of one source: a webhook or an API key.",
         closed: false,
         fields: &[
             must("id", Id("str_"), "Its identifier."),
             must("name", Text, "What people call it."),
-            must("webhook_id", Id("whk_"), "The webhook it follows."),
+            may("webhook_id", Id("whk_"), "The webhook it follows, if it follows one."),
+            may("key_id", Id("key_"), "The key whose signals it follows, if not a webhook."),
             must(
                 "account_id",
                 Id("acc_"),
@@ -457,7 +462,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
         closed: true,
         fields: &[
             must("name", Text, "What people call it, 1 to 64 characters."),
-            must("webhook", Id("whk_"), "The webhook it follows."),
+            may("webhook", Id("whk_"), "The webhook it follows: this or a key."),
+            may("key", Id("key_"), "The API key whose signed signals it follows."),
             must("account", Id("acc_"), "The account it trades on."),
             may("followers", Texts, "Further accounts, each by its own position."),
             may("require_leader", Flag, "Followers open nothing when the leader was refused."),

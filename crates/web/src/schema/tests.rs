@@ -134,7 +134,7 @@ fn signals_and_orders() {
     let signal = |code| SignalView {
         id: id(),
         received_at: AT,
-        source: id(),
+        source: tradewarden_domain::source::Source::Key(id()),
         status: text(),
         code,
         message: text(),
@@ -304,7 +304,8 @@ fn webhooks_and_strategies() {
     let strategy = |schedule: Option<Schedule>| StrategyView {
         id: id(),
         name: text(),
-        webhook_id: id(),
+        webhook_id: schedule.as_ref().map(|_| id()),
+        key_id: schedule.as_ref().map(|_| id()),
         account_id: id(),
         followers: vec![id()],
         require_leader: false,
@@ -584,7 +585,7 @@ fn what_is_taken() {
     assert_taken::<StrategyChanges>(
         "StrategyChanges",
         &json!({
-            "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
+            "name": "a", "webhook": "w", "key": "k", "account": "a", "symbol": "ES", "quantity": "1",
             "followers": ["a"], "require_leader": true,
             "sizing": "fixed", "percent": "1", "fee_per_unit": "1", "stop_ticks_min": 4,
             "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
@@ -599,7 +600,7 @@ fn what_is_taken() {
     assert_taken::<StrategyCreate>(
         "StrategyCreate",
         &json!({
-            "name": "a", "webhook": "w", "account": "a", "symbol": "ES", "quantity": "1",
+            "name": "a", "webhook": "w", "key": "k", "account": "a", "symbol": "ES", "quantity": "1",
             "followers": ["a"], "require_leader": true,
             "sizing": "fixed", "percent": "1", "fee_per_unit": "1", "stop_ticks_min": 4,
             "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,

@@ -65,6 +65,17 @@ async fn each_form_of_secret_opens_the_door() {
     house.close().await;
 }
 
+/// A person has no signals of their own: they place orders.
+#[tokio::test]
+async fn signals_are_signed_by_keys() {
+    let house = House::open().await;
+    let refused = house.post("/api/v1/signals", BODY).await;
+    refused.problem(403, "auth.permission");
+    post(&house, "/api/v1/signals", BODY).await.problem(401, "auth.failed");
+    assert_eq!(house.get("/api/v1/signals").await.json()["items"].as_array().unwrap().len(), 0);
+    house.close().await;
+}
+
 #[tokio::test]
 async fn whoever_is_not_authenticated_hears_one_answer() {
     let house = House::open().await;

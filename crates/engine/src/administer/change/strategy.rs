@@ -7,8 +7,8 @@ use super::policy::{Amendment, drop_scope};
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
 use crate::administer::create::{
-    blind_quantity, entry_ttl, expected_every, fee, fits, followers, is_alone, may_trade, name,
-    percent, within,
+    blind_quantity, entry_ttl, expected_every, fee, fits, fits_source, followers, is_alone,
+    may_trade, name, percent, source, usable, within,
 };
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
@@ -25,6 +25,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::KeyState;
 use tradewarden_domain::limit::LimitScope;
 use tradewarden_domain::permission::Permission;
+use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::{
     OpenPosition, SEND_WITHIN_S_DEFAULT, STOP_TICKS_MIN_DEFAULT, ShortSelling, Strategy,
     StrategyState, SymbolSource,
@@ -139,14 +140,20 @@ async fn change_in(
     let before = &found(tx, target, actor).await?;
     let open = held(tx, target.id).await?;
     let mut after = applied(before, changes)?;
+    if after.source != before.source {
+        let now = shared.environment.now();
+        after.source = usable(&shared.directory.load(), after.source, target.org, actor, now)?;
+    }
     after.state = switched(before.state, changes, unsaid, &open)?;
     stays_reachable(before, &after, &open)?;
     if after.blind() > before.blind() {
         // It lets more be traded.
         actor.fresh(shared.environment.now())?;
     }
-    if after.webhook_id != before.webhook_id {
-        webhook_is_there(tx, target, after.webhook_id, actor).await?;
+    if let Source::Webhook(id) = after.source
+        && after.source != before.source
+    {
+        webhook_is_there(tx, target, id, actor).await?;
     }
     let others = |other: &Strategy| (other.account_id, other.followers.clone());
     let trades_otherwise = others(&after) != others(before)
@@ -159,6 +166,9 @@ async fn change_in(
     }
     if trades_otherwise {
         may_trade(actor, &after)?;
+    }
+    if trades_otherwise || after.source != before.source {
+        fits_source(&shared.directory.load(), &after)?;
     }
     let moves = others(&after) != others(before)
         || (&after.symbol, after.symbol_source) != (&before.symbol, before.symbol_source);
@@ -258,9 +268,8 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     if let Some(text) = &changes.name {
         name(text)?.clone_into(&mut after.name);
     }
-    if let Some(text) = &changes.webhook {
-        after.webhook_id = text.parse().map_err(|error| invalid("webhook", &error))?;
-    }
+    let named = source((changes.webhook.as_deref(), changes.key.as_deref()))?;
+    after.source = named.unwrap_or(after.source);
     if let Some(text) = &changes.account {
         after.account_id = text.parse().map_err(|error| invalid("account", &error))?;
     }
@@ -353,8 +362,8 @@ async fn webhook_is_there(
     actor: &Actor,
 ) -> Result<(), Stop> {
     let row = rows::webhook_in(tx, webhook).await?.filter(|row| row.org_id == target.org);
-    let followers = rows::followers(tx, &[webhook]).await?;
-    let reaches = followers.iter().flatten().all(|follower| actor.reaches_all_of(follower));
+    let followers = rows::followers(tx, &[Source::Webhook(webhook)]).await?;
+    let reaches = followers.values().flatten().all(|follower| actor.reaches_all_of(follower));
     row.filter(|_| reaches).map(|_| ()).ok_or_else(|| CommandError::NotFound.into())
 }
 

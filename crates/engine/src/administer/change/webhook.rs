@@ -18,6 +18,7 @@ use std::sync::Arc;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::webhook::{MAX_AGE_S_DEFAULT, RATE_PER_S_DEFAULT};
 use tradewarden_seal::standard_webhooks;
@@ -161,7 +162,8 @@ async fn found(
     actor: &Actor,
 ) -> Result<(WebhookRow, Vec<Strategy>), Stop> {
     let row = rows::webhook_in(tx, target.id).await?.filter(|row| row.org_id == target.org);
-    let followers = rows::followers(tx, &[target.id]).await?.pop().unwrap_or_default();
+    let source = Source::Webhook(target.id);
+    let followers = rows::followers(tx, &[source]).await?.remove(&source).unwrap_or_default();
     let reaches = followers.iter().all(|follower| actor.reaches_all_of(follower));
     let row = row.filter(|_| reaches).ok_or(CommandError::NotFound)?;
     followers.iter().try_for_each(|follower| may_trade(actor, follower))?;
