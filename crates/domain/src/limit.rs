@@ -163,6 +163,16 @@ impl LimitScope {
     }
 }
 
+impl LimitScope {
+    /// What a text means to an organization, whose own identifier may stand behind `org:`.
+    pub fn read(text: &str, org: Id<id::Org>) -> Result<Self, UnknownWord> {
+        match text.strip_prefix("org:") {
+            Some(named) if named.parse() == Ok(org) => Ok(Self::Org),
+            _ => text.parse(),
+        }
+    }
+}
+
 impl fmt::Display for LimitScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = self.level();

@@ -12,9 +12,14 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     to(&mut io::stdout().lock(), text)
 }
 
-/// Says one sentence on standard error. Nobody is left to tell if that fails.
-pub(crate) fn complain(failure: &Failure) {
-    let _nobody_is_left = writeln!(io::stderr().lock(), "tradewarden: {failure}");
+/// Says why not on standard error: one sentence, or one line of JSON. Nobody is left to tell if that
+/// fails.
+pub(crate) fn complain(failure: &Failure, json: bool) {
+    let _nobody_is_left = if json {
+        writeln!(io::stderr().lock(), "{}", failure.problem())
+    } else {
+        writeln!(io::stderr().lock(), "tradewarden: {failure}")
+    };
 }
 
 /// A note for people beside the answer, on standard error.

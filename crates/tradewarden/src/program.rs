@@ -33,15 +33,21 @@ pub(crate) fn run() -> Exit {
         Ok(cli) => cli,
         Err(error) => {
             // Help and the version are no errors, though clap hands them over as such.
+            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                let failure = Failure::usage(error.render().to_string().trim_end());
+                output::complain(&failure, true);
+                return failure.exit;
+            }
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
             let _nobody_reads_it = error.print();
             return exit;
         }
     };
+    let json = cli.global.json;
     match core_dumps::switch_off().and_then(|()| act(cli)) {
         Ok(exit) => exit,
         Err(failure) => {
-            output::complain(&failure);
+            output::complain(&failure, json);
             failure.exit
         }
     }

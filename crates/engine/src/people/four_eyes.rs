@@ -219,7 +219,7 @@ impl Engine {
 
     /// Whether more may be traded once a limit is `after`; `None` is none.
     fn loosens(&self, org: Id<id::Org>, scope: &str, name: LimitName, after: Option<i64>) -> bool {
-        let Ok(scope) = scope.parse::<LimitScope>() else { return false };
+        let Ok(scope) = LimitScope::read(scope, org) else { return false };
         let policy = self.policy_in_force(org);
         let before = policy.value(&scope, name);
         policy.is_loosened_by(&LimitChange { scope, name, before, after })

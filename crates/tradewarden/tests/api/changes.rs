@@ -209,7 +209,7 @@ async fn the_command_line_changes_and_deletes() {
     assert_eq!(program.json(&["strategy", "delete", &strategy]).await["deleted"], true);
     assert_eq!(program.json(&["webhook", "delete", &webhook]).await["deleted"], true);
     assert_eq!(program.run(&["webhook", "delete", &webhook]).await.code, Some(3));
-    assert_eq!(program.run(&["webhook", "delete", "nonsense"]).await.code, Some(2));
+    assert_eq!(program.run(&["webhook", "delete", "nonsense"]).await.code, Some(3));
 
     let limit = ["--scope", "org", "--name", "max_position"];
     let shown = program.json(&[&["limit", "show"][..], &limit].concat()).await;

@@ -1,5 +1,7 @@
 //! The first owner, and people by the command line.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 use tradewarden_testkit::process::{Gateway, Program, TestDir};
 
@@ -13,8 +15,15 @@ async fn init_makes_an_owner_with_a_factor() {
     let program = Program::new(env!("CARGO_BIN_EXE_tradewarden"), dir.data(), "");
     let file = dir.path().join("password");
     std::fs::write(&file, "short\n").unwrap();
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(&file, mode(0o640)).unwrap();
     let file_text = file.to_str().unwrap().to_owned();
     let init = ["init", "--email", "ann@example.com", "--password-file", &file_text];
+    let read_by_others = program.run(&init).await;
+    assert_eq!(read_by_others.code, Some(1), "{read_by_others}");
+    assert!(read_by_others.stderr.contains("mode 0640"), "{read_by_others}");
+    assert!(!dir.data().exists(), "nothing is left behind");
+    std::fs::set_permissions(&file, mode(0o600)).unwrap();
     let refused = program.run(&init).await;
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains("password.unacceptable"), "{refused}");
@@ -43,6 +52,8 @@ async fn the_configuration_makes_passwords_stricter() {
     let config = "profile = \"hardened\"\nrequire_classes = true\n";
     let program = Program::new(env!("CARGO_BIN_EXE_tradewarden"), dir.data(), config);
     let file = dir.path().join("password");
+    std::fs::write(&file, "").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let file_text = file.to_str().unwrap().to_owned();
     let init = ["init", "--email", "ann@example.com", "--password-file", &file_text];
     for (password, code) in [

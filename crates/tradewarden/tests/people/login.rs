@@ -1,5 +1,6 @@
 //! Passwords: right, wrong, unknown, locked.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
@@ -69,6 +70,7 @@ async fn letters_are_compared_as_people_see_them() {
     let gateway = demo(&dir).await;
     let file = dir.path().join("password");
     std::fs::write(&file, "Zwo\u{308}lf-Boxka\u{308}mpfer-jagen-Eva\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let program = gateway.program();
     let file = file.to_str().unwrap();
     let new = ["user", "create", "--email", "Eva@Example.com", "--role", "viewer"];

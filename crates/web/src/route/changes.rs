@@ -143,7 +143,9 @@ fn delete(input: &Input<'_>) -> Delete {
 fn limit(input: &Input<'_>) -> Result<LimitNamed, Problem> {
     let missing = || Problem::of(Code::RequestNotFound);
     let scope = input.named(0);
-    scope.parse::<LimitScope>().map_err(|_| missing())?;
+    // Whose organization is meant is the engine's to say.
+    let is_one = scope.starts_with("org:") || scope.parse::<LimitScope>().is_ok();
+    is_one.then_some(()).ok_or_else(missing)?;
     let name: LimitName = input.named(1).parse().map_err(|_| missing())?;
     Ok(LimitNamed { scope, name })
 }

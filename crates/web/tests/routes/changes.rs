@@ -147,6 +147,32 @@ async fn what_widens_needs_a_fresh_factor() {
     house.close().await;
 }
 
+/// `org:ID` is the caller's own organization, also where a second person is asked.
+#[tokio::test]
+async fn an_organization_may_be_named_by_its_identifier() {
+    let house = House::open().await;
+    let me = house.get("/api/v1/me").await.json();
+    let own = format!("org:{}", me["org_id"].as_str().unwrap());
+    let limit = |scope: &str, value: &str| {
+        json!({"scope": scope, "name": "max_position", "value": value}).to_string()
+    };
+    let put = async |path: &str, body: String| house.call(Caller::Owner, Method::PUT, path, &body).await;
+    let set = put("/api/v1/limits", limit(&own, "9")).await;
+    assert_eq!((set.status.as_u16(), &set.json()["scope"]), (201, &json!("org")), "{set:?}");
+    assert_eq!(house.get("/api/v1/limits/org/max_position").await.json()["value"], "9");
+    let shown = house.get(&format!("/api/v1/limits/{own}/max_position")).await;
+    assert_eq!(shown.json()["value"], "9", "{shown:?}");
+    for other in ["org:org_00000000000000000000000000", "org:x", "org:"] {
+        put("/api/v1/limits", limit(other, "1")).await.problem(404, "request.not_found");
+    }
+    let policy = json!({"name": "four_eyes.limit_override", "value": "on"}).to_string();
+    assert_eq!(put("/api/v1/policies", policy).await.status, 200);
+    for scope in ["org", &own] {
+        assert_eq!(put("/api/v1/limits", limit(scope, "10")).await.status, 202, "{scope} waits");
+    }
+    house.close().await;
+}
+
 #[tokio::test]
 async fn a_limit_is_deleted_once() {
     let house = House::open().await;

@@ -26,7 +26,7 @@ impl Engine {
         new: LimitSet,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let scope = scope_of(&new.scope)?;
+        let scope = scope_of(&new.scope, org)?;
         if !is_there(&self.parts.directory.load(), org, &scope)
             || !reaches(&self.parts, actor, &scope)
         {
@@ -55,7 +55,7 @@ impl Engine {
         named: &LimitNamed,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let scope = scope_of(&named.scope)?;
+        let scope = scope_of(&named.scope, org)?;
         let directory = self.parts.directory.load_full();
         let found = find(&directory.limits, org, &scope, named.name);
         one(found.filter(|_| reaches(&self.parts, actor, &scope)).map(limit_view))
@@ -67,7 +67,7 @@ impl Engine {
         delete: LimitDelete,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let scope = scope_of(&delete.limit.scope)?;
+        let scope = scope_of(&delete.limit.scope, org)?;
         if !reaches(&self.parts, actor, &scope) {
             return Err(CommandError::NotFound);
         }
@@ -123,9 +123,12 @@ pub(super) fn may_stand(
     Ok(())
 }
 
-pub(super) fn scope_of(text: &str) -> Result<LimitScope, CommandError> {
-    text.parse().map_err(|_| {
-        invalid("scope", &"must be org, account:ID, strategy:ID, key:ID or instrument:SYMBOL")
+fn scope_of(text: &str, org: Id<id::Org>) -> Result<LimitScope, CommandError> {
+    LimitScope::read(text, org).map_err(|_| match text.strip_prefix("org:") {
+        Some(_) => CommandError::NotFound,
+        None => {
+            invalid("scope", &"must be org, account:ID, strategy:ID, key:ID or instrument:SYMBOL")
+        }
     })
 }
 
