@@ -7,6 +7,7 @@ mod halt;
 mod organization;
 mod overrides;
 mod rotate;
+mod source;
 
 pub(crate) use create::name;
 

@@ -7,9 +7,10 @@ use super::policy::{Amendment, drop_scope};
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
 use crate::administer::create::{
-    blind_quantity, entry_ttl, expected_every, fee, fits, fits_source, followers, is_alone,
-    may_trade, name, percent, source, usable, within,
+    blind_quantity, entry_ttl, expected_every, fee, fits, followers, is_alone, may_trade, name,
+    percent, within,
 };
+use crate::administer::source::{fits_source, source, usable};
 use crate::administer::{invalid, parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
 use crate::command::{Change, CommandError, Delete, Setting, StrategyChanges};

@@ -139,7 +139,7 @@ fn s15_duplicates_are_known_by_key() {
 
         let other = key(&bot.h, json!({"scopes": ["signals:write"]})).await;
         let account = bot.h.account("second").await;
-        bot.h.strategy(of_key(&other, &account, "NQ")).await;
+        bot.h.strategy(of_key(&other, &account, "AAPL")).await;
         let fresh = bot.sent(&other, 1, &buy, None).await.unwrap().0.answer();
         assert_eq!(told(&fresh), (SignalStatus::Accepted, None), "the same id of another key");
         bot.h.quiet().await;
@@ -170,7 +170,7 @@ fn s15_a_rotated_key_is_the_same_source() {
         assert_eq!(last.key_id.unwrap().to_string(), next["id"].as_str().unwrap());
         // A strategy that is made for the successor follows the same line.
         let account = bot.h.account("second").await;
-        let made = bot.h.strategy(of_key(&next, &account, "NQ")).await;
+        let made = bot.h.strategy(of_key(&next, &account, "AAPL")).await;
         let shown = bot.h.command(command(json!({"command": "strategy-show", "id": made}))).await;
         assert_eq!(shown["key_id"], bot.key["id"]);
         let both = bot.sent(&bot.key, 9, &json!({"action": "BUY"}), None).await.unwrap().0.answer();
@@ -184,7 +184,7 @@ fn a_signal_may_mean_one_of_the_strategies() {
     simulate(async || {
         let bot = Bot::new(504, json!({})).await;
         let account = bot.h.account("second").await;
-        let second = bot.h.strategy(of_key(&bot.key, &account, "NQ")).await;
+        let second = bot.h.strategy(of_key(&bot.key, &account, "AAPL")).await;
         let one = bot.send(1, json!({"action": "BUY", "strategy_id": second})).await;
         assert_eq!(one.accounts.len(), 1, "{one:?}");
         assert_eq!(one.accounts[0].strategy_id.to_string(), second);
@@ -233,7 +233,7 @@ fn a_key_keeps_its_bounds_in_its_signals() {
         let bound = json!({"scopes": ["signals:write"], "accounts": [bot.account],
                            "instruments": ["ES"]});
         let bound = key(&bot.h, bound).await;
-        for (account, symbol) in [(&second, "ES"), (&bot.account, "NQ")] {
+        for (account, symbol) in [(&second, "ES"), (&bot.account, "AAPL")] {
             let new =
                 command(json!({"command": "strategy-create", "name": "x", "key": bound["id"],
                        "account": account, "symbol": symbol, "quantity": "1"}));
@@ -263,7 +263,7 @@ fn a_named_instrument_must_be_the_keys() {
         let change = json!({"command": "strategy-change", "id": bot.strategy,
                             "changes": {"symbol_source": "payload"}});
         bot.h.command(command(change)).await;
-        let no = bot.send(1, json!({"action": "BUY", "ticker": "NQ"})).await;
+        let no = bot.send(1, json!({"action": "BUY", "ticker": "AAPL"})).await;
         assert_eq!(told(&no), (SignalStatus::Refused, Some(Code::KeyInstrument)), "{no:?}");
         let yes = bot.send(2, json!({"action": "BUY", "ticker": "ES"})).await;
         assert_eq!(told(&yes), (SignalStatus::Accepted, None), "{yes:?}");
@@ -282,7 +282,7 @@ fn a_source_is_one_webhook_or_one_key() {
         let account = h.account("second").await;
         let new = |source: Value| {
             let mut new = json!({"command": "strategy-create", "name": "x", "account": account,
-                                 "symbol": "NQ", "quantity": "1"});
+                                 "symbol": "AAPL", "quantity": "1"});
             new.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
             command(new)
         };
