@@ -22,6 +22,7 @@ use crate::payload::{OrderPayload, Payload, SignalPayload};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tradewarden_domain::card_number;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
@@ -102,6 +103,8 @@ async fn judge_taken(
                 outcome
             }
         };
+        let message = without_card_numbers(outcome.message.clone());
+        let outcome = SignalOutcome { message, ..outcome };
         alert(shared, &mut book, work, &outcome);
         store(shared, &mut book, work, &outcome, &trace, &mut rows);
         outcomes.push(outcome);
@@ -348,10 +351,19 @@ fn store(
         code: outcome.code.map(|code| code.text().to_owned()),
         message: outcome.message.clone(),
         body_sha256: work.body_sha256,
-        checks: serde_json::to_string(trace.checks()).unwrap_or_else(|_| "[]".to_owned()),
+        checks: without_card_numbers(
+            serde_json::to_string(trace.checks()).unwrap_or_else(|_| "[]".to_owned()),
+        ),
         accounts: serde_json::to_string(&outcome.accounts).unwrap_or_else(|_| "[]".to_owned()),
     };
     rows.push((row, work.body.clone()));
+}
+
+/// A text in which a body's own words may stand, as it may be kept.
+fn without_card_numbers(text: String) -> String {
+    card_number::masked(text.as_bytes())
+        .and_then(|masked| String::from_utf8(masked).ok())
+        .unwrap_or(text)
 }
 
 /// The finding of a sender whose clock is ahead.

@@ -5,7 +5,10 @@
 //! Crash story: as of every signal. The kept answer is part of the same transaction, so who asks
 //! again under the same idempotency key gets it whenever the process died.
 
-use super::{Delivery, NotAdmitted, Received, describe, fresh, micros_between, reduces, told};
+use super::{
+    Delivery, NotAdmitted, Received, describe, fresh, mask_card_numbers, micros_between, reduces,
+    told,
+};
 use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::command::CommandError;
@@ -112,11 +115,12 @@ impl Engine {
     ) -> SignalWork {
         let received_at = self.now();
         let source = self.parts.directory.load().source_of(key);
-        let read = signal::read(&body, None);
+        let mut read = signal::read(&body, None);
         let mut trace = Trace::new();
         for name in ["size", "signature"] {
             trace.pass(name);
         }
+        mask_card_numbers(&mut read.redacted, &mut trace);
         let of_exit = reduces(&read.signal);
         let admitted = admit(key, read.signal, received_at, &mut trace);
         let (admission, strategy_id, sent_ahead) = match admitted {
