@@ -1,7 +1,7 @@
 //! Sources: where the signals of a strategy come from.
 
 use crate::id::{self, Id, IdError};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 use std::str::FromStr;
 
@@ -67,6 +67,12 @@ impl Serialize for Source {
     }
 }
 
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +83,9 @@ mod tests {
         for source in [Source::Webhook(webhook), Source::Key(key)] {
             assert_eq!(source.to_string().parse(), Ok(source));
             assert_eq!(source.to_bytes(), [7; 16]);
-            assert_eq!(serde_json::to_value(source).unwrap(), source.to_string());
+            let written = serde_json::to_value(source).unwrap();
+            assert_eq!(written, source.to_string());
+            assert_eq!(serde_json::from_value::<Source>(written).unwrap(), source);
         }
         assert_ne!(Source::Webhook(webhook), Source::Key(key));
         assert!(Source::Webhook(webhook).to_string().starts_with("whk_"));

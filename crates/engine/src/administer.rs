@@ -160,18 +160,18 @@ impl Engine {
             }
             Command::LimitList => list(self.limits_of(&directory, org, actor), limit_view),
             Command::HaltResume(ById { id }) => self.resume(&id, actor).await,
-            Command::SignalList(paging) => to_value(&self.signal_page(org, actor, &paging).await?),
+            Command::SignalList(search) => to_value(&self.signal_page(org, actor, &search).await?),
             Command::SignalShow(ById { id }) => {
                 to_value(&self.signal(org, actor, parse_id(&id)?).await?)
             }
             Command::SignalReplay(ById { id }) => {
                 to_value(&self.replay(org, actor, parse_id(&id)?).await?)
             }
-            Command::OrderList(paging) => to_value(&self.order_page(org, actor, &paging).await?),
+            Command::OrderList(search) => to_value(&self.order_page(org, actor, &search).await?),
             Command::OrderShow(ById { id }) => {
                 to_value(&self.order(org, actor, parse_id(&id)?).await?)
             }
-            Command::PositionList => to_value(&self.positions(org, actor).await?),
+            Command::PositionList(search) => to_value(&self.positions(org, actor, &search).await?),
             Command::Me => to_value(&self.with_person(Self::me(org, actor), actor)),
             command => Box::pin(self.carry_out_change(org, command, actor)).await,
         }
@@ -248,9 +248,9 @@ impl Engine {
             Command::KeyActivate(ById { id }) => self.activate_key(org, &id, actor).await,
             Command::KeyRevoke(ById { id }) => self.revoke_key(org, &id, actor).await,
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
-            Command::AuditList(paging) => to_value(&self.entry_page(org, &paging).await?),
+            Command::AuditList(search) => to_value(&self.entry_page(org, &search).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
-            Command::FindingList(paging) => to_value(&self.finding_page(org, &paging).await?),
+            Command::FindingList(search) => to_value(&self.finding_page(org, &search).await?),
             Command::AlertList(paging) => to_value(&self.alert_page(org, &paging).await?),
             Command::AlertAcknowledge(ById { id }) => self.acknowledge_alert(org, &id, actor).await,
             Command::AlertChannels => self.alert_channels().await,

@@ -15,6 +15,7 @@ mod pins;
 mod rate;
 pub mod replay;
 mod roll;
+mod search;
 mod strategy;
 mod vault;
 mod webhook;
@@ -38,6 +39,7 @@ pub use people::{PolicySet, RoleCreate, UserChange, UserCreate};
 pub use pins::PinsPublish;
 pub use rate::RateSet;
 pub use roll::RollSet;
+pub use search::{Filter, Search};
 pub use strategy::StrategyCreate;
 pub use vault::{VaultCommand, VaultDataKeys, VaultErase, VaultRewrap};
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
@@ -149,7 +151,7 @@ pub enum Command {
     /// Gives everything that is known of the days around the lockdown.
     LockdownBundle,
     /// Lists signals, newest first.
-    SignalList(Paging),
+    SignalList(Search),
     /// Shows a signal with its trace.
     SignalShow(ById),
     /// Judges a stored signal by today's rules, without an order.
@@ -157,7 +159,7 @@ pub enum Command {
     /// Judges the next signals of a stored period by another policy; writes nothing.
     ReplayPeriod(replay::ReplayPeriod),
     /// Lists orders, newest first.
-    OrderList(Paging),
+    OrderList(Search),
     /// Shows one order.
     OrderShow(ById),
     /// Places an order.
@@ -169,7 +171,7 @@ pub enum Command {
     /// Cancels every open order that is meant.
     OrderCancelAll(CancelAll),
     /// Lists positions.
-    PositionList,
+    PositionList(Search),
     /// Closes what is held on an account and instrument.
     PositionClose(PositionClose),
     /// Shows an account's cash and equity.
@@ -181,7 +183,7 @@ pub enum Command {
     /// Lists rates of exchange.
     RateList,
     /// Lists findings, newest first.
-    FindingList(Paging),
+    FindingList(Search),
     /// Lists alerts, newest first.
     AlertList(Paging),
     /// Has an alert told no more.
@@ -191,7 +193,7 @@ pub enum Command {
     /// Sends a test on every channel for alerts.
     AlertTest,
     /// Lists entries of the audit log, newest first.
-    AuditList(Paging),
+    AuditList(Search),
     /// Proves that an entry, or the entry about an object, is in the log.
     AuditProve(ById),
     /// Makes an organization with its owner.
@@ -376,7 +378,7 @@ impl Command {
             | Self::OrderShow(_) => Need::any_of(&[P::OrdersRead]),
             Self::OrderCreate(_) | Self::OrderChange(_) => Self::ORDER_NEEDS,
             Self::OrderCancel(_) | Self::OrderCancelAll(_) => Need::any_of(&[P::OrdersCancel]),
-            Self::PositionList => Need::any_of(&[P::PositionsRead]),
+            Self::PositionList(_) => Need::any_of(&[P::PositionsRead]),
             Self::PositionClose(_) => Need::any_of(&[P::PositionsClose]),
             Self::FindingList(_) | Self::AlertList(_) | Self::AlertChannels => {
                 Need::any_of(&[P::AuditRead, P::OrdersRead]).whole()

@@ -1,12 +1,14 @@
 //! Reads: everything that is shown, from reading connections that never wait for the journal.
 
+mod lists;
+
 use crate::actor::Actor;
-use crate::command::{CommandError, Paging};
+use crate::command::{CommandError, Paging, Search};
 use crate::people::no;
 use crate::profit::by_symbol;
 use crate::view::{
-    AccountView, EntryView, FindingView, HaltView, LimitView, OrderView, Page, PositionView,
-    ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
+    AccountView, FindingView, HaltView, LimitView, OrderView, Page, PositionView, ProofView,
+    SignalView, StrategyPosition, StrategyView, WebhookView,
 };
 use crate::{Engine, Shared, ledger};
 use serde::Serialize;
@@ -30,7 +32,7 @@ use tradewarden_store::audit::{self, Placed};
 use tradewarden_store::exposures::{self, NO_STRATEGY};
 use tradewarden_store::findings::Finding;
 use tradewarden_store::signals::StoredSignal;
-use tradewarden_store::{Error, findings, orders, signals};
+use tradewarden_store::{Error, orders, signals};
 
 /// Whether requests can be served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -149,23 +151,6 @@ impl Engine {
         }
     }
 
-    pub(crate) async fn signal_page(
-        &self,
-        org: Id<id::Org>,
-        actor: &Actor,
-        paging: &Paging,
-    ) -> Result<Page<SignalView>, CommandError> {
-        let (before, count) = window(paging)?;
-        let stored = signals::page(&self.parts.store, org, before, count.saturating_add(1)).await;
-        let (stored, next) = cut(stored.map_err(|error| away(&error))?, count, |row| row.id);
-        let mut items = Vec::with_capacity(stored.len());
-        // A key that reaches some accounts sees shorter pages, and no other account's signals.
-        for row in stored.into_iter().filter(|row| may_see(actor, row)) {
-            items.push(signal_view(&self.parts, row).await?);
-        }
-        Ok(Page { items, next })
-    }
-
     pub(crate) async fn signal(
         &self,
         org: Id<id::Org>,
@@ -175,22 +160,6 @@ impl Engine {
         let stored = signals::find(&self.parts.store, id).await.map_err(|error| away(&error))?;
         let stored = stored.filter(|row| row.org_id == org && may_see(actor, row));
         signal_view(&self.parts, stored.ok_or(CommandError::NotFound)?).await
-    }
-
-    pub(crate) async fn order_page(
-        &self,
-        org: Id<id::Org>,
-        actor: &Actor,
-        paging: &Paging,
-    ) -> Result<Page<OrderView>, CommandError> {
-        let (before, count) = window(paging)?;
-        let mut stored = orders::page(&self.parts.store, org, before, count.saturating_add(1))
-            .await
-            .map_err(|error| away(&error))?;
-        // A key that reaches some accounts sees shorter pages, and no other account's orders.
-        let (mut stored, next) = cut(std::mem::take(&mut stored), count, |row| row.id);
-        stored.retain(|order| actor.reaches(order.account_id));
-        Ok(Page { items: stored.into_iter().map(OrderView::from).collect(), next })
     }
 
     pub(crate) async fn order(
@@ -210,6 +179,7 @@ impl Engine {
         &self,
         org: Id<id::Org>,
         actor: &Actor,
+        search: &Search,
     ) -> Result<Page<PositionView>, CommandError> {
         let directory = self.parts.directory.load_full();
         let mut items = Vec::new();
@@ -220,7 +190,7 @@ impl Engine {
             let view = |(symbol, parts): (Symbol, Vec<_>)| self.position(account, symbol, &parts);
             items.extend(holdings.into_iter().map(view));
         }
-        Ok(Page { items, next: None })
+        Ok(lists::held(&search.filter, items))
     }
 
     fn position(
@@ -251,38 +221,6 @@ impl Engine {
             strategies: parts.iter().map(strategy_position).collect(),
             symbol,
         }
-    }
-
-    pub(crate) async fn finding_page(
-        &self,
-        org: Id<id::Org>,
-        paging: &Paging,
-    ) -> Result<Page<FindingView>, CommandError> {
-        let (before, count) = window(paging)?;
-        let rows = findings::page(&self.parts.store, org, before, count.saturating_add(1)).await;
-        let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
-        Ok(Page { items: rows.into_iter().map(finding_view).collect(), next })
-    }
-
-    pub(crate) async fn entry_page(
-        &self,
-        org: Id<id::Org>,
-        paging: &Paging,
-    ) -> Result<Page<EntryView>, CommandError> {
-        let (before, count) = window(paging)?;
-        let rows = audit::page(&self.parts.store, org, before, count.saturating_add(1)).await;
-        let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.id);
-        let broken =
-            |_| CommandError::Unavailable { detail: "a stored entry is unreadable".to_owned() };
-        let items = rows.into_iter().map(|row| -> Result<EntryView, CommandError> {
-            Ok(EntryView {
-                id: row.id,
-                index: row.position,
-                leaf: RawValue::from_string(row.leaf).map_err(broken)?,
-                payload: RawValue::from_string(row.payload).map_err(broken)?,
-            })
-        });
-        Ok(Page { items: items.collect::<Result<_, CommandError>>()?, next })
     }
 
     /// Proves the entry with this identifier, or the one that made the thing with it: an order is

@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tradewarden_domain::time::Clock;
 use tradewarden_engine::Engine;
 use tradewarden_engine::actor::Actor;
-use tradewarden_engine::command::{Command, Paging};
+use tradewarden_engine::command::{Command, Search};
 use tradewarden_seal::SystemRandomness;
 use tradewarden_web::listen::Listener;
 use tradewarden_web::tls::Challenges;
@@ -255,7 +255,7 @@ async fn wait_until_sent(engine: &Engine, accepted: u64) -> Result<u64, Failure>
         let lag = SystemClock.now().since(started);
         let newest = engine
             .execute(
-                Command::OrderList(Paging { cursor: None, limit: Some(200) }),
+                Command::OrderList(Search { limit: Some(200), ..Search::default() }),
                 &Actor::operator(),
             )
             .await?;

@@ -14,6 +14,7 @@ mod reference;
 mod request;
 mod roll;
 mod safety;
+mod search;
 mod signal;
 mod strategy;
 mod vault;
@@ -44,6 +45,7 @@ pub(crate) use self::reference::reference;
 pub(crate) use self::request::{Asking, Columns, Shape, password};
 pub(crate) use self::roll::RollVerb;
 pub(crate) use self::safety::{AlertVerb, DeadManVerb, HaltEngage, HaltVerb};
+use self::search::{FindingSearch, PositionSearch};
 pub(crate) use self::signal::SignalVerb;
 pub(crate) use self::strategy::{StrategyCreate, StrategyVerb};
 pub(crate) use self::vault::{VaultRotate, VaultVerb};
@@ -435,14 +437,14 @@ impl std::str::FromStr for PaperPrice {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PositionVerb {
     /// List positions
-    List,
+    List(PositionSearch),
 }
 
 /// `finding ...`
 #[derive(Debug, Subcommand)]
 pub(crate) enum FindingVerb {
     /// List findings
-    List(Page),
+    List(Box<FindingSearch>),
 }
 
 /// `user ...`

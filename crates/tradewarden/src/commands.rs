@@ -96,13 +96,13 @@ mod tests {
     use super::*;
     use crate::scratch::Scratch;
     use serde_json::json;
-    use tradewarden_engine::command::Paging;
+    use tradewarden_engine::command::Search;
 
     #[tokio::test]
     async fn without_a_data_directory_nothing_is_made() {
         let scratch = Scratch::new();
         let config = Config { data: scratch.path().join("none"), ..Config::default() };
-        let list = Command::OrderList(Paging::default());
+        let list = Command::OrderList(Search::default());
         let failure = carry_out(&config, None, list).await.unwrap_err();
         assert_eq!(failure.exit, Exit::NotFound);
         assert!(!config.data.exists());

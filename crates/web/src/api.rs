@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 use tradewarden_domain::code::Code;
+use tradewarden_domain::quota::Budget;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
-use tradewarden_engine::command::{ById, CommandError, Paging};
+use tradewarden_engine::command::{ById, CommandError, Filter, Paging, Search};
 use tradewarden_engine::intake::SignedSignal;
 use tradewarden_engine::once::OnceKey;
 use tradewarden_engine::people::is_pending;
@@ -120,22 +121,14 @@ async fn carried_out(
         headers: &headers,
         body: &body,
         address: exchange.client_address(&head.headers),
-        budget: match route.handler {
-            Handler::SignedSignal => Engine::signal_budget(&body),
-            _ => route.budget(),
-        },
+        budget: budget_of(route, &body),
     };
     let actor = permitted(route, exchange, &shown, known)?;
     match route.handler {
         Handler::Signal => Err(Problem::of(Code::RequestNotFound)),
         Handler::SignedSignal => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
-            let dry_run = query_of(route.takes, head.uri.query())?.is_dry_run();
-            let once = once_key(route, &head, &body)?;
-            let signal = SignedSignal { body: body.to_vec(), dry_run, once };
-            let answer = engine.receive_signed(signal, &actor).await?;
-            let response = hook::told(exchange, answer.received);
-            Ok(if answer.replayed { replayed(response) } else { response })
+            signed_signal(route, exchange, &head, &body, &actor).await
         }
         Handler::Page(make) => {
             let page = make(&exchange.site);
@@ -205,6 +198,30 @@ async fn carried_out(
             Ok(session::answer(route.gives.status, said))
         }
     }
+}
+
+/// What a request draws on; of a signal its body tells.
+fn budget_of(route: &Route, body: &[u8]) -> Budget {
+    match route.handler {
+        Handler::SignedSignal => Engine::signal_budget(body),
+        _ => route.budget(),
+    }
+}
+
+/// Takes the signal of a key.
+async fn signed_signal(
+    route: &Route,
+    exchange: &Exchange,
+    head: &Parts,
+    body: &[u8],
+    actor: &Actor,
+) -> Result<Response<AnswerBody>, Problem> {
+    let dry_run = query_of(route.takes, head.uri.query())?.is_dry_run();
+    let once = once_key(route, head, body)?;
+    let signal = SignedSignal { body: body.to_vec(), dry_run, once };
+    let answer = exchange.site.engine().receive_signed(signal, actor).await?;
+    let response = hook::told(exchange, answer.received);
+    Ok(if answer.replayed { replayed(response) } else { response })
 }
 
 fn not_listening(no: NotListening) -> Problem {
@@ -358,6 +375,17 @@ impl Input<'_> {
             ),
         };
         Ok(Paging { cursor: self.once("cursor")?.map(str::to_owned), limit })
+    }
+
+    /// Which page of what is asked for; the route says which names it takes.
+    pub(crate) fn search(&self) -> Result<Search, Problem> {
+        let mut search = Search::from(self.paging()?);
+        for name in Filter::NAMES {
+            if let Some(text) = self.once(name)? {
+                search.filter.set(name, text)?;
+            }
+        }
+        Ok(search)
     }
 
     pub(crate) fn once(&self, name: &'static str) -> Result<Option<&str>, Problem> {

@@ -77,7 +77,7 @@ fn operation(route: &Route) -> Value {
         "responses": responses(route),
     });
     let body = match route.takes {
-        Takes::Nothing | Takes::Paging | Takes::Versions | Takes::Reason => None,
+        Takes::Nothing | Takes::Paging | Takes::List(_) | Takes::Versions | Takes::Reason => None,
         Takes::Body(name) => Some(json!({
             "required": true, "content": {JSON: {"schema": {"$ref": reference(name)}}},
         })),
@@ -122,6 +122,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     });
     let in_query = route.takes.query().iter().filter_map(|name| {
         let (schema, about) = match *name {
+            name if matches!(route.takes, Takes::List(_)) && name != "limit" => searched(name),
             "limit" => (
                 json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": 50}),
                 "At most so many.",
@@ -161,6 +162,27 @@ fn parameters(route: &Route) -> Vec<Value> {
         })
     });
     in_path.chain(in_query).chain(in_header).chain(condition).collect()
+}
+
+/// What a list is searched for.
+fn searched(name: &str) -> (Value, &'static str) {
+    let text = json!({"type": "string", "minLength": 1, "maxLength": 64});
+    let instant = json!({"type": "string", "format": "date-time"});
+    match name {
+        "account_id" => (schema::id("acc_"), "Of this account."),
+        "strategy_id" => (schema::id("str_"), "Of this strategy."),
+        "source" => (schema::id("(whk|key)_"), "Of this webhook or key."),
+        "symbol" => (text, "Of this instrument."),
+        "state" => (text, "In this state."),
+        "status" => (text, "Of which this became."),
+        "code" => (text, "With this reason."),
+        "severity" => (text, "That are so bad."),
+        "object" => (text, "About the thing with this identifier."),
+        "event" => (text, "That say that this happened."),
+        "from" => (instant, "From this millisecond on."),
+        "to" => (instant, "Before this millisecond."),
+        _ => (json!({"type": "string"}), "The `next` of the page before."),
+    }
 }
 
 /// Any one of the list is enough.

@@ -60,6 +60,8 @@ pub(crate) enum Takes {
     Nothing,
     /// `limit` and `cursor` in the query.
     Paging,
+    /// These in the query: which page, and what its items must be like.
+    List(&'static [&'static str]),
     /// `from` and `to` in the query: two versions.
     Versions,
     /// `reason` in the query.
@@ -155,6 +157,7 @@ impl Takes {
     pub(crate) const fn query(self) -> &'static [&'static str] {
         match self {
             Self::Paging => &["limit", "cursor"],
+            Self::List(names) => names,
             Self::Versions => &["from", "to"],
             Self::Reason => &["reason"],
             Self::Signal => &["secret", "dry_run"],
@@ -305,9 +308,19 @@ const ROUTES: &[Route] = &[
         path: "/api/v1/signals",
         access: Any(&[P::OrdersRead]),
         summary: "Lists signals with their decision traces, newest first.",
-        takes: Takes::Paging,
+        takes: Takes::List(&[
+            "limit",
+            "cursor",
+            "source",
+            "account_id",
+            "strategy_id",
+            "status",
+            "code",
+            "from",
+            "to",
+        ]),
         gives: Gives::page_of("Signal"),
-        handler: command(|input| input.paging().map(Command::SignalList)),
+        handler: command(|input| input.search().map(Command::SignalList)),
     },
     Route {
         method: POST,
@@ -341,9 +354,9 @@ const ROUTES: &[Route] = &[
         path: "/api/v1/positions",
         access: Any(&[P::PositionsRead]),
         summary: "Lists positions.",
-        takes: Takes::Nothing,
+        takes: Takes::List(&["account_id", "strategy_id", "symbol"]),
         gives: Gives::page_of("Position"),
-        handler: command(|_| Ok(Command::PositionList)),
+        handler: command(|input| input.search().map(Command::PositionList)),
     },
     Route {
         method: POST,
@@ -445,18 +458,28 @@ const ROUTES: &[Route] = &[
         path: "/api/v1/findings",
         access: Any(&[P::AuditRead, P::OrdersRead]),
         summary: "Lists findings, newest first.",
-        takes: Takes::Paging,
+        takes: Takes::List(&[
+            "limit",
+            "cursor",
+            "code",
+            "severity",
+            "account_id",
+            "strategy_id",
+            "source",
+            "from",
+            "to",
+        ]),
         gives: Gives::page_of("Finding"),
-        handler: command(|input| input.paging().map(Command::FindingList)),
+        handler: command(|input| input.search().map(Command::FindingList)),
     },
     Route {
         method: GET,
         path: "/api/v1/audit",
         access: Any(&[P::AuditRead]),
         summary: "Lists entries of the audit log, newest first.",
-        takes: Takes::Paging,
+        takes: Takes::List(&["limit", "cursor", "object", "event", "from", "to"]),
         gives: Gives::page_of("Entry"),
-        handler: command(|input| input.paging().map(Command::AuditList)),
+        handler: command(|input| input.search().map(Command::AuditList)),
     },
     Route {
         method: GET,

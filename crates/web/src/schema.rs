@@ -122,6 +122,11 @@ fn object(schema: &Schema) -> Value {
     object
 }
 
+/// The schema of an identifier with this prefix.
+pub(crate) fn id(prefix: &str) -> Value {
+    json!({"type": "string", "pattern": format!("^{prefix}{ID_PATTERN}$")})
+}
+
 fn property(field: &Field) -> Value {
     let mut property = match field.kind {
         Text => json!({"type": "string"}),
@@ -134,7 +139,7 @@ fn property(field: &Field) -> Value {
         NullableInstant => json!({"type": ["string", "null"], "format": "date-time"}),
         Count => json!({"type": "integer", "format": "int64", "minimum": 0}),
         Range(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
-        Id(prefix) => json!({"type": "string", "pattern": format!("^{prefix}{ID_PATTERN}$")}),
+        Id(prefix) => id(prefix),
         OneOf(words) => json!({"type": "string", "enum": words()}),
         Words(words) => {
             json!({"type": "array", "items": {"type": "string", "enum": words()}})

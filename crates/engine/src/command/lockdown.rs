@@ -137,7 +137,7 @@ impl Command {
             | Self::OrderChange(_)
             | Self::OrderCancel(_)
             | Self::OrderCancelAll(_)
-            | Self::PositionList
+            | Self::PositionList(_)
             | Self::PositionClose(_)
             | Self::FindingList(_)
             | Self::AlertList(_)

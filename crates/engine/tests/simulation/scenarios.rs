@@ -18,6 +18,7 @@ mod hours;
 mod intake;
 mod judging;
 mod keys;
+mod lists;
 mod lockdown;
 mod losses;
 mod overrides;

@@ -3,13 +3,14 @@
 use clap::{ArgGroup, Args, Subcommand};
 use tradewarden_domain::money::{Price, Quantity};
 
-use super::{ById, Page};
+use super::ById;
+use super::search::OrderSearch;
 
 /// `order ...`
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrderVerb {
     /// List orders
-    List(Page),
+    List(Box<OrderSearch>),
     /// Show an order
     Show(ById),
     /// Change quantity and prices of an order

@@ -179,7 +179,7 @@ impl Asking {
                 None => return Ok(None),
             },
             Verb::Order(verb) => match verb {
-                OrderVerb::List(page) => list(Command::OrderList(page.into()), ORDERS),
+                OrderVerb::List(asked) => list(Command::OrderList((*asked).into()), ORDERS),
                 OrderVerb::Show(id) => one(Command::OrderShow(id.into())),
                 OrderVerb::Change(change) => one(Command::OrderChange(command::OrderChange {
                     id: change.id,
@@ -189,9 +189,11 @@ impl Asking {
                 })),
                 OrderVerb::Cancel(id) => one(Command::OrderCancel(id.into())),
             },
-            Verb::Position(PositionVerb::List) => list(Command::PositionList, POSITIONS),
-            Verb::Finding(FindingVerb::List(page)) => {
-                list(Command::FindingList(page.into()), FINDINGS)
+            Verb::Position(PositionVerb::List(asked)) => {
+                list(Command::PositionList(asked.into()), POSITIONS)
+            }
+            Verb::Finding(FindingVerb::List(asked)) => {
+                list(Command::FindingList((*asked).into()), FINDINGS)
             }
             Verb::Organization(verb) => organization(verb),
             Verb::User(verb) => user(verb)?,

@@ -7,7 +7,8 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{self, Command};
 
 use super::request::{list, one};
-use super::{Asking, ById, Columns, Page};
+use super::search::SignalSearch;
+use super::{Asking, ById, Columns};
 use crate::replay::Period;
 
 const SIGNALS: Columns = &[
@@ -22,7 +23,7 @@ const SIGNALS: Columns = &[
 #[derive(Debug, Subcommand)]
 pub(crate) enum SignalVerb {
     /// List signals
-    List(Page),
+    List(Box<SignalSearch>),
     /// Show a signal with every check that was made
     Show(ById),
     /// Judge a stored signal by today's rules, or a stored period of them by another policy
@@ -64,7 +65,7 @@ impl SignalVerb {
     /// What the engine is asked; `None` for what takes several questions.
     pub(super) fn asking(self) -> Option<Asking> {
         Some(match self {
-            Self::List(page) => list(Command::SignalList(page.into()), SIGNALS),
+            Self::List(asked) => list(Command::SignalList((*asked).into()), SIGNALS),
             Self::Show(id) => one(Command::SignalShow(id.into())),
             Self::Replay(asked) => one(Command::SignalReplay(command::ById { id: asked.id? })),
         })

@@ -143,6 +143,10 @@ fn what_is_typed_becomes_the_request() {
         ("halt resume hlt_1", r#"{"command":"halt-resume","id":"hlt_1"}"#),
         ("halt status", r#"{"command":"halt-status"}"#),
         ("signal list --limit 3 --cursor c", r#"{"command":"signal-list","cursor":"c","limit":3}"#),
+        (
+            "signal list --source key_00000000000000000000000000 --status refused",
+            r#"{"command":"signal-list","filter":{"source":"key_00000000000000000000000000","status":"refused"}}"#,
+        ),
         ("signal replay sig_1", r#"{"command":"signal-replay","id":"sig_1"}"#),
         ("order show ord_1", r#"{"command":"order-show","id":"ord_1"}"#),
         (
@@ -150,7 +154,15 @@ fn what_is_typed_becomes_the_request() {
             r#"{"command":"order-change","id":"ord_1","quantity":"3","limit_price":null,"stop_price":"99.5"}"#,
         ),
         ("position list", r#"{"command":"position-list"}"#),
-        ("finding list", r#"{"command":"finding-list","cursor":null,"limit":null}"#),
+        (
+            "position list --symbol aapl",
+            r#"{"command":"position-list","filter":{"symbol":"AAPL"}}"#,
+        ),
+        (
+            "order list --state filled --from 2026-11-22T00:00:00Z --limit 2",
+            r#"{"command":"order-list","limit":2,"filter":{"state":"filled","from":"2026-11-22T00:00:00.000000Z"}}"#,
+        ),
+        ("finding list", r#"{"command":"finding-list"}"#),
     ];
     for (line, json) in cases {
         assert_eq!(serde_json::to_string(&asked(line)).unwrap(), json, "{line}");

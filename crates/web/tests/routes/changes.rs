@@ -156,7 +156,8 @@ async fn an_organization_may_be_named_by_its_identifier() {
     let limit = |scope: &str, value: &str| {
         json!({"scope": scope, "name": "max_position", "value": value}).to_string()
     };
-    let put = async |path: &str, body: String| house.call(Caller::Owner, Method::PUT, path, &body).await;
+    let put =
+        async |path: &str, body: String| house.call(Caller::Owner, Method::PUT, path, &body).await;
     let set = put("/api/v1/limits", limit(&own, "9")).await;
     assert_eq!((set.status.as_u16(), &set.json()["scope"]), (201, &json!("org")), "{set:?}");
     assert_eq!(house.get("/api/v1/limits/org/max_position").await.json()["value"], "9");
