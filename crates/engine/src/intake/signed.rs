@@ -88,14 +88,14 @@ impl Engine {
         let SignedSignal { body, dry_run, once } = signal;
         let once = once.map(|once| (once.claim(known.key.org_id, actor), once));
         let Some((claim, asked)) = once.clone() else {
-            let work = self.signed_work(&known.key, body, dry_run, (actor, None));
+            let work = self.signed_work(&known.key, &body, dry_run, (actor, None));
             return Ok(SignedAnswer::first(self.journaled(work, actor).await));
         };
         let _flight = self.take_off(&claim)?;
         if let Some(stored) = self.kept_answer(&claim, &asked).await? {
             return repeated(&stored);
         }
-        let work = self.signed_work(&known.key, body, dry_run, (actor, once));
+        let work = self.signed_work(&known.key, &body, dry_run, (actor, once));
         let received = self.journaled(work, actor).await;
         if matches!(received, Received::Unavailable(Code::IdempotencyInFlight))
             && let Some(stored) = self.kept_answer(&claim, &asked).await?
@@ -109,13 +109,13 @@ impl Engine {
     fn signed_work(
         &self,
         key: &ApiKey,
-        body: Vec<u8>,
+        body: &[u8],
         asks_dry_run: bool,
         (actor, once): (&Actor, Option<(Claim, OnceKey)>),
     ) -> SignalWork {
         let received_at = self.now();
         let source = self.parts.directory.load().source_of(key);
-        let mut read = signal::read(&body, None);
+        let mut read = signal::read(body, None);
         let mut trace = Trace::new();
         for name in ["size", "signature"] {
             trace.pass(name);

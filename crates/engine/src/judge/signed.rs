@@ -20,7 +20,9 @@ pub(super) async fn turned_away(
         let Some(signed) = &work.signed else { continue };
         if !signed.actor.claim(tx).await? {
             away.insert(place, Code::Unauthenticated);
-        } else if let Some((claim, once)) = &signed.once
+            continue;
+        }
+        if let Some((claim, once)) = &signed.once
             && !once.claim_in(tx, claim, shared.environment.now()).await?
         {
             away.insert(place, Code::IdempotencyInFlight);

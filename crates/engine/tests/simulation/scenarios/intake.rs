@@ -172,3 +172,34 @@ fn s13_an_exit_older_than_an_accepted_entry() {
         s.end().await;
     });
 }
+
+/// What looks like a card's number is not kept, and stops no exit: the signal is judged as it came.
+#[test]
+fn s18_a_card_number_stops_no_exit_and_is_not_kept() {
+    simulate(async || {
+        let small = Small::with(47, Venue::default(), |_| {}).await;
+        small.accept("BUY", "in").await;
+        small.h.quiet().await;
+        let exit = json!({
+            "action": "EXIT", "id": "4111111111111111", "4222222222222": "5555 5555 5555 4444",
+            "quantity": "378282246310005x",
+        });
+        let reply = small.h.send(&small.hook, &exit).await.answer();
+        assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
+        small.h.quiet().await;
+        assert_eq!(small.position().await, "0");
+        let again = small.h.send(&small.hook, &exit).await.answer();
+        assert_eq!((again.status, again.signal_id), (SignalStatus::Duplicate, reply.signal_id));
+
+        let stored = small.h.signals().await.pop().unwrap();
+        let body = tradewarden_store::signals::body(small.h.store(), stored.id);
+        let body = small.h.drive(body).await.unwrap().unwrap().unwrap();
+        let kept = format!("{}{}{}", String::from_utf8(body).unwrap(), stored.checks, stored.message);
+        for digits in ["4111", "4222", "5555", "378282"] {
+            assert!(!kept.contains(digits), "{kept}");
+        }
+        assert!(kept.contains("9999999999991111"), "{kept}");
+        assert!(stored.checks.contains("\"name\":\"card_number\""), "{}", stored.checks);
+        small.end().await;
+    });
+}
