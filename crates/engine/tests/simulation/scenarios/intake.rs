@@ -194,7 +194,8 @@ fn s18_a_card_number_stops_no_exit_and_is_not_kept() {
         let stored = small.h.signals().await.pop().unwrap();
         let body = tradewarden_store::signals::body(small.h.store(), stored.id);
         let body = small.h.drive(body).await.unwrap().unwrap().unwrap();
-        let kept = format!("{}{}{}", String::from_utf8(body).unwrap(), stored.checks, stored.message);
+        let kept =
+            format!("{}{}{}", String::from_utf8(body).unwrap(), stored.checks, stored.message);
         for digits in ["4111", "4222", "5555", "378282"] {
             assert!(!kept.contains(digits), "{kept}");
         }
