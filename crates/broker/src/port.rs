@@ -13,7 +13,10 @@ pub use answer::{
     Execution, Introspection, Lookup, MarketState, Page, Placement, Quote, Replacement, Unheard,
     YesNo,
 };
-pub use capability::{Capabilities, Capability, ClientOrderIds, Environment};
+pub use capability::{
+    Call, CallBudget, CallWeights, CallWindow, Capabilities, Capability, ClientOrderIds,
+    Environment,
+};
 pub use clean::Cleaned;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +39,10 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Broker: Send + Sync {
     /// What the venue offers and how; the same for the life of the adapter.
     fn capabilities(&self) -> &Capabilities;
+
+    /// Until when the venue asked not to be called, where it did (429 with `Retry-After`). What it refused
+    /// for that was not done: a placement is `NotSent`, of the rest nothing was heard.
+    fn limited_until(&self) -> Option<Timestamp>;
 
     /// Sends one order, once. Never retried by the adapter.
     fn place(&self, order: PlaceOrder) -> Answer<'_, Placement>;

@@ -7,11 +7,13 @@
 mod change;
 mod doubt;
 mod gate;
+mod room;
 
 use self::gate::Look;
 use crate::Shared;
 use crate::attempt::{self, Attempt, Learned};
 use crate::journal::{NotWritten, Urgency};
+use crate::link::Booking;
 use crate::notice::{Heard, Notice};
 use crate::orders::live;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tradewarden_broker::port::{
-    Broker, BrokerAccount, Cancellation, Lookup, OrderName, PlaceOrder, Placement, ReduceOnly,
+    BrokerAccount, Call, Cancellation, Lookup, OrderName, PlaceOrder, Placement, ReduceOnly,
     Replacement,
 };
 use tradewarden_domain::account::Account;
@@ -59,6 +61,12 @@ struct Tracked {
     /// How often the broker did not know it after its attempt was void.
     absences: u32,
     alerted: bool,
+    /// A cancel of it was sent: what became of it is asked before it is sent again.
+    is_canceled: bool,
+    /// When it is looked at next although nobody doubts it.
+    glance_at: Timestamp,
+    /// Room for the call that its attempt is for.
+    booking: Option<Booking>,
     /// A person was told that it takes too long.
     is_told_slow: bool,
 }
@@ -74,6 +82,7 @@ enum Done {
     Replaced(Id<id::Order>, Option<Timestamp>, Box<Replacement>),
     /// What was found, and when it was asked for.
     Found(Id<id::Order>, Timestamp, Lookup),
+    NotAsked(Id<id::Order>),
     /// The fills among what was learned are told with it.
     Learned(Vec<Id<id::Order>>, Vec<(Id<id::Account>, String)>, Result<(), NotWritten>),
     Resynced(Result<Vec<Order>, tradewarden_store::Error>),
@@ -187,6 +196,9 @@ impl Dispatcher {
                         retry_at: None,
                         absences: 0,
                         alerted: false,
+                        is_canceled: false,
+                        glance_at: Timestamp::default(),
+                        booking: None,
                         is_told_slow: false,
                     },
                 );
@@ -325,9 +337,10 @@ impl Dispatcher {
             let order = tracked.order.clone();
             let waiting = order.state == OrderState::Accepted || tracked.never_left;
             if !waiting {
-                if change::may_go(&order, account_recovers) {
+                let may_go = change::may_go(&order, account_recovers);
+                if may_go && self.book(&order, Call::Replace) {
                     wanted.push(order);
-                } else {
+                } else if !may_go {
                     self.look_after(&order, now);
                 }
                 continue;
@@ -344,19 +357,13 @@ impl Dispatcher {
                         && entries_under_way < ENTRIES_UNDER_WAY_MAX
                 }
             };
-            if may_go || overdue {
+            if overdue || may_go && self.book(&order, Call::Place) {
                 exit_under_way |= order.purpose == Purpose::Exit && !is_leg;
                 entries_under_way =
                     entries_under_way.saturating_add(usize::from(order.purpose == Purpose::Entry));
                 wanted.push(order);
             }
         }
-    }
-
-    fn broker(&self, order: &Order) -> Option<(Arc<dyn Broker>, Arc<Account>)> {
-        let account = crate::book::account(&self.shared, order.account_id)?;
-        let broker = self.shared.brokers.get(&account.broker)?;
-        Some((Arc::clone(broker), account))
     }
 
     fn finish(&mut self, done: Result<Done, tokio::task::JoinError>) {
@@ -375,6 +382,7 @@ impl Dispatcher {
             Done::Canceled(id, cancellation) => self.canceled(id, &cancellation),
             Done::Replaced(id, until, replacement) => self.replaced(id, until, replacement),
             Done::Found(id, asked_at, lookup) => self.found(id, asked_at, lookup),
+            Done::NotAsked(id) => self.not_asked(id),
             Done::Learned(ids, told, written) => {
                 self.learning = false;
                 for id in ids {
@@ -397,7 +405,7 @@ impl Dispatcher {
 
     fn release(&mut self, id: Id<id::Order>, retry_at: Option<Timestamp>) {
         if let Some(tracked) = self.orders.get_mut(&id) {
-            tracked.busy = false;
+            (tracked.busy, tracked.booking) = (false, None);
             tracked.retry_at = retry_at.or(tracked.retry_at);
             self.dirty.insert((tracked.order.account_id, tracked.order.symbol.clone()));
         }
@@ -434,10 +442,11 @@ impl Dispatcher {
 
     /// Calls the broker, unless a halt has come since the attempt was journaled (C11).
     fn call(&mut self, order: Order, now: Timestamp) {
-        let target = self.broker(&order);
+        let booking = self.booking(order.id);
+        let target = self.link(&order);
         let Some(tracked) = self.orders.get_mut(&order.id) else { return };
         tracked.order = order.clone();
-        let Some((broker, account)) = target else {
+        let Some((link, account)) = target else {
             tracked.never_left = true;
             self.release(order.id, Some(now.plus(RETRY_AFTER)));
             return;
@@ -468,7 +477,7 @@ impl Dispatcher {
                 Look::Unread(why) => return Done::Called(id, Placement::NotSent { why }),
             }
             shared.counters.sent(shared.environment.now());
-            Done::Called(id, broker.place(request).await)
+            Done::Called(id, link.place_booked(booking, request).await)
         });
     }
 
@@ -513,6 +522,7 @@ impl Dispatcher {
             }
             Err(error) => tracing::error!(error = %error, "live orders could not be read"),
         }
+        self.watch_links();
         self.shared.set_watched(
             self.orders
                 .values()

@@ -16,6 +16,7 @@ pub mod caller;
 pub mod command;
 pub mod intake;
 pub mod ledger;
+mod link;
 pub mod local_halt;
 pub mod people;
 pub mod tag;
@@ -73,6 +74,7 @@ pub use certificates::ShownCertificate;
 pub use directory::keys::secret_place as key_secret_place;
 pub use environment::Environment;
 pub use journal::{CommitFate, Fatal, Fate};
+pub use link::CallLimits;
 pub use open::{OpenError, Parts, Settings};
 pub use outbox::Messengers;
 pub use reads::{Readiness, TilePath, halt_view};
@@ -142,6 +144,8 @@ pub(crate) struct Shared {
     pub(crate) market: market::Market,
     pub(crate) funds: funds::Funds,
     pub(crate) brokers: market::Brokers,
+    /// The same, with their budgets.
+    pub(crate) links: std::collections::BTreeMap<String, Arc<link::Link>>,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) intake_keys: ArcSwap<directory::DataKeys>,

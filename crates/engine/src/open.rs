@@ -7,6 +7,7 @@ use crate::guard::Guard;
 use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
+use crate::link::{CallLimits, Link};
 use crate::local_halt::{LocalHaltFile, LocalHalts};
 use crate::market::{Brokers, Market};
 use crate::nonces::Nonces;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub further_origins: Vec<String>,
     /// What each tier allows on this node.
     pub tiers: Tiers,
+    /// How much this node calls brokers.
+    pub call_limits: CallLimits,
     /// The audit log's name in its checkpoints.
     pub log_origin: String,
     /// Where a copy of the newest checkpoint is kept, outside the database.
@@ -116,6 +119,7 @@ impl Engine {
 
     /// The same, with somebody who decides about every commit: for simulations.
     pub async fn create_with_fate(parts: Parts, fate: Fate) -> Result<(Self, Tasks), OpenError> {
+        let links = links(parts.brokers, &parts.clock, &parts.settings.call_limits);
         let environment = Environment::new(parts.clock, parts.randomness);
         let halt_file = parts.settings.halt_file.clone().map(LocalHaltFile::at);
         let local_halts = LocalHalts::open(halt_file, &environment);
@@ -142,6 +146,11 @@ impl Engine {
         refuse_older_log(&parts.settings, &ledger_key, log.size)?;
         let closes = closes::all(&store).await?;
         let started_at = environment.now();
+        if !is_new {
+            for link in links.values() {
+                link.assume_spent();
+            }
+        }
         let shared = Arc::new(Shared {
             started_at,
             reads_since: if is_new { Timestamp::default() } else { started_at },
@@ -158,7 +167,8 @@ impl Engine {
             funds: crate::funds::Funds::default(),
             directory: ArcSwap::from_pointee(directory),
             market: Market::of(closes),
-            brokers: cleaned(parts.brokers),
+            brokers: brokers_of(&links),
+            links,
             desk: parts.desk,
             keyring: parts.keyring,
             intake_keys: ArcSwap::from_pointee(keys),
@@ -191,10 +201,24 @@ impl Engine {
     }
 }
 
-/// What brokers say is made fit to be stored where it enters.
-fn cleaned(brokers: Brokers) -> Brokers {
-    let clean = |broker| -> Arc<dyn Broker> { Arc::new(Cleaned::new(broker)) };
-    brokers.into_iter().map(|(kind, broker)| (kind, clean(broker))).collect()
+/// What brokers say is made fit to be stored where it enters, and every call counts against a budget.
+fn links(
+    brokers: Brokers,
+    clock: &Arc<dyn Clock>,
+    limits: &CallLimits,
+) -> BTreeMap<String, Arc<Link>> {
+    let link = |(kind, broker): (String, Arc<dyn Broker>)| {
+        let lowered = limits.windows.get(&kind).map_or(&[][..], Vec::as_slice);
+        let broker = Arc::new(Cleaned::new(broker));
+        let link = Link::new(broker, Arc::clone(clock), lowered, limits.nodes);
+        (kind, Arc::new(link))
+    };
+    brokers.into_iter().map(link).collect()
+}
+
+fn brokers_of(links: &BTreeMap<String, Arc<Link>>) -> Brokers {
+    let broker = |link: &Arc<Link>| -> Arc<dyn Broker> { Arc::<Link>::clone(link) };
+    links.iter().map(|(kind, link)| (kind.clone(), broker(link))).collect()
 }
 
 /// The origins that callers may sign for.

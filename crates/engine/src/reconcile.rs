@@ -4,6 +4,7 @@ use crate::Shared;
 use crate::attempt::{self, Learned};
 use crate::book::{Book, Scope, Severity};
 use crate::journal::Urgency;
+use crate::link::Link;
 use crate::orders::live;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -128,10 +129,10 @@ impl Reconciler {
             .cloned()
             .collect();
         for account in accounts {
-            let Some(broker) = self.shared.brokers.get(&account.broker).cloned() else { continue };
-            let are_read = self.read_fills(&account, broker.as_ref()).await;
+            let Some(link) = self.shared.links.get(&account.broker).cloned() else { continue };
+            let are_read = self.read_fills(&account, link.as_ref()).await;
             let is_due = all || waiting.contains(&account.id);
-            if is_due && self.compare(&account, broker.as_ref()).await && are_read {
+            if is_due && self.compare(&account, link.as_ref()).await && are_read {
                 self.shared.set_reconciled(account.id);
             }
         }
@@ -278,9 +279,9 @@ impl Reconciler {
 
     /// Compares positions with the broker's; a difference that lasts sets the pair to reduce-only
     /// and tells a person (S3). Answers whether it is known how every pair stands.
-    async fn compare(&mut self, account: &Account, broker: &dyn Broker) -> bool {
+    async fn compare(&mut self, account: &Account, link: &Link) -> bool {
         let name = BrokerAccount::new(&account.broker_account);
-        let Ok(Ok(theirs)) = timeout(HEARD_WITHIN, broker.positions(name)).await else {
+        let Ok(Ok(theirs)) = timeout(HEARD_WITHIN, link.positions_routinely(name)).await else {
             self.silent(account).await;
             return false;
         };

@@ -397,7 +397,15 @@ async fn lead(shared: &Arc<Shared>) {
         })
         .await;
     match lease {
-        Ok(lease) => shared.set_leader(lease.is_some()),
+        Ok(lease) => {
+            if lease.is_none() {
+                // Whoever takes the lead later does not know what of the budgets is spent.
+                for link in shared.links.values() {
+                    link.assume_spent();
+                }
+            }
+            shared.set_leader(lease.is_some());
+        }
         Err(error) => {
             tracing::error!(error = %error.0, "the lease could not be renewed");
             shared.set_leader(false);

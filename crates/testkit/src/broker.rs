@@ -96,6 +96,7 @@ impl ScriptedBroker {
             client_order_id_max: 64,
             client_order_ids: ClientOrderIds::NotChecked,
             place_is_serial: false,
+            budget: venue.budget,
             order_types: OrderType::ALL,
             times_in_force: TimeInForce::ALL,
         };
@@ -261,6 +262,17 @@ impl ScriptedBroker {
         self.world().changes.clone()
     }
 
+    /// Calls that were refused because there were too many.
+    pub fn refused(&self) -> u64 {
+        self.world().refused
+    }
+
+    /// It asks not to be called for so long, and refuses whatever comes.
+    pub fn limit_for(&self, span: Duration) {
+        let until = self.clock.now().plus(span);
+        self.world().limited_until = until;
+    }
+
     /// Calls that were made, oldest first.
     pub fn records(&self) -> Vec<Record> {
         self.world().records.clone()
@@ -302,7 +314,11 @@ impl ScriptedBroker {
                 call,
                 client_order_id: client_order_id.map(str::to_owned),
             });
-            let fault = world.fault(call, self.clock.now());
+            let fault = if world.is_too_many(call, self.clock.now()) {
+                Some(Fault::Throttled)
+            } else {
+                world.fault(call, self.clock.now())
+            };
             Entered { dies: fate == CallFate::DoneUnheard, fault, there: world.travel() }
         };
         if fate == CallFate::NotDone {
@@ -412,6 +428,10 @@ impl World {
 impl Broker for ScriptedBroker {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn limited_until(&self) -> Option<Timestamp> {
+        Some(self.world().limited_until)
     }
 
     fn place(&self, order: PlaceOrder) -> Answer<'_, Placement> {

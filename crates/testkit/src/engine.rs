@@ -37,7 +37,7 @@ use tradewarden_engine::command::{
     AccountCreate, ById, Command, CommandError, StrategyCreate, WebhookCreate,
 };
 use tradewarden_engine::intake::{AccountResult, RawSignal, Received, SignalStatus};
-use tradewarden_engine::{CommitFate, Engine, PaperDesk, Parts, Settings};
+use tradewarden_engine::{CallLimits, CommitFate, Engine, PaperDesk, Parts, Settings};
 use tradewarden_seal::{FileKeySource, Keyring, PasswordCost};
 use tradewarden_store::{Location, Store};
 
@@ -231,6 +231,7 @@ impl Harness {
                 halt_file: Some(self.directory.join("halt")),
                 further_origins: Vec::new(),
                 tiers: Tiers::default(),
+                call_limits: CallLimits::default(),
                 log_origin: "localhost/simulation".to_owned(),
                 checkpoint_file: Some(self.directory.join("checkpoint")),
                 node: "node-1".to_owned(),

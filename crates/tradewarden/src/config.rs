@@ -5,6 +5,7 @@
 //! only here. A start that would be insecure is refused with a sentence that says what to do.
 
 mod acme;
+mod calls;
 mod check;
 mod database;
 mod file;
@@ -12,16 +13,19 @@ mod keys;
 mod messages;
 mod vault;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::person::Profile;
 use tradewarden_domain::tier::Tiers;
+use tradewarden_engine::CallLimits;
 use tradewarden_messenger::Outbound;
 use tradewarden_web::peer::TrustedProxies;
 
 pub(crate) use self::acme::{Acme, ChallengeKind};
+pub(crate) use self::calls::CallsMax;
 pub(crate) use self::database::Database;
 pub(crate) use self::keys::{print, print_json, reference};
 pub(crate) use self::vault::{SourceKind, Vault};
@@ -121,6 +125,8 @@ pub(crate) struct Paper {
     pub(crate) mode: PaperMode,
     /// Where its synthetic prices come from.
     pub(crate) seed: u64,
+    /// How much it is called.
+    pub(crate) calls: CallsMax,
 }
 
 /// Limits of the public listener.
@@ -207,7 +213,7 @@ impl Default for Config {
             sms: None,
             alerts: None,
             vault: Vault::default(),
-            paper: Paper { mode: PaperMode::InProcess, seed: 1 },
+            paper: Paper { mode: PaperMode::InProcess, seed: 1, calls: CallsMax::default() },
             log: LogFormat::Text,
             log_level: LogLevel::Info,
             listener: Limits {
@@ -301,6 +307,12 @@ impl Config {
             .map(|host| format!("https://{host}{port}"))
             .filter(|further| further != origin)
             .collect()
+    }
+
+    /// How much this node calls brokers.
+    pub(crate) fn call_limits(&self) -> CallLimits {
+        let windows = BTreeMap::from([("paper".to_owned(), self.paper.calls.windows())]);
+        CallLimits { windows, nodes: self.nodes }
     }
 
     /// This node's share of what the tiers allow.

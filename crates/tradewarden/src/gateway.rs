@@ -57,6 +57,7 @@ impl Gateway {
                 hooks_origin: config.hooks_origin(&origin),
                 further_origins: config.further_origins(&origin),
                 tiers: config.tiers_of_this_node()?,
+                call_limits: config.call_limits(),
                 public_origin: origin,
                 log_origin,
                 checkpoint_file: Some(data.checkpoint()),

@@ -68,7 +68,11 @@ impl Counters {
     }
 
     /// The text that Prometheus reads.
-    pub(crate) fn exposition(&self, listeners: &[NamedListener]) -> String {
+    pub(crate) fn exposition(
+        &self,
+        listeners: &[NamedListener],
+        calls_left: &[(&str, u64)],
+    ) -> String {
         let mut text = Exposition(String::with_capacity(2_048));
         let requests = REQUESTS.iter().zip(&self.requests).map(loaded);
         text.family("tradewarden_http_requests_total", "Answers by class of status.", "counter");
@@ -98,6 +102,12 @@ impl Counters {
         });
         let shown = ends.filter(|(_, ends)| *ends > 0);
         text.lines("tradewarden_tls_cert_not_after_seconds", "listener", shown);
+        text.family(
+            "tradewarden_broker_calls_left",
+            "What is left of the narrowest window of a broker's budget, the reserve included.",
+            "gauge",
+        );
+        text.lines("tradewarden_broker_calls_left", "broker", calls_left.iter().copied());
         for (name, about, total) in LISTENER_TOTALS {
             text.family(name, about, "counter");
             text.lines(
@@ -181,7 +191,8 @@ mod tests {
             counters: Arc::default(),
             certificate_ends_unix_s: Arc::new(AtomicI64::new(ends)),
         };
-        let text = counters.exposition(&[listener("public", 1_795_219_200), listener("plain", 0)]);
+        let listeners = [listener("public", 1_795_219_200), listener("plain", 0)];
+        let text = counters.exposition(&listeners, &[("paper", 7)]);
         assert!(!text.contains("seconds{listener=\"plain\"}"), "{text}");
         for line in [
             "# TYPE tradewarden_http_requests_total counter",
@@ -191,12 +202,13 @@ mod tests {
             "tradewarden_signals_total{status=\"accepted\"} 0",
             "tradewarden_connections_open{listener=\"public\"} 0",
             "tradewarden_tls_cert_not_after_seconds{listener=\"public\"} 1795219200",
+            "tradewarden_broker_calls_left{broker=\"paper\"} 7",
             "tradewarden_connections_accepted_total{listener=\"public\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with('\n'));
         let families = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-        assert_eq!(families, 10);
+        assert_eq!(families, 11);
     }
 }

@@ -61,7 +61,8 @@ pub(crate) fn openapi(site: &Site) -> Page {
 }
 
 pub(crate) fn metrics(site: &Site) -> Page {
-    let body = site.counters().exposition(&site.options().listeners).into();
+    let calls_left = site.engine().calls_left();
+    let body = site.counters().exposition(&site.options().listeners, &calls_left).into();
     Page { status: StatusCode::OK, content_type: EXPOSITION, body }
 }
 

@@ -6,13 +6,14 @@ use super::message::{Command, Reply};
 use super::query::PAGE_MAX;
 use crate::port::{
     AccountState, AllCanceled, Answer, Broker, BrokerAccount, BrokerOrder, BrokerPosition,
-    Cancellation, Capabilities, Capability, ClientOrderIds, Environment, Execution, Introspection,
-    Lookup, OrderName, Page, PlaceOrder, Placement, Quote, ReplaceOrder, Replacement, Unheard,
-    YesNo,
+    CallBudget, Cancellation, Capabilities, Capability, ClientOrderIds, Environment, Execution,
+    Introspection, Lookup, OrderName, Page, PlaceOrder, Placement, Quote, ReplaceOrder,
+    Replacement, Unheard, YesNo,
 };
 use std::time::Duration;
 use tradewarden_domain::instrument::{Instrument, Symbol};
 use tradewarden_domain::order::{OrderType, TimeInForce};
+use tradewarden_domain::time::Timestamp;
 
 /// The paper exchange behind the port.
 #[derive(Debug, Clone)]
@@ -105,6 +106,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     client_order_id_max: CLIENT_ORDER_ID_MAX,
     client_order_ids: ClientOrderIds::UniqueForEver,
     place_is_serial: false,
+    budget: CallBudget::NONE_KNOWN,
     order_types: OrderType::ALL,
     times_in_force: TimeInForce::ALL,
 };
@@ -112,6 +114,10 @@ static CAPABILITIES: Capabilities = Capabilities {
 impl Broker for PaperBroker {
     fn capabilities(&self) -> &Capabilities {
         &CAPABILITIES
+    }
+
+    fn limited_until(&self) -> Option<Timestamp> {
+        None
     }
 
     fn place(&self, order: PlaceOrder) -> Answer<'_, Placement> {

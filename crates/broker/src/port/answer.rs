@@ -35,7 +35,8 @@ pub enum Placement {
         /// What was seen instead of an answer.
         why: String,
     },
-    /// Provably no byte left: the queue was closed or full, or the connection was refused.
+    /// Provably nothing was placed: no byte left, because the queue was closed or full or the connection
+    /// was refused; or the venue had been called too often.
     NotSent {
         /// What was in the way.
         why: String,

@@ -38,6 +38,74 @@ pub enum ClientOrderIds {
     NotChecked,
 }
 
+/// A call of the port, as far as a venue's budget counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// [`super::Broker::place`].
+    Place,
+    /// [`super::Broker::cancel`].
+    Cancel,
+    /// [`super::Broker::cancel_all`].
+    CancelAll,
+    /// [`super::Broker::replace`].
+    Replace,
+    /// [`super::Broker::find`].
+    Find,
+    /// [`super::Broker::open_orders`].
+    OpenOrders,
+    /// [`super::Broker::fills_since`].
+    FillsSince,
+    /// [`super::Broker::positions`].
+    Positions,
+    /// [`super::Broker::account`].
+    Account,
+    /// [`super::Broker::instruments`].
+    Instruments,
+    /// [`super::Broker::quote`].
+    Quote,
+    /// [`super::Broker::introspect`].
+    Introspect,
+}
+
+/// A window of a budget: in no span of this length does the venue take more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CallWindow {
+    /// How long it is.
+    pub span: Duration,
+    /// The most that the calls in it may weigh together.
+    pub weight_max: u32,
+}
+
+/// What calls weigh: 1, but for those that are named here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CallWeights(pub &'static [(Call, u32)]);
+
+impl CallWeights {
+    /// Every call weighs 1.
+    pub const EVEN: Self = Self(&[]);
+
+    /// What a call weighs.
+    pub fn of(&self, call: Call) -> u32 {
+        self.0.iter().find(|(named, _)| *named == call).map_or(1, |(_, weight)| *weight)
+    }
+}
+
+/// How much a venue lets itself be called over one link, whatever the calls are for (S18). All windows
+/// hold at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CallBudget {
+    /// The windows; without one nothing is known to be limited.
+    pub windows: &'static [CallWindow],
+    /// What calls weigh in them.
+    pub weights: CallWeights,
+}
+
+impl CallBudget {
+    /// Nothing is known to be limited.
+    pub const NONE_KNOWN: Self = Self { windows: &[], weights: CallWeights::EVEN };
+}
+
 /// What a venue offers and how: one word for each call of the port, and what the engine must know
 /// to be right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -88,6 +156,8 @@ pub struct Capabilities {
     pub client_order_ids: ClientOrderIds,
     /// Orders of one account must be sent one after the other.
     pub place_is_serial: bool,
+    /// How much the venue lets itself be called.
+    pub budget: CallBudget,
     /// How orders may be priced.
     pub order_types: &'static [OrderType],
     /// How long orders may work.

@@ -8,6 +8,7 @@ use super::{
 };
 use std::sync::Arc;
 use tradewarden_domain::instrument::{Instrument, Symbol};
+use tradewarden_domain::time::Timestamp;
 
 /// Bytes of a reason that are kept.
 const TEXT_MAX: usize = 512;
@@ -32,6 +33,10 @@ impl Cleaned {
 impl Broker for Cleaned {
     fn capabilities(&self) -> &Capabilities {
         self.inner.capabilities()
+    }
+
+    fn limited_until(&self) -> Option<Timestamp> {
+        self.inner.limited_until()
     }
 
     fn place(&self, order: PlaceOrder) -> Answer<'_, Placement> {
@@ -211,7 +216,6 @@ mod tests {
     use proptest::prelude::*;
     use tradewarden_domain::money::{Money, Price, Quantity};
     use tradewarden_domain::order::Side;
-    use tradewarden_domain::time::Timestamp;
 
     #[test]
     fn ordinary_text_stays_as_it_is() {

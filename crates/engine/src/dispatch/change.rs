@@ -32,11 +32,12 @@ pub(super) fn is_doubtful(order: &Order) -> bool {
 impl Dispatcher {
     /// Calls the broker, unless a halt has come since the attempt was journaled (C11).
     pub(super) fn call_change(&mut self, order: Order, now: Timestamp) {
+        let booking = self.booking(order.id);
         let Some(change) = order.change else { return };
         let (id, attempt_until) = (order.id, change.attempt_until);
-        let target = self.broker(&order);
+        let target = self.link(&order);
         let Some(tracked) = self.orders.get_mut(&id) else { return };
-        let Some((broker, account)) = target else {
+        let Some((link, account)) = target else {
             self.release(id, Some(now.plus(RETRY_AFTER)));
             return;
         };
@@ -63,7 +64,8 @@ impl Dispatcher {
             if let Some(code) = code {
                 return Done::KeptBack(id, Learned::NotChanged { attempt_until, code });
             }
-            Done::Replaced(id, attempt_until, Box::new(broker.replace(request).await))
+            let replacement = link.replace_booked(booking, request).await;
+            Done::Replaced(id, attempt_until, Box::new(replacement))
         });
     }
 

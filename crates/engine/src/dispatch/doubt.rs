@@ -7,8 +7,9 @@ use super::{
 };
 use crate::attempt::Learned;
 use crate::book::Severity;
+use crate::link::{Class, Link};
 use std::sync::Arc;
-use tradewarden_broker::port::{Cancellation, Lookup};
+use tradewarden_broker::port::{Broker as _, Call, Cancellation, Lookup, OrderName};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose};
@@ -17,7 +18,7 @@ use tradewarden_domain::time::Timestamp;
 impl Dispatcher {
     /// An order that has left: cancel it if that was asked for, ask for it if it was not heard of.
     pub(super) fn look_after(&mut self, order: &Order, now: Timestamp) {
-        let Some((broker, account)) = self.broker(order) else { return };
+        let Some((link, account)) = self.link(order) else { return };
         let id = order.id;
         let name = name_of(order, &account);
         self.tell_doubtful_change(order, now);
@@ -38,17 +39,51 @@ impl Dispatcher {
             if order.attempt_until.is_some_and(|until| until >= now) {
                 return;
             }
+            self.ask(id, (link, name), Class::Guard, now);
+        } else if order.cancel_requested && !tracked.is_canceled {
             tracked.busy = true;
-            self.under_way.spawn(async move { Done::Found(id, now, broker.find(name).await) });
-        } else if order.cancel_requested {
-            tracked.busy = true;
-            self.under_way.spawn(async move { Done::Canceled(id, broker.cancel(name).await) });
-        } else if is_doubtful(order) || order.updated_at.plus(RESYNC_EVERY) < now {
-            // A working order may have ended at the broker by itself.
-            tracked.busy = true;
+            self.under_way.spawn(async move {
+                match link.take_back(name).await {
+                    Some(cancellation) => Done::Canceled(id, cancellation),
+                    None => Done::NotAsked(id),
+                }
+            });
+        } else if is_doubtful(order) || tracked.is_canceled {
             tracked.retry_at = Some(now.plus(RESYNC_EVERY));
-            self.under_way.spawn(async move { Done::Found(id, now, broker.find(name).await) });
+            self.ask(id, (link, name), Class::Guard, now);
+        } else if order.updated_at.plus(RESYNC_EVERY) < now
+            && tracked.glance_at <= now
+            && link.has_room(Call::Find, Class::Routine)
+        {
+            // A working order may have ended at the broker by itself.
+            tracked.retry_at = Some(now.plus(RESYNC_EVERY));
+            tracked.glance_at = now.plus(link.glances_every().max(RESYNC_EVERY));
+            self.ask(id, (link, name), Class::Routine, now);
         }
+    }
+
+    fn ask(
+        &mut self,
+        id: Id<id::Order>,
+        (link, name): (Arc<Link>, OrderName),
+        class: Class,
+        now: Timestamp,
+    ) {
+        if let Some(tracked) = self.orders.get_mut(&id) {
+            tracked.busy = true;
+        }
+        self.under_way.spawn(async move {
+            match link.ask(name, class).await {
+                Some(lookup) => Done::Found(id, now, lookup),
+                None => Done::NotAsked(id),
+            }
+        });
+    }
+
+    /// There was no room for the call.
+    pub(super) fn not_asked(&mut self, id: Id<id::Order>) {
+        let now = self.shared.environment.now();
+        self.release(id, Some(now.plus(RETRY_AFTER)));
     }
 
     /// Tells a person of an exit at the market that is not flat in 10 s (S24), once. One that waits
@@ -79,6 +114,7 @@ impl Dispatcher {
     pub(super) fn canceled(&mut self, id: Id<id::Order>, cancellation: &Cancellation) {
         let now = self.shared.environment.now();
         if let Some(tracked) = self.orders.get_mut(&id) {
+            tracked.is_canceled = true;
             // What a cancel really did, the order's own state at the broker tells.
             tracked.order.updated_at = Timestamp::default();
             tracked.order.cancel_requested = false;
@@ -94,6 +130,7 @@ impl Dispatcher {
     pub(super) fn found(&mut self, id: Id<id::Order>, asked_at: Timestamp, lookup: Lookup) {
         let now = self.shared.environment.now();
         let Some(tracked) = self.orders.get_mut(&id) else { return };
+        tracked.is_canceled = false;
         match lookup {
             Lookup::Found(there) => {
                 tracked.recovered = false;
@@ -142,8 +179,8 @@ impl Dispatcher {
         absences: u32,
         asked_at: Timestamp,
     ) -> bool {
-        let Some((broker, _)) = self.broker(order) else { return false };
-        let capabilities = broker.capabilities();
+        let Some((link, _)) = self.link(order) else { return false };
+        let capabilities = link.capabilities();
         let void_at = attempt_until.unwrap_or(order.updated_at);
         // The broker was told when by our clock, and reckons by the world's.
         let ahead = self.shared.environment.ahead();

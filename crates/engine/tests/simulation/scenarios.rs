@@ -3,6 +3,7 @@
 mod adopt;
 mod alerts;
 mod brackets;
+mod budget;
 mod change;
 mod changes;
 mod clocks;

@@ -1,7 +1,9 @@
 //! What a test says of the broker, and what it is told of it.
 
 use std::time::Duration;
-use tradewarden_broker::port::{Capability, Environment, PlaceOrder, ReplaceOrder};
+use tradewarden_broker::port::{
+    self, CallBudget, Capability, Environment, PlaceOrder, ReplaceOrder,
+};
 use tradewarden_domain::time::Timestamp;
 
 /// A call of the port.
@@ -33,6 +35,27 @@ pub enum Call {
     Introspect,
     /// The paper desk.
     Desk,
+}
+
+impl Call {
+    /// The call as a budget counts it; the desk is none.
+    pub const fn counted(self) -> Option<port::Call> {
+        Some(match self {
+            Self::Place => port::Call::Place,
+            Self::Cancel => port::Call::Cancel,
+            Self::CancelAll => port::Call::CancelAll,
+            Self::Replace => port::Call::Replace,
+            Self::Find => port::Call::Find,
+            Self::OpenOrders => port::Call::OpenOrders,
+            Self::FillsSince => port::Call::FillsSince,
+            Self::Positions => port::Call::Positions,
+            Self::Account => port::Call::Account,
+            Self::Instruments => port::Call::Instruments,
+            Self::Quote => port::Call::Quote,
+            Self::Introspect => port::Call::Introspect,
+            Self::Desk => return None,
+        })
+    }
 }
 
 /// What goes wrong with a call.
@@ -124,6 +147,8 @@ pub struct Venue {
     pub find_lag: Duration,
     /// Each way.
     pub latency: Duration,
+    /// How much it lets itself be called: what is more it refuses, for a second.
+    pub budget: CallBudget,
 }
 
 impl Default for Venue {
@@ -137,6 +162,7 @@ impl Default for Venue {
             find_settles_after: Duration::ZERO,
             find_lag: Duration::ZERO,
             latency: Duration::from_millis(1),
+            budget: CallBudget::NONE_KNOWN,
         }
     }
 }

@@ -99,6 +99,12 @@ pub(super) struct World {
     pub(super) chaos: Option<super::Chaos>,
     pub(super) random: SplitMix64,
     pub(super) away_until: Timestamp,
+    /// It asked not to be called before.
+    pub(super) limited_until: Timestamp,
+    /// Calls that it refused because there were too many.
+    pub(super) refused: u64,
+    /// When it was called, and what that weighed.
+    called: VecDeque<(Timestamp, u32)>,
     pub(super) rejection: String,
     agenda: BTreeMap<(Timestamp, u64), Event>,
     arrived: BTreeMap<u64, Arrived>,
@@ -126,6 +132,9 @@ impl World {
             chaos: None,
             random: SplitMix64::new(0),
             away_until: Timestamp::default(),
+            limited_until: Timestamp::default(),
+            refused: 0,
+            called: VecDeque::new(),
             rejection: "the scripted broker says no".to_owned(),
             agenda: BTreeMap::new(),
             arrived: BTreeMap::new(),
@@ -161,6 +170,27 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Counts a call; says whether it is one too many.
+    pub(super) fn is_too_many(&mut self, call: Call, now: Timestamp) -> bool {
+        let budget = self.venue.budget;
+        let Some(call) = call.counted() else { return false };
+        let weight = budget.weights.of(call);
+        let over = budget.windows.iter().any(|window| {
+            let recent = self.called.iter().filter(|(at, _)| at.plus(window.span) > now);
+            recent.map(|(_, weight)| *weight).sum::<u32>() + weight > window.weight_max
+        });
+        if over {
+            self.limited_until = now.plus(Duration::from_secs(1));
+        }
+        let too_many = self.limited_until > now;
+        if too_many {
+            self.refused += 1;
+        } else if !budget.windows.is_empty() {
+            self.called.push_back((now, weight));
+        }
+        too_many
     }
 
     /// Whether anything is still about to happen.

@@ -64,6 +64,7 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
         smtp.check()?;
     }
     config.vault.check()?;
+    config.paper.calls.check("paper")?;
     limits(config)
 }
 

@@ -10,7 +10,7 @@ use tradewarden_domain::person::Profile;
 
 use super::acme::Acme;
 use super::messages::{Alerts, Sms, Smtp};
-use super::{CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode, Vault};
+use super::{CallsMax, CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode, Vault};
 use crate::files;
 use crate::outcome::Failure;
 
@@ -87,6 +87,9 @@ struct Tls {
 struct Paper {
     mode: Option<PaperMode>,
     seed: Option<u64>,
+    calls_per_s_max: Option<u32>,
+    calls_per_min_max: Option<u32>,
+    calls_per_h_max: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -147,6 +150,11 @@ impl File {
         set(&mut config.log_level, self.log_level);
         set(&mut config.paper.mode, self.paper.mode);
         set(&mut config.paper.seed, self.paper.seed);
+        config.paper.calls = CallsMax {
+            per_s: self.paper.calls_per_s_max,
+            per_min: self.paper.calls_per_min_max,
+            per_h: self.paper.calls_per_h_max,
+        };
         let limits = &mut config.listener;
         set(&mut limits.connections_max, self.listener.connections_max);
         set(&mut limits.connections_per_address_max, self.listener.connections_per_address_max);

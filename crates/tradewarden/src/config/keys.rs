@@ -334,6 +334,29 @@ const FURTHER: &[Key] = &[
         shown: |config| Some(config.paper.seed.to_string()),
     },
     Key {
+        section: "paper",
+        name: "calls_per_s_max",
+        kind: "10 to 10,000,000",
+        meaning: "The most calls of the broker in any second, whatever they are for; 20 % of them, and \
+                  room to cancel and close what is open, is kept for cancels, exits and questions. \
+                  It only lowers what the broker takes. If not set: no limit of its own.",
+        shown: |config| config.paper.calls.per_s.map(|most| most.to_string()),
+    },
+    Key {
+        section: "paper",
+        name: "calls_per_min_max",
+        kind: "10 to 10,000,000",
+        meaning: "The same for any minute; both hold.",
+        shown: |config| config.paper.calls.per_min.map(|most| most.to_string()),
+    },
+    Key {
+        section: "paper",
+        name: "calls_per_h_max",
+        kind: "10 to 10,000,000",
+        meaning: "The same for any hour.",
+        shown: |config| config.paper.calls.per_h.map(|most| most.to_string()),
+    },
+    Key {
         section: "listener",
         name: "connections_max",
         kind: "1 to 1,000,000",

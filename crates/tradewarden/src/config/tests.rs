@@ -18,6 +18,8 @@ fn load(scratch: &Scratch, text: &str, mode: u32) -> Result<Config, Failure> {
 const REFUSED: &[(&str, &str)] = &[
     ("listne = \"127.0.0.1:1\"", "unknown field `listne`"),
     ("[paper]\nsede = 1", "unknown field `sede`"),
+    ("[paper]\ncalls_per_s_max = 9", "must be between 10 and 10000000, or left out"),
+    ("[paper]\ncalls_per_h_max = 0", "calls_per_h_max under [paper]"),
     ("listen = \"everywhere\"", "invalid socket address"),
     ("listen = \"0.0.0.0:8443\"", "set certificate_file and key_file"),
     ("listen = \"[::]:8443\"", "or listen on 127.0.0.1"),
@@ -327,6 +329,19 @@ fn the_table_of_keys_is_what_the_file_takes() {
     }
     let listed: BTreeSet<_> = keys().map(|key| (key.section, key.name.to_owned())).collect();
     assert_eq!(listed, taken);
+}
+
+/// S18: what the file lowers reaches the engine as windows; nothing written is no window.
+#[test]
+fn s18_calls_of_a_broker_can_be_lowered() {
+    let scratch = Scratch::new();
+    let text = "nodes = 2\n[paper]\ncalls_per_min_max = 80\ncalls_per_s_max = 10";
+    let limits = load(&scratch, text, 0o600).unwrap().call_limits();
+    assert_eq!(limits.nodes, 2);
+    let windows: Vec<_> =
+        limits.windows["paper"].iter().map(|it| (it.span.as_secs(), it.weight_max)).collect();
+    assert_eq!(windows, [(1, 10), (60, 80)]);
+    assert_eq!(load(&scratch, "", 0o600).unwrap().call_limits().windows["paper"], []);
 }
 
 #[test]

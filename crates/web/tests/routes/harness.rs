@@ -128,6 +128,7 @@ impl House {
                 further_origins: Vec::new(),
                 // The owner asks more often than a person may.
                 tiers: Tiers { standard: Tier::Institutional.allowance(), ..Tiers::default() },
+                call_limits: tradewarden_engine::CallLimits::default(),
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),

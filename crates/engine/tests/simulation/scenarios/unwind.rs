@@ -63,7 +63,7 @@ impl Small {
         halt["progress"].clone()
     }
 
-    async fn done(&self, halt: &str) {
+    pub(super) async fn done(&self, halt: &str) {
         self.h
             .until("the halt is done", async |_: &Harness| {
                 self.shown(halt).await["is_done"] == json!(true)
