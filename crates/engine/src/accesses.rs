@@ -70,7 +70,7 @@ impl Engine {
     ) {
         let Ok(org) = self.org_of(actor) else { return };
         let printable = |one: &char| one.is_ascii_graphic();
-        let object = object.chars().filter(printable).take(OBJECT_CHARACTERS_MAX).collect();
+        let object: String = object.chars().filter(printable).take(OBJECT_CHARACTERS_MAX).collect();
         let object = if status < 400 { object } else { without_strays(&object) };
         let actor = actor.name();
         self.parts.accesses.count(Access { org, actor, method, route, object, status });

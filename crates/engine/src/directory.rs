@@ -164,7 +164,9 @@ impl Directory {
                 HaltScope::Strategy(id) => {
                     self.strategies.get(id).is_some_and(|found| actor.reaches_all_of(found))
                 }
-                HaltScope::Webhook(id) => self.doors.get(id).is_some() && self.reaches(actor, Source::Webhook(*id)),
+                HaltScope::Webhook(id) => {
+                    self.doors.get(id).is_some() && self.reaches(actor, Source::Webhook(*id))
+                }
                 HaltScope::Key(id) => actor.as_key().is_some_and(|key| key.id == *id),
             }
     }
@@ -182,7 +184,9 @@ impl Directory {
             HaltScope::Pair(account, symbol) => actor.reaches(*account) && key.trades(symbol),
             HaltScope::Instrument(symbol) => all_accounts && key.trades(symbol),
             HaltScope::Strategy(id) => self.strategies.get(id).is_some_and(|found| is_own(found)),
-            HaltScope::Webhook(id) => self.followers(Source::Webhook(*id)).iter().all(|found| is_own(found)),
+            HaltScope::Webhook(id) => {
+                self.followers(Source::Webhook(*id)).iter().all(|found| is_own(found))
+            }
             HaltScope::Key(id) => *id == key.id || (all_accounts && all_instruments),
         }
     }

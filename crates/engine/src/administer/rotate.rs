@@ -37,7 +37,8 @@ impl Engine {
             })
             .ok_or(CommandError::NotFound)?;
         // Whoever has the secret trades what comes through it.
-        directory.followers(id).iter().try_for_each(|follower| may_trade(actor, follower))?;
+        let followers = directory.followers(Source::Webhook(id));
+        followers.iter().try_for_each(|follower| may_trade(actor, follower))?;
         let environment = &self.parts.environment;
         let secret = environment
             .with_randomness(|random| PlainToken::generate(TokenKind::WebhookSecret, random));

@@ -4,7 +4,7 @@
 use crate::Engine;
 use crate::actor::Actor;
 use crate::administer::to_value;
-use crate::command::CommandError;
+use crate::command::{CommandError, Search};
 use crate::reads::{account_view, away, finding_view, limit_view, strategy_view, webhook_view};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl Engine {
         }
         Ok(json!({
             "accounts": to_value(&accounts)?, "keys": used, "limits": to_value(&limits)?,
-            "positions": to_value(&self.positions(org, actor).await?.items)?,
+            "positions": to_value(&self.positions(org, actor, &Search::default()).await?.items)?,
             "strategies": to_value(&strategies)?, "webhooks": to_value(&webhooks)?,
         }))
     }

@@ -12,7 +12,7 @@ use crate::administer::{parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
 use crate::command::{AccountDisconnect, CommandError};
 use crate::lockdown::phrase;
-use crate::orders::{CANCELS_MAX, TOGETHER};
+use crate::orders::{TOGETHER, live};
 use crate::reads::away;
 use crate::view::{DisconnectedView, LockdownPositionView};
 use crate::{Engine, Shared};
@@ -26,7 +26,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{Order, Purpose};
 use tradewarden_domain::strategy::{Strategy, StrategyState};
-use tradewarden_store::{Tx, directory as rows, exposures, orders};
+use tradewarden_store::{Tx, directory as rows, exposures};
 
 /// Positions that a refusal and an audit entry name.
 const NAMED_MAX: usize = 50;
@@ -53,7 +53,7 @@ impl Engine {
                 disconnect_in(tx, &shared, (org, id), &list, &claimant, effects).await
             })
             .await?;
-        let canceled = self.take_back_entries(id, actor).await?;
+        let canceled = self.take_back_entries(org, id, actor).await?;
         to_value(&DisconnectedView {
             account_id: id,
             state: Activity::Disabled.to_string(),
@@ -66,10 +66,11 @@ impl Engine {
     /// Asks back what could still open something on the account.
     async fn take_back_entries(
         &self,
+        org: Id<id::Org>,
         account: Id<id::Account>,
         actor: &Actor,
     ) -> Result<Vec<Id<id::Order>>, CommandError> {
-        let live = orders::live(&self.parts.store, CANCELS_MAX).await;
+        let live = live::of(&self.parts.store, Some(org)).await;
         let mut entries = live.map_err(|error| away(&error))?;
         let opens = |order: &Order| {
             order.account_id == account

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tradewarden_domain::strategy::{Pyramiding, Sizing};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_engine::command::{Command, CommandError, Paging};
+use tradewarden_engine::command::{Command, CommandError, Search};
 use tradewarden_testkit::broker::{FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, halt_engage, simulate};
 
@@ -245,7 +245,7 @@ fn checks_of_what_is_held_open_and_was_sent_are_judged() {
             let told = tried(&small.h, period(&small, &from, &limits)).await.unwrap();
             assert_eq!(told["unexplained"], 0, "{name} at {level}: {told:#}");
             assert_eq!(told["differs"], 0, "{name} at {level}: {told:#}");
-            let signals = small.h.command(Command::SignalList(Paging::default())).await;
+            let signals = small.h.command(Command::SignalList(Search::default())).await;
             let time = |of: &Value| of.as_str().unwrap().parse::<Timestamp>().unwrap();
             let same = signals["items"].as_array().unwrap().iter().filter(|of| {
                 of["code"] == code.as_str() && time(&of["received_at"]) >= time(&from)
