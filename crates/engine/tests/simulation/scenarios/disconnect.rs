@@ -85,7 +85,7 @@ fn s21_disconnecting_with_open_positions_needs_a_typed_confirmation() {
         let rested = rested.unwrap();
         assert_eq!(rested.state, OrderState::Canceled);
         assert_eq!(done["canceled"], json!([rested.id]));
-        assert_eq!(s.send("EXIT", "c").await.code, Some(Code::StrategyOff));
+        assert_eq!(s.send("EXIT", "c").await.code, Some(Code::AccountOff));
         let follows = s.h.send(&hook, &json!({ "action": "BUY", "id": "d" })).await.answer();
         let codes: Vec<_> = follows.accounts.iter().map(|part| part.code).collect();
         assert_eq!(codes, [Some(Code::AccountOff), None], "{follows:?}");
@@ -108,7 +108,7 @@ fn s21_disconnecting_a_flat_account_asks_nothing() {
         let done = s.disconnects(None).await.unwrap();
         assert_eq!((&done["open_positions"], &done["canceled"]), (&json!([]), &json!([])));
         assert_eq!(s.switches().await, [("es".to_owned(), "off".to_owned())]);
-        assert_eq!(s.send("BUY", "a").await.code, Some(Code::StrategyOff));
+        assert_eq!(s.send("BUY", "a").await.code, Some(Code::AccountOff));
         // Once more changes nothing.
         assert_eq!(s.disconnects(None).await.unwrap()["strategies"], json!([]));
         s.end().await;
