@@ -120,7 +120,12 @@ impl Topic {
     }
 
     const fn is_notice(self) -> bool {
-        !matches!(self, Self::ResetLink | Self::LoginCode | Self::Alert | Self::AlertTest)
+        !matches!(self, Self::ResetLink | Self::LoginCode) && !self.is_alert()
+    }
+
+    /// Whether it is about alerts: nothing else holds such a message up (S24).
+    pub const fn is_alert(self) -> bool {
+        matches!(self, Self::Alert | Self::AlertTest)
     }
 
     /// Whether a message about this may go to a person who got `earlier` ones, as topics and when

@@ -18,12 +18,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 use tradewarden_broker::port::Environment;
 use tradewarden_domain::alert::{REPEATED_EVERY, may_be_switched_on};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::message::{Channel, Topic};
 use tradewarden_domain::permission::Permission;
+use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::SecretString;
 use tradewarden_store::alerts::{self, Alert};
 use tradewarden_store::{Error, Tx};
@@ -32,6 +34,11 @@ use tradewarden_store::{Error, Tx};
 const AT_ONCE: u32 = 200;
 /// Alerts that one message repeats in words; of more it tells the number.
 const REPEATED_MAX: usize = 20;
+
+/// How long an alert is kept that was acknowledged, or was to be told once.
+const KEPT: Duration = Duration::from_hours(90 * 24);
+/// Alerts that are forgotten at one look, every 10 minutes.
+const FORGOTTEN_AT_ONCE: u32 = 1_000;
 
 /// A message about alerts, as each channel wants it.
 struct Notice {
@@ -214,6 +221,32 @@ fn view_of(alert: &Alert) -> AlertView {
     }
 }
 
+/// The channels that have carried a test to where they lead now: another address wants another test.
+async fn tested(shared: &Shared) -> Result<Vec<(Channel, String, Timestamp)>, CommandError> {
+    let mut tested = alerts::tested(&shared.store).await.map_err(|error| away(&error))?;
+    tested.retain(|(channel, address, _)| {
+        let carrier = shared.messengers.get(channel);
+        carrier.is_some_and(|carrier| carrier.address().to_string() == *address)
+    });
+    Ok(tested)
+}
+
+/// Forgets old alerts, so many at a look, that nobody has to be told of any more.
+pub(crate) async fn purge(shared: &Arc<Shared>) {
+    if !shared.is_leader() {
+        return;
+    }
+    let before = shared.environment.now().minus(KEPT);
+    let purged = shared
+        .note(async move |tx: &mut Tx<'_>, _: &mut Book| {
+            alerts::purge(tx, before, FORGOTTEN_AT_ONCE).await.map(|_| ())
+        })
+        .await;
+    if let Err(error) = purged {
+        tracing::error!(%error, "old alerts were not forgotten");
+    }
+}
+
 impl Engine {
     pub(crate) async fn alert_page(
         &self,
@@ -256,11 +289,11 @@ impl Engine {
 
     /// The channels that are set up, and when each last carried a test.
     pub(crate) async fn alert_channels(&self) -> Result<Value, CommandError> {
-        let tested = alerts::tested(&self.parts.store).await.map_err(|error| away(&error))?;
+        let tested = tested(&self.parts).await?;
         let set_up = self.parts.messengers.keys().filter(|channel| **channel != Channel::Sms);
         let items = set_up.map(|channel| AlertChannelView {
             channel: *channel,
-            tested_at: tested.iter().find(|(of, _)| of == channel).map(|(_, at)| *at),
+            tested_at: tested.iter().find(|(of, _, _)| of == channel).map(|(_, _, at)| *at),
         });
         crate::administer::to_value(&Page { items: items.collect(), next: None })
     }
@@ -307,9 +340,7 @@ impl Engine {
         let broker = account.and_then(|account| shared.brokers.get(&account.broker));
         let is_paper =
             broker.is_none_or(|broker| broker.capabilities().environment == Environment::Paper);
-        let tested = alerts::tested(&shared.store).await.map_err(|error| away(&error))?;
-        let tested = tested.iter().filter(|(channel, _)| shared.messengers.contains_key(channel));
-        if may_be_switched_on(is_paper, tested.count()) {
+        if may_be_switched_on(is_paper, tested(shared).await?.len()) {
             return Ok(());
         }
         let code = Code::AlertUntested;

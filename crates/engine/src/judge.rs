@@ -271,7 +271,7 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
     let subject = format!("{source} {}", work.signal_id);
     let is_conflict = outcome.code == Some(Code::DuplicateIdConflict);
     let now = book.now;
-    let is_first = |code| shared.alerts.is_first(source, code, work.signal_id, now);
+    let is_first = |code| shared.alerts.is_first(source.to_string(), code, work.signal_id, now);
     if let Some(stated) = work.sent_ahead
         && is_first(SENT_AHEAD)
     {
@@ -281,8 +281,11 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
         );
         book.find(shared, org, SENT_AHEAD, Severity::Warning, subject.clone(), detail);
     }
+    if !work.admission.reduces() && !work.dry_run {
+        tell_refused_entries(shared, book, work, outcome, &subject);
+    }
     let Some(code) = outcome.code else { return };
-    let limited = matches!(code, Code::LimitRate | Code::LimitFlood);
+    let limited = is_limited(code);
     // What strategies refused was told for each of their places.
     let is_whole = outcome.status == SignalStatus::Refused && outcome.accounts.is_empty();
     let exit_refused = work.admission.reduces() && is_whole && !work.dry_run;
@@ -292,12 +295,6 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
         () if exit_refused => Severity::Critical,
         () if code == Code::DuplicateIdConflict => Severity::Warning,
         () if limited && is_first(code.text()) => Severity::Warning,
-        () if work.admission.reduces() => return,
-        () if outcome.status == SignalStatus::Refused && !limited && is_first("entries") => {
-            let by = format!("entries {source}");
-            book.warn(shared, org, code.text(), by, (&subject, &outcome.message));
-            return;
-        }
         () => return,
     };
     // A sender that uses its ids again is told of once in a while, not for each signal.
@@ -307,6 +304,42 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
         (subject, outcome.message.clone())
     };
     book.find(shared, org, code.text(), severity, subject, detail);
+}
+
+const fn is_limited(code: Code) -> bool {
+    matches!(code, Code::LimitRate | Code::LimitFlood)
+}
+
+/// Tells of entries that were refused, once for each strategy in a quarter of an hour, also where other
+/// accounts or strategies took the signal (S24). What no strategy came to hear counts for its source.
+fn tell_refused_entries(
+    shared: &Shared,
+    book: &mut Book,
+    work: &SignalWork,
+    outcome: &SignalOutcome,
+    subject: &str,
+) {
+    let (org, now) = (work.org_id, book.now);
+    let mut told: Vec<(String, Code)> = outcome
+        .accounts
+        .iter()
+        .filter(|part| part.result == SignalStatus::Refused)
+        .filter_map(|part| Some((part.strategy_id.to_string(), part.code?)))
+        .collect();
+    if outcome.accounts.is_empty() && outcome.status == SignalStatus::Refused {
+        // Those have findings of their own.
+        let is_told = |code: &Code| is_limited(*code) || *code == Code::DuplicateIdConflict;
+        let code = outcome.code.filter(|code| !is_told(code));
+        told.extend(code.map(|code| (work.source.to_string(), code)));
+    }
+    for (who, code) in told {
+        let by = format!("entries {who}");
+        if shared.alerts.is_first(who, "entries", work.signal_id, now) {
+            let is_it = outcome.code == Some(code);
+            let why = if is_it { outcome.message.as_str() } else { code.meaning() };
+            book.warn(shared, org, code.text(), by, (subject, why));
+        }
+    }
 }
 
 /// Writes the signal's row and its audit entry.
@@ -369,15 +402,15 @@ fn without_card_numbers(text: String) -> String {
 /// The finding of a sender whose clock is ahead.
 const SENT_AHEAD: &str = "signal.sent_ahead";
 
-/// Keeps a flood of refusals from becoming a flood of findings: one for each source and code in a
-/// quarter of an hour (S24).
+/// Keeps a flood of refusals from becoming a flood of findings: one for each source and code, and for each
+/// strategy, in a quarter of an hour (S24).
 #[derive(Default)]
 pub(crate) struct Alerts {
     last: std::sync::Mutex<Told>,
 }
 
-/// By source and code: when it was told, and of which signal.
-type Told = BTreeMap<(Source, &'static str), (Timestamp, Id<id::Signal>)>;
+/// By source or strategy, and code: when it was told, and of which signal.
+type Told = BTreeMap<(String, &'static str), (Timestamp, Id<id::Signal>)>;
 
 const ALERT_SPAN: Duration = Duration::from_mins(15);
 
@@ -385,18 +418,19 @@ impl Alerts {
     /// Whether this signal is the one to tell of. It stays so: a transaction may be run again.
     fn is_first(
         &self,
-        source: Source,
+        who: String,
         code: &'static str,
         signal: Id<id::Signal>,
         now: Timestamp,
     ) -> bool {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((at, first)) = last.get(&(source, code))
+        let key = (who, code);
+        if let Some((at, first)) = last.get(&key)
             && at.plus(ALERT_SPAN) > now
         {
             return *first == signal;
         }
-        last.insert((source, code), (now, signal));
+        last.insert(key, (now, signal));
         true
     }
 }

@@ -20,13 +20,13 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_messenger::{Message, Messenger, Outcome};
 use tradewarden_seal::{Place, SecretBytes, SecretString};
 use tradewarden_store::alerts;
-use tradewarden_store::outbox::{self, NewMessage, WaitingMessage};
+use tradewarden_store::outbox::{self, Kind, NewMessage, WaitingMessage};
 use tradewarden_store::{Error, Tx};
 
 /// Whoever carries messages, by the way on which they go; a way that is not there is switched off.
 pub type Messengers = BTreeMap<Channel, Arc<dyn Messenger>>;
 
-/// Messages that wait at one time; one more is not taken.
+/// Messages of one kind that wait at one time; one more is not taken.
 const WAITING_MAX: u64 = 10_000;
 /// Messages of one channel that are handed over at one time.
 const AT_ONCE: u32 = 8;
@@ -79,7 +79,7 @@ pub(crate) async fn put(
     if !shared.messengers.contains_key(&channel) {
         return Ok(false);
     }
-    if outbox::waiting(tx).await? >= WAITING_MAX {
+    if outbox::waiting(tx, Kind::of(topic)).await? >= WAITING_MAX {
         drop_one(book, shared, org, user, (channel, topic));
         return Ok(false);
     }
@@ -119,13 +119,13 @@ pub(crate) fn drop_one(
     book.enter(shared, org, org, "message.dropped", &payload(channel, topic, user));
 }
 
-/// Hands over what is due on a channel.
-pub(crate) async fn drain(shared: &Arc<Shared>, channel: Channel) {
+/// Hands over what is due on a channel, of one kind: alerts do not wait behind notices (S24).
+pub(crate) async fn drain(shared: &Arc<Shared>, channel: Channel, kind: Kind) {
     let Some(messenger) = shared.messengers.get(&channel) else { return };
     if !shared.is_leader() {
         return;
     }
-    let due = outbox::due(&shared.store, channel, shared.environment.now(), AT_ONCE).await;
+    let due = outbox::due(&shared.store, (channel, kind), shared.environment.now(), AT_ONCE).await;
     let due = due.unwrap_or_else(|error| {
         tracing::error!(%error, %channel, "the outbox could not be read");
         Vec::new()
@@ -239,7 +239,10 @@ async fn end(
             let Some(reason) = &reason else {
                 book.enter(&inner, waiting.org_id, waiting.id, "message.sent", &said);
                 if waiting.topic == Topic::AlertTest {
-                    alerts::note_tested(tx, waiting.channel, book.now).await?;
+                    let carrier = inner.messengers.get(&waiting.channel);
+                    if let Some(address) = carrier.map(|carrier| carrier.address().to_string()) {
+                        alerts::note_tested(tx, waiting.channel, &address, book.now).await?;
+                    }
                 }
                 return Ok(());
             };

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tradewarden_store::outbox::Kind;
 use tradewarden_store::{Error, Location, Tx, changes, closes, leases, signals};
 
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
@@ -209,11 +210,13 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async |shared| {
         alerts::tell(shared).await;
     }));
-    // Each on its own: who carries one kind slowly holds up no other.
+    // Each on its own: who carries one kind slowly holds up no other, and no notice an alert.
     for channel in shared.messengers.keys().copied() {
-        tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async move |shared| {
-            outbox::drain(shared, channel).await;
-        }));
+        for kind in [Kind::Alerts, Kind::Others] {
+            tasks.spawn(every(Arc::clone(shared), MESSAGES_EVERY, async move |shared| {
+                outbox::drain(shared, channel, kind).await;
+            }));
+        }
     }
     tokio::select! {
         ended = &mut ended => return ended.unwrap_or(Ok(())),
@@ -429,6 +432,7 @@ async fn purge(shared: &Arc<Shared>) {
     people::renew(shared).await;
     once::purge(shared).await;
     outbox::purge(shared).await;
+    alerts::purge(shared).await;
     let now = shared.environment.now();
     shared.nonces.tidy(now);
     shared.usage.tidy(now);

@@ -7,7 +7,7 @@ use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tradewarden_outbound::{Https, Method};
-use tradewarden_seal::SecretString;
+use tradewarden_seal::{Digest, SecretString};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -25,6 +25,7 @@ pub struct ChatOptions {
 /// A chat that takes our messages.
 pub struct Chat {
     https: Https,
+    address: Digest,
 }
 
 impl Chat {
@@ -33,7 +34,8 @@ impl Chat {
         // The sentence of the refusal would hold the address.
         let https = Https::at(options.url.expose(), &options.roots, &options.outbound)
             .map_err(|_| Unusable("the address is not https://HOST[:PORT]/PATH".to_owned()))?;
-        Ok(Self { https })
+        // The path is the secret; nobody comes from the hash to it.
+        Ok(Self { https, address: Digest::sha256(options.url.expose().as_bytes()) })
     }
 
     async fn hand_over(&self, message: Message) -> Outcome {
@@ -52,6 +54,10 @@ impl Chat {
 impl Messenger for Chat {
     fn send(&self, message: Message) -> Answer<'_, Outcome> {
         Box::pin(self.hand_over(message))
+    }
+
+    fn address(&self) -> Digest {
+        self.address
     }
 }
 
@@ -79,6 +85,19 @@ fn json_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s24_an_address_is_told_apart_by_its_hash() {
+        let address = |url: &str| {
+            let url = SecretString::new(url.to_owned());
+            let options = ChatOptions { url, roots: Roots::Web, outbound: Outbound::default() };
+            Chat::new(&options).unwrap().address()
+        };
+        let here = address("https://chat.example.com/hooks/marked");
+        assert_eq!(here, address("https://chat.example.com/hooks/marked"));
+        assert_ne!(here, address("https://chat.example.com/hooks/other"));
+        assert!(!here.to_string().contains("marked"));
+    }
 
     #[test]
     fn a_text_is_json_and_no_markup() {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::SecretString;
+use tradewarden_seal::{Digest, SecretString};
 
 /// How long one try may take, whatever the other side does.
 pub const SENDING_MAX: Duration = Duration::from_secs(20);
@@ -17,6 +17,10 @@ pub trait Messenger: Send + Sync {
     /// Hands a message over, once. Ends within [`SENDING_MAX`]. May be dropped at any point; what
     /// was handed over by then is on its way.
     fn send(&self, message: Message) -> Answer<'_, Outcome>;
+
+    /// A hash of where messages are handed over: what a test has proven of another address proves
+    /// nothing of this one.
+    fn address(&self) -> Digest;
 }
 
 /// One message to one person.

@@ -15,7 +15,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use std::error::Error as _;
 use std::time::{Duration, UNIX_EPOCH};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::SecretString;
+use tradewarden_seal::{Digest, SecretString};
 
 /// Answers that are about our own credentials: an operator can mend them, so the message waits.
 const ABOUT_CREDENTIALS: [u16; 4] = [530, 534, 535, 538];
@@ -56,6 +56,7 @@ pub struct SmtpOptions {
 pub struct Smtp {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
+    address: Digest,
 }
 
 impl Smtp {
@@ -65,6 +66,9 @@ impl Smtp {
             .from
             .parse()
             .map_err(|_| Unusable(format!("{:?} is no sender's address", options.from)))?;
+        let port = options.port.to_be_bytes();
+        let parts = [&port[..], options.host.as_bytes(), b"/", options.from.as_bytes()];
+        let address = Digest::sha256_parts(&parts);
         let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&options.host)
             .port(options.port)
             .tls(tls(&options)?)
@@ -76,7 +80,7 @@ impl Smtp {
             }
             None => builder,
         };
-        Ok(Self { transport: builder.build(), from })
+        Ok(Self { transport: builder.build(), from, address })
     }
 
     async fn hand_over(&self, message: Message) -> Outcome {
@@ -114,6 +118,10 @@ impl Smtp {
 impl Messenger for Smtp {
     fn send(&self, message: Message) -> Answer<'_, Outcome> {
         Box::pin(self.hand_over(message))
+    }
+
+    fn address(&self) -> Digest {
+        self.address
     }
 }
 

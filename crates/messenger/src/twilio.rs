@@ -12,7 +12,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use std::fmt::Write as _;
 use tradewarden_domain::message::PhoneNumber;
 use tradewarden_outbound::{Https, Method};
-use tradewarden_seal::{SecretString, base64_encode};
+use tradewarden_seal::{Digest, SecretString, base64_encode};
 
 /// Where Twilio itself is.
 pub const BASE_URL: &str = "https://api.twilio.com";
@@ -39,6 +39,7 @@ pub struct TwilioOptions {
 /// A provider that takes our text messages.
 pub struct Twilio {
     https: Https,
+    address: Digest,
     path: String,
     authorization: HeaderValue,
     from: String,
@@ -66,6 +67,7 @@ impl Twilio {
                 .map_err(|_| Unusable("the token cannot be sent".to_owned()))?;
         authorization.set_sensitive(true);
         Ok(Self {
+            address: Digest::sha256(options.base_url.as_bytes()),
             https: Https::at(&options.base_url, &options.roots, &options.outbound)?,
             path: format!("/2010-04-01/Accounts/{}/Messages.json", options.account_sid),
             authorization,
@@ -93,6 +95,10 @@ impl Twilio {
 impl Messenger for Twilio {
     fn send(&self, message: Message) -> Answer<'_, Outcome> {
         Box::pin(self.hand_over(message))
+    }
+
+    fn address(&self) -> Digest {
+        self.address
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{Outbound, Roots, Unusable};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tradewarden_outbound::{Https, Method};
-use tradewarden_seal::{SecretBytes, SecretString, standard_webhooks};
+use tradewarden_seal::{Digest, SecretBytes, SecretString, standard_webhooks};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -33,6 +33,7 @@ pub struct WebhookOptions {
 /// A program that takes our signed requests.
 pub struct Webhook {
     https: Https,
+    address: Digest,
     secret: SecretBytes,
 }
 
@@ -41,7 +42,8 @@ impl Webhook {
     pub fn new(options: &WebhookOptions) -> Result<Self, Unusable> {
         let secret = standard_webhooks::parse_secret(options.secret.expose())
             .map_err(|error| Unusable(error.to_string()))?;
-        Ok(Self { https: Https::at(&options.url, &options.roots, &options.outbound)?, secret })
+        let https = Https::at(&options.url, &options.roots, &options.outbound)?;
+        Ok(Self { https, address: Digest::sha256(options.url.as_bytes()), secret })
     }
 
     async fn hand_over(&self, message: Message) -> Outcome {
@@ -71,6 +73,10 @@ impl Webhook {
 impl Messenger for Webhook {
     fn send(&self, message: Message) -> Answer<'_, Outcome> {
         Box::pin(self.hand_over(message))
+    }
+
+    fn address(&self) -> Digest {
+        self.address
     }
 }
 

@@ -459,9 +459,10 @@ CREATE INDEX alerts_due ON alerts (next_at) WHERE next_at IS NOT NULL;
 
 CREATE INDEX alerts_grouped ON alerts (org_id, grouped_by, raised_at) WHERE grouped_by IS NOT NULL;
 
--- When a way for alerts last carried a test.
+-- When a way for alerts last carried a test, and to where, as a hash.
 CREATE TABLE alert_channels (
     channel {text} NOT NULL PRIMARY KEY,
+    address {text} NOT NULL,
     tested_at {int} NOT NULL
 ){clustered};
 

@@ -39,14 +39,17 @@ const PAGE: &str = concat!(
     columns!(),
     " FROM alerts WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
 );
+const PURGE: &str = "-- alerts::purge\n\
+    DELETE FROM alerts WHERE id IN (SELECT id FROM alerts \
+    WHERE raised_at < $1 AND next_at IS NULL ORDER BY id LIMIT $2)";
 const NOTE_TESTED: &str = "-- alerts::note_tested\n\
-    INSERT INTO alert_channels (channel, tested_at) VALUES ($1, $2) \
-    ON CONFLICT (channel) DO UPDATE SET tested_at = excluded.tested_at";
+    INSERT INTO alert_channels (channel, address, tested_at) VALUES ($1, $2, $3) \
+    ON CONFLICT (channel) DO UPDATE SET address = excluded.address, tested_at = excluded.tested_at";
 const TESTED: &str =
-    "-- alerts::tested\nSELECT channel, tested_at FROM alert_channels ORDER BY channel";
+    "-- alerts::tested\nSELECT channel, address, tested_at FROM alert_channels ORDER BY channel";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[INSERT, WAS_RAISED, DUE, TOLD, ACKNOWLEDGE, FIND, PAGE, NOTE_TESTED, TESTED];
+    &[INSERT, WAS_RAISED, DUE, TOLD, ACKNOWLEDGE, FIND, PAGE, PURGE, NOTE_TESTED, TESTED];
 
 /// Something that people are told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,15 +152,27 @@ pub async fn page(
     store.query(PAGE, parameters).await?.into_iter().map(decode).collect()
 }
 
-/// Notes that a channel has carried a test.
-pub async fn note_tested(tx: &mut Tx<'_>, channel: Channel, now: Timestamp) -> Result<(), Error> {
-    tx.execute_one(NOTE_TESTED, &[Value::Word(channel.text()), now.into()]).await
+/// Forgets at most `count` alerts that were raised before an instant and are told no more: somebody
+/// acknowledged them, or they were to be told once. Says how many.
+pub async fn purge(tx: &mut Tx<'_>, before: Timestamp, count: u32) -> Result<u64, Error> {
+    tx.execute(PURGE, &[before.into(), count.into()]).await
 }
 
-/// The channels that have carried a test, and when they last did.
-pub async fn tested(store: &Store) -> Result<Vec<(Channel, Timestamp)>, Error> {
+/// Notes that a channel has carried a test to this address, as a hash.
+pub async fn note_tested(
+    tx: &mut Tx<'_>,
+    channel: Channel,
+    address: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let parameters = [Value::Word(channel.text()), address.into(), now.into()];
+    tx.execute_one(NOTE_TESTED, &parameters).await
+}
+
+/// The channels that have carried a test, to which address, as a hash, and when they last did.
+pub async fn tested(store: &Store) -> Result<Vec<(Channel, String, Timestamp)>, Error> {
     let rows = store.query(TESTED, Vec::new()).await?;
-    rows.into_iter().map(|mut row| Ok((row.word()?, row.time()?))).collect()
+    rows.into_iter().map(|mut row| Ok((row.word()?, row.text()?, row.time()?))).collect()
 }
 
 fn decode(mut row: Row) -> Result<Alert, Error> {

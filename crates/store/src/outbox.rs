@@ -16,9 +16,14 @@ const INSERT: &str = "-- outbox::insert\n\
     INSERT INTO outbox (id, org_id, user_id, channel, topic, destination, content, state, \
     attempts, next_at, expires_at, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', 0, $8, $9, $8)";
-const DUE: &str = "-- outbox::due\n\
+const DUE_ALERTS: &str = "-- outbox::due\n\
     SELECT id, org_id, user_id, channel, topic, content, attempts, expires_at FROM outbox \
-    WHERE state = 'waiting' AND channel = $1 AND next_at <= $2 ORDER BY next_at, id LIMIT $3";
+    WHERE state = 'waiting' AND channel = $1 AND next_at <= $2 \
+    AND topic IN ('alert', 'alert_test') ORDER BY next_at, id LIMIT $3";
+const DUE_OTHERS: &str = "-- outbox::due, others\n\
+    SELECT id, org_id, user_id, channel, topic, content, attempts, expires_at FROM outbox \
+    WHERE state = 'waiting' AND channel = $1 AND next_at <= $2 \
+    AND topic NOT IN ('alert', 'alert_test') ORDER BY next_at, id LIMIT $3";
 const EXPIRED: &str = "-- outbox::expired\n\
     SELECT id, org_id, user_id, channel, topic, content, attempts, expires_at FROM outbox \
     WHERE state = 'waiting' AND expires_at <= $1 ORDER BY id LIMIT $2";
@@ -29,8 +34,10 @@ const POSTPONE: &str = "-- outbox::postpone\n\
     UPDATE outbox SET next_at = $2 WHERE id = $1 AND state = 'waiting'";
 const END: &str = "-- outbox::end\n\
     UPDATE outbox SET state = $2, content = $3 WHERE id = $1 AND state = 'waiting'";
-const WAITING: &str = "-- outbox::waiting\n\
-    SELECT COUNT(*) FROM outbox WHERE state = 'waiting'";
+const ALERTS_WAITING: &str = "-- outbox::waiting\n\
+    SELECT COUNT(*) FROM outbox WHERE state = 'waiting' AND topic IN ('alert', 'alert_test')";
+const OTHERS_WAITING: &str = "-- outbox::waiting, others\n\
+    SELECT COUNT(*) FROM outbox WHERE state = 'waiting' AND topic NOT IN ('alert', 'alert_test')";
 const TO_USER: &str = "-- outbox::to_user\n\
     SELECT topic, created_at FROM outbox WHERE user_id = $1 AND created_at > $2 ORDER BY id";
 const OF_TOPIC: &str = "-- outbox::of_topic\n\
@@ -46,12 +53,14 @@ const TAKE_REQUEST: &str = "-- outbox::take_request\nDELETE FROM reset_requests 
 
 pub(crate) const STATEMENTS: &[&str] = &[
     INSERT,
-    DUE,
+    DUE_ALERTS,
+    DUE_OTHERS,
     EXPIRED,
     CLAIM,
     POSTPONE,
     END,
-    WAITING,
+    ALERTS_WAITING,
+    OTHERS_WAITING,
     TO_USER,
     OF_TOPIC,
     PURGE,
@@ -60,6 +69,22 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNT_REQUESTS,
     TAKE_REQUEST,
 ];
+
+/// Which messages: alerts are apart from all others, so that nothing holds them up (S24).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Those about alerts.
+    Alerts,
+    /// All others.
+    Others,
+}
+
+impl Kind {
+    /// The kind of a message about this.
+    pub const fn of(topic: Topic) -> Self {
+        if topic.is_alert() { Self::Alerts } else { Self::Others }
+    }
+}
 
 /// A message that is to be sent.
 #[derive(Clone, PartialEq, Eq)]
@@ -134,15 +159,19 @@ pub async fn insert(tx: &mut Tx<'_>, message: &NewMessage) -> Result<(), Error> 
     tx.execute_one(INSERT, &parameters).await
 }
 
-/// The messages of a channel whose next try is due, those that wait longest first.
+/// The messages of a kind and channel whose next try is due, those that wait longest first.
 pub async fn due(
     store: &Store,
-    channel: Channel,
+    (channel, kind): (Channel, Kind),
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<WaitingMessage>, Error> {
     let parameters = vec![Value::Word(channel.text()), now.into(), limit.into()];
-    store.query(DUE, parameters).await?.into_iter().map(waiting_message).collect()
+    let due = match kind {
+        Kind::Alerts => DUE_ALERTS,
+        Kind::Others => DUE_OTHERS,
+    };
+    store.query(due, parameters).await?.into_iter().map(waiting_message).collect()
 }
 
 /// The messages of any channel that wait although they are worth nothing any more.
@@ -181,9 +210,13 @@ pub async fn end(tx: &mut Tx<'_>, id: Id<id::Message>, state: MessageState) -> R
     Ok(tx.execute(END, &parameters).await? == 1)
 }
 
-/// How many messages wait.
-pub async fn waiting(tx: &mut Tx<'_>) -> Result<u64, Error> {
-    count(tx, WAITING).await
+/// How many messages of a kind wait.
+pub async fn waiting(tx: &mut Tx<'_>, kind: Kind) -> Result<u64, Error> {
+    let waiting = match kind {
+        Kind::Alerts => ALERTS_WAITING,
+        Kind::Others => OTHERS_WAITING,
+    };
+    count(tx, waiting).await
 }
 
 /// What was made for a person since an instant, sent or not, oldest first.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tradewarden_domain::message::Channel;
 use tradewarden_engine::Messengers;
 use tradewarden_messenger::{Answer, Message, Messenger, Outcome};
+use tradewarden_seal::Digest;
 
 /// A message that was handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub struct ScriptedPost {
 
 #[derive(Default)]
 struct Script {
+    address: String,
     channels: Vec<Channel>,
     posted: Vec<Posted>,
     answers: VecDeque<Outcome>,
@@ -43,6 +45,11 @@ impl ScriptedPost {
     /// Switches these ways on, from the gateway's next start.
     pub fn switch_on(&self, channels: &[Channel]) {
         self.with(|script| script.channels = channels.to_vec());
+    }
+
+    /// Everything goes to another address from now on.
+    pub fn moves_to(&self, address: &str) {
+        self.with(|script| address.clone_into(&mut script.address));
     }
 
     /// What the next tries are answered; then everything is taken again.
@@ -86,5 +93,10 @@ impl Messenger for Carrier {
         let outcome = script.answers.pop_front().unwrap_or(Outcome::Taken);
         drop(script);
         Box::pin(std::future::ready(outcome))
+    }
+
+    fn address(&self) -> Digest {
+        let script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
+        Digest::sha256(script.address.as_bytes())
     }
 }

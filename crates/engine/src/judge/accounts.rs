@@ -129,7 +129,8 @@ pub(super) fn tell_mixed(
         return;
     }
     let is_exit = signal.only_reduces();
-    let first = || shared.alerts.is_first(work.source, MIXED, work.signal_id, book.now);
+    let source = work.source;
+    let first = || shared.alerts.is_first(source.to_string(), MIXED, work.signal_id, book.now);
     let severity = match () {
         () if is_exit => Severity::Critical,
         () if first() => Severity::Warning,

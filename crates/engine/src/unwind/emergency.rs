@@ -11,7 +11,7 @@
 
 use crate::Shared;
 use crate::book::Book;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,11 +182,9 @@ impl Emergencies {
             let written = shared
                 .note(async move |_: &mut Tx<'_>, book: &mut Book| {
                     for ((org, account), orders) in &canceled {
-                        let payload = json!({
-                            "account_id": account, "count": orders.len().to_string(),
-                            "orders": orders.iter().take(NAMED_MAX).collect::<Vec<_>>(),
-                        });
-                        book.enter(&inner, *org, halt, "halt.canceled_directly", &payload);
+                        for payload in payloads(*account, orders) {
+                            book.enter(&inner, *org, halt, "halt.canceled_directly", &payload);
+                        }
                     }
                     Ok(())
                 })
@@ -194,6 +192,17 @@ impl Emergencies {
             (halt, written.is_ok())
         });
     }
+}
+
+/// What the log says of the orders that were canceled on an account: all of them, in as many entries as it
+/// takes.
+fn payloads(account: Id<id::Account>, orders: &[String]) -> Vec<Value> {
+    let named = orders.chunks(NAMED_MAX);
+    let of = |some: &[String]| {
+        let count = some.len().to_string();
+        json!({ "account_id": account, "count": count, "orders": some })
+    };
+    named.map(of).collect()
 }
 
 /// The instrument that a scope is about, if it is about one.
@@ -321,6 +330,19 @@ mod tests {
 
     fn names(orders: &[BrokerOrder]) -> Vec<&str> {
         orders.iter().map(|order| order.client_order_id.as_str()).collect()
+    }
+
+    #[test]
+    fn s24_the_log_names_every_order_that_was_canceled_directly() {
+        let account: Id<id::Account> = Id::from_bytes([1; 16]);
+        assert_eq!(payloads(account, &[]), Vec::<Value>::new());
+        let orders: Vec<String> = (0..1_201).map(|number| format!("o{number}")).collect();
+        let told = payloads(account, &orders);
+        assert_eq!(told.len(), 3);
+        let named = told.iter().flat_map(|entry| entry["orders"].as_array().unwrap());
+        assert!(named.map(|name| name.as_str().unwrap()).eq(orders.iter()));
+        assert!(told.iter().all(|entry| entry["orders"].as_array().unwrap().len() <= NAMED_MAX));
+        assert_eq!(told[2]["count"], "201");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::backend::{Backend, at, id};
 use tradewarden_domain::message::{Channel, MessageState, Topic};
+use tradewarden_store::outbox::Kind;
 use tradewarden_store::outbox::{self, NewMessage};
 use tradewarden_store::{Store, directory};
 
@@ -20,7 +21,7 @@ fn message(number: u64, channel: Channel, topic: Topic) -> NewMessage {
 }
 
 async fn due(store: &Store, channel: Channel, now: i64) -> Vec<(u64, u32, Vec<u8>)> {
-    let rows = outbox::due(store, channel, at(now), 10).await.unwrap();
+    let rows = outbox::due(store, (channel, Kind::Others), at(now), 10).await.unwrap();
     let number = |row: &outbox::WaitingMessage| (20..40).find(|n| id(*n) == row.id).unwrap();
     rows.into_iter().map(|row| (number(&row), row.attempts, row.content)).collect()
 }
@@ -32,13 +33,18 @@ pub(crate) async fn a_message_is_claimed_by_one_and_ends_once(backend: &Backend)
     for (number, channel) in [(21, Channel::Mail), (20, Channel::Mail), (22, Channel::Sms)] {
         outbox::insert(&mut tx, &message(number, channel, Topic::Locked)).await.unwrap();
     }
-    assert_eq!(outbox::waiting(&mut tx).await.unwrap(), 3);
+    assert_eq!(outbox::waiting(&mut tx, Kind::Others).await.unwrap(), 3);
+    outbox::insert(&mut tx, &message(23, Channel::Mail, Topic::Alert)).await.unwrap();
+    assert_eq!(outbox::waiting(&mut tx, Kind::Others).await.unwrap(), 3, "alerts are apart");
+    assert_eq!(outbox::waiting(&mut tx, Kind::Alerts).await.unwrap(), 1);
     tx.commit().await.unwrap();
     let content = vec![1, 2, 3];
     let both = [(20, 0, content.clone()), (21, 0, content.clone())];
     assert_eq!(due(&store, Channel::Mail, 21).await, both);
     assert_eq!(due(&store, Channel::Mail, 20).await, both[..1]);
     assert_eq!(due(&store, Channel::Sms, 100).await.len(), 1);
+    let alerts = outbox::due(&store, (Channel::Mail, Kind::Alerts), at(23), 10).await.unwrap();
+    assert_eq!(alerts.iter().map(|row| row.id).collect::<Vec<_>>(), [id(23)]);
 
     let mut tx = writer.begin().await.unwrap();
     assert!(outbox::claim(&mut tx, id(20), 0, at(50)).await.unwrap());
@@ -56,7 +62,7 @@ pub(crate) async fn a_message_is_claimed_by_one_and_ends_once(backend: &Backend)
     assert_eq!(due(&store, Channel::Mail, 70).await, [(20, 1, content)]);
     assert_eq!(outbox::expired(&store, at(999), 10).await.unwrap(), []);
     let expired = outbox::expired(&store, at(1_000), 10).await.unwrap();
-    assert_eq!(expired.iter().map(|row| row.id).collect::<Vec<_>>(), [id(20), id(22)]);
+    assert_eq!(expired.iter().map(|row| row.id).collect::<Vec<_>>(), [id(20), id(22), id(23)]);
 }
 
 pub(crate) async fn messages_are_counted_until_they_are_forgotten(backend: &Backend) {
@@ -78,7 +84,11 @@ pub(crate) async fn messages_are_counted_until_they_are_forgotten(backend: &Back
     outbox::end(&mut tx, id(20), MessageState::Sent).await.unwrap();
     outbox::purge(&mut tx, at(100)).await.unwrap();
     assert_eq!(outbox::to_user(&mut tx, id(10), at(0)).await.unwrap(), [(code, at(30))]);
-    assert_eq!(outbox::waiting(&mut tx).await.unwrap(), 2, "what waits is not forgotten");
+    assert_eq!(
+        outbox::waiting(&mut tx, Kind::Others).await.unwrap(),
+        2,
+        "what waits is not forgotten"
+    );
     tx.commit().await.unwrap();
 }
 

@@ -120,6 +120,17 @@ pub(crate) async fn alerts_are_due_until_they_are_acknowledged(backend: &Backend
     assert_eq!(alerts::find(&store, id(2), id(20)).await.unwrap(), None, "another's");
     let page = alerts::page(&store, id(1), id(99), 1).await.unwrap();
     assert_eq!(page.iter().map(|alert| alert.id).collect::<Vec<_>>(), [id(21)]);
+
+    // What is still told is never forgotten; the rest in steps.
+    let mut tx = writer.begin().await.unwrap();
+    alerts::insert(&mut tx, &alert(22, None)).await.unwrap();
+    assert_eq!(alerts::purge(&mut tx, at(10), 10).await.unwrap(), 0, "not that old");
+    assert_eq!(alerts::purge(&mut tx, at(11), 1).await.unwrap(), 1);
+    assert_eq!(alerts::purge(&mut tx, at(11), 10).await.unwrap(), 1);
+    assert_eq!(alerts::purge(&mut tx, at(11), 10).await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    let left = alerts::page(&store, id(1), id(99), 9).await.unwrap();
+    assert_eq!(left.iter().map(|alert| alert.id).collect::<Vec<_>>(), [id(22)]);
 }
 
 pub(crate) async fn a_channel_remembers_its_last_test(backend: &Backend) {
@@ -127,9 +138,12 @@ pub(crate) async fn a_channel_remembers_its_last_test(backend: &Backend) {
     assert_eq!(alerts::tested(&store).await.unwrap(), []);
     for (channel, when) in [(Channel::Webhook, 1), (Channel::Chat, 2), (Channel::Webhook, 3)] {
         let mut tx = writer.begin().await.unwrap();
-        alerts::note_tested(&mut tx, channel, at(when)).await.unwrap();
+        alerts::note_tested(&mut tx, channel, &format!("to {when}"), at(when)).await.unwrap();
         tx.commit().await.unwrap();
     }
     let tested = alerts::tested(&store).await.unwrap();
-    assert_eq!(tested, [(Channel::Chat, at(2)), (Channel::Webhook, at(3))]);
+    assert_eq!(
+        tested,
+        [(Channel::Chat, "to 2".to_owned(), at(2)), (Channel::Webhook, "to 3".to_owned(), at(3))]
+    );
 }

@@ -162,6 +162,85 @@ fn s24_refused_entries_are_told_once() {
     });
 }
 
+/// S24: one strategy's refusals do not swallow another's on the same webhook, nor does what was accepted
+/// elsewhere.
+#[test]
+fn s24_each_strategy_has_its_own_quarter_of_an_hour() {
+    simulate(async || {
+        let s = Small::told(306).await;
+        let second = s.h.account("second").await;
+        let other = s.h.strategy(strategy("other", &s.hook, &second, "AAPL", "2")).await;
+        s.h.limit(&format!("strategy:{other}"), "max_order_quantity", "1").await;
+        assert_eq!(s.send("BUY", "a").await.status, SignalStatus::Accepted, "by the first");
+        s.h.elapse(millis(2_000)).await;
+        let once = [event("raised", "risk.max_order_quantity")];
+        assert_eq!(s.heard(), once, "the second one's refusal");
+        s.accept("EXIT", "b").await;
+        s.h.quiet().await;
+        s.h.limit("org", "max_order_quantity", "1").await;
+        assert_eq!(s.send("BUY", "c").await.status, SignalStatus::Refused, "by both");
+        s.h.elapse(millis(2_000)).await;
+        assert_eq!(s.heard(), once, "the first one's refusal, and the second one's not again");
+        s.end().await;
+    });
+}
+
+/// S24: a test proves something of the address that it went to.
+#[test]
+fn s24_a_channel_that_moved_wants_another_test() {
+    simulate(async || {
+        let venue = Venue { environment: Environment::Live, ..Venue::default() };
+        let mut h = Harness::sqlite(307, venue).await;
+        h.post.switch_on(&[Channel::Webhook]);
+        h.restart().await;
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.command(Command::AlertTest).await;
+        h.elapse(millis(2_000)).await;
+        let tested = async |h: &Harness| {
+            h.command(Command::AlertChannels).await["items"][0]["tested_at"].is_string()
+        };
+        assert!(tested(&h).await);
+        h.post.moves_to("https://elsewhere.example");
+        h.restart().await;
+        h.ready().await;
+        assert!(!tested(&h).await, "nobody knows whether anything arrives there");
+        let new = Command::StrategyCreate(strategy("es", &hook, &account, "ES", "2"));
+        match h.try_command(new).await.unwrap() {
+            Err(CommandError::Refused { code, .. }) => assert_eq!(code, Code::AlertUntested),
+            other => panic!("{other:?}"),
+        }
+        h.command(Command::AlertTest).await;
+        h.elapse(millis(2_000)).await;
+        assert!(tested(&h).await);
+        h.finish().await;
+    });
+}
+
+/// S24: alerts that nobody has to be told of any more are forgotten after 90 days, others never.
+#[test]
+fn s24_old_alerts_are_forgotten_once_they_are_acknowledged() {
+    simulate(async || {
+        let s = Small::told(308).await;
+        let halts = [s.h.halt(None, "block").await, s.h.halt(None, "reduce_only").await];
+        s.h.elapse(millis(2_000)).await;
+        let alerts = s.alerts().await;
+        assert_eq!(alerts.len(), halts.len());
+        let id = alerts[0]["id"].as_str().unwrap().to_owned();
+        s.h.command(Command::AlertAcknowledge(ById { id })).await;
+        s.h.clock.advance(Duration::from_hours(89 * 24));
+        s.h.elapse(Duration::from_mins(11)).await;
+        assert_eq!(s.alerts().await.len(), 2);
+        s.h.clock.advance(Duration::from_hours(24));
+        s.h.elapse(Duration::from_mins(11)).await;
+        let left = s.alerts().await;
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0]["id"], alerts[1]["id"]);
+        s.h.finish().await;
+    });
+}
+
 /// S24: where money is at stake, no strategy is switched on before a channel has carried a test.
 #[test]
 fn s24_a_live_strategy_needs_a_tested_channel() {
