@@ -5,7 +5,9 @@
 //! withdrawal, which no fill explains, is neither a profit nor a loss.
 //!
 //! One bad tick must not stop anybody, and must not set what losses are measured from. So the
-//! beginning of a session with an open position is the middle one of its first three marks, the
+//! beginning of a session with an open position is the second highest of its first three marks and
+//! the one before them: what falls after the first is lost, and no tick alone sets it. Where the one
+//! before is not known it is the middle of the three. The
 //! best is what three marks in a row were above, and a limit is broken when three marks in a row
 //! break it; marks count when they are a second apart. What is realised needs no mark: it breaks a
 //! limit at once, and a session that begins with nothing open begins with exactly that.
@@ -50,6 +52,8 @@ pub struct Reading {
     pub realized: Money,
     /// That and what is open at its marks; `None` without fresh marks.
     pub total: Option<Money>,
+    /// The same at marks of a second or two before; `None` where they are not known or not wanted.
+    pub before: Option<Money>,
     /// When the oldest of the marks was quoted; now if nothing is open.
     pub marked_at: Timestamp,
     /// Cash and positions by the broker's word, at most a minute old.
@@ -159,6 +163,8 @@ pub struct Watch {
     /// The first marks of the session, by size; as many of them as `opening_marks` says.
     opening: [Money; 3],
     opening_marks: Row,
+    /// What there was at the marks before those.
+    before: Option<Money>,
     /// What was known before a session that nobody saw begin.
     known_before: Option<Money>,
     opening_realized: Money,
@@ -180,6 +186,7 @@ impl Watch {
             session_at,
             opening: [total; 3],
             opening_marks: Row::default(),
+            before: reading.before,
             known_before: None,
             opening_realized: reading.realized,
             best: total,
@@ -196,8 +203,9 @@ impl Watch {
 
     /// What was made when the session began, as far as it is known.
     pub fn opening(&self) -> Money {
-        let [low, middle, _] = self.opening;
-        let settled = if self.opening_marks.is_full() { middle } else { low };
+        let [low, middle, high] = self.opening;
+        let second_highest = self.before.map_or(middle, |before| middle.max(before.min(high)));
+        let settled = if self.opening_marks.is_full() { second_highest } else { low };
         self.known_before.map_or(settled, |before| before.max(settled))
     }
 
@@ -251,6 +259,7 @@ impl Watch {
         let total = reading.total.unwrap_or(self.total);
         self.opening = [total; 3];
         self.opening_marks = Row::default();
+        self.before = reading.before;
         self.known_before = known_before;
         self.opening_realized =
             known_before.map_or(reading.realized, |_| reading.realized.max(self.realized));

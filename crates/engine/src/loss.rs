@@ -10,7 +10,7 @@ use crate::Shared;
 use crate::book::{Book, Effects, Scope, Severity, place_of};
 use crate::command::CommandError;
 use crate::journal::Urgency;
-use crate::profit::{Holdings, by_symbol, tally};
+use crate::profit::{Holdings, by_symbol, tally, tally_before};
 use crate::reads::away;
 use crate::tasks;
 use crate::view::LossView;
@@ -131,10 +131,7 @@ pub(crate) async fn views(
     let views = stored.iter().filter_map(|stored| {
         let (_, bounds) = watched.iter().find(|(watched, _)| *watched == stored.watched)?;
         let watch = read(account, stored)?;
-        let strategy_id = match stored.watched {
-            Watched::Account => None,
-            Watched::Strategy(strategy) => Some(strategy),
-        };
+        let strategy_id = strategy_of(stored.watched);
         let total = tally(shared, account, holdings, rates, strategy_id, now).total().ok();
         Some(LossView {
             strategy_id,
@@ -209,13 +206,19 @@ fn look(shared: &Shared, moment: &Moment<'_>, watched: &[(Watched, Bounds)]) -> 
     let mut looks = Vec::with_capacity(watched.len());
     for (watched, bounds) in watched {
         // Without a rate nothing can be told; entries are refused meanwhile.
-        let Some(reading) = reading(shared, moment, *watched) else { continue };
+        let Some(mut reading) = reading(shared, moment, *watched) else { continue };
         let before = moment.stored.iter().find(|stored| stored.watched == *watched);
         let known = before.and_then(|stored| read(moment.account, stored));
+        let is_engaged = |halt| moment.halts.iter().any(|engaged| engaged.id == halt);
+        let goes_on = known.is_some_and(|watch| {
+            watch.session_at() >= session_at && watch.halt(LossKind::Daily).is_none_or(is_engaged)
+        });
+        if !goes_on {
+            reading.before = total_before(shared, moment, *watched);
+        }
         let mut watch = known.unwrap_or_else(|| Watch::begin(session_at, &reading));
         for kind in LossKind::ALL {
             // A person ended the halt: the halts say so, and nobody has to tell.
-            let is_engaged = |halt| moment.halts.iter().any(|engaged| engaged.id == halt);
             if watch.halt(*kind).is_some_and(|halt| !is_engaged(halt)) {
                 watch.resumed(*kind, &reading);
             }
@@ -249,10 +252,7 @@ fn read(account: &Account, stored: &StoredWatch) -> Option<Watch> {
 
 /// What an account, or a strategy on it, has made by now; `None` if what is realised cannot be told.
 fn reading(shared: &Shared, moment: &Moment<'_>, watched: Watched) -> Option<Reading> {
-    let strategy = match watched {
-        Watched::Account => None,
-        Watched::Strategy(id) => Some(id),
-    };
+    let strategy = strategy_of(watched);
     let Moment { account, holdings, rates, now, .. } = moment;
     let tally = tally(shared, account, holdings, rates, strategy, *now);
     let mut parts = holdings.values().flatten();
@@ -260,12 +260,26 @@ fn reading(shared: &Shared, moment: &Moment<'_>, watched: Watched) -> Option<Rea
         .any(|(id, part)| strategy.is_none_or(|wanted| wanted == *id) && !part.quantity.is_zero());
     Some(Reading {
         total: tally.total().ok(),
+        before: None,
         realized: tally.realized.clone().ok()?,
         marked_at: tally.marked_at().unwrap_or(*now),
         // A strategy has no equity of its own.
         equity: moment.equity.filter(|_| watched == Watched::Account),
         is_flat,
     })
+}
+
+/// What it had made at the marks of a second or two before, where a session begins with something open.
+fn total_before(shared: &Shared, moment: &Moment<'_>, watched: Watched) -> Option<Money> {
+    let Moment { account, holdings, rates, now, .. } = moment;
+    tally_before(shared, account, holdings, rates, strategy_of(watched), *now).total().ok()
+}
+
+const fn strategy_of(watched: Watched) -> Option<Id<id::Strategy>> {
+    match watched {
+        Watched::Account => None,
+        Watched::Strategy(id) => Some(id),
+    }
 }
 
 /// The same inside the transaction, carried out. Whether halts changed.

@@ -45,6 +45,8 @@ pub(crate) struct Wanted {
 struct Heard {
     reference: Reference,
     at: Timestamp,
+    /// The two before it, newest first.
+    earlier: [Option<Reference>; 2],
 }
 
 /// What a broker says of a market counts for so long.
@@ -89,6 +91,14 @@ impl Market {
         reference
     }
 
+    /// What was known of it a second or two ago.
+    pub(crate) fn earlier(&self, account: &Account, symbol: &Symbol) -> Reference {
+        let key = (account.broker.clone(), symbol.clone());
+        let heard = self.heard.load().get(&key).copied();
+        let [newer, older] = heard.map_or([None, None], |heard| heard.earlier);
+        older.or(newer).unwrap_or(Reference::NONE)
+    }
+
     /// Asks every broker for the quotes of these instruments. What is not heard keeps its last
     /// value, which grows stale by itself.
     pub(crate) async fn refresh(
@@ -111,7 +121,12 @@ impl Market {
                     {
                         traded.insert((kind.clone(), symbol.clone()), (price, now));
                     }
-                    next.insert((kind, symbol), Heard { reference, at: now });
+                    let key = (kind, symbol);
+                    let earlier = next.get(&key).map_or([None, None], |before: &Heard| {
+                        let [newer, _] = before.earlier;
+                        [Some(before.reference), newer]
+                    });
+                    next.insert(key, Heard { reference, at: now, earlier });
                 }
                 Err(unheard) => {
                     tracing::debug!(symbol = %symbol, why = %unheard, "no quote");

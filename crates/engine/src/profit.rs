@@ -16,6 +16,7 @@ use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price};
+use tradewarden_domain::price::Reference;
 use tradewarden_domain::profit::{Gap, Part, Profit, Tally};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
@@ -48,6 +49,30 @@ pub(crate) fn tally(
     strategy: Option<Id<id::Strategy>>,
     now: Timestamp,
 ) -> Tally {
+    let reference = |symbol: &Symbol| shared.market.reference(account, symbol, now);
+    tally_at(account, holdings, rates, strategy, (&reference, now))
+}
+
+/// What the same would have come to at the prices of a second or two ago.
+pub(crate) fn tally_before(
+    shared: &Shared,
+    account: &Account,
+    holdings: &Holdings,
+    rates: &[ExchangeRate],
+    strategy: Option<Id<id::Strategy>>,
+    now: Timestamp,
+) -> Tally {
+    let reference = |symbol: &Symbol| shared.market.earlier(account, symbol);
+    tally_at(account, holdings, rates, strategy, (&reference, now))
+}
+
+fn tally_at(
+    account: &Account,
+    holdings: &Holdings,
+    rates: &[ExchangeRate],
+    strategy: Option<Id<id::Strategy>>,
+    (reference, now): (&dyn Fn(&Symbol) -> Reference, Timestamp),
+) -> Tally {
     let mut tally = Tally::default();
     for (symbol, parts) in holdings {
         let wanted = parts.iter().filter(|(id, _)| strategy.is_none_or(|wanted| wanted == *id));
@@ -57,7 +82,7 @@ pub(crate) fn tally(
             symbol,
             exposure: &exposure,
             instrument,
-            reference: &shared.market.reference(account, symbol, now),
+            reference: &reference(symbol),
             conversion: &conversion(account, symbol, rates, now),
         };
         tally.add(&part, now);

@@ -21,6 +21,7 @@ fn marked(millis: u64, realized: i64, total: i64) -> Reading {
     Reading {
         realized: money(realized),
         total: Some(money(total)),
+        before: None,
         marked_at: at(millis),
         equity: Some(money(100_000 + total)),
         is_flat: false,
@@ -119,6 +120,48 @@ fn s23_one_bad_tick_at_the_beginning_is_not_measured_from() {
             }
             assert_eq!(watch.opening(), money(100), "{bad} at {place}");
         }
+    }
+}
+
+#[test]
+fn s23_one_bad_tick_before_the_beginning_is_not_measured_from() {
+    for bad in [-80_000, 80_000] {
+        for place in 0..4 {
+            let marks = [0, 1, 2, 3].map(|mark| if mark == place { bad } else { 100 });
+            let first = Reading { before: Some(money(marks[0])), ..marked(0, 0, marks[1]) };
+            let mut watch = Watch::begin(SESSION, &first);
+            for (second, mark) in (1..).zip(&marks[2..]) {
+                read(&mut watch, &marked(second * 1_000, 0, *mark), &Bounds::default());
+            }
+            assert_eq!(watch.opening(), money(100), "{bad} at {place}");
+        }
+    }
+}
+
+/// Something is open when the watch begins, and it falls after the first mark.
+#[test]
+fn s23_what_falls_right_after_an_open_beginning_is_lost() {
+    let first = Reading { before: Some(money(10)), ..marked(0, 0, 0) };
+    let (mut watch, bounds) = (Watch::begin(SESSION, &first), daily(1_000));
+    assert_eq!(
+        read(&mut watch, &marked(1_000, 0, -1_200), &bounds),
+        warned(LossKind::Daily, 90, 1_200, 1_000)
+    );
+    assert_eq!(read(&mut watch, &marked(2_000, 0, -1_200), &bounds), []);
+    assert_eq!(watch.opening(), money(0));
+    assert_eq!(
+        read(&mut watch, &marked(3_000, 0, -1_200), &bounds),
+        broken(LossKind::Daily, 1_200, 1_000)
+    );
+    // The same at a session that begins while it is watched.
+    let mut next = settled();
+    let begins = Reading { before: Some(money(0)), marked_at: NEXT_SESSION, ..marked(0, 0, 0) };
+    next.read(&begins, NEXT_SESSION, NEXT_SESSION, &bounds);
+    for second in 1..=3 {
+        let marked_at = NEXT_SESSION.plus(Duration::from_secs(second));
+        let later = Reading { marked_at, ..marked(0, 0, -1_200) };
+        let steps = next.read(&later, NEXT_SESSION, later.marked_at, &bounds);
+        assert_eq!(!steps.is_empty(), second != 2, "{second}: {steps:?}");
     }
 }
 

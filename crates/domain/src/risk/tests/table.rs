@@ -188,6 +188,7 @@ fn fallen() -> Reading {
     Reading {
         realized: Money::ZERO,
         total: Money::from_whole(-1_000),
+        before: None,
         marked_at: NOW,
         equity: Money::from_whole(99_000),
         is_flat: false,

@@ -141,6 +141,31 @@ fn s23_what_falls_within_the_first_seconds_halts() {
     });
 }
 
+/// A limit is set while something is open, and the price falls right after the first mark.
+#[test]
+fn s23_what_falls_right_after_an_open_beginning_halts() {
+    simulate(async || {
+        let s =
+            Small::with(77, Venue::default(), |new| new.pyramiding = Some(Pyramiding::Allow)).await;
+        s.accept("BUY", "first").await;
+        s.h.quiet().await;
+        s.h.elapse(millis(5_000)).await;
+        let scope = format!("account:{}", s.account);
+        s.h.limit(&scope, "daily_loss", "500").await;
+        let watched = async |h: &Harness| {
+            let account = Command::AccountProfit(ById { id: s.account.clone() });
+            !h.command(account).await["losses"].as_array().unwrap().is_empty()
+        };
+        s.h.until("it is watched", watched).await;
+        s.price("4994", 7_000).await;
+        assert_eq!(s.halts().await.len(), 1);
+        assert_eq!(s.findings_of("loss.daily_limit").await, 1);
+        s.accept("EXIT", "out").await;
+        s.h.quiet().await;
+        s.end().await;
+    });
+}
+
 /// With `loss_reset` of a person, no session ends the halt.
 #[test]
 fn s23_a_loss_that_a_person_resets_outlasts_the_session() {
