@@ -150,14 +150,6 @@ impl Engine {
             Command::OrderCancel(ById { id }) => self.cancel_order(org, &id, actor).await,
             Command::OrderCancelAll(which) => self.cancel_all(org, which, actor).await,
             Command::PositionClose(close) => self.close_position(org, close, actor).await,
-            Command::AccountShow(ById { id }) => {
-                let id = parse_id(&id)?;
-                let found = directory
-                    .accounts
-                    .get(&id)
-                    .filter(|found| found.org_id == org && actor.reaches(id));
-                one(found.map(|account| account_view(account)))
-            }
             Command::LimitList => list(self.limits_of(&directory, org, actor), limit_view),
             Command::HaltResume(ById { id }) => self.resume(&id, actor).await,
             Command::SignalList(search) => to_value(&self.signal_page(org, actor, &search).await?),
@@ -207,6 +199,13 @@ impl Engine {
                 let state = Some(Activity::Disabled);
                 let changes = AccountChanges { state, ..AccountChanges::default() };
                 self.change_account(org, change_of(id, changes), actor).await
+            }
+            Command::AccountShow(ById { id }) => {
+                let id = parse_id(&id)?;
+                let directory = self.parts.directory.load();
+                let found = directory.accounts.get(&id);
+                let found = found.filter(|found| found.org_id == org && actor.reaches(id));
+                one(found.map(|account| account_view(account)))
             }
             Command::AccountProfit(ById { id }) => to_value(&self.profit(org, actor, &id).await?),
             Command::RateSet(rate) => self.set_rate(org, rate, actor).await,

@@ -30,7 +30,6 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::signal::{Action, STRATEGY_ID, Signal};
-use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::Digest;
 use tradewarden_store::signals::{self, StoredSignal};

@@ -285,9 +285,10 @@ impl Engine {
         let wrapped = WrappedKey::from_stored(row.wrapped.clone());
         let org = row.org_id.to_bytes();
         let rewrapped = self.parts.keyring.rewrap(&org, purpose, &wrapped, fresh).await;
-        rewrapped.map_err(|error: DataKeyError| match error.is_about_the_key() {
-            true => NotRewrapped::Damaged(said(error.to_string())),
-            false => NotRewrapped::Away(said(error.to_string())),
+        rewrapped.map_err(|error: DataKeyError| {
+            let is_damaged = error.is_about_the_key();
+            let detail = said(error.to_string());
+            if is_damaged { NotRewrapped::Damaged(detail) } else { NotRewrapped::Away(detail) }
         })
     }
 

@@ -202,13 +202,12 @@ pub async fn live_on_pairs(
 
 /// At most `count` live orders of everybody, by pair and age: those after this one, or the first.
 pub async fn live(store: &Store, after: Option<&Order>, count: i64) -> Result<Vec<Order>, Error> {
-    let place: [Value; 3] = match after {
-        Some(order) => [order.account_id.into(), order.symbol.as_str().into(), order.id.into()],
-        None => {
-            let account: Id<id::Account> = Id::from_bytes([0; 16]);
-            let order: Id<id::Order> = Id::from_bytes([0; 16]);
-            [account.into(), "".into(), order.into()]
-        }
+    let place: [Value; 3] = if let Some(order) = after {
+        [order.account_id.into(), order.symbol.as_str().into(), order.id.into()]
+    } else {
+        let account: Id<id::Account> = Id::from_bytes([0; 16]);
+        let order: Id<id::Order> = Id::from_bytes([0; 16]);
+        [account.into(), "".into(), order.into()]
     };
     let parameters = place.into_iter().chain([Value::Int(count)]).collect();
     let rows = store.query(LIVE, parameters).await?;

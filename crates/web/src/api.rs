@@ -89,6 +89,29 @@ struct Known {
     caller: Option<(Actor, Drawn)>,
 }
 
+/// What begins a stream: by events, or by a WebSocket where the request asks for one.
+fn listened(
+    exchange: &Exchange,
+    head: &mut Parts,
+    actor: &Actor,
+    has_own_origin: bool,
+) -> Result<Response<AnswerBody>, Problem> {
+    let listener = exchange.site.engine().listen(actor).map_err(not_listening)?;
+    if websocket::is_wanted(head) {
+        if !has_own_origin {
+            return Err(Problem::because(
+                Code::AuthPermission,
+                Cow::Borrowed("A browser may listen from our own pages only."),
+            ));
+        }
+        return Ok(websocket::answer(head, listener, exchange.request_id));
+    }
+    let body = axum::body::Body::new(EventBody::new(listener));
+    let mut response = Response::new(AnswerBody::routed(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    Ok(response)
+}
+
 async fn carried_out(
     route: &'static Route,
     exchange: &Exchange,
@@ -140,21 +163,7 @@ async fn carried_out(
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
             query_of(route.takes, head.uri.query())?;
             let has_own_origin = engine.has_own_origin(&shown);
-            let listener = engine.listen(&actor).map_err(not_listening)?;
-            if websocket::is_wanted(&head) {
-                if !has_own_origin {
-                    return Err(Problem::because(
-                        Code::AuthPermission,
-                        Cow::Borrowed("A browser may listen from our own pages only."),
-                    ));
-                }
-                return Ok(websocket::answer(&mut head, listener, exchange.request_id));
-            }
-            let body = axum::body::Body::new(EventBody::new(listener));
-            let mut response = Response::new(AnswerBody::routed(body));
-            let content_type = HeaderValue::from_static(EVENT_STREAM);
-            response.headers_mut().insert(CONTENT_TYPE, content_type);
-            Ok(response)
+            listened(exchange, &mut head, &actor, has_own_origin)
         }
         Handler::Command(make) => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;

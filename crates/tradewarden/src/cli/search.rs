@@ -12,7 +12,7 @@ use super::Page;
 use super::word::word;
 
 /// A span of time.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Span {
     /// From this instant on, such as 2026-11-01T00:00:00Z
     #[arg(long, value_name = "T")]

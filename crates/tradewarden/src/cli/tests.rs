@@ -54,6 +54,7 @@ fn a_schedule_is_one_argument_and_is_read_at_once() {
 
 /// Every line of C27, with the request it becomes.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_typed_becomes_the_request() {
     let cases = [
         (

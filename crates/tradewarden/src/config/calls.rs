@@ -12,6 +12,7 @@ const MOST: u32 = 10_000_000;
 
 /// The most calls in any span of a second, a minute and an hour; each absent unless written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "they are what is counted per span")]
 pub(crate) struct CallsMax {
     pub(crate) per_s: Option<u32>,
     pub(crate) per_min: Option<u32>,

@@ -383,7 +383,7 @@ impl House {
     }
 
     /// The process itself: what its user can read of it, and what a crash would leave.
-    async fn process(&self) {
+    fn process(&self) {
         let pid = &self.gateway.ready()["pid"];
         for name in ["cmdline", "environ"] {
             let found = marks::found_in(&fs::read(format!("/proc/{pid}/{name}")).unwrap());
@@ -400,7 +400,7 @@ impl House {
         self.keys().await;
         self.strangers().await;
         self.shown().await;
-        self.process().await;
+        self.process();
         let log = self.gateway.program().log();
         for target in ["TRACE ", " h2::", " tradewarden_web::", " tradewarden_engine::"] {
             assert!(log.contains(target), "{target} was not talkative");

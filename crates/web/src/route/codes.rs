@@ -43,8 +43,8 @@ impl Route {
         let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
         let asks_engine = !matches!(self.handler, Handler::Page(_));
         match (self.takes, code) {
-            (Takes::Signal | Takes::SignedSignal, Code::RequestMalformed) => true,
-            (
+            (Takes::Signal | Takes::SignedSignal, Code::RequestMalformed)
+            | (
                 Takes::SignedSignal,
                 Code::LimitDaily
                 | Code::AuthPermission
@@ -54,8 +54,8 @@ impl Route {
                 | Code::KeyInstrument
                 | Code::KeyMaxNotional,
             ) => true,
-            (Takes::SignedSignal, Code::ClientCertificate) => false,
-            (
+            (Takes::SignedSignal, Code::ClientCertificate)
+            | (
                 Takes::Signal | Takes::SignedSignal,
                 Code::RequestNotFound
                 | Code::RequestMethod

@@ -152,7 +152,7 @@ fn s18_cancels_of_a_halt_are_spread() {
 fn s18_polls_do_not_starve_orders() {
     simulate(async || {
         let s = Small::adding(505, NARROW).await;
-        s.h.elapse(Duration::from_secs(60)).await;
+        s.h.elapse(Duration::from_mins(1)).await;
         let idle = s.h.broker.records().len();
         let told_at = s.h.now();
         for number in 0..10 {

@@ -318,7 +318,7 @@ fn s24_fills_that_are_not_heard_are_told() {
         simulate(async || {
             let s = Small::with(71, Venue::default(), |_| {}).await;
             if told == "broker.fills_unheard" {
-                s.h.broker.next_faults(Call::FillsSince, &[Fault::LostBefore; 5_000]);
+                s.h.broker.next_faults(Call::FillsSince, &vec![Fault::LostBefore; 5_000]);
             }
             let plan = OrderPlan { fill: FillPlan::After(millis(100)), report, crosses: false };
             s.h.broker.next_plans(&[plan]);

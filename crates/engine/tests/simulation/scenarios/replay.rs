@@ -6,6 +6,7 @@ use std::time::Duration;
 use tradewarden_domain::strategy::{Pyramiding, Sizing};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{Command, CommandError, Search};
+use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, halt_engage, simulate};
 
@@ -153,11 +154,16 @@ fn a_period_begins_with_the_positions_of_its_time() {
     });
 }
 
+async fn taken(small: &Small, body: &Value) {
+    let reply = small.h.send(&small.hook, body).await.answer();
+    assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
+}
+
 /// Five small entries, and then two that rest for a while and a third one.
 async fn entries(small: &Small) -> Value {
     let buy = |id: &str, quantity: &str| json!({"action": "BUY", "id": id, "quantity": quantity});
     for place in 0..5 {
-        small.h.send(&small.hook, &buy(&format!("before {place}"), "1")).await.answer();
+        taken(small, &buy(&format!("before {place}"), "1")).await;
         small.h.elapse(millis(1_100)).await;
     }
     small.h.quiet().await;
@@ -165,14 +171,14 @@ async fn entries(small: &Small) -> Value {
     small.h.elapse(millis(1_000)).await;
     let from = json!(small.h.now());
     small.h.broker.usual_plan(FillPlan::Rests);
-    small.h.send(&small.hook, &buy("first", "2")).await.answer();
+    taken(small, &buy("first", "2")).await;
     small.h.elapse(millis(300)).await;
-    small.h.send(&small.hook, &buy("second", "2")).await.answer();
+    taken(small, &buy("second", "2")).await;
     small.h.elapse(millis(300)).await;
     small.h.broker.let_all_fill();
     small.h.quiet().await;
     small.h.elapse(millis(2_000)).await;
-    small.h.send(&small.hook, &buy("third", "3")).await.answer();
+    taken(small, &buy("third", "3")).await;
     small.h.elapse(millis(300)).await;
     small.h.broker.let_all_fill();
     small.h.quiet().await;

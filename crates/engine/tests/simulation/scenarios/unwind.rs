@@ -440,7 +440,7 @@ fn s20_one_account_holds_up_no_other() {
             } else {
                 let id: tradewarden_domain::id::Id<tradewarden_domain::id::Account> =
                     all[0].parse().unwrap();
-                let hex: String = id.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                let hex = tradewarden_seal::hex_encode(&id.to_bytes());
                 let guard = format!(
                     "CREATE TRIGGER ill BEFORE INSERT ON orders WHEN NEW.account_id = x'{hex}' \
                      BEGIN SELECT RAISE(ABORT, 'no'); END"
@@ -489,7 +489,7 @@ fn s20_an_account_that_cannot_be_canceled_holds_up_no_other() {
         s.h.elapse(millis(300)).await;
         let id: tradewarden_domain::id::Id<tradewarden_domain::id::Account> =
             all[0].parse().unwrap();
-        let hex: String = id.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = tradewarden_seal::hex_encode(&id.to_bytes());
         let guard = format!(
             "CREATE TRIGGER ill BEFORE UPDATE ON orders WHEN NEW.account_id = x'{hex}' \
              AND NEW.cancel_requested = 1 BEGIN SELECT RAISE(ABORT, 'no'); END"

@@ -133,7 +133,7 @@ fn a_data_key_that_is_too_old_is_replaced() {
         s.h.data_keys_last = Some(YEAR);
         s.h.start(Death::Never).await;
         s.h.ready().await;
-        s.h.clock.advance(YEAR - Duration::from_hours(1));
+        s.h.clock.advance(YEAR.saturating_sub(Duration::from_hours(1)));
         s.h.elapse(Duration::from_secs(3)).await;
         assert_eq!(s.key_of(Purpose::Intake).await.0, 1);
         s.h.clock.advance(Duration::from_hours(1));
