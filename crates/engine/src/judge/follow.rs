@@ -174,16 +174,16 @@ fn followed(
     let rolls = judged.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
+        let key = key_of(work);
         let limits = judged.limits.get(&strategy.org_id);
-        let scene = judged.scene(shared, &account, (&place, None), intent.side, Judged::New);
+        let limits = limits.map(|book| book.tightest(account.id, Some(strategy.id), key, symbol));
+        let scene = judged.scene(shared, &account, (&place, key), intent.side, Judged::New);
         let context = risk::Context {
             halts: &judged.halts,
             subject,
             schedule: strategy.schedule.as_ref(),
             contract: rolls.contract(symbol),
-            limits: limits
-                .map(|book| book.tightest(account.id, Some(strategy.id), key_of(work), symbol))
-                .unwrap_or_default(),
+            limits: limits.unwrap_or_default(),
             exposure: judged.pair_exposure(account.id, symbol),
             already_filled: Quantity::ZERO,
             around: scene.view(),

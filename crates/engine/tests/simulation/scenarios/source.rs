@@ -124,6 +124,29 @@ fn a_strategy_hears_its_key_and_no_other() {
     });
 }
 
+/// What a limit of a key counts are the orders of its signals too.
+#[test]
+fn a_limit_of_a_key_counts_the_orders_of_its_signals() {
+    simulate(async || {
+        let bot = Bot::new(590, json!({})).await;
+        let scope = format!("key:{}", bot.key["id"].as_str().unwrap());
+        bot.h.limit(&scope, "max_orders_per_minute", "1").await;
+        let first = bot.send(1, json!({"action": "BUY", "id": "a"})).await;
+        assert_eq!(told(&first), (SignalStatus::Accepted, None), "{first:?}");
+        bot.h.quiet().await;
+        bot.send(2, json!({"action": "EXIT", "id": "b"})).await;
+        bot.h.quiet().await;
+        let second = bot.send(3, json!({"action": "BUY", "id": "c"})).await;
+        let no = (SignalStatus::Refused, Some(Code::RiskMaxOrdersPerMinute));
+        assert_eq!(told(&second), no, "{second:?}");
+        bot.h.elapse(millis(61_000)).await;
+        let third = bot.send(4, json!({"action": "BUY", "id": "d"})).await;
+        assert_eq!(told(&third), (SignalStatus::Accepted, None), "{third:?}");
+        bot.h.quiet().await;
+        bot.end().await;
+    });
+}
+
 /// S15: what tells signals apart counts by key.
 #[test]
 fn s15_duplicates_are_known_by_key() {
