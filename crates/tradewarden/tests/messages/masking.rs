@@ -413,7 +413,7 @@ async fn secrets_are_nowhere_with_sqlite() {
     let mut house = House::open("masking-sqlite", "sqlite").await;
     house.everything().await;
     let looked_at = marks::look_through(&house.dir.data());
-    for name in ["tradewarden.db", "tradewarden.db-wal", "paper/journal", "checkpoint"] {
+    for name in ["tradewarden.db", "tradewarden.db-wal", "paper.journal", "checkpoint"] {
         assert!(looked_at.iter().any(|path| path.ends_with(name)), "{name}: {looked_at:?}");
     }
     let out = house.file("backup");
