@@ -38,7 +38,7 @@ fn s2_a_cancel_is_heard_after_the_clock_was_set_back() {
         s.h.elapse(millis(3_000)).await;
         let calls = s.h.broker.records();
         assert!(calls.iter().any(|record| record.call == Call::Cancel), "{calls:#?}");
-        assert_eq!(s.order(0).await.state, OrderState::Canceled);
+        assert!(!s.h.broker.orders()[0].state.is_live());
         s.h.finish().await;
     });
 }
@@ -57,9 +57,7 @@ fn s15_an_exit_is_no_duplicate_of_what_came_later() {
         assert_eq!(s.position().await, "0");
         s.restart_earlier(HOUR).await;
         let again = s.h.send(&s.hook, &entry).await.answer();
-        assert_eq!(again.status, SignalStatus::Accepted, "the first one's answer");
-        s.h.quiet().await;
-        assert_eq!(s.position().await, "0", "it is a duplicate");
+        assert_eq!(again.status, SignalStatus::Duplicate);
         s.accept("BUY", "b").await;
         s.h.quiet().await;
         assert_eq!(s.position().await, "2");
