@@ -351,7 +351,8 @@ impl Dispatcher {
                 Purpose::Exit if is_leg => !attempt::waits_for_open(&self.shared, &order),
                 Purpose::Exit => !exit_under_way && !attempt::waits_for_open(&self.shared, &order),
                 Purpose::Entry => {
-                    !exit_live
+                    self.shared.has_quotes()
+                        && !exit_live
                         && !entry_lost
                         && !account_recovers
                         && entries_under_way < ENTRIES_UNDER_WAY_MAX

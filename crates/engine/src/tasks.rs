@@ -24,6 +24,7 @@ use tradewarden_store::outbox::Kind;
 use tradewarden_store::{Error, Location, Tx, changes, closes, leases, signals};
 
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
+const FIRST_QUOTES_WITHIN: Duration = Duration::from_millis(200);
 const FUNDS_EVERY: Duration = Duration::from_secs(5);
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
@@ -94,7 +95,7 @@ impl Tasks {
     pub async fn run_quiet(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
         let mut ended = journal_thread(self.journal, self.location, Arc::clone(&self.shared))?;
         lead(&self.shared).await;
-        refresh_quotes(&self.shared).await;
+        first_quotes(&self.shared).await;
         tokio::select! {
             ended = &mut ended => return ended.unwrap_or(Ok(())),
             () = shutdown => {}
@@ -131,7 +132,7 @@ async fn run_beside(
     mut ended: oneshot::Receiver<Result<(), Fatal>>,
 ) -> Result<(), Fatal> {
     lead(shared).await;
-    refresh_quotes(shared).await;
+    first_quotes(shared).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(Dispatcher::new(Arc::clone(shared)).run(notices));
     tasks.spawn(reconcile(Arc::clone(shared)));
@@ -320,6 +321,14 @@ async fn watch_the_living(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(DEAD_MEN_EVERY).await;
         watch.look().await;
+    }
+}
+
+/// What is sent first finds prices, where they are heard soon. Nothing else waits for them: a broker may be
+/// silent, or its budget have no room (S18); entries wait in the dispatcher.
+async fn first_quotes(shared: &Arc<Shared>) {
+    if tokio::time::timeout(FIRST_QUOTES_WITHIN, refresh_quotes(shared)).await.is_err() {
+        tracing::warn!("not every quote was heard yet; the rest goes on");
     }
 }
 
