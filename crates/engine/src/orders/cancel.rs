@@ -143,7 +143,9 @@ pub(crate) async fn cancel_in(
     ids.sort_unstable();
     let mut canceled = Vec::with_capacity(ids.len());
     for mut order in orders::lock_by_id(tx, &ids).await?.into_iter().flatten() {
-        if !order.state.is_live() {
+        // What another node asked back meanwhile is not asked for twice; a person may insist.
+        let is_asked = order.cancel_requested && why.code != Code::OrderCanceled;
+        if !order.state.is_live() || is_asked {
             continue;
         }
         let event = if order.state == OrderState::Accepted {
