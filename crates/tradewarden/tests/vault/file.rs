@@ -66,7 +66,7 @@ async fn replacing_data_keys_under_load_loses_no_request() {
     let things = sealed(&dir, &gateway);
     let load = Load::begin(&gateway);
     let done = program.json(&["vault", "rotate", "--data-keys"]).await;
-    assert_eq!((&done["made"], &done["left"]), (&3.into(), &0.into()), "{done}");
+    assert_eq!((&done["made"], &done["left"]), (&4.into(), &0.into()), "{done}");
     things.opens(&gateway).await;
     until("the old keys of intake and of the log are gone", async || {
         let status = program.json(&["vault", "status"]).await;

@@ -78,7 +78,7 @@ impl Sealed {
 fn a_replaced_data_key_seals_nothing_and_goes() {
     simulate(async || {
         let mut s = Sealed::new(801).await;
-        let purposes = [Purpose::Intake, Purpose::People, Purpose::Ledger];
+        let purposes = [Purpose::Intake, Purpose::People, Purpose::Messages, Purpose::Ledger];
         let mut old = Vec::new();
         for purpose in purposes {
             old.push((purpose, s.key_of(purpose).await.1));
@@ -88,9 +88,9 @@ fn a_replaced_data_key_seals_nothing_and_goes() {
         };
         assert_eq!(count(&s, Purpose::Intake, old[0].1).await, 3);
         let made = s.h.command(rotate(None, None)).await;
-        assert_eq!((&made["made"], &made["left"]), (&3.into(), &0.into()), "{made}");
+        assert_eq!((&made["made"], &made["left"]), (&4.into(), &0.into()), "{made}");
         let status = s.status().await;
-        assert_eq!(status["replaced"].as_array().unwrap().len(), 3, "{status}");
+        assert_eq!(status["replaced"].as_array().unwrap().len(), 4, "{status}");
         // It opens now and seals in two seconds, when every node knows it.
         keys::key(&s.h, json!({})).await;
         assert_eq!(count(&s, Purpose::Intake, old[0].1).await, 4);
@@ -114,8 +114,8 @@ fn a_replaced_data_key_seals_nothing_and_goes() {
         s.h.restart().await;
         s.h.ready().await;
         s.opens();
-        assert_eq!(s.logged("vault.data_key.created").await.len(), 3);
-        assert_eq!(s.logged("vault.data_key.retired").await.len(), 3);
+        assert_eq!(s.logged("vault.data_key.created").await.len(), 4);
+        assert_eq!(s.logged("vault.data_key.retired").await.len(), 4);
         assert!(s.logged("vault.data_key.resealed").await.len() >= 5);
         let pepper = s.h.try_command(rotate(Some(Purpose::Pepper), None)).await.unwrap();
         assert!(matches!(pepper, Err(CommandError::Invalid { .. })), "{pepper:?}");
@@ -138,12 +138,12 @@ fn a_data_key_that_is_too_old_is_replaced() {
         assert_eq!(s.key_of(Purpose::Intake).await.0, 1);
         s.h.clock.advance(Duration::from_hours(1));
         s.h.elapse(Duration::from_secs(30)).await;
-        for purpose in [Purpose::Intake, Purpose::People, Purpose::Ledger] {
+        for purpose in [Purpose::Intake, Purpose::People, Purpose::Messages, Purpose::Ledger] {
             assert_eq!(s.key_of(purpose).await.0, 2, "{purpose}");
         }
         assert_eq!(s.key_of(Purpose::Pepper).await.0, 1);
         let made = s.logged("vault.data_key.created").await;
-        assert_eq!(made.len(), 3);
+        assert_eq!(made.len(), 4);
         assert!(made.iter().all(|entry| entry["reason"] == "age"), "{made:?}");
         s.h.finish().await;
     });
