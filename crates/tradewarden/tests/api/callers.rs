@@ -136,6 +136,8 @@ async fn the_owner_with_unknown_and_ill_formed_ids() {
             ("GET", _) | ("POST", "/api/v1/orders/cancel-all" | "/api/v1/alerts/test") => 200,
             // Halts need nothing; everything else that makes something needs fields.
             ("POST", "/api/v1/halts") => 201,
+            // It is signed with the key that it is from.
+            ("POST", "/api/v1/signals") => 403,
             // None is in force that could be ended.
             ("POST", "/api/v1/lockdown/end") => 409,
             _ => 400,
