@@ -187,8 +187,9 @@ impl Engine {
                 let secret = environment
                     .with_randomness(|random| PlainToken::generate(TokenKind::KeySecret, random));
                 let data_keys = self.parts.intake_keys.load();
-                let data_key =
-                    data_keys.get(&key.org_id).ok_or_else(|| self.parts.vault.no_key())?;
+                let data_key = data_keys
+                    .get(&key.org_id)
+                    .ok_or_else(|| self.parts.vault.no_key(key.org_id))?;
                 let (org, id) = (key.org_id.to_bytes(), key.id.to_bytes());
                 let place = secret_place(&org, &id);
                 let material = environment.with_randomness(|random| {

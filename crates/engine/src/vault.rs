@@ -114,8 +114,14 @@ impl Vault {
         self.behind.load(Ordering::Acquire)
     }
 
-    /// Why an organization has no open data key: the source is away, or the key was erased.
-    pub(crate) fn no_key(&self) -> CommandError {
+    /// Why an organization has no open data key: it does not open, the source is away, or the key was
+    /// erased.
+    pub(crate) fn no_key(&self, org: Id<id::Org>) -> CommandError {
+        let held = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((unusable, _)) = held.iter().find(|(unusable, _)| unusable.org == org) {
+            return CommandError::Unavailable { detail: unusable.detail.clone() };
+        }
+        drop(held);
         match self.health() {
             Health::Away { is_closed: true, .. } => CommandError::Unavailable {
                 detail: "the key source does not answer, and secrets are closed".to_owned(),

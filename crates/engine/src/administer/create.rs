@@ -130,7 +130,7 @@ impl Engine {
             detail: "there is no key to seal the signing secret".to_owned(),
         };
         let keys = self.parts.intake_keys.load();
-        let key = keys.get(&org).ok_or_else(|| self.parts.vault.no_key())?;
+        let key = keys.get(&org).ok_or_else(|| self.parts.vault.no_key(org))?;
         self.parts
             .environment
             .with_randomness(|random| {

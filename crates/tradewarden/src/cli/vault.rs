@@ -17,7 +17,7 @@ pub(crate) enum VaultVerb {
     Rotate(VaultRotate),
     /// Erase an organization's data keys: what they sealed never opens again
     ///
-    /// Without --phrase it says what would be erased, and which phrase confirms it. Signing secrets of
+    /// Without `--phrase` it says what would be erased, and which phrase confirms it. Signing secrets of
     /// webhooks are gone and API keys with a shared secret are revoked; everything else goes on.
     Erase(VaultErase),
     /// Wrap all data keys under the newest key of the current source
@@ -37,7 +37,7 @@ pub(crate) struct VaultRotate {
     pub(crate) org: Option<String>,
     /// Only those for this purpose
     #[arg(long, value_name = "PURPOSE", requires = "data_keys",
-          value_parser = ["intake", "people", "broker", "ledger"])]
+          value_parser = ["intake", "people", "messages", "broker", "ledger"])]
     pub(crate) purpose: Option<String>,
 }
 
