@@ -185,7 +185,7 @@ impl House {
         let client = &mut self.owner.client;
         for webhook in [&made, &rotated] {
             let secret = webhook["secret"].as_str().unwrap();
-            let other = fresh("another secret");
+            let other = fresh("another-secret");
             for body in [
                 json!({"action": "BUY", "dry_run": true, "secret": secret}).to_string(),
                 json!({"action": "BUY", "dry_run": true, "secret": other}).to_string(),
