@@ -16,7 +16,7 @@ use tradewarden_engine::people::{Ask, Client, Origin, Said};
 use tradewarden_messenger::Outcome;
 use tradewarden_store::sessions;
 use tradewarden_testkit::broker::Venue;
-use tradewarden_testkit::engine::{Harness, simulate};
+use tradewarden_testkit::engine::{Harness, OPEN_FOR, simulate};
 use tradewarden_testkit::life::Death;
 
 const EMAIL: &str = "ann@example.com";
@@ -70,6 +70,35 @@ async fn pass(harness: &Harness, span: Duration) {
 
 fn later() -> Outcome {
     Outcome::Later { reason: "the server could not be reached".to_owned(), wait: None }
+}
+
+/// While the key source is away and secrets are closed, wrong passwords are counted, and people hear of them.
+#[test]
+fn people_hear_while_secrets_are_closed() {
+    simulate(async || {
+        let harness = with_owner(8, Death::Never).await;
+        harness.keys.go_away();
+        pass(&harness, Duration::from_secs(10)).await;
+        pass(&harness, OPEN_FOR).await;
+        harness.elapse(Duration::from_secs(10)).await;
+        let asked = json!({ "command": "vault", "verb": "status" });
+        let status = harness.command(serde_json::from_value(asked).unwrap()).await;
+        assert_eq!(status["secrets"], "closed", "{status}");
+        harness.post.take();
+        for last in 0..12 {
+            let login = json!({ "email": EMAIL, "password": "not this one at all" });
+            let login = Ask::Login(serde_json::from_value(login).unwrap());
+            let refused = code(ask(&harness, login, last).await.unwrap());
+            assert_eq!(refused, Code::Unauthenticated, "try {last}");
+            pass(&harness, Duration::from_hours(2)).await;
+        }
+        let told: Vec<_> = harness.post.take().into_iter().map(|posted| posted.subject).collect();
+        assert_eq!(told.len(), 1, "the tenth is told: {told:?}");
+        harness.keys.come_back();
+        harness.elapse(Duration::from_secs(10)).await;
+        log_in(&harness, 99).await.unwrap().unwrap();
+        harness.finish().await;
+    });
 }
 
 /// A server that is away for hours gets the mail when it is back, one try after each wait; what

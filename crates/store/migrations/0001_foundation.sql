@@ -98,7 +98,7 @@ CREATE TABLE strategies (
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);
 
-CREATE INDEX strategies_key ON strategies (key_id, id) WHERE key_id IS NOT NULL;
+CREATE INDEX strategies_source_key_id ON strategies (key_id, id) WHERE key_id IS NOT NULL;
 
 CREATE INDEX strategies_symbol ON strategies (org_id, symbol, id);
 

@@ -13,6 +13,7 @@ pub use words::{halt_engage, limit_set, raw, signal, strategy};
 
 use crate::broker::{ScriptedBroker, Venue};
 use crate::clock::{MORNING, SimClock};
+use crate::key_source::ScriptedKeys;
 use crate::life::{Death, Life};
 use crate::post::ScriptedPost;
 use crate::postgres::TestDatabase;
@@ -38,7 +39,7 @@ use tradewarden_engine::command::{
 };
 use tradewarden_engine::intake::{AccountResult, RawSignal, Received, SignalStatus};
 use tradewarden_engine::{CallLimits, CommitFate, Engine, PaperDesk, Parts, Settings};
-use tradewarden_seal::{FileKeySource, Keyring, PasswordCost};
+use tradewarden_seal::{Keyring, PasswordCost};
 use tradewarden_store::{Location, Store};
 
 /// Runs a scenario on a runtime of its own, with time standing still.
@@ -144,6 +145,8 @@ pub struct Harness {
     pub profile: Profile,
     /// How long a data key seals, from the next start on.
     pub data_keys_last: Option<Duration>,
+    /// What wraps data keys.
+    pub keys: ScriptedKeys,
     life: Arc<Life>,
     running: Option<Running>,
     store: Option<Store>,
@@ -154,6 +157,9 @@ pub struct Harness {
     /// Keeps time from jumping while a database server is waited for.
     hold: Option<mpsc::Sender<()>>,
 }
+
+/// How long what is open stays open while the key source is away.
+pub const OPEN_FOR: Duration = Duration::from_hours(1);
 
 impl Harness {
     /// A gateway on a new SQLite file, started and ready.
@@ -185,7 +191,8 @@ impl Harness {
 
     fn new(data: Data, directory: PathBuf, seed: u64, venue: Venue) -> Self {
         let clock = SimClock::with_timers(MORNING);
-        let key = FileKeySource::from_randomness(&mut Seeded::new(seed));
+        let keys = ScriptedKeys::new(seed);
+        let keyring = Keyring::new(keys.clone()).staying_open(Some(OPEN_FOR));
         Self {
             broker: ScriptedBroker::new(clock.clone(), venue),
             clock,
@@ -198,7 +205,8 @@ impl Harness {
             store: None,
             data,
             directory,
-            keyring: Arc::new(Keyring::new(key)),
+            keyring: Arc::new(keyring),
+            keys,
             seed,
             hold: None,
         }

@@ -13,6 +13,7 @@
 pub mod broker;
 pub mod clock;
 pub mod engine;
+pub mod key_source;
 pub mod life;
 pub mod marks;
 pub mod post;

@@ -242,7 +242,9 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
     let acme = "directory = 'https://a.example'\ncontact = ['mailto:a@b']\ndomains = ['a.example']\n\
                 challenge = 'http-01'\nterms_agreed = true\nca_file = 'c'";
     let acme = toml::from_str(acme).unwrap();
+    let calls = CallsMax { per_s: Some(10), per_min: Some(10), per_h: Some(10) };
     let config = Config {
+        paper: Paper { calls, ..Config::default().paper },
         http_listen: Some("127.0.0.1:80".parse().unwrap()),
         acme: Some(acme),
         public_origin: Some("https://a.example".to_owned()),

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{Command, CommandError, VaultCommand, VaultDataKeys, VaultErase};
+use tradewarden_engine::intake::SignalStatus;
 use tradewarden_seal::{DataKeyId, Purpose, WrappedKey};
 use tradewarden_store::{keys as rows, sealed};
 use tradewarden_testkit::broker::Venue;
-use tradewarden_testkit::engine::{Harness, simulate};
+use tradewarden_testkit::engine::{Harness, signal, simulate, strategy};
 use tradewarden_testkit::life::Death;
 
 /// A gateway with a secret in every column of intake.
@@ -297,5 +298,32 @@ fn what_an_erased_key_sealed_never_opens_again() {
         let open = &status["gone"]["open_in_older_copies"];
         assert_eq!(open[0]["data_keys"], 1, "{status}");
         s.h.finish().await;
+    });
+}
+
+/// A data key that does not open stops nobody but who needs it, is told, and keeps no other under the
+/// old key of the source.
+#[test]
+fn a_damaged_data_key_stops_nobody_else() {
+    simulate(async || {
+        let mut h = Harness::sqlite(809, Venue::default()).await;
+        h.ready().await;
+        let account = h.account("main").await;
+        let hook = h.webhook("tv", 100).await;
+        h.strategy(strategy("es", &hook, &account, "ES", "1")).await;
+        h.sane_limits().await;
+        h.stop().await;
+        h.sabotage("UPDATE data_keys SET wrapped = x'00' WHERE purpose = 'intake'");
+        h.start(Death::Never).await;
+        h.ready().await;
+        let reply = h.send(&hook, &signal("BUY", "a")).await.answer();
+        assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
+        h.until("it is told", async |h: &Harness| h.has_finding("vault.key_unusable").await).await;
+        let asked = |verb: &str| command(json!({"command": "vault", "verb": verb}));
+        h.command(asked("rotate")).await;
+        let done = h.command(asked("rewrap")).await;
+        assert_eq!((&done["rewrapped"], &done["left"]), (&4.into(), &0.into()), "{done}");
+        assert_eq!(done["unusable"].as_array().unwrap().len(), 1, "{done}");
+        h.finish().await;
     });
 }
