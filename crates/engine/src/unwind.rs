@@ -160,7 +160,7 @@ impl Unwinder {
                     return Ok(());
                 }
                 halt_progress::note_orders(tx, id, &ids).await?;
-                let why = Why { by: &by, code: Code::OrderCanceled };
+                let why = Why { by: &by, code: Code::OrderCanceled, insists: false };
                 cancel_in(tx, &shared, &wanted, why, effects).await.map(|_| ())
             })
             .await

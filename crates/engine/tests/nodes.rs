@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 use tradewarden_domain::order::OrderState;
@@ -384,7 +385,11 @@ fn s21_a_lockdown_goes_on_whoever_leads() {
         assert_eq!(told, order);
         let mut calls = h.broker.records().split_off(sent);
         calls.retain(|made| made.call == Call::Cancel);
-        assert_eq!(calls.len(), 1);
+        // An answer that the database takes long to keep is asked for again: that is harmless.
+        let entry = h.orders().await[1].client_order_id().clone();
+        let canceled: BTreeSet<_> =
+            calls.iter().filter_map(|made| made.client_order_id.as_ref()).collect();
+        assert_eq!(canceled, BTreeSet::from([&entry]), "what is held is not touched");
         assert_eq!(h.position(&account, "ES").await.to_string(), "2");
         assert!(h.verify().await.ok);
         drop(other);

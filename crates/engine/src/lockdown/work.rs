@@ -122,7 +122,7 @@ impl Work<'_> {
             Part::Access { sessions, keys } => self.end_access(tx, book, sessions, keys).await,
             Part::Orders(wanted) => {
                 let by = self.by();
-                let why = Why { by: &by, code: Code::OrderCanceled };
+                let why = Why { by: &by, code: Code::OrderCanceled, insists: false };
                 let asked = cancel_in(tx, self.shared, &wanted, why, effects).await?;
                 Ok(asked.len())
             }

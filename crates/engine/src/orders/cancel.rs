@@ -106,7 +106,8 @@ impl Engine {
                 if enters && !claimant.begin(tx, shared.environment.now()).await? {
                     return Ok(None);
                 }
-                let why = Why { by: &claimant.name(), code: Code::OrderCanceled };
+                let by = claimant.name();
+                let why = Why { by: &by, code: Code::OrderCanceled, insists: true };
                 cancel_in(tx, &shared, &wanted, why, effects).await.map(Some)
             })
             .await?;
@@ -124,6 +125,9 @@ pub(crate) struct Why<'a> {
     pub(crate) by: &'a str,
     /// What an order says that ends by it.
     pub(crate) code: Code,
+    /// Whether what was asked back before is asked for again. A caller may insist; what the gateway does by
+    /// itself was listed before the lock, and somebody else may have asked meanwhile.
+    pub(crate) insists: bool,
 }
 
 /// See [`Engine::cancel`].
@@ -143,9 +147,7 @@ pub(crate) async fn cancel_in(
     ids.sort_unstable();
     let mut canceled = Vec::with_capacity(ids.len());
     for mut order in orders::lock_by_id(tx, &ids).await?.into_iter().flatten() {
-        // What another node asked back meanwhile is not asked for twice; a person may insist.
-        let is_asked = order.cancel_requested && why.code != Code::OrderCanceled;
-        if !order.state.is_live() || is_asked {
+        if !order.state.is_live() || (order.cancel_requested && !why.insists) {
             continue;
         }
         let event = if order.state == OrderState::Accepted {
@@ -198,7 +200,7 @@ pub(crate) async fn expire(shared: &Arc<Shared>) {
         let written = shared
             .journal
             .write(Urgency::Soon, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                let why = Why { by: "expiry", code: Code::OrderTtlEnded };
+                let why = Why { by: "expiry", code: Code::OrderTtlEnded, insists: false };
                 cancel_in(tx, &inner, &wanted, why, effects).await.map(|_| ())
             })
             .await;

@@ -214,8 +214,9 @@ fn a_signal_may_mean_one_of_the_strategies() {
         let both = bot.send(2, json!({"action": "EXIT"})).await;
         assert_eq!(both.accounts.len(), 2, "{both:?}");
         for (number, wrong) in (3..).zip(["str_00000000000000000000000000", "nothing", ""]) {
+            let id = format!("wrong {number}");
             let none =
-                bot.send(number, json!({"action": "BUY", "strategy_id": wrong, "id": wrong})).await;
+                bot.send(number, json!({"action": "BUY", "strategy_id": wrong, "id": id})).await;
             assert_eq!(told(&none), (SignalStatus::Refused, Some(Code::StrategyNone)), "{wrong}");
             assert_eq!(none.field.as_deref(), Some("strategy_id"));
         }
