@@ -32,7 +32,7 @@ use crate::problem::{Particulars, Problem};
 use crate::query::{Query, Value};
 use crate::route::{Access, Handler, Route, Takes};
 use crate::service::{
-    APPLICATION_JSON, BODY_BYTES_MAX, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN,
+    APPLICATION_JSON, BODY_BYTES_MAX, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN, let_finish,
 };
 use crate::session;
 use crate::stream::EventBody;
@@ -133,6 +133,7 @@ async fn carried_out(
         let limit_ms = exchange.site.options().body_timeout_ms;
         read_body(body, BODY_BYTES_MAX, limit_ms).await?
     } else {
+        let_finish(head.version, body).await;
         Bytes::new()
     };
     let headers: Vec<_> =

@@ -18,7 +18,7 @@ use hyper::header::{
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::service::{Service, service_fn};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tower_service::Service as _;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
@@ -26,7 +26,7 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::Engine;
 
 pub use crate::body::AnswerBody;
-use crate::listen::UnreadableHead;
+use crate::listen::{UnreadableHead, read_body};
 use crate::metrics::Counters;
 pub use crate::metrics::NamedListener;
 use crate::peer::{Peer, TrustedProxies};
@@ -41,6 +41,8 @@ pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
 /// The largest body of any request.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a body that nobody wants is waited for.
+const UNWANTED_BODY_MS: u64 = 1_000;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -346,11 +348,28 @@ async fn matched(
     response
 }
 
-async fn not_found(Extension(exchange): Extension<Exchange>) -> Response<AnswerBody> {
+async fn not_found(
+    Extension(exchange): Extension<Exchange>,
+    request: Request<axum::body::Body>,
+) -> Response<AnswerBody> {
+    let_finish(request.version(), request.into_body()).await;
     Problem::of(Code::RequestNotFound).answer(exchange.request_id)
 }
 
 /// The router adds `Allow` with the methods that the path takes.
-async fn wrong_method(Extension(exchange): Extension<Exchange>) -> Response<AnswerBody> {
+async fn wrong_method(
+    Extension(exchange): Extension<Exchange>,
+    request: Request<axum::body::Body>,
+) -> Response<AnswerBody> {
+    let_finish(request.version(), request.into_body()).await;
     Problem::of(Code::RequestMethod).answer(exchange.request_id)
+}
+
+/// Lets a client send a body that nobody wants, if it is short and comes soon. Over HTTP/2 the stream of
+/// who still sends is reset behind the answer, and there are clients, curl for one, that then lose the
+/// answer.
+pub(crate) async fn let_finish(version: Version, body: axum::body::Body) {
+    if version == Version::HTTP_2 && !body.is_end_stream() {
+        let _unwanted = read_body(body, BODY_BYTES_MAX, UNWANTED_BODY_MS).await;
+    }
 }

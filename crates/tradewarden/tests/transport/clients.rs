@@ -127,3 +127,25 @@ async fn curl_sees_the_headers_on_every_answer() {
     assert_eq!(older.code, Some(35), "{older}");
     assert_eq!(older.stdout, "", "{older}");
 }
+
+/// Over HTTP/2 a refusal that comes before the body was sent reaches who sends it.
+#[tokio::test]
+async fn an_early_refusal_is_heard_over_http_2() {
+    let dir = TestDir::new("transport-early");
+    let (gateway, _) = demo(&dir, "").await;
+    let ca = certificate_file(&gateway, "ca.pem");
+    let base = format!("https://localhost:{}", port(&gateway, "base_url"));
+    let body = "x".repeat(40_000);
+    for (path, status) in [("/api/v1/me", "405"), ("/api/v1/nothing", "404"), ("/livez", "405")] {
+        let url = format!("{base}{path}");
+        for body in ["{}", &body] {
+            for _ in 0..8 {
+                let args = ["-sS", "--http2", "--cacert", &ca, "-o", "/dev/null", "-d", body];
+                let seen = ["-w", "%{http_version} %{http_code}", &url];
+                let got = run("curl", &[&["--disable"], &args[..], &seen].concat()).await;
+                assert_eq!(got.stdout, format!("2 {status}"), "{path}: {}", got.stderr);
+            }
+        }
+    }
+    gateway.stop().await;
+}
