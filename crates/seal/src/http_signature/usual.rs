@@ -251,8 +251,8 @@ mod tests {
             let pieces = pieces();
             let mut text = USUAL[head].to_owned();
             for (piece, at, taken) in parts {
-                let at = at.min(text.len());
-                let end = (at + taken).min(text.len());
+                let at = text.floor_char_boundary(at);
+                let end = text.floor_char_boundary(at + taken);
                 text.replace_range(at..end, &pieces[piece % pieces.len()]);
             }
             is_usual(&text);
