@@ -7,7 +7,7 @@
 use crate::code::Code;
 use crate::id::{self, Id};
 use crate::money::{Price, Quantity, Round};
-use crate::order::{ChangeState, Order, OrderState, OrderType, Side, words};
+use crate::order::{ChangeState, Order, OrderState, OrderType, Purpose, Side, TimeInForce, words};
 use crate::signal::Percentage;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -241,6 +241,57 @@ impl Bracket {
     }
 }
 
+/// How much each leg is to protect.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Protected {
+    /// What is held and neither an exit at the market nor another stop is for.
+    pub stop_loss: Quantity,
+    /// The same less what rests at a limit.
+    pub take_profit: Quantity,
+}
+
+impl Protected {
+    /// Of one leg.
+    pub const fn of(&self, leg: Leg) -> Quantity {
+        match leg {
+            Leg::StopLoss => self.stop_loss,
+            Leg::TakeProfit => self.take_profit,
+        }
+    }
+}
+
+/// Whether an order is an exit that rests at a limit and is no leg: it takes a profit beside the stop
+/// as the leg for that does. When either fills, the other gets smaller.
+pub fn takes_profit(order: &Order) -> bool {
+    let rests = matches!(order.time_in_force, TimeInForce::Day | TimeInForce::Gtc);
+    (order.purpose, order.order_type, order.leg) == (Purpose::Exit, OrderType::Limit, None) && rests
+}
+
+/// The exits that rest at a limit beside a stop, oldest first, and are for more than is held: each with
+/// what is left of it. What is under way about one is waited for.
+pub fn too_much(
+    bracket: &Bracket,
+    protected: Protected,
+    orders: &[Order],
+    now: Timestamp,
+) -> Vec<(Id<id::Order>, Quantity)> {
+    let mut room = protected.stop_loss;
+    let mut found = Vec::new();
+    if bracket.stop_loss.is_none() {
+        return found;
+    }
+    let side = bracket.side.opposite();
+    for order in orders.iter().filter(|order| takes_profit(order) && order.side == side) {
+        let (left, kept) = (order.remaining(), order.remaining().min(room));
+        room = room.saturating_minus(kept);
+        let is_known = is_settled(order) && !order.cancel_requested;
+        if kept < left && is_known && !was_just_refused(order, now) {
+            found.push((order.id, kept));
+        }
+    }
+    found
+}
+
 /// What brings the legs to what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -261,18 +312,18 @@ pub enum Replaces {
     No,
 }
 
-/// The steps from the legs that live to those that should be. `protected` is what is held and no
-/// other exit is for. What is under way is waited for, so that there is never a second leg of a kind
+/// The steps from the legs that live to those that should be. What is under way is waited for, so that there is never a second leg of a kind
 /// while the first may still work.
 pub fn steps(
     bracket: Option<&Bracket>,
-    protected: Quantity,
+    protected: Protected,
     legs: &[Order],
     replaces: Replaces,
     now: Timestamp,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for kind in Leg::ALL {
+        let protected = protected.of(*kind);
         let is_kind = |order: &&Order| order.leg.is_some_and(|leg| leg.leg == *kind);
         let mut alive = legs.iter().filter(is_kind).filter(|order| order.state.is_live());
         let wanted = bracket

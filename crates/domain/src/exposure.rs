@@ -1,7 +1,7 @@
 //! Exposure: what a strategy holds on an account and instrument, and what its live orders may still
 //! add or take away. `unknown` orders are live.
 
-use crate::bracket::Bracket;
+use crate::bracket::{Bracket, Protected};
 use crate::money::{Money, Price, Quantity};
 use crate::order::{Purpose, Side};
 use crate::profit::Points;
@@ -82,14 +82,17 @@ impl Exposure {
         }
     }
 
-    /// What is held for an exit on `side`, less the exits that are under way: what the legs of a
-    /// bracket on that side protect.
-    pub fn protected(&self, side: Side) -> Quantity {
+    /// What the legs of a bracket protect by exits on `side`: what is held, less the exits that are under
+    /// way. `at_limit` of these rest at a limit and take a profit: they are one side of what the stop is
+    /// the other of, so the stop protects what they are for as well.
+    pub fn protected(&self, side: Side, at_limit: Quantity) -> Protected {
         let leaving = match side {
             Side::Sell => self.exit_sell,
             Side::Buy => self.exit_buy,
         };
-        self.held(side).saturating_minus(leaving).max(Quantity::ZERO)
+        let but = |leaving| self.held(side).saturating_minus(leaving).max(Quantity::ZERO);
+        let others = leaving.saturating_minus(at_limit).max(Quantity::ZERO);
+        Protected { stop_loss: but(others), take_profit: but(leaving) }
     }
 
     /// Of an account's exposure, all strategies together: the net position that an exit on `side`

@@ -8,12 +8,16 @@ use crate::Shared;
 use crate::attempt::{Halted, clear_exit, close_filled, subject_of};
 use crate::book::{Book, Effects, Scope, Severity, place_of};
 use crate::journal::Urgency;
+use crate::judge::tell_dust;
+use crate::orders::resting;
 use crate::tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_broker::port::Capability;
-use tradewarden_domain::bracket::{Bracket, Leg, LegOf, OnNaked, Replaces, Step, steps};
+use tradewarden_domain::bracket::{
+    Bracket, Leg, LegOf, OnNaked, Protected, Replaces, Step, steps, takes_profit, too_much,
+};
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt;
@@ -110,11 +114,13 @@ impl Keeper {
         legs: &[Order],
         now: Timestamp,
     ) -> Option<Tending> {
-        let protected = exposure.bracket.map_or(Quantity::ZERO, |it| protected(exposure, &it));
+        let bracket = exposure.bracket.as_ref();
+        let protected = protected(exposure, legs);
         for leg in Leg::ALL {
             let is_wanted = exposure.bracket.is_some_and(|bracket| bracket.price(*leg).is_some());
             let watch = self.watches.entry((place.clone(), *leg)).or_default();
-            watch.look(is_wanted && protected.is_positive(), of_kind(legs, *leg), now);
+            let is_wanted = is_wanted && protected.of(*leg).is_positive();
+            watch.look(is_wanted, of_kind(legs, *leg), now);
         }
         let watch = |leg| self.watches.get(&(place.clone(), leg)).copied().unwrap_or_default();
         let mut tending = Tending {
@@ -122,11 +128,15 @@ impl Keeper {
             placing: BTreeSet::new(),
             place: place.clone(),
         };
-        let mut is_due = tending.is_naked || is_over(exposure, legs);
+        let excess = bracket.map(|bracket| too_much(bracket, protected, legs, now));
+        let mut is_due = tending.is_naked
+            || is_over(exposure, legs)
+            || excess.is_some_and(|excess| !excess.is_empty());
         let replaces = replaces(&self.shared, place);
-        for step in steps(exposure.bracket.as_ref(), protected, legs, replaces, now) {
+        for step in steps(bracket, protected, legs, replaces, now) {
             match step {
-                Step::Place(leg, _) if !watch(leg).may_place(now) => {}
+                Step::Place(leg, quantity)
+                    if !watch(leg).may_place(now) || is_dust(place, quantity, &self.shared) => {}
                 Step::Place(leg, _) => {
                     tending.placing.insert(leg);
                     is_due = true;
@@ -198,8 +208,8 @@ impl Watch {
 
 type Seen = BTreeMap<Place, (Exposure, Vec<Order>)>;
 
-/// Everything that has a bracket, or a leg of one; what it is judged by before the transaction that
-/// judges it again.
+/// Everything that has a bracket, or a leg of one, with what rests beside it; what it is judged by before
+/// the transaction that judges it again.
 async fn look(shared: &Shared) -> Result<Seen, Error> {
     let legs = orders::legs(&shared.store, LEGS_MAX).await?;
     let bracketed = exposures::bracketed(&shared.store).await?;
@@ -208,12 +218,25 @@ async fn look(shared: &Shared) -> Result<Seen, Error> {
     for leg in legs {
         seen.entry(place_of(&leg)).or_default().1.push(leg);
     }
+    if seen.is_empty() {
+        return Ok(seen);
+    }
+    for exit in orders::resting_exits(&shared.store, LEGS_MAX).await? {
+        if let Some((_, orders)) = seen.get_mut(&place_of(&exit)) {
+            orders.push(exit);
+        }
+    }
     Ok(seen)
 }
 
-/// What the legs of a bracket protect.
-fn protected(exposure: &Exposure, bracket: &Bracket) -> Quantity {
-    exposure.protected(bracket.side.opposite())
+/// What the legs of a bracket protect, beside these orders; nothing without one.
+fn protected(exposure: &Exposure, orders: &[Order]) -> Protected {
+    let Some(bracket) = exposure.bracket else { return Protected::default() };
+    let side = bracket.side.opposite();
+    let at_limit = orders.iter().filter(|order| takes_profit(order) && order.side == side);
+    let at_limit =
+        at_limit.fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.reserved()));
+    exposure.protected(side, at_limit)
 }
 
 fn of_kind(legs: &[Order], kind: Leg) -> impl Iterator<Item = &Order> {
@@ -292,11 +315,15 @@ fn tend_one(
     let placing = make_room(shared, book, place);
     let exposure = book.exposure(place);
     let Some(bracket) = exposure.bracket else { return };
-    if is_over(&exposure, &legs_of(book, place)) {
+    if is_over(&exposure, &exits_of(book, place)) {
         return book.change_exposure(place, |exposure| exposure.bracket = None);
     }
     let Some(parent) = parents.get(&bracket.parent_id) else { return };
-    for (leg, quantity) in placing.into_iter().filter(|(leg, _)| tending.placing.contains(leg)) {
+    let may_leave = |quantity: Quantity| !is_dust(place, quantity, shared);
+    let placing = placing
+        .into_iter()
+        .filter(|(leg, quantity)| tending.placing.contains(leg) && may_leave(*quantity));
+    for (leg, quantity) in placing {
         let succeeds = of_kind(before, leg).any(|before| makes_way(before, quantity));
         let halted = if succeeds { Halted::Passes } else { Halted::Stops };
         if let Err(no) = place_leg(shared, book, parent, &bracket, (leg, quantity), halted) {
@@ -315,25 +342,40 @@ fn makes_way(before: &Order, quantity: Quantity) -> bool {
         && quantity <= before.remaining()
 }
 
-/// Makes legs smaller, larger or canceled, as their position wants it, and says which are missing.
+/// Makes legs smaller, larger or canceled, as their position wants it, and what rests beside a stop
+/// smaller; says which legs are missing.
 pub(crate) fn make_room(shared: &Shared, book: &mut Book, place: &Place) -> Vec<(Leg, Quantity)> {
     let exposure = book.exposure(place);
-    let legs = legs_of(book, place);
-    let protected = exposure.bracket.map_or(Quantity::ZERO, |it| protected(&exposure, &it));
+    let legs = exits_of(book, place);
+    let protected = protected(&exposure, &legs);
     let bracket = exposure.bracket.as_ref();
     let mut missing = Vec::new();
+    let excess = bracket.map(|bracket| too_much(bracket, protected, &legs, book.now));
+    for (id, kept) in excess.unwrap_or_default() {
+        if let Some(order) = legs.iter().find(|order| order.id == id) {
+            shrink(shared, book, order.clone(), kept);
+        }
+    }
     for step in steps(bracket, protected, &legs, replaces(shared, place), book.now) {
         match step {
             Step::Place(leg, quantity) => missing.push((leg, quantity)),
             Step::Change(id, quantity) => {
                 let order = legs.iter().find(|order| order.id == id);
                 if let (Some(order), Some(bracket)) = (order, bracket) {
-                    change(shared, book, order.clone(), bracket, quantity);
+                    let left = quantity.saturating_minus(order.filled_quantity);
+                    if is_dust(place, left, shared) {
+                        supersede(shared, book, order.clone());
+                    } else {
+                        change(shared, book, order.clone(), bracket, quantity);
+                    }
                 }
             }
             Step::Cancel(id) => {
                 let leg = legs.iter().find(|order| order.id == id);
-                let stays = |order: &&Order| !would_stay_away(shared, book, order, protected);
+                let stays = |order: &&Order| {
+                    let protected = order.leg.map_or(Quantity::ZERO, |of| protected.of(of.leg));
+                    !would_stay_away(shared, book, order, protected)
+                };
                 if let Some(order) = leg.filter(stays) {
                     supersede(shared, book, order.clone());
                 }
@@ -349,11 +391,45 @@ fn would_stay_away(shared: &Shared, book: &Book, leg: &Order, protected: Quantit
     grows && halt::stopping(&book.halts, Purpose::Exit, &subject_of(shared, leg)).is_some()
 }
 
-fn legs_of(book: &Book, place: &Place) -> Vec<Order> {
-    let mut legs = book.live_orders(place);
-    legs.retain(|order| order.leg.is_some());
-    legs.sort_unstable_by_key(|order| order.id);
-    legs
+/// The legs of a place and the exits that rest at a limit beside them, oldest first.
+fn exits_of(book: &Book, place: &Place) -> Vec<Order> {
+    let mut exits = book.live_orders(place);
+    exits.retain(|order| order.leg.is_some() || takes_profit(order));
+    exits.sort_unstable_by_key(|order| order.id);
+    exits
+}
+
+/// Whether the venue takes no order of so little (S7).
+fn is_dust(place: &Place, quantity: Quantity, shared: &Shared) -> bool {
+    let account = crate::book::account(shared, place.account_id);
+    let instrument = account.as_ref().and_then(|found| found.instruments.get(&place.symbol));
+    instrument.is_some_and(|instrument| instrument.is_dust(quantity))
+}
+
+/// Leaves so much of an exit that rests; where the venue changes no order, or nothing is to be left, it
+/// is taken back.
+fn shrink(shared: &Shared, book: &mut Book, mut order: Order, kept: Quantity) {
+    let place = place_of(&order);
+    let can_shrink = replaces(shared, &place) == Replaces::Yes
+        && order.state != OrderState::Accepted
+        && kept.is_positive()
+        && !is_dust(&place, kept, shared);
+    if !can_shrink {
+        return supersede(shared, book, order);
+    }
+    order.change = Some(Change {
+        asked_at: book.now,
+        attempt_until: None,
+        code: None,
+        limit_price: None,
+        limits_version: order.limits_version,
+        quantity: Some(order.filled_quantity.saturating_plus(kept)),
+        send_by: None,
+        state: ChangeState::Wanted,
+        stop_price: None,
+    });
+    book.enter(shared, order.org_id, order.id, "order.change_requested", &order);
+    book.put_order(order);
 }
 
 fn change(
@@ -454,17 +530,28 @@ fn place_leg(
 /// The stop of a position does not work: a person hears of it, and the position is closed where its
 /// strategy says so.
 fn tell_naked(shared: &Shared, book: &mut Book, place: &Place, parent: &Order, bracket: &Bracket) {
-    let held = book.exposure(place).protected(bracket.side.opposite());
+    let held = protected(&book.exposure(place), &exits_of(book, place)).stop_loss;
     if !held.is_positive() {
         return;
     }
+    let account = crate::book::account(shared, place.account_id);
+    let instrument = account.as_ref().and_then(|found| found.instruments.get(&place.symbol));
+    let dust = instrument.filter(|instrument| instrument.is_dust(held));
+    if let Some(instrument) = dust {
+        tell_dust(shared, book, place, parent.org_id, (instrument, held));
+    }
     let what = match bracket.on_naked {
+        _ if dust.is_some() => "it is less than the smallest order.".to_owned(),
         OnNaked::Alert => "it is held without one.".to_owned(),
-        OnNaked::Close => match close_filled(shared, book, parent, held, Halted::Stops) {
-            Ok(Some(quantity)) => format!("an exit of {quantity} goes out."),
-            Ok(None) => "an exit is under way.".to_owned(),
-            Err(no) => format!("it cannot be closed: {}", no.detail),
-        },
+        OnNaked::Close => {
+            // What rests at a limit is no protection: the exit that goes out is for all.
+            resting::take_back(shared, book, place, bracket.side.opposite());
+            match close_filled(shared, book, parent, held, Halted::Stops) {
+                Ok(Some(quantity)) => format!("an exit of {quantity} goes out."),
+                Ok(None) => "an exit is under way.".to_owned(),
+                Err(no) => format!("it cannot be closed: {}", no.detail),
+            }
+        }
     };
     let detail = format!("The stop of {held} {} does not work; {what}", place.symbol);
     let subject = format!("{} {} {}", place.account_id, place.symbol, place.strategy_id);

@@ -70,6 +70,12 @@ const LEGS: &str = concat!(
     columns!(),
     " FROM orders WHERE live = 1 AND leg IS NOT NULL ORDER BY account_id, symbol, id LIMIT $1"
 );
+const RESTING_EXITS: &str = concat!(
+    "-- orders::resting_exits\nSELECT ",
+    columns!(),
+    " FROM orders WHERE live = 1 AND leg IS NULL AND purpose = 'exit' AND order_type = 'limit' \
+      ORDER BY account_id, symbol, id LIMIT $1"
+);
 const NEWEST_LEG: &str = concat!(
     "-- orders::newest_leg\nSELECT ",
     columns!(),
@@ -119,6 +125,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PAGE,
     LIKE_THIS,
     LEGS,
+    RESTING_EXITS,
     NEWEST_LEG,
     DUE,
     COUNT_LIVE,
@@ -230,6 +237,12 @@ pub async fn live_of_org(
 /// At most `count` live legs of brackets, by pair and age.
 pub async fn legs(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
     let rows = store.query(LEGS, vec![Value::Int(count)]).await?;
+    rows.into_iter().map(decode).collect()
+}
+
+/// At most `count` live exits at a limit that are no legs, by pair and age.
+pub async fn resting_exits(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
+    let rows = store.query(RESTING_EXITS, vec![Value::Int(count)]).await?;
     rows.into_iter().map(decode).collect()
 }
 

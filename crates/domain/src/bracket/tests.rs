@@ -9,6 +9,11 @@ fn price(text: &str) -> Price {
     text.parse().unwrap()
 }
 
+/// Both legs are for the same.
+fn both(quantity: &str) -> Protected {
+    Protected { stop_loss: units(quantity), take_profit: units(quantity) }
+}
+
 fn units(text: &str) -> Quantity {
     text.parse().unwrap()
 }
@@ -103,7 +108,7 @@ fn leg(leg: Leg, quantity: &str) -> Order {
 }
 
 fn plan(protected: &str, legs: &[Order], replaces: Replaces) -> Vec<Step> {
-    steps(Some(&bracket()), units(protected), legs, replaces, Timestamp::default())
+    steps(Some(&bracket()), both(protected), legs, replaces, Timestamp::default())
 }
 
 /// S9: legs are placed, follow what is held, and end with it.
@@ -175,7 +180,7 @@ fn s9_a_person_moves_a_leg_or_takes_it_away() {
     assert_eq!(bracket().moved(&moved).stop_loss, Some(price("95")));
     let profit = leg(Leg::TakeProfit, "2");
     let without = bracket().without(Leg::StopLoss);
-    let steps = steps(Some(&without), units("2"), &[profit], Replaces::Yes, Timestamp::default());
+    let steps = steps(Some(&without), both("2"), &[profit], Replaces::Yes, Timestamp::default());
     assert_eq!(steps, []);
 }
 
@@ -201,7 +206,7 @@ proptest! {
         }
         let mut fresh = 100_u8;
         for _ in 0..4 {
-            let all = steps(Some(&bracket()), protected, &legs, replaces, Timestamp::default());
+            let all = steps(Some(&bracket()), Protected { stop_loss: protected, take_profit: protected }, &legs, replaces, Timestamp::default());
             for step in all {
                 match step {
                     Step::Place(kind, quantity) => {

@@ -5,6 +5,7 @@ use crate::Shared;
 use crate::book::{Book, Severity, place_of};
 use crate::judge::tell_dust;
 use std::time::Duration;
+use tradewarden_domain::bracket::{Leg, takes_profit};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::Quantity;
@@ -48,6 +49,9 @@ pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Orde
         return if unresolved { Fit::Wait } else { Fit::Flat };
     }
     if order.leg.is_some() {
+        if instrument.is_some_and(|instrument| instrument.is_dust(closable)) {
+            return Fit::Flat;
+        }
         // It counts for nothing, and grows when what is missing is held.
         order.quantity = closable;
         return Fit::Go;
@@ -98,6 +102,9 @@ pub(super) fn room(book: &Book, exit: &Order) -> Room {
         .filter(|other| other.id != exit.id && other.state != OrderState::Accepted)
         .collect();
     let is_own = |other: &Order| place_of(other) == place;
+    // A stop and what rests at a limit are for the same: when either fills, the other gets smaller (S9).
+    let counts = |other: &&Order| !(is_own(other) && share(exit, other));
+    let sent: Vec<Order> = sent.iter().filter(counts).cloned().collect();
     let own = sent.iter().filter(|other| is_own(other));
     let gone = sent.iter().filter(|other| is_own(other) || resolves_soon(other));
     let mut asked_back = own.clone().filter(|other| {
@@ -110,6 +117,12 @@ pub(super) fn room(book: &Book, exit: &Order) -> Room {
     let pair = book.pair_exposure(place.account_id, &place.symbol);
     let of_own = left(&book.exposure(&place), exit, own);
     Room { of_own, closable: of_own.min(left(&pair, exit, gone)), unresolved, is_being_left }
+}
+
+/// Whether the one is the stop of a bracket and the other rests at a limit beside it.
+fn share(one: &Order, other: &Order) -> bool {
+    let is_stop = |order: &Order| order.leg.is_some_and(|of| of.leg == Leg::StopLoss);
+    is_stop(one) && takes_profit(other)
 }
 
 /// Other strategies hold the other side (S3): a person should know that the exit's own strategy is

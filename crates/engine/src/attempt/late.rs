@@ -8,6 +8,7 @@ use super::tell_netted;
 use crate::Shared;
 use crate::around::Judged;
 use crate::book::{Book, Severity, place_of, webhook_of};
+use crate::orders::resting::without_asked_back;
 use crate::payload;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
@@ -72,7 +73,7 @@ pub(crate) fn close(
     let place = place_of(entry);
     let side = entry.side.opposite();
     let pair = book.pair_exposure(place.account_id, &place.symbol);
-    let of_own = book.exposure(&place).closable(side).min(filled);
+    let of_own = without_asked_back(book, &place, side).closable(side).min(filled);
     let closable = of_own.min(pair.net_closable(side));
     if of_own > closable {
         tell_netted(shared, book, &place, entry.org_id, of_own.saturating_minus(closable));

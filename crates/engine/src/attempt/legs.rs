@@ -8,7 +8,7 @@ use crate::book::{Book, place_of};
 use crate::brackets;
 use std::time::Duration;
 use tradewarden_broker::port::Capability;
-use tradewarden_domain::bracket::Bracket;
+use tradewarden_domain::bracket::{Bracket, Leg, takes_profit};
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{Order, OrderState, Purpose};
 
@@ -75,8 +75,12 @@ pub(super) fn waits_for_legs(shared: &Shared, book: &mut Book, exit: &Order) -> 
     }
     let room = book.exposure(&place).held(exit.side).saturating_minus(exit.quantity);
     let room = room.max(Quantity::ZERO);
+    // What rests at a limit stands beside the stop as the other leg does.
+    let beside = takes_profit(exit);
+    let is_in_the_way = |leg: Leg| leg == Leg::TakeProfit || !beside;
     book.live_orders(&place).iter().any(|leg| {
-        let works = leg.leg.is_some() && leg.state != OrderState::Accepted;
+        let works =
+            leg.leg.is_some_and(|of| is_in_the_way(of.leg)) && leg.state != OrderState::Accepted;
         let left = leg.quantity_at_most().saturating_minus(leg.filled_quantity);
         works && left > room && is_within(leg, LEGS_WAITED_FOR, book.now)
     })

@@ -125,17 +125,13 @@ pub(super) fn tell_mixed(
     judged: &[Judged],
 ) {
     let has = |status| judged.iter().any(|(result, _)| result.result == status);
-    if !has(SignalStatus::Accepted) || !has(SignalStatus::Refused) {
+    // A refused exit is told by itself, account by account, until a person has seen it.
+    if !has(SignalStatus::Accepted) || !has(SignalStatus::Refused) || signal.only_reduces() {
         return;
     }
-    let is_exit = signal.only_reduces();
-    let source = work.source;
-    let first = || shared.alerts.is_first(source.to_string(), MIXED, work.signal_id, book.now);
-    let severity = match () {
-        () if is_exit => Severity::Critical,
-        () if first() => Severity::Warning,
-        () => return,
-    };
+    if !shared.alerts.is_first(work.source.to_string(), MIXED, work.signal_id, book.now) {
+        return;
+    }
     let of = |(result, _): &Judged| {
         let code = result.code.map_or("", Code::text);
         format!("{} {} {code}", result.account_id, result.result.text()).trim_end().to_owned()
@@ -145,7 +141,7 @@ pub(super) fn tell_mixed(
     let all = all.join("; ");
     let detail = format!("The accounts of the strategy part ways at {signal}: {all}.");
     let subject = strategy.id.to_string();
-    book.find(shared, strategy.org_id, MIXED, severity, subject, detail);
+    book.find(shared, strategy.org_id, MIXED, Severity::Warning, subject, detail);
 }
 
 /// Tells a person of an exit for the side that is not held, whatever the other accounts made of it

@@ -43,7 +43,7 @@ pub(crate) fn judged_on(
 
 /// The exposure without the exits on this side that were asked back: another exit is for what they
 /// were for, and leaves when they have ended.
-pub(super) fn without_asked_back(book: &Book, place: &Place, side: Side) -> Exposure {
+pub(crate) fn without_asked_back(book: &Book, place: &Place, side: Side) -> Exposure {
     let mut exposure = book.exposure(place);
     for order in resting(book, place, side).into_iter().filter(|order| order.cancel_requested) {
         exposure.release(Purpose::Exit, side, order.reserved());

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod alerts;
+mod beside;
 mod brackets;
 mod budget;
 mod change;

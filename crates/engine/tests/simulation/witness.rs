@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_broker::port::BrokerOrder;
-use tradewarden_domain::bracket::Leg;
+use tradewarden_domain::bracket::{Leg, takes_profit};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{HaltMode, HaltScope};
@@ -388,7 +388,13 @@ impl Witness {
                         told().await
                     );
                     let Some(bracket) = exposure.bracket else { continue };
-                    let protected = exposure.protected(bracket.side.opposite()).units();
+                    let side = bracket.side.opposite();
+                    let at_limit = orders
+                        .iter()
+                        .filter(|order| order.state.is_live() && takes_profit(order))
+                        .filter(|order| place_of(order) == place && order.side == side)
+                        .fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.reserved()));
+                    let protected = exposure.protected(side, at_limit).of(*kind).units();
                     let is_wanted = bracket.price(*kind).is_some() && protected > 0;
                     let is_stopped = self.halts.values().any(|halt| {
                         halt.until.is_none()

@@ -19,18 +19,18 @@ fn bracketed(id: &str) -> Value {
 }
 
 impl Small {
-    async fn enter(&self, body: &Value) {
+    pub(super) async fn enter(&self, body: &Value) {
         let reply = self.h.send(&self.hook, body).await.answer();
         assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
     }
 
     /// The live legs: kind and what is left to fill.
-    async fn legs(&self) -> Vec<(Leg, String)> {
+    pub(super) async fn legs(&self) -> Vec<(Leg, String)> {
         let live = self.live_legs().await;
         live.iter().map(|leg| (leg.leg.unwrap().leg, leg.remaining().to_string())).collect()
     }
 
-    async fn live_legs(&self) -> Vec<Order> {
+    pub(super) async fn live_legs(&self) -> Vec<Order> {
         let mut orders = self.h.orders().await;
         orders.retain(|order| order.leg.is_some() && order.state.is_live());
         orders.sort_by_key(|order| order.leg.unwrap().leg);
@@ -49,7 +49,7 @@ impl Small {
         legs.map(|order| left(&order)).collect()
     }
 
-    fn trades_at(&self, price: &str) {
+    pub(super) fn trades_at(&self, price: &str) {
         self.h.broker.set_market("ES", Some(price.parse().unwrap()), MarketState::Open);
     }
 

@@ -11,7 +11,13 @@ use tradewarden_testkit::engine::{Harness, signal, simulate, strategy};
 
 impl Small {
     /// A caller's own order; with a price it rests.
-    async fn own(&self, side: Side, size: &str, order_type: OrderType, reduce_only: bool) {
+    pub(super) async fn own(
+        &self,
+        side: Side,
+        size: &str,
+        order_type: OrderType,
+        reduce_only: bool,
+    ) {
         let price = match (order_type, side) {
             (OrderType::Limit, Side::Sell) | (OrderType::Stop, Side::Buy) => "5100",
             _ => "4900",

@@ -262,3 +262,24 @@ fn s10_a_followers_refused_exit_is_told_though_the_leader_is_flat() {
         led.end().await;
     });
 }
+
+/// S10, S24: an exit that one account refuses while the others close is told once, as what it is.
+#[test]
+fn s24_a_mixed_refused_exit_is_told_once() {
+    simulate(async || {
+        let led = Led::with(317, |_| {}).await;
+        accept(&led.h, &led.hook, &signal("BUY", "a")).await;
+        led.h.quiet().await;
+        led.h.halt(Some(&format!("account:{}", led.accounts[1])), "block").await;
+        let before = led.h.findings().await.len();
+        let reply = led.send("EXIT", "b").await;
+        assert_eq!(codes(&reply), [None, Some(Code::HaltActive), None]);
+        led.h.quiet().await;
+        let findings = led.h.findings().await;
+        let told: Vec<_> =
+            findings.iter().map(|found| (found.code.as_str(), found.severity.as_str())).collect();
+        assert_eq!(findings.len(), before + 1, "{told:?}");
+        assert!(told.contains(&("halt.active", "critical")), "{told:?}");
+        led.end().await;
+    });
+}
