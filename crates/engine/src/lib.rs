@@ -54,7 +54,7 @@ mod open;
 mod orders;
 mod outbox;
 mod payload;
-mod pins;
+pub mod pins;
 mod profit;
 mod pulse;
 mod reads;
@@ -81,7 +81,7 @@ pub use reads::{Readiness, TilePath, halt_view};
 pub use tasks::Tasks;
 pub use usage::Drawn;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use directory::{DataKeys, Directory};
 use journal::Journal;
 use notice::{Notice, Notices};
@@ -152,6 +152,8 @@ pub(crate) struct Shared {
     pub(crate) ledger_key: LedgerKey,
     pub(crate) vault: vault::Vault,
     pub(crate) published: ArcSwap<ledger::Published>,
+    /// Those that the configuration names.
+    pub(crate) pins: ArcSwapOption<pins::PublishedPins>,
     pub(crate) settings: Settings,
     pub(crate) origins: Origins,
     pub(crate) started_at: Timestamp,

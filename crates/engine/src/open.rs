@@ -18,7 +18,7 @@ use crate::tasks::Tasks;
 use crate::usage::Usage;
 use crate::vault::{self, Vault};
 use crate::{Counters, Engine, Messengers, PaperDesk, Shared, denials, judge, ledger, reconcile};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -159,6 +159,7 @@ impl Engine {
             guard: Guard::default(),
             origins,
             published: ArcSwap::from_pointee(Published { size: log.size, note: log.checkpoint }),
+            pins: ArcSwapOption::empty(),
             environment,
             store,
             journal,

@@ -11,6 +11,7 @@ mod database;
 mod file;
 mod keys;
 mod messages;
+mod pins;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub(crate) use self::acme::{Acme, ChallengeKind};
 pub(crate) use self::calls::CallsMax;
 pub(crate) use self::database::Database;
 pub(crate) use self::keys::{print, print_json, reference};
+pub(crate) use self::pins::PublicPins;
 pub(crate) use self::vault::{SourceKind, Vault};
 use crate::outcome::Failure;
 
@@ -85,6 +87,8 @@ pub(crate) struct Config {
     pub(crate) profile: Profile,
     /// Whether a password needs characters of four classes.
     pub(crate) require_classes: bool,
+    /// What is published of the public certificate's keys, if anything.
+    pub(crate) pins: Option<PublicPins>,
     /// How others are spoken to.
     pub(crate) outbound: Outbound,
     /// The mail server; without one no mail is sent.
@@ -208,6 +212,7 @@ impl Default for Config {
             hsts_preload: false,
             profile: Profile::Standard,
             require_classes: false,
+            pins: None,
             outbound: Outbound::default(),
             smtp: None,
             sms: None,

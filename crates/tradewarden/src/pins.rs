@@ -1,18 +1,17 @@
 //! `tradewarden pins`: the keys that clients of ours may hold us to, signed by the audit log's key, and
 //! the same for apps.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::Value;
-use tradewarden_domain::time::Clock;
+use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::command::{Command, PinsPublish};
+use tradewarden_engine::pins::PublishedPins;
 use tradewarden_seal::SystemRandomness;
 
 use crate::certificates::TlsFiles;
 use crate::cli::{Pins, PinsForm};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, PublicPins};
 use crate::data::Data;
 use crate::outcome::{Exit, Failure};
 use crate::{commands, output};
@@ -47,56 +46,31 @@ pub(crate) async fn run(
         output::print(&answer.to_string())?;
         return Ok(Exit::Done);
     }
-    let document = answer.get("document").unwrap_or(&Value::Null);
+    let unreadable = |error: serde_json::Error| {
+        Failure::unavailable(format!("the answer is unreadable: {error}"))
+    };
+    let published: PublishedPins = serde_json::from_value(answer).map_err(unreadable)?;
     output::print(&match asked.form {
-        PinsForm::Json => text(&answer, "note").to_owned(),
-        PinsForm::Android => android(document),
-        PinsForm::Ios => ios(document),
+        PinsForm::Json => published.note,
+        PinsForm::Android => published.android(),
+        PinsForm::Ios => published.ios(),
     })?;
     Ok(Exit::Done)
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn pins(document: &Value) -> impl Iterator<Item = &str> {
-    let pins = document.get("pins").and_then(Value::as_array);
-    pins.into_iter().flatten().map(|pin| text(pin, "sha256"))
-}
-
-/// `res/xml/network_security_config.xml`.
-fn android(document: &Value) -> String {
-    // Host names and base64 hold nothing that XML would read.
-    let mut lines = String::new();
-    for pin in pins(document) {
-        // Writing to a string cannot fail.
-        let _written = writeln!(lines, "            <pin digest=\"SHA-256\">{pin}</pin>");
-    }
-    let until = text(document, "not_after").split('T').next().unwrap_or_default();
-    format!(
-        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<network-security-config>\n    \
-         <domain-config>\n        <domain includeSubdomains=\"false\">{host}</domain>\n        \
-         <pin-set expiration=\"{until}\">\n{lines}        </pin-set>\n    </domain-config>\n\
-         </network-security-config>\n",
-        host = text(document, "host")
-    )
-}
-
-/// What goes into the `dict` of an app's `Info.plist`.
-fn ios(document: &Value) -> String {
-    let mut lines = String::new();
-    for pin in pins(document) {
-        let _written = writeln!(
-            lines,
-            "                <dict>\n                    <key>SPKI-SHA256-BASE64</key>\n                    \
-             <string>{pin}</string>\n                </dict>"
-        );
-    }
-    format!(
-        "<key>NSAppTransportSecurity</key>\n<dict>\n    <key>NSPinnedDomains</key>\n    <dict>\n        \
-         <key>{host}</key>\n        <dict>\n            <key>NSPinnedLeafIdentities</key>\n            \
-         <array>\n{lines}            </array>\n        </dict>\n    </dict>\n</dict>\n",
-        host = text(document, "host")
-    )
+/// What the configuration publishes, with the key that is shown now; nothing if it names none.
+pub(crate) fn configured(
+    pins: Option<&PublicPins>,
+    tls: &TlsFiles,
+    now: Timestamp,
+) -> Option<PinsPublish> {
+    let PublicPins { host, backups, days } = pins?;
+    let current = tls.shown().find(|shown| shown.listener == "public")?.spki_sha256;
+    Some(PinsPublish {
+        host: host.clone(),
+        // Once a backup is in use, the others are what is left.
+        backups: backups.iter().filter(|pin| **pin != current).cloned().collect(),
+        current,
+        not_after: now.plus(Duration::from_hours(24).saturating_mul(u32::from(*days))),
+    })
 }

@@ -153,7 +153,7 @@ pub(crate) async fn run_with(
                 "the gateway is ready"
             );
             match when_ready(engine, announcement).await? {
-                Then::Serve => upkeep::keep(tls, upkeeping, renewed).await,
+                Then::Serve => upkeep::keep(tls, config.pins.as_ref(), upkeeping, renewed).await,
                 Then::Stop => Ok(()),
             }
         }

@@ -11,8 +11,9 @@ use tradewarden_seal::SystemRandomness;
 
 use crate::certificates::TlsFiles;
 use crate::clock::SystemClock;
+use crate::config::PublicPins;
 use crate::outcome::Failure;
-use crate::signals;
+use crate::{pins, signals};
 
 /// How often certificate files are looked at without being told.
 const LOOK: Duration = Duration::from_hours(6);
@@ -21,6 +22,7 @@ const LOOK: Duration = Duration::from_hours(6);
 /// one is an entry, one that cannot be used or is about to end a finding. Ends only when it cannot hear.
 pub(crate) async fn keep(
     tls: TlsFiles,
+    public_pins: Option<&PublicPins>,
     engine: Engine,
     renewed: Arc<Notify>,
 ) -> Result<(), Failure> {
@@ -34,6 +36,9 @@ pub(crate) async fn keep(
     loop {
         for shown in tls.shown() {
             told(engine.watch_certificate(&shown).await);
+        }
+        if let Some(asked) = pins::configured(public_pins, &tls, SystemClock.now()) {
+            told(engine.show_pins(&asked).await);
         }
         tokio::select! {
             _ = asked.recv() => tracing::info!("asked to reload the certificates"),
@@ -55,6 +60,6 @@ pub(crate) async fn keep(
 /// The certificate is in use whether that could be recorded or not.
 fn told(outcome: Result<(), impl std::fmt::Display>) {
     if let Err(error) = outcome {
-        tracing::error!(%error, "what happened to a certificate could not be recorded");
+        tracing::error!(%error, "what a certificate is or has could not be recorded");
     }
 }

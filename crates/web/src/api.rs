@@ -28,6 +28,7 @@ use crate::budget;
 use crate::condition;
 use crate::hook;
 use crate::listen::read_body;
+use crate::pins;
 use crate::problem::{Particulars, Problem};
 use crate::query::{Query, Value};
 use crate::route::{Access, Handler, Route, Takes};
@@ -159,6 +160,7 @@ async fn carried_out(
             Ok(written(page.status, page.content_type, page.body))
         }
         Handler::Checkpoint => Ok(written(StatusCode::OK, TEXT_PLAIN, engine.checkpoint().await?)),
+        Handler::Pins(form) => pins::answer(engine, form),
         Handler::Tile => tile(engine, head.uri.path(), actor.as_ref()).await,
         Handler::Stream => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;

@@ -29,6 +29,7 @@ mod metrics;
 mod openapi;
 mod page;
 pub mod peer;
+mod pins;
 pub mod plain;
 mod problem;
 mod query;

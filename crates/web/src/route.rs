@@ -7,6 +7,7 @@ mod lockdown;
 mod orders;
 mod overrides;
 mod people;
+mod pins;
 mod policies;
 mod profit;
 mod rolls;
@@ -20,6 +21,7 @@ use tradewarden_engine::people::Ask;
 
 use crate::api::Input;
 use crate::page::{self, Page};
+use crate::pins::PinsForm;
 use crate::problem::Problem;
 use crate::service::Site;
 
@@ -108,6 +110,8 @@ pub(crate) enum Handler {
     Page(fn(&Site) -> Page),
     /// The newest checkpoint of the audit log.
     Checkpoint,
+    /// The pins of the public certificate's keys.
+    Pins(PinsForm),
     /// A tile of the audit log, or the entries behind one.
     Tile,
     /// What happens, as it happens.
@@ -123,6 +127,7 @@ impl std::fmt::Debug for Handler {
             Self::Ask(_) => "Ask",
             Self::Page(_) => "Page",
             Self::Checkpoint => "Checkpoint",
+            Self::Pins(_) => "Pins",
             Self::Tile => "Tile",
             Self::Stream => "Stream",
         })
@@ -251,6 +256,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(keys::KEYS)
         .chain(people::PEOPLE)
         .chain(profit::PROFIT)
+        .chain(pins::PINS)
 }
 
 /// The table, but for the rows that change things, and those about orders, keys and people.

@@ -59,6 +59,9 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
     if let Some(acme) = &config.acme {
         acme.check(config)?;
     }
+    if let Some(pins) = &config.pins {
+        pins.check()?;
+    }
     outbound(config)?;
     if let Some(smtp) = &config.smtp {
         smtp.check()?;

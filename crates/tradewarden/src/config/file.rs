@@ -10,6 +10,7 @@ use tradewarden_domain::person::Profile;
 
 use super::acme::Acme;
 use super::messages::{Alerts, Sms, Smtp};
+use super::pins::PublicPins;
 use super::{CallsMax, CertificateFiles, Config, Database, LogFormat, LogLevel, PaperMode, Vault};
 use crate::files;
 use crate::outcome::Failure;
@@ -41,6 +42,7 @@ pub(super) struct File {
     log_level: Option<LogLevel>,
     tls: Option<Tls>,
     acme: Option<Acme>,
+    pins: Option<PublicPins>,
     outbound: Outbound,
     smtp: Option<Smtp>,
     sms: Option<Sms>,
@@ -173,6 +175,7 @@ impl File {
             set(&mut allowance.per_day, per_day);
         }
         config.http_listen = self.http_listen;
+        config.pins = self.pins;
         config.acme = self.acme.map(|acme| acme.below(directory));
         config.outbound.tls_1_2_hosts = self.outbound.tls_1_2_hosts;
         config.outbound.pins = self.outbound.pins;

@@ -51,6 +51,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("[outbound.pins]\n\"A.example\" = []", "without a port"),
     ("[outbound.pins]\n\"a.example\" = [\"x\"]", "add a backup"),
     ("[outbound.pins]\n\"a.example\" = [\"x\", \"y\"]", "is no pin"),
+    ("[pins]\nhost = \"a.example\"\nbackups = []", "backups under [pins] has 1 to 7"),
+    (
+        "[pins]\nhost = \"A\"\nbackups = [\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]",
+        "host under [pins]",
+    ),
     ("[acme]\ndirectory = \"https://a.example\"", "missing field `domains`"),
     (
         "[acme]\ndirectory = \"http://a.example\"\ndomains = [\"a.example\"]\n\
@@ -309,10 +314,11 @@ fn the_table_of_keys_is_what_the_file_takes() {
     let mut taken = BTreeSet::new();
     let tiers = ["tiers.free", "tiers.standard", "tiers.pro", "tiers.institutional"];
     let vault = ["vault", "vault.transit", "vault.pkcs11"];
-    for section in ["", "tls", "acme", "outbound", "smtp", "sms", "alerts", "paper", "listener"]
-        .into_iter()
-        .chain(vault)
-        .chain(tiers)
+    for section in
+        ["", "tls", "acme", "pins", "outbound", "smtp", "sms", "alerts", "paper", "listener"]
+            .into_iter()
+            .chain(vault)
+            .chain(tiers)
     {
         let text =
             if section.is_empty() { "x = 1".to_owned() } else { format!("[{section}]\nx = 1") };
@@ -322,7 +328,8 @@ fn the_table_of_keys_is_what_the_file_takes() {
             taken.insert((section, name.to_owned()));
         }
     }
-    let tables = ["tls", "acme", "outbound", "smtp", "sms", "alerts", "vault", "paper", "listener"];
+    let tables =
+        ["tls", "acme", "pins", "outbound", "smtp", "sms", "alerts", "vault", "paper", "listener"];
     for section in tables.into_iter().chain(["tiers"]) {
         assert!(taken.remove(&("", section.to_owned())), "{section}");
     }

@@ -41,7 +41,7 @@ impl Route {
         let places = self.path.starts_with("/api/v1/orders")
             && matches!(self.access, Access::Any(any_of) if any_of.contains(&Permission::OrdersCreate));
         let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
-        let asks_engine = !matches!(self.handler, Handler::Page(_));
+        let asks_engine = !matches!(self.handler, Handler::Page(_) | Handler::Pins(_));
         match (self.takes, code) {
             (Takes::Signal | Takes::SignedSignal, Code::RequestMalformed)
             | (
@@ -103,14 +103,15 @@ impl Route {
             (_, Code::LimitStreams) => matches!(self.handler, Handler::Stream),
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
             // A parameter that there is not is refused, where parameters are read at all.
-            (_, Code::RequestMalformed) => {
-                !matches!(self.handler, Handler::Page(_) | Handler::Checkpoint | Handler::Tile)
-            }
+            (_, Code::RequestMalformed) => !matches!(
+                self.handler,
+                Handler::Page(_) | Handler::Checkpoint | Handler::Pins(_) | Handler::Tile
+            ),
             (_, Code::RequestNotFound) => {
                 takes_body
                     || self.parameter().is_some()
                     || self.takes == Takes::Versions
-                    || matches!(self.handler, Handler::Checkpoint)
+                    || matches!(self.handler, Handler::Checkpoint | Handler::Pins(_))
             }
             (_, Code::NotDurable) => asks_engine,
             (_, Code::FactorUnavailable) => {

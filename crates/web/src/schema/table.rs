@@ -409,6 +409,39 @@ pub(super) const SCHEMAS: &[Schema] = &[
         ],
     },
     Schema {
+        name: "Pins",
+        about: "Pins of the public certificate's keys, signed.",
+        closed: false,
+        fields: &[
+            must("document", Named("PinsDocument"), "What is signed."),
+            must("note", Text, "The same as a signed note (C2SP signed-note)."),
+            must(
+                "verifier_key",
+                Text,
+                "The audit log's key, which signed it; have it from elsewhere.",
+            ),
+        ],
+    },
+    Schema {
+        name: "PinsDocument",
+        about: "Keys of which a certificate of this host has one.",
+        closed: false,
+        fields: &[
+            must("host", Text, "The host."),
+            must("not_after", Instant, "Until when they may be believed."),
+            must("pins", List("Pin"), "The pins, that of the key in use first."),
+        ],
+    },
+    Schema {
+        name: "Pin",
+        about: "A public key.",
+        closed: false,
+        fields: &[
+            must("sha256", Text, "The SHA-256 of its SubjectPublicKeyInfo in base64 (RFC 7469)."),
+            must("use", OneOf(|| vec!["current", "backup"]), "What it is for."),
+        ],
+    },
+    Schema {
         name: "Liveness",
         about: "The process serves.",
         closed: false,

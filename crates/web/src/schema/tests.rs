@@ -23,6 +23,7 @@ use tradewarden_engine::command::{
     RollSet, StrategyChanges, StrategyCreate, WebhookChanges, WebhookCreate, WebhookRotation,
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
+use tradewarden_engine::pins::{Pin, PinUse, PinsDocument, PublishedPins};
 use tradewarden_engine::view::{
     AccountView, AlertChannelView, AlertView, BalancesView, CanceledView, ChangeView, ClosingView,
     DeadManView, EntryView, ExchangeRateView, FindingView, HaltProgressView, HaltView, HourView,
@@ -561,6 +562,12 @@ fn pages_and_what_the_site_says_itself() {
     let time = crate::page::Time::from(AT);
     assert_sent("Time", &time, &time);
     assert_sent("Liveness", &crate::page::ALIVE, &crate::page::ALIVE);
+    let pin = Pin { sha256: text(), usage: PinUse::Current };
+    let document = PinsDocument { host: text(), not_after: AT, pins: vec![pin.clone()] };
+    assert_sent("Pin", &pin, &pin);
+    assert_sent("PinsDocument", &document, &document);
+    let pins = PublishedPins { document, note: text(), verifier_key: text() };
+    assert_sent("Pins", &pins, &pins);
     let readiness = tradewarden_engine::Readiness { ready: true, reasons: Vec::new() };
     assert_sent("Readiness", &readiness, &readiness);
 }

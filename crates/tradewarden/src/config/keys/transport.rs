@@ -73,6 +73,30 @@ pub(super) const KEYS: &[Key] = &[
         shown: |config| config.acme.as_ref()?.ca_file.as_deref().map(path),
     },
     Key {
+        section: "pins",
+        name: "host",
+        kind: "host name",
+        meaning: "Whose keys are published at `/api/v1/pins`, signed by the key of the audit log; with \
+                  this table only.",
+        shown: |config| config.pins.as_ref().map(|pins| text(&pins.host)),
+    },
+    Key {
+        section: "pins",
+        name: "backups",
+        kind: "list of pins",
+        meaning: "Keys that no certificate has yet and that are kept elsewhere: SHA-256 of the public \
+                  key in base64 (RFC 7469), 1 to 7.",
+        shown: |config| config.pins.as_ref().map(|pins| list(&pins.backups)),
+    },
+    Key {
+        section: "pins",
+        name: "days",
+        kind: "1 to 366",
+        meaning: "How many days each signature may be believed; 60 if not set. It is renewed when half \
+                  of them are over.",
+        shown: |config| config.pins.as_ref().map(|pins| pins.days.to_string()),
+    },
+    Key {
         section: "outbound",
         name: "tls_1_2_hosts",
         kind: "list of host names",
