@@ -272,6 +272,7 @@ fn what_is_printed_can_be_read_back_and_shows_no_secret() {
              [pkcs11]\nmodule = \"m\"\ntoken = \"t\"\nkey = \"k\"\npin_file = \"p\"\n",
         )
         .unwrap(),
+        pins: Some(toml::from_str("host = \"a.example\"\nbackups = [\"x\"]").unwrap()),
         database,
         ..Config::default()
     };

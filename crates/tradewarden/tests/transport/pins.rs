@@ -124,7 +124,8 @@ async fn pins_are_served_to_everybody_and_follow_the_key() {
     gateway.stop().await;
 
     // Who publishes none shows none.
-    let (gateway, _) = demo(&TestDir::new("transport-no-pins"), "").await;
+    let dir = TestDir::new("transport-no-pins");
+    let (gateway, _) = demo(&dir, "").await;
     for path in ["/api/v1/pins", "/api/v1/pins/android", "/api/v1/pins/ios"] {
         let answer = gateway.client().get(path, &[]).await.unwrap();
         assert_eq!((answer.status, &answer.json()["code"]), (404, &"request.not_found".into()));

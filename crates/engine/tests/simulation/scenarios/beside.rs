@@ -83,7 +83,7 @@ fn s9_a_resting_exit_is_a_part_of_the_target() {
         let legs = [(Leg::StopLoss, "2".to_owned()), (Leg::TakeProfit, "1".to_owned())];
         assert_eq!(s.legs().await, legs);
         s.trades_at("5060");
-        s.h.elapse(millis(1_000)).await;
+        s.h.elapse(millis(1_500)).await;
         assert_eq!((s.position().await.as_str(), s.legs().await), ("1", stop("1")));
         s.trades_at("5100");
         s.is_flat().await;
