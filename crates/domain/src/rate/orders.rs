@@ -65,32 +65,36 @@ impl OrderCounter {
         }
         let known = u16::from_be_bytes(bytes.take()?);
         let sources: Vec<_> = (0..known).map(|_| bytes.source()).collect::<Option<_>>()?;
-        let mut counts = Vec::with_capacity(bytes.0.len().checked_div(Self::COUNT_BYTES)?);
+        let mut counts: Vec<Count> = Vec::new();
         while !bytes.0.is_empty() {
-            let step = i64::from_be_bytes(bytes.take()?);
-            let source = u16::from_be_bytes(bytes.take()?);
+            let before = counts.last().map_or(0, |count| count.step);
+            let step = before.checked_add(i64::try_from(bytes.number()?).ok()?)?;
+            let source = u16::try_from(bytes.number()?).ok()?;
             if source != ANY && source >= known {
                 return None;
             }
-            counts.push(Count { step, source, orders: u32::from_be_bytes(bytes.take()?) });
+            counts.push(Count { step, source, orders: u32::try_from(bytes.number()?).ok()? });
         }
         Some(Self { sources, counts })
     }
 
-    const COUNT_BYTES: usize = 14;
-
-    /// The stored form: each source once, then 14 bytes for each step of time in which one of them
-    /// sent something, of which there are at most 113.
+    /// The stored form: each source once, then some four bytes for each step of time in which one of
+    /// them sent something, of which there are at most 113. It is written with each order, so it is
+    /// short: by the steps since the count before it, in numbers of seven bits a byte.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.counts.len().saturating_mul(Self::COUNT_BYTES));
+        let mut bytes = Vec::with_capacity(self.counts.len().saturating_mul(4).saturating_add(64));
         bytes.extend(u16::try_from(self.sources.len()).unwrap_or(ANY).to_be_bytes());
         for source in &self.sources {
             write(source, &mut bytes);
         }
+        let mut before = 0;
         for Count { step, source, orders } in &self.counts {
-            bytes.extend(step.to_be_bytes());
-            bytes.extend(source.to_be_bytes());
-            bytes.extend(orders.to_be_bytes());
+            // No step is before the one before it, and none before 1970.
+            let gap = u64::try_from(step.saturating_sub(before)).unwrap_or_default();
+            write_number(gap, &mut bytes);
+            write_number(u64::from(*source), &mut bytes);
+            write_number(u64::from(*orders), &mut bytes);
+            before = *step;
         }
         bytes
     }
@@ -210,6 +214,19 @@ fn write(source: &Source, bytes: &mut Vec<u8>) {
     bytes.extend(symbol);
 }
 
+/// Seven bits a byte, lowest first; each but the last has its highest bit set (LEB128).
+fn write_number(number: u64, bytes: &mut Vec<u8>) {
+    let mut left = number;
+    loop {
+        let [low, ..] = left.to_le_bytes();
+        left >>= 7;
+        if left == 0 {
+            return bytes.push(low);
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
 /// What is left to read.
 struct Bytes<'b>(&'b [u8]);
 
@@ -218,6 +235,19 @@ impl Bytes<'_> {
         let (taken, left) = self.0.split_first_chunk()?;
         self.0 = left;
         Some(*taken)
+    }
+
+    /// What [`write_number`] wrote; of no more than 63 bits.
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..63).step_by(7) {
+            let [byte] = self.take()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
     }
 
     fn source(&mut self) -> Option<Source> {
@@ -301,6 +331,18 @@ mod tests {
         assert_eq!(of(&counter, &source(301), at(70_000_000)).minute, 0);
     }
 
+    /// A row of more than a quarter of a page would cost a page with each order.
+    #[test]
+    fn a_busy_minute_is_stored_in_little() {
+        let mut counter = OrderCounter::default();
+        for number in 0..61 * 100 {
+            counter.add(at(number * 10_000), source(0));
+        }
+        let bytes = counter.to_bytes();
+        assert!(bytes.len() < 480, "{}", bytes.len());
+        assert_eq!(OrderCounter::from_bytes(&bytes), counter);
+    }
+
     #[test]
     fn what_is_malformed_counts_as_nothing() {
         let mut counter = OrderCounter::default();
@@ -310,6 +352,8 @@ mod tests {
             let cut = OrderCounter::from_bytes(&bytes[..length]);
             assert!(cut.is_idle(at(0)), "{length}");
         }
+        let endless = [&bytes[..bytes.len() - 1], &[0xff; 20]].concat();
+        assert!(OrderCounter::from_bytes(&endless).is_idle(at(0)));
         assert!(OrderCounter::from_bytes(&[1, 2, 3]).is_idle(at(0)));
     }
 
