@@ -220,14 +220,17 @@ impl Readers {
     }
 }
 
-/// The file is its owner's alone; SQLite gives its companions the same permissions.
+/// The file is its owner's alone; SQLite gives its companions the same permissions. A file that is there
+/// is left alone: whoever closes a descriptor of it ends all locks that this process holds on it, and the
+/// next other program that closes the database would take its log away from under us.
 fn create_private(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let created =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    created.map(|_| ()).map_err(|cause| {
-        Error::broken(format!("{} cannot be opened for writing: {cause}", path.display()))
-    })
+    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match created {
+        Ok(_) => Ok(()),
+        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(cause) => Err(Error::broken(format!("{} cannot be made: {cause}", path.display()))),
+    }
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<rusqlite::Connection, Error> {

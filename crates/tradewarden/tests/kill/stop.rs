@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
 use tokio::time::timeout;
 use tradewarden_testkit::process::{TestDir, until};
 
@@ -39,6 +40,33 @@ async fn a_kill_frees_the_data_at_once() {
     let _paper = program.start_paper().await;
     program.start().await.kill9().await;
     assert_eq!(program.start().await.stop().await.code, Some(0));
+}
+
+/// Another program that opens the database and closes it again must find our locks, or SQLite takes the
+/// write-ahead log away as the last one that leaves.
+#[tokio::test]
+async fn who_looks_into_the_database_takes_nothing_away() {
+    let stage = Stage::set_up(TestDir::new("kill-looked-into"), "sqlite").await;
+    let gateway = stage.program.start().await;
+    let look = "import sqlite3, sys\n\
+        database = sqlite3.connect(sys.argv[1])\n\
+        print(database.execute('SELECT COUNT(*) FROM sqlite_master').fetchone()[0])\n\
+        database.close()";
+    let file = stage.program.data().join("tradewarden.db");
+    let looked = Command::new("python3").args(["-c", look]).arg(&file).output().await.unwrap();
+    assert!(looked.status.success(), "{looked:?}");
+    let door = &stage.doors[0];
+    let headers = [("x-webhook-secret", door.secret.as_str())];
+    let body = r#"{"action":"BUY","comment":"ENTRY","id":"looked-into"}"#;
+    let answer = gateway.client().post(&door.path, &headers, body).await.unwrap();
+    assert_eq!(answer.status, 202, "{:?}", answer.body);
+    let signal = text(&answer.json(), "signal_id");
+    gateway.kill9().await;
+
+    let gateway = stage.program.start().await;
+    let shown = stage.program.json(&["signal", "show", &signal]).await;
+    assert_eq!(shown["status"], "accepted", "{shown}");
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,89 @@
+//! Taking the broker's word for what is held, where a halt closes a position that was changed by hand.
+
+use super::close::{HEARD_WITHIN, part};
+use crate::Shared;
+use crate::book::{Book, Severity};
+use crate::dispatch::name_of;
+use crate::orders::live;
+use serde_json::json;
+use tokio::time::timeout;
+use tradewarden_broker::port::Lookup;
+use tradewarden_domain::account::Account;
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::order::{Order, OrderState, Side};
+use tradewarden_store::exposures::Place;
+
+/// Whether no leg of a bracket explains what the broker holds: it shows none of them more filled than we
+/// know. Legs rest for days, so they are not waited for; but one that filled unheard is told at any moment,
+/// and what was taken over would be counted twice. Asked after the broker said what it holds.
+pub(super) async fn is_nothing_of_legs(
+    shared: &Shared,
+    account: &Account,
+    symbol: &Symbol,
+) -> bool {
+    let Some(broker) = shared.brokers.get(&account.broker) else { return false };
+    let live = match live::of(&shared.store, Some(account.org_id)).await {
+        Ok(live) => live,
+        Err(error) => {
+            tracing::error!(%error, "the legs of a position could not be read");
+            return false;
+        }
+    };
+    let is_sent_leg = |order: &&Order| {
+        let is_here = order.account_id == account.id && order.symbol == *symbol;
+        is_here && order.leg.is_some() && order.state != OrderState::Accepted
+    };
+    for leg in live.iter().filter(is_sent_leg) {
+        match timeout(HEARD_WITHIN, broker.find(name_of(leg, account))).await {
+            Ok(Lookup::Found(there)) if there.filled_quantity <= leg.filled_quantity => {}
+            Ok(Lookup::Absent) => {}
+            Ok(Lookup::Found(_) | Lookup::Unheard { .. }) | Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// What the broker holds less than we do is taken off those who hold it; what it holds more belongs
+/// to no strategy.
+pub(super) fn adopt_in(
+    shared: &Shared,
+    book: &mut Book,
+    account: &Account,
+    symbol: &Symbol,
+    difference: Quantity,
+    price: Option<Price>,
+) {
+    let side = if difference.is_positive() { Side::Buy } else { Side::Sell };
+    let mut left = difference.magnitude();
+    let fold = |book: &mut Book, place: &Place, quantity: Quantity, price: Price| {
+        book.change_exposure(place, |exposure| {
+            let folded = exposure.fill(side, quantity, price, Money::ZERO);
+            if folded.is_none() {
+                tracing::error!(symbol = %place.symbol, "a position is too large to be adopted");
+            }
+        });
+    };
+    for strategy in book.holders(account.id, symbol) {
+        let place = Place { strategy_id: strategy, ..part(account, symbol) };
+        let exposure = book.exposure(&place);
+        let quantity = exposure.held(side).min(left);
+        if quantity.is_positive() {
+            left = left.saturating_minus(quantity);
+            fold(book, &place, quantity, exposure.average_price().unwrap_or_default());
+        }
+    }
+    if left.is_positive() {
+        let place = part(account, symbol);
+        let known = shared.market.reference(account, symbol, book.now).price(book.now);
+        fold(book, &place, left, price.or(known).unwrap_or_default());
+    }
+    let detail = format!(
+        "The broker's position in {symbol} differs from ours by {difference}; a halt closes what is \
+         there, so it was taken over."
+    );
+    let payload = json!({ "difference": difference, "symbol": symbol });
+    book.enter(shared, account.org_id, account.id, "position.adopted", &payload);
+    let (org, subject) = (account.org_id, format!("{} {symbol}", account.id));
+    book.find(shared, org, "position.adopted", Severity::Critical, subject, detail);
+}
