@@ -545,7 +545,7 @@ fn is_resting_exit(order: &Order) -> bool {
 }
 
 /// Everything by which some venue wants the order named.
-fn name_of(order: &Order, account: &Account) -> OrderName {
+pub(crate) fn name_of(order: &Order, account: &Account) -> OrderName {
     OrderName {
         account: BrokerAccount::new(&account.broker_account),
         client_order_id: order.client_order_id(),

@@ -10,6 +10,7 @@
 //! Crash story: nothing durable depends on what is remembered here. Cancels that were asked for and
 //! exits that were placed are orders like any other; what is still open is found by looking again.
 
+mod adopt;
 mod close;
 mod emergency;
 

@@ -1,13 +1,12 @@
 //! Closing what a halt that flattens covers, until our book and the broker both show nothing.
 
-use super::{SETTLED_EVERY, TakenBack, note_look, unread};
+use super::{SETTLED_EVERY, TakenBack, adopt, note_look, unread};
 use crate::Shared;
 use crate::actor::Actor;
 use crate::book::{Book, Effects, Scope, Severity, place_of};
 use crate::journal::{NotWritten, Urgency};
 use crate::orders::{Leaving, leave};
 use crate::payload;
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope, HaltSubject};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::{Money, Price, Quantity};
+use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{OrderEvent, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
@@ -32,7 +31,7 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_secs(16);
 /// A halt that has something left to close: each look asks the broker for its positions.
 const CLOSES_EVERY: Duration = Duration::from_secs(1);
 /// A broker that does not say within this what is held counts as unheard.
-const HEARD_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const HEARD_WITHIN: Duration = Duration::from_secs(2);
 /// Accounts whose brokers are asked together.
 const ASKED_TOGETHER: usize = 64;
 /// Two readings of a difference must be this far apart (S3).
@@ -339,6 +338,9 @@ impl Closer {
             (Arc::clone(&self.shared), Arc::clone(&held.account), held.symbol.clone());
         let (ours, price) = (held.ours.quantity, held.price);
         let Some(difference) = held.difference() else { return Ok(()) };
+        if !adopt::is_nothing_of_legs(&shared, &account, &symbol).await {
+            return Ok(());
+        }
         self.shared
             .journal
             .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
@@ -348,7 +350,7 @@ impl Closer {
                 if pair.quantity != ours || moves(&book, &account, &symbol) {
                     return Ok(());
                 }
-                adopt_in(&shared, &mut book, &account, &symbol, difference, price);
+                adopt::adopt_in(&shared, &mut book, &account, &symbol, difference, price);
                 book.write(tx, effects).await
             })
             .await
@@ -443,7 +445,7 @@ fn reaches(scope: &HaltScope, account: &Account) -> bool {
     }
 }
 
-fn part(account: &Account, symbol: &Symbol) -> Place {
+pub(super) fn part(account: &Account, symbol: &Symbol) -> Place {
     Place { account_id: account.id, symbol: symbol.clone(), strategy_id: NO_STRATEGY }
 }
 
@@ -526,48 +528,4 @@ fn exits(
         }
     }
     Ok(any)
-}
-
-/// What the broker holds less than we do is taken off those who hold it; what it holds more belongs
-/// to no strategy.
-fn adopt_in(
-    shared: &Shared,
-    book: &mut Book,
-    account: &Account,
-    symbol: &Symbol,
-    difference: Quantity,
-    price: Option<Price>,
-) {
-    let side = if difference.is_positive() { Side::Buy } else { Side::Sell };
-    let mut left = difference.magnitude();
-    let fold = |book: &mut Book, place: &Place, quantity: Quantity, price: Price| {
-        book.change_exposure(place, |exposure| {
-            let folded = exposure.fill(side, quantity, price, Money::ZERO);
-            if folded.is_none() {
-                tracing::error!(symbol = %place.symbol, "a position is too large to be adopted");
-            }
-        });
-    };
-    for strategy in book.holders(account.id, symbol) {
-        let place = Place { strategy_id: strategy, ..part(account, symbol) };
-        let exposure = book.exposure(&place);
-        let quantity = exposure.held(side).min(left);
-        if quantity.is_positive() {
-            left = left.saturating_minus(quantity);
-            fold(book, &place, quantity, exposure.average_price().unwrap_or_default());
-        }
-    }
-    if left.is_positive() {
-        let place = part(account, symbol);
-        let known = shared.market.reference(account, symbol, book.now).price(book.now);
-        fold(book, &place, left, price.or(known).unwrap_or_default());
-    }
-    let detail = format!(
-        "The broker's position in {symbol} differs from ours by {difference}; a halt closes what is \
-         there, so it was taken over."
-    );
-    let payload = json!({ "difference": difference, "symbol": symbol });
-    book.enter(shared, account.org_id, account.id, "position.adopted", &payload);
-    let (org, subject) = (account.org_id, format!("{} {symbol}", account.id));
-    book.find(shared, org, "position.adopted", Severity::Critical, subject, detail);
 }

@@ -19,8 +19,9 @@ use tradewarden_testkit::randomness::SplitMix64;
 
 /// The first ones.
 const SEEDS: std::ops::Range<u64> = 1..19;
-/// Found something once: exits that filled late and added to the other side, untold.
-const FINDERS: [u64; 2] = [1089, 1190];
+/// Found something once: exits that filled late and added to the other side, untold; a leg that filled
+/// unheard and whose fill a halt took over from the broker's position, and then counted again.
+const FINDERS: [u64; 3] = [1089, 1190, 9125];
 const STEPS: usize = 60;
 
 /// What is traded, with its prices: the second is the usual one.

@@ -243,13 +243,25 @@ impl Witness {
                     .collect()
             };
             assert_eq!(nonzero(&positions), nonzero(&fills), "positions and fills of {account}");
-            for (symbol, pair) in pairs {
+            for (symbol, mut pair) in pairs {
+                // What has not left is cut to what is held when it leaves (S4).
+                let waits = |o: &&Order| {
+                    let is_here = o.symbol == symbol && o.account_id.to_string() == account;
+                    is_here && o.purpose == Purpose::Exit && o.state == OrderState::Accepted
+                };
+                for exit in orders.iter().filter(waits) {
+                    pair.release(exit.purpose, exit.side, exit.reserved());
+                }
                 let worst = pair.worst_long().units().max(-pair.worst_short().units());
                 let holding = h.broker.holding(Harness::broker_account(&account), &symbol);
                 let crossed = holding.crossed_buys + holding.crossed_sells;
                 let before = self.worst.insert((account.clone(), symbol.clone()), worst);
                 let allowed = (self.max_position + crossed).max(before.unwrap_or(0));
-                assert!(worst <= allowed, "{symbol} on {account}: {worst} of {allowed}");
+                let of_pair: Vec<_> = orders.iter().filter(|o| o.symbol == symbol).collect();
+                assert!(
+                    worst <= allowed,
+                    "{symbol} on {account}: {worst} of {allowed}: {pair:?} {of_pair:#?}"
+                );
             }
         }
     }
@@ -553,9 +565,10 @@ pub(crate) async fn lines(h: &Harness, orders: &[Order]) -> String {
             })
             .collect();
         lines.push(format!(
-            "{} {} {} {} {} of {} {} {:?} made {} {life:?}",
+            "{} {:?} {} {} {} {} of {} {} {:?} made {} {life:?}",
             order.client_order_id(),
-            order.symbol,
+            place_of(order),
+            order.leg.map_or("", |of| of.leg.text()),
             order.purpose,
             order.side,
             order.filled_quantity,
@@ -565,6 +578,8 @@ pub(crate) async fn lines(h: &Harness, orders: &[Order]) -> String {
             order.created_at,
         ));
     }
+    let findings = h.findings().await;
+    lines.extend(findings.iter().map(|found| format!("{} {}", found.code, found.detail)));
     lines.join("\n")
 }
 
