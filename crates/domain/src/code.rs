@@ -144,6 +144,7 @@ codes! {
     LockdownStep = "lockdown.step", Conflict, "The lockdown is at another step.";
     LockdownPhrase = "lockdown.phrase", Refused, "The phrase is not the one that is shown: read the list of open positions and type it anew.";
     LockdownHold = "lockdown.hold", Refused, "The lockdown may be ended only after its minimum hold.";
+    VaultClosed = "vault.closed", Unavailable, "What this needs is sealed, and the key source is away; sending it again is safe.";
     VaultErased = "vault.erased", Conflict, "The organization's data key was erased: the operator makes a new one with `tradewarden vault rotate --data-keys`.";
     HaltActive = "halt.active", Refused, "A halt covers this order.";
     RiskLimitMissing = "risk.limit_missing", Refused, "A limit that must exist was never set.";

@@ -34,6 +34,8 @@ pub enum NotAuthenticated {
     Address,
     /// A browser asked for a change, and not from a page of our own.
     Origin,
+    /// It may be right: what it would be held against is sealed, and secrets are closed.
+    Closed,
 }
 
 impl Shown<'_> {

@@ -62,7 +62,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::person::Profile;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{DataKeySet, PasswordCost, Pepper};
+use tradewarden_seal::{DataKeySet, PasswordCost, Pepper, SealError};
 use tradewarden_store::{Error, Tx};
 
 /// What the engine holds about people.
@@ -87,6 +87,14 @@ pub(crate) struct People {
 /// A refusal that says no more than its code.
 pub(crate) fn no(code: Code) -> CommandError {
     CommandError::Refused { code, detail: code.meaning().to_owned() }
+}
+
+/// Why something could not be sealed.
+pub(crate) fn unsealed(error: SealError) -> CommandError {
+    match error {
+        SealError::Closed => no(Code::VaultClosed),
+        error => CommandError::Unavailable { detail: format!("it could not be sealed: {error}") },
+    }
 }
 
 /// The one answer to every credential that is wrong.
@@ -251,6 +259,13 @@ fn parse_id<K: Kind>(text: &str) -> Result<Id<K>, CommandError> {
 /// A database error on the way of a person.
 fn away(error: &Error) -> CommandError {
     crate::reads::away(error)
+}
+
+impl People {
+    /// [`Code::VaultClosed`] while what is sealed of people cannot be opened.
+    fn are_secrets_open(&self) -> Result<(), CommandError> {
+        if self.key.load().newest().is_some() { Ok(()) } else { Err(no(Code::VaultClosed)) }
+    }
 }
 
 impl Shared {

@@ -27,6 +27,9 @@ impl Engine {
             Err(error) => Err(Denied::as_one(error.reason())),
         };
         Some(judged.map_err(|denied| {
+            if denied.answer == NotAuthenticated::Closed {
+                return denied.answer;
+            }
             self.parts.denials.count_as(shown.address.to_canonical(), denied.reason);
             tracing::debug!(reason = denied.reason, "a signed request was not taken");
             denied.answer
@@ -41,6 +44,13 @@ impl Engine {
         let decoy = VerifyingKey::decoy(presented);
         let verifying = known.map_or(&decoy, |known| &known.verifying);
         let verified = presented.verify(verifying, &self.parts.origins, now.unix_micros());
+        // Whose key it is makes no difference, so that nobody learns which keys there are.
+        if verified.is_err()
+            && self.parts.vault.lacks_keys()
+            && presented.could_be_hmac(&self.parts.origins, now.unix_micros()).is_ok()
+        {
+            return Err(Denied { answer: NotAuthenticated::Closed, reason: "key.closed" });
+        }
         let Some(known) = known else { return Err(Denied::as_one("key.unknown")) };
         let verified = verified.map_err(|error| Denied::as_one(error.reason()))?;
         if !known.key.is_alive(now) {

@@ -110,7 +110,9 @@ impl Vault {
         self.behind.store(false, Ordering::Release);
     }
 
-    fn is_behind(&self) -> bool {
+    /// Whether there are data keys that are not open here: secrets are closed, or one was made while the
+    /// source was away.
+    pub(crate) fn lacks_keys(&self) -> bool {
         self.behind.load(Ordering::Acquire)
     }
 
@@ -122,12 +124,7 @@ impl Vault {
             return CommandError::Unavailable { detail: unusable.detail.clone() };
         }
         drop(held);
-        match self.health() {
-            Health::Away { is_closed: true, .. } => CommandError::Unavailable {
-                detail: "the key source does not answer, and secrets are closed".to_owned(),
-            },
-            _ => no(Code::VaultErased),
-        }
+        no(if self.lacks_keys() { Code::VaultClosed } else { Code::VaultErased })
     }
 
     /// Whether the source answered when it was last asked.

@@ -350,6 +350,26 @@ impl<'r> Presented<'r> {
     }
 }
 
+impl Presented<'_> {
+    /// Judges what can be judged without the secret of an HMAC key: `Ok` if with the right one it could
+    /// be taken. Nothing is proven by that. What only an Ed25519 key can have signed is a
+    /// [`SignatureError::Algorithm`].
+    pub fn could_be_hmac(&self, origins: &Origins, now_unix_us: i64) -> Result<(), SignatureError> {
+        if self.likely_algorithm() != Algorithm::HmacSha256 {
+            return Err(SignatureError::Algorithm);
+        }
+        origins.admit(self.received.request.authority)?;
+        let resolution_us = match &self.signature {
+            Signature::Message(_) => {
+                content_digest::check(self.received)?;
+                US_PER_S
+            }
+            Signature::Simple(_) => simple::RESOLUTION_US,
+        };
+        self.claim.check_times(now_unix_us, resolution_us).map(|_| ())
+    }
+}
+
 impl<'r> Claim<'r> {
     /// Our clock is read at the resolution of the signer's, so that 60 whole seconds are 60 seconds.
     fn check_times(

@@ -295,6 +295,7 @@ fn permitted(
             Problem::unauthenticated()
         }
         NotAuthenticated::Address => Problem::of(Code::AddressNotAllowed),
+        NotAuthenticated::Closed => Problem::of(Code::VaultClosed),
         NotAuthenticated::Origin => Problem::because(
             Code::AuthPermission,
             Cow::Borrowed("A browser may ask for changes from our own pages only."),

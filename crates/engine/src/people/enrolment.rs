@@ -8,7 +8,7 @@ use super::passkeys::{SteppedUp, store_step_up};
 use super::principals::proven_at;
 use super::proof::{Confirmed, take_code, totp_place};
 use super::sessions::{method_of, with_method};
-use super::{Said, ask, away, failed, no, parse_id, person_of};
+use super::{Said, ask, away, failed, no, parse_id, person_of, unsealed};
 use crate::actor::{Actor, Person, is_recent};
 use crate::book::Book;
 use crate::command::CommandError;
@@ -94,9 +94,7 @@ impl Engine {
             kind: FactorKind::Totp,
             name: "authenticator app".to_owned(),
             credential_id: None,
-            material: sealed.map_err(|_| CommandError::Unavailable {
-                detail: "the secret could not be sealed".to_owned(),
-            })?,
+            material: sealed.map_err(unsealed)?,
             last_step: 0,
             confirmed_at,
             last_used_at: None,
@@ -154,6 +152,7 @@ impl Engine {
         let rows = rows.map_err(|error| away(&error))?;
         let row = rows.iter().find(|row| row.id == id && row.confirmed_at.is_none());
         let row = row.cloned().ok_or(CommandError::NotFound)?;
+        self.parts.people.are_secrets_open()?;
         let principals = self.parts.people.principals.load_full();
         let current = principals.session(session, self.now()).ok_or_else(failed)?;
         let org = current.org_id;

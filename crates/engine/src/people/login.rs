@@ -5,7 +5,7 @@
 
 use super::ask::unknown;
 use super::notices::{Notice, tell};
-use super::proof::{Judge, Prepared};
+use super::proof::{Judge, Prepared, needs_secrets};
 use super::sessions::Opening;
 use super::sms::is_available;
 use super::{Client, Entered, FactorShown, Login, Origin, Proof, Said, away, failed, no};
@@ -284,6 +284,13 @@ impl Engine {
         self.slow_down(client).await?;
         let factor: FactorKind = shown.kind.parse().map_err(unknown)?;
         let hash = hash_of(&shown.challenge_id);
+        if needs_secrets(factor)
+            && let Err(closed) = self.parts.people.are_secrets_open()
+            && self.begun_login(&shown.challenge_id).await?.is_some()
+        {
+            // It uses up none of the tries.
+            return Err(closed);
+        }
         let challenge = self
             .parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {

@@ -5,7 +5,7 @@ use super::login::{ATTEMPTS_MAX, CHALLENGE_LASTS, hash_of};
 use super::notices::{Notice, tell};
 use super::proof::{Judge, Prepared};
 use super::sessions::{method_of, with_method};
-use super::{Client, Origin, Said, away, failed, no};
+use super::{Client, Origin, Said, away, failed, no, unsealed};
 use crate::actor::Person;
 use crate::administer::invalid;
 use crate::book::{Book, Severity};
@@ -116,18 +116,15 @@ impl Engine {
         let sealed = self.parts.environment.with_randomness(|random| {
             self.parts.people.key.load().seal(&HANDED_OUT, &content, random)
         });
-        let sealed = sealed.map_err(|_| CommandError::Unavailable {
-            detail: "the challenge could not be sealed".to_owned(),
-        })?;
-        Ok(base64url_encode(&sealed))
+        Ok(base64url_encode(&sealed.map_err(unsealed)?))
     }
 
     /// The challenge that was handed out under this name, the first time it is brought back.
     async fn brought_back(&self, name: &str) -> Result<Option<Vec<u8>>, CommandError> {
-        let opened = base64url_decode(name)
-            .ok()
-            .and_then(|sealed| self.parts.people.key.load().open(&HANDED_OUT, &sealed).ok());
-        let Some(opened) = opened else { return Ok(None) };
+        let Ok(sealed) = base64url_decode(name) else { return Ok(None) };
+        self.parts.people.are_secrets_open()?;
+        let opened = self.parts.people.key.load().open(&HANDED_OUT, &sealed);
+        let Ok(opened) = opened else { return Ok(None) };
         let Some((until, challenge)) = opened.expose().split_first_chunk() else {
             return Ok(None);
         };

@@ -66,6 +66,9 @@ impl Engine {
         let code =
             || proof.code.as_ref().ok_or_else(|| invalid("code", &"is required for this type"));
         let at_once = |material| Ok(Prepared { material, turn: None });
+        if needs_secrets(kind) {
+            self.parts.people.are_secrets_open()?;
+        }
         match kind {
             FactorKind::Totp => {
                 let code = SecretString::new(code()?.secret().expose().to_owned());
@@ -114,6 +117,14 @@ impl Engine {
         let (hash, turn) = self.parts.people.hashing.hash(turn, work).await?;
         let hash = hash.map_err(|_| no(Code::AuthBusy))?;
         Ok(Prepared { material: Material::Recovery(hash), turn: Some(turn) })
+    }
+}
+
+/// Whether what a proof of this kind is held against is sealed.
+pub(super) const fn needs_secrets(kind: FactorKind) -> bool {
+    match kind {
+        FactorKind::Totp | FactorKind::Sms => true,
+        FactorKind::Webauthn | FactorKind::RecoveryCode => false,
     }
 }
 

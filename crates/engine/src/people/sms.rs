@@ -13,7 +13,7 @@ use super::notices::{Notice, allowance, tell};
 use super::passkeys::{SteppedUp, store_step_up};
 use super::proof::totp_place;
 use super::sessions::{method_of, with_method};
-use super::{Client, Said, SmsAsked, SmsEnrol, ask, away, failed, no, parse_id};
+use super::{Client, Said, SmsAsked, SmsEnrol, ask, away, failed, no, parse_id, unsealed};
 use crate::actor::Person;
 use crate::administer::invalid;
 use crate::book::Book;
@@ -112,9 +112,7 @@ impl Engine {
             let sealed = people.key.load().seal(&place(&slot), &sent.unwrap_or_default(), random);
             sealed.map(|sealed| (sealed, code))
         });
-        let (sealed, code) = sealed.map_err(|_| CommandError::Unavailable {
-            detail: "the code could not be sealed".to_owned(),
-        })?;
+        let (sealed, code) = sealed.map_err(unsealed)?;
         let text = format!(
             "{code} is your Tradewarden code, for {} minutes. Tell it to nobody.",
             LOGIN_CODE_LASTS.as_secs() / 60
@@ -151,9 +149,7 @@ impl Engine {
             kind: FactorKind::Sms,
             name: phone.masked(),
             credential_id: None,
-            material: material.map_err(|_| CommandError::Unavailable {
-                detail: "the number could not be sealed".to_owned(),
-            })?,
+            material: material.map_err(unsealed)?,
             last_step: 0,
             confirmed_at: None,
             last_used_at: None,
@@ -198,6 +194,7 @@ impl Engine {
         let rows = rows.map_err(|error| away(&error))?;
         let waits = |row: &&FactorRow| row.id == id && row.confirmed_at.is_none();
         let row = rows.iter().find(waits).cloned().ok_or(CommandError::NotFound)?;
+        self.parts.people.are_secrets_open()?;
         let principals = self.parts.people.principals.load_full();
         let current = principals.session(session, self.now()).ok_or_else(failed)?;
         let (org, from) = (current.org_id, current.address.clone());
@@ -246,6 +243,7 @@ impl Engine {
             return Err(failed());
         };
         required(&self.parts)?;
+        self.parts.people.are_secrets_open()?;
         let rows = factors::of_user(&self.parts.store, user).await;
         let rows = rows.map_err(|error| away(&error))?;
         let enrolled = |row: &&FactorRow| row.kind == FactorKind::Sms && row.confirmed_at.is_some();

@@ -64,7 +64,7 @@ async fn is_there(shared: &Arc<Shared>) {
         Health::There => (false, false),
         Health::Away { is_told, is_closed, .. } => (is_told, is_closed),
     };
-    if is_closed || shared.vault.is_behind() {
+    if is_closed || shared.vault.lacks_keys() {
         if let Err(error) = open_again(shared).await {
             tracing::error!(error, "data keys cannot be opened although the key source answers");
             return;
@@ -115,6 +115,7 @@ async fn close(shared: &Arc<Shared>) -> bool {
     shared.vault.resealing.lock().await.close();
     let _one_at_a_time = shared.reloading.lock().await;
     tracing::error!("the key source was away too long: secrets are closed until it is back");
+    shared.vault.set_behind();
     shared.intake_keys.store(Arc::new(DataKeys::new()));
     shared.people.key.store(Arc::new(DataKeySet::closed()));
     let read = read_anew(shared).await;

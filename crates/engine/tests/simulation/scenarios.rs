@@ -8,6 +8,7 @@ mod budget;
 mod change;
 mod changes;
 mod clocks;
+mod closed;
 pub(crate) mod counts;
 mod dead_man;
 mod disconnect;

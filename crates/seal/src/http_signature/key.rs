@@ -153,6 +153,11 @@ impl VerifyingKey {
         Ok(Self(Kind::HmacSha256(secret, OnceLock::new())))
     }
 
+    /// An HMAC key whose secret is not open: nothing verifies against it, at the price of a real one.
+    pub fn unopened() -> Self {
+        Self(Kind::Decoy(Algorithm::HmacSha256))
+    }
+
     /// A key that nothing verifies against, at the price of a real one, for a request whose key is
     /// not known.
     pub fn decoy(presented: &Presented<'_>) -> Self {

@@ -84,7 +84,7 @@ async fn a_sealed_openbao_is_told_borne_and_recovered_from() {
         program.json(&["vault", "status"]).await["secrets"] == "closed"
     })
     .await;
-    assert_eq!(things.key_opens(&gateway).await, 401);
+    assert_eq!(things.key_opens(&gateway).await, 503);
     let goal = load.answered() + 20;
     until("what needs no secret goes on", async || load.answered() >= goal).await;
 

@@ -76,7 +76,8 @@ impl Route {
                 | Code::AddressNotAllowed
                 | Code::LimitRate
                 | Code::LimitDaily
-                | Code::LimitFlood,
+                | Code::LimitFlood
+                | Code::VaultClosed,
             ) if knows_caller => true,
             (_, Code::RequestPrecondition) => {
                 self.heeds_if_match() || self.path == super::policies::IMPORT
@@ -97,7 +98,7 @@ impl Route {
                 matches!(self.access, Access::Any(_))
             }
             // Whoever knocks without being known may be slowed down or held up.
-            (_, Code::Unauthenticated | Code::LimitRate | Code::AuthBusy) => {
+            (_, Code::Unauthenticated | Code::LimitRate | Code::AuthBusy | Code::VaultClosed) => {
                 self.access == Access::Public && matches!(self.handler, Handler::Ask(_))
             }
             (_, Code::LimitStreams) => matches!(self.handler, Handler::Stream),
@@ -235,6 +236,7 @@ fn concerns_signals(code: Code) -> bool {
                 | Code::HaltActive
                 | Code::LimitRate
                 | Code::LimitFlood
+                | Code::VaultClosed
         ),
     }
 }
