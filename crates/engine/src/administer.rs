@@ -328,7 +328,9 @@ impl Engine {
         let body = signals::body(&self.parts.store, stored.id).await;
         let body = body.map_err(|error| away(&error))?.ok_or(CommandError::NotFound)?;
         let directory = self.parts.directory.load_full();
-        let work = read_again(&directory, &stored, body).ok_or(CommandError::NotFound)?;
+        let signed_by = self.signed_by(&stored).await?;
+        let work = read_again(&directory, &stored, body, signed_by);
+        let work = work.ok_or(CommandError::NotFound)?;
         let work = SignalWork { received_at: self.now(), ..work };
         let shared = Arc::clone(&self.parts);
         let (outcome, trace) = self

@@ -8,7 +8,7 @@ mod usable;
 
 use self::counts::Counts;
 pub(crate) use self::counts::{Counted, Lets, source_of};
-pub(crate) use self::imagined::{Imagined, Moment, Open};
+pub(crate) use self::imagined::{Imagined, KnownOrder, Moment, Open};
 
 use crate::Shared;
 use crate::around::Around;

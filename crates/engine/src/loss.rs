@@ -9,6 +9,7 @@
 use crate::Shared;
 use crate::book::{Book, Effects, Scope, Severity, place_of};
 use crate::command::CommandError;
+use crate::directory::Directory;
 use crate::journal::Urgency;
 use crate::profit::{Holdings, by_symbol, tally, tally_before};
 use crate::reads::away;
@@ -27,6 +28,7 @@ use tradewarden_domain::limit::{LimitBook, LimitName};
 use tradewarden_domain::loss::{Bounds, LossKind, LossReset, Lost, Reading, Step, Watch};
 use tradewarden_domain::money::Money;
 use tradewarden_domain::order::{OrderEvent, OrderState, Purpose};
+use tradewarden_domain::profit::Tally;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, Place};
 use tradewarden_store::losses::{self, StoredWatch, Watched};
@@ -94,7 +96,7 @@ async fn watch_account(
         equity: shared.funds.equity(account.id, now),
         now,
     };
-    let watched = watched(shared, account, limits);
+    let watched = watched(&shared.directory.load(), account, limits);
     let looks = look(shared, &moment, &watched);
     let is_over = orphans(&stored, &watched).next().is_some();
     if !is_over && !looks.iter().any(|look| look.is_worth_writing) {
@@ -125,7 +127,7 @@ pub(crate) async fn views(
 ) -> Result<Vec<LossView>, CommandError> {
     let directory = shared.directory.load_full();
     let Some(limits) = directory.books.get(&account.org_id) else { return Ok(Vec::new()) };
-    let watched = watched(shared, account, limits);
+    let watched = watched(&directory, account, limits);
     let stored = losses::of_account(&shared.store, account.id).await;
     let stored = stored.map_err(|error| away(&error))?;
     let views = stored.iter().filter_map(|stored| {
@@ -155,8 +157,11 @@ pub(crate) fn lost(
     strategy: Id<id::Strategy>,
     rates: &[ExchangeRate],
 ) -> Vec<Lost> {
+    if let Some(imagined) = book.imagined_losses(account.id, strategy) {
+        return imagined;
+    }
     let Some(limits) = book.limits.get(&account.org_id) else { return Vec::new() };
-    let mut watched = watched(shared, account, limits);
+    let mut watched = watched(&shared.directory.load(), account, limits);
     watched.retain(|(of, _)| [Watched::Account, Watched::Strategy(strategy)].contains(of));
     if watched.is_empty() {
         return Vec::new();
@@ -175,8 +180,11 @@ pub(crate) fn lost(
 }
 
 /// What is watched on an account, with its bounds.
-fn watched(shared: &Shared, account: &Account, limits: &LimitBook) -> Vec<(Watched, Bounds)> {
-    let directory = shared.directory.load();
+pub(crate) fn watched(
+    directory: &Directory,
+    account: &Account,
+    limits: &LimitBook,
+) -> Vec<(Watched, Bounds)> {
     let with_bounds = limits.strategies_with_bounds().into_iter();
     let own = with_bounds.filter(|id| {
         directory
@@ -255,6 +263,18 @@ fn reading(shared: &Shared, moment: &Moment<'_>, watched: Watched) -> Option<Rea
     let strategy = strategy_of(watched);
     let Moment { account, holdings, rates, now, .. } = moment;
     let tally = tally(shared, account, holdings, rates, strategy, *now);
+    let reading = reading_of(&tally, holdings, strategy, *now)?;
+    // A strategy has no equity of its own.
+    Some(Reading { equity: moment.equity.filter(|_| watched == Watched::Account), ..reading })
+}
+
+/// What a tally reads of what was made; `None` if what is realised cannot be told.
+pub(crate) fn reading_of(
+    tally: &Tally,
+    holdings: &Holdings,
+    strategy: Option<Id<id::Strategy>>,
+    now: Timestamp,
+) -> Option<Reading> {
     let mut parts = holdings.values().flatten();
     let is_flat = !parts
         .any(|(id, part)| strategy.is_none_or(|wanted| wanted == *id) && !part.quantity.is_zero());
@@ -262,9 +282,8 @@ fn reading(shared: &Shared, moment: &Moment<'_>, watched: Watched) -> Option<Rea
         total: tally.total().ok(),
         before: None,
         realized: tally.realized.clone().ok()?,
-        marked_at: tally.marked_at().unwrap_or(*now),
-        // A strategy has no equity of its own.
-        equity: moment.equity.filter(|_| watched == Watched::Account),
+        marked_at: tally.marked_at().unwrap_or(now),
+        equity: None,
         is_flat,
     })
 }
@@ -275,7 +294,7 @@ fn total_before(shared: &Shared, moment: &Moment<'_>, watched: Watched) -> Optio
     tally_before(shared, account, holdings, rates, strategy_of(watched), *now).total().ok()
 }
 
-const fn strategy_of(watched: Watched) -> Option<Id<id::Strategy>> {
+pub(crate) const fn strategy_of(watched: Watched) -> Option<Id<id::Strategy>> {
     match watched {
         Watched::Account => None,
         Watched::Strategy(id) => Some(id),
@@ -310,7 +329,7 @@ async fn write(
         now: book.now,
     };
     let mut are_changed = false;
-    let watched = watched(shared, account, &limits);
+    let watched = watched(&shared.directory.load(), account, &limits);
     for over in orphans(&stored, &watched) {
         losses::remove(tx, account.id, over).await?;
     }

@@ -66,7 +66,8 @@ pub(crate) fn tally_before(
     tally_at(account, holdings, rates, strategy, (&reference, now))
 }
 
-fn tally_at(
+/// The same with these prices.
+pub(crate) fn tally_at(
     account: &Account,
     holdings: &Holdings,
     rates: &[ExchangeRate],

@@ -7,26 +7,34 @@
 //! gateway did; such signals are counted apart.
 //!
 //! What is assumed: positions begin as the sum of the fills before the period, and what was sent lately
-//! and what was open as the last orders before it tell; every order fills
-//! whole, at once, at the price of its moment, which is the one the stored trace compared with, else
-//! that of the signal's own fill, else the signal's, else the last one known; it counts as open for as
-//! long as the order of this signal was in truth, and one that there was not ends at once; brackets close
-//! nothing; the market was closed for a signal that was refused for that, and open for every other;
-//! halts are those of the time; strategies, accounts, webhooks, rates of exchange and the roll table are
-//! those of today. What was refused before a
+//! and what was open as the last orders before it tell; every order fills whole and at once, as the
+//! signal's own order filled if that filled as much, else at the price of its moment, which is the one the
+//! stored trace compared with, else that of the signal's own fill, else the signal's, else the last one
+//! known, with as much of the own order's fees; it counts as open for as long as the order of this signal
+//! was in truth, and one that there was not ends at once; what no signal of the period brought fills as it
+//! did, legs of brackets and orders by request, what closes as far as there is something to close; the
+//! market was closed for a signal that was refused for that, and open for every other;
+//! halts are those of the time, but for losses: these are judged again, and what a person ended is ended
+//! here; strategies, accounts, webhooks, rates of exchange and the roll table are
+//! those of today; a signal by a key is judged as the one that signed it. What was refused before a
 //! strategy saw it (rates, freshness, what could not be read) is not judged again, and orders by request
-//! are not part of it. What compares with equity or losses is left out, and named: nobody stores the
-//! marks and the equity of the past.
+//! are not part of it. Losses count from the beginning of the session in which the period begins, by what
+//! was closed; of what was open nobody stores the marks, and when that was is told (`losses`). What
+//! compares with the equity is left out, and named: nobody stores the equity of the past.
 
 mod books;
+mod losses;
 mod prices;
+pub(crate) mod trades;
 
 use self::books::{Books, Ground, POSITIONS_MAX, book_at};
+use self::losses::{Losses, Rules, kind_of};
 use self::prices::known_of;
+use self::trades::Trades;
 use crate::Engine;
 use crate::actor::Actor;
 use crate::administer::{invalid, to_value};
-use crate::book::Moment;
+use crate::book::{Book, Moment};
 use crate::command::replay::{ReplayPeriod, ReplayPrice, ReplayState};
 use crate::command::{CommandError, LimitsImport};
 use crate::directory::Directory;
@@ -43,11 +51,12 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::{Limit, LimitBook, LimitName};
+use tradewarden_domain::loss::LossKind;
 use tradewarden_domain::money::Price;
 use tradewarden_domain::policy::Policy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::signals::{self, StoredSignal};
-use tradewarden_store::{directory as rows, orders, rates};
+use tradewarden_store::{Store, audit, directory as rows, orders, rates};
 
 /// Signals that one step judges.
 const STEP_SIGNALS_MAX: u32 = 5_000;
@@ -57,12 +66,19 @@ const PAGE: u32 = 200;
 const DIFFERENCES_MAX: usize = 200;
 /// Different pairs of outcomes that one step counts apart; there are fewer codes.
 const COUNTS_MAX: usize = 1_000;
+/// Entries of the log about one signal that are read.
+const ENTRIES_MAX: i64 = 8;
 
 /// What judged the signals of a time: the limits, and until when.
 struct Then {
     until: Option<Timestamp>,
     limits: Arc<LimitBook>,
+    /// Whether a fall was limited in percent of an equity, which is not judged again.
+    is_percent: bool,
 }
+
+/// A halt, and when it was ended.
+type Ended = (Halt, Option<Timestamp>);
 
 /// One replay in progress.
 struct Replay {
@@ -70,10 +86,75 @@ struct Replay {
     directory: Arc<Directory>,
     policy: Arc<LimitBook>,
     then: Then,
+    /// Whether the policy limits a fall in percent of an equity.
+    is_percent: bool,
+    rates: Vec<ExchangeRate>,
     books: Books,
+    losses_then: Losses,
+    losses_now: Losses,
+    trades: Trades,
+    /// What is older came before the period.
+    first: Id<id::Signal>,
     prices: BTreeMap<Symbol, Price>,
     view: ReplayView,
     counts: BTreeMap<(String, String), u64>,
+}
+
+/// Where a step begins.
+struct Began {
+    after: Option<Id<id::Signal>>,
+    books: Books,
+    losses_then: Losses,
+    losses_now: Losses,
+    trades: Trades,
+    prices: BTreeMap<Symbol, Price>,
+}
+
+impl Began {
+    /// Where the step before ended, or what was held when the session began in which the period begins.
+    async fn read(
+        store: &Store,
+        ground: &Ground<'_>,
+        state: Option<&ReplayState>,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<Self, CommandError> {
+        let Some(state) = state else { return Self::first(store, ground, (from, to)).await };
+        let unreadable = || invalid("state", &"cannot be read");
+        let losses = |watches| Losses::read(state.losses_at, watches).ok_or_else(unreadable);
+        let prices = state.prices.iter().map(|known| (known.symbol.clone(), known.price));
+        Ok(Self {
+            after: Some(state.after),
+            books: Books::read(ground, state)?,
+            losses_then: losses(&state.as_then.watches)?,
+            losses_now: losses(&state.now.watches)?,
+            trades: Trades::after((state.fills_at, state.fills_after), to),
+            prices: prices.collect(),
+        })
+    }
+
+    async fn first(
+        store: &Store,
+        ground: &Ground<'_>,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<Self, CommandError> {
+        let org = ground.org;
+        let own = ground.directory.accounts.values().filter(|account| account.org_id == org);
+        let sessions = own.map(|account| account.session.before(from));
+        let at = sessions.min().unwrap_or(from);
+        let mut trades = Trades::after(trades::FIRST, to);
+        let held = trades::fold(store, org, &mut trades, at, POSITIONS_MAX).await?;
+        let book = book_at(store, org, from, &held).await?;
+        let most = u32::try_from(POSITIONS_MAX).unwrap_or(u32::MAX);
+        let prices = orders::last_prices(store, org, from, most).await;
+        Ok(Self {
+            after: None,
+            books: Books::begin(ground, &book),
+            losses_then: Losses::begin(at),
+            losses_now: Losses::begin(at),
+            trades,
+            prices: prices.map_err(|error| away(&error))?.into_iter().collect(),
+        })
+    }
 }
 
 impl Engine {
@@ -95,8 +176,8 @@ impl Engine {
             let detail = format_args!("must be from 1 to {STEP_SIGNALS_MAX}");
             return Err(invalid("signals_max", &detail));
         }
-        let import =
-            LimitsImport { limits: asked.limits, reason: None, base_version: None, dry_run: true };
+        let ReplayPeriod { from, to, limits, state, .. } = asked;
+        let import = LimitsImport { limits, reason: None, base_version: None, dry_run: true };
         let policy = import.policy()?;
         let names: BTreeSet<&'static str> = policy
             .limits()
@@ -105,33 +186,38 @@ impl Engine {
             .collect();
         let view =
             ReplayView { limits_not_judged: names.into_iter().collect(), ..ReplayView::default() };
+        let is_percent = view.limits_not_judged.contains(&LimitName::DrawdownPercent.text());
         let policy = book_of(org, 0, &policy);
         let directory = self.parts.directory.load_full();
-        let first = Id::new(asked.from, [0; 10]);
-        let end: Id<id::Signal> = Id::new(asked.to, [0; 10]);
-        let ground = Ground { org, directory: &directory, rates: self.lasting_rates(org).await? };
-        let (mut after, books, prices) = if let Some(state) = asked.state {
-            let books = Books::read(&ground, &state)?;
-            let prices = state.prices.into_iter().map(|known| (known.symbol, known.price));
-            (state.after, books, prices.collect())
-        } else {
-            let store = &self.parts.store;
-            let book = book_at(store, org, asked.from).await?;
-            let most = u32::try_from(POSITIONS_MAX).unwrap_or(u32::MAX);
-            let prices = orders::last_prices(store, org, asked.from, most).await;
-            let prices = prices.map_err(|error| away(&error))?;
-            (first, Books::begin(&ground, &book), prices.into_iter().collect())
-        };
+        let first = Id::new(from, [0; 10]);
+        let end: Id<id::Signal> = Id::new(to, [0; 10]);
+        let rates = self.lasting_rates(org).await?;
+        let ground = Ground { org, directory: &directory, rates: rates.clone() };
+        let began = Began::read(&self.parts.store, &ground, state.as_ref(), (from, to)).await?;
+        let Began { after, books, losses_then, losses_now, trades, prices } = began;
         let mut replay = Replay {
             org,
+            then: self.limits_at(org, from).await?,
             directory,
             policy,
-            then: self.limits_at(org, asked.from).await?,
+            is_percent,
+            rates,
             books,
+            losses_then,
+            losses_now,
+            trades,
+            first,
             prices,
             view,
             counts: BTreeMap::new(),
         };
+        let mut after = after.unwrap_or(first);
+        if after == first {
+            // From the beginning of the session in which the period begins.
+            let halts = self.halts_to(&replay, from).await?;
+            replay.look();
+            self.pass(&mut replay, &halts, from).await?;
+        }
         let mut left = signals_max;
         let mut is_complete = false;
         while left > 0 && !is_complete {
@@ -144,6 +230,10 @@ impl Engine {
             after = last.id;
             self.judge_page(&mut replay, page).await?;
         }
+        if is_complete {
+            let halts = self.halts_to(&replay, to).await?;
+            self.pass(&mut replay, &halts, to).await?;
+        }
         to_value(&replay.told(after, is_complete)?)
     }
 
@@ -152,24 +242,75 @@ impl Engine {
         replay: &mut Replay,
         page: Vec<(StoredSignal, Vec<u8>)>,
     ) -> Result<(), CommandError> {
-        let span = (page.first(), page.last());
-        let (Some((first, _)), Some((last, _))) = span else { return Ok(()) };
-        let halts =
-            rows::halts_during(&self.parts.store, replay.org, first.received_at, last.received_at);
-        let halts = halts.await.map_err(|error| away(&error))?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        let halts = self.halts_to(replay, last.received_at).await?;
         for (stored, body) in page {
             while replay.then.until.is_some_and(|until| until <= stored.received_at) {
                 replay.then = self.limits_at(replay.org, stored.received_at).await?;
             }
-            let in_force = |(halt, resumed_at): &(Halt, Option<Timestamp>)| {
+            self.pass(replay, &halts, stored.received_at).await?;
+            let is_percent = replay.is_percent || replay.then.is_percent;
+            let is_again = |halt: &Halt| match kind_of(halt) {
+                Some(LossKind::Daily) => true,
+                Some(LossKind::Drawdown) => !is_percent,
+                None => false,
+            };
+            let in_force = |(halt, resumed_at): &Ended| {
                 halt.engaged_at <= stored.received_at
                     && resumed_at.is_none_or(|at| at > stored.received_at)
+                    && !is_again(halt)
             };
             let halts: Vec<Halt> =
                 halts.iter().filter(|halt| in_force(halt)).map(|(halt, _)| halt.clone()).collect();
             self.judge_again(replay, &stored, body, halts).await?;
         }
         Ok(())
+    }
+
+    /// The halts that were in force since what was looked at last.
+    async fn halts_to(&self, replay: &Replay, to: Timestamp) -> Result<Vec<Ended>, CommandError> {
+        let from = replay.losses_now.at();
+        let halts = rows::halts_during(&self.parts.store, replay.org, from, to).await;
+        halts.map_err(|error| away(&error))
+    }
+
+    /// Lets everything happen that was before an instant and is no signal.
+    async fn pass(
+        &self,
+        replay: &mut Replay,
+        halts: &[Ended],
+        to: Timestamp,
+    ) -> Result<(), CommandError> {
+        while let Some(trade) = replay.trades.next(&self.parts.store, replay.org, to).await? {
+            let is_of_signal = trade.signal_id.is_some_and(|signal| signal >= replay.first);
+            if is_of_signal && trade.leg.is_none() {
+                continue;
+            }
+            replay.pass(halts, trade.at);
+            trades::take(&mut replay.books.as_then, &trade);
+            trades::take(&mut replay.books.now, &trade);
+            replay.look();
+        }
+        replay.pass(halts, to);
+        replay.look();
+        Ok(())
+    }
+
+    /// The key that signed a stored signal: of several that follow on one another, the one.
+    pub(crate) async fn signed_by(
+        &self,
+        stored: &StoredSignal,
+    ) -> Result<Option<Id<id::Key>>, CommandError> {
+        if stored.source.webhook().is_some() {
+            return Ok(None);
+        }
+        let entries = audit::of_object(&self.parts.store, stored.id.to_bytes(), ENTRIES_MAX).await;
+        let entries = entries.map_err(|error| away(&error))?;
+        let signed = entries.iter().find_map(|entry| {
+            let payload: Value = serde_json::from_str(&entry.payload).ok()?;
+            payload.get("signed_by")?.as_str()?.parse().ok()
+        });
+        Ok(signed)
     }
 
     async fn judge_again(
@@ -180,7 +321,8 @@ impl Engine {
         halts: Vec<Halt>,
     ) -> Result<(), CommandError> {
         replay.view.through = Some(stored.received_at);
-        let Some(work) = work(&replay.directory, stored, body) else {
+        let signed_by = self.signed_by(stored).await?;
+        let Some(work) = work(&replay.directory, stored, body, signed_by) else {
             replay.view.not_judged = replay.view.not_judged.saturating_add(1);
             return Ok(());
         };
@@ -194,17 +336,22 @@ impl Engine {
             prices: replay.prices.clone(),
             is_closed: stored.code.as_deref() == Some("risk.market_closed"),
             orders,
+            lost: BTreeMap::new(),
         };
-        let judge = |book: &mut crate::book::Book, limits: &Arc<LimitBook>| {
+        let judge = |book: &mut Book, losses: &Losses, limits: &Arc<LimitBook>| {
             let limits = (replay.org, Arc::clone(limits));
-            book.imagine(stored.received_at, halts.clone(), limits, moment.clone());
+            let halts = halts.iter().cloned().chain(losses.halts(replay.org)).collect();
+            let moment = Moment { lost: losses.lost(), ..moment.clone() };
+            book.imagine(stored.received_at, halts, limits, moment);
             let verdict = imagine(&self.parts, book, &replay.directory, &work);
             book.fill_all();
             verdict
         };
-        let as_then = judge(&mut replay.books.as_then, &replay.then.limits);
-        let now = judge(&mut replay.books.now, &replay.policy);
+        let then = &replay.then.limits;
+        let as_then = judge(&mut replay.books.as_then, &replay.losses_then, then);
+        let now = judge(&mut replay.books.now, &replay.losses_now, &replay.policy);
         replay.compare(stored, &as_then, now);
+        replay.look();
         Ok(())
     }
 
@@ -222,11 +369,45 @@ impl Engine {
         let known = rows::policy_version_at(store, org, at).await;
         let (version, until) = known.map_err(|error| away(&error))?;
         let policy = rows::policy(store, org, version).await.map_err(|error| away(&error))?;
-        Ok(Then { until, limits: book_of(org, version, &policy) })
+        let is_percent = policy.limits().any(|(_, name, _)| name == LimitName::DrawdownPercent);
+        Ok(Then { until, limits: book_of(org, version, &policy), is_percent })
     }
 }
 
 impl Replay {
+    /// Both books' losses, with what they are judged by.
+    fn each_loss(&mut self, mut change: impl FnMut(&mut Losses, &Book, &Rules<'_>)) {
+        let rules = |limits| Rules {
+            org: self.org,
+            directory: &self.directory,
+            limits,
+            rates: &self.rates,
+        };
+        change(&mut self.losses_then, &self.books.as_then, &rules(&self.then.limits));
+        change(&mut self.losses_now, &self.books.now, &rules(&self.policy));
+    }
+
+    /// Lets time pass, and persons end halts.
+    fn pass(&mut self, halts: &[Ended], to: Timestamp) {
+        let from = self.losses_now.at();
+        let mut ended: Vec<(&Halt, Timestamp)> =
+            halts.iter().filter_map(|(halt, at)| at.map(|at| (halt, at))).collect();
+        ended.retain(|(_, at)| *at > from && *at <= to);
+        ended.sort_by_key(|(_, at)| *at);
+        for (halt, at) in ended {
+            self.each_loss(|losses, book, rules| {
+                losses.pass(book, rules, at);
+                losses.resumed(halt, book, rules);
+            });
+        }
+        self.each_loss(|losses, book, rules| losses.pass(book, rules, to));
+    }
+
+    /// Reads everything that is watched, now.
+    fn look(&mut self) {
+        self.each_loss(Losses::look);
+    }
+
     fn compare(&mut self, stored: &StoredSignal, as_then: &Verdict, now: Verdict) {
         let view = &mut self.view;
         view.judged = view.judged.saturating_add(1);
@@ -271,37 +452,40 @@ impl Replay {
             .collect();
         if !is_complete {
             let prices = self.prices.into_iter();
+            let (fills_at, fills_after) = self.trades.cursor();
             view.state = Some(ReplayState {
                 after,
                 prices: prices.map(|(symbol, price)| ReplayPrice { symbol, price }).collect(),
-                as_then: books::written(&self.books.as_then)?,
-                now: books::written(&self.books.now)?,
+                fills_at,
+                fills_after,
+                losses_at: self.losses_now.at(),
+                as_then: books::written(&self.books.as_then, &self.losses_then)?,
+                now: books::written(&self.books.now, &self.losses_now)?,
             });
         }
+        (view.trips, view.losses_not_judged) = self.losses_now.told();
         Ok(view)
     }
 }
 
 /// A stored signal as it was when a strategy saw it; `None` if none did, or if it cannot be judged
 /// again.
-fn work(directory: &Directory, stored: &StoredSignal, body: Vec<u8>) -> Option<SignalWork> {
+fn work(
+    directory: &Directory,
+    stored: &StoredSignal,
+    body: Vec<u8>,
+    signed_by: Option<Id<id::Key>>,
+) -> Option<SignalWork> {
     // What passed everything before the strategies has this line in its trace.
     stored.checks.contains("\"name\":\"duplicate\"").then_some(())?;
-    let work = read_again(directory, stored, body)?;
+    let work = read_again(directory, stored, body, signed_by)?;
     matches!(work.admission, Admission::Admitted(_)).then_some(())?;
     Some(SignalWork { dry_run: stored.status == "dry_run", ..work })
 }
 
-/// The limits that compare an order with itself, its price, what is held, open and was sent before: a
-/// replay knows these. What compares with the equity or with losses, it does not.
+/// Everything but what compares with the equity, which nobody stores.
 const fn is_judged(name: LimitName) -> bool {
-    !matches!(
-        name,
-        LimitName::CreditPercent
-            | LimitName::DailyLoss
-            | LimitName::Drawdown
-            | LimitName::DrawdownPercent
-    )
+    !matches!(name, LimitName::CreditPercent | LimitName::DrawdownPercent)
 }
 
 fn book_of(org: Id<id::Org>, version: i64, policy: &Policy) -> Arc<LimitBook> {

@@ -18,7 +18,10 @@ pub use policy::{
 pub use profit::{
     ExchangeRateView, InstrumentProfitView, LossView, ProfitView, StrategyProfitView,
 };
-pub use replay::{ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayView};
+pub use replay::{
+    ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayTripView, ReplayUnmarkedView,
+    ReplayView,
+};
 pub use strategy::StrategyView;
 
 use serde::Serialize;

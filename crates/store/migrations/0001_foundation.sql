@@ -372,6 +372,8 @@ CREATE TABLE fills (
     PRIMARY KEY (broker_fill_id, account_id)
 ){clustered};
 
+CREATE INDEX fills_org_at ON fills (org_id, at, id);
+
 CREATE TABLE exposures (
     account_id {bytes} NOT NULL,
     symbol {text} NOT NULL,

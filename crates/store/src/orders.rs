@@ -9,7 +9,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
-use tradewarden_domain::order::{Change, Order, Side};
+use tradewarden_domain::order::{Change, Order, Purpose, Side};
 use tradewarden_domain::rate::Source;
 use tradewarden_domain::time::Timestamp;
 
@@ -102,13 +102,11 @@ const INSERT_FILL: Insert = Insert {
 const FILLS_OF_ACCOUNT: &str = "-- orders::fills_of_account\n\
     SELECT symbol, side, quantity FROM fills WHERE account_id = $1 ORDER BY broker_fill_id";
 
-const HELD_AT: &str = "-- orders::held_at\n\
-    SELECT fills.account_id, fills.symbol, orders.strategy_id, CAST(SUM(CASE fills.side \
-    WHEN 'buy' THEN fills.quantity ELSE -fills.quantity END) AS BIGINT) FROM fills \
-    JOIN orders ON orders.id = fills.order_id WHERE fills.org_id = $1 AND fills.at < $2 \
-    GROUP BY fills.account_id, fills.symbol, orders.strategy_id \
-    HAVING SUM(CASE fills.side WHEN 'buy' THEN fills.quantity ELSE -fills.quantity END) <> 0 \
-    ORDER BY fills.account_id, fills.symbol, orders.strategy_id LIMIT $3";
+const TRADES: &str = "-- orders::trades\n\
+    SELECT fills.at, fills.id, fills.order_id, fills.account_id, fills.symbol, orders.strategy_id, \
+    orders.signal_id, orders.purpose, orders.leg, fills.side, fills.quantity, fills.price, fills.fee FROM fills \
+    JOIN orders ON orders.id = fills.order_id WHERE fills.org_id = $1 \
+    AND (fills.at, fills.id) > ($2, $3) AND fills.at < $4 ORDER BY fills.at, fills.id LIMIT $5";
 
 const LAST_PRICES: &str = "-- orders::last_prices\n\
     SELECT fills.symbol, MAX(fills.price) FROM fills JOIN \
@@ -131,7 +129,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNT_LIVE,
     LIVE_BY_SOURCE,
     FILLS_OF_ACCOUNT,
-    HELD_AT,
+    TRADES,
     LAST_PRICES,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&PUT, &INSERT_FILL];
@@ -161,6 +159,33 @@ pub struct Fill {
     pub fee: Money,
     /// When, by the broker's clock.
     pub at: Timestamp,
+}
+
+/// A fill with what its order says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trade {
+    /// When, by the broker's clock.
+    pub at: Timestamp,
+    /// Our identifier of the fill.
+    pub id: Id<id::Fill>,
+    /// The order that filled.
+    pub order_id: Id<id::Order>,
+    /// Whose position it changed.
+    pub place: Place,
+    /// The signal that the order came of, if any.
+    pub signal_id: Option<Id<id::Signal>>,
+    /// What the order was for.
+    pub purpose: Purpose,
+    /// Which leg of a bracket the order was, if it was one. It has the signal of its entry.
+    pub leg: Option<Leg>,
+    /// Which way.
+    pub side: Side,
+    /// How much.
+    pub quantity: Quantity,
+    /// At which price.
+    pub price: Price,
+    /// For which fee, in the account's currency.
+    pub fee: Money,
 }
 
 /// Writes orders as they stand now, new or changed.
@@ -267,21 +292,35 @@ pub async fn find(store: &Store, id: Id<id::Order>) -> Result<Option<Order>, Err
     store.query_one(BY_ID, vec![Value::from(id)]).await?.map(decode).transpose()
 }
 
-/// What an organization's strategies held at a time: the sum of the fills before it, where that is
-/// not zero; at most `count`.
-pub async fn held_at(
+/// At most `count` fills of an organization, with what is known of their orders: those after this
+/// place, in the order of the brokers' clocks, and before `to`.
+pub async fn trades(
     store: &Store,
     org: Id<id::Org>,
-    at: Timestamp,
+    (at, id): (Timestamp, Id<id::Fill>),
+    to: Timestamp,
     count: u32,
-) -> Result<Vec<(Place, Quantity)>, Error> {
-    let rows = store.query(HELD_AT, vec![org.into(), at.into(), count.into()]).await?;
-    let held = |mut row: Row| {
+) -> Result<Vec<Trade>, Error> {
+    let values = vec![org.into(), at.into(), id.into(), to.into(), count.into()];
+    let trade = |mut row: Row| {
+        let (at, id, order_id) = (row.time()?, row.id()?, row.id()?);
         let (account_id, symbol) = (row.id()?, row.word()?);
         let strategy_id = row.id_or_null()?.unwrap_or(NO_STRATEGY);
-        Ok((Place { account_id, symbol, strategy_id }, Quantity::from_units(row.int()?)))
+        Ok(Trade {
+            at,
+            id,
+            order_id,
+            place: Place { account_id, symbol, strategy_id },
+            signal_id: row.id_or_null()?,
+            purpose: row.word()?,
+            leg: row.word_or_null()?,
+            side: row.word()?,
+            quantity: Quantity::from_units(row.int()?),
+            price: Price::from_units(row.int()?),
+            fee: Money::from_units(row.int()?),
+        })
     };
-    rows.into_iter().map(held).collect()
+    store.query(TRADES, values).await?.into_iter().map(trade).collect()
 }
 
 /// The price of the last fill of each instrument of an organization before a time, at most `count`; of

@@ -84,8 +84,13 @@ struct Total {
     unexplained: u64,
     limits_not_judged: Value,
     counts: BTreeMap<(String, String), u64>,
+    trips: Vec<Value>,
+    losses_not_judged: Vec<Value>,
     differences: Vec<Value>,
 }
+
+/// Trips, and times that were not judged, that are told.
+const LOSSES_MAX: usize = 1_000;
 
 impl Total {
     fn add(&mut self, step: &Value, differences_max: usize) -> Result<(), Failure> {
@@ -102,6 +107,12 @@ impl Total {
             let signals = counted.get("signals").and_then(Value::as_u64).ok_or_else(unreadable)?;
             let sum = self.counts.entry(pair).or_default();
             *sum = sum.saturating_add(signals);
+        }
+        for (of, name) in
+            [(&mut self.trips, "trips"), (&mut self.losses_not_judged, "losses_not_judged")]
+        {
+            let room = LOSSES_MAX.saturating_sub(of.len());
+            of.extend(list(name)?.iter().take(room).cloned());
         }
         let room = differences_max.saturating_sub(self.differences.len());
         self.differences.extend(list("differences")?.iter().take(room).cloned());
@@ -120,6 +131,7 @@ impl Total {
             "from": period.from, "to": period.to, "judged": self.judged,
             "not_judged": self.not_judged, "differs": self.differs,
             "unexplained": self.unexplained, "limits_not_judged": self.limits_not_judged,
+            "losses_not_judged": self.losses_not_judged, "trips": self.trips,
             "counts": counts, "differences": differences,
         })
     }
@@ -165,6 +177,7 @@ mod tests {
                 "judged": 10, "not_judged": 1, "differs": signals, "unexplained": 2,
                 "counts": [{"then": "accepted", "now": "refused risk.max_position",
                     "signals": signals}],
+                "trips": [{"limit": "daily_loss"}], "losses_not_judged": [],
                 "differences": [{"signal_id": "sig_1"}, {"signal_id": "sig_2"}],
             })
         };
@@ -174,7 +187,7 @@ mod tests {
         assert_eq!((total.judged, total.not_judged), (20, 2));
         assert_eq!((total.differs, total.unexplained), (7, 4));
         assert_eq!(total.counts.into_values().collect::<Vec<_>>(), [7]);
-        assert_eq!(total.differences.len(), 3);
+        assert_eq!((total.differences.len(), total.trips.len()), (3, 2));
         assert!(Total::default().add(&json!({}), 1).is_err());
     }
 }

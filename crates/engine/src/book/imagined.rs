@@ -12,13 +12,17 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
-use tradewarden_domain::money::{Money, Price};
-use tradewarden_domain::order::{Order, Purpose};
+use tradewarden_domain::loss::Lost;
+use tradewarden_domain::money::{Money, Price, Quantity, Round};
+use tradewarden_domain::order::{Order, Purpose, Side};
 use tradewarden_domain::price::{Market, Reference};
+use tradewarden_domain::profit::Points;
 use tradewarden_domain::rate::{OrderCounter, Source};
 use tradewarden_domain::recent::RecentEntries;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
+use tradewarden_store::losses::Watched;
+use tradewarden_store::orders::Trade;
 
 /// What a replay knows of the moment of a signal.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +32,18 @@ pub(crate) struct Moment {
     /// Whether the market was closed when the signal came.
     pub(crate) is_closed: bool,
     /// The orders that came of the signal in truth, and when they ended.
-    pub(crate) orders: Vec<(Purpose, Open)>,
+    pub(crate) orders: Vec<KnownOrder>,
+    /// What is lost of what may be, by account.
+    pub(crate) lost: BTreeMap<Id<id::Account>, Vec<(Watched, Lost)>>,
+}
+
+/// An order that there was in truth.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownOrder {
+    pub(crate) purpose: Purpose,
+    pub(crate) open: Open,
+    /// What it filled.
+    pub(crate) fills: Vec<Trade>,
 }
 
 /// An order that is open.
@@ -52,19 +67,20 @@ pub(crate) struct Imagined {
 const OPEN_MAX: usize = 4_000;
 
 impl Imagined {
-    /// An order is open for as long as the one that the signal came to in truth.
-    fn keep_open(&mut self, order: &Order, now: Timestamp) {
+    /// An order is open for as long as the one that the signal came to in truth. What that one filled.
+    fn keep_open(&mut self, order: &Order, now: Timestamp) -> Vec<Trade> {
         let source = source_of(order);
-        let is_like = |(purpose, open): &(Purpose, Open)| {
-            *purpose == order.purpose
-                && open.account_id == order.account_id
-                && open.source == source
+        let is_like = |known: &KnownOrder| {
+            known.purpose == order.purpose
+                && known.open.account_id == order.account_id
+                && known.open.source == source
         };
-        let Some(place) = self.moment.orders.iter().position(is_like) else { return };
-        let (_, open) = self.moment.orders.swap_remove(place);
+        let Some(place) = self.moment.orders.iter().position(is_like) else { return Vec::new() };
+        let KnownOrder { open, fills, .. } = self.moment.orders.swap_remove(place);
         if open.until.is_none_or(|until| until > now) && self.open.len() < OPEN_MAX {
             self.open.push(open);
         }
+        fills
     }
 }
 
@@ -131,28 +147,73 @@ impl Book {
             if !order.state.is_live() {
                 continue;
             }
-            let known = self.imagined.as_mut().and_then(|imagined| {
-                imagined.keep_open(&order, self.now);
-                imagined.moment.prices.get(&order.symbol)
+            let now = self.now;
+            let (fills, known) = self.imagined.as_mut().map_or_else(Default::default, |imagined| {
+                let fills = imagined.keep_open(&order, now);
+                (fills, imagined.moment.prices.get(&order.symbol).copied())
             });
-            let price = known.copied().or(order.limit_price).unwrap_or_default();
-            self.change_exposure(&place_of(&order), |exposure| {
+            let place = place_of(&order);
+            self.change_exposure(&place, |exposure| {
                 exposure.release(order.purpose, order.side, order.quantity);
-                let filled = exposure.fill(order.side, order.quantity, price, Money::ZERO);
-                if filled.is_none() {
-                    tracing::debug!(order.id = %order.id, "an imagined fill does not fit");
-                }
             });
+            let (filled, fees) = fills.iter().fold(<(Quantity, Money)>::default(), |sum, fill| {
+                (sum.0.saturating_plus(fill.quantity), sum.1.saturating_plus(fill.fee))
+            });
+            if filled == order.quantity {
+                for fill in &fills {
+                    self.take_fill(&place, fill.side, fill.quantity, fill.price, fill.fee);
+                }
+            } else {
+                let price = known.or(order.limit_price).unwrap_or_default();
+                let fee = fees.ratio(order.quantity.units(), filled.units(), Round::Up);
+                let fee = fee.unwrap_or_default();
+                self.take_fill(&place, order.side, order.quantity, price, fee);
+            }
         }
         self.changed_places.clear();
         self.entries.clear();
         self.findings.clear();
     }
 
-    /// What is held, as far as anything is.
+    /// Something filled.
+    pub(crate) fn take_fill(
+        &mut self,
+        place: &Place,
+        side: Side,
+        quantity: Quantity,
+        price: Price,
+        fee: Money,
+    ) {
+        self.change_exposure(place, |exposure| {
+            if exposure.fill(side, quantity, price, fee).is_none() {
+                tracing::debug!(symbol = %place.symbol, "an imagined fill does not fit");
+            }
+        });
+        self.changed_places.clear();
+    }
+
+    /// What is lost of what an account and one strategy on it may lose, if this book is imagined.
+    pub(crate) fn imagined_losses(
+        &self,
+        account: Id<id::Account>,
+        strategy: Id<id::Strategy>,
+    ) -> Option<Vec<Lost>> {
+        let known = self.imagined.as_ref()?.moment.lost.get(&account);
+        let wanted = [Watched::Account, Watched::Strategy(strategy)];
+        let lost = known.into_iter().flatten().filter(|(of, _)| wanted.contains(of));
+        Some(lost.map(|(_, lost)| *lost).collect())
+    }
+
+    /// Whether no transaction loaded it.
+    pub(crate) const fn is_imagined(&self) -> bool {
+        self.imagined.is_some()
+    }
+
+    /// What is held or was made, as far as anything is.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (&Place, &Exposure)> {
         self.exposures.iter().filter(|(_, exposure)| {
-            !exposure.quantity.is_zero() || exposure.entry_sent_at.is_some()
+            let is_made = exposure.realized != Points::ZERO || !exposure.fees.is_zero();
+            !exposure.quantity.is_zero() || exposure.entry_sent_at.is_some() || is_made
         })
     }
 

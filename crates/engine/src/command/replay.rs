@@ -4,7 +4,7 @@ use super::LimitValue;
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::time::Timestamp;
 
 /// A period of stored signals that shall be judged by another policy, or the next step of that.
@@ -33,6 +33,12 @@ pub struct ReplayState {
     pub after: Id<id::Signal>,
     /// The last price of each instrument.
     pub prices: Vec<ReplayPrice>,
+    /// The last stored fill that was looked at: when it was, by the broker's clock.
+    pub fills_at: Timestamp,
+    /// And which it was.
+    pub fills_after: Id<id::Fill>,
+    /// Until when losses were looked at.
+    pub losses_at: Timestamp,
     /// What would be held by the limits that were in force.
     pub as_then: ReplayBook,
     /// What would be held by the policy.
@@ -61,6 +67,27 @@ pub struct ReplayBook {
     pub recent: Vec<ReplayRecent>,
     /// What is open.
     pub open: Vec<ReplayOpen>,
+    /// What is watched of losses.
+    pub watches: Vec<ReplayWatch>,
+}
+
+/// What is watched of the losses of an account, or of a strategy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayWatch {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The strategy, unless it is all of the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy_id: Option<Id<id::Strategy>>,
+    /// The watch as it is stored.
+    pub watch: serde_json::Value,
+    /// Since when a loss of the day halts it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_since: Option<Timestamp>,
+    /// Since when a fall from the best halts it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawdown_since: Option<Timestamp>,
 }
 
 /// The newest entries of a strategy in an instrument of an account.
@@ -108,6 +135,12 @@ pub struct ReplayPosition {
     pub strategy_id: Id<id::Strategy>,
     /// How much; negative is short.
     pub quantity: Quantity,
+    /// What it cost, in units of 10^-16 of price times quantity.
+    pub cost: String,
+    /// What was made of what was closed, in the same units.
+    pub realized: String,
+    /// Fees so far, in the account's currency.
+    pub fees: Money,
     /// When the newest entry was sent, by its own word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_sent_at: Option<Timestamp>,

@@ -230,6 +230,7 @@ pub(crate) fn read_again(
     directory: &Directory,
     stored: &StoredSignal,
     body: Vec<u8>,
+    signed_by: Option<Id<id::Key>>,
 ) -> Option<SignalWork> {
     let (read, signed) = match stored.source {
         Source::Webhook(id) => {
@@ -238,8 +239,9 @@ pub(crate) fn read_again(
             let signal = signal.map_err(|error| NotAdmitted::unreadable(&error));
             (signal.map(|signal| (signal, None)), None)
         }
-        // Those that follow on a key may do what it may.
-        Source::Key(id) => {
+        // Those that follow on a key may do what it may, but each has limits of its own.
+        Source::Key(first) => {
+            let id = signed_by.unwrap_or(first);
             let actor = Actor::key(Arc::clone(directory.keys.get(&id)?));
             (read(signal::read(&body, None).signal), Some(Box::new(Signed { actor, once: None })))
         }

@@ -1,5 +1,6 @@
 //! The two imagined books of a replay, and how they are carried from one step to the next.
 
+use super::losses::Losses;
 use super::prices;
 use crate::administer::invalid;
 use crate::around::Around;
@@ -16,6 +17,7 @@ use tradewarden_domain::exchange::ExchangeRate;
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::order::{OrderState, Purpose};
+use tradewarden_domain::profit::Points;
 use tradewarden_domain::rate::{OrderCounter, Source};
 use tradewarden_domain::recent::RecentEntries;
 use tradewarden_domain::time::Timestamp;
@@ -61,7 +63,7 @@ impl Books {
     }
 }
 
-fn too_many() -> CommandError {
+pub(super) fn too_many() -> CommandError {
     invalid("state", &format_args!("a replay carries at most {POSITIONS_MAX} positions"))
 }
 
@@ -86,8 +88,13 @@ fn imagined(ground: &Ground<'_>, book: &ReplayBook) -> Book {
             symbol: held.symbol.clone(),
             strategy_id: held.strategy_id,
         };
+        // What is malformed counts as nothing, as above.
+        let points = |text: &str| Points::from_units(text.parse().unwrap_or_default());
         let exposure = Exposure {
             quantity: held.quantity,
+            cost: points(&held.cost),
+            realized: points(&held.realized),
+            fees: held.fees,
             entry_sent_at: held.entry_sent_at,
             ..Exposure::default()
         };
@@ -118,17 +125,9 @@ fn imagined(ground: &Ground<'_>, book: &ReplayBook) -> Book {
 }
 
 /// What is left of a book after a step.
-pub(super) fn written(book: &Book) -> Result<ReplayBook, CommandError> {
-    let positions: Vec<_> = book
-        .positions()
-        .map(|(place, exposure)| ReplayPosition {
-            account_id: place.account_id,
-            symbol: place.symbol.clone(),
-            strategy_id: place.strategy_id,
-            quantity: exposure.quantity,
-            entry_sent_at: exposure.entry_sent_at,
-        })
-        .collect();
+pub(super) fn written(book: &Book, losses: &Losses) -> Result<ReplayBook, CommandError> {
+    let positions: Vec<_> =
+        book.positions().map(|(place, exposure)| position_of(place, exposure)).collect();
     let recent: Vec<_> = book.recent().map(|(place, recent)| recent_of(place, recent)).collect();
     if positions.len().max(recent.len()) > POSITIONS_MAX {
         return Err(too_many());
@@ -138,7 +137,21 @@ pub(super) fn written(book: &Book) -> Result<ReplayBook, CommandError> {
         minutes: book.counters().map(minute_of).collect(),
         recent,
         open: book.open().iter().map(open_of).collect(),
+        watches: losses.written()?,
     })
+}
+
+fn position_of(place: &Place, exposure: &Exposure) -> ReplayPosition {
+    ReplayPosition {
+        account_id: place.account_id,
+        symbol: place.symbol.clone(),
+        strategy_id: place.strategy_id,
+        quantity: exposure.quantity,
+        cost: exposure.cost.units().to_string(),
+        realized: exposure.realized.units().to_string(),
+        fees: exposure.fees,
+        entry_sent_at: exposure.entry_sent_at,
+    }
 }
 
 fn minute_of((account_id, counter): (Id<id::Account>, &OrderCounter)) -> ReplayMinute {
@@ -164,11 +177,12 @@ fn open_of(open: &Open) -> ReplayOpen {
     }
 }
 
-/// How an organization stood at a time: what it held, what it had sent lately, what was open.
+/// How an organization stood at a time, when it held this: what it had sent lately, what was open.
 pub(super) async fn book_at(
     store: &Store,
     org: Id<id::Org>,
     at: Timestamp,
+    held: &BTreeMap<Place, Exposure>,
 ) -> Result<ReplayBook, CommandError> {
     let before = orders::page(store, org, Id::new(at, [0; 10]), ORDERS_BEFORE).await;
     let mut before = before.map_err(|error| away(&error))?;
@@ -184,31 +198,10 @@ pub(super) async fn book_at(
     let open = before.iter().map(prices::open).filter(is_open);
     let minutes = counters.iter().map(|(account, counter)| minute_of((*account, counter)));
     Ok(ReplayBook {
-        positions: held_at(store, org, at).await?,
+        positions: held.iter().map(|(place, held)| position_of(place, held)).collect(),
         minutes: minutes.collect(),
         recent: recent.iter().map(|(place, recent)| recent_of(place, recent)).collect(),
         open: open.map(|open| open_of(&open)).collect(),
+        watches: Vec::new(),
     })
-}
-
-/// What an organization held at a time: the sum of the fills before it.
-async fn held_at(
-    store: &Store,
-    org: Id<id::Org>,
-    at: Timestamp,
-) -> Result<Vec<ReplayPosition>, CommandError> {
-    let most = u32::try_from(POSITIONS_MAX).unwrap_or(u32::MAX);
-    let held = orders::held_at(store, org, at, most.saturating_add(1)).await;
-    let held = held.map_err(|error| away(&error))?;
-    if held.len() > POSITIONS_MAX {
-        return Err(too_many());
-    }
-    let position = |(place, quantity): (Place, _)| ReplayPosition {
-        account_id: place.account_id,
-        symbol: place.symbol,
-        strategy_id: place.strategy_id,
-        quantity,
-        entry_sent_at: None,
-    };
-    Ok(held.into_iter().map(position).collect())
 }

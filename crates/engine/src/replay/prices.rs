@@ -1,13 +1,14 @@
 //! What is known of the moment of a stored signal. Nobody keeps quotes, but its trace keeps the price that
 //! it was compared with, and its orders say how long they were open.
 
-use crate::book::{Open, source_of};
+use super::trades;
+use crate::book::{KnownOrder, Open, source_of};
 use crate::intake::AccountResult;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Price;
-use tradewarden_domain::order::{Order, Purpose};
+use tradewarden_domain::order::Order;
 use tradewarden_domain::signal::Signal;
 use tradewarden_store::signals::StoredSignal;
 use tradewarden_store::{Error, Store, orders as rows};
@@ -27,8 +28,8 @@ struct Line {
     limit: Option<String>,
 }
 
-/// Prices, and orders by what they were for.
-type Known = (BTreeMap<Symbol, Price>, Vec<(Purpose, Open)>);
+/// Prices, and orders.
+type Known = (BTreeMap<Symbol, Price>, Vec<KnownOrder>);
 
 /// The prices of the instruments that a signal is about, as far as they are known, and the orders that
 /// came of it.
@@ -51,7 +52,8 @@ pub(super) async fn known_of(
         if let Some(price) = order.average_price {
             prices.insert(order.symbol.clone(), price);
         }
-        orders.push((order.purpose, open(&order)));
+        let fills = trades::of_order(store, &order).await?;
+        orders.push(KnownOrder { purpose: order.purpose, open: open(&order), fills });
         traded.insert(order.symbol);
     }
     // A trace does not say of which instrument a line is: where there are several, it says nothing.

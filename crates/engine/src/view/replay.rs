@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::loss::LossKind;
+use tradewarden_domain::money::Money;
 use tradewarden_domain::time::Timestamp;
 
 /// What a step of a replay found.
@@ -20,6 +22,12 @@ pub struct ReplayView {
     pub counts: Vec<ReplayCountView>,
     /// Limits that stand in the policy and that a replay cannot judge by.
     pub limits_not_judged: Vec<&'static str>,
+    /// When a limit of losses would have been reached under the policy, at most 200. From then on entries
+    /// are refused, until the next session or a person ends it.
+    pub trips: Vec<ReplayTripView>,
+    /// From when to when what was held could not be marked, so that only what was closed counted as lost,
+    /// at most 200.
+    pub losses_not_judged: Vec<ReplayUnmarkedView>,
     /// The first of those that differ, at most 200.
     pub differences: Vec<ReplayDifferenceView>,
     /// When the last signal came that was looked at.
@@ -28,6 +36,35 @@ pub struct ReplayView {
     /// What the next step goes on from; absent when the period is through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<crate::command::replay::ReplayState>,
+}
+
+/// A limit of losses that the policy would have reached.
+#[derive(Debug, Serialize)]
+pub struct ReplayTripView {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// The strategy, unless it is a limit of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy_id: Option<Id<id::Strategy>>,
+    /// `daily_loss` or `drawdown`.
+    pub limit: LossKind,
+    /// When.
+    pub at: Timestamp,
+    /// What was lost, in the account's currency.
+    pub loss: Money,
+    /// What may be.
+    pub allowed: Money,
+}
+
+/// A time in which an account held what nobody stored marks of.
+#[derive(Debug, Serialize)]
+pub struct ReplayUnmarkedView {
+    /// The account.
+    pub account_id: Id<id::Account>,
+    /// From when.
+    pub from: Timestamp,
+    /// To when.
+    pub to: Timestamp,
 }
 
 /// How often an outcome becomes another one.

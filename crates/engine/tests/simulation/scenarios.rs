@@ -30,6 +30,7 @@ mod position;
 mod prices;
 mod profit;
 mod replay;
+mod replay_losses;
 mod resting;
 mod rolls;
 mod sizing;

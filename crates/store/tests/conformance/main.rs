@@ -107,6 +107,7 @@ on_both! {
     orders::live_orders_are_counted_by_source,
     orders::pages_go_back_in_time,
     orders::a_fill_counts_once,
+    orders::fills_come_back_in_their_order,
     rows::any_number_of_rows_is_the_same_rows,
     rows::returned_rows_are_those_that_were_written,
     rows::half_a_row_is_refused,

@@ -327,3 +327,42 @@ pub(crate) async fn a_fill_counts_once(backend: &Backend) {
     assert_eq!(last(1, after).await, [(fill.symbol.clone(), fill.price)]);
     assert_eq!((last(1, fill.at).await, last(404, after).await), (vec![], vec![]));
 }
+
+/// Fills of one organization come back by the broker's clock, page by page, with what their orders say.
+pub(crate) async fn fills_come_back_in_their_order(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let mut tx = writer.begin().await.unwrap();
+    let full = full_order(10);
+    let bare = Order { symbol: full.symbol.clone(), ..bare_order(11) };
+    orders::put(&mut tx, &[full.clone(), bare.clone()]).await.unwrap();
+    let made = [(4, 30, 10), (2, 20, 11), (3, 20, 10), (1, 90, 10)];
+    let made = made.map(|(number, second, order)| Fill {
+        order_id: id(order),
+        at: at(second),
+        ..fill(number, &format!("f{number}"))
+    });
+    orders::insert_fills(&mut tx, &made).await.unwrap();
+    let elsewhere = Fill { org_id: id(8), account_id: id(9), at: at(20), ..fill(7, "f7") };
+    orders::insert_fills(&mut tx, &[elsewhere]).await.unwrap();
+    tx.commit().await.unwrap();
+    let (mut after, mut seen) = ((at(0), id(0)), Vec::new());
+    loop {
+        let page = orders::trades(&store, id(1), after, at(90), 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = (last.at, last.id);
+        seen.extend(page);
+    }
+    let ids: Vec<_> = seen.iter().map(|trade| trade.id).collect();
+    assert_eq!(ids, [id(2), id(3), id(4)], "the last is not before the end");
+    let trade = &seen[1];
+    let of_order = (trade.signal_id, trade.purpose, trade.leg);
+    assert_eq!(of_order, (full.signal_id, full.purpose, full.leg.map(|of| of.leg)));
+    assert_eq!(trade.place.strategy_id, full.strategy_id.unwrap());
+    assert_eq!(
+        (trade.side, trade.quantity, trade.price),
+        (Side::Buy, made[2].quantity, made[2].price)
+    );
+    assert_eq!((trade.fee, trade.order_id), (made[2].fee, full.id));
+    assert_eq!((seen[0].order_id, seen[0].signal_id), (bare.id, bare.signal_id));
+}

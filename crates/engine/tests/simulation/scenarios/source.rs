@@ -202,6 +202,44 @@ fn s15_a_rotated_key_is_the_same_source() {
     });
 }
 
+/// A replay judges a signal as the key that signed it, one of several that follow on one another, also
+/// when none of them is valid any more.
+#[test]
+fn a_replay_judges_as_the_key_that_signed() {
+    simulate(async || {
+        let bot = Bot::new(511, json!({})).await;
+        let from = json!(bot.h.now());
+        bot.send(1, json!({"action": "BUY"})).await;
+        bot.h.quiet().await;
+        bot.send(2, json!({"action": "EXIT"})).await;
+        bot.h.quiet().await;
+        let rotate = json!({"command": "key-rotate", "id": bot.key["id"], "rotation": {}});
+        let next = bot.h.command(command(rotate)).await;
+        bot.h.elapse(std::time::Duration::from_secs(2)).await;
+        let third = json!({"action": "BUY", "id": "third"});
+        let third = bot.sent(&next, 3, &third, None).await.unwrap().0.answer();
+        bot.h.quiet().await;
+        for key in [&bot.key, &next] {
+            bot.h.command(command(json!({"command": "key-revoke", "id": key["id"]}))).await;
+        }
+        let listed = bot.h.command(Command::LimitList).await;
+        let mut limits: Vec<_> = listed["items"].as_array().unwrap().iter().map(|limit| {
+            json!({"scope": limit["scope"], "name": limit["name"], "value": limit["value"]})
+        }).collect();
+        let scope = format!("key:{}", next["id"].as_str().unwrap());
+        limits.push(json!({"scope": scope, "name": "max_order_quantity", "value": "0.5"}));
+        let asked = json!({
+            "command": "replay-period", "from": from, "to": json!(bot.h.now()), "limits": limits,
+        });
+        let told = bot.h.command(command(asked)).await;
+        assert_eq!((&told["judged"], &told["unexplained"]), (&json!(3), &json!(0)), "{told:#}");
+        assert_eq!(told["differs"], 1, "{told:#}");
+        assert_eq!(told["differences"][0]["signal_id"], json!(third.signal_id));
+        assert_eq!(told["differences"][0]["now"]["code"], "risk.max_order_quantity");
+        bot.end().await;
+    });
+}
+
 #[test]
 fn a_signal_may_mean_one_of_the_strategies() {
     simulate(async || {
