@@ -2,9 +2,8 @@
 
 use crate::id::{self, Id};
 use crate::instrument::{Instrument, Symbol};
-use crate::loss::LossReset;
 use crate::order::{UnknownWord, words};
-use crate::session::SessionStart;
+use crate::session::TradingDays;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,10 +38,8 @@ pub struct Account {
     pub currency: String,
     /// Whether it takes orders.
     pub state: Activity,
-    /// When its days of trading begin (S23).
-    pub session: SessionStart,
-    /// Who lets it trade on after a loss of the day.
-    pub loss_reset: LossReset,
+    /// When its days of trading begin, and who lets it trade on after a loss of one (S23).
+    pub days: TradingDays,
     /// What can be traded on it.
     pub instruments: BTreeMap<Symbol, Instrument>,
     /// When it was made.

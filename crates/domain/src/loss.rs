@@ -154,6 +154,8 @@ struct Guard {
     over: Row,
     warned: u8,
     halt: Option<Id<id::Halt>>,
+    /// Who ends it, by what held when it was engaged.
+    reset: Option<LossReset>,
 }
 
 /// The state of one account or strategy, as it is stored.
@@ -232,12 +234,20 @@ impl Watch {
         }
     }
 
-    /// Keeps the halt that a breach engaged.
-    pub const fn halted(&mut self, kind: LossKind, halt: Id<id::Halt>) {
-        match kind {
-            LossKind::Daily => self.daily.halt = Some(halt),
-            LossKind::Drawdown => self.drawdown.halt = Some(halt),
-        }
+    /// The halt that ends with the session in which a loss of the day engaged it.
+    pub fn halt_of_session(&self) -> Option<Id<id::Halt>> {
+        self.daily.halt.filter(|_| self.daily.reset == Some(LossReset::Session))
+    }
+
+    /// Keeps the halt that a breach engaged, and who ends it if it is of the day; one of a fall from the
+    /// best a person ends.
+    pub const fn halted(&mut self, kind: LossKind, halt: Id<id::Halt>, of_day: LossReset) {
+        let (guard, reset) = match kind {
+            LossKind::Daily => (&mut self.daily, of_day),
+            LossKind::Drawdown => (&mut self.drawdown, LossReset::Person),
+        };
+        guard.halt = Some(halt);
+        guard.reset = Some(reset);
     }
 
     /// A halt was ended, by a person or by the session: what is lost from now on counts anew.

@@ -1,6 +1,7 @@
 //! When a day of trading begins: a time of day in a place, whatever its clocks do (S23).
 
 use crate::calendar::Calendar;
+use crate::loss::LossReset;
 use crate::order::UnknownWord;
 use crate::price::Market;
 use crate::time::Timestamp;
@@ -44,17 +45,6 @@ impl SessionStart {
         self.began(now).unwrap_or_default()
     }
 
-    /// The last instant of the session that an instrument of this calendar is in: before the calendar
-    /// next closes, or before the next session begins here, whatever comes first (S12). An instrument
-    /// without a calendar of ours has only the latter.
-    pub fn ends_after(&self, calendar: Option<Calendar>, now: Timestamp) -> Timestamp {
-        let closes = calendar
-            .filter(|calendar| calendar.market(now) == Market::Open)
-            .and_then(|calendar| calendar.schedule()?.changes_after(now));
-        let next = self.begins_after(now);
-        closes.map_or(next, |closes| closes.min(next)).minus(Duration::from_micros(1))
-    }
-
     /// When the next session begins.
     fn begins_after(&self, now: Timestamp) -> Timestamp {
         // A day of trading is never longer, whatever clocks do.
@@ -82,6 +72,96 @@ impl SessionStart {
     fn on(&self, day: Date) -> Option<jiff::Timestamp> {
         let zoned = day.to_datetime(self.time).to_zoned(self.zone.clone()).ok()?;
         Some(zoned.timestamp())
+    }
+}
+
+/// When an account's days of trading begin and who ends a loss of one, and what both are to become once
+/// the session that runs is over: no loss of today is forgotten because the beginning moves (S23).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TradingDays {
+    /// When they begin.
+    pub session: SessionStart,
+    /// Who lets the account trade on after a loss of one.
+    pub loss_reset: LossReset,
+    /// What becomes of that, or became of it since it was written.
+    pub next: Option<NextDays>,
+}
+
+/// What days of trading become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextDays {
+    /// When they begin.
+    pub session: SessionStart,
+    /// Who lets the account trade on after a loss of one.
+    pub loss_reset: LossReset,
+    /// When the session began that runs until then.
+    pub running_since: Timestamp,
+    /// The first of their beginnings that the running session is not cut short by: no day of trading
+    /// becomes shorter than a day by it, so nobody is let lose a day's limit more often.
+    pub begins_at: Timestamp,
+}
+
+impl TradingDays {
+    /// Days that stay as they are.
+    pub const fn new(session: SessionStart, loss_reset: LossReset) -> Self {
+        Self { session, loss_reset, next: None }
+    }
+
+    /// What is to come, if anything is.
+    pub fn to_come(&self, now: Timestamp) -> Option<&NextDays> {
+        self.next.as_ref().filter(|next| now < next.begins_at)
+    }
+
+    /// When they begin, and who ends a loss of one, as it holds now.
+    pub fn in_force(&self, now: Timestamp) -> (&SessionStart, LossReset) {
+        match &self.next {
+            Some(next) if next.begins_at <= now => (&next.session, next.loss_reset),
+            _ => (&self.session, self.loss_reset),
+        }
+    }
+
+    /// When the session began that `now` is in.
+    pub fn began(&self, now: Timestamp) -> Timestamp {
+        match self.to_come(now) {
+            Some(next) => next.running_since,
+            None => self.in_force(now).0.before(now),
+        }
+    }
+
+    /// When the next session begins.
+    fn begins_after(&self, now: Timestamp) -> Timestamp {
+        match self.to_come(now) {
+            Some(next) => next.begins_at,
+            None => self.in_force(now).0.begins_after(now),
+        }
+    }
+
+    /// The last instant of the session that an instrument of this calendar is in: before the calendar
+    /// next closes, or before the next session begins here, whatever comes first (S12). An instrument
+    /// without a calendar of ours has only the latter.
+    pub fn ends_after(&self, calendar: Option<Calendar>, now: Timestamp) -> Timestamp {
+        let closes = calendar
+            .filter(|calendar| calendar.market(now) == Market::Open)
+            .and_then(|calendar| calendar.schedule()?.changes_after(now));
+        let next = self.begins_after(now);
+        closes.map_or(next, |closes| closes.min(next)).minus(Duration::from_micros(1))
+    }
+
+    /// The same days where they are to be others after the running session. To say what holds takes back
+    /// what was to come, unless the running session is longer for it already.
+    #[must_use]
+    pub fn changed(&self, session: SessionStart, loss_reset: LossReset, now: Timestamp) -> Self {
+        let (running, held) = self.in_force(now);
+        let running_since = self.began(now);
+        let by_itself = running.begins_after(running_since);
+        let is_longer = by_itself <= now;
+        let days = Self::new(running.clone(), held);
+        if !is_longer && (running, held) == (&session, loss_reset) {
+            return days;
+        }
+        let ends = if is_longer { self.begins_after(now) } else { by_itself };
+        let begins_at = session.begins_after(ends.minus(Duration::from_micros(1)));
+        Self { next: Some(NextDays { session, loss_reset, running_since, begins_at }), ..days }
     }
 }
 
@@ -172,10 +252,10 @@ mod tests {
             (SessionStart::FUTURES, None, "2026-03-07T22:00:00Z", "2026-03-08T21:00:00Z"),
             (SessionStart::FUTURES, None, "2026-10-31T21:00:00Z", "2026-11-01T22:00:00Z"),
         ] {
-            let start: SessionStart = start.parse().unwrap();
+            let days = TradingDays::new(start.parse().unwrap(), LossReset::Session);
             let (now, ends): (Timestamp, Timestamp) = (now.parse().unwrap(), ends.parse().unwrap());
             let last = ends.minus(Duration::from_micros(1));
-            assert_eq!(start.ends_after(calendar, now), last, "{start} {calendar:?} {now}");
+            assert_eq!(days.ends_after(calendar, now), last, "{start} {calendar:?} {now}");
         }
     }
 
@@ -200,6 +280,83 @@ mod tests {
         ] {
             assert_eq!(began(start, now), expected, "{start} at {now}");
         }
+    }
+
+    fn instant(text: &str) -> Timestamp {
+        let instant: jiff::Timestamp = text.parse().unwrap();
+        Timestamp::from_unix_micros(instant.as_microsecond())
+    }
+
+    fn days(start: &str) -> TradingDays {
+        TradingDays::new(start.parse().unwrap(), LossReset::Person)
+    }
+
+    /// S23: a session that runs is neither cut short nor forgotten by what its account's days become.
+    #[test]
+    fn s23_other_days_begin_after_the_running_session() {
+        let said = instant("2026-11-20T12:00:00Z");
+        let now_and_then = |days: &TradingDays, at: &str| {
+            let (session, loss_reset) = days.in_force(instant(at));
+            (days.began(instant(at)), session.to_string(), loss_reset)
+        };
+        // Said at noon of a session that ends at 22:00; the next word has its first beginning after that
+        // at midnight, at 21:00 of the day after, or at 22:00 itself.
+        for (word, begins) in [
+            ("00:00 UTC", "2026-11-21T00:00:00Z"),
+            ("21:00 UTC", "2026-11-21T21:00:00Z"),
+            ("22:00 UTC", "2026-11-20T22:00:00Z"),
+            (SessionStart::FUTURES, "2026-11-20T22:00:00Z"),
+        ] {
+            let changed = days(SessionStart::FUTURES).changed(
+                word.parse().unwrap(),
+                LossReset::Session,
+                said,
+            );
+            let since = instant("2026-11-19T22:00:00Z");
+            let before = (since, SessionStart::FUTURES.to_owned(), LossReset::Person);
+            for at in ["2026-11-20T12:00:00Z", "2026-11-20T21:59:59.999999Z"] {
+                assert_eq!(now_and_then(&changed, at), before, "{word} {at}");
+            }
+            let last = instant(begins).minus(Duration::from_micros(1));
+            assert_eq!(changed.began(last), since, "{word}");
+            assert_eq!(changed.ends_after(None, said), last, "{word}");
+            let after = (instant(begins), word.to_owned(), LossReset::Session);
+            assert_eq!(now_and_then(&changed, begins), after, "{word}");
+            assert!(changed.to_come(last).is_some() && changed.to_come(instant(begins)).is_none());
+            let later = instant(begins).plus(Duration::from_hours(30));
+            assert_eq!(changed.began(later), word.parse::<SessionStart>().unwrap().before(later));
+        }
+    }
+
+    /// S23: however often they are changed, no session is shorter than a day.
+    #[test]
+    fn s23_changing_days_again_cuts_no_session_short() {
+        let futures = days(SessionStart::FUTURES);
+        let said = instant("2026-11-20T12:00:00Z");
+        let moved = futures.changed("02:00 UTC".parse().unwrap(), LossReset::Person, said);
+        // Corrected in time, the running session ends by its own word.
+        let corrected = moved.changed("23:00 UTC".parse().unwrap(), LossReset::Person, said);
+        assert_eq!(corrected.next.unwrap().begins_at, instant("2026-11-20T23:00:00Z"));
+        let back = moved.changed(futures.session.clone(), LossReset::Person, said);
+        assert_eq!(back, futures);
+        // While it lasts longer than by its own word, it lasts as long as was said.
+        let late = instant("2026-11-20T23:30:00Z");
+        let since = instant("2026-11-19T22:00:00Z");
+        for (word, begins) in [
+            (SessionStart::FUTURES, "2026-11-21T22:00:00Z"),
+            ("23:45 UTC", "2026-11-21T23:45:00Z"),
+            ("02:00 UTC", "2026-11-21T02:00:00Z"),
+        ] {
+            let again = moved.changed(word.parse().unwrap(), LossReset::Person, late);
+            assert_eq!(again.began(late), since, "{word}");
+            assert_eq!(again.next.unwrap().begins_at, instant(begins), "{word}");
+        }
+        // Once it holds, it is what the next change begins from.
+        let held = instant("2026-11-21T03:00:00Z");
+        let next = moved.changed("04:00 UTC".parse().unwrap(), LossReset::Session, held);
+        assert_eq!(next.session.to_string(), "02:00 UTC");
+        assert_eq!(next.began(held), instant("2026-11-21T02:00:00Z"));
+        assert_eq!(next.next.unwrap().begins_at, instant("2026-11-22T04:00:00Z"));
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Engine {
                     .accounts
                     .values()
                     .filter(|account| account.org_id == org && actor.reaches(account.id)),
-                |account| account_view(account),
+                |account| account_view(account, self.now()),
             ),
             Command::AccountBalances(ById { id }) => {
                 to_value(&self.balances(org, actor, &id).await?)
@@ -205,7 +205,7 @@ impl Engine {
                 let directory = self.parts.directory.load();
                 let found = directory.accounts.get(&id);
                 let found = found.filter(|found| found.org_id == org && actor.reaches(id));
-                one(found.map(|account| account_view(account)))
+                one(found.map(|account| account_view(account, self.now())))
             }
             Command::AccountProfit(ById { id }) => to_value(&self.profit(org, actor, &id).await?),
             Command::RateSet(rate) => self.set_rate(org, rate, actor).await,

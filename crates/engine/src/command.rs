@@ -22,6 +22,7 @@ mod webhook;
 
 pub use account::{AccountConfirm, AccountCreate, AccountDisconnect, PaperPrice};
 pub use certificate::{CertificateEvent, CertificateNote};
+pub(crate) use change::loosens_days;
 pub use change::{
     AccountChanges, Change, Delete, LimitDelete, LimitNamed, Setting, StrategyChanges,
     WebhookChanges,

@@ -210,7 +210,7 @@ fn orphans<'a>(
 
 /// Reads everything that is watched, without writing.
 fn look(shared: &Shared, moment: &Moment<'_>, watched: &[(Watched, Bounds)]) -> Vec<Look> {
-    let session_at = moment.account.session.before(moment.now);
+    let session_at = moment.account.days.began(moment.now);
     let mut looks = Vec::with_capacity(watched.len());
     for (watched, bounds) in watched {
         // Without a rate nothing can be told; entries are refused meanwhile.
@@ -232,8 +232,7 @@ fn look(shared: &Shared, moment: &Moment<'_>, watched: &[(Watched, Bounds)]) -> 
             }
         }
         let steps = watch.read(&reading, session_at, moment.now, bounds);
-        let resets = moment.account.loss_reset == LossReset::Session;
-        let ended = watch.halt(LossKind::Daily).filter(|_| resets && steps.contains(&Step::Began));
+        let ended = watch.halt_of_session().filter(|_| steps.contains(&Step::Began));
         if ended.is_some() {
             watch.resumed(LossKind::Daily, &reading);
         }
@@ -352,7 +351,7 @@ async fn write(
                     rows::insert_halt(tx, &halt).await?;
                     tell(shared, &mut book, account, look.watched, &halt, kind);
                     cancel_entries(tx, shared, &mut book, account, look.watched).await?;
-                    look.watch.halted(kind, halt.id);
+                    look.watch.halted(kind, halt.id, account.days.in_force(book.now).1);
                     are_changed = true;
                 }
             }
@@ -384,7 +383,7 @@ fn halt(
     kind: LossKind,
     (loss, limit): (Money, Money),
 ) -> Halt {
-    let ends = match (kind, account.loss_reset) {
+    let ends = match (kind, account.days.in_force(book.now).1) {
         (LossKind::Daily, LossReset::Session) => "the next session or a person ends it",
         (LossKind::Daily, LossReset::Person) | (LossKind::Drawdown, _) => "a person ends it",
     };

@@ -82,7 +82,7 @@ pub(crate) fn rests_until(
         return from.plus(Duration::from_secs(u64::from(seconds)));
     }
     let calendar = account.instruments.get(symbol).and_then(|instrument| instrument.calendar);
-    account.session.ends_after(calendar, from)
+    account.days.ends_after(calendar, from)
 }
 
 impl Engine {

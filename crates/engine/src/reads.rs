@@ -7,8 +7,8 @@ use crate::command::{CommandError, Paging, Search};
 use crate::people::no;
 use crate::profit::by_symbol;
 use crate::view::{
-    AccountView, FindingView, HaltView, LimitView, OrderView, Page, PositionView, ProofView,
-    SignalView, StrategyPosition, StrategyView, WebhookView,
+    AccountView, FindingView, HaltView, LimitView, NextDaysView, OrderView, Page, PositionView,
+    ProofView, SignalView, StrategyPosition, StrategyView, WebhookView,
 };
 use crate::{Engine, Shared, ledger};
 use serde::Serialize;
@@ -25,6 +25,7 @@ use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::profit::Profit;
 use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::strategy::{ShortSelling, Strategy};
+use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::Webhook;
 use tradewarden_seal::merkle::{TileAddress, parse_tile_path};
 use tradewarden_seal::{Digest, base64_encode};
@@ -386,15 +387,21 @@ fn strategy_position((strategy, part): &(Id<id::Strategy>, Exposure)) -> Strateg
     }
 }
 
-pub(crate) fn account_view(account: &Account) -> AccountView {
+pub(crate) fn account_view(account: &Account, now: Timestamp) -> AccountView {
+    let (session, loss_reset) = account.days.in_force(now);
     AccountView {
         id: account.id,
         name: account.name.clone(),
         broker: account.broker.clone(),
         currency: account.currency.clone(),
         state: account.state.to_string(),
-        session: account.session.to_string(),
-        loss_reset: account.loss_reset.text(),
+        session: session.to_string(),
+        loss_reset: loss_reset.text(),
+        next_days: account.days.to_come(now).map(|next| NextDaysView {
+            session: next.session.to_string(),
+            loss_reset: next.loss_reset.text(),
+            begins_at: next.begins_at,
+        }),
         instruments: account.instruments.keys().cloned().collect(),
         created_at: account.created_at,
     }

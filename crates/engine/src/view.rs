@@ -389,10 +389,24 @@ pub struct AccountView {
     pub session: String,
     /// `session` or `person`: who lets it trade on after a loss of the day.
     pub loss_reset: &'static str,
+    /// What both become once the running session is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_days: Option<NextDaysView>,
     /// Symbols that can be traded.
     pub instruments: Vec<Symbol>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// What an account's days of trading become.
+#[derive(Debug, Serialize)]
+pub struct NextDaysView {
+    /// When they begin.
+    pub session: String,
+    /// `session` or `person`: who lets it trade on after a loss of the day.
+    pub loss_reset: &'static str,
+    /// When the first of them begins.
+    pub begins_at: Timestamp,
 }
 
 /// A webhook, without its secret.

@@ -29,7 +29,11 @@ CREATE TABLE accounts (
     fills_cursor {text},
     created_at {int} NOT NULL,
     session {text} NOT NULL,
-    loss_reset {text} NOT NULL
+    loss_reset {text} NOT NULL,
+    next_session {text},
+    next_loss_reset {text},
+    running_since {int},
+    next_begins_at {int}
 ){strict};
 
 CREATE TABLE instruments (

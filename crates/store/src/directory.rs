@@ -7,8 +7,8 @@ pub(crate) mod policies;
 pub(crate) mod rolls;
 
 pub use accounts::{
-    LockedAccount, account, accounts, fills_cursor, insert_account, lock_accounts,
-    orders_minute_of, set_fills_cursor, set_orders_minute,
+    LockedAccount, account, account_days, accounts, fills_cursor, insert_account, lock_accounts,
+    orders_minute_of, set_account_days, set_fills_cursor, set_orders_minute,
 };
 pub use edits::{
     account_settings, delete_strategy, delete_webhook, followers, limits_of_in, set_signing_secret,

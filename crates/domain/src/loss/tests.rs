@@ -265,7 +265,10 @@ fn after_a_breach_nothing_is_said_until_it_is_resumed() {
     let (mut watch, bounds) = (settled(), daily(1_000));
     let halt = Id::from_bytes([7; 16]);
     assert_eq!(read(&mut watch, &flat(10_000, -1_000), &bounds).len(), 1);
-    watch.halted(LossKind::Daily, halt);
+    watch.halted(LossKind::Daily, halt, LossReset::Person);
+    assert_eq!(watch.halt_of_session(), None);
+    watch.halted(LossKind::Daily, halt, LossReset::Session);
+    assert_eq!(watch.halt_of_session(), Some(halt));
     assert_eq!(read(&mut watch, &flat(11_000, -5_000), &bounds), []);
     assert_eq!(watch.halt(LossKind::Daily), Some(halt));
     // What is lost from then on counts anew.
@@ -316,7 +319,8 @@ fn s23_drawdown_is_from_the_best_that_lasted() {
         let steps = watch.read(&reading, NEXT_SESSION, reading.marked_at, &bounds);
         assert_eq!(!steps.is_empty(), second == 86_402, "{second}");
     }
-    watch.halted(LossKind::Drawdown, Id::from_bytes([7; 16]));
+    watch.halted(LossKind::Drawdown, Id::from_bytes([7; 16]), LossReset::Session);
+    assert_eq!(watch.halt_of_session(), None);
     watch.resumed(LossKind::Drawdown, &marked(86_500_000, 0, 900));
     assert_eq!(watch.best(), money(900));
 }

@@ -24,7 +24,7 @@ use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::roll::{Continuous, RollTable};
-use tradewarden_domain::session::SessionStart;
+use tradewarden_domain::session::{SessionStart, TradingDays};
 use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::{
@@ -282,8 +282,7 @@ impl Engine {
             broker_account,
             currency: "USD".to_owned(),
             state: Activity::Active,
-            session,
-            loss_reset: new.loss_reset.unwrap_or(LossReset::Session),
+            days: TradingDays::new(session, new.loss_reset.unwrap_or(LossReset::Session)),
             instruments: instruments
                 .into_iter()
                 .map(|instrument| (instrument.symbol.clone(), instrument))
@@ -291,8 +290,8 @@ impl Engine {
             created_at: now,
         };
         let payload = json!({
-            "broker": account.broker, "cash": cash, "loss_reset": account.loss_reset,
-            "name": account.name, "session": account.session.to_string(),
+            "broker": account.broker, "cash": cash, "loss_reset": account.days.loss_reset,
+            "name": account.name, "session": account.days.session.to_string(),
         });
         self.change(org, id, "account.created", actor, payload, async move |tx| {
             rows::insert_account(tx, &account).await
@@ -301,11 +300,11 @@ impl Engine {
         crate::tasks::refresh_quotes(&self.parts).await;
         let directory = self.parts.directory.load_full();
         let account = directory.accounts.get(&id).ok_or(CommandError::NotFound)?;
-        to_value(&account_view(account))
+        to_value(&account_view(account, now))
     }
 }
 
-fn session_start(text: &str) -> Result<SessionStart, CommandError> {
+pub(super) fn session_start(text: &str) -> Result<SessionStart, CommandError> {
     text.parse().map_err(|_| {
         invalid("session", &"must be a time and a place, for example 17:00 America/New_York")
     })

@@ -5,12 +5,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::bracket::{Away, OnNaked};
 use tradewarden_domain::limit::LimitName;
+use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::schedule::Schedule;
+use tradewarden_domain::session::{SessionStart, TradingDays};
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::strategy::{
     OnOpposite, OpenPosition, Pyramiding, Sizing, StrategyState, SymbolSource,
 };
+use tradewarden_domain::time::Timestamp;
 
 /// A change of one thing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -243,6 +246,42 @@ pub struct AccountChanges {
     /// Whether it takes entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Activity>,
+    /// When its days of trading begin, for example `17:00 America/New_York`, once the session that runs is
+    /// over. To move it needs a fresh factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Who lets it trade on after a loss of the day, from the next session on. To leave that to the
+    /// session needs a fresh factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_reset: Option<LossReset>,
+}
+
+impl AccountChanges {
+    /// What the days of trading are to become; `None` if nothing is said of them, or what is said is no
+    /// beginning.
+    pub(crate) fn days(&self, before: &TradingDays, now: Timestamp) -> Option<TradingDays> {
+        if self.session.is_none() && self.loss_reset.is_none() {
+            return None;
+        }
+        let (session, loss_reset) = announced(before, now);
+        let session = match &self.session {
+            Some(text) => text.parse().ok()?,
+            None => session.clone(),
+        };
+        Some(before.changed(session, self.loss_reset.unwrap_or(loss_reset), now))
+    }
+}
+
+/// Whether more may be lost by these days than by those before: their beginning moves, or the session
+/// ends what only a person would have.
+pub(crate) fn loosens_days(before: &TradingDays, after: &TradingDays, now: Timestamp) -> bool {
+    let ((was, held), (is, holds)) = (announced(before, now), announced(after, now));
+    was != is || (held == LossReset::Person && holds == LossReset::Session)
+}
+
+/// What holds once nothing more is to come.
+fn announced(days: &TradingDays, now: Timestamp) -> (&SessionStart, LossReset) {
+    days.to_come(now).map_or_else(|| days.in_force(now), |next| (&next.session, next.loss_reset))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Lockdown: what it is asked, and which commands it keeps from being carried out.
 
-use super::{Command, LimitsImport, StrategyChanges, UserChange, WebhookChanges};
+use super::{AccountChanges, Command, LimitsImport, StrategyChanges, UserChange, WebhookChanges};
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::lockdown::Positions;
@@ -57,8 +57,15 @@ impl Command {
                 Freeze::Passes
             }
             Self::AccountChange(change)
-                if change.changes.state == Some(Activity::Disabled)
-                    && change.changes.name.is_none() =>
+                if matches!(
+                    change.changes,
+                    AccountChanges {
+                        state: Some(Activity::Disabled),
+                        name: None,
+                        session: None,
+                        loss_reset: None,
+                    }
+                ) =>
             {
                 Freeze::Passes
             }

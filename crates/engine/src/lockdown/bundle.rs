@@ -88,7 +88,7 @@ impl Engine {
             .values()
             .filter(|account| account.org_id == org)
             .take(THINGS_MAX)
-            .map(|account| account_view(account))
+            .map(|account| account_view(account, self.now()))
             .collect();
         let limits: Vec<_> = directory
             .limits

@@ -12,8 +12,8 @@ use crate::actor::{Actor, Who};
 use crate::administer::invalid;
 use crate::book::Book;
 use crate::command::{
-    ById, Command, CommandError, LimitDelete, LimitNamed, LimitSet, LimitsImport, PolicySet,
-    RateSet, UserChange,
+    AccountChanges, ById, Change, Command, CommandError, LimitDelete, LimitNamed, LimitSet,
+    LimitsImport, PolicySet, RateSet, UserChange, loosens_days,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -119,6 +119,7 @@ impl Engine {
                 let loosens = self.loosens(org, scope, *name, None);
                 loosens.then(|| (FOUR_EYES_OF_LIMITS, format!("delete limit {name} of {scope}")))
             }
+            Command::AccountChange(change) => self.moved_days(org, change),
             Command::LimitsImport(import) if !import.dry_run => {
                 let (changes, loosening) = self.imported(org, import)?;
                 let summary =
@@ -157,6 +158,20 @@ impl Engine {
             (None, _) => return None,
         };
         self.is_admin_role(org, role).then_some((ADMIN_GRANT, summary))
+    }
+
+    /// Other days of trading by which more may be lost of what an account may lose.
+    fn moved_days(
+        &self,
+        org: Id<id::Org>,
+        change: &Change<AccountChanges>,
+    ) -> Option<(&'static str, String)> {
+        let (directory, now) = (self.parts.directory.load(), self.now());
+        let account = directory.accounts.get(&change.id.parse().ok()?)?;
+        let days = change.changes.days(&account.days, now)?;
+        let loosens = account.org_id == org && loosens_days(&account.days, &days, now);
+        let summary = || format!("change the days of trading of {}", account.id);
+        loosens.then(|| (FOUR_EYES_OF_LIMITS, summary()))
     }
 
     /// Whoever resets what somebody logs in with could log in as them, and be the second person: it

@@ -210,3 +210,52 @@ fn s22_to_let_a_strategy_enter_blind_needs_a_fresh_factor() {
         harness.finish().await;
     });
 }
+
+/// S23: other days of trading may forget a loss. That takes a fresh factor, and two people where limits
+/// take two; what lets less be lost takes neither.
+#[test]
+fn s23_days_of_trading_are_moved_by_two() {
+    simulate(async || {
+        let harness = with_owner(38).await;
+        let (ann, secret) = strong(&harness).await;
+        let (_, eves) = somebody(&harness, "eve@example.com", "admin").await;
+        let create = json!({"command": "account-create", "broker": "paper", "name": "main"});
+        let account = carry_out(&harness, create, &ann).await.unwrap();
+        let id = account["id"].as_str().unwrap();
+        let change =
+            |changes: Value| json!({"command": "account-change", "id": id, "changes": changes});
+        policy_is_on(&harness).await;
+        harness.elapse(Duration::from_mins(6)).await;
+        let person = change(json!({"loss_reset": "person", "name": "other"}));
+        let tighter = carry_out(&harness, person, &ann).await.unwrap();
+        assert_eq!(tighter["next_days"]["loss_reset"], "person");
+        let looser = [
+            change(json!({"session": "03:00 UTC"})),
+            change(json!({"loss_reset": "session"})),
+            change(json!({"session": "03:00 UTC", "loss_reset": "person"})),
+        ];
+        for asked in &looser {
+            let old = carry_out(&harness, asked.clone(), &ann).await;
+            assert_eq!(code(old), Code::AuthStepUp, "{asked}");
+        }
+        let ann = with_factor(&harness, EMAIL, &secret).await;
+        let eve = with_factor(&harness, "eve@example.com", &eves).await;
+        for asked in &looser {
+            let waiting = carry_out(&harness, asked.clone(), &ann).await.unwrap();
+            assert_eq!(waiting["status"], "pending", "{asked}");
+        }
+        let [moved, ..] = looser;
+        let waiting = carry_out(&harness, moved.clone(), &ann).await.unwrap();
+        assert_eq!(waiting["summary"], format!("change the days of trading of {id}"));
+        let done = carry_out(&harness, confirm(&waiting), &eve).await.unwrap();
+        let next = &done["result"]["next_days"];
+        assert_eq!(
+            (&next["session"], &next["loss_reset"]),
+            (&json!("03:00 UTC"), &json!("person"))
+        );
+        // What is to come already is said again without another.
+        let again = carry_out(&harness, moved, &ann).await.unwrap();
+        assert_eq!(&again["next_days"], next);
+        harness.finish().await;
+    });
+}

@@ -8,17 +8,27 @@ use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Instrument;
 use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::session::{NextDays, TradingDays};
 
 const ACCOUNTS: &str = "-- directory::accounts\n\
     SELECT id, org_id, name, broker, broker_account, currency, state, created_at, \
-    session, loss_reset FROM accounts ORDER BY id";
+    session, loss_reset, next_session, next_loss_reset, running_since, next_begins_at \
+    FROM accounts ORDER BY id";
 const ACCOUNT: &str = "-- directory::account\n\
     SELECT id, org_id, name, broker, broker_account, currency, state, created_at, \
-    session, loss_reset FROM accounts WHERE id = $1";
+    session, loss_reset, next_session, next_loss_reset, running_since, next_begins_at \
+    FROM accounts WHERE id = $1";
 const INSERT_ACCOUNT: &str = "-- directory::insert_account\n\
     INSERT INTO accounts (id, org_id, name, broker, broker_account, currency, state, \
-    orders_minute, fills_cursor, created_at, session, loss_reset) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, $9, $10, $11)";
+    orders_minute, fills_cursor, created_at, session, loss_reset, \
+    next_session, next_loss_reset, running_since, next_begins_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, $9, $10, $11, $12, $13, $14, $15)";
+const ACCOUNT_DAYS: &str = "-- directory::account_days\n\
+    SELECT session, loss_reset, next_session, next_loss_reset, running_since, next_begins_at \
+    FROM accounts WHERE id = $1";
+const SET_ACCOUNT_DAYS: &str = "-- directory::set_account_days\n\
+    UPDATE accounts SET session = $2, loss_reset = $3, next_session = $4, \
+    next_loss_reset = $5, running_since = $6, next_begins_at = $7 WHERE id = $1";
 const LOCK_ACCOUNT: &str = "-- directory::lock_accounts\n\
     SELECT state, orders_minute, fills_cursor FROM accounts WHERE id = $1";
 const ORDERS_MINUTE_OF: &str = "-- directory::orders_minute_of\n\
@@ -49,6 +59,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ACCOUNTS,
     ACCOUNT,
     INSERT_ACCOUNT,
+    ACCOUNT_DAYS,
+    SET_ACCOUNT_DAYS,
     LOCK_ACCOUNT,
     ORDERS_MINUTE_OF,
     SET_ORDERS_MINUTE,
@@ -107,10 +119,55 @@ fn decode_account(mut row: Row) -> Result<Account, Error> {
         currency: row.text()?,
         state: row.word()?,
         created_at: row.time()?,
-        session: row.word()?,
-        loss_reset: row.word()?,
+        days: decode_days(&mut row)?,
         instruments: BTreeMap::new(),
     })
+}
+
+fn decode_days(row: &mut Row) -> Result<TradingDays, Error> {
+    let days = TradingDays::new(row.word()?, row.word()?);
+    let next = (row.word_or_null()?, row.word_or_null()?, row.time_or_null()?, row.time_or_null()?);
+    let next = match next {
+        (Some(session), Some(loss_reset), Some(running_since), Some(begins_at)) => {
+            Some(NextDays { session, loss_reset, running_since, begins_at })
+        }
+        (None, None, None, None) => None,
+        _ => return Err(Error::broken("half of an account's next days")),
+    };
+    Ok(TradingDays { next, ..days })
+}
+
+fn days_values(days: &TradingDays) -> [Value; 6] {
+    let next = days.next.as_ref();
+    let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
+    [
+        days.session.to_string().into(),
+        Value::Word(days.loss_reset.text()),
+        or_null(next.map(|next| next.session.to_string().into())),
+        or_null(next.map(|next| Value::Word(next.loss_reset.text()))),
+        or_null(next.map(|next| next.running_since.into())),
+        or_null(next.map(|next| next.begins_at.into())),
+    ]
+}
+
+/// When an account's days of trading begin, as this transaction sees it.
+pub async fn account_days(
+    tx: &mut Tx<'_>,
+    id: Id<id::Account>,
+) -> Result<Option<TradingDays>, Error> {
+    let row = tx.query(ACCOUNT_DAYS, &[id.into()]).await?.into_iter().next();
+    row.map(|mut row| decode_days(&mut row)).transpose()
+}
+
+/// Writes when an account's days of trading begin.
+pub async fn set_account_days(
+    tx: &mut Tx<'_>,
+    id: Id<id::Account>,
+    days: &TradingDays,
+) -> Result<(), Error> {
+    let mut values = vec![id.into()];
+    values.extend(days_values(days));
+    tx.execute_one(SET_ACCOUNT_DAYS, &values).await
 }
 
 fn decode_instrument(mut row: Row) -> Result<(Id<id::Account>, Instrument), Error> {
@@ -129,23 +186,19 @@ fn decode_instrument(mut row: Row) -> Result<(Id<id::Account>, Instrument), Erro
 
 /// Makes an account.
 pub async fn insert_account(tx: &mut Tx<'_>, account: &Account) -> Result<(), Error> {
-    tx.execute_one(
-        INSERT_ACCOUNT,
-        &[
-            account.id.into(),
-            account.org_id.into(),
-            account.name.as_str().into(),
-            account.broker.as_str().into(),
-            account.broker_account.as_str().into(),
-            account.currency.as_str().into(),
-            Value::Word(account.state.text()),
-            Value::Bytes(Vec::new()),
-            account.created_at.into(),
-            account.session.to_string().into(),
-            Value::Word(account.loss_reset.text()),
-        ],
-    )
-    .await?;
+    let mut values = vec![
+        account.id.into(),
+        account.org_id.into(),
+        account.name.as_str().into(),
+        account.broker.as_str().into(),
+        account.broker_account.as_str().into(),
+        account.currency.as_str().into(),
+        Value::Word(account.state.text()),
+        Value::Bytes(Vec::new()),
+        account.created_at.into(),
+    ];
+    values.extend(days_values(&account.days));
+    tx.execute_one(INSERT_ACCOUNT, &values).await?;
     let mut values = Vec::new();
     for instrument in account.instruments.values() {
         values.extend([

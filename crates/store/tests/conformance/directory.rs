@@ -8,7 +8,7 @@ use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::instrument::Instrument;
 use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Quantity};
-use tradewarden_domain::session::SessionStart;
+use tradewarden_domain::session::{SessionStart, TradingDays};
 use tradewarden_domain::signal::Percentage;
 use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::{
@@ -47,8 +47,7 @@ pub(crate) fn account() -> Account {
         broker_account: "P-1".to_owned(),
         currency: "USD".to_owned(),
         state: Activity::Active,
-        session: SessionStart::FUTURES.parse().unwrap(),
-        loss_reset: LossReset::Session,
+        days: TradingDays::new(SessionStart::FUTURES.parse().unwrap(), LossReset::Session),
         instruments: ["NQ", "ES"]
             .map(instrument)
             .map(|instrument| (instrument.symbol.clone(), instrument))
@@ -81,6 +80,13 @@ pub(crate) async fn accounts_and_their_instruments(backend: &Backend) {
     let settings = directory::account_settings(&mut tx, id(11)).await.unwrap();
     assert_eq!(settings, Some((id(1), "spare".to_owned(), Activity::Disabled)));
     assert_eq!(directory::account_settings(&mut tx, id(404)).await.unwrap(), None);
+    assert_eq!(directory::account_days(&mut tx, id(404)).await.unwrap(), None);
+    let days = account().days.changed("00:00 UTC".parse().unwrap(), LossReset::Person, at(5));
+    assert!(days.next.is_some());
+    directory::set_account_days(&mut tx, id(11), &days).await.unwrap();
+    assert_eq!(directory::account_days(&mut tx, id(11)).await.unwrap(), Some(days));
+    directory::set_account_days(&mut tx, id(11), &account().days).await.unwrap();
+    assert_eq!(directory::account_days(&mut tx, id(11)).await.unwrap(), Some(account().days));
     directory::set_orders_minute(&mut tx, vec![(id(10), vec![1, 2]), (id(11), vec![3])])
         .await
         .unwrap();

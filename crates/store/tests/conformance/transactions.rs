@@ -3,7 +3,7 @@
 use crate::backend::{Backend, abandon, at, count, id};
 use tradewarden_domain::account::{Account, Activity};
 use tradewarden_domain::loss::LossReset;
-use tradewarden_domain::session::SessionStart;
+use tradewarden_domain::session::{SessionStart, TradingDays};
 use tradewarden_store::{Kind, Tx, Value, directory, keys, migrate};
 
 const MARKS: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM meta WHERE name LIKE 'mark%'";
@@ -115,8 +115,7 @@ pub(crate) async fn the_kinds_of_failure_are_the_same(backend: &Backend) {
         broker_account: "1".to_owned(),
         currency: "USD".to_owned(),
         state: Activity::Active,
-        session: SessionStart::FUTURES.parse().unwrap(),
-        loss_reset: LossReset::Session,
+        days: TradingDays::new(SessionStart::FUTURES.parse().unwrap(), LossReset::Session),
         instruments: [].into(),
         created_at: at(0),
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::bracket::{Away, OnNaked};
+use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::schedule::Schedule;
 use tradewarden_domain::strategy::{
@@ -292,12 +293,18 @@ pub(crate) struct AccountChange {
     /// Whether it takes entries
     #[arg(long, value_parser = word(Activity::ALL, Activity::text))]
     state: Option<Activity>,
+    /// When its days of trading begin after the running session, as `17:00 America/New_York`
+    #[arg(long, value_name = "TIME ZONE")]
+    session: Option<String>,
+    /// Who lets it trade on after a loss of the day, from the next session on
+    #[arg(long, value_parser = word(LossReset::ALL, LossReset::text))]
+    loss_reset: Option<LossReset>,
 }
 
 impl AccountChange {
     pub(super) fn command(self) -> Command {
-        let changes = AccountChanges { name: self.name, state: self.state };
-        Command::AccountChange(change(self.id, changes))
+        let Self { id, name, state, session, loss_reset } = self;
+        Command::AccountChange(change(id, AccountChanges { name, state, session, loss_reset }))
     }
 }
 

@@ -118,6 +118,10 @@ fn what_is_typed_becomes_the_request() {
             r#"{"command":"account-change","id":"acc_1","changes":{"name":"a","state":"disabled"}}"#,
         ),
         (
+            "account change acc_1 --loss-reset person --session UTC",
+            r#"{"command":"account-change","id":"acc_1","changes":{"session":"UTC","loss_reset":"person"}}"#,
+        ),
+        (
             "limit show --scope org --name restricted",
             r#"{"command":"limit-show","scope":"org","name":"restricted"}"#,
         ),

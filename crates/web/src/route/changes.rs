@@ -71,7 +71,8 @@ pub(super) const CHANGES: &[Route] = &[
         method: PATCH,
         path: ACCOUNT,
         access: Any(&[P::AccountsManage]),
-        summary: "Changes an account; a disabled one takes exits only.",
+        summary: "Changes an account; a disabled one takes exits only. Its days of trading change once \
+                  the running session is over; to move them needs a fresh second factor.",
         takes: Takes::Body("AccountChanges"),
         gives: Gives::one("Account"),
         handler: command(|input| change(input, Command::AccountChange, &[])),

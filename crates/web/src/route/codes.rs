@@ -25,6 +25,7 @@ impl Route {
             (Method::PUT, "/api/v1/limits"),
             (Method::DELETE, "/api/v1/limits/{scope}/{name}"),
             (Method::POST, super::policies::IMPORT),
+            (Method::PATCH, "/api/v1/accounts/{id}"),
             (Method::POST, "/api/v1/users"),
             (Method::PATCH, "/api/v1/users/{id}"),
         ];
@@ -185,7 +186,9 @@ impl Route {
             (_, Code::StrategyOpenPosition) if changes("/api/v1/rolls") => true,
             (_, Code::AccountOpenPosition) => self.path == super::changes::DISCONNECT,
             (true, Code::AuthStepUp) => {
-                let of_one = changes("/api/v1/webhooks/") || changes("/api/v1/strategies/");
+                let of_one = ["webhooks", "strategies", "accounts"]
+                    .iter()
+                    .any(|noun| changes(&format!("/api/v1/{noun}/")));
                 of_one && self.method == Method::PATCH
             }
             (true, Code::WebhookInUse) => {

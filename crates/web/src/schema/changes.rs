@@ -2,9 +2,9 @@
 //! as it is (RFC 7396).
 
 use super::{
-    ACTIVITY, Amount, Any, Flag, Id, LIMIT_NAME, NullableObject, NullableText, ON_NAKED,
-    ON_OPPOSITE, OPEN_POSITION, OneOf, PYRAMIDING, Range, SIZING, STRATEGY_STATE, SYMBOL_SOURCE,
-    Schema, Text, Texts, may, must,
+    ACTIVITY, Amount, Any, Flag, Id, LIMIT_NAME, LOSS_RESET, NullableObject, NullableText,
+    ON_NAKED, ON_OPPOSITE, OPEN_POSITION, OneOf, PYRAMIDING, Range, SIZING, STRATEGY_STATE,
+    SYMBOL_SOURCE, Schema, Text, Texts, may, must,
 };
 
 pub(super) const SCHEMAS: &[Schema] = &[
@@ -104,6 +104,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
         fields: &[
             may("name", Text, "What people call it, 1 to 64 characters."),
             may("state", ACTIVITY, "Whether it takes entries."),
+            may("session", Text, "When its days begin, after the running session. See `Account`."),
+            may("loss_reset", LOSS_RESET, "After a loss of the day, from the next session on."),
         ],
     },
     Schema {

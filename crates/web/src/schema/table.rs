@@ -146,8 +146,19 @@ pub(super) const SCHEMAS: &[Schema] = &[
             must("state", ACTIVITY, "Whether it takes part."),
             must("session", Text, "When its days of trading begin."),
             must("loss_reset", LOSS_RESET, "Who lets it trade on after a loss of the day."),
+            may("next_days", Named("NextDays"), "What both become after the running session."),
             must("instruments", Texts, "Symbols that can be traded."),
             must("created_at", Instant, "When it was made."),
+        ],
+    },
+    Schema {
+        name: "NextDays",
+        about: "What an account's days of trading become once the running session is over.",
+        closed: false,
+        fields: &[
+            must("session", Text, "When they begin."),
+            must("loss_reset", LOSS_RESET, "Who lets it trade on after a loss of the day."),
+            must("begins_at", Instant, "When the first of them begins."),
         ],
     },
     Schema {

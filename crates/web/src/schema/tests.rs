@@ -28,8 +28,8 @@ use tradewarden_engine::view::{
     AccountView, AlertChannelView, AlertView, BalancesView, CanceledView, ChangeView, ClosingView,
     DeadManView, EntryView, ExchangeRateView, FindingView, HaltProgressView, HaltView, HourView,
     InstrumentProfitView, KeyUsageView, KeyView, LimitChangeView, LimitValueView, LimitView,
-    LimitsView, LossView, MeView, OrderView, OrganizationView, OverrideView, Page, PolicyView,
-    PositionView, ProfitView, ProofView, RollView, SignalView, StrategyPosition,
+    LimitsView, LossView, MeView, NextDaysView, OrderView, OrganizationView, OverrideView, Page,
+    PolicyView, PositionView, ProfitView, ProofView, RollView, SignalView, StrategyPosition,
     StrategyProfitView, StrategyView, VersionView, WebhookView,
 };
 
@@ -267,7 +267,9 @@ fn positions_and_accounts() {
         working_exit_sell: ONE,
     };
     assert_sent("StrategyPosition", &part(Some(PRICE)), &part(None));
-    let account = AccountView {
+    let next_days = || NextDaysView { session: text(), loss_reset: "person", begins_at: AT };
+    assert_sent("NextDays", &next_days(), &next_days());
+    let account = |next_days: Option<NextDaysView>| AccountView {
         id: id(),
         name: text(),
         broker: text(),
@@ -275,10 +277,11 @@ fn positions_and_accounts() {
         state: text(),
         session: text(),
         loss_reset: "session",
+        next_days,
         instruments: vec![symbol()],
         created_at: AT,
     };
-    assert_sent("Account", &account, &account);
+    assert_sent("Account", &account(Some(next_days())), &account(None));
 }
 
 #[test]
@@ -602,7 +605,10 @@ fn what_is_taken() {
             "adopt": true, "blind_market": true, "blind_quantity_max": "1",
         }),
     );
-    assert_taken::<AccountChanges>("AccountChanges", &json!({"name": "a", "state": "active"}));
+    assert_taken::<AccountChanges>(
+        "AccountChanges",
+        &json!({"name": "a", "state": "active", "session": "00:00 UTC", "loss_reset": "person"}),
+    );
     assert_taken::<WebhookRotation>("WebhookRotation", &json!({"overlap_s": 60}));
     assert_taken::<StrategyCreate>(
         "StrategyCreate",

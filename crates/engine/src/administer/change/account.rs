@@ -1,11 +1,12 @@
 //! Changing an account.
 
+use super::policy::may_loosen;
 use super::{Stop, begin, differences, enter, lock};
 use crate::actor::Actor;
-use crate::administer::create::name;
+use crate::administer::create::{name, session_start};
 use crate::administer::{parse_id, to_value};
 use crate::book::{Book, Effects, Scope};
-use crate::command::{AccountChanges, Change, CommandError};
+use crate::command::{AccountChanges, Change, CommandError, loosens_days};
 use crate::reads::account_view;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ impl Engine {
         .await?;
         let directory = self.parts.directory.load_full();
         let account = directory.accounts.get(&id).ok_or(CommandError::NotFound)?;
-        to_value(&account_view(account))
+        to_value(&account_view(account, self.now()))
     }
 }
 
@@ -47,20 +48,30 @@ async fn change_in(
     let known = known.ok_or(CommandError::NotFound)?;
     let (_, stored_name, state) =
         rows::account_settings(tx, id).await?.ok_or(CommandError::NotFound)?;
-    let before = Account { name: stored_name, state, ..Account::clone(&known) };
-    change.if_match.check(&account_view(&before))?;
+    let days = rows::account_days(tx, id).await?.ok_or(CommandError::NotFound)?;
+    let before = Account { name: stored_name, state, days, ..Account::clone(&known) };
+    let now = shared.environment.now();
+    change.if_match.check(&account_view(&before, now))?;
     let mut after = before.clone();
     if let Some(text) = &change.changes.name {
         name(text)?.clone_into(&mut after.name);
     }
     after.state = change.changes.state.unwrap_or(after.state);
-    let differences = differences(&account_view(&before), &account_view(&after))?;
+    change.changes.session.as_deref().map(session_start).transpose()?;
+    if let Some(days) = change.changes.days(&before.days, now) {
+        if loosens_days(&before.days, &days, now) {
+            may_loosen(shared, org, actor)?;
+        }
+        after.days = days;
+    }
+    let differences = differences(&account_view(&before, now), &account_view(&after, now))?;
     let book = Book::load(tx, shared, &Scope::default()).await?;
     begin(tx, shared, actor).await?;
     if differences.is_empty() {
         return Ok(());
     }
     rows::update_account(tx, id, &after.name, after.state).await?;
+    rows::set_account_days(tx, id, &after.days).await?;
     let payload = json!({ "changed": differences });
     enter(tx, shared, book, effects, (org, id), "account.changed", (actor, payload)).await
 }

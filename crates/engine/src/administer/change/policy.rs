@@ -226,7 +226,7 @@ pub(super) async fn amend_in(
 ) -> Result<Amended, Stop> {
     let (mut amended, content) = judged(tx, asked, judge).await?;
     if amended.loosens {
-        may_loosen(shared, asked)?;
+        may_loosen(shared, asked.org, asked.actor)?;
     }
     let book = Book::load(tx, shared, &Scope::default()).await?;
     begin(tx, shared, asked.actor).await?;
@@ -316,11 +316,15 @@ fn made(
 /// To let more be traded needs a fresh factor, and another person where the organization wants two.
 /// It was let wait for one already if this node knew the limits as they are; if they were changed at
 /// the same moment, whoever asks has to ask again.
-fn may_loosen(shared: &Shared, asked: &Amendment<'_>) -> Result<(), CommandError> {
-    asked.actor.fresh(shared.environment.now())?;
-    let alone = matches!(asked.actor.who(), Who::Person(_)) && asked.actor.second().is_none();
+pub(super) fn may_loosen(
+    shared: &Shared,
+    org: Id<id::Org>,
+    actor: &Actor,
+) -> Result<(), CommandError> {
+    actor.fresh(shared.environment.now())?;
+    let alone = matches!(actor.who(), Who::Person(_)) && actor.second().is_none();
     let principals = shared.people.principals.load();
-    if alone && principals.policy(asked.org, FOUR_EYES_OF_LIMITS) == Some("on") {
+    if alone && principals.policy(org, FOUR_EYES_OF_LIMITS) == Some("on") {
         return Err(refused(Code::AuthSecondPerson));
     }
     Ok(())

@@ -8,7 +8,7 @@ use tradewarden_domain::loss::LossReset;
 use tradewarden_domain::money::Price;
 use tradewarden_domain::order::{OrderState, OrderType, Side};
 use tradewarden_domain::strategy::Pyramiding;
-use tradewarden_engine::command::{AccountCreate, ById, Command, OrderCreate};
+use tradewarden_engine::command::{AccountCreate, ById, Command, CommandError, OrderCreate};
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_testkit::broker::{Call, Fault, Venue};
 use tradewarden_testkit::engine::{Harness, signal, simulate, strategy};
@@ -187,6 +187,62 @@ fn s23_a_loss_that_a_person_resets_outlasts_the_session() {
         s.h.resume(halts[0]["id"].as_str().unwrap()).await;
         s.h.elapse(millis(3_000)).await;
         s.accept("BUY", "third").await;
+        s.h.quiet().await;
+        s.end().await;
+    });
+}
+
+/// S23: what an account's days become counts once the running session is over. No loss of today is
+/// forgotten because their beginning moves, and no session ends a halt that a person was to end.
+#[test]
+fn s23_other_days_forget_no_loss_of_today() {
+    simulate(async || {
+        let mut s = losing_with(78, |new| {
+            new.session = Some("14:31 UTC".to_owned());
+            new.loss_reset = Some(LossReset::Person);
+        })
+        .await;
+        let change = |changes: Value| {
+            let command = json!({"command": "account-change", "id": s.account, "changes": changes});
+            serde_json::from_value::<Command>(command).unwrap()
+        };
+        for wrong in ["midnight", "25:00 UTC", ""] {
+            let no = s.h.try_command(change(json!({ "session": wrong }))).await.unwrap();
+            assert!(
+                matches!(no, Err(CommandError::Invalid { field: "session", .. })),
+                "{wrong}: {no:?}"
+            );
+        }
+        let other = change(json!({"session": "14:32 UTC", "loss_reset": "session"}));
+        let show = Command::AccountShow(ById { id: s.account.clone() });
+        s.price("4996", 4_000).await;
+        let changed = s.h.command(other).await;
+        let next = json!({
+            "session": "14:32 UTC", "loss_reset": "session", "begins_at": "2026-03-02T14:32:00.000000Z",
+        });
+        assert_eq!(changed["next_days"], next);
+        assert_eq!(changed["session"], "14:31 UTC");
+        assert_eq!(changed["loss_reset"], "person");
+        s.h.elapse(millis(300)).await;
+        let entry = s.h.log(0).await.pop().unwrap();
+        let payload: Value = serde_json::from_str(&entry.payload).unwrap();
+        assert_eq!(payload["changed"], json!({"next_days": {"after": next, "before": null}}));
+        // 400 of 500 were lost before, 300 since.
+        s.price("4993", 7_000).await;
+        let halts = s.halts().await;
+        assert_eq!(halts.len(), 1, "{halts:?}");
+        s.accept("EXIT", "out").await;
+        s.h.quiet().await;
+        s.h.restart().await;
+        s.h.ready().await;
+        s.h.elapse(millis(130_000)).await;
+        let shown = s.h.command(show).await;
+        assert_eq!((&shown["session"], &shown["next_days"]), (&json!("14:32 UTC"), &Value::Null));
+        assert_eq!(shown["loss_reset"], "session");
+        assert_eq!(s.halts().await.len(), 1);
+        s.h.resume(halts[0]["id"].as_str().unwrap()).await;
+        s.h.elapse(millis(3_000)).await;
+        s.accept("BUY", "second").await;
         s.h.quiet().await;
         s.end().await;
     });
