@@ -327,7 +327,6 @@ impl Command {
             Self::StrategyList | Self::StrategyShow(_) | Self::RollList => {
                 Need::any_of(&[P::StrategiesManage, P::OrdersRead])
             }
-            Self::AccountCreate(_) => Need::any_of(&[P::AccountsManage]).whole(),
             Self::AccountChange(_)
             | Self::AccountDisable(_)
             | Self::AccountDisconnect(_)
@@ -365,7 +364,9 @@ impl Command {
                 Need::any_of(&[P::HaltEngage, P::HaltResume, P::AuditRead]).whole()
             }
             Self::LockdownBundle => Need::fresh(&[P::AuditRead]).whole(),
-            Self::LockdownConfirm(_) => Need::fresh(&[P::AccountsManage]).whole(),
+            Self::AccountCreate(_) | Self::LockdownConfirm(_) => {
+                Need::fresh(&[P::AccountsManage]).whole()
+            }
             Self::HaltResume(_) => Need::fresh(&[P::HaltResume]),
             Self::LockdownEnd => Need::fresh(&[P::HaltResume]).whole(),
             Self::HaltStatus | Self::HaltShow(_) | Self::DeadManList => {

@@ -400,7 +400,7 @@ const ROUTES: &[Route] = &[
         method: POST,
         path: "/api/v1/accounts",
         access: Any(&[P::AccountsManage]),
-        summary: "Makes an account.",
+        summary: "Makes an account. Needs a fresh second factor.",
         takes: Takes::Body("AccountCreate"),
         gives: Gives::created("Account"),
         handler: command(|input| input.body().map(Command::AccountCreate)),

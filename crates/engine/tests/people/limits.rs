@@ -212,7 +212,7 @@ fn s22_to_let_a_strategy_enter_blind_needs_a_fresh_factor() {
 }
 
 /// S23: other days of trading may forget a loss. That takes a fresh factor, and two people where limits
-/// take two; what lets less be lost takes neither.
+/// take two; what lets less be lost takes neither. A new account takes a fresh factor too.
 #[test]
 fn s23_days_of_trading_are_moved_by_two() {
     simulate(async || {
@@ -220,12 +220,13 @@ fn s23_days_of_trading_are_moved_by_two() {
         let (ann, secret) = strong(&harness).await;
         let (_, eves) = somebody(&harness, "eve@example.com", "admin").await;
         let create = json!({"command": "account-create", "broker": "paper", "name": "main"});
-        let account = carry_out(&harness, create, &ann).await.unwrap();
+        let account = carry_out(&harness, create.clone(), &ann).await.unwrap();
         let id = account["id"].as_str().unwrap();
         let change =
             |changes: Value| json!({"command": "account-change", "id": id, "changes": changes});
         policy_is_on(&harness).await;
         harness.elapse(Duration::from_mins(6)).await;
+        assert_eq!(code(carry_out(&harness, create, &ann).await), Code::AuthStepUp);
         let person = change(json!({"loss_reset": "person", "name": "other"}));
         let tighter = carry_out(&harness, person, &ann).await.unwrap();
         assert_eq!(tighter["next_days"]["loss_reset"], "person");

@@ -180,7 +180,9 @@ impl Route {
         let changes = |noun: &str| self.method != Method::GET && self.path.starts_with(noun);
         match (self.heeds_if_match(), code) {
             (_, Code::AuthStepUp) if changes("/api/v1/limits") => true,
-            (_, Code::AuthStepUp) if self.path == "/api/v1/strategies" => {
+            (_, Code::AuthStepUp)
+                if ["/api/v1/strategies", "/api/v1/accounts"].contains(&self.path) =>
+            {
                 self.method == Method::POST
             }
             (_, Code::StrategyOpenPosition) if changes("/api/v1/rolls") => true,
