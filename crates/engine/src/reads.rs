@@ -2,6 +2,8 @@
 
 mod lists;
 
+pub(crate) use lists::sieve;
+
 use crate::actor::Actor;
 use crate::command::{CommandError, Paging, Search};
 use crate::people::no;

@@ -11,9 +11,9 @@ use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::administer::change::reason_of;
 use crate::book::{Book, Effects, Scope};
-use crate::command::{CommandError, OverrideRequest, Paging};
+use crate::command::{CommandError, OverrideRequest, Paging, Search};
 use crate::people::no;
-use crate::reads::{away, cut, window};
+use crate::reads::sieve;
 use crate::view::{OverrideView, Page};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -195,11 +195,11 @@ impl Engine {
         paging: &Paging,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let (before, count) = window(paging)?;
-        let rows = overrides::page(&self.parts.store, org, before, count.saturating_add(1)).await;
-        let (rows, next) = cut(rows.map_err(|error| away(&error))?, count, |row| row.terms.id);
-        let visible = rows.iter().filter(|row| actor.reaches(row.terms.account_id));
-        let items = visible.map(|row| view(row, self.now())).collect();
+        let read = |before, count| overrides::page(&self.parts.store, org, before, count);
+        let keep = |row: &OverrideRow| actor.reaches(row.terms.account_id);
+        let (search, all) = (Search::from(paging.clone()), actor.reaches_all());
+        let (rows, next) = sieve(&search, all, read, |row| row.terms.id, keep).await?;
+        let items = rows.iter().map(|row| view(row, self.now())).collect();
         to_value(&Page { items, next })
     }
 }

@@ -20,8 +20,10 @@ use tradewarden_store::findings::Finding;
 use tradewarden_store::signals::StoredSignal;
 use tradewarden_store::{Error, audit, findings, orders, signals};
 
-/// Rows that one page looks at.
+/// Rows that one page looks at, but for more of the same millisecond.
 const LOOKED_AT_MAX: usize = 2_000;
+/// Leading bytes of an identifier that tell its millisecond.
+const MILLISECOND_BYTES: usize = 6;
 /// Rows that are read at one time where not all of them are shown.
 const READ: u32 = 200;
 
@@ -129,8 +131,9 @@ pub(super) fn held(filter: &Filter, mut all: Vec<PositionView>) -> Page<Position
 }
 
 /// Reads until the page is full, the span of time has ended or so many rows were looked at. `all` says
-/// that every row is kept.
-async fn sieve<K: Kind, T, R: Future<Output = Result<Vec<T>, Error>>>(
+/// that every row is kept. What the next page begins after is the last row that is shown, or an instant:
+/// a row that is not shown may be one that the caller must not know of.
+pub(crate) async fn sieve<K: Kind, T, R: Future<Output = Result<Vec<T>, Error>>>(
     search: &Search,
     all: bool,
     read: impl Fn(Id<K>, u32) -> R,
@@ -144,7 +147,7 @@ async fn sieve<K: Kind, T, R: Future<Output = Result<Vec<T>, Error>>>(
     let oldest = search.filter.from.map(|from| Id::new(from, [0; 10]));
     let (wanted, step) =
         (usize::try_from(count).unwrap_or(0), if all { count.saturating_add(1) } else { READ });
-    let (mut kept, mut looked_at) = (Vec::new(), 0_usize);
+    let (mut kept, mut looked_at, mut shown) = (Vec::new(), 0_usize, None);
     loop {
         let rows = read(before, step).await.map_err(|error| away(&error))?;
         let is_last = rows.len() < usize::try_from(step).unwrap_or(0);
@@ -153,10 +156,16 @@ async fn sieve<K: Kind, T, R: Future<Output = Result<Vec<T>, Error>>>(
             if oldest.is_some_and(|oldest| place < oldest) {
                 return Ok((kept, None));
             }
+            // No page ends between rows of one millisecond: it would have to name one of them.
+            let begun = begin_of_millisecond(before);
+            if looked_at >= LOOKED_AT_MAX && begin_of_millisecond(place) != begun {
+                return Ok((kept, Some(begun.bare_text())));
+            }
             if keep(&row) {
                 if kept.len() == wanted {
-                    return Ok((kept, Some(before.bare_text())));
+                    return Ok((kept, shown.map(Id::bare_text)));
                 }
+                shown = Some(place);
                 kept.push(row);
             }
             before = place;
@@ -165,10 +174,14 @@ async fn sieve<K: Kind, T, R: Future<Output = Result<Vec<T>, Error>>>(
         if is_last {
             return Ok((kept, None));
         }
-        if looked_at >= LOOKED_AT_MAX {
-            return Ok((kept, Some(before.bare_text())));
-        }
     }
+}
+
+/// The first identifier that can be made in the millisecond in which this one was.
+fn begin_of_millisecond<K: Kind>(id: Id<K>) -> Id<K> {
+    let mut bytes = id.to_bytes();
+    bytes.iter_mut().skip(MILLISECOND_BYTES).for_each(|byte| *byte = 0);
+    Id::from_bytes(bytes)
 }
 
 fn word<T: FromStr>(field: &'static str, text: Option<&str>) -> Result<Option<T>, CommandError> {

@@ -1,8 +1,9 @@
 //! Lists that are searched: what a filter lets through, page by page, and how far one page looks.
 
-use super::Small;
+use super::{Small, accept, keys};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tradewarden_domain::id::{self, Id};
 use tradewarden_engine::command::Command;
 use tradewarden_testkit::broker::Venue;
 use tradewarden_testkit::engine::{Harness, signal, simulate, strategy};
@@ -127,7 +128,7 @@ fn a_page_looks_only_so_far() {
             format!(
                 "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) \
                  INSERT INTO findings (id, org_id, at, code, severity, subject, detail) \
-                 SELECT CAST(printf('%016d', i) AS BLOB), x'{}', 0, '{code}', 'warning', '', '' FROM n",
+                 SELECT CAST(printf('%06d0000000000', i) AS BLOB), x'{}', 0, '{code}', 'warning', '', '' FROM n",
                 tradewarden_seal::hex_encode(&org.to_bytes())
             )
         };
@@ -141,6 +142,91 @@ fn a_page_looks_only_so_far() {
         search["cursor"] = next.into();
         let second = listed(&h, "finding-list", search).await;
         assert_eq!(second["items"].as_array().unwrap().len(), 1, "{second}");
+        assert_eq!(second["next"], Value::Null);
+        h.finish().await;
+    });
+}
+
+/// The cursor of a page names nothing that the caller may not know of, and pages still follow one another
+/// without a gap.
+#[test]
+fn a_cursor_names_only_what_its_caller_may_see() {
+    simulate(async || {
+        let small = Small::with(524, Venue::default(), |_| {}).await;
+        let h = &small.h;
+        let second = h.account("second").await;
+        let hook = h.webhook("other", 100).await;
+        h.strategy(strategy("nq", &hook, &second, "AAPL", "1")).await;
+        for number in 0..4 {
+            let id = format!("s-{number}");
+            let action = if number % 2 == 0 { "BUY" } else { "EXIT" };
+            small.accept(action, &id).await;
+            h.quiet().await;
+            accept(h, &hook, &signal(action, &id)).await;
+            h.quiet().await;
+        }
+        let orders = h.orders().await;
+        let mut own: Vec<_> = orders
+            .iter()
+            .filter(|order| order.account_id.to_string() == small.account)
+            .map(|order| order.id.to_string())
+            .collect();
+        own.sort_unstable_by(|one, other| other.cmp(one));
+        assert_eq!(own.len(), 4);
+        let scopes = json!({"scopes": ["orders:read"], "accounts": [small.account]});
+        let key = keys::key(h, scopes).await;
+        let (mut seen, mut cursor, mut nonce) = (Vec::new(), Value::Null, 0);
+        loop {
+            nonce += 1;
+            let actor = keys::caller(h, &key, &format!("nonce-00000000000{nonce:02}"));
+            let mut search = json!({"command": "order-list", "limit": 1});
+            if !cursor.is_null() {
+                search["cursor"] = cursor.clone();
+            }
+            let command: Command = serde_json::from_value(search).unwrap();
+            let page = h.drive(h.engine().execute(command, &actor)).await.unwrap().unwrap();
+            let items = page["items"].as_array().unwrap();
+            seen.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+            cursor = page["next"].clone();
+            let Some(named) = cursor.as_str() else { break };
+            assert!(own.iter().any(|id| id.ends_with(named)), "{named} of {own:?}");
+        }
+        assert_eq!(seen, own);
+        small.end().await;
+    });
+}
+
+/// Where so many rows are looked at that are not shown, the next page begins at an instant.
+#[test]
+fn a_cursor_past_what_is_not_shown_names_nothing() {
+    simulate(async || {
+        let h = Harness::sqlite(525, Venue::default()).await;
+        h.ready().await;
+        let org = tradewarden_seal::hex_encode(&h.org().await.to_bytes());
+        let insert = |code: &str, from: u32, count: u32, millisecond: u32| {
+            h.sabotage(&format!(
+                "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
+                 INSERT INTO findings (id, org_id, at, code, severity, subject, detail) \
+                 SELECT CAST(printf('%06d%010d', {millisecond}, i) AS BLOB), x'{org}', 0, '{code}', \
+                 'warning', '', '' FROM n",
+                from + count - 1
+            ));
+        };
+        insert("meant", 1, 3, 100);
+        insert("other", 1, 500, 200);
+        insert("meant", 501, 1, 200);
+        insert("other", 502, 2_500, 200);
+        let search = json!({"filter": {"code": "meant"}});
+        let first = listed(&h, "finding-list", search.clone()).await;
+        // All of one millisecond is looked at, though it is more than a page looks at.
+        assert_eq!(first["items"].as_array().unwrap().len(), 1, "{first}");
+        let next = first["next"].as_str().unwrap();
+        let named = format!("fnd_{next}").parse::<Id<id::Finding>>().unwrap().to_bytes();
+        assert_eq!(named, *b"000200\0\0\0\0\0\0\0\0\0\0");
+        let mut search = search;
+        search["cursor"] = next.into();
+        let second = listed(&h, "finding-list", search).await;
+        assert_eq!(second["items"].as_array().unwrap().len(), 3, "{second}");
         assert_eq!(second["next"], Value::Null);
         h.finish().await;
     });
