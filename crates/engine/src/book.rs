@@ -90,6 +90,8 @@ pub(crate) struct Book {
     used_overrides: Vec<(Id<id::Override>, Id<id::Order>)>,
     /// Prices that stand in for those of the market, in a replay.
     imagined: Option<Imagined>,
+    /// Exits that were refused, each told by itself: of which signal, strategy and account.
+    pub(crate) told_exits: BTreeSet<(Id<id::Signal>, Id<id::Strategy>, Id<id::Account>)>,
 }
 
 /// The roll tables, by organization.
@@ -213,6 +215,7 @@ impl Book {
             overrides,
             used_overrides: Vec::new(),
             imagined: None,
+            told_exits: BTreeSet::new(),
         })
     }
 

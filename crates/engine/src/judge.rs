@@ -218,7 +218,6 @@ fn trade(
     for strategy in followers {
         let of_strategy = on_accounts(shared, book, work, signal, strategy, trace);
         tell_wrong_side(shared, book, work, strategy, &of_strategy);
-        tell_mixed(shared, book, work, signal, strategy, &of_strategy);
         for (result, no) in of_strategy {
             first_no = first_no.or(no);
             results.push(result);
@@ -270,7 +269,9 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
     let subject = format!("{source} {}", work.signal_id);
     let is_conflict = outcome.code == Some(Code::DuplicateIdConflict);
     let now = book.now;
-    let is_first = |code| shared.alerts.is_first(source.to_string(), code, work.signal_id, now);
+    // What is only judged is told by itself: it swallows no warning of what trades.
+    let who = if work.dry_run { format!("dry run {source}") } else { source.to_string() };
+    let is_first = |code| shared.alerts.is_first(who.clone(), code, work.signal_id, now);
     if let Some(stated) = work.sent_ahead
         && is_first(SENT_AHEAD)
     {
@@ -281,6 +282,7 @@ fn alert(shared: &Shared, book: &mut Book, work: &SignalWork, outcome: &SignalOu
         book.find(shared, org, SENT_AHEAD, Severity::Warning, subject.clone(), detail);
     }
     if !work.admission.reduces() && !work.dry_run {
+        tell_mixed(shared, book, work, outcome);
         tell_refused_entries(shared, book, work, outcome, &subject);
     }
     let Some(code) = outcome.code else { return };
@@ -309,6 +311,12 @@ const fn is_limited(code: Code) -> bool {
     matches!(code, Code::LimitRate | Code::LimitFlood)
 }
 
+/// Whether the account's part was to close something, and a person hears of its refusal as of every
+/// refused exit.
+fn is_told_exit(book: &Book, work: &SignalWork, part: &AccountResult) -> bool {
+    book.told_exits.contains(&(work.signal_id, part.strategy_id, part.account_id))
+}
+
 /// Tells of entries that were refused, once for each strategy in a quarter of an hour, also where other
 /// accounts or strategies took the signal (S24). What no strategy came to hear counts for its source.
 fn tell_refused_entries(
@@ -322,7 +330,7 @@ fn tell_refused_entries(
     let mut told: Vec<(String, Code)> = outcome
         .accounts
         .iter()
-        .filter(|part| part.result == SignalStatus::Refused)
+        .filter(|part| part.result == SignalStatus::Refused && !is_told_exit(book, work, part))
         .filter_map(|part| Some((part.strategy_id.to_string(), part.code?)))
         .collect();
     if outcome.accounts.is_empty() && outcome.status == SignalStatus::Refused {

@@ -117,6 +117,7 @@ impl Book {
             overrides: Vec::new(),
             used_overrides: Vec::new(),
             imagined: Some(Imagined { open, ..Imagined::default() }),
+            told_exits: BTreeSet::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::months::{follow_months, side_of};
 use crate::Shared;
 use crate::book::{Book, Severity};
 use crate::intake::{AccountResult, SignalStatus};
-use crate::journal::SignalWork;
+use crate::journal::{SignalOutcome, SignalWork};
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::id::{self, Id};
@@ -115,33 +115,36 @@ fn only_closing(
     }
 }
 
-/// Tells a person that the accounts of a strategy no longer do the same.
+/// Tells a person that the accounts of a strategy no longer do the same, once for each source in a
+/// quarter of an hour. A refused exit is told by itself, account by account, until a person has seen it.
 pub(super) fn tell_mixed(
     shared: &Shared,
     book: &mut Book,
     work: &SignalWork,
-    signal: &Signal,
-    strategy: &Strategy,
-    judged: &[Judged],
+    outcome: &SignalOutcome,
 ) {
-    let has = |status| judged.iter().any(|(result, _)| result.result == status);
-    // A refused exit is told by itself, account by account, until a person has seen it.
-    if !has(SignalStatus::Accepted) || !has(SignalStatus::Refused) || signal.only_reduces() {
-        return;
+    for of_one in outcome.accounts.chunk_by(|one, next| one.strategy_id == next.strategy_id) {
+        let accepts = |part: &AccountResult| part.result == SignalStatus::Accepted;
+        let refuses = |part: &AccountResult| {
+            part.result == SignalStatus::Refused && !super::is_told_exit(book, work, part)
+        };
+        let Some(first) = of_one.first() else { continue };
+        if !of_one.iter().any(accepts) || !of_one.iter().any(refuses) {
+            continue;
+        }
+        if !shared.alerts.is_first(work.source.to_string(), MIXED, work.signal_id, book.now) {
+            continue;
+        }
+        let of = |part: &AccountResult| {
+            let code = part.code.map_or("", Code::text);
+            format!("{} {} {code}", part.account_id, part.result.text()).trim_end().to_owned()
+        };
+        let all: Vec<_> = of_one.iter().map(of).collect();
+        let (signal, all) = (work.signal_id, all.join("; "));
+        let detail = format!("The accounts of the strategy part ways at {signal}: {all}.");
+        let subject = first.strategy_id.to_string();
+        book.find(shared, work.org_id, MIXED, Severity::Warning, subject, detail);
     }
-    if !shared.alerts.is_first(work.source.to_string(), MIXED, work.signal_id, book.now) {
-        return;
-    }
-    let of = |(result, _): &Judged| {
-        let code = result.code.map_or("", Code::text);
-        format!("{} {} {code}", result.account_id, result.result.text()).trim_end().to_owned()
-    };
-    let all: Vec<_> = judged.iter().map(of).collect();
-    let signal = work.signal_id;
-    let all = all.join("; ");
-    let detail = format!("The accounts of the strategy part ways at {signal}: {all}.");
-    let subject = strategy.id.to_string();
-    book.find(shared, strategy.org_id, MIXED, Severity::Warning, subject, detail);
 }
 
 /// Tells a person of an exit for the side that is not held, whatever the other accounts made of it

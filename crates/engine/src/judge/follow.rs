@@ -105,6 +105,7 @@ pub(super) fn tell_refused_exit(
     no: &Refusal,
 ) {
     let Part { strategy, account_id } = part;
+    book.told_exits.insert((work.signal_id, strategy.id, account_id));
     let subject = format!("{account_id} {symbol} {}", strategy.id);
     let detail = format!("The exit of {} was refused: {}", work.signal_id, no.detail);
     book.find(shared, strategy.org_id, no.code.text(), Severity::Critical, subject, detail);

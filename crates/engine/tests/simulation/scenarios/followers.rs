@@ -283,3 +283,72 @@ fn s24_a_mixed_refused_exit_is_told_once() {
         led.end().await;
     });
 }
+
+/// S5, S24: a signal against what is held is an exit there. Refused on one account, it is told once, though
+/// it has no word of an exit.
+#[test]
+fn s24_a_refused_opposite_signal_is_told_once() {
+    simulate(async || {
+        let led = Led::with(318, |_| {}).await;
+        accept(&led.h, &led.hook, &signal("BUY", "a")).await;
+        led.h.quiet().await;
+        led.h.halt(Some(&format!("account:{}", led.accounts[1])), "block").await;
+        let before = led.h.findings().await.len();
+        let reply = led.send("SELL", "b").await;
+        assert_eq!(codes(&reply), [None, Some(Code::HaltActive), None]);
+        led.h.quiet().await;
+        let findings = led.h.findings().await;
+        let told: Vec<_> =
+            findings.iter().map(|found| (found.code.as_str(), found.severity.as_str())).collect();
+        assert_eq!(findings.len(), before + 1, "{told:?}");
+        assert!(told.contains(&("halt.active", "critical")), "{told:?}");
+        led.end().await;
+    });
+}
+
+/// S24: what is only judged, a dry run or a replay, swallows no warning of what trades.
+#[test]
+fn s24_a_dry_run_swallows_no_warning() {
+    simulate(async || {
+        let led = Led::with(319, |_| {}).await;
+        led.limit(0, "1").await;
+        let mut dry = signal("BUY", "a");
+        dry["dry_run"] = json!(true);
+        let reply = led.h.send(&led.hook, &dry).await.answer();
+        assert_eq!(reply.status, SignalStatus::DryRun);
+        assert_eq!(codes(&reply), [Some(Code::RiskMaxOrderQuantity), None, None]);
+        let replay = json!({"command": "signal-replay", "id": reply.signal_id});
+        led.h.command(serde_json::from_value(replay).unwrap()).await;
+        assert_eq!(led.h.findings().await.len(), 0);
+        led.send("BUY", "b").await;
+        led.h.quiet().await;
+        let findings = led.h.findings().await;
+        let told: Vec<_> = findings.iter().map(|found| found.code.as_str()).collect();
+        assert_eq!(told, ["strategy.mixed_result"], "{findings:?}");
+        led.end().await;
+    });
+}
+
+/// S16, S24: a sender whose clock is ahead is told of for what trades, though a dry run told it first.
+#[test]
+fn s24_a_dry_run_is_told_by_itself() {
+    simulate(async || {
+        let led = Led::with(320, |_| {}).await;
+        let send = async |id: &str, dry_run: bool| {
+            let mut body = signal("EXIT", id);
+            let ahead = led.h.now().plus(std::time::Duration::from_mins(1));
+            body["timenow"] = json!(ahead.to_string());
+            body["dry_run"] = json!(dry_run);
+            led.h.send(&led.hook, &body).await.answer()
+        };
+        for (id, dry_run, told) in
+            [("a", true, 1), ("b", true, 1), ("c", false, 2), ("d", false, 2), ("e", true, 2)]
+        {
+            send(id, dry_run).await;
+            let findings = led.h.findings().await;
+            let ahead = findings.iter().filter(|found| found.code == "signal.sent_ahead").count();
+            assert_eq!(ahead, told, "{id}: {findings:?}");
+        }
+        led.end().await;
+    });
+}
