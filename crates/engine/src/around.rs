@@ -266,7 +266,7 @@ impl Book {
         place: &Place,
         rates: &[ExchangeRate],
     ) -> Option<Gap> {
-        // A replay knows no marks. It judges by what was realised, and says so.
+        // Where a replay has no marks, it judges by what was realised, and says so.
         let limits = self.limits.get(&account.org_id).filter(|_| !self.is_imagined())?;
         // A part of an equity that nobody knows bounds nothing.
         if limits.of_account(account.id).drawdown_percent.is_some()

@@ -46,6 +46,7 @@ mod keys;
 mod lockdown;
 mod loss;
 mod market;
+mod marks;
 mod missing;
 mod nonces;
 mod notice;

@@ -91,6 +91,12 @@ impl Market {
         reference
     }
 
+    /// What was last heard of an instrument of a kind of broker.
+    pub(crate) fn heard(&self, broker: &str, symbol: &Symbol) -> Option<Reference> {
+        let key = (broker.to_owned(), symbol.clone());
+        self.heard.load().get(&key).map(|heard| heard.reference)
+    }
+
     /// What was known of it a second or two ago.
     pub(crate) fn earlier(&self, account: &Account, symbol: &Symbol) -> Reference {
         let key = (account.broker.clone(), symbol.clone());

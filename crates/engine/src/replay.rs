@@ -18,18 +18,20 @@
 //! here; strategies, accounts, webhooks, rates of exchange and the roll table are
 //! those of today; a signal by a key is judged as the one that signed it. What was refused before a
 //! strategy saw it (rates, freshness, what could not be read) is not judged again, and orders by request
-//! are not part of it. Losses count from the beginning of the session in which the period begins, by what
-//! was closed; of what was open nobody stores the marks, and when that was is told (`losses`). What
-//! compares with the equity is left out, and named: nobody stores the equity of the past.
+//! are not part of it. Losses count from the beginning of the session in which the period begins, at the
+//! marks that were stored; where there are none, that is told (`losses`). What compares with the equity
+//! is left out, and named: nobody stores the equity of the past.
 
 mod books;
 mod losses;
 mod prices;
+mod quotes;
 pub(crate) mod trades;
 
 use self::books::{Books, Ground, POSITIONS_MAX, book_at};
 use self::losses::{Losses, Rules, kind_of};
 use self::prices::known_of;
+use self::quotes::Quotes;
 use self::trades::Trades;
 use crate::Engine;
 use crate::actor::Actor;
@@ -41,6 +43,7 @@ use crate::directory::Directory;
 use crate::intake::read_again;
 use crate::journal::{Admission, SignalWork};
 use crate::judge::{Verdict, imagine};
+use crate::loss::OF_LOSSES;
 use crate::reads::away;
 use crate::view::{ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayView};
 use serde_json::Value;
@@ -93,6 +96,7 @@ struct Replay {
     losses_then: Losses,
     losses_now: Losses,
     trades: Trades,
+    quotes: Quotes,
     /// What is older came before the period.
     first: Id<id::Signal>,
     prices: BTreeMap<Symbol, Price>,
@@ -204,6 +208,7 @@ impl Engine {
             rates,
             books,
             losses_then,
+            quotes: Quotes::from(losses_now.at(), to),
             losses_now,
             trades,
             first,
@@ -245,8 +250,10 @@ impl Engine {
         let Some((last, _)) = page.last() else { return Ok(()) };
         let halts = self.halts_to(replay, last.received_at).await?;
         for (stored, body) in page {
-            while replay.then.until.is_some_and(|until| until <= stored.received_at) {
-                replay.then = self.limits_at(replay.org, stored.received_at).await?;
+            let is_over = |until: &Timestamp| *until <= stored.received_at;
+            while let Some(until) = replay.then.until.filter(is_over) {
+                self.pass(replay, &halts, until).await?;
+                replay.then = self.limits_at(replay.org, until).await?;
             }
             self.pass(replay, &halts, stored.received_at).await?;
             let is_percent = replay.is_percent || replay.then.is_percent;
@@ -281,7 +288,18 @@ impl Engine {
         halts: &[Ended],
         to: Timestamp,
     ) -> Result<(), CommandError> {
-        while let Some(trade) = replay.trades.next(&self.parts.store, replay.org, to).await? {
+        let store = &self.parts.store;
+        let limits = [&replay.policy, &replay.then.limits];
+        let is_watched = limits.iter().any(|limits| limits.has_any(OF_LOSSES));
+        loop {
+            let trade_at = replay.trades.next_at(store, replay.org, to).await?;
+            if is_watched
+                && let Some(at) = replay.quotes.next_at(store, trade_at.unwrap_or(to)).await?
+            {
+                replay.mark(halts, at);
+                continue;
+            }
+            let Some(trade) = trade_at.and_then(|_| replay.trades.take()) else { break };
             let is_of_signal = trade.signal_id.is_some_and(|signal| signal >= replay.first);
             if is_of_signal && trade.leg.is_none() {
                 continue;
@@ -382,6 +400,7 @@ impl Replay {
             directory: &self.directory,
             limits,
             rates: &self.rates,
+            quotes: &self.quotes,
         };
         change(&mut self.losses_then, &self.books.as_then, &rules(&self.then.limits));
         change(&mut self.losses_now, &self.books.now, &rules(&self.policy));
@@ -401,6 +420,16 @@ impl Replay {
             });
         }
         self.each_loss(|losses, book, rules| losses.pass(book, rules, to));
+    }
+
+    /// Takes a mark in, and reads what it marks.
+    fn mark(&mut self, halts: &[Ended], at: Timestamp) {
+        let is_new = at >= self.losses_now.at();
+        if is_new {
+            self.pass(halts, at);
+        }
+        let Some((broker, symbol)) = self.quotes.take().filter(|_| is_new) else { return };
+        self.each_loss(|losses, book, rules| losses.look_marked(book, rules, (&broker, &symbol)));
     }
 
     /// Reads everything that is watched, now.

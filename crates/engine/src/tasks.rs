@@ -12,7 +12,7 @@ use crate::reconcile::Reconciler;
 use crate::unwind::{Closer, Emergencies, TakenBack, Unwinder};
 use crate::{
     Shared, accesses, alerts, denials, funds, keys, ledger, local_halt, lockdown, loss, market,
-    once, orders, outbox, people, rolls, usage, vault,
+    marks, once, orders, outbox, people, rolls, usage, vault,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -149,6 +149,7 @@ async fn run_beside(
             keep_closes(shared).await;
         }
     }));
+    tasks.spawn(keep_marks(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), FUNDS_EVERY, async |shared| {
         funds::refresh(shared).await;
     }));
@@ -302,6 +303,17 @@ async fn keep_brackets(shared: Arc<Shared>) {
         tokio::time::sleep(BRACKETS_EVERY).await;
         if shared.is_leader() && shared.has_recovered() {
             keeper.round().await;
+        }
+    }
+}
+
+/// Keeps marks of what is held.
+async fn keep_marks(shared: Arc<Shared>) {
+    let mut keeper = marks::Keeper::default();
+    loop {
+        tokio::time::sleep(marks::LOOKED_AT_EVERY).await;
+        if shared.is_leader() {
+            keeper.round(&shared).await;
         }
     }
 }

@@ -436,6 +436,17 @@ CREATE TABLE closes (
     PRIMARY KEY (broker, symbol)
 ){clustered};
 
+-- What was quoted of what somebody held.
+CREATE TABLE marks (
+    at {int} NOT NULL,
+    broker {text} NOT NULL,
+    symbol {text} NOT NULL,
+    bid {int} NOT NULL,
+    ask {int} NOT NULL,
+    closed {int} NOT NULL,
+    PRIMARY KEY (at, broker, symbol)
+){clustered};
+
 CREATE TABLE findings (
     id {bytes} NOT NULL PRIMARY KEY,
     org_id {bytes} NOT NULL,

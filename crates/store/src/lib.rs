@@ -28,6 +28,7 @@ pub mod keys;
 pub mod leases;
 pub mod lockdowns;
 pub mod losses;
+pub mod marks;
 pub mod migrate;
 pub mod nonces;
 pub mod orders;

@@ -3,8 +3,8 @@
 use crate::{
     alerts, api_keys, audit, challenges, changes, closes, dead_men, directory, exposures, factors,
     findings, halt_progress, idempotency, invitations, key_usage, keys, leases, lockdowns, losses,
-    migrate, nonces, orders, outbox, overrides, pending, rates, recent, sealed, sessions, signals,
-    token_keys, users, webhook_secrets,
+    marks, migrate, nonces, orders, outbox, overrides, pending, rates, recent, sealed, sessions,
+    signals, token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -34,6 +34,7 @@ pub fn all() -> Vec<String> {
         leases::STATEMENTS,
         lockdowns::STATEMENTS,
         losses::STATEMENTS,
+        marks::STATEMENTS,
         migrate::STATEMENTS,
         nonces::STATEMENTS,
         orders::STATEMENTS,
@@ -56,6 +57,7 @@ pub fn all() -> Vec<String> {
         exposures::INSERTS,
         halt_progress::INSERTS,
         key_usage::INSERTS,
+        marks::INSERTS,
         nonces::INSERTS,
         orders::INSERTS,
         recent::INSERTS,

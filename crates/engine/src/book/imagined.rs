@@ -205,6 +205,12 @@ impl Book {
         Some(lost.map(|(_, lost)| *lost).collect())
     }
 
+    /// Whether an account holds something of an instrument.
+    pub(crate) fn holds(&self, account: Id<id::Account>, symbol: &Symbol) -> bool {
+        let mut held = self.exposures_of(account);
+        held.any(|(place, exposure)| place.symbol == *symbol && !exposure.quantity.is_zero())
+    }
+
     /// Whether no transaction loaded it.
     pub(crate) const fn is_imagined(&self) -> bool {
         self.imagined.is_some()

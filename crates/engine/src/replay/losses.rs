@@ -1,11 +1,11 @@
 //! What would have been lost in a replay, and what would have been halted for it (S23): the watches of
 //! the running gateway, over the positions of an imagined book.
 //!
-//! What was made by closing is known to the last digit: it is fills. Nobody stores the marks of the past,
-//! so what was open is not marked here. While something is open, only what was closed counts, as it does
-//! in the running gateway while a mark is missing; from when to when, is told. While nothing is open,
-//! what was made needs no mark, and everything is known.
+//! What was made by closing is known to the last digit: it is fills. What was open is marked with what was
+//! stored of the quotes of its time. While something is open of which no mark of the last minute is
+//! stored, only what was closed counts, as in the running gateway; from when to when, is told.
 
+use super::quotes::Quotes;
 use crate::book::Book;
 use crate::command::CommandError;
 use crate::command::replay::ReplayWatch;
@@ -19,9 +19,10 @@ use tradewarden_domain::account::Account;
 use tradewarden_domain::exchange::ExchangeRate;
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
 use tradewarden_domain::loss::{LossKind, LossReset, Lost, Reading, Step, Watch};
-use tradewarden_domain::price::Reference;
+use tradewarden_domain::money::Money;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::losses::Watched;
 
@@ -30,12 +31,15 @@ const TOLD_MAX: usize = 200;
 /// Three marks in a row make it true, so one is looked at again so long after it.
 const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
+const MINUTE_MICROS: i64 = 60_000_000;
+
 /// What the losses of a book are judged by.
 pub(super) struct Rules<'a> {
     pub(super) org: Id<id::Org>,
     pub(super) directory: &'a Directory,
     pub(super) limits: &'a LimitBook,
     pub(super) rates: &'a [ExchangeRate],
+    pub(super) quotes: &'a Quotes,
 }
 
 impl Rules<'_> {
@@ -147,6 +151,12 @@ impl Losses {
     /// Lets time pass until something happens: marks are taken again, sessions begin.
     pub(super) fn pass(&mut self, book: &Book, rules: &Rules<'_>, to: Timestamp) {
         let before = self.at;
+        let minute = |at: Timestamp| at.unix_micros().checked_div_euclid(MINUTE_MICROS);
+        // Marks come every second; sessions begin with a minute.
+        if minute(before) == minute(to) && before.plus(Duration::from_secs(1)) >= to {
+            self.at = self.at.max(to);
+            return;
+        }
         for account in rules.accounts() {
             let began = account.session.before(to);
             let mut times: BTreeSet<Timestamp> = AGAIN.map(|span| before.plus(span)).into();
@@ -164,6 +174,20 @@ impl Losses {
     pub(super) fn look(&mut self, book: &Book, rules: &Rules<'_>) {
         for account in rules.accounts() {
             self.look_at(account, book, rules, self.at);
+        }
+    }
+
+    /// Reads what is watched of the accounts that hold what was marked.
+    pub(super) fn look_marked(
+        &mut self,
+        book: &Book,
+        rules: &Rules<'_>,
+        (broker, symbol): (&str, &Symbol),
+    ) {
+        for account in rules.accounts().filter(|account| account.broker == broker) {
+            if book.holds(account.id, symbol) {
+                self.look_at(account, book, rules, self.at);
+            }
         }
     }
 
@@ -197,10 +221,14 @@ impl Losses {
         let holdings = book.holdings(account.id);
         let mut is_marked = true;
         for (watched, bounds) in watched {
-            let Some(reading) = reading(account, &holdings, rules, watched, at) else {
+            let Some(mut reading) = reading(account, &holdings, rules, watched, at) else {
                 is_marked = false;
                 continue;
             };
+            let known = self.watches.get(&(account.id, watched));
+            if known.is_none_or(|kept| kept.watch.session_at() < session_at) {
+                reading.before = total_before(account, &holdings, rules, watched, at);
+            }
             is_marked = is_marked && reading.total.is_some();
             let kept = self.watches.entry((account.id, watched)).or_insert_with(|| Kept {
                 watch: Watch::begin(session_at, &reading),
@@ -260,9 +288,22 @@ fn reading(
     at: Timestamp,
 ) -> Option<Reading> {
     let strategy = strategy_of(watched);
-    let reference = |_: &_| Reference::NONE;
+    let reference = |symbol: &Symbol| rules.quotes.reference(account, symbol);
     let tally = tally_at(account, holdings, rules.rates, strategy, (&reference, at));
     reading_of(&tally, holdings, strategy, at)
+}
+
+/// What it had made at the marks of a second or two before.
+fn total_before(
+    account: &Account,
+    holdings: &Holdings,
+    rules: &Rules<'_>,
+    watched: Watched,
+    at: Timestamp,
+) -> Option<Money> {
+    let strategy = strategy_of(watched);
+    let reference = |symbol: &Symbol| rules.quotes.earlier(account, symbol);
+    tally_at(account, holdings, rules.rates, strategy, (&reference, at)).total().ok()
 }
 
 /// Which loss engaged a halt, if one did.

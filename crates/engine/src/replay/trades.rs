@@ -51,13 +51,13 @@ impl Trades {
         self.after
     }
 
-    /// Takes the next one, if it is older than `before`.
-    pub(super) async fn next(
+    /// When the next one was, if it was before `before`.
+    pub(super) async fn next_at(
         &mut self,
         store: &Store,
         org: Id<id::Org>,
         before: Timestamp,
-    ) -> Result<Option<Trade>, CommandError> {
+    ) -> Result<Option<Timestamp>, CommandError> {
         if self.queue.is_empty() && !self.is_read {
             let page = orders::trades(store, org, self.read, self.end, PAGE).await;
             let page = page.map_err(|error| away(&error))?;
@@ -67,11 +67,14 @@ impl Trades {
             }
             self.queue = page.into();
         }
-        let next = self.queue.pop_front_if(|trade| trade.at < before);
-        if let Some(trade) = &next {
-            self.after = (trade.at, trade.id);
-        }
-        Ok(next)
+        Ok(self.queue.front().map(|trade| trade.at).filter(|at| *at < before))
+    }
+
+    /// Takes the next one.
+    pub(super) fn take(&mut self) -> Option<Trade> {
+        let trade = self.queue.pop_front()?;
+        self.after = (trade.at, trade.id);
+        Some(trade)
     }
 }
 
@@ -85,7 +88,8 @@ pub(super) async fn fold(
 ) -> Result<BTreeMap<Place, Exposure>, CommandError> {
     let mut held = BTreeMap::<Place, Exposure>::new();
     let mut count: usize = 0;
-    while let Some(trade) = trades.next(store, org, to).await? {
+    while trades.next_at(store, org, to).await?.is_some() {
+        let Some(trade) = trades.take() else { break };
         count = count.saturating_add(1);
         if count > BEFORE_MAX {
             return Err(invalid("from", &format_args!("has more than {BEFORE_MAX} fills before")));

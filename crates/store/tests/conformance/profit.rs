@@ -8,6 +8,7 @@ use tradewarden_domain::order::Side;
 use tradewarden_domain::recent::RecentEntries;
 use tradewarden_store::exposures::{NO_STRATEGY, Place};
 use tradewarden_store::losses::{self, StoredWatch, Watched};
+use tradewarden_store::marks::{self, StoredMark};
 use tradewarden_store::{closes, rates, recent};
 
 fn rate(quote: &str, units: i64) -> ExchangeRate {
@@ -50,6 +51,35 @@ pub(crate) async fn the_newest_close_of_an_instrument_stands(backend: &Backend) 
     tx.commit().await.unwrap();
     let known = [close("other", "ES", 2, 1), close("paper", "ES", i64::MAX, 2)];
     assert_eq!(closes::all(&store).await.unwrap(), known);
+}
+
+/// Marks come back by time, page by page; what is there already stays, and old ones are forgotten.
+pub(crate) async fn marks_come_back_in_their_order(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let mark = |second, symbol: &str, bid, is_closed| StoredMark {
+        at: at(second),
+        broker: "paper".to_owned(),
+        symbol: symbol.parse().unwrap(),
+        bid: Price::from_units(bid),
+        ask: Price::from_units(i64::MAX),
+        is_closed,
+    };
+    let all = [mark(1, "ES", 1, false), mark(2, "ES", i64::MIN, true), mark(2, "NQ", 3, false)];
+    let mut tx = writer.begin().await.unwrap();
+    marks::put(&mut tx, &[]).await.unwrap();
+    marks::put(&mut tx, &all).await.unwrap();
+    marks::put(&mut tx, &[mark(1, "ES", 7, true), mark(9, "ES", 8, true)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let first = marks::after(&store, (at(0), "", ""), at(9), 2).await.unwrap();
+    assert_eq!(first, all[..2]);
+    let rest = marks::after(&store, (at(2), "paper", "ES"), at(9), 2).await.unwrap();
+    assert_eq!(rest, all[2..]);
+    let mut tx = writer.begin().await.unwrap();
+    marks::forget(&mut tx, at(2)).await.unwrap();
+    tx.commit().await.unwrap();
+    let left = marks::after(&store, (at(0), "", ""), at(9), 9).await.unwrap();
+    assert_eq!(left, all[1..]);
+    assert_eq!(marks::held(&store, 9).await.unwrap(), []);
 }
 
 pub(crate) async fn watches_of_losses_come_back(backend: &Backend) {
