@@ -27,13 +27,12 @@ use crate::body::AnswerBody;
 use crate::budget;
 use crate::condition;
 use crate::hook;
-use crate::listen::read_body;
 use crate::pins;
 use crate::problem::{Particulars, Problem};
 use crate::query::{Query, Value};
 use crate::route::{Access, Handler, Route, Takes};
 use crate::service::{
-    APPLICATION_JSON, BODY_BYTES_MAX, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN, let_finish,
+    APPLICATION_JSON, EVENT_STREAM, Exchange, OCTET_STREAM, TEXT_PLAIN, let_finish, take_body,
 };
 use crate::session;
 use crate::stream::EventBody;
@@ -132,7 +131,7 @@ async fn carried_out(
     // A signature covers the body, so it is read before the caller is known.
     let body = if route.takes.has_body() {
         let limit_ms = exchange.site.options().body_timeout_ms;
-        read_body(body, BODY_BYTES_MAX, limit_ms).await?
+        take_body(head.version, body, limit_ms).await?
     } else {
         let_finish(head.version, body).await;
         Bytes::new()

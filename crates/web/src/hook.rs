@@ -18,10 +18,9 @@ use tradewarden_engine::intake::{
 };
 
 use crate::body::AnswerBody;
-use crate::listen::read_body;
 use crate::problem::{Particulars, Problem, status_of};
 use crate::query::{Query, Value};
-use crate::service::{APPLICATION_JSON, BODY_BYTES_MAX, Exchange};
+use crate::service::{APPLICATION_JSON, Exchange, take_body};
 
 /// What stands before the token in the path.
 const PATH_PREFIX: &str = "/api/v1/webhooks/";
@@ -48,8 +47,8 @@ where
     B: Body<Data = Bytes>,
 {
     let (head, body) = request.into_parts();
-    let read = read_body(body, BODY_BYTES_MAX, exchange.site.options().body_timeout_ms).await;
-    let body = match read {
+    let limit_ms = exchange.site.options().body_timeout_ms;
+    let body = match take_body(head.version, body, limit_ms).await {
         Ok(body) => body,
         Err(error) => return Problem::from(error).answer(exchange.request_id),
     };

@@ -40,6 +40,7 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::body::drop_body;
 pub use self::body::{BodyError, read_body};
 pub use self::counters::{ListenerCounters, ListenerCounts};
 pub(crate) use self::handover::{Handover, Stop};

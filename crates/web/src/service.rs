@@ -5,6 +5,7 @@
 //! request identifier, its line in the access log, its place in the counters.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::extract::RawPathParams;
@@ -26,7 +27,7 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::Engine;
 
 pub use crate::body::AnswerBody;
-use crate::listen::{UnreadableHead, read_body};
+use crate::listen::{BodyError, UnreadableHead, drop_body, read_body};
 use crate::metrics::Counters;
 pub use crate::metrics::NamedListener;
 use crate::peer::{Peer, TrustedProxies};
@@ -41,8 +42,9 @@ pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
 /// The largest body of any request.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long a body that nobody wants is waited for.
-const UNWANTED_BODY_MS: u64 = 1_000;
+/// How much of a body that nobody wants is let in, and for how long.
+const UNWANTED_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+const UNWANTED_BODY_MS: u64 = 2_000;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -365,11 +367,32 @@ async fn wrong_method(
     Problem::of(Code::RequestMethod).answer(exchange.request_id)
 }
 
-/// Lets a client send a body that nobody wants, if it is short and comes soon. Over HTTP/2 the stream of
-/// who still sends is reset behind the answer, and there are clients, curl for one, that then lose the
-/// answer.
-pub(crate) async fn let_finish(version: Version, body: axum::body::Body) {
+/// Lets a client send a body that nobody wants, if it is not huge and comes soon; none of it is kept. Over
+/// HTTP/2 the stream of who still sends is reset behind the answer, and there are clients, curl for one,
+/// that then lose the answer.
+pub(crate) async fn let_finish<B>(version: Version, body: B)
+where
+    B: Body<Data = Bytes>,
+{
     if version == Version::HTTP_2 && !body.is_end_stream() {
-        let _unwanted = read_body(body, BODY_BYTES_MAX, UNWANTED_BODY_MS).await;
+        drop_body(body, UNWANTED_BODY_BYTES_MAX, UNWANTED_BODY_MS).await;
     }
+}
+
+/// The body of a request, if it is of a size that is taken and comes in time. What is too large is let
+/// finish, so that its sender hears that it is.
+pub(crate) async fn take_body<B>(
+    version: Version,
+    body: B,
+    timeout_ms: u64,
+) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut body = pin!(body);
+    let taken = read_body(body.as_mut(), BODY_BYTES_MAX, timeout_ms).await;
+    if taken == Err(BodyError::TooLarge) {
+        let_finish(version, body).await;
+    }
+    taken
 }

@@ -119,10 +119,14 @@ async fn curl_sees_the_headers_on_every_answer() {
             }
         }
     }
-    // Over HTTP/2 this curl (7.88) gives up an upload whose answer comes early without reading it.
-    let large = curl(&["--http1.1", "--data-binary", &large, &hook_with_secret]).await;
-    assert!(large.stdout.starts_with("HTTP/1.1 413 "), "{large}");
-    assert!(large.stdout.contains("strict-transport-security: max-age=63072000\r\n"), "{large}");
+    for (protocol, seen) in [("--http1.1", "HTTP/1.1 413 "), ("--http2", "HTTP/2 413 ")] {
+        let large = curl(&[protocol, "--data-binary", &large, &hook_with_secret]).await;
+        assert!(large.stdout.starts_with(seen), "{large}");
+        assert!(
+            large.stdout.contains("strict-transport-security: max-age=63072000\r\n"),
+            "{large}"
+        );
+    }
     let older = curl(&["--tls-max", "1.2", &livez]).await;
     assert_eq!(older.code, Some(35), "{older}");
     assert_eq!(older.stdout, "", "{older}");
@@ -144,6 +148,33 @@ async fn an_early_refusal_is_heard_over_http_2() {
                 let seen = ["-w", "%{http_version} %{http_code}", &url];
                 let got = run("curl", &[&["--disable"], &args[..], &seen].concat()).await;
                 assert_eq!(got.stdout, format!("2 {status}"), "{path}: {}", got.stderr);
+            }
+        }
+    }
+    gateway.stop().await;
+}
+
+/// C1, C2: what is too large hears so over HTTP/2 as well, whether its length was announced or not.
+#[tokio::test]
+async fn c2_a_body_too_large_hears_so_over_http_2() {
+    let dir = TestDir::new("transport-large");
+    let (gateway, door) = demo(&dir, "").await;
+    let ca = certificate_file(&gateway, "ca.pem");
+    let base = format!("https://localhost:{}", port(&gateway, "base_url"));
+    for bytes in [65_537, 200_000, 2_000_000] {
+        let file = dir.path().join("large");
+        std::fs::write(&file, vec![b' '; bytes]).unwrap();
+        let file = format!("@{}", file.display());
+        for path in [&door.path, "/api/v1/orders", "/api/v1/auth/login"] {
+            let url = format!("{base}{path}");
+            for length in ["Expect:", "Content-Length:"] {
+                for _ in 0..3 {
+                    let args = ["--http2", "--cacert", &ca, "-H", length, "--data-binary", &file];
+                    let seen = ["-o", "/dev/null", "-w", "%{http_version} %{http_code}", &url];
+                    let got =
+                        run("curl", &[&["--disable", "-sS"], &args[..], &seen].concat()).await;
+                    assert_eq!(got.stdout, "2 413", "{bytes} {length} {path}: {}", got.stderr);
+                }
             }
         }
     }

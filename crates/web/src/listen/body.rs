@@ -47,6 +47,23 @@ where
     timeout(Duration::from_millis(timeout_ms), whole).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
+/// Lets a body of at most `bytes_max` bytes come for at most `timeout_ms`, and forgets it.
+pub(crate) async fn drop_body<B>(body: B, bytes_max: usize, timeout_ms: u64)
+where
+    B: Body<Data = Bytes>,
+{
+    let mut body = pin!(body);
+    let come = async {
+        let mut room = bytes_max;
+        while let Some(Ok(frame)) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            let Some(left) = room.checked_sub(bytes) else { return };
+            room = left;
+        }
+    };
+    let _in_time = timeout(Duration::from_millis(timeout_ms), come).await;
+}
+
 async fn read_up_to<B>(
     body: B,
     announced_bytes: usize,
