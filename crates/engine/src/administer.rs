@@ -6,10 +6,12 @@ mod free_text;
 mod halt;
 mod organization;
 mod overrides;
+mod revoke;
 mod rotate;
 mod source;
 
 pub(crate) use create::name;
+pub(crate) use revoke::revoke_secret;
 
 use self::change::Unsaid;
 

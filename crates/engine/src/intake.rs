@@ -34,6 +34,10 @@ impl Presented {
     pub fn new(secret: String) -> Self {
         Self(SecretString::new(secret))
     }
+
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose()
+    }
 }
 
 /// The headers of a Standard Webhooks signature.

@@ -13,6 +13,7 @@
 
 pub mod actor;
 pub mod caller;
+pub mod clear_text;
 pub mod command;
 pub mod intake;
 pub mod ledger;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_engine::clear_text::ClearText;
 use tradewarden_engine::intake::{
     AccountResult, Presented, RawSignal, Received, SignalAnswer, SignalStatus, SignatureHeaders,
 };
@@ -81,6 +82,17 @@ fn raw_signal(exchange: &Exchange, head: &Parts, body: Bytes) -> RawSignal {
         dry_run,
         body: body.into(),
     }
+}
+
+/// The secrets of a webhook in the head of a request that came without TLS, if there are any.
+pub(crate) fn seen_in_clear_text(head: &Parts) -> Option<ClearText> {
+    let Claim { token, query_secret, header_secret, .. } = Claim::of(head).ok()?;
+    let has_secret = query_secret.is_some() || header_secret.is_some();
+    (!token.is_empty() && has_secret).then(|| ClearText {
+        token,
+        query_secret: query_secret.map(Presented::new),
+        header_secret: header_secret.map(Presented::new),
+    })
 }
 
 /// What the head of a request claims.

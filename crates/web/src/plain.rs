@@ -2,8 +2,9 @@
 //! browser, and a no for everything else.
 //!
 //! A request of a program is refused and never redirected: a redirect would hide that its secret went
-//! over the wire in clear text. Nothing of a request is read but its method and path, nothing of it is
-//! kept, and no answer speaks of HSTS, which RFC 6797 section 7.2 forbids here.
+//! over the wire in clear text. Nothing of a request is read but its head, nothing of it is kept, and no
+//! answer speaks of HSTS, which RFC 6797 section 7.2 forbids here. A webhook's secret that is right is
+//! revoked before the answer, which is the same for a wrong one (standards 2.11).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,13 +20,14 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use tradewarden_domain::code::Code;
 
 use crate::body::AnswerBody;
+use crate::hook;
 use crate::problem::Problem;
 use crate::service::{OCTET_STREAM, Site};
 use crate::tls::Challenges;
 
 const CHALLENGE: &str = "/.well-known/acme-challenge/";
 /// What only programs ask for.
-const PROGRAMS: [&str; 5] = ["/api", "/audit", "/livez", "/readyz", "/metrics"];
+const PROGRAMS: [&str; 6] = ["/api", "/audit", "/hooks", "/livez", "/metrics", "/readyz"];
 
 /// What answers at port 80. Clones are the same one.
 #[derive(Clone)]
@@ -55,8 +57,18 @@ impl PlainSite {
     + use<> {
         let plain = self.clone();
         service_fn(move |request: Request<Incoming>| {
-            let response = plain.answer(request.method(), request.uri());
-            std::future::ready(Ok(response.map(AnswerBody::whole)))
+            let plain = plain.clone();
+            async move {
+                let response = plain.answer(request.method(), request.uri());
+                let (head, _unread) = request.into_parts();
+                if let Some(seen) = hook::seen_in_clear_text(&head) {
+                    let engine = plain.0.site.engine();
+                    if let Err(error) = engine.seen_in_clear_text(&seen).await {
+                        tracing::error!(%error, "a secret that came in clear text was not revoked");
+                    }
+                }
+                Ok(response.map(AnswerBody::whole))
+            }
         })
     }
 

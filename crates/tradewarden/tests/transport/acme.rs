@@ -17,7 +17,7 @@ use tradewarden_seal::{CertificateFacts, LocalAuthority, SystemRandomness};
 use tradewarden_testkit::process::{Client, Ended, Gateway, Program, TestDir, until};
 
 use crate::door::{BINARY, Door};
-use crate::tools::{entries, run};
+use crate::tools::{entries, entries_when, run};
 
 const NAMES: [&str; 2] = ["trade.example.com", "hooks.example.com"];
 /// How long pebble's certificates live, in seconds: renewed with a third left.
@@ -322,6 +322,7 @@ async fn port_80_tells_nothing_and_takes_nothing() {
         ("403 ", &[&hook]),
         ("403 ", &[&at("/api/v1/orders")]),
         ("403 ", &[&at("/metrics")]),
+        ("403 ", &[&at("/hooks/x")]),
         ("403 ", &["--request", "POST", &at("/")]),
         ("403 ", &["--request", "DELETE", &at("/.well-known/acme-challenge/x")]),
         ("404 ", &[&at("/.well-known/acme-challenge/none")]),
@@ -347,4 +348,56 @@ async fn port_80_tells_nothing_and_takes_nothing() {
     let orders = gateway.program().json(&["order", "list"]).await;
     assert_eq!(orders["items"].as_array().unwrap().len(), 0, "nothing was traded");
     assert!(!gateway.program().log().contains(&door.secret));
+}
+
+/// standards 2.11: a webhook's secret that is seen in clear text is void, and people are told; a wrong
+/// one is answered alike and changes nothing.
+#[tokio::test]
+async fn standards_2_11_a_secret_in_clear_text_is_revoked() {
+    let dir = TestDir::new("transport-clear-text");
+    let program = Program::new(BINARY, dir.data(), "http_listen = \"127.0.0.1:0\"\n");
+    let gateway = program.try_start("demo").await.unwrap();
+    let ca = gateway.ready()["ca_file"].as_str().unwrap().to_owned();
+    let webhook = gateway.ready()["webhook"]["id"].as_str().unwrap().to_owned();
+    let plain = gateway.ready()["http_url"].as_str().unwrap().to_owned();
+    let send = async |base: &str, door: &Door, secret: &str, in_query: bool, id: &str| -> String {
+        let body = format!("{{\"action\":\"BUY\",\"id\":\"{id}\"}}");
+        let (url, header) = if in_query {
+            (format!("{base}{}?secret={secret}", door.path), "x-none: 1".to_owned())
+        } else {
+            (format!("{base}{}", door.path), format!("x-webhook-secret: {secret}"))
+        };
+        let answer = curl(&["--cacert", &ca, "-H", &header, "--data", &body, &url]).await;
+        let line = answer.stdout.lines().next().unwrap_or_default();
+        line.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    let program = gateway.program();
+    let mut door = Door::of(&gateway, &gateway.ready()["webhook"]);
+    for (round, in_query) in [(1_usize, false), (2, true)] {
+        let (wrong, right) = (format!("{}x", door.secret), door.secret.clone());
+        assert_eq!(send(&plain, &door, &wrong, in_query, "a").await, "403");
+        let before = format!("before-{round}");
+        assert_ne!(send(gateway.base_url(), &door, &right, false, &before).await, "401");
+        assert_eq!(entries(program, "webhook.secret_revoked").await.len(), round - 1);
+
+        assert_eq!(send(&plain, &door, &right, in_query, "b").await, "403");
+        assert_eq!(send(gateway.base_url(), &door, &right, false, "after").await, "401");
+        assert_eq!(send(&plain, &door, &right, in_query, "b").await, "403");
+        assert_eq!(entries_when(program, "webhook.secret_revoked", round).await.len(), round);
+        for list in ["finding", "alert"] {
+            let listed = program.json(&[list, "list"]).await;
+            let mut told = listed["items"].as_array().unwrap().iter();
+            let is_told = told.any(|one| {
+                one["code"] == "webhook.clear_text"
+                    && one["severity"] == "critical"
+                    && one["subject"] == webhook.as_str()
+            });
+            assert!(is_told, "{list}: {listed}");
+        }
+        let rotated = program.json(&["webhook", "rotate", &webhook]).await;
+        door.secret = rotated["secret"].as_str().unwrap().to_owned();
+        let after = format!("rotated-{round}");
+        assert_ne!(send(gateway.base_url(), &door, &door.secret, false, &after).await, "401");
+    }
+    assert!(!program.log().contains(&door.secret));
 }
