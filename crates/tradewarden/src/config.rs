@@ -81,8 +81,8 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<String>,
     /// Whether connections begin with a PROXY header.
     pub(crate) proxy_protocol: bool,
-    /// Whether browsers are told to preload HSTS.
-    pub(crate) hsts_preload: bool,
+    /// Whether browsers are told to preload HSTS, if somebody chose.
+    pub(crate) hsts_preload: Option<bool>,
     /// How strict the rules for people are.
     pub(crate) profile: Profile,
     /// Whether a password needs characters of four classes.
@@ -209,7 +209,7 @@ impl Default for Config {
             hooks_client_ca_file: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
-            hsts_preload: false,
+            hsts_preload: None,
             profile: Profile::Standard,
             require_classes: false,
             pins: None,
@@ -295,6 +295,21 @@ impl Config {
         Some(match behind_address.rsplit_once(':') {
             Some((_, port)) => format!("https://{host}:{port}"),
             None => format!("https://{host}"),
+        })
+    }
+
+    /// Whether browsers are told to use TLS for all subdomains too, and to be shipped with that
+    /// (standards 2.11): unless somebody chose, at every name but this machine's own (C21).
+    pub(crate) fn preloads_hsts(&self) -> bool {
+        let authority =
+            self.public_origin.as_deref().and_then(|text| text.strip_prefix("https://"));
+        let host = authority.map(|text| text.rsplit_once(':').map_or(text, |(host, _)| host));
+        self.hsts_preload.unwrap_or_else(|| {
+            host.is_some_and(|host| {
+                let is_local = host == "localhost" || host.ends_with(".localhost");
+                let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+                !is_local && !is_address
+            })
         })
     }
 

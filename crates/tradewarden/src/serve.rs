@@ -253,7 +253,7 @@ impl Doors {
         let control = Control::bind(data)?;
         let [public_ends, internal_ends] = tls.ends_unix_s();
         let options = SiteOptions {
-            hsts_preload: config.hsts_preload,
+            hsts_preload: config.preloads_hsts(),
             trusted_proxies: config.trusted_proxies()?,
             listeners: vec![
                 NamedListener {

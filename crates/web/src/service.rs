@@ -60,8 +60,8 @@ const HSTS_PRELOAD: HeaderValue =
 /// What can be chosen about a site.
 #[derive(Clone, Debug)]
 pub struct SiteOptions {
-    /// Whether browsers are told to use TLS for all subdomains too, and to be shipped with that.
-    /// It cannot be taken back for years, so it is off unless someone asks for it.
+    /// Whether browsers are told to use TLS for all subdomains too, and to be shipped with that,
+    /// which cannot be taken back for years.
     pub hsts_preload: bool,
     /// The proxies whose word about their clients is taken.
     pub trusted_proxies: TrustedProxies,

@@ -145,7 +145,7 @@ impl File {
         set(&mut config.host_names, self.host_names);
         set(&mut config.trusted_proxies, self.trusted_proxies);
         set(&mut config.proxy_protocol, self.proxy_protocol);
-        set(&mut config.hsts_preload, self.hsts_preload);
+        config.hsts_preload = self.hsts_preload;
         set(&mut config.profile, self.profile);
         set(&mut config.require_classes, self.require_classes);
         set(&mut config.log, self.log);

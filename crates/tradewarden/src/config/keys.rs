@@ -137,9 +137,10 @@ const TOP: &[Key] = &[
         section: "",
         name: "hsts_preload",
         kind: "true or false",
-        meaning: "Adds `includeSubDomains` and `preload` to Strict-Transport-Security. Only for a \
-                  host name all of whose subdomains speak TLS.",
-        shown: |config| Some(config.hsts_preload.to_string()),
+        meaning: "Whether Strict-Transport-Security has `includeSubDomains` and `preload`, which \
+                  wants TLS of every subdomain. If not set: true where `public_origin` is a host \
+                  name other than `localhost`, false at an address.",
+        shown: |config| Some(config.preloads_hsts().to_string()),
     },
     Key {
         section: "",

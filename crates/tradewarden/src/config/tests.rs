@@ -14,6 +14,34 @@ fn load(scratch: &Scratch, text: &str, mode: u32) -> Result<Config, Failure> {
     Ok(config)
 }
 
+#[test]
+fn c21_hsts_is_whole_at_names_that_are_not_this_machines() {
+    for (origin, whole) in [
+        (None, false),
+        (Some("https://trade.example.com"), true),
+        (Some("https://trade.example.com:8443"), true),
+        (Some("https://localhost:8443"), false),
+        (Some("https://a.localhost"), false),
+        (Some("https://192.0.2.1"), false),
+        (Some("https://[2001:db8::1]"), false),
+        (Some("https://[2001:db8::1]:8443"), false),
+    ] {
+        let mut config = Config { public_origin: origin.map(str::to_owned), ..Config::default() };
+        assert_eq!(config.preloads_hsts(), whole, "{origin:?}");
+        config.hsts_preload = Some(!whole);
+        assert_eq!(config.preloads_hsts(), !whole, "{origin:?}");
+    }
+}
+
+/// A certificate and its key, as an owner has them.
+fn certificate() -> tradewarden_seal::IssuedCertificate {
+    let mut randomness = tradewarden_seal::SystemRandomness::new();
+    let now = 1_800_000_000;
+    let authority = tradewarden_seal::LocalAuthority::create("test", now, &mut randomness).unwrap();
+    let names = ["a.example".to_owned()];
+    authority.issue_server(&names, now, now + 86_400, &mut randomness).unwrap()
+}
+
 /// The text of a start that is refused, and words that the reason must have.
 const REFUSED: &[(&str, &str)] = &[
     ("listne = \"127.0.0.1:1\"", "unknown field `listne`"),

@@ -7,8 +7,8 @@ pub(super) const KEYS: &[Key] = &[
         section: "tls",
         name: "certificate_file",
         kind: "path",
-        meaning: "The certificate chain in PEM, the server's own first; read again on SIGHUP. If \
-                  not set: a certificate of the local CA in `DATA/tls`, made and renewed by \
+        meaning: "The certificate chain in PEM, the server's own first; read again when it was \
+                  replaced, and on SIGHUP. If not set: a certificate of the local CA in `DATA/tls`, made and renewed by \
                   itself.",
         shown: |config| config.tls.as_ref().map(|tls| path(&tls.certificate_file)),
     },
