@@ -5,7 +5,7 @@ use super::read::DataKeys;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use tradewarden_domain::few::Few;
-use tradewarden_domain::key::{ApiKey, KeyAlgorithm};
+use tradewarden_domain::key::{ApiKey, KeyAlgorithm, KeyState};
 use tradewarden_seal::Place;
 use tradewarden_seal::http_signature::VerifyingKey;
 use tradewarden_store::api_keys::KeyRow;
@@ -30,9 +30,11 @@ impl KnownKey {
 
 /// A key ready to verify with, if it can be read.
 pub(super) fn open(row: KeyRow, data_keys: &DataKeys) -> Option<KnownKey> {
-    let id = row.key.id;
+    let (id, state) = (row.key.id, row.key.state);
     match known(row, data_keys) {
         Ok(known) => Some(known),
+        // What opened it may have been erased, which revoked it.
+        Err(_) if state == KeyState::Revoked => None,
         Err(reason) => {
             tracing::error!(key.id = %id, reason, "an API key cannot be used");
             None
