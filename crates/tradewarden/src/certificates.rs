@@ -6,6 +6,7 @@
 //! left, when the names changed, or when it is not the one that was noted.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -95,6 +96,13 @@ impl InUse {
     }
 }
 
+/// What tells a file from the one that it replaces: inode, length, and the time of its change.
+type Stamp = (u64, u64, i64, i64);
+
+/// The owner's certificate and key as they were at one look.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Stamps([Option<Stamp>; 2]);
+
 enum Source {
     /// The owner's own files.
     Files(CertificateFiles),
@@ -157,6 +165,16 @@ impl TlsFiles {
         [&self.public, &self.internal].map(|in_use| Arc::clone(&in_use.ends_unix_s))
     }
 
+    /// What the owner's files look like now, without reading them; nothing where there are none.
+    pub(crate) fn stamps(&self) -> Stamps {
+        let Source::Files(paths) = &self.source else { return Stamps::default() };
+        let stamp = |path: &PathBuf| {
+            let found = std::fs::metadata(path).ok()?;
+            Some((found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
+        };
+        Stamps([stamp(&paths.certificate_file), stamp(&paths.key_file)])
+    }
+
     /// Reads the files again, and renews what the local CA issued if it is time. Gives what is shown
     /// from now on and was not before, and why others could not be used: those leave the old in use, and
     /// are no reason to let the other listener's end.
@@ -211,6 +229,19 @@ impl TlsFiles {
             Source::LocalAuthority(_) => Some(self.tls.join("ca.pem")),
         }
     }
+}
+
+/// Whether a start could use the owner's files: certificates, and the key of the first one.
+pub(crate) fn check(files: &CertificateFiles) -> Result<(), Failure> {
+    loaded(&owners(files)?).map(drop)
+}
+
+fn owners(paths: &CertificateFiles) -> Result<Pair, Failure> {
+    Ok(Pair {
+        chain: files::read_text(&paths.certificate_file, PEM_BYTES_MAX)?,
+        key: SecretString::new(files::read_secret(&paths.key_file, PEM_BYTES_MAX)?),
+        is_new: false,
+    })
 }
 
 /// The CA of the internal listener's clients, made on first use.
@@ -271,11 +302,7 @@ struct Material {
 impl Material {
     fn public(&self, source: &Source, randomness: &mut dyn Randomness) -> Result<Pair, Failure> {
         match source {
-            Source::Files(paths) => Ok(Pair {
-                chain: files::read_text(&paths.certificate_file, PEM_BYTES_MAX)?,
-                key: SecretString::new(files::read_secret(&paths.key_file, PEM_BYTES_MAX)?),
-                is_new: false,
-            }),
+            Source::Files(paths) => owners(paths),
             Source::Acme { file, names } => {
                 match files::read_text_if_there(file, PEM_BYTES_MAX)? {
                     // Chain and key in one file, so that a crash never leaves one without the other.
@@ -445,7 +472,6 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::scratch::Scratch;
     use std::fs;
-    use std::os::unix::fs::MetadataExt;
     use std::time::Duration;
     use tradewarden_domain::time::Clock;
     use tradewarden_seal::SystemRandomness;

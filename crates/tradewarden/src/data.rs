@@ -198,6 +198,27 @@ impl Data {
         }
     }
 
+    /// That there is what a command which only reads would otherwise make: an installation, and the key
+    /// file that is to wrap its keys.
+    pub(crate) fn is_set_up(&self, config: &Config) -> Result<(), Failure> {
+        if !self.was_used() {
+            return Err(Failure::not_found(format!(
+                "there is no installation in {}: `tradewarden init` makes it, --data names another one",
+                self.root.display()
+            )));
+        }
+        let kek = self.root.join("kek");
+        // Without a previous source it is lost, which whoever opens it says.
+        let is_to_be_made = config.vault.previous.is_some_and(|kind| kind != SourceKind::File);
+        if config.vault.source == SourceKind::File && is_to_be_made && !kek.exists() {
+            return Err(Failure::not_found(format!(
+                "there is no key file {} yet: the next start of the gateway makes it",
+                kek.display()
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether a gateway ran on this directory, with whichever database.
     fn was_used(&self) -> bool {
         self.database().exists() || self.root.join(LOG_ORIGIN).exists()
@@ -281,6 +302,21 @@ mod tests {
         assert!(refused.sentence.starts_with("another gateway uses"), "{refused}");
         drop(lock);
         data.lock_for_gateway().unwrap();
+    }
+
+    #[test]
+    fn reading_commands_find_what_is_there_and_make_nothing() {
+        let scratch = Scratch::new();
+        let (mut config, data) = data(&scratch);
+        let refused = data.is_set_up(&config).unwrap_err();
+        assert_eq!(refused.exit, Exit::NotFound);
+        assert!(refused.sentence.contains("`tradewarden init` makes it"), "{refused}");
+        data.log_origin(&config, &mut SystemRandomness::new()).unwrap();
+        data.is_set_up(&config).unwrap();
+        config.vault.previous = Some(SourceKind::Pkcs11);
+        let refused = data.is_set_up(&config).unwrap_err();
+        assert!(refused.sentence.contains("there is no key file"), "{refused}");
+        assert!(!config.data.join("kek").exists());
     }
 
     #[test]

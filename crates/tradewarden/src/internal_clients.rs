@@ -193,6 +193,15 @@ async fn issue(
             taken.display()
         )));
     }
+    // Before anything is recorded: what is in the log was delivered.
+    if !directory.is_dir() {
+        let directory = directory.display();
+        return Err(Failure::not_found(format!(
+            "there is no directory {directory}: make it, or name another one with --out"
+        )));
+    }
+    let key_place = NewFile::create(&key_file)?;
+    let certificate_place = NewFile::create(&certificate_file)?;
     let _alone = clients.lock()?;
     let mut list = clients.read()?;
     let now = SystemClock.now();
@@ -224,8 +233,8 @@ async fn issue(
     list.clients.push(client.clone());
     clients.write(&list)?;
     record(config, organization, CertificateEvent::Issued, &client).await?;
-    write_new(&key_file, issued.key_pem.expose())?;
-    write_new(&certificate_file, &issued.chain_pem)?;
+    key_place.fill(issued.key_pem.expose())?;
+    certificate_place.fill(&issued.chain_pem)?;
     let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     Ok(json!({
         "serial": client.serial, "name": client.name, "uri": client.uri,
@@ -282,11 +291,33 @@ async fn record(
     commands::carry_out(config, organization, Command::CertificateNote(note)).await.map(drop)
 }
 
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut file = files::create_private(path)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|cause| files::failed("write", path, &cause))
+/// A file of our own that is there already and empty; it goes away again unless it is filled.
+struct NewFile<'p> {
+    path: &'p Path,
+    file: File,
+    is_filled: bool,
+}
+
+impl<'p> NewFile<'p> {
+    fn create(path: &'p Path) -> Result<Self, Failure> {
+        Ok(Self { path, file: files::create_private(path)?, is_filled: false })
+    }
+
+    fn fill(mut self, text: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_all());
+        written.map_err(|cause| files::failed("write", self.path, &cause))?;
+        self.is_filled = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if !self.is_filled {
+            // What is left is empty and in nobody's way but that of the next attempt, which says so.
+            let _left = std::fs::remove_file(self.path);
+        }
+    }
 }
 
 /// A segment of a SPIFFE path that is a fine file name, too.

@@ -9,17 +9,36 @@ use tradewarden_domain::time::Clock;
 use tradewarden_engine::Engine;
 use tradewarden_seal::SystemRandomness;
 
-use crate::certificates::TlsFiles;
+use crate::certificates::{Stamps, TlsFiles};
 use crate::clock::SystemClock;
 use crate::config::PublicPins;
 use crate::outcome::Failure;
 use crate::{pins, signals};
 
-/// How often certificate files are looked at without being told.
+/// How often certificates are read without being told.
 const LOOK: Duration = Duration::from_hours(6);
+/// How often it is looked whether the owner's files were replaced: twice the same is whole.
+const GLANCE: Duration = Duration::from_secs(5);
 
-/// Renews and reloads certificates, on SIGHUP, when `renewed` says so and every few hours, and tells what came of it: each new
-/// one is an entry, one that cannot be used or is about to end a finding. Ends only when it cannot hear.
+/// The owner's files as they were used, and as they were at the last look.
+struct Glances {
+    used: Stamps,
+    seen: Stamps,
+}
+
+impl Glances {
+    /// Whether they were replaced, and nobody writes at them any more: a certificate and its key come
+    /// one after the other.
+    fn are_new(&mut self, now: Stamps) -> bool {
+        let is_whole = now == self.seen;
+        self.seen = now;
+        is_whole && self.seen != self.used
+    }
+}
+
+/// Renews and reloads certificates, on SIGHUP, when `renewed` says so, when the owner's files were replaced and every few
+/// hours, and tells what came of it: each new one is an entry, one that cannot be used or is about to
+/// end a finding. Ends only when it cannot hear.
 pub(crate) async fn keep(
     tls: TlsFiles,
     public_pins: Option<&PublicPins>,
@@ -30,6 +49,9 @@ pub(crate) async fn keep(
     let mut beat = interval(LOOK);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beat.reset();
+    let mut glance = interval(GLANCE);
+    glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut glances = Glances { used: tls.stamps(), seen: tls.stamps() };
     for made in tls.made() {
         told(engine.certificate_renewed(&made).await);
     }
@@ -40,11 +62,19 @@ pub(crate) async fn keep(
         if let Some(asked) = pins::configured(public_pins, &tls, SystemClock.now()) {
             told(engine.show_pins(&asked).await);
         }
-        tokio::select! {
-            _ = asked.recv() => tracing::info!("asked to reload the certificates"),
-            () = renewed.notified() => {}
-            _ = beat.tick() => {}
+        loop {
+            tokio::select! {
+                _ = asked.recv() => break tracing::info!("asked to reload the certificates"),
+                () = renewed.notified() => break,
+                _ = beat.tick() => break,
+                _ = glance.tick() => {
+                    if glances.are_new(tls.stamps()) {
+                        break;
+                    }
+                }
+            }
         }
+        glances.used = tls.stamps();
         let (changed, failures) = tls.reload(SystemClock.now(), &mut SystemRandomness::new());
         tracing::info!(changed = changed.len(), "the certificates were read");
         for shown in changed {

@@ -8,6 +8,7 @@ use tradewarden_engine::command::{self, Command, VaultCommand};
 use crate::cli::{Shape, VaultRotate, VaultVerb};
 use crate::commands::{carry_out, show};
 use crate::config::Config;
+use crate::data::Data;
 use crate::outcome::{Exit, Failure};
 use crate::output;
 
@@ -21,7 +22,10 @@ const IDLE_MAX: u32 = 600;
 /// Does what was asked.
 pub(crate) async fn run(config: &Config, verb: VaultVerb, json: bool) -> Result<Exit, Failure> {
     let answer = match verb {
-        VaultVerb::Status => asked(config, VaultCommand::Status).await?,
+        VaultVerb::Status => {
+            Data::at(config).is_set_up(config)?;
+            asked(config, VaultCommand::Status).await?
+        }
         VaultVerb::Rotate(asked) if asked.data_keys => rotate_data_keys(config, asked).await?,
         VaultVerb::Rotate(_) => {
             let answer = asked(config, VaultCommand::Rotate).await?;

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Config;
-use crate::files;
 use crate::outcome::Failure;
+use crate::{certificates, files};
 
 /// Most names that go into the local certificate besides the fixed ones.
 const HOST_NAMES_MAX: usize = 32;
@@ -78,6 +78,7 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
         readable(&tls.certificate_file, "certificate_file")?;
         let metadata = readable(&tls.key_file, "key_file")?;
         files::closed_to_others(&tls.key_file, metadata.mode())?;
+        certificates::check(tls)?;
     }
     client_ca(config)?;
     if let Some(acme) = &config.acme {

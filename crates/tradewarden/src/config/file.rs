@@ -106,7 +106,7 @@ struct Listener {
 /// Reads the file at `path` over what the configuration holds already.
 pub(super) fn apply(path: &Path, config: &mut Config) -> Result<(), Failure> {
     let text = files::read_text(path, BYTES_MAX)?;
-    let file: File = toml::from_str(&text).map_err(|error| unreadable(path, &error))?;
+    let file: File = toml::from_str(&text).map_err(|error| unreadable(path, &text, &error))?;
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     file.apply(&directory, config)?;
     if config.database.has_inline_password() {
@@ -122,14 +122,59 @@ pub(super) fn apply(path: &Path, config: &mut Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The parser's sentence without the lines of the file, which may hold a secret.
-fn unreadable(path: &Path, error: &toml::de::Error) -> Failure {
+/// The parser's sentence, with the key and line that it is about and without any value: one in the
+/// wrong place may be a secret.
+fn unreadable(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let path = path.display();
-    let message = error.message().trim_end_matches('.');
+    let place = error.span().map_or_else(String::new, |span| place(text, span.start));
+    let message = without_value(error.message().trim_end_matches('.'));
     Failure::no(format!(
-        "the configuration {path} cannot be used: {message}; `tradewarden config reference` lists \
-         every key"
+        "the configuration {path} cannot be used: {place}{message}; `tradewarden config reference` \
+         lists every key"
     ))
+}
+
+/// The line of this byte, and the key that is written there, if it is one of ours.
+fn place(text: &str, byte: usize) -> String {
+    let before = text.get(..byte).unwrap_or(text);
+    let number = before.matches('\n').count().saturating_add(1);
+    let mut table = "";
+    let mut name = "";
+    for line in text.lines().take(number).map(str::trim) {
+        name = "";
+        if let Some(header) = line.strip_prefix('[') {
+            table = header.split(']').next().unwrap_or_default().trim_matches('[').trim();
+        } else if let Some((key, _)) = line.split_once('=') {
+            name = key.trim();
+        }
+    }
+    let is_ours = |table: &str, name: &str| {
+        super::keys::keys().any(|key| key.section == table && (name.is_empty() || key.name == name))
+    };
+    match (table, name) {
+        ("", name) if !name.is_empty() && is_ours("", name) => format!("{name} (line {number}): "),
+        (table, "") if !table.is_empty() && is_ours(table, "") => {
+            format!("{table} (line {number}): ")
+        }
+        (table, name) if !name.is_empty() && is_ours(table, name) => {
+            format!("{table}.{name} (line {number}): ")
+        }
+        _ => format!("(line {number}) "),
+    }
+}
+
+/// What was expected, and of which kind what was found is.
+fn without_value(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    for begin in ["invalid type: ", "invalid value: ", "unknown variant"] {
+        if let Some(rest) = found.strip_prefix(begin) {
+            let kind = rest.split(['`', '"']).next().unwrap_or_default().trim_end();
+            return format!("{begin}{kind}, expected {expected}");
+        }
+    }
+    message.to_owned()
 }
 
 impl File {

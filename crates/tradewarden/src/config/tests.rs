@@ -69,7 +69,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("database = \"mysql://a\"", "use one of these"),
     ("database = \"env:TRADEWARDEN_TEST_NOT_SET\"", "is not set"),
     ("database = \"file:none\"", "cannot read"),
-    ("log = \"xml\"", "unknown variant `xml`"),
+    ("log = \"xml\"", "log (line 1): unknown variant, expected `text` or `json`"),
+    ("\nlisten = 5", "listen (line 2): invalid type: integer, expected socket address"),
+    ("[vault]\nunreachable_max_s = -1", "vault.unreachable_max_s (line 2): invalid value: integer"),
+    ("nodes = \"marked, expected it\"", "nodes (line 1): invalid type: string, expected u32;"),
+    ("[vault.transit]\naddress = \"https://a\"", "vault.transit (line 1): missing field `key`"),
+    ("hunter2 = 'a = ", "(line 1)"),
     ("[listener]\nconnections_max = 0", "must be between 1 and"),
     ("[listener]\ndrain_ms = 9999999999", "must be between 0 and"),
     ("[tls]\ncertificate_file = \"none\"\nkey_file = \"none\"", "correct the path under [tls]"),
@@ -168,12 +173,16 @@ fn secrets_that_others_can_read_are_refused() {
     scratch.file("address", "postgres://user:marked@host/db\n", 0o600);
     load(&scratch, "database = \"file:address\"", 0o644).unwrap();
 
-    scratch.file("cert.pem", "", 0o644);
+    let own = certificate();
+    scratch.file("cert.pem", &own.chain_pem, 0o644);
     let tls = "[tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\"";
-    scratch.file("key.pem", "", 0o644);
+    scratch.file("key.pem", own.key_pem.expose(), 0o644);
     assert!(load(&scratch, tls, 0o600).unwrap_err().sentence.contains("chmod go-rwx"));
-    scratch.file("key.pem", "", 0o600);
+    scratch.file("key.pem", own.key_pem.expose(), 0o600);
     load(&scratch, tls, 0o600).unwrap();
+    scratch.file("key.pem", certificate().key_pem.expose(), 0o600);
+    let sentence = load(&scratch, tls, 0o600).unwrap_err().sentence;
+    assert!(sentence.contains("does not belong to the first certificate"), "{sentence}");
 }
 
 #[test]
@@ -230,8 +239,9 @@ fn a_data_directory_that_others_can_use_is_refused() {
 #[test]
 fn a_public_bind_needs_certificate_files_and_its_name() {
     let scratch = Scratch::new();
-    scratch.file("cert.pem", "", 0o644);
-    scratch.file("key.pem", "", 0o600);
+    let own = certificate();
+    scratch.file("cert.pem", &own.chain_pem, 0o644);
+    scratch.file("key.pem", own.key_pem.expose(), 0o600);
     let text = |top: &str| {
         format!(
             "listen = \"0.0.0.0:443\"\n{top}\n[tls]\ncertificate_file = \"cert.pem\"\nkey_file = \"key.pem\""

@@ -105,3 +105,22 @@ async fn certificates_are_issued_and_revoked_without_a_gateway() {
     entries_when(&program, "cert.issued", 2).await;
     entries_when(&program, "cert.revoked", 1).await;
 }
+
+/// A certificate that has nowhere to go is neither listed nor in the log.
+#[tokio::test]
+async fn a_certificate_that_cannot_be_delivered_is_not_issued() {
+    let dir = TestDir::new("transport-undelivered");
+    let program = Program::new(BINARY, dir.data(), "");
+    program.json(&["init"]).await;
+    let nowhere = dir.path().join("missing");
+    let out = nowhere.to_str().unwrap();
+    let refused = program.run(&["ca", "issue", "--name", "prom", "--out", out]).await;
+    assert_eq!(refused.code, Some(3), "{refused}");
+    assert!(refused.stderr.contains("there is no directory"), "{refused}");
+    assert_eq!(program.json(&["ca", "list"]).await["items"], serde_json::json!([]));
+    std::fs::create_dir(&nowhere).unwrap();
+    let made = program.json(&["ca", "issue", "--name", "prom", "--out", out]).await;
+    let key = std::fs::read_to_string(path(&made, "key_file")).unwrap();
+    assert!(key.contains("PRIVATE KEY"));
+    assert_eq!(program.json(&["ca", "list"]).await["items"].as_array().unwrap().len(), 1);
+}

@@ -163,6 +163,39 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     assert_eq!(findings(&gateway, "certificate.ending").await, []);
 }
 
+/// Nobody needs to say that the files are new.
+#[tokio::test]
+async fn replaced_files_are_seen_without_a_signal() {
+    let dir = TestDir::new("transport-replaced");
+    let owner = Owner::new(&dir);
+    let first = owner.renew(1, 80);
+    let gateway = Program::new(BINARY, dir.data(), CONFIG).start().await;
+    let client = Client::new(gateway.base_url(), &owner.file("ca.pem"));
+    assert_eq!(serial(&client.raw().await.unwrap()), first.serial);
+    let second = owner.renew(0, 90);
+    until("the new one is shown", async || {
+        serial(&client.another().raw().await.unwrap()) == second.serial
+    })
+    .await;
+    assert_eq!(findings(&gateway, "certificate.unusable").await, []);
+}
+
+/// README: `config check` says whether a start would be refused.
+#[tokio::test]
+async fn c25_config_check_loads_certificate_and_key() {
+    let dir = TestDir::new("transport-config-check");
+    let owner = Owner::new(&dir);
+    owner.renew(1, 80);
+    let key = std::fs::read_to_string(owner.file("server.key")).unwrap();
+    let program = Program::new(BINARY, dir.data(), CONFIG);
+    assert_eq!(program.run(&["config", "check"]).await.code, Some(0));
+    owner.renew(1, 80);
+    owner.put("server.key", &key);
+    let refused = program.run(&["config", "check"]).await;
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains("does not belong to the first certificate"), "{refused}");
+}
+
 #[tokio::test]
 async fn people_are_told_that_a_certificate_ends() {
     let dir = TestDir::new("transport-ending");
