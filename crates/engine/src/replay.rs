@@ -143,7 +143,7 @@ impl Began {
     ) -> Result<Self, CommandError> {
         let org = ground.org;
         let own = ground.directory.accounts.values().filter(|account| account.org_id == org);
-        let sessions = own.map(|account| account.session.before(from));
+        let sessions = own.map(|account| account.days.in_force(from).0.before(from));
         let at = sessions.min().unwrap_or(from);
         let mut trades = Trades::after(trades::FIRST, to);
         let held = trades::fold(store, org, &mut trades, at, POSITIONS_MAX).await?;

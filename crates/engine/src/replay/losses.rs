@@ -21,7 +21,7 @@ use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::limit::LimitBook;
-use tradewarden_domain::loss::{LossKind, LossReset, Lost, Reading, Step, Watch};
+use tradewarden_domain::loss::{LossKind, Lost, Reading, Step, Watch};
 use tradewarden_domain::money::Money;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::losses::Watched;
@@ -158,7 +158,7 @@ impl Losses {
             return;
         }
         for account in rules.accounts() {
-            let began = account.session.before(to);
+            let began = account.days.in_force(to).0.before(to);
             let mut times: BTreeSet<Timestamp> = AGAIN.map(|span| before.plus(span)).into();
             times.insert(began);
             times.extend(AGAIN.map(|span| began.plus(span)));
@@ -217,7 +217,7 @@ impl Losses {
         if watched.is_empty() {
             return;
         }
-        let session_at = account.session.before(at);
+        let session_at = account.days.in_force(at).0.before(at);
         let holdings = book.holdings(account.id);
         let mut is_marked = true;
         for (watched, bounds) in watched {
@@ -236,7 +236,7 @@ impl Losses {
                 lost: [None, None],
             });
             let steps = kept.watch.read(&reading, session_at, at, &bounds);
-            let resets = account.loss_reset == LossReset::Session;
+            let resets = kept.watch.halt_of_session().is_some();
             if resets
                 && steps.contains(&Step::Began)
                 && slot(LossKind::Daily, &mut kept.since).take().is_some()
@@ -246,7 +246,9 @@ impl Losses {
             for step in steps {
                 let Step::Broken { kind, loss, limit } = step else { continue };
                 *slot(kind, &mut kept.since) = Some(at);
-                kept.watch.halted(kind, halt(rules.org, account.id, watched, kind, at).id);
+                let halt = halt(rules.org, account.id, watched, kind, at);
+                let (_, reset) = account.days.in_force(at);
+                kept.watch.halted(kind, halt.id, reset);
                 if self.trips.len() < TOLD_MAX {
                     self.trips.push(ReplayTripView {
                         account_id: account.id,
