@@ -1,8 +1,8 @@
 //! Clients that others wrote: what they get of us, and what not.
 
-use tradewarden_testkit::process::{Ended, TestDir};
+use tradewarden_testkit::process::{Ended, Program, TestDir};
 
-use crate::door::demo;
+use crate::door::{BINARY, demo};
 use crate::tools::{certificate_file, port, run};
 
 /// C5: `openssl s_client` gets in with TLS 1.3 and with nothing older; the internal listener lets
@@ -179,4 +179,38 @@ async fn c2_a_body_too_large_hears_so_over_http_2() {
         }
     }
     gateway.stop().await;
+}
+
+/// standards 2.11 and C21: the whole HSTS value at a host with a name, unless it was switched off. Asked at
+/// the internal listener, whose address does not depend on that name.
+#[tokio::test]
+async fn c21_hsts_is_whole_at_a_host_with_a_name() {
+    for (name, config, wanted) in [
+        (
+            "named",
+            "public_origin = \"https://trade.example.com\"\n",
+            "max-age=63072000; includeSubDomains; preload",
+        ),
+        (
+            "off",
+            "public_origin = \"https://trade.example.com\"\nhsts_preload = false\n",
+            "max-age=63072000",
+        ),
+        ("address", "public_origin = \"https://192.0.2.1:8443\"\n", "max-age=63072000"),
+    ] {
+        let dir = TestDir::new(&format!("transport-hsts-{name}"));
+        let gateway = Program::new(BINARY, dir.data(), config).start().await;
+        let file = |name: &str| certificate_file(&gateway, name);
+        let (ca, own, key) =
+            (file("internal-ca.pem"), file("internal-client.pem"), file("internal-client.key"));
+        let url = format!("{}/livez", gateway.ready()["internal_url"].as_str().unwrap());
+        let args = ["-siS", "--cacert", &ca, "--cert", &own, "--key", &key, &url];
+        let answer = run("curl", &[&["--disable"], &args[..]].concat()).await;
+        let line = format!("strict-transport-security: {wanted}\r\n");
+        assert!(
+            answer.stdout.to_ascii_lowercase().contains(&line.to_ascii_lowercase()),
+            "{answer}"
+        );
+        gateway.stop().await;
+    }
 }
