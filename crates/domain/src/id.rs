@@ -67,6 +67,8 @@ kinds! {
     Pending = "pnd_";
     /// An override: one order that may pass one limit.
     Override = "ovr_";
+    /// What the guarded rows of a kind in an organization came to, at one number.
+    Seal = "sea_";
     /// A message to a person.
     Message = "msg_";
 }

@@ -191,6 +191,7 @@ impl Book {
         let live = orders::live_on_pairs(tx, &live_pairs).await?;
         let mut halts = rows::halts_in(tx).await?;
         halts.extend(shared.local_halts.in_force().iter().cloned());
+        halts.extend_from_slice(directory.seals.halts());
         Ok(Self {
             now,
             halts,

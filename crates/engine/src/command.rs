@@ -42,7 +42,7 @@ pub use rate::RateSet;
 pub use roll::RollSet;
 pub use search::{Filter, Search};
 pub use strategy::StrategyCreate;
-pub use vault::{VaultCommand, VaultDataKeys, VaultErase, VaultRewrap};
+pub use vault::{AcceptRows, VaultCommand, VaultDataKeys, VaultErase, VaultRewrap};
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 
 pub(crate) mod keys;
 mod read;
+mod read_keys;
 mod shards;
 mod signing;
 
@@ -11,6 +12,7 @@ pub(crate) use signing::{SealedSigning, previous_signing_place, versioned, with_
 
 use crate::actor::Actor;
 use crate::book::Rolls;
+use crate::seals::Seals;
 use ipnet::IpNet;
 use shards::{Print, Shards};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +50,8 @@ pub(crate) struct Directory {
     pub(crate) books: Arc<BTreeMap<Id<id::Org>, Arc<LimitBook>>>,
     pub(crate) halts: Arc<Vec<Halt>>,
     pub(crate) rolls: Rolls,
+    /// What of all this was held against the log.
+    pub(crate) seals: Arc<Seals>,
     pub(crate) keys: Shards<Id<id::Key>, Arc<keys::KnownKey>>,
     /// Active doors by their tokens.
     by_token: Shards<Print, Arc<Door>>,

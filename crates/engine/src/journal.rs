@@ -12,6 +12,7 @@ use crate::book::Effects;
 use crate::intake::{AccountResult, NotAdmitted, SignalStatus};
 use crate::judge;
 use crate::once::OnceKey;
+use crate::seals;
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
@@ -393,6 +394,8 @@ async fn write_once(
         }
     }
     let outcomes = judge::judge(&mut tx, shared, &signals, &mut effects).await?;
+    let entered = seals::enter(&mut tx, &shared.environment, &shared.row_sealer).await?;
+    effects.entries = effects.entries.saturating_add(entered);
     let died = || Failed::Fatal(Fatal("the process died at a commit".to_owned()));
     match (shared.fate)() {
         CommitFate::Proceed => tx.commit().await?,

@@ -63,6 +63,7 @@ mod reads;
 mod reconcile;
 mod replay;
 mod rolls;
+mod seals;
 mod signed;
 pub mod stream;
 mod tasks;
@@ -80,6 +81,7 @@ pub use link::CallLimits;
 pub use open::{OpenError, Parts, Settings};
 pub use outbox::Messengers;
 pub use reads::{Readiness, TilePath, halt_view};
+pub use seals::Entering;
 pub use tasks::Tasks;
 pub use usage::Drawn;
 
@@ -95,7 +97,7 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::http_signature::Origins;
-use tradewarden_seal::{Keyring, LedgerKey};
+use tradewarden_seal::{Keyring, LedgerKey, RowSealer};
 use tradewarden_store::Store;
 
 /// How long taking in what others changed waits for the key source.
@@ -152,6 +154,8 @@ pub(crate) struct Shared {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) intake_keys: ArcSwap<directory::DataKeys>,
     pub(crate) ledger_key: LedgerKey,
+    pub(crate) row_sealer: RowSealer,
+    pub(crate) mistrust_told: seals::ToldMistrust,
     pub(crate) vault: vault::Vault,
     pub(crate) published: ArcSwap<ledger::Published>,
     /// Those that the configuration names.
@@ -274,7 +278,7 @@ impl Shared {
         let _one_at_a_time = self.reloading.lock().await;
         let before = self.directory.load_full();
         let keys = self.intake_keys.load_full();
-        let found = before.following(&self.store, &keys).await;
+        let found = before.following(&self.store, &keys, &self.row_sealer).await;
         let has_new_keys = matches!(
             &found, Ok(Some(next)) if next.data_keys_changed != before.data_keys_changed
         );
@@ -286,7 +290,7 @@ impl Shared {
             && has_new_keys
         {
             // What a new key sealed opens with it only.
-            self.take_in(&before, before.following(&self.store, &keys).await);
+            self.take_in(&before, before.following(&self.store, &keys, &self.row_sealer).await);
         }
     }
 

@@ -31,7 +31,9 @@ use tradewarden_domain::person::Profile;
 use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
-use tradewarden_seal::{Fresh, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness};
+use tradewarden_seal::{
+    Fresh, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, RowSealer,
+};
 use tradewarden_store::{
     Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces,
 };
@@ -136,11 +138,14 @@ impl Engine {
         };
         let store = Store::open(parts.location.clone()).await?;
         let (journal, journal_task) = journal();
-        let people = People::open(&store, &environment, &parts.keyring, &parts.settings).await?;
+        let row_sealer = RowSealer::of(&ledger_key);
+        let people =
+            People::open(&store, &environment, &parts.keyring, &parts.settings, &row_sealer)
+                .await?;
         let (notices, heard) = notices(NOTICES_MAX);
         let (keys, unusable) =
             vault::intake_keys(&store, &parts.keyring, &BTreeMap::new(), environment.now()).await?;
-        let directory = Directory::load(&store, &keys, &Directory::default()).await?;
+        let directory = Directory::load(&store, &keys, &row_sealer, &Directory::default()).await?;
         let log = audit::ledger(&store).await?;
         let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
         refuse_older_log(&parts.settings, &ledger_key, log.size)?;
@@ -174,6 +179,8 @@ impl Engine {
             keyring: parts.keyring,
             intake_keys: ArcSwap::from_pointee(keys),
             ledger_key,
+            row_sealer,
+            mistrust_told: crate::seals::ToldMistrust::default(),
             vault: Vault::at(started_at, unusable),
             settings: parts.settings,
             fate,
@@ -250,16 +257,8 @@ async fn found(
     keyring: &Keyring,
     settings: &Settings,
 ) -> Result<LedgerKey, OpenError> {
-    let unsealed = |what: &str| OpenError(format!("{what} does not open with this key file"));
-    if let Some(head) = audit::ledger(store).await? {
-        let set =
-            vault::opened(store, keyring, INSTALLATION, Purpose::Ledger, environment.now()).await?;
-        let set = set.ok_or_else(|| unsealed("the audit log's key"))?;
-        let seed = set
-            .open(&LEDGER_PLACE, &head.signing_key)
-            .map_err(|_| unsealed("the audit log's signing key"))?;
-        return LedgerKey::from_seed(&head.origin, seed)
-            .map_err(|error| OpenError(error.to_string()));
+    if let Some(key) = ledger_key(store, keyring, environment.now()).await? {
+        return Ok(key);
     }
     let failed = |error: &dyn fmt::Display| OpenError(error.to_string());
     let now = environment.now();
@@ -290,6 +289,23 @@ async fn found(
     audit::insert(&mut tx, vec![entry]).await?;
     tx.commit().await?;
     Ok(ledger_key)
+}
+
+/// The log's key, if there is a log.
+pub(crate) async fn ledger_key(
+    store: &Store,
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Result<Option<LedgerKey>, OpenError> {
+    let unsealed = |what: &str| OpenError(format!("{what} does not open with this key file"));
+    let Some(head) = audit::ledger(store).await? else { return Ok(None) };
+    let set = vault::opened(store, keyring, INSTALLATION, Purpose::Ledger, now).await?;
+    let set = set.ok_or_else(|| unsealed("the audit log's key"))?;
+    let seed = set
+        .open(&LEDGER_PLACE, &head.signing_key)
+        .map_err(|_| unsealed("the audit log's signing key"))?;
+    let key = LedgerKey::from_seed(&head.origin, seed);
+    key.map(Some).map_err(|error| OpenError(error.to_string()))
 }
 
 /// A new data key, wrapped.

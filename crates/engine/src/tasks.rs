@@ -12,7 +12,7 @@ use crate::reconcile::Reconciler;
 use crate::unwind::{Closer, Emergencies, TakenBack, Unwinder};
 use crate::{
     Shared, accesses, alerts, denials, funds, keys, ledger, local_halt, lockdown, loss, market,
-    marks, once, orders, outbox, people, rolls, usage, vault,
+    marks, once, orders, outbox, people, rolls, seals, usage, vault,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -159,10 +159,7 @@ async fn run_beside(
         }
     }));
     tasks.spawn(every(Arc::clone(shared), SEAL_EVERY, async |shared| seal(shared).await));
-    tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| {
-        shared.reload().await;
-        shared.look_at_people().await;
-    }));
+    tasks.spawn(every(Arc::clone(shared), RELOAD_EVERY, async |shared| read_again(shared).await));
     tasks.spawn(every(Arc::clone(shared), SEEN_EVERY, async |shared| {
         people::note_seen(shared).await;
     }));
@@ -231,6 +228,13 @@ async fn run_beside(
     }
     tasks.shutdown().await;
     finish(shared, ended).await
+}
+
+/// Takes in what changed, and tells of what was changed past us.
+async fn read_again(shared: &Arc<Shared>) {
+    shared.reload().await;
+    shared.look_at_people().await;
+    seals::tell(shared).await;
 }
 
 async fn every(shared: Arc<Shared>, span: Duration, work: impl AsyncFn(&Arc<Shared>)) {

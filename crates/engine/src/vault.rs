@@ -163,6 +163,9 @@ impl Engine {
             VaultCommand::Erase(asked) => self.erase(asked, actor).await,
             VaultCommand::Reseal => self.reseal().await,
             VaultCommand::Rewrap(asked) => self.rewrap_data_keys(asked, actor).await,
+            VaultCommand::AcceptRows(asked) => {
+                self.accept_rows(asked.phrase.as_deref(), actor).await
+            }
         }
     }
 

@@ -42,6 +42,7 @@ mod pepper;
 mod proof;
 mod randomness;
 mod recovery_code;
+mod row_seal;
 mod secret;
 pub mod standard_webhooks;
 mod stretching;
@@ -88,6 +89,7 @@ pub use recovery_code::{
     MAX_RECOVERY_SET_BYTES, RECOVERY_CODES, RecoveryCode, RecoveryCodeError, RecoveryCodeHash,
     RecoverySet,
 };
+pub use row_seal::{RowSealer, RowSum};
 pub use secret::{SecretBytes, SecretString, constant_time_equal};
 pub use stretching::{HashingError, PasswordCost};
 pub use token::{HashedToken, MAX_CANDIDATE_BYTES, PlainToken, TokenKind};

@@ -530,6 +530,17 @@ CREATE TABLE leases (
     until {int} NOT NULL
 ){strict};
 
+-- What the guarded rows of a kind in an organization come to; the audit log says the same. Zeros are
+-- the organization of what belongs to none.
+CREATE TABLE row_seals (
+    kind {text} NOT NULL,
+    org_id {bytes} NOT NULL,
+    number {int} NOT NULL,
+    sum {bytes} NOT NULL,
+    code {bytes} NOT NULL,
+    PRIMARY KEY (kind, org_id)
+){clustered};
+
 -- What changed of what every node knows by heart. The one row of the head is locked until the commit,
 -- so numbers are dense and in the order of the commits.
 CREATE TABLE change_head (

@@ -26,12 +26,12 @@ const AFTER: &str = concat!(
     columns!(),
     " FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2"
 );
-const OF_ORG: &str = concat!(
+pub(crate) const OF_ORG: &str = concat!(
     "-- api_keys::of_org\nSELECT ",
     columns!(),
     " FROM api_keys WHERE org_id = $1 ORDER BY id"
 );
-const FIND: &str =
+pub(crate) const FIND: &str =
     concat!("-- api_keys::find\nSELECT ", columns!(), " FROM api_keys WHERE id = $1");
 const USABLE: &str = "-- api_keys::usable\n\
     SELECT id, state FROM api_keys WHERE org_id = $1 AND state <> 'revoked' ORDER BY id LIMIT $2";
@@ -41,7 +41,7 @@ const INSERT: &str = concat!(
     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
      NULL, NULL)"
 );
-const SET_STATE: &str = "-- api_keys::set_state\n\
+pub(crate) const SET_STATE: &str = "-- api_keys::set_state\n\
     UPDATE api_keys SET state = $2 WHERE id = $1 AND state <> 'revoked'";
 const END_AT: &str = "-- api_keys::end_at\n\
     UPDATE api_keys SET expires_at = $2 WHERE id = $1 AND state = 'active'";
@@ -174,7 +174,7 @@ fn split<T: FromStr>(text: &str, what: &str) -> Result<Few<T>, Error> {
         .collect()
 }
 
-fn decode(mut row: Row) -> Result<KeyRow, Error> {
+pub(crate) fn decode(mut row: Row) -> Result<KeyRow, Error> {
     let (id, org_id, user_id) = (row.id()?, row.id()?, row.id_or_null()?);
     let (name, algorithm, material) = (row.text()?, row.word()?, row.bytes()?);
     let scopes = Permissions::from_words(&row.text()?)

@@ -65,7 +65,7 @@ pub enum Subject {
     Key,
     /// The data keys of an organization, which the identifier names; zeros name the installation.
     DataKeys,
-    /// Data keys of an organization that were erased: everything is read anew.
+    /// Data keys of an organization were erased, or its rows accepted: everything is read anew.
     Erased,
 }
 

@@ -6,9 +6,10 @@
 //! order; statements of one kind are pipelined.
 
 use crate::changes::{self, Change};
+use crate::guarded::{self, Image, Named};
 use crate::value::{Row, Value};
 use crate::{Error, postgres, sqlite};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -176,7 +177,12 @@ impl Writer {
             Driver::Sqlite(connection) => connection.begin()?,
             Driver::Postgres(connection) => connection.begin().await?,
         }
-        Ok(Tx { driver: &mut self.driver, failed: false, changed: BTreeSet::new() })
+        Ok(Tx {
+            driver: &mut self.driver,
+            failed: false,
+            changed: BTreeSet::new(),
+            guarded: BTreeMap::new(),
+        })
     }
 
     /// Runs statements that are not part of a transaction, for migrations.
@@ -253,11 +259,15 @@ pub struct Tx<'w> {
     failed: bool,
     /// What others know by heart and this transaction changes.
     changed: BTreeSet<Change>,
+    /// What the guarded rows held that this transaction writes.
+    guarded: BTreeMap<Named, Option<Image>>,
 }
 
 impl Tx<'_> {
     /// Runs a change and says how many rows it hit.
     pub async fn execute(&mut self, sql: &'static str, parameters: &[Value]) -> Result<u64, Error> {
+        let rows = guarded::all_named(sql, std::iter::once(parameters))?;
+        let guarded = self.look_before(rows).await?;
         let failed_before = self.expect_failure();
         refuse_nul(sql, parameters)?;
         let hit = match self.driver {
@@ -266,6 +276,7 @@ impl Tx<'_> {
         }?;
         if hit > 0 {
             self.hear(sql, std::iter::once(parameters.first()))?;
+            self.guarded.extend(guarded);
         }
         self.failed = failed_before;
         Ok(hit)
@@ -291,6 +302,7 @@ impl Tx<'_> {
     ) -> Result<Vec<Row>, Error> {
         let failed_before = self.expect_failure();
         refuse_nul(sql, parameters)?;
+        refuse_guarded(sql)?;
         let rows = match self.driver {
             Driver::Sqlite(connection) => connection.query(sql, parameters),
             Driver::Postgres(connection) => connection.query(sql, parameters).await,
@@ -328,6 +340,7 @@ impl Tx<'_> {
     ) -> Result<Vec<Vec<Row>>, Error> {
         let failed_before = self.expect_failure();
         sets.iter().try_for_each(|parameters| refuse_nul(sql, parameters))?;
+        refuse_guarded(sql)?;
         let rows = match self.driver {
             Driver::Sqlite(connection) => connection.query_each(sql, sets),
             Driver::Postgres(connection) => connection.query_each(sql, sets, lock).await,
@@ -343,6 +356,8 @@ impl Tx<'_> {
         sql: &'static str,
         sets: &[Vec<Value>],
     ) -> Result<u64, Error> {
+        let rows = guarded::all_named(sql, sets.iter().map(Vec::as_slice))?;
+        let guarded = self.look_before(rows).await?;
         let failed_before = self.expect_failure();
         sets.iter().try_for_each(|parameters| refuse_nul(sql, parameters))?;
         let hit = match self.driver {
@@ -350,6 +365,7 @@ impl Tx<'_> {
             Driver::Postgres(connection) => connection.execute_each(sql, sets).await,
         }?;
         self.hear(sql, sets.iter().map(|set| set.first()))?;
+        self.guarded.extend(guarded);
         self.failed = failed_before;
         Ok(hit)
     }
@@ -361,6 +377,7 @@ impl Tx<'_> {
         }
         let failed_before = self.expect_failure();
         refuse_nul(insert.into, values)?;
+        refuse_guarded(insert.into)?;
         if values.len().checked_rem(insert.columns) != Some(0) {
             let (name, count) = (name_of(insert.into), values.len());
             return Err(Error::broken(format!("{name}: {count} values are no whole rows")));
@@ -372,6 +389,11 @@ impl Tx<'_> {
         self.hear(insert.into, values.chunks(insert.columns).map(<[Value]>::first))?;
         self.failed = failed_before;
         Ok(rows)
+    }
+
+    /// Tells every node to read everything anew, on behalf of this organization.
+    pub fn have_all_read_anew(&mut self, org: [u8; 16]) {
+        self.changed.insert(Change { subject: changes::Subject::Erased, id: org });
     }
 
     /// Makes everything durable. When this fails with [`crate::Kind::Gone`], nobody knows whether
@@ -390,6 +412,26 @@ impl Tx<'_> {
             Driver::Sqlite(connection) => connection.commit(),
             Driver::Postgres(connection) => connection.commit().await,
         }
+    }
+
+    /// What guarded rows hold that a statement is about to write, but for those that were written
+    /// before.
+    async fn look_before(
+        &mut self,
+        rows: BTreeSet<Named>,
+    ) -> Result<Vec<(Named, Option<Image>)>, Error> {
+        let mut before = Vec::new();
+        for row in rows {
+            if !self.guarded.contains_key(&row) {
+                before.push((row, guarded::image(self, row).await?));
+            }
+        }
+        Ok(before)
+    }
+
+    /// The guarded rows that were written since this was last asked, and what they held before.
+    pub(crate) fn take_guarded(&mut self) -> BTreeMap<Named, Option<Image>> {
+        std::mem::take(&mut self.guarded)
     }
 
     /// Notes what a statement changed that others know by heart; `rows` are the first values of
@@ -427,6 +469,15 @@ fn refuse_nul(sql: &str, parameters: &[Value]) -> Result<(), Error> {
         return Err(Error::broken(format!("{}: a text holds a NUL", name_of(sql))));
     }
     Ok(())
+}
+
+/// What guarded rows hold is read before they are written, which only [`Tx::execute`] and
+/// [`Tx::execute_each`] do.
+fn refuse_guarded(sql: &str) -> Result<(), Error> {
+    match guarded::written(sql) {
+        Some(_) => Err(Error::broken(format!("{} writes a guarded table unseen", name_of(sql)))),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn name_of(sql: &str) -> &str {

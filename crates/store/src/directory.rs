@@ -93,7 +93,7 @@ const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
 const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
-const LIMITS_OF: &str = "-- directory::limits_of\n\
+pub(crate) const LIMITS_OF: &str = "-- directory::limits_of\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits WHERE org_id = $1 \
     ORDER BY scope, name";
 const PUT_LIMIT: &str = "-- directory::put_limit\n\
@@ -452,7 +452,7 @@ async fn set_limits_version(tx: &mut Tx<'_>, org: Id<id::Org>, version: i64) -> 
     tx.execute_one(SET_LIMITS_VERSION, &[org.into(), version.into()]).await
 }
 
-fn decode_limit(mut row: Row) -> Result<Limit, Error> {
+pub(crate) fn decode_limit(mut row: Row) -> Result<Limit, Error> {
     Ok(Limit {
         org_id: row.id()?,
         scope: row.word()?,

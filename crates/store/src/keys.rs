@@ -2,9 +2,11 @@
 //! still open.
 
 use crate::Error;
+use crate::api_keys;
 use crate::dialect::{Lock, Store, Tx};
 use crate::value::{Row, Value};
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::key::KeyState;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{DataKeyId, WrappedKey};
 
@@ -64,6 +66,8 @@ const FORGET_SIGNING: &str = "-- keys::forget_signing\n\
 const FORGET_PREVIOUS: &str = "-- keys::forget_previous\n\
     UPDATE previous_secrets SET signing_secret = NULL WHERE signing_secret IS NOT NULL \
     AND webhook_id IN (SELECT id FROM webhooks WHERE org_id = $1)";
+const SHARED: &str = "-- keys::shared\n\
+    SELECT id FROM api_keys WHERE org_id = $1 AND algorithm = 'hmac-sha256' ORDER BY id";
 const REVOKE_SHARED: &str = "-- keys::revoke_shared\n\
     UPDATE api_keys SET state = 'revoked', material = $2 \
     WHERE org_id = $1 AND algorithm = 'hmac-sha256'";
@@ -71,6 +75,7 @@ const REVOKE_SHARED: &str = "-- keys::revoke_shared\n\
 pub(crate) const STATEMENTS: &[&str] = &[
     OF,
     OF_PURPOSE,
+    SHARED,
     PAGE_AFTER,
     INSERT,
     REPLACED,
@@ -264,6 +269,10 @@ pub struct Forgotten {
 pub async fn forget_sealed(tx: &mut Tx<'_>, org: Id<id::Org>) -> Result<Forgotten, Error> {
     let webhooks = tx.execute(FORGET_SIGNING, &[org.into()]).await?;
     tx.execute(FORGET_PREVIOUS, &[org.into()]).await?;
+    for mut row in tx.query(SHARED, &[org.into()]).await? {
+        let revoked = [row.id::<id::Key>()?.into(), Value::Word(KeyState::Revoked.text())];
+        tx.execute(api_keys::SET_STATE, &revoked).await?;
+    }
     let api_keys = tx.execute(REVOKE_SHARED, &[org.into(), Vec::new().into()]).await?;
     Ok(Forgotten { webhooks, api_keys })
 }

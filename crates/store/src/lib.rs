@@ -20,6 +20,7 @@ pub mod directory;
 pub mod exposures;
 pub mod factors;
 pub mod findings;
+pub mod guarded;
 pub mod halt_progress;
 pub mod idempotency;
 pub mod invitations;

@@ -2,9 +2,9 @@
 
 use crate::{
     alerts, api_keys, audit, challenges, changes, closes, dead_men, directory, exposures, factors,
-    findings, halt_progress, idempotency, invitations, key_usage, keys, leases, lockdowns, losses,
-    marks, migrate, nonces, orders, outbox, overrides, pending, rates, recent, sealed, sessions,
-    signals, token_keys, users, webhook_secrets,
+    findings, guarded, halt_progress, idempotency, invitations, key_usage, keys, leases, lockdowns,
+    losses, marks, migrate, nonces, orders, outbox, overrides, pending, rates, recent, sealed,
+    sessions, signals, token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -26,6 +26,7 @@ pub fn all() -> Vec<String> {
         exposures::STATEMENTS,
         factors::STATEMENTS,
         findings::STATEMENTS,
+        guarded::STATEMENTS,
         halt_progress::STATEMENTS,
         idempotency::STATEMENTS,
         invitations::STATEMENTS,

@@ -32,7 +32,7 @@ const SET_RECOVERY_SET: &str =
     "-- users::set_recovery_set\nUPDATE users SET recovery_set = $2 WHERE id = $1";
 const SET_STATE: &str = "-- users::set_state\n\
     UPDATE memberships SET state = $3, epoch = epoch + 1 WHERE org_id = $1 AND user_id = $2";
-const MEMBERS: &str = "-- users::members\n\
+pub(crate) const MEMBERS: &str = "-- users::members\n\
     SELECT org_id, user_id, role, state, epoch FROM memberships ORDER BY org_id, user_id";
 const INSERT_MEMBER: &str = "-- users::insert_member\n\
     INSERT INTO memberships (org_id, user_id, role, state, epoch, created_at) \
@@ -51,7 +51,12 @@ const ORGS_OF: &str = "-- users::organizations_of\n\
 const HAS_ROLE: &str = "-- users::has_role\n\
     SELECT user_id FROM memberships WHERE org_id = $1 AND role = $2 \
     UNION ALL SELECT id FROM invitations WHERE org_id = $1 AND role = $2 LIMIT 1";
-const ROLES: &str = "-- users::roles\n\
+pub(crate) const MEMBER: &str = "-- users::member\n\
+    SELECT org_id, user_id, role, state, epoch FROM memberships \
+    WHERE org_id = $1 AND user_id = $2";
+pub(crate) const ROLE: &str = "-- users::role\n\
+    SELECT id, org_id, name, permissions, created_at FROM roles WHERE id = $1";
+pub(crate) const ROLES: &str = "-- users::roles\n\
     SELECT id, org_id, name, permissions, created_at FROM roles ORDER BY org_id, name";
 const INSERT_ROLE: &str = "-- users::insert_role\n\
     INSERT INTO roles (id, org_id, name, permissions, created_at) VALUES ($1, $2, $3, $4, $5)";
@@ -74,6 +79,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SET_RECOVERY_SET,
     SET_STATE,
     MEMBERS,
+    MEMBER,
     INSERT_MEMBER,
     SET_ROLE,
     REMOVE_MEMBER,
@@ -82,6 +88,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ORGS_OF,
     HAS_ROLE,
     ROLES,
+    ROLE,
     INSERT_ROLE,
     REMOVE_ROLE,
     POLICIES,
@@ -257,17 +264,17 @@ pub async fn set_state(
 /// Every membership.
 pub async fn members(store: &Store) -> Result<Vec<Member>, Error> {
     let rows = store.query(MEMBERS, Vec::new()).await?;
-    rows.into_iter()
-        .map(|mut row| {
-            Ok(Member {
-                org_id: row.id()?,
-                user_id: row.id()?,
-                role: row.text()?,
-                state: row.word()?,
-                epoch: row.int()?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(decode_member).collect()
+}
+
+pub(crate) fn decode_member(mut row: Row) -> Result<Member, Error> {
+    Ok(Member {
+        org_id: row.id()?,
+        user_id: row.id()?,
+        role: row.text()?,
+        state: row.word()?,
+        epoch: row.int()?,
+    })
 }
 
 /// Adds a person to an organization, where they may log in; [`crate::Kind::Exists`] if there already.
@@ -337,14 +344,14 @@ pub async fn has_role(tx: &mut Tx<'_>, org: Id<id::Org>, role: &str) -> Result<b
 /// Every role that an organization made.
 pub async fn roles(store: &Store) -> Result<Vec<RoleRow>, Error> {
     let rows = store.query(ROLES, Vec::new()).await?;
-    rows.into_iter()
-        .map(|mut row| {
-            let (id, org_id, name) = (row.id()?, row.id()?, row.text()?);
-            let permissions = Permissions::from_words(&row.text()?)
-                .map_err(|_| Error::unreadable("a role has an unknown permission"))?;
-            Ok(RoleRow { id, org_id, name, permissions, created_at: row.time()? })
-        })
-        .collect()
+    rows.into_iter().map(decode_role).collect()
+}
+
+pub(crate) fn decode_role(mut row: Row) -> Result<RoleRow, Error> {
+    let (id, org_id, name) = (row.id()?, row.id()?, row.text()?);
+    let permissions = Permissions::from_words(&row.text()?)
+        .map_err(|_| Error::unreadable("a role has an unknown permission"))?;
+    Ok(RoleRow { id, org_id, name, permissions, created_at: row.time()? })
 }
 
 /// Adds a role; [`crate::Kind::Exists`] if the name is taken.

@@ -6,14 +6,14 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tradewarden_engine::command::{ById, Command};
+use tradewarden_engine::command::{AcceptRows, ById, Command, VaultCommand};
 use tradewarden_engine::ledger;
 use tradewarden_seal::merkle::{Tree, leaf_hash};
 use tradewarden_seal::{Checkpoint, TlogProof, VerifierKey, base64_encode};
 use tradewarden_store::{Store, audit};
 
 use self::bundle::{Entry, Header};
-use crate::cli::{AuditProve, AuditVerb, AuditVerify, Shape};
+use crate::cli::{AuditAccept, AuditProve, AuditVerb, AuditVerify, Shape};
 use crate::commands::{self, show};
 use crate::config::Config;
 use crate::data::Data;
@@ -43,7 +43,19 @@ pub(crate) async fn run(
         }
         AuditVerb::Prove(asked) => prove(config, organization, asked, json).await,
         AuditVerb::Export(asked) => export(config, &asked.out, json).await,
+        AuditVerb::Accept(asked) => accept(config, asked, json).await,
     }
+}
+
+/// Lists what is mistrusted, or accepts it; exit 1 where something is left.
+async fn accept(config: &Config, asked: AuditAccept, json: bool) -> Result<Exit, Failure> {
+    let accept = AcceptRows { phrase: asked.phrase };
+    let command = Command::Vault(VaultCommand::AcceptRows(accept));
+    let answer = commands::carry_out(config, None, command).await?;
+    show(&answer, Shape::One, json)?;
+    let is_left =
+        answer.get("mistrusted").and_then(Value::as_array).is_some_and(|left| !left.is_empty());
+    Ok(if is_left { Exit::No } else { Exit::Done })
 }
 
 /// Prints what a verification found; a log that does not hold is a no.

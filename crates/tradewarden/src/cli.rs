@@ -514,6 +514,17 @@ pub(crate) enum AuditVerb {
     Prove(AuditProve),
     /// Write the log as a bundle that can be verified without us
     Export(Out),
+    /// List limits, halts, keys, members and roles that are not what the log says; with the phrase
+    /// that is answered, make them what it says from now on
+    Accept(AuditAccept),
+}
+
+/// `audit accept`
+#[derive(Debug, Args)]
+pub(crate) struct AuditAccept {
+    /// The phrase that this command answers without one
+    #[arg(long, value_name = "PHRASE")]
+    pub(crate) phrase: Option<String>,
 }
 
 /// `audit verify`

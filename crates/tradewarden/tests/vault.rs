@@ -11,6 +11,9 @@ mod erase;
 #[path = "vault/file.rs"]
 mod file;
 #[cfg(test)]
+#[path = "vault/guarded.rs"]
+mod guarded;
+#[cfg(test)]
 #[path = "vault/older.rs"]
 mod older;
 #[cfg(test)]

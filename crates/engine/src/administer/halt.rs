@@ -73,7 +73,8 @@ impl Engine {
         let directory = self.parts.directory.load_full();
         let local = self.parts.local_halts.in_force();
         let is_stored = |halt: &Halt| directory.halts.iter().any(|stored| stored.id == halt.id);
-        let beside = local.iter().filter(|halt| !is_stored(halt)).map(|halt| (halt, true));
+        let local = local.iter().chain(directory.seals.halts());
+        let beside = local.filter(|halt| !is_stored(halt)).map(|halt| (halt, true));
         let own = |(halt, _): &(&Halt, bool)| self.knows(halt, actor);
         let all = directory.halts.iter().map(|halt| (halt, false)).chain(beside);
         list(all.filter(own), |(halt, local)| halt_view(halt, local))

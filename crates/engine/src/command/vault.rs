@@ -19,6 +19,17 @@ pub enum VaultCommand {
     Reseal,
     /// Wraps data keys under the newest version.
     Rewrap(VaultRewrap),
+    /// Accepts guarded rows as the database holds them.
+    AcceptRows(AcceptRows),
+}
+
+/// Rows that are not what the audit log says are to be what it says from now on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptRows {
+    /// The phrase that is answered without one, with what it accepts.
+    #[serde(default)]
+    pub phrase: Option<String>,
 }
 
 /// Data keys are to be replaced.

@@ -5,8 +5,9 @@
 
 use super::signing::{self, Versions};
 use super::{
-    Directory, Door, PreviousSecrets, keys, parse_network, previous_signing_place, signing_place,
+    Directory, Door, PreviousSecrets, parse_network, previous_signing_place, signing_place,
 };
+use crate::seals::{self, Look, Of};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +18,12 @@ use tradewarden_domain::roll::RollTable;
 use tradewarden_domain::signal::Mapping;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::{CertificateName, CredentialForms, Webhook};
-use tradewarden_seal::{DataKeySet, HashedToken};
+use tradewarden_seal::{DataKeySet, HashedToken, RowSealer};
 use tradewarden_store::changes::{self, Change, News, Subject};
 use tradewarden_store::directory::{self as rows, WebhookRow};
+use tradewarden_store::guarded::Guarded;
 use tradewarden_store::webhook_secrets::{self, Previous};
-use tradewarden_store::{Error, Store, api_keys};
+use tradewarden_store::{Error, Store};
 
 /// The keys that open what is sealed, by organization.
 pub(crate) type DataKeys = BTreeMap<Id<id::Org>, Arc<DataKeySet>>;
@@ -31,26 +33,28 @@ impl Directory {
     pub(crate) async fn load(
         store: &Store,
         data_keys: &DataKeys,
+        sealer: &RowSealer,
         before: &Self,
     ) -> Result<Self, Error> {
         // Read first: what is committed in between is read now and once more at the next look.
         let mut next = Self {
             seen: changes::newest(store).await?,
             data_keys_changed: before.data_keys_changed.wrapping_add(1),
+            seals: Arc::clone(&before.seals),
             ..Self::default()
         };
         next.organizations = Arc::new(rows::organizations(store).await?);
-        next.halts = Arc::new(rows::halts(store).await?);
+        next.load_halts(store, sealer).await?;
         let accounts = rows::accounts(store).await?;
         next.accounts =
             Arc::new(accounts.into_iter().map(|account| (account.id, Arc::new(account))).collect());
-        next.limits = Arc::new(rows::limits(store).await?);
+        next.load_limits(store, sealer).await?;
         let orgs: Vec<_> = next.organizations.iter().map(|org| org.id).collect();
         next.write_books(&orgs);
         next.load_rolls(store).await?;
         next.load_strategies(store).await?;
         next.load_doors(store, data_keys, before).await?;
-        next.load_keys(store, data_keys).await?;
+        next.load_keys(store, data_keys, sealer).await?;
         Ok(next)
     }
 
@@ -59,14 +63,15 @@ impl Directory {
         &self,
         store: &Store,
         data_keys: &DataKeys,
+        sealer: &RowSealer,
     ) -> Result<Option<Self>, Error> {
         let (mut changed, newest) = match changes::since(store, self.seen).await? {
             News::None => return Ok(None),
-            News::Everything => return Self::load(store, data_keys, self).await.map(Some),
+            News::Everything => return Self::load(store, data_keys, sealer, self).await.map(Some),
             News::Rows(changed, newest) => (changed, newest),
         };
         if changed.iter().any(|change| change.subject == Subject::Erased) {
-            return Self::load(store, data_keys, self).await.map(Some);
+            return Self::load(store, data_keys, sealer, self).await.map(Some);
         }
         let mut next = self.clone();
         // Of these there are few; they are read together.
@@ -76,15 +81,20 @@ impl Directory {
             // between is read now, and heard of once more at the next look.
             match changes::since(store, self.seen).await? {
                 News::None => {}
-                News::Everything => return Self::load(store, data_keys, self).await.map(Some),
+                News::Everything => {
+                    return Self::load(store, data_keys, sealer, self).await.map(Some);
+                }
                 News::Rows(all, _) => changed = all,
             }
         }
         if changed.iter().any(|change| change.subject == Subject::Halt) {
-            next.halts = Arc::new(rows::halts(store).await?);
+            next.load_halts(store, sealer).await?;
         }
+        let keys = changed.iter().filter(|change| change.subject == Subject::Key);
+        let keys: Vec<_> = keys.map(|change| Id::from_bytes(change.id)).collect();
+        next.follow_keys(&keys, store, data_keys, sealer).await?;
         for change in changed {
-            next.follow(change, store, data_keys).await?;
+            next.follow(change, store, data_keys, sealer).await?;
         }
         next.seen = newest;
         Ok(Some(next))
@@ -95,10 +105,11 @@ impl Directory {
         change: Change,
         store: &Store,
         data_keys: &DataKeys,
+        sealer: &RowSealer,
     ) -> Result<(), Error> {
         match change.subject {
             Subject::Organization => self.write_books(&[Id::from_bytes(change.id)]),
-            Subject::Halt | Subject::Erased => {}
+            Subject::Halt | Subject::Key | Subject::Erased => {}
             Subject::DataKeys => {
                 self.data_keys_changed = self.data_keys_changed.wrapping_add(1);
             }
@@ -116,7 +127,16 @@ impl Directory {
             }
             Subject::Limits => {
                 let org = Id::from_bytes(change.id);
-                let own = rows::limits_of(store, org).await?;
+                let mut look = Look::begin(store, Guarded::Limits).await?;
+                let (own, heads) = loop {
+                    let own = rows::limits_of(store, org).await?;
+                    if let Some(heads) = look.end(store).await? {
+                        break (own, heads);
+                    }
+                };
+                let (found, of) = (seals::limits(sealer, &own), Of::One(org));
+                let seals = Arc::make_mut(&mut self.seals);
+                seals.hold((store, sealer), Guarded::Limits, of, heads, &found).await?;
                 let limits = Arc::make_mut(&mut self.limits);
                 limits.retain(|limit| limit.org_id != org);
                 let place = limits.partition_point(|limit| limit.org_id < org);
@@ -135,18 +155,41 @@ impl Directory {
                 let before = self.doors.get(&id).cloned();
                 self.take_in(id, row, replaced, data_keys, before.as_deref(), store).await?;
             }
-            Subject::Key => {
-                let id = Id::from_bytes(change.id);
-                let known = match api_keys::find(store, id).await? {
-                    Some(row) => keys::open(row, data_keys),
-                    None => None,
-                };
-                match known {
-                    Some(known) => self.keys.insert(id, Arc::new(known)),
-                    None => drop(self.keys.remove(&id)),
-                }
-            }
         }
+        Ok(())
+    }
+
+    async fn load_halts(&mut self, store: &Store, sealer: &RowSealer) -> Result<(), Error> {
+        let mut look = Look::begin(store, Guarded::Halts).await?;
+        let (halts, heads) = loop {
+            let halts = rows::halts(store).await?;
+            if let Some(heads) = look.end(store).await? {
+                break (halts, heads);
+            }
+        };
+        let found = seals::halts(sealer, &halts);
+        let seals = Arc::make_mut(&mut self.seals);
+        seals
+            .hold((store, sealer), Guarded::Halts, Of::All(&self.organizations), heads, &found)
+            .await?;
+        self.halts = Arc::new(halts);
+        Ok(())
+    }
+
+    async fn load_limits(&mut self, store: &Store, sealer: &RowSealer) -> Result<(), Error> {
+        let mut look = Look::begin(store, Guarded::Limits).await?;
+        let (limits, heads) = loop {
+            let limits = rows::limits(store).await?;
+            if let Some(heads) = look.end(store).await? {
+                break (limits, heads);
+            }
+        };
+        let found = seals::limits(sealer, &limits);
+        let seals = Arc::make_mut(&mut self.seals);
+        seals
+            .hold((store, sealer), Guarded::Limits, Of::All(&self.organizations), heads, &found)
+            .await?;
+        self.limits = Arc::new(limits);
         Ok(())
     }
 
@@ -220,22 +263,6 @@ impl Directory {
             let _changed = if is_proven { older.remove(&id) } else { older.insert(id) };
         }
         self.set_door(id, door);
-        Ok(())
-    }
-
-    async fn load_keys(&mut self, store: &Store, data_keys: &DataKeys) -> Result<(), Error> {
-        let mut page = api_keys::after(store, Id::from_bytes([0; 16])).await?;
-        while let Some(last) = page.last() {
-            let (next, ()) = tokio::join!(api_keys::after(store, last.key.id), async {
-                for row in std::mem::take(&mut page) {
-                    let id = row.key.id;
-                    if let Some(known) = keys::open(row, data_keys) {
-                        self.keys.insert(id, Arc::new(known));
-                    }
-                }
-            });
-            page = next?;
-        }
         Ok(())
     }
 

@@ -74,7 +74,8 @@ pub(super) fn look(
     };
     let is_stopped = read.is_some_and(|halts| stops(&halts))
         || stops(&shared.halts.load())
-        || stops(&shared.local_halts.in_force());
+        || stops(&shared.local_halts.in_force())
+        || stops(shared.directory.load().seals.halts());
     if is_stopped { Look::Halted } else { Look::Free }
 }
 

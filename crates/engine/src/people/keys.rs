@@ -7,6 +7,7 @@ use super::{People, away};
 use crate::command::CommandError;
 use crate::environment::Environment;
 use crate::open::{self, INSTALLATION, OpenError};
+use crate::seals::Seals;
 use crate::vault;
 use crate::{Settings, Shared};
 use arc_swap::ArcSwap;
@@ -17,8 +18,8 @@ use std::time::Duration;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
-    AccessClaims, DataKeySet, Keyring, Pepper, Place, Purpose, SecretString, TokenKey, TokenRealm,
-    WrappedKey,
+    AccessClaims, DataKeySet, Keyring, Pepper, Place, Purpose, RowSealer, SecretString, TokenKey,
+    TokenRealm, WrappedKey,
 };
 use tradewarden_store::sessions::SessionRow;
 use tradewarden_store::token_keys::{self, TokenKeyRow};
@@ -101,6 +102,7 @@ impl People {
         environment: &Environment,
         keyring: &Keyring,
         settings: &Settings,
+        sealer: &RowSealer,
     ) -> Result<Self, OpenError> {
         let missing = || OpenError("the keys for people are missing".to_owned());
         let open = async |purpose| {
@@ -118,7 +120,8 @@ impl People {
         let signing = signing.ok_or_else(|| {
             OpenError("no key for access tokens opens with this key file".to_owned())
         })?;
-        let principals = Principals::load(store, environment.now()).await?;
+        let principals =
+            Principals::load(store, sealer, &Seals::default(), environment.now()).await?;
         Ok(Self {
             profile: settings.profile,
             cost: settings.password_cost,

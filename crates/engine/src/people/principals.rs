@@ -7,6 +7,7 @@ use crate::actor::{Actor, Person};
 use crate::command::CommandError;
 use crate::environment::Environment;
 use crate::reads::away;
+use crate::seals::{self, Look, Of, Seals};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
@@ -14,6 +15,9 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::permission::Permissions;
 use tradewarden_domain::person::{BuiltInRole, FactorKind, Profile, SessionKind, User, email_key};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::RowSealer;
+use tradewarden_store::directory::{self, Organization};
+use tradewarden_store::guarded::{self, Guarded};
 use tradewarden_store::invitations::Invitation;
 use tradewarden_store::sessions::{self, SessionRow};
 use tradewarden_store::users::{self, Member, RoleRow};
@@ -53,25 +57,33 @@ pub(crate) struct Principals {
     policies: BTreeMap<(Id<id::Org>, String), String>,
     sessions: BTreeMap<Id<id::Session>, Arc<SessionRow>>,
     by_cookie: HashMap<[u8; 32], Id<id::Session>>,
+    /// What of members and roles was held against the log.
+    pub(crate) seals: Seals,
 }
 
 impl Principals {
     /// Reads everything.
-    pub(crate) async fn load(store: &Store, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) async fn load(
+        store: &Store,
+        sealer: &RowSealer,
+        before: &Seals,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         // Read first: what is committed in between is read now and once more at the next look.
         let mark = migrate::read_meta(store, MARK).await?;
-        let mut principals = Self { mark, ..Self::default() };
+        let mut principals = Self { mark, seals: before.clone(), ..Self::default() };
         for user in users::all(store).await? {
             principals.users.insert(user.id, user);
         }
-        for member in users::members(store).await? {
+        let orgs = directory::organizations(store).await?;
+        for member in principals.members_of(store, sealer, &orgs).await? {
             let Member { org_id, user_id, role, state, epoch } = member;
             principals.members.insert((org_id, user_id), Membership { role, state, epoch });
         }
         for invitation in invitations::all(store).await? {
             principals.invitations.insert(invitation.id, invitation);
         }
-        for role in users::roles(store).await? {
+        for role in principals.roles_of(store, sealer, &orgs).await? {
             principals.roles.insert((role.org_id, role.name.clone()), role);
         }
         for policy in users::policies(store).await? {
@@ -87,6 +99,53 @@ impl Principals {
             principals.sessions.insert(session.id, Arc::new(session));
         }
         Ok(principals)
+    }
+
+    /// The members who are what the log says.
+    async fn members_of(
+        &mut self,
+        store: &Store,
+        sealer: &RowSealer,
+        orgs: &[Organization],
+    ) -> Result<Vec<Member>, Error> {
+        let mut look = Look::begin(store, Guarded::Members).await?;
+        let (mut members, heads) = loop {
+            let members = users::members(store).await?;
+            if let Some(heads) = look.end(store).await? {
+                break (members, heads);
+            }
+        };
+        let found = seals::found(sealer, Guarded::Members, members.iter().map(guarded::member));
+        self.seals.hold((store, sealer), Guarded::Members, Of::All(orgs), heads, &found).await?;
+        members.retain(|member| {
+            let (org, user) = (member.org_id.to_bytes(), member.user_id.to_bytes());
+            self.seals.trusts(Guarded::Members, org, user)
+        });
+        Ok(members)
+    }
+
+    /// The roles; one that is not what the log says allows nothing.
+    async fn roles_of(
+        &mut self,
+        store: &Store,
+        sealer: &RowSealer,
+        orgs: &[Organization],
+    ) -> Result<Vec<RoleRow>, Error> {
+        let mut look = Look::begin(store, Guarded::Roles).await?;
+        let (mut roles, heads) = loop {
+            let roles = users::roles(store).await?;
+            if let Some(heads) = look.end(store).await? {
+                break (roles, heads);
+            }
+        };
+        let found = seals::found(sealer, Guarded::Roles, roles.iter().map(guarded::role));
+        self.seals.hold((store, sealer), Guarded::Roles, Of::All(orgs), heads, &found).await?;
+        for role in &mut roles {
+            if !self.seals.trusts(Guarded::Roles, role.org_id.to_bytes(), role.id.to_bytes()) {
+                role.permissions = Permissions::NONE;
+            }
+        }
+        Ok(roles)
     }
 
     /// A session that has not expired, of a person who may still log in to its organization.
@@ -239,7 +298,9 @@ impl Shared {
     /// Reads people anew, after a change of our own.
     pub(crate) async fn reload_people(&self) -> Result<(), CommandError> {
         let _one_at_a_time = self.people.reloading.lock().await;
-        let loaded = Principals::load(&self.store, self.environment.now()).await;
+        let before = self.people.principals.load_full();
+        let now = self.environment.now();
+        let loaded = Principals::load(&self.store, &self.row_sealer, &before.seals, now).await;
         let loaded = loaded.map_err(|error| away(&error))?;
         self.people.principals.store(Arc::new(loaded));
         self.reload_token_keys().await

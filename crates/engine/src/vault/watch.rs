@@ -134,7 +134,7 @@ async fn open_again(shared: &Arc<Shared>) -> Result<(), String> {
 /// Reads the whole directory with the keys there are. Whoever calls holds `reloading`.
 async fn read_anew(shared: &Arc<Shared>) -> Result<(), String> {
     let (before, keys) = (shared.directory.load_full(), shared.intake_keys.load_full());
-    let next = Directory::load(&shared.store, &keys, &before).await;
+    let next = Directory::load(&shared.store, &keys, &shared.row_sealer, &before).await;
     let next = next.map_err(|error| error.to_string())?;
     shared.halts.store(Arc::clone(&next.halts));
     shared.directory.store(Arc::new(next));

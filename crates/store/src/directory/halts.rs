@@ -7,9 +7,12 @@ use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 
-const HALTS: &str = "-- directory::halts\n\
+pub(crate) const HALTS: &str = "-- directory::halts\n\
     SELECT id, org_id, scope, mode, reason, engaged_by, engaged_at, include_protective \
     FROM halts WHERE resumed_at IS NULL ORDER BY id";
+pub(crate) const ENGAGED: &str = "-- directory::engaged_halt\n\
+    SELECT id, org_id, scope, mode, reason, engaged_by, engaged_at, include_protective \
+    FROM halts WHERE id = $1 AND resumed_at IS NULL";
 const FIND_HALT: &str = "-- directory::find_halt\n\
     SELECT id, org_id, scope, mode, reason, engaged_by, engaged_at, include_protective, \
     resumed_by, resumed_at FROM halts WHERE id = $1";
@@ -30,7 +33,7 @@ const RESUME: &str = "-- directory::resume\n\
     UPDATE halts SET resumed_by = $2, resumed_at = $3 WHERE id = $1 AND resumed_at IS NULL";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[HALTS, HALTS_DURING, FIND_HALT, INSERT_HALT, INSERT_HALT_ONCE, RESUME];
+    &[HALTS, ENGAGED, HALTS_DURING, FIND_HALT, INSERT_HALT, INSERT_HALT_ONCE, RESUME];
 
 /// The halts that are engaged.
 pub async fn halts(store: &Store) -> Result<Vec<Halt>, Error> {
@@ -100,7 +103,7 @@ pub async fn resume(
     Ok(tx.execute(RESUME, &[id.into(), by.into(), now.into()]).await? == 1)
 }
 
-fn decode_halt(mut row: Row) -> Result<Halt, Error> {
+pub(crate) fn decode_halt(mut row: Row) -> Result<Halt, Error> {
     decode_fields(&mut row)
 }
 

@@ -1,6 +1,7 @@
 //! Filling a database with what a large installation has: past the engine, for it is not the making
 //! that is measured.
 
+use std::sync::Arc;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::few::Few;
 use tradewarden_domain::id::{self, Id};
@@ -11,7 +12,7 @@ use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side, Tim
 use tradewarden_domain::permission::Permissions;
 use tradewarden_domain::tier::Tier;
 use tradewarden_domain::time::{Clock, Timestamp};
-use tradewarden_engine::key_secret_place;
+use tradewarden_engine::{Entering, key_secret_place};
 use tradewarden_seal::{DataKey, Digest, Purpose as KeyPurpose, SystemRandomness, WrappedKey};
 use tradewarden_store::directory::{self, WebhookRow};
 use tradewarden_store::{Error, Store, Writer, api_keys, keys, orders};
@@ -30,6 +31,7 @@ const LIFETIME: std::time::Duration = std::time::Duration::from_hours(90 * 24);
 /// An installation that is not running.
 pub(super) struct Installation {
     writer: Writer,
+    entering: Entering,
     org: Id<id::Org>,
     data_key: DataKey,
     now: Timestamp,
@@ -76,8 +78,11 @@ impl Installation {
             .open_data_key(&org.to_bytes(), KeyPurpose::Intake, &wrapped)
             .await
             .map_err(|error| Failure::unavailable(error.to_string()))?;
+        let (clock, randomness) = (Arc::new(SystemClock), Box::new(SystemRandomness::new()));
+        let entering = Entering::open(&store, &keyring, clock, randomness).await;
+        let entering = entering.map_err(|error| Failure::unavailable(error.to_string()))?;
         let writer = Writer::open(&location).await.map_err(|error| failed(&error))?;
-        Ok(Self { writer, org, data_key, now: SystemClock.now() })
+        Ok(Self { writer, entering, org, data_key, now: SystemClock.now() })
     }
 
     /// Keys with these numbers.
@@ -104,6 +109,7 @@ impl Installation {
                 let key = key(number, id, self.org, self.now);
                 api_keys::insert(&mut tx, &key, material).await.map_err(|error| failed(&error))?;
             }
+            self.entering.enter(&mut tx).await.map_err(|error| failed(&error))?;
             tx.commit().await.map_err(|error| failed(&error))?;
         }
         Ok(())

@@ -11,24 +11,24 @@ use crate::rows::changed;
 use crate::stage::{again, demo};
 
 /// A database that nobody has open.
-enum Held {
+pub(crate) enum Held {
     Sqlite(PathBuf),
     Postgres(TestDatabase),
 }
 
 impl Held {
-    fn sqlite(dir: &TestDir) -> Self {
+    pub(crate) fn sqlite(dir: &TestDir) -> Self {
         Self::Sqlite(dir.data().join("tradewarden.db"))
     }
 
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         match self {
             Self::Sqlite(_) => String::new(),
             Self::Postgres(database) => format!("database = \"{}\"", database.url()),
         }
     }
 
-    async fn change(&self, statement: &str) {
+    pub(crate) async fn change(&self, statement: &str) {
         match self {
             Self::Sqlite(path) => {
                 changed(path, &[statement]);
@@ -37,7 +37,7 @@ impl Held {
         }
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         if let Self::Postgres(database) = self {
             database.drop_database().await;
         }
@@ -45,11 +45,11 @@ impl Held {
 }
 
 /// The installation without the demo, which wants one organization.
-async fn serve(program: &Program) -> Gateway {
+pub(crate) async fn serve(program: &Program) -> Gateway {
     program.try_start("serve").await.unwrap_or_else(|ended| panic!("{ended}"))
 }
 
-async fn findings(program: &Program, code: &str) -> Vec<Value> {
+pub(crate) async fn findings(program: &Program, code: &str) -> Vec<Value> {
     let list = program.json(&["finding", "list"]).await;
     let items = list["items"].as_array().unwrap().iter();
     items.filter(|one| one["code"] == code).cloned().collect()

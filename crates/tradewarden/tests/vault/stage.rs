@@ -46,6 +46,11 @@ pub(crate) fn sealed(dir: &TestDir, gateway: &Gateway) -> Sealed {
 }
 
 impl Sealed {
+    /// The key's identifier.
+    pub(crate) fn id(&self) -> &str {
+        &self.key_id
+    }
+
     /// The secret of an API key is opened with intake's key, a token is signed by one under people's,
     /// and a password is hashed with the pepper.
     pub(crate) async fn opens(&self, gateway: &Gateway) {
