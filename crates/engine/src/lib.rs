@@ -24,6 +24,7 @@ pub mod tag;
 pub mod view;
 
 mod accesses;
+mod acme_account;
 mod administer;
 mod alerts;
 mod around;

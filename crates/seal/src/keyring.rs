@@ -52,12 +52,21 @@ pub enum Purpose {
     Broker,
     /// The audit log's signing key.
     Ledger,
+    /// Accounts at the authorities that issue certificates.
+    Certificates,
 }
 
 impl Purpose {
     /// Every purpose there is.
-    pub const ALL: [Self; 6] =
-        [Self::Intake, Self::People, Self::Messages, Self::Pepper, Self::Broker, Self::Ledger];
+    pub const ALL: [Self; 7] = [
+        Self::Intake,
+        Self::People,
+        Self::Messages,
+        Self::Pepper,
+        Self::Broker,
+        Self::Ledger,
+        Self::Certificates,
+    ];
 
     /// The name as it is stored. Bound into wrapped keys: never change one.
     pub const fn name(self) -> &'static str {
@@ -68,6 +77,7 @@ impl Purpose {
             Self::Pepper => "pepper",
             Self::Broker => "broker",
             Self::Ledger => "ledger",
+            Self::Certificates => "certificates",
         }
     }
 

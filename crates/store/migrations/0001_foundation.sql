@@ -523,6 +523,12 @@ CREATE TABLE ledger (
     updated_at {int} NOT NULL
 ){strict};
 
+CREATE TABLE acme_accounts (
+    directory {text} NOT NULL PRIMARY KEY,
+    credentials {bytes} NOT NULL,
+    created_at {int} NOT NULL
+){strict};
+
 CREATE TABLE leases (
     name {text} NOT NULL PRIMARY KEY,
     holder {text} NOT NULL,

@@ -8,6 +8,7 @@
 //! - Look-ups return `Option`; a change that hits the wrong number of rows is an error.
 //! - Every statement is registered in `statements` and prepared on both databases by a test.
 
+pub mod acme_accounts;
 pub mod alerts;
 pub mod api_keys;
 pub mod audit;

@@ -107,6 +107,7 @@ pub const ALL: &[Column] = &[
     // Others hold nothing that is secret.
     column!("challenges", "content", 1, "people", "token_hash", false, " AND kind = 'sms'"),
     column!("ledger", "signing_key", 1, "ledger", "name", true, ""),
+    column!("acme_accounts", "credentials", 1, "certificates", "directory", true, ""),
 ];
 
 /// The statements of every column.

@@ -1,15 +1,16 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    alerts, api_keys, audit, challenges, changes, closes, dead_men, directory, exposures, factors,
-    findings, guarded, halt_progress, idempotency, invitations, key_usage, keys, leases, lockdowns,
-    losses, marks, migrate, nonces, orders, outbox, overrides, pending, rates, recent, sealed,
-    sessions, signals, token_keys, users, webhook_secrets,
+    acme_accounts, alerts, api_keys, audit, challenges, changes, closes, dead_men, directory,
+    exposures, factors, findings, guarded, halt_progress, idempotency, invitations, key_usage,
+    keys, leases, lockdowns, losses, marks, migrate, nonces, orders, outbox, overrides, pending,
+    rates, recent, sealed, sessions, signals, token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
 pub fn all() -> Vec<String> {
     let fixed = [
+        acme_accounts::STATEMENTS,
         alerts::STATEMENTS,
         api_keys::STATEMENTS,
         audit::STATEMENTS,

@@ -31,7 +31,7 @@ const MARKS_MAX: usize = 2_048;
 pub const IN_THE_CLEAR: [(&str, &str); 5] = [
     ("kek", "the key file is what everything else is sealed under"),
     ("tls", "keys of the local CAs and of what they issued: TLS needs them before the vault opens"),
-    ("acme", "the key of the account and of the certificate, for the same reason"),
+    ("acme/certificate.pem", "the key of the certificate that ACME brought, for the same reason"),
     ("demo.json", "the demo shows the same secrets at its next start; they move paper money alone"),
     ("demo-key.pem", "the demo's signing key, for the same reason"),
 ];

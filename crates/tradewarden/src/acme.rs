@@ -1,15 +1,18 @@
 //! Certificates by ACME (RFC 8555): ordered, kept, renewed at two thirds of their life or when the
 //! authority suggests it (RFC 9773), whichever is earlier.
 //!
+//! The account with its key is sealed in the database; one that lies in `DATA/acme/account.json` is moved
+//! there, and the file removed.
+//!
 //! ```text
-//! DATA/acme/account.json      the account with its key
 //! DATA/acme/certificate.pem   the chain and its key
 //! DATA/acme/attempts.json     how often it failed, and when it is tried again
 //! ```
 //!
 //! Crash story: everything is written in one step, so a crash leaves the old or the new. An account that
 //! was made and not written, or an order whose chain was not, is made again; a restart does not shorten
-//! the wait after failures, because authorities count them.
+//! the wait after failures, because authorities count them. The file of an account goes when what is in the
+//! database opens.
 
 mod https;
 mod order;
@@ -59,6 +62,7 @@ pub(crate) struct Keeper {
     data: Data,
     https: Https,
     challenges: Challenges,
+    engine: Engine,
     account: Option<Account>,
     /// The window that the authority suggested last, and the instant that was drawn in it.
     drawn: Option<Drawn>,
@@ -96,13 +100,19 @@ struct Kept {
 
 impl Keeper {
     /// One for this configuration; makes the directory.
-    pub(crate) fn new(config: &Acme, data: &Data, challenges: Challenges) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        config: &Acme,
+        data: &Data,
+        challenges: Challenges,
+        engine: Engine,
+    ) -> Result<Self, Failure> {
         files::private_directory(&data.acme())?;
         Ok(Self {
             https: Https::new(&config.roots()?)?,
             config: config.clone(),
             data: data.clone(),
             challenges,
+            engine,
             account: None,
             drawn: None,
             ask_at: Timestamp::default(),
@@ -110,7 +120,10 @@ impl Keeper {
     }
 
     /// Keeps a certificate for ever; `renewed` is told of each new one.
-    pub(crate) async fn keep(mut self, engine: Engine, renewed: Arc<Notify>) {
+    pub(crate) async fn keep(mut self, renewed: Arc<Notify>) {
+        if let Err(NotIssued(why)) = self.take_in_file().await {
+            tracing::error!(why, "the account of ACME is still in its file");
+        }
         loop {
             let attempts = self.attempts();
             let now = SystemClock.now();
@@ -135,7 +148,7 @@ impl Keeper {
                     // The account may be what was wrong.
                     self.account = None;
                     let why = format!("ACME: {why}");
-                    if let Err(error) = engine.certificate_unusable(&why).await {
+                    if let Err(error) = self.engine.certificate_unusable(&why).await {
                         tracing::error!(%error, "that could not be recorded");
                     }
                 }
@@ -221,30 +234,56 @@ impl Keeper {
         if let Some(account) = &self.account {
             return Ok(account.clone());
         }
-        let path = self.data.acme().join("account.json");
-        let said = |failure: Failure| NotIssued(failure.to_string());
+        self.take_in_file().await?;
         let builder = Account::builder_with_http(Box::new(self.https.clone()));
-        let text = files::read_text_if_there(&path, FILE_BYTES_MAX).map_err(said)?;
-        let kept = text.and_then(|text| serde_json::from_str::<KeptAccount>(&text).ok());
         // Another authority has another account.
-        let account =
-            if let Some(kept) = kept.filter(|kept| kept.directory == self.config.directory) {
-                builder.from_credentials(kept.credentials).await?
-            } else {
-                let contact: Vec<&str> = self.config.contact.iter().map(String::as_str).collect();
-                let new = NewAccount {
-                    contact: &contact,
-                    terms_of_service_agreed: self.config.terms_agreed,
-                    only_return_existing: false,
-                };
-                let directory = self.config.directory.clone();
-                let (account, credentials) = builder.create(&new, directory.clone(), None).await?;
-                let text = serde_json::to_string(&KeptAccount { directory, credentials })?;
-                files::write_private(&path, &text).map_err(said)?;
-                account
+        let directory = self.config.directory.clone();
+        let kept = self.engine.acme_account(&directory).await?;
+        let account = if let Some(kept) = kept {
+            let credentials: AccountCredentials = serde_json::from_str(kept.expose())?;
+            builder.from_credentials(credentials).await?
+        } else {
+            let contact: Vec<&str> = self.config.contact.iter().map(String::as_str).collect();
+            let new = NewAccount {
+                contact: &contact,
+                terms_of_service_agreed: self.config.terms_agreed,
+                only_return_existing: false,
             };
+            let (account, credentials) = builder.create(&new, directory.clone(), None).await?;
+            self.keep_account(&directory, &credentials).await?;
+            account
+        };
         self.account = Some(account.clone());
         Ok(account)
+    }
+
+    async fn keep_account(
+        &self,
+        directory: &str,
+        credentials: &AccountCredentials,
+    ) -> Result<(), NotIssued> {
+        let text = SecretString::new(serde_json::to_string(credentials)?);
+        Ok(self.engine.keep_acme_account(directory, &text).await?)
+    }
+
+    /// Moves the account that lies in a file into the database.
+    async fn take_in_file(&self) -> Result<(), NotIssued> {
+        let path = self.data.acme().join("account.json");
+        let said = |failure: Failure| NotIssued(failure.to_string());
+        let Some(text) = files::read_text_if_there(&path, FILE_BYTES_MAX).map_err(said)? else {
+            return Ok(());
+        };
+        let text = SecretString::new(text);
+        let KeptAccount { directory, credentials } = serde_json::from_str(text.expose())
+            .map_err(|_| NotIssued(format!("{} is no account: remove it", path.display())))?;
+        self.keep_account(&directory, &credentials).await?;
+        if self.engine.acme_account(&directory).await?.is_none() {
+            return Err(NotIssued(format!("the account of {directory} was not kept")));
+        }
+        let removed = std::fs::remove_file(&path);
+        removed.map_err(|cause| said(files::failed("remove", &path, &cause)))?;
+        tracing::info!(directory, "the account of ACME was moved from its file into the database");
+        Ok(())
     }
 
     /// The certificate that is kept, if it is for the names that are wanted.
@@ -279,8 +318,8 @@ impl Keeper {
     }
 }
 
-/// The account as it is kept.
-#[derive(Serialize, Deserialize)]
+/// The account as a file keeps it.
+#[derive(Deserialize)]
 struct KeptAccount {
     directory: String,
     credentials: AccountCredentials,

@@ -300,13 +300,13 @@ impl Doors {
             });
         }
         if let Some(acme) = &config.acme {
-            let keeper = acme::Keeper::new(acme, data, challenges)?;
-            let (engine, renewed) = (engine.clone(), Arc::clone(renewed));
+            let keeper = acme::Keeper::new(acme, data, challenges, engine.clone())?;
+            let renewed = Arc::clone(renewed);
             let stopped = stopped(&stop);
             tasks.spawn(async move {
                 tokio::select! {
                     () = stopped => {}
-                    () = keeper.keep(engine, renewed) => {}
+                    () = keeper.keep(renewed) => {}
                 }
             });
         }

@@ -140,7 +140,10 @@ impl Engine {
 /// A purpose whose data keys can be replaced.
 fn replaceable(name: &str) -> Result<Purpose, CommandError> {
     match Purpose::from_name(name) {
-        None => Err(invalid("purpose", &"must be intake, people, messages, broker or ledger")),
+        None => Err(invalid(
+            "purpose",
+            &"must be intake, people, messages, broker, ledger or certificates",
+        )),
         Some(Purpose::Pepper) => Err(invalid(
             "purpose",
             &"the pepper is never replaced: only who knows a password can hash it anew",

@@ -37,7 +37,7 @@ pub(crate) struct VaultRotate {
     pub(crate) org: Option<String>,
     /// Only those for this purpose
     #[arg(long, value_name = "PURPOSE", requires = "data_keys",
-          value_parser = ["intake", "people", "messages", "broker", "ledger"])]
+          value_parser = ["intake", "people", "messages", "broker", "ledger", "certificates"])]
     pub(crate) purpose: Option<String>,
 }
 

@@ -14,6 +14,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 use tradewarden_seal::certificate::DAY_S;
 use tradewarden_seal::{CertificateFacts, LocalAuthority, SystemRandomness};
+use tradewarden_testkit::marks;
 use tradewarden_testkit::process::{Client, Ended, Gateway, Program, TestDir, until};
 
 use crate::door::{BINARY, Door};
@@ -235,12 +236,12 @@ async fn http_01_brings_a_certificate_and_the_next_one() {
     for facts in [&first, &second] {
         until("it is in the log", async || renewals(&gateway, &facts.serial).await == 1).await;
     }
-    for file in ["account.json", "certificate.pem"] {
-        let mode = std::fs::metadata(dir.data().join("acme").join(file)).unwrap().mode();
-        assert_eq!(mode & 0o7777, 0o600, "{file}");
-    }
-    // After a restart it is there at once, and the account is the same.
-    let account = std::fs::read(dir.data().join("acme/account.json")).unwrap();
+    let mode = std::fs::metadata(dir.data().join("acme/certificate.pem")).unwrap().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    // The account is in the vault, once, and in no file.
+    assert!(!dir.data().join("acme/account.json").exists());
+    assert_eq!(entries(gateway.program(), "acme.account_kept").await.len(), 1);
+    // After a restart it is there at once.
     let root = dir.path().join("root.pem");
     let program = gateway.program().clone();
     assert_eq!(gateway.stop().await.code, Some(0));
@@ -252,8 +253,41 @@ async fn http_01_brings_a_certificate_and_the_next_one() {
     let args = ["s_client", "-connect", &at, "-servername", NAMES[0], "-showcerts"];
     let seen = run("openssl", &args).await;
     assert!(seen.stdout.contains("Pebble Intermediate"), "{seen}");
-    assert_eq!(std::fs::read(dir.data().join("acme/account.json")).unwrap(), account);
+    assert_eq!(entries(gateway.program(), "acme.account_kept").await.len(), 1, "the same account");
     assert!(root.exists());
+}
+
+/// An account that lies in a file is moved into the vault at a start, though nobody answers at the
+/// authority; the file goes, and its key is in the clear nowhere.
+#[tokio::test]
+async fn the_account_of_a_file_is_moved_into_the_vault() {
+    let dir = TestDir::new("transport-account");
+    let paths = TestPaths::new(&dir);
+    let program = Program::new(BINARY, dir.data(), &paths.config("http-01", ""));
+    assert_eq!(program.start().await.stop().await.code, Some(0));
+    let mut randomness = SystemRandomness::new();
+    let key = tradewarden_seal::certificate::new_certificate_key(&mut randomness).unwrap();
+    let lines = key.expose().lines().filter(|line| !line.starts_with("-----"));
+    let der = tradewarden_seal::base64_decode(&lines.collect::<String>()).unwrap();
+    let key = tradewarden_seal::base64url_encode(&der);
+    marks::see("the key of an account", &key);
+    let directory = format!("https://localhost:{}/dir", paths.directory_port);
+    let file = dir.data().join("acme/account.json");
+    let text = json!({ "directory": directory, "credentials": {
+        "id": "https://localhost/acct/1", "key_pkcs8": key, "directory": directory,
+    }});
+    std::fs::write(&file, text.to_string()).unwrap();
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, closed).unwrap();
+
+    let gateway = program.start().await;
+    until("it is moved", async || !file.exists()).await;
+    assert_eq!(entries(&program, "acme.account_kept").await.len(), 1);
+    let status = program.json(&["vault", "status"]).await;
+    let keys = status["keys"].as_array().unwrap();
+    assert!(keys.iter().any(|key| key["purpose"] == "certificates"), "{status}");
+    assert!(!marks::look_through(&dir.data()).is_empty());
+    assert_eq!(gateway.stop().await.code, Some(0));
 }
 
 #[tokio::test]
