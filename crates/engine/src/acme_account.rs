@@ -7,7 +7,7 @@
 use crate::Engine;
 use crate::book::Book;
 use crate::command::CommandError;
-use crate::open::INSTALLATION;
+use crate::open::{INSTALLATION, first_key};
 use crate::people::unsealed;
 use crate::reads::away;
 use crate::vault;
@@ -80,9 +80,10 @@ impl Engine {
             |error: &dyn std::fmt::Display| CommandError::Unavailable { detail: error.to_string() };
         let (tenant, purpose) = (INSTALLATION.to_bytes(), Purpose::Certificates);
         let fresh = self.parts.environment.with_randomness(Fresh::draw);
-        let wrapped = self.parts.keyring.new_data_key(&tenant, purpose, fresh).await;
+        let place = first_key(&tenant, purpose);
+        let wrapped = self.parts.keyring.new_data_key(&place, fresh).await;
         let wrapped = wrapped.map_err(|error| failed(&error))?;
-        let key = self.parts.keyring.open_data_key(&tenant, purpose, &wrapped).await;
+        let key = self.parts.keyring.open_data_key(&place, &wrapped).await;
         let key = Arc::new(key.map_err(|error| failed(&error))?);
         Ok((DataKeySet::new(key, Vec::new()), Some(wrapped)))
     }

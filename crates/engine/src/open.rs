@@ -32,7 +32,7 @@ use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{
-    Fresh, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, RowSealer,
+    DataKeyPlace, Fresh, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, RowSealer,
 };
 use tradewarden_store::{
     Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces,
@@ -264,7 +264,7 @@ async fn found(
     let now = environment.now();
     let wrapped = new_key(environment, keyring, INSTALLATION, Purpose::Ledger).await?;
     let key = keyring
-        .open_data_key(&INSTALLATION.to_bytes(), Purpose::Ledger, &wrapped)
+        .open_data_key(&first_key(&INSTALLATION.to_bytes(), Purpose::Ledger), &wrapped)
         .await
         .map_err(|error| failed(&error))?;
     let ledger_key = environment
@@ -308,7 +308,7 @@ pub(crate) async fn ledger_key(
     key.map(Some).map_err(|error| OpenError(error.to_string()))
 }
 
-/// A new data key, wrapped.
+/// A new data key, wrapped: the first one.
 pub(crate) async fn new_key(
     environment: &Environment,
     keyring: &Keyring,
@@ -316,8 +316,13 @@ pub(crate) async fn new_key(
     purpose: Purpose,
 ) -> Result<tradewarden_seal::WrappedKey, OpenError> {
     let fresh = environment.with_randomness(Fresh::draw);
-    let made = keyring.new_data_key(&org.to_bytes(), purpose, fresh).await;
+    let made = keyring.new_data_key(&first_key(&org.to_bytes(), purpose), fresh).await;
     made.map_err(|error| OpenError(error.to_string()))
+}
+
+/// The first data key of an organization for a purpose.
+pub(crate) const fn first_key(organization: &[u8; 16], purpose: Purpose) -> DataKeyPlace<'_> {
+    DataKeyPlace { organization, purpose, version: 1 }
 }
 
 /// The copy of the newest checkpoint must not be ahead of the database: else the database was set

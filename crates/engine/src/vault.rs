@@ -32,13 +32,11 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
-    DataKeyError, Fresh, KeySource, Purpose, SecretBytes, SourceError, WrappedKey,
+    DataKeyPlace, Fresh, KeySource, Purpose, SecretBytes, SourceError, WrappedKey,
 };
 use tradewarden_store::keys::{self as rows, KeyRow};
 use tradewarden_store::{Error, Tx};
 
-/// Data keys that one command wraps anew, in one transaction.
-const STEP_MAX: usize = 64;
 /// What a source makes a key from.
 const FRESH_BYTES: usize = 32;
 
@@ -249,26 +247,29 @@ impl Engine {
             return Err(invalid("to", &sentence));
         }
         let newest = source.newest().await.map_err(|error| source_away(&error))?;
-        let (mut rewrapped, mut left, mut unusable) = (Vec::new(), 0_u64, Vec::new());
+        let (mut rewrapped, mut unusable) = (Vec::new(), Vec::new());
+        let (mut due, mut left) = (Vec::new(), 0_u64);
         let mut page = rows::page(&self.parts.store, None).await.map_err(|error| away(&error))?;
         while let Some(last) = page.last().cloned() {
             for row in page.into_iter().filter(|row| wrapped_by(row) != newest) {
-                if rewrapped.len() >= STEP_MAX {
+                if rewrapped.len() >= source.at_once() {
                     left = left.saturating_add(1);
                     continue;
                 }
-                match self.rewrapped(&row).await {
-                    Ok(wrapped) => rewrapped.push((row, wrapped)),
-                    // One that is damaged keeps no other under the old key.
-                    Err(NotRewrapped::Damaged(detail)) => unusable.push(detail),
-                    Err(NotRewrapped::Away(detail)) => {
-                        return Err(CommandError::Unavailable { detail });
-                    }
+                due.push(row);
+                // Those that are damaged are asked for each time, and keep no other from its turn.
+                if rewrapped.len().saturating_add(due.len()) >= source.at_once() {
+                    let (some, damaged) = self.rewrapped(std::mem::take(&mut due)).await?;
+                    rewrapped.extend(some);
+                    unusable.extend(damaged);
                 }
             }
             page =
                 rows::page(&self.parts.store, Some(&last)).await.map_err(|error| away(&error))?;
         }
+        let (some, damaged) = self.rewrapped(due).await?;
+        rewrapped.extend(some);
+        unusable.extend(damaged);
         let answer = json!({
             "kind": source.kind(), "key": newest, "rewrapped": rewrapped.len(), "left": left,
             "unusable": unusable,
@@ -279,23 +280,43 @@ impl Engine {
         Ok(answer)
     }
 
-    async fn rewrapped(&self, row: &KeyRow) -> Result<WrappedKey, NotRewrapped> {
-        let said = |detail: String| {
+    /// These data keys wrapped anew, and what is said of those that are damaged: none of them keeps another
+    /// under the old key.
+    async fn rewrapped(
+        &self,
+        due: Vec<KeyRow>,
+    ) -> Result<(Vec<(KeyRow, WrappedKey)>, Vec<String>), CommandError> {
+        let said = |row: &KeyRow, detail: &dyn std::fmt::Display| {
             let (org, purpose, version) = (row.org_id, &row.purpose, row.version);
             format!("the data key of {org} for {purpose}, version {version}: {detail}")
         };
-        let purpose = Purpose::from_name(&row.purpose);
-        let purpose = purpose
-            .ok_or_else(|| NotRewrapped::Damaged(said("the purpose is not known".to_owned())))?;
-        let fresh = self.parts.environment.with_randomness(Fresh::draw);
-        let wrapped = WrappedKey::from_stored(row.wrapped.clone());
-        let org = row.org_id.to_bytes();
-        let rewrapped = self.parts.keyring.rewrap(&org, purpose, &wrapped, fresh).await;
-        rewrapped.map_err(|error: DataKeyError| {
-            let is_damaged = error.is_about_the_key();
-            let detail = said(error.to_string());
-            if is_damaged { NotRewrapped::Damaged(detail) } else { NotRewrapped::Away(detail) }
-        })
+        let mut unusable = Vec::new();
+        let mut known = Vec::with_capacity(due.len());
+        for row in due {
+            match Purpose::from_name(&row.purpose) {
+                Some(purpose) => {
+                    let stored = WrappedKey::from_stored(row.wrapped.clone());
+                    known.push((row.org_id.to_bytes(), purpose, stored, row));
+                }
+                None => unusable.push(said(&row, &"the purpose is not known")),
+            }
+        }
+        let wanted = known.iter().map(|(organization, purpose, stored, row)| {
+            let place = DataKeyPlace { organization, purpose: *purpose, version: row.version };
+            (place, stored, self.parts.environment.with_randomness(Fresh::draw))
+        });
+        let answers = self.parts.keyring.rewrap(wanted.collect()).await;
+        let mut rewrapped = Vec::with_capacity(known.len());
+        for ((_, _, _, row), answer) in known.into_iter().zip(answers) {
+            match answer {
+                Ok(wrapped) => rewrapped.push((row, wrapped)),
+                Err(error) if error.is_about_the_key() => unusable.push(said(&row, &error)),
+                Err(error) => {
+                    return Err(CommandError::Unavailable { detail: said(&row, &error) });
+                }
+            }
+        }
+        Ok((rewrapped, unusable))
     }
 
     /// Writes an entry about the installation's keys, with the wrappings that it tells of.
@@ -325,14 +346,6 @@ impl Engine {
             .await?;
         Ok(())
     }
-}
-
-/// Why a data key was not wrapped anew.
-enum NotRewrapped {
-    /// It does not open.
-    Damaged(String),
-    /// A source does not answer.
-    Away(String),
 }
 
 fn shown(source: &dyn KeySource, role: &str, newest: &Result<String, SourceError>) -> Value {

@@ -7,6 +7,7 @@ mod https;
 mod policy;
 mod roots;
 
+pub use bytes::Bytes;
 pub use https::{Answered, Https, Unanswered};
 pub use hyper::Method;
 pub use hyper::header::{HeaderName, HeaderValue};

@@ -21,6 +21,17 @@ pub const MAX_WRAPPING_BYTES: usize = 1024;
 /// Random bytes that come with each secret to wrap.
 pub const SOURCE_NONCE_BYTES: usize = 24;
 
+/// How many secrets a source takes at once that takes them one by one.
+const AT_ONCE: usize = 64;
+
+/// What is about one secret is its own answer; anything else is the source's.
+fn for_itself<T>(answer: Result<T, SourceError>) -> Result<Result<T, SourceError>, SourceError> {
+    match answer {
+        Err(error @ (SourceError::Unavailable(_) | SourceError::Refused(_))) => Err(error),
+        answer => Ok(answer),
+    }
+}
+
 /// Why a source did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceError {
@@ -82,6 +93,43 @@ pub trait KeySource: Send + Sync {
 
     /// Opens what this version wrapped.
     fn unwrap<'a>(&'a self, key_id: &'a str, wrapped: &'a [u8]) -> SourceAnswer<'a, SecretBytes>;
+
+    /// How many secrets it takes at once, for whoever divides many among several calls: so each call
+    /// stays short.
+    fn at_once(&self) -> usize {
+        AT_ONCE
+    }
+
+    /// Wraps several as [`wrap`](Self::wrap) does, at most [`at_once`](Self::at_once) of them: one answer
+    /// for each, in the same order. One that fails harms no other; a source that is away or refuses fails
+    /// as a whole.
+    fn wrap_many<'a>(
+        &'a self,
+        secrets: &'a [(&'a SecretBytes, &'a [u8; SOURCE_NONCE_BYTES])],
+    ) -> SourceAnswer<'a, Vec<Result<Wrapping, SourceError>>> {
+        Box::pin(async move {
+            let mut wrapped = Vec::with_capacity(secrets.len());
+            for (secret, nonce) in secrets {
+                wrapped.push(for_itself(self.wrap(secret, nonce).await)?);
+            }
+            Ok(wrapped)
+        })
+    }
+
+    /// Opens several as [`unwrap`](Self::unwrap) does, each with the name of its version, as
+    /// [`wrap_many`](Self::wrap_many) wraps them.
+    fn unwrap_many<'a>(
+        &'a self,
+        wrapped: &'a [(&'a str, &'a [u8])],
+    ) -> SourceAnswer<'a, Vec<Result<SecretBytes, SourceError>>> {
+        Box::pin(async move {
+            let mut opened = Vec::with_capacity(wrapped.len());
+            for (key_id, bytes) in wrapped {
+                opened.push(for_itself(self.unwrap(key_id, bytes).await)?);
+            }
+            Ok(opened)
+        })
+    }
 
     /// Makes a new version, which wraps from now on, and gives its name; the others still open.
     /// `fresh` is 32 random bytes, for sources whose key is made here.

@@ -3,26 +3,28 @@
 //!
 //! A wrapped key is public in the sense that it may be stored beside the data:
 //! ```text
-//! "TWK1" | algorithm u8 = 2 | length u8, source key id | key id 16 | length u16 be, wrapping | nonce 24 | commitment 32 | ciphertext 32 || tag 16
+//! "TWK1" | algorithm u8 = 3 | length u8, source key id | key id 16 | length u16 be, wrapping | nonce 24 | commitment 32 | ciphertext 32 || tag 16
 //! ```
 //! The source wraps 32 random bytes that are made for this data key alone (`wrapping`); under them the
-//! data key is sealed here, together with everything before the nonce, the organization and the
-//! purpose. So it opens only for the organization and purpose it was made for, whatever a source can
-//! or cannot bind, and the source never sees a data key. Keeping a purpose away from a node means not
-//! giving it the rows.
+//! data key is sealed here, together with everything before the nonce, the organization, the purpose
+//! and the data key's version. So it opens only for the row it was made for, whatever a source can or
+//! cannot bind: with two versions, exchanging them does not make the older one seal again. The source
+//! never sees a data key. Keeping a purpose away from a node means not giving it the rows.
+//!
+//! Algorithms 1 and 2 did not bind the version; they were never released, and nothing reads them.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     DataKey, DataKeyId, KeySource, MAX_SOURCE_KEY_ID_BYTES, MAX_WRAPPING_BYTES, OpenError,
-    Randomness, SOURCE_NONCE_BYTES, SealError, SecretBytes, SourceError, committing,
+    Randomness, SOURCE_NONCE_BYTES, SealError, SecretBytes, SourceError, Wrapping, committing,
     constant_time_equal,
     envelope::{associated_data, push_with_u8_length, split_u8_length},
     randomness::random_array,
 };
 
 const MAGIC: &[u8] = b"TWK1";
-const ALGORITHM: u8 = 2;
+const ALGORITHM: u8 = 3;
 const DATA_KEY_BYTES: usize = 32;
 
 /// Largest wrapped key, in bytes.
@@ -91,6 +93,17 @@ impl fmt::Display for Purpose {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
     }
+}
+
+/// What a data key is for, all of which is bound into its wrapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataKeyPlace<'a> {
+    /// Whose it is.
+    pub organization: &'a [u8],
+    /// What it seals.
+    pub purpose: Purpose,
+    /// Which one it is of those for this organization and purpose, from 1.
+    pub version: i64,
 }
 
 /// A data key as it is stored.
@@ -165,7 +178,7 @@ pub enum DataKeyError {
     },
     /// The source did not do it.
     Source(SourceError),
-    /// Damaged, moved from another organization or purpose, or wrapped by a different key.
+    /// Damaged, moved from another organization, purpose or version, or wrapped by a different key.
     DoesNotOpen(OpenError),
     /// It could not be sealed.
     NotSealed(SealError),
@@ -191,8 +204,9 @@ impl fmt::Display for DataKeyError {
                 )
             }
             Self::Source(error) => error.fmt(formatter),
-            Self::DoesNotOpen(_) => formatter
-                .write_str("the data key is damaged or belongs to another organization or purpose"),
+            Self::DoesNotOpen(_) => formatter.write_str(
+                "the data key is damaged or belongs to another organization, purpose or version",
+            ),
             Self::NotSealed(error) => error.fmt(formatter),
         }
     }
@@ -299,70 +313,142 @@ impl Keyring {
     /// A new data key, wrapped. To use it, open it.
     pub async fn new_data_key(
         &self,
-        organization: &[u8],
-        purpose: Purpose,
+        place: &DataKeyPlace<'_>,
         fresh: Fresh,
     ) -> Result<WrappedKey, DataKeyError> {
-        self.wrap(organization, purpose, fresh).await
+        let made = self.wrap(vec![Ok((*place, fresh))]).await.pop();
+        made.unwrap_or_else(|| Err(OpenError.into()))
     }
 
-    /// The data key in `wrapped`, if it was made for this organization and purpose and one of the
-    /// sources opens it.
+    /// The data key in `wrapped`, if it was made for this place and one of the sources opens it.
     pub async fn open_data_key(
         &self,
-        organization: &[u8],
-        purpose: Purpose,
+        place: &DataKeyPlace<'_>,
         wrapped: &WrappedKey,
     ) -> Result<DataKey, DataKeyError> {
-        let parts = wrapped.parts().ok_or(OpenError)?;
-        let source = self.source_of(parts.source_key_id)?;
-        let wrapping = source.unwrap(parts.source_key_id, parts.wrapping).await?;
-        let associated = wrapping_context(parts.header, organization, purpose)?;
-        let secret = committing::open(&wrapping, &associated, parts.body)?;
-        if secret.expose().len() != DATA_KEY_BYTES {
-            return Err(OpenError.into());
-        }
-        Ok(DataKey::new(parts.key_id, purpose, secret))
+        let opened = self.open_data_keys(&[(*place, wrapped)]).await.pop();
+        opened.unwrap_or_else(|| Err(OpenError.into()))
     }
 
-    /// The same data key, wrapped under the newest version of the current source.
+    /// Several data keys, each for itself, in the order of what was asked for. A source that takes many
+    /// at once is asked once for many; when it is away, it is not asked again for the rest.
+    pub async fn open_data_keys(
+        &self,
+        wanted: &[(DataKeyPlace<'_>, &WrappedKey)],
+    ) -> Vec<Result<DataKey, DataKeyError>> {
+        let parts: Vec<Result<WrappedParts<'_>, DataKeyError>> =
+            wanted.iter().map(|(_, wrapped)| wrapped.parts().ok_or(OpenError.into())).collect();
+        let asked: Vec<Result<(&str, &[u8]), DataKeyError>> = parts
+            .iter()
+            .map(|parts| match parts {
+                Ok(parts) => Ok((parts.source_key_id, parts.wrapping)),
+                Err(error) => Err(error.clone()),
+            })
+            .collect();
+        let secrets = self.unwrap(&asked).await;
+        let found = wanted.iter().zip(parts).zip(secrets);
+        found
+            .map(|(((place, _), parts), secret)| {
+                let (parts, wrapping) = (parts?, secret?);
+                let associated = wrapping_context(parts.header, place)?;
+                let secret = committing::open(&wrapping, &associated, parts.body)?;
+                if secret.expose().len() != DATA_KEY_BYTES {
+                    return Err(OpenError.into());
+                }
+                Ok(DataKey::new(parts.key_id, place.purpose, secret))
+            })
+            .collect()
+    }
+
+    /// The same data keys, each wrapped under the newest version of the current source, in the order of
+    /// what was asked for.
     pub async fn rewrap(
         &self,
-        organization: &[u8],
-        purpose: Purpose,
-        wrapped: &WrappedKey,
-        fresh: Fresh,
-    ) -> Result<WrappedKey, DataKeyError> {
-        let key = self.open_data_key(organization, purpose, wrapped).await?;
-        let (key_id, secret) = (key.id(), SecretBytes::new(key.secret().expose().to_vec()));
-        self.wrap(organization, purpose, Fresh { key_id, secret, ..fresh }).await
+        wanted: Vec<(DataKeyPlace<'_>, &WrappedKey, Fresh)>,
+    ) -> Vec<Result<WrappedKey, DataKeyError>> {
+        let stored: Vec<_> = wanted.iter().map(|(place, wrapped, _)| (*place, *wrapped)).collect();
+        let opened = self.open_data_keys(&stored).await;
+        let same = wanted.into_iter().zip(opened).map(|((place, _, fresh), key)| {
+            let key = key?;
+            let secret = SecretBytes::new(key.secret().expose().to_vec());
+            Ok((place, Fresh { key_id: key.id(), secret, ..fresh }))
+        });
+        self.wrap(same.collect()).await
     }
 
     async fn wrap(
         &self,
-        organization: &[u8],
-        purpose: Purpose,
-        fresh: Fresh,
-    ) -> Result<WrappedKey, DataKeyError> {
-        let Fresh { key_id, secret, wrapping, source_nonce, nonce } = fresh;
-        let by_source = self.current.wrap(&wrapping, &source_nonce).await?;
-        // It may replace the only wrapping there is: what a source gives is believed when it opens.
-        let back = self.current.unwrap(&by_source.key_id, &by_source.bytes).await?;
-        if !constant_time_equal(back.expose(), wrapping.expose()) {
-            return Err(OpenError.into());
+        wanted: Vec<Result<(DataKeyPlace<'_>, Fresh), DataKeyError>>,
+    ) -> Vec<Result<WrappedKey, DataKeyError>> {
+        let mut by_source: Vec<Result<Wrapping, DataKeyError>> = Vec::with_capacity(wanted.len());
+        for some in wanted.chunks(self.current.at_once().max(1)) {
+            let asked: Vec<_> = some
+                .iter()
+                .flatten()
+                .map(|(_, fresh)| (&fresh.wrapping, &fresh.source_nonce))
+                .collect();
+            let mut answers = answered(self.current.wrap_many(&asked).await, asked.len());
+            by_source.extend(some.iter().map(|one| match one {
+                Ok(_) => answers.next().unwrap_or_else(|| Err(OpenError.into())),
+                Err(error) => Err(error.clone()),
+            }));
         }
-        let too_long = by_source.key_id.len() > MAX_SOURCE_KEY_ID_BYTES
-            || by_source.bytes.len() > MAX_WRAPPING_BYTES;
-        let length = u16::try_from(by_source.bytes.len()).ok().filter(|_| !too_long);
-        let length = length.ok_or(SealError::PlaceTooLong)?;
-        let mut wrapped = [MAGIC, &[ALGORITHM]].concat();
-        push_with_u8_length(&mut wrapped, by_source.key_id.as_bytes())?;
-        wrapped.extend_from_slice(key_id.as_bytes());
-        wrapped.extend_from_slice(&length.to_be_bytes());
-        wrapped.extend_from_slice(&by_source.bytes);
-        let associated = wrapping_context(&wrapped, organization, purpose)?;
-        committing::seal_with_nonce(&wrapping, &associated, secret.expose(), &nonce, &mut wrapped)?;
-        Ok(WrappedKey(wrapped))
+        // It may replace the only wrapping there is: what a source gives is believed when it opens.
+        let asked: Vec<Result<(&str, &[u8]), DataKeyError>> = by_source
+            .iter()
+            .map(|wrapping| match wrapping {
+                Ok(wrapping) => Ok((wrapping.key_id.as_str(), wrapping.bytes.as_slice())),
+                Err(error) => Err(error.clone()),
+            })
+            .collect();
+        let back = self.unwrap(&asked).await;
+        let found = wanted.into_iter().zip(&by_source).zip(back);
+        found
+            .map(|((one, by_source), back)| {
+                let ((place, fresh), back) = (one?, back?);
+                let by_source = by_source.as_ref().map_err(Clone::clone)?;
+                if !constant_time_equal(back.expose(), fresh.wrapping.expose()) {
+                    return Err(OpenError.into());
+                }
+                written(&place, fresh, by_source)
+            })
+            .collect()
+    }
+
+    /// What the sources open of this, in the same order.
+    async fn unwrap(
+        &self,
+        wanted: &[Result<(&str, &[u8]), DataKeyError>],
+    ) -> Vec<Result<SecretBytes, DataKeyError>> {
+        let mut opened: Vec<Result<SecretBytes, DataKeyError>> = Vec::with_capacity(wanted.len());
+        let mut rest = wanted;
+        let mut away: Option<(&str, SourceError)> = None;
+        while let Some(first) = rest.first() {
+            let source = match first {
+                Ok((key_id, _)) => self.source_of(key_id),
+                Err(error) => Err(error.clone()),
+            };
+            let source = match source {
+                Ok(source) => source,
+                Err(error) => {
+                    opened.push(Err(error));
+                    rest = rest.get(1..).unwrap_or_default();
+                    continue;
+                }
+            };
+            let own = rest.iter().map_while(|one| asked_of(source, one));
+            let asked: Vec<_> = own.take(source.at_once().max(1)).collect();
+            rest = rest.get(asked.len()..).unwrap_or_default();
+            let answers = match &away {
+                Some((kind, error)) if *kind == source.kind() => Err(error.clone()),
+                _ => source.unwrap_many(&asked).await,
+            };
+            if let Err(error) = &answers {
+                away = Some((source.kind(), error.clone()));
+            }
+            opened.extend(answered(answers, asked.len()));
+        }
+        opened
     }
 
     fn source_of(&self, key_id: &str) -> Result<&dyn KeySource, DataKeyError> {
@@ -384,18 +470,57 @@ impl fmt::Debug for Keyring {
     }
 }
 
+/// What is asked for, if it is this source that opens it.
+fn asked_of<'w>(
+    source: &dyn KeySource,
+    one: &Result<(&'w str, &'w [u8]), DataKeyError>,
+) -> Option<(&'w str, &'w [u8])> {
+    one.as_ref().ok().copied().filter(|(key_id, _)| source.holds(key_id))
+}
+
+/// One answer for each of so many that were asked for.
+fn answered<T>(
+    answers: Result<Vec<Result<T, SourceError>>, SourceError>,
+    asked: usize,
+) -> impl Iterator<Item = Result<T, DataKeyError>> {
+    let (answers, missing) = match answers {
+        Ok(answers) if answers.len() == asked => (answers, SourceError::DoesNotOpen),
+        Ok(_) => (Vec::new(), SourceError::Refused("it answered another number".to_owned())),
+        Err(error) => (Vec::new(), error),
+    };
+    let all = answers.into_iter().map(|answer| answer.map_err(DataKeyError::Source));
+    all.chain(std::iter::repeat_with(move || Err(missing.clone().into()))).take(asked)
+}
+
+fn written(
+    place: &DataKeyPlace<'_>,
+    fresh: Fresh,
+    by_source: &Wrapping,
+) -> Result<WrappedKey, DataKeyError> {
+    let Fresh { key_id, secret, wrapping, nonce, .. } = fresh;
+    let too_long = by_source.key_id.len() > MAX_SOURCE_KEY_ID_BYTES
+        || by_source.bytes.len() > MAX_WRAPPING_BYTES;
+    let length = u16::try_from(by_source.bytes.len()).ok().filter(|_| !too_long);
+    let length = length.ok_or(SealError::PlaceTooLong)?;
+    let mut wrapped = [MAGIC, &[ALGORITHM]].concat();
+    push_with_u8_length(&mut wrapped, by_source.key_id.as_bytes())?;
+    wrapped.extend_from_slice(key_id.as_bytes());
+    wrapped.extend_from_slice(&length.to_be_bytes());
+    wrapped.extend_from_slice(&by_source.bytes);
+    let associated = wrapping_context(&wrapped, place)?;
+    committing::seal_with_nonce(&wrapping, &associated, secret.expose(), &nonce, &mut wrapped)?;
+    Ok(WrappedKey(wrapped))
+}
+
 /// The header is longer than a part may be, so its digest stands for it.
-fn wrapping_context(
-    header: &[u8],
-    organization: &[u8],
-    purpose: Purpose,
-) -> Result<Vec<u8>, SealError> {
+fn wrapping_context(header: &[u8], place: &DataKeyPlace<'_>) -> Result<Vec<u8>, SealError> {
     let header = crate::Digest::sha256(header);
     associated_data(&[
-        b"tw/wrapped-key/v2",
+        b"tw/wrapped-key/v3",
         header.as_bytes(),
-        organization,
-        purpose.name().as_bytes(),
+        place.organization,
+        place.purpose.name().as_bytes(),
+        &place.version.to_be_bytes(),
     ])
 }
 

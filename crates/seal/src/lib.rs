@@ -72,7 +72,9 @@ pub use key_source::{
     KeySource, MAX_SOURCE_KEY_ID_BYTES, MAX_WRAPPING_BYTES, SOURCE_NONCE_BYTES, SourceAnswer,
     SourceError, Wrapping,
 };
-pub use keyring::{DataKeyError, Fresh, Keyring, MAX_WRAPPED_KEY_BYTES, Purpose, WrappedKey};
+pub use keyring::{
+    DataKeyError, DataKeyPlace, Fresh, Keyring, MAX_WRAPPED_KEY_BYTES, Purpose, WrappedKey,
+};
 pub use ledger_key::{KeyError, LedgerKey, MAX_KEY_NAME_BYTES, VerifierKey};
 pub use note::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, NoteError, open_note, sign_note};
 pub use password::{

@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use tradewarden_seal::{
-    Checkpoint, DataKeyId, Digest, FileKeySource, Fresh, Keyring, LedgerKey, LocalAuthority,
-    Password, PasswordHash, PasswordPolicy, Place, Purpose, RecoveryCode, RecoverySet,
-    SecretString, SystemRandomness, TlogProof, TokenKind, TokenRealm, VerifierKey, WrappedKey,
-    base64_decode, base64_encode, base64url_decode, base64url_encode, hex_decode, hex_encode,
+    Checkpoint, DataKeyId, DataKeyPlace, Digest, FileKeySource, Fresh, Keyring, LedgerKey,
+    LocalAuthority, Password, PasswordHash, PasswordPolicy, Place, Purpose, RecoveryCode,
+    RecoverySet, SecretString, SystemRandomness, TlogProof, TokenKind, TokenRealm, VerifierKey,
+    WrappedKey, base64_decode, base64_encode, base64url_decode, base64url_encode, hex_decode,
+    hex_encode,
     http_signature::{Ed25519Key, Origin, Origins, Presented, Received, Request, VerifyingKey},
     merkle::{TileAddress, parse_tile_path},
     open_note, standard_webhooks,
@@ -92,19 +93,20 @@ proptest! {
     fn any_bytes(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), magic in 0..3) {
         match magic {
             1 => drop(bytes.splice(..0, *b"TW1\x01")),
-            2 => drop(bytes.splice(..0, *b"TWK1\x02")),
+            2 => drop(bytes.splice(..0, *b"TWK1\x03")),
             _ => (),
         }
         let ring = Keyring::new(FileKeySource::from_randomness(&mut SystemRandomness::new()));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let fresh = Fresh::draw(&mut SystemRandomness::new());
-        let wrapped = runtime.block_on(ring.new_data_key(b"org_1", Purpose::Intake, fresh)).unwrap();
-        let key = runtime.block_on(ring.open_data_key(b"org_1", Purpose::Intake, &wrapped)).unwrap();
+        let at = DataKeyPlace { organization: b"org_1", purpose: Purpose::Intake, version: 1 };
+        let wrapped = runtime.block_on(ring.new_data_key(&at, fresh)).unwrap();
+        let key = runtime.block_on(ring.open_data_key(&at, &wrapped)).unwrap();
         let place = Place { tenant: b"org_1", table: "t", column: "c", row: b"r", schema_version: 1 };
         prop_assert!(key.open(&place, &bytes).is_err());
         prop_assert_ne!(DataKeyId::of_record(&bytes), Some(key.id()));
         let other = WrappedKey::from_stored(bytes);
-        let opened = runtime.block_on(ring.open_data_key(b"org_1", Purpose::Intake, &other));
+        let opened = runtime.block_on(ring.open_data_key(&at, &other));
         prop_assert!(opened.is_err());
     }
 

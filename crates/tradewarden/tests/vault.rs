@@ -5,6 +5,9 @@
 #[path = "vault/bao.rs"]
 mod bao;
 #[cfg(test)]
+#[path = "vault/batches.rs"]
+mod batches;
+#[cfg(test)]
 #[path = "vault/erase.rs"]
 mod erase;
 #[cfg(test)]

@@ -6,29 +6,45 @@
 //! `keyring.rs` of `seal` binds everything around it.
 //!
 //! The token is renewed when half of its time is over, by whichever call comes then; whoever holds a
-//! source asks it now and then whether it is there. A token that is refused is replaced once by a new
-//! log-in, or by what its file says now.
+//! source asks it now and then whether it is there. A token that is refused is replaced by a new log-in, or
+//! by what its file says now. Where the new one is refused as well it is the policy, and for a minute
+//! there is no other log-in: each leaves a token there.
+//!
+//! Many data keys go in one call (`batch_input`): at a start with thousands of organizations, and when all
+//! are wrapped anew. One that does not open is told by itself.
+//!
+//! What goes out and holds a secret is written into memory that is wiped. Copies in the buffers of HTTP and
+//! TLS, and what came in, are not ours to wipe.
+
+mod wire;
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::Serialize;
 use tokio::time::{Instant, timeout};
 use tradewarden_outbound::{
-    Answered, HeaderName, HeaderValue, Https, Method, Outbound, Roots, Unanswered, Unusable,
+    Answered, Bytes, HeaderName, HeaderValue, Https, Method, Outbound, Roots, Unanswered, Unusable,
 };
 use tradewarden_seal::{
     KeySource, SOURCE_NONCE_BYTES, SecretBytes, SecretString, SourceAnswer, SourceError, Wrapping,
     base64_decode, base64_encode,
 };
 
+use self::wire::{
+    Answers, Batch, BatchResult, Empty, LogIn, LoggedIn, LookedUp, ToDecrypt, ToEncrypt,
+    is_version, parsed, said, unreadable, version_of, written,
+};
 use crate::{CALL_MAX, SecretReader};
 
-/// The server's own sentence is shown up to here, in characters.
-const SHOWN_MAX: usize = 200;
 /// A token that lives shorter than this is not worth renewing.
 const RENEWED_AT_LEAST: Duration = Duration::from_secs(2);
+/// How long a renewal that failed is not tried again.
+const RENEWED_AGAIN: Duration = Duration::from_secs(30);
+/// How long a refusal leads to no log-in after one was in vain.
+const LOGGED_IN_AGAIN: Duration = Duration::from_mins(1);
+/// Secrets in one call: an answer of ciphertexts stays well below 64 KiB.
+const AT_ONCE: usize = 250;
 
 /// Who we are there.
 pub enum TransitAuth {
@@ -70,6 +86,8 @@ pub struct Transit {
     token: tokio::sync::Mutex<Option<Held>>,
     /// The last sentence about a token, so that a refusal can say what went before it.
     renewal: std::sync::Mutex<Option<String>>,
+    /// When the token of a new log-in was refused as the one before it was.
+    in_vain_at: std::sync::Mutex<Option<Instant>>,
 }
 
 /// A token, and when something is to be done about it.
@@ -77,56 +95,6 @@ struct Held {
     token: SecretString,
     /// None if it does not end or cannot be renewed.
     renew_at: Option<Instant>,
-}
-
-/// An answer with a token in it.
-#[derive(Deserialize)]
-struct LoggedIn {
-    auth: Auth,
-}
-
-#[derive(Deserialize)]
-struct Auth {
-    client_token: String,
-    lease_duration: u64,
-    renewable: bool,
-}
-
-#[derive(Deserialize)]
-struct LookedUp {
-    data: Looked,
-}
-
-#[derive(Deserialize)]
-struct Looked {
-    ttl: u64,
-    #[serde(default)]
-    renewable: bool,
-}
-
-#[derive(Deserialize)]
-struct Encrypted {
-    data: Ciphertext,
-}
-
-#[derive(Deserialize)]
-struct Ciphertext {
-    ciphertext: String,
-}
-
-#[derive(Deserialize)]
-struct Decrypted {
-    data: Plaintext,
-}
-
-#[derive(Deserialize)]
-struct Plaintext {
-    plaintext: String,
-}
-
-#[derive(Deserialize)]
-struct Problems {
-    errors: Vec<String>,
 }
 
 impl Transit {
@@ -148,6 +116,7 @@ impl Transit {
             auth: options.auth,
             token: tokio::sync::Mutex::default(),
             renewal: std::sync::Mutex::default(),
+            in_vain_at: std::sync::Mutex::default(),
         })
     }
 
@@ -156,45 +125,116 @@ impl Transit {
         format!("transit:{}/{}:{version}", self.mount, self.key)
     }
 
-    async fn encrypt(&self, secret: &SecretBytes) -> Result<Wrapping, SourceError> {
-        let body = json!({ "plaintext": base64_encode(secret.expose()) });
-        let answer = self.ask_as_ourselves("encrypt", &body).await?;
-        let Encrypted { data } = parsed(&answer)?;
-        let version = version_of(&data.ciphertext).ok_or_else(unreadable)?;
-        Ok(Wrapping { key_id: self.version_id(version), bytes: data.ciphertext.into_bytes() })
+    /// Wraps several; one answer for each.
+    async fn encrypt(
+        &self,
+        secrets: &[&SecretBytes],
+    ) -> Result<Vec<Result<Wrapping, SourceError>>, SourceError> {
+        let texts: Vec<_> =
+            secrets.iter().map(|one| SecretString::new(base64_encode(one.expose()))).collect();
+        let items = texts.iter().map(|text| ToEncrypt { plaintext: text.expose() });
+        let answers = self.ask_for_each("encrypt", items.collect()).await?;
+        let wrapped = answers.into_iter().map(|answer| {
+            let answer = answer?;
+            let version = version_of(&answer.ciphertext).ok_or_else(unreadable)?;
+            let key_id = self.version_id(version);
+            Ok(Wrapping { key_id, bytes: answer.ciphertext.into_bytes() })
+        });
+        Ok(wrapped.collect())
     }
 
-    async fn decrypt(&self, key_id: &str, wrapped: &[u8]) -> Result<SecretBytes, SourceError> {
-        let ciphertext = std::str::from_utf8(wrapped).map_err(|_| SourceError::DoesNotOpen)?;
-        let version = version_of(ciphertext).ok_or(SourceError::DoesNotOpen)?;
-        if self.version_id(version) != key_id {
-            return Err(SourceError::DoesNotOpen);
+    /// Opens several, each with the name of its version; one answer for each.
+    async fn decrypt(
+        &self,
+        wrapped: &[(&str, &[u8])],
+    ) -> Result<Vec<Result<SecretBytes, SourceError>>, SourceError> {
+        // What another version wrapped is not sent.
+        let ours: Vec<Option<&str>> = wrapped
+            .iter()
+            .map(|(key_id, bytes)| {
+                let ciphertext = std::str::from_utf8(bytes).ok()?;
+                let version = version_of(ciphertext)?;
+                (self.version_id(version) == *key_id).then_some(ciphertext)
+            })
+            .collect();
+        let items: Vec<_> =
+            ours.iter().flatten().map(|ciphertext| ToDecrypt { ciphertext }).collect();
+        let mut answers = self.ask_for_each("decrypt", items).await?.into_iter();
+        let opened = ours.into_iter().map(|sent| {
+            let answer = sent.and_then(|_| answers.next()).ok_or(SourceError::DoesNotOpen)??;
+            let plaintext = SecretString::new(answer.plaintext);
+            let bytes = base64_decode(plaintext.expose()).map_err(|_| unreadable())?;
+            Ok(SecretBytes::new(bytes))
+        });
+        Ok(opened.collect())
+    }
+
+    /// Asks for each of several in one call. What is wrong with one is its own answer.
+    async fn ask_for_each<T: Serialize>(
+        &self,
+        verb: &str,
+        items: Vec<T>,
+    ) -> Result<Vec<Result<BatchResult, SourceError>>, SourceError> {
+        let count = items.len();
+        if count == 0 {
+            return Ok(Vec::new());
         }
-        let body = json!({ "ciphertext": ciphertext });
-        let answer = self.ask_as_ourselves("decrypt", &body).await?;
-        let Decrypted { data } = parsed(&answer)?;
-        let plaintext = SecretString::new(data.plaintext);
-        let bytes = base64_decode(plaintext.expose()).map_err(|_| unreadable())?;
-        Ok(SecretBytes::new(bytes))
+        let answer = self.ask_as_ourselves(verb, &Batch { batch_input: items }).await?;
+        let results = parsed::<Answers>(&answer)?.data.batch_results;
+        if results.len() != count {
+            return Err(unreadable());
+        }
+        let each = results.into_iter().map(|result| {
+            if result.error.is_empty() { Ok(result) } else { Err(SourceError::DoesNotOpen) }
+        });
+        Ok(each.collect())
     }
 
     /// Asks for something about the key, with our token; once more with a new one if it is refused.
     async fn ask_as_ourselves(
         &self,
         verb: &str,
-        body: &serde_json::Value,
+        body: &impl Serialize,
     ) -> Result<Answered, SourceError> {
         let path = match verb {
             "rotate" => format!("/v1/{}/keys/{}/rotate", self.mount, self.key),
             verb => format!("/v1/{}/{verb}/{}", self.mount, self.key),
         };
-        let answer = self.ask(&path, Some(&self.token().await?), body).await?;
+        let token = self.token().await?;
+        let answer = self.ask(&path, Some(&token), body).await?;
         if answer.status != 403 {
             return self.judged(verb, answer);
         }
-        *self.token.lock().await = None;
-        let answer = self.ask(&path, Some(&self.token().await?), body).await?;
+        let Some(next) = self.token_after(&token).await? else { return self.judged(verb, answer) };
+        let answer = self.ask(&path, Some(&next), body).await?;
+        let in_vain = (answer.status == 403).then(Instant::now);
+        *self.in_vain_at.lock().unwrap_or_else(PoisonError::into_inner) = in_vain;
         self.judged(verb, answer)
+    }
+
+    /// The token to try after this one was refused; none if it is not the token that is refused.
+    async fn token_after(
+        &self,
+        refused: &SecretString,
+    ) -> Result<Option<SecretString>, SourceError> {
+        {
+            let mut held = self.token.lock().await;
+            let is_held = held.as_ref().is_some_and(|held| held.token.expose() == refused.expose());
+            // Somebody else may have logged in meanwhile.
+            if is_held {
+                if !self.may_log_in_again() {
+                    return Ok(None);
+                }
+                *held = None;
+            }
+        }
+        self.token().await.map(Some)
+    }
+
+    /// Whether a refusal may lead to a log-in now.
+    fn may_log_in_again(&self) -> bool {
+        let in_vain_at = *self.in_vain_at.lock().unwrap_or_else(PoisonError::into_inner);
+        in_vain_at.is_none_or(|at| at.elapsed() >= LOGGED_IN_AGAIN)
     }
 
     /// What an answer about the key means.
@@ -203,6 +243,8 @@ impl Transit {
         let key = format!("{}/{}", self.mount, self.key);
         match answer.status {
             200..=299 => Ok(answer),
+            // Of several one is wrong: which, is in the answer.
+            400 if parsed::<Answers>(&answer).is_ok() => Ok(answer),
             403 => {
                 let renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let renewal = renewal.map(|text| format!(" ({text})")).unwrap_or_default();
@@ -237,6 +279,11 @@ impl Transit {
         }
     }
 
+    async fn newest_now(&self) -> Result<String, SourceError> {
+        let zeros = SecretBytes::new(vec![0; 32]);
+        only(self.encrypt(&[&zeros]).await?).map(|wrapping| wrapping.key_id)
+    }
+
     /// The token, logged in or renewed if it is time.
     async fn token(&self) -> Result<SecretString, SourceError> {
         let mut held = self.token.lock().await;
@@ -246,12 +293,13 @@ impl Transit {
         let renew_at = held.as_ref().and_then(|held| held.renew_at);
         let is_due = renew_at.is_some_and(|at| at <= Instant::now());
         if let Some(old) = held.as_mut().filter(|_| is_due) {
-            // A token that is not renewed still holds for a while; the next call tries again.
+            // A token that is not renewed still holds for a while.
             let renewed = self.renew(&old.token).await;
             let mut told = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
             *told = renewed.as_ref().err().map(|error| format!("its renewal failed: {error}"));
-            if let Ok(renewed) = renewed {
-                *old = renewed;
+            match renewed {
+                Ok(renewed) => *old = renewed,
+                Err(_) => old.renew_at = Instant::now().checked_add(RENEWED_AGAIN),
             }
         }
         let token = held.as_ref().map(|held| SecretString::new(held.token.expose().to_owned()));
@@ -275,7 +323,7 @@ impl Transit {
             }
             TransitAuth::AppRole { role_id, secret_id } => {
                 let secret_id = secret_id().map_err(SourceError::Refused)?;
-                let body = json!({ "role_id": role_id, "secret_id": secret_id.expose() });
+                let body = LogIn { role_id, secret_id: secret_id.expose() };
                 let answer = self.ask("/v1/auth/approle/login", None, &body).await?;
                 match answer.status {
                     200..=299 => held(&answer),
@@ -292,7 +340,7 @@ impl Transit {
     }
 
     async fn renew(&self, token: &SecretString) -> Result<Held, SourceError> {
-        let answer = self.ask("/v1/auth/token/renew-self", Some(token), &json!({})).await?;
+        let answer = self.ask("/v1/auth/token/renew-self", Some(token), &Empty {}).await?;
         match answer.status {
             200..=299 => held(&answer),
             status => Err(self.away(status, &said(&answer))),
@@ -303,14 +351,13 @@ impl Transit {
         &self,
         path: &str,
         token: Option<&SecretString>,
-        body: &serde_json::Value,
+        body: &impl Serialize,
     ) -> Result<Answered, SourceError> {
-        let body = serde_json::to_vec(body).map_err(|_| unreadable())?;
-        self.exchange(Method::POST, path, token, body).await
+        self.exchange(Method::POST, path, token, written(body)?).await
     }
 
     async fn get(&self, path: &str, token: &SecretString) -> Result<Answered, SourceError> {
-        self.exchange(Method::GET, path, Some(token), Vec::new()).await
+        self.exchange(Method::GET, path, Some(token), Bytes::new()).await
     }
 
     async fn exchange(
@@ -318,7 +365,7 @@ impl Transit {
         method: Method,
         path: &str,
         token: Option<&SecretString>,
-        body: Vec<u8>,
+        body: Bytes,
     ) -> Result<Answered, SourceError> {
         let mut headers =
             vec![(HeaderName::from_static("x-vault-request"), HeaderValue::from_static("true"))];
@@ -329,19 +376,27 @@ impl Transit {
             value.set_sensitive(true);
             headers.push((HeaderName::from_static("x-vault-token"), value));
         }
-        let asked = self.https.ask(method, path, &headers, body.into());
+        let asked = self.https.ask(method, path, &headers, body);
         let address = &self.address;
-        let why = match timeout(CALL_MAX, asked).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(Unanswered::Unreachable)) => "cannot be reached: start it, or write its address",
-            Ok(Err(Unanswered::Tls)) => {
+        let why = match asked.await {
+            Ok(answer) => return Ok(answer),
+            Err(Unanswered::Unreachable) => "cannot be reached: start it, or write its address",
+            Err(Unanswered::Tls) => {
                 "does not show a certificate that we believe: write its CA as ca_file, and its name \
                  as the certificate has it"
             }
-            Ok(Err(Unanswered::Broken)) => "broke the connection off",
-            Err(_) => "did not answer in time",
+            Err(Unanswered::Broken) => "broke the connection off",
         };
         Err(SourceError::Unavailable(format!("{address} {why}")))
+    }
+
+    /// A call with its bound, whatever it takes: log-in, renewal and the question itself.
+    async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, SourceError>> + Send,
+    ) -> Result<T, SourceError> {
+        let late = || SourceError::Unavailable(format!("{} did not answer in time", self.address));
+        timeout(CALL_MAX, call).await.unwrap_or_else(|_| Err(late()))
     }
 }
 
@@ -361,10 +416,7 @@ impl KeySource for Transit {
     /// Wraps zeros: so it needs no permission that wrapping does not need, and what answers is what
     /// will be needed.
     fn newest(&self) -> SourceAnswer<'_, String> {
-        Box::pin(async {
-            let zeros = SecretBytes::new(vec![0; 32]);
-            self.encrypt(&zeros).await.map(|wrapping| wrapping.key_id)
-        })
+        Box::pin(self.bounded(self.newest_now()))
     }
 
     fn wrap<'a>(
@@ -372,18 +424,39 @@ impl KeySource for Transit {
         secret: &'a SecretBytes,
         _nonce: &'a [u8; SOURCE_NONCE_BYTES],
     ) -> SourceAnswer<'a, Wrapping> {
-        Box::pin(self.encrypt(secret))
+        Box::pin(self.bounded(async move { only(self.encrypt(&[secret]).await?) }))
     }
 
     fn unwrap<'a>(&'a self, key_id: &'a str, wrapped: &'a [u8]) -> SourceAnswer<'a, SecretBytes> {
-        Box::pin(self.decrypt(key_id, wrapped))
+        Box::pin(self.bounded(async move { only(self.decrypt(&[(key_id, wrapped)]).await?) }))
+    }
+
+    fn at_once(&self) -> usize {
+        AT_ONCE
+    }
+
+    fn wrap_many<'a>(
+        &'a self,
+        secrets: &'a [(&'a SecretBytes, &'a [u8; SOURCE_NONCE_BYTES])],
+    ) -> SourceAnswer<'a, Vec<Result<Wrapping, SourceError>>> {
+        Box::pin(self.bounded(async move {
+            let secrets: Vec<_> = secrets.iter().map(|(secret, _)| *secret).collect();
+            self.encrypt(&secrets).await
+        }))
+    }
+
+    fn unwrap_many<'a>(
+        &'a self,
+        wrapped: &'a [(&'a str, &'a [u8])],
+    ) -> SourceAnswer<'a, Vec<Result<SecretBytes, SourceError>>> {
+        Box::pin(self.bounded(self.decrypt(wrapped)))
     }
 
     fn rotate(&self, _fresh: SecretBytes) -> SourceAnswer<'_, String> {
-        Box::pin(async {
-            self.ask_as_ourselves("rotate", &json!({})).await?;
-            self.newest().await
-        })
+        Box::pin(self.bounded(async {
+            self.ask_as_ourselves("rotate", &Empty {}).await?;
+            self.newest_now().await
+        }))
     }
 }
 
@@ -393,20 +466,9 @@ impl std::fmt::Debug for Transit {
     }
 }
 
-/// The version in `vault:v3:...`.
-fn version_of(ciphertext: &str) -> Option<&str> {
-    let (version, _) = ciphertext.strip_prefix("vault:")?.split_once(':')?;
-    is_version(version).then_some(version)
-}
-
-fn is_version(text: &str) -> bool {
-    let digits = text.strip_prefix('v').unwrap_or_default();
-    (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn parsed<'a, T: Deserialize<'a>>(answer: &'a Answered) -> Result<T, SourceError> {
-    let body = answer.body.as_deref().ok_or_else(unreadable)?;
-    serde_json::from_slice(body).map_err(|_| unreadable())
+/// The one answer to one question.
+fn only<T>(mut answers: Vec<Result<T, SourceError>>) -> Result<T, SourceError> {
+    answers.pop().unwrap_or_else(|| Err(unreadable()))
 }
 
 fn held(answer: &Answered) -> Result<Held, SourceError> {
@@ -421,78 +483,5 @@ fn half_of(lease_s: u64) -> Option<Instant> {
     (half >= RENEWED_AT_LEAST).then(|| Instant::now().checked_add(half)).flatten()
 }
 
-fn unreadable() -> SourceError {
-    SourceError::Refused("the answer is not one of a Transit engine".to_owned())
-}
-
-/// What the server says went wrong, in short and in brackets. It names no secret of ours.
-fn said(answer: &Answered) -> String {
-    let problems: Option<Problems> =
-        answer.body.as_deref().and_then(|body| serde_json::from_slice(body).ok());
-    let first = problems.and_then(|problems| problems.errors.into_iter().next());
-    first.map_or_else(String::new, |text| {
-        let plain = |c: char| if c.is_control() { ' ' } else { c };
-        format!(" ({})", text.chars().map(plain).take(SHOWN_MAX).collect::<String>().trim())
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn transit() -> Transit {
-        let options = TransitOptions {
-            address: "https://127.0.0.1:1".to_owned(),
-            roots: Roots::Web,
-            outbound: Outbound::default(),
-            mount: "transit".to_owned(),
-            key: "tradewarden".to_owned(),
-            auth: TransitAuth::Token(Box::new(|| Ok(SecretString::new("t".to_owned())))),
-        };
-        Transit::new(options).unwrap()
-    }
-
-    #[test]
-    fn versions_are_told_by_their_names() {
-        assert_eq!(version_of("vault:v12:AAAA"), Some("v12"));
-        for text in ["", "vault:v1", "vault:1:A", "vault:v:A", "v1:A", "vault:v1234567890:A"] {
-            assert_eq!(version_of(text), None, "{text}");
-        }
-        let transit = transit();
-        assert!(transit.holds("transit:transit/tradewarden:v7"));
-        for other in ["transit:transit/tradewarden:", "transit:transit/other:v7", "file-0011"] {
-            assert!(!transit.holds(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn names_that_would_change_a_path_are_refused() {
-        for (mount, key) in [("", "k"), ("transit", ""), ("a/b", "k"), ("transit", "../sys/seal")] {
-            let options = TransitOptions {
-                address: "https://127.0.0.1:1".to_owned(),
-                roots: Roots::Web,
-                outbound: Outbound::default(),
-                mount: mount.to_owned(),
-                key: key.to_owned(),
-                auth: TransitAuth::Token(Box::new(|| Ok(SecretString::new(String::new())))),
-            };
-            assert!(Transit::new(options).is_err(), "{mount} {key}");
-        }
-    }
-
-    #[tokio::test]
-    async fn nobody_there_is_unavailable_with_what_to_do() {
-        let error = transit().newest().await.unwrap_err();
-        let SourceError::Unavailable(text) = &error else { panic!("{error}") };
-        assert!(text.contains("https://127.0.0.1:1 cannot be reached: start it"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn what_another_version_wrapped_is_not_sent() {
-        let wrapped = b"vault:v1:AAAA";
-        for key_id in ["transit:transit/tradewarden:v2", "file-1"] {
-            let error = transit().unwrap(key_id, wrapped).await.unwrap_err();
-            assert_eq!(error, SourceError::DoesNotOpen);
-        }
-    }
-}
+mod tests;

@@ -18,8 +18,8 @@ use std::time::Duration;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
-    AccessClaims, DataKeySet, Keyring, Pepper, Place, Purpose, RowSealer, SecretString, TokenKey,
-    TokenRealm, WrappedKey,
+    AccessClaims, DataKeyPlace, DataKeySet, Keyring, Pepper, Place, Purpose, RowSealer,
+    SecretString, TokenKey, TokenRealm, WrappedKey,
 };
 use tradewarden_store::sessions::SessionRow;
 use tradewarden_store::token_keys::{self, TokenKeyRow};
@@ -69,11 +69,12 @@ pub(crate) async fn found(
     if signs && !is_new {
         return Ok(());
     }
-    let wrapped = match stored.into_iter().next() {
-        Some(row) => WrappedKey::from_stored(row.wrapped),
-        None => open::new_key(environment, keyring, INSTALLATION, Purpose::People).await?,
+    let (version, wrapped) = match stored.into_iter().next() {
+        Some(row) => (row.version, WrappedKey::from_stored(row.wrapped)),
+        None => (1, open::new_key(environment, keyring, INSTALLATION, Purpose::People).await?),
     };
-    let key = keyring.open_data_key(&tenant, Purpose::People, &wrapped).await;
+    let place = DataKeyPlace { version, ..open::first_key(&tenant, Purpose::People) };
+    let key = keyring.open_data_key(&place, &wrapped).await;
     let key = Arc::new(key.map_err(|error| failed(&error))?);
     let row = new_key(environment, &DataKeySet::new(key, Vec::new()), now);
     let row = row.ok_or_else(|| OpenError("no key for access tokens was made".to_owned()))?;

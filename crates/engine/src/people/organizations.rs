@@ -12,6 +12,7 @@ use crate::actor::{Actor, Person, Who};
 use crate::administer::{invalid, name, to_value};
 use crate::book::Book;
 use crate::command::{CommandError, OrganizationCreate, OrganizationRename};
+use crate::open::first_key;
 use crate::people::principals::{Principals, counted_factor};
 use crate::view::{OrganizationView, Page};
 use serde_json::{Value, json};
@@ -47,7 +48,9 @@ impl Engine {
         let now = self.now();
         let org: Id<id::Org> = self.parts.environment.id(now);
         let fresh = self.parts.environment.with_randomness(Fresh::draw);
-        let made = self.parts.keyring.new_data_key(&org.to_bytes(), Purpose::Intake, fresh).await;
+        let organization = org.to_bytes();
+        let place = first_key(&organization, Purpose::Intake);
+        let made = self.parts.keyring.new_data_key(&place, fresh).await;
         let wrapped = made.map_err(|error| CommandError::Unavailable {
             detail: format!("the organization's key could not be made: {error}"),
         })?;

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{DataKeyId, DataKeySet, Fresh, Place, Purpose, WrappedKey};
+use tradewarden_seal::{DataKeyId, DataKeyPlace, DataKeySet, Fresh, Place, Purpose, WrappedKey};
 use tradewarden_store::keys::{self as rows, KeyRow};
 use tradewarden_store::sealed::{self, Column, Record};
 use tradewarden_store::{Error, Tx};
@@ -202,10 +202,12 @@ async fn replace(
     for row in old {
         let purpose = replaceable(&row.purpose)?;
         let fresh = shared.environment.with_randomness(Fresh::draw);
-        let wrapped = shared.keyring.new_data_key(&row.org_id.to_bytes(), purpose, fresh).await;
+        let version = row.version.saturating_add(1);
+        let organization = row.org_id.to_bytes();
+        let place = DataKeyPlace { organization: &organization, purpose, version };
+        let wrapped = shared.keyring.new_data_key(&place, fresh).await;
         let wrapped =
             wrapped.map_err(|error| CommandError::Unavailable { detail: error.to_string() })?;
-        let version = row.version.saturating_add(1);
         let (name, number) = (purpose.name(), version.to_string());
         let payload = match actor {
             Some(actor) => {

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{DataKeyError, DataKeySet, Keyring, Purpose, WrappedKey};
+use tradewarden_seal::{
+    DataKey, DataKeyError, DataKeyPlace, DataKeySet, Keyring, Purpose, SourceError, WrappedKey,
+};
 use tradewarden_store::Store;
 use tradewarden_store::keys::{self as rows, KeyRow};
 
@@ -32,18 +34,27 @@ pub(crate) async fn intake_keys(
     before: &DataKeys,
     now: Timestamp,
 ) -> Result<(DataKeys, Vec<Unusable>), OpenError> {
-    let mut by_org: BTreeMap<Id<id::Org>, Vec<KeyRow>> = BTreeMap::new();
-    for row in rows::of_purpose(store, Purpose::Intake.name()).await? {
-        by_org.entry(row.org_id).or_default().push(row);
-    }
     let (mut opened, mut unusable) = (DataKeys::new(), Vec::new());
-    for (org, rows) in by_org {
-        let before = before.get(&org).map(Arc::as_ref);
-        match set(keyring, Purpose::Intake, &rows, before, now).await {
-            Ok(Some(set)) => {
-                opened.insert(org, Arc::new(set));
+    let rows = rows::of_purpose(store, Purpose::Intake.name()).await?;
+    let wanted = rows.iter().map(|row| (row, before.get(&row.org_id).map(Arc::as_ref)));
+    let keys = held_or_opened(keyring, Purpose::Intake, &wanted.collect::<Vec<_>>()).await;
+    let mut by_org: BTreeMap<Id<id::Org>, (Option<KeyRow>, Result<Vec<_>, DataKeyError>)> =
+        BTreeMap::new();
+    for (row, key) in rows.into_iter().zip(keys) {
+        let (newest, all) = by_org.entry(row.org_id).or_insert((None, Ok(Vec::new())));
+        match key {
+            Ok(key) => all.iter_mut().for_each(|all| all.push(Arc::clone(&key))),
+            Err(error) if all.is_ok() => *all = Err(error),
+            Err(_) => {}
+        }
+        newest.get_or_insert(row);
+    }
+    for (org, (newest, keys)) in by_org {
+        match keys {
+            Ok(keys) => {
+                let set = set_of(newest.as_ref(), keys, now);
+                opened.extend(set.map(|set| (org, Arc::new(set))));
             }
-            Ok(None) => {}
             Err(error) if error.is_about_the_key() => {
                 unusable.push(Unusable { org, detail: error.to_string() });
             }
@@ -88,7 +99,6 @@ pub(crate) async fn open_changed(shared: &Shared) -> Result<Arc<DataKeys>, OpenE
 }
 
 /// A set of these rows, which come newest first; the source is asked for those alone that are not open.
-/// One that was just made does not seal yet: another node may not have heard of it.
 async fn set(
     keyring: &Keyring,
     purpose: Purpose,
@@ -96,21 +106,58 @@ async fn set(
     before: Option<&DataKeySet>,
     now: Timestamp,
 ) -> Result<Option<DataKeySet>, DataKeyError> {
-    let mut keys = Vec::with_capacity(rows.len());
-    for row in rows {
-        let wrapped = WrappedKey::from_stored(row.wrapped.clone());
-        let known = before.zip(wrapped.key_id()).and_then(|(before, id)| before.find(id));
-        if let Some(key) = known {
-            keys.push(Arc::clone(key));
-            continue;
-        }
-        let key = keyring.open_data_key(&row.org_id.to_bytes(), purpose, &wrapped).await?;
-        keys.push(Arc::new(key));
-    }
-    let settles = rows.first().filter(|row| now < row.created_at.plus(SETTLES_IN));
-    if settles.is_some() && keys.len() > 1 {
+    let wanted: Vec<_> = rows.iter().map(|row| (row, before)).collect();
+    let keys = held_or_opened(keyring, purpose, &wanted).await;
+    Ok(set_of(rows.first(), keys.into_iter().collect::<Result<_, _>>()?, now))
+}
+
+/// The data key of each row: the one that is open already, or what the source opens.
+async fn held_or_opened(
+    keyring: &Keyring,
+    purpose: Purpose,
+    rows: &[(&KeyRow, Option<&DataKeySet>)],
+) -> Vec<Result<Arc<DataKey>, DataKeyError>> {
+    let wrapped: Vec<_> =
+        rows.iter().map(|(row, _)| WrappedKey::from_stored(row.wrapped.clone())).collect();
+    let held: Vec<Option<Arc<DataKey>>> = rows
+        .iter()
+        .zip(&wrapped)
+        .map(|((_, before), wrapped)| {
+            before.zip(wrapped.key_id()).and_then(|(before, id)| before.find(id)).cloned()
+        })
+        .collect();
+    let tenants: Vec<_> = rows.iter().map(|(row, _)| row.org_id.to_bytes()).collect();
+    let missing: Vec<_> = rows
+        .iter()
+        .zip(&wrapped)
+        .zip(&tenants)
+        .zip(&held)
+        .filter(|(_, held)| held.is_none())
+        .map(|((((row, _), wrapped), organization), _)| {
+            (DataKeyPlace { organization, purpose, version: row.version }, wrapped)
+        })
+        .collect();
+    let mut opened = keyring.open_data_keys(&missing).await.into_iter();
+    let damaged = || DataKeyError::Source(SourceError::DoesNotOpen);
+    held.into_iter()
+        .map(|held| match held {
+            Some(key) => Ok(key),
+            None => opened.next().unwrap_or_else(|| Err(damaged())).map(Arc::new),
+        })
+        .collect()
+}
+
+/// The set of these keys, the newest first. One that was just made does not seal yet: another node may
+/// not have heard of it.
+fn set_of(
+    newest: Option<&KeyRow>,
+    mut keys: Vec<Arc<DataKey>>,
+    now: Timestamp,
+) -> Option<DataKeySet> {
+    let settles = newest.is_some_and(|row| now < row.created_at.plus(SETTLES_IN));
+    if settles && keys.len() > 1 {
         keys.swap(0, 1);
     }
     let mut keys = keys.into_iter();
-    Ok(keys.next().map(|newest| DataKeySet::new(newest, keys.collect())))
+    keys.next().map(|newest| DataKeySet::new(newest, keys.collect()))
 }

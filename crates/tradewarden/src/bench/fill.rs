@@ -13,7 +13,9 @@ use tradewarden_domain::permission::Permissions;
 use tradewarden_domain::tier::Tier;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::{Entering, key_secret_place};
-use tradewarden_seal::{DataKey, Digest, Purpose as KeyPurpose, SystemRandomness, WrappedKey};
+use tradewarden_seal::{
+    DataKey, DataKeyPlace, Digest, Purpose as KeyPurpose, SystemRandomness, WrappedKey,
+};
 use tradewarden_store::directory::{self, WebhookRow};
 use tradewarden_store::{Error, Store, Writer, api_keys, keys, orders};
 
@@ -72,10 +74,13 @@ impl Installation {
         let wrapped = keys::of(&store, org, KeyPurpose::Intake.name()).await;
         let wrapped = wrapped.map_err(|error| failed(&error))?.into_iter().next();
         let wrapped = wrapped.ok_or_else(|| Failure::unavailable("there is no key for intake"))?;
-        let wrapped = WrappedKey::from_stored(wrapped.wrapped);
+        let (version, wrapped) = (wrapped.version, WrappedKey::from_stored(wrapped.wrapped));
         let keyring = data.keyring(config, &mut SystemRandomness::new())?;
+        let organization = org.to_bytes();
+        let place =
+            DataKeyPlace { organization: &organization, purpose: KeyPurpose::Intake, version };
         let data_key = keyring
-            .open_data_key(&org.to_bytes(), KeyPurpose::Intake, &wrapped)
+            .open_data_key(&place, &wrapped)
             .await
             .map_err(|error| Failure::unavailable(error.to_string()))?;
         let (clock, randomness) = (Arc::new(SystemClock), Box::new(SystemRandomness::new()));

@@ -6,7 +6,8 @@ use std::hint::black_box;
 
 use serde::Serialize;
 use tradewarden_seal::{
-    FileKeySource, Fresh, Keyring, MAX_PLAINTEXT_BYTES, Place, Purpose, SystemRandomness,
+    DataKeyPlace, FileKeySource, Fresh, Keyring, MAX_PLAINTEXT_BYTES, Place, Purpose,
+    SystemRandomness,
 };
 
 use super::load::{median, now_ns, to_f64};
@@ -19,6 +20,8 @@ const ROUNDS: usize = 50;
 /// Records of a round; of the largest there are fewer.
 const RECORDS: usize = 200;
 const ORGANIZATION: &[u8] = &[1; 16];
+const PLACE: DataKeyPlace<'_> =
+    DataKeyPlace { organization: ORGANIZATION, purpose: Purpose::Intake, version: 1 };
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -43,10 +46,10 @@ pub(crate) async fn run(json: bool) -> Result<(), Failure> {
     for _round in 0..ROUNDS {
         let fresh = Fresh::draw(&mut randomness);
         let begun = now_ns();
-        let wrapped = ring.new_data_key(ORGANIZATION, Purpose::Intake, fresh).await;
+        let wrapped = ring.new_data_key(&PLACE, fresh).await;
         let wrapped = wrapped.map_err(|error| failed(&error))?;
         let between = now_ns();
-        let key = ring.open_data_key(ORGANIZATION, Purpose::Intake, &wrapped).await;
+        let key = ring.open_data_key(&PLACE, &wrapped).await;
         newest = Some(key.map_err(|error| failed(&error))?);
         wraps.push(to_f64(between.saturating_sub(begun)));
         opens.push(to_f64(now_ns().saturating_sub(between)));

