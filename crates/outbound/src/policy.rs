@@ -25,15 +25,11 @@ pub struct Outbound {
 impl Outbound {
     /// Whether this host may be spoken to by TLS 1.2.
     pub fn lets_tls_1_2(&self, host: &str) -> bool {
-        self.tls_1_2_hosts.contains(&host.to_ascii_lowercase())
+        self.tls_1_2_hosts.contains(&named(host))
     }
 
     /// What a connection to this host is made with.
-    pub(crate) fn client_config(
-        &self,
-        host: &str,
-        roots: &Roots,
-    ) -> Result<ClientConfig, Unusable> {
+    pub fn client_config(&self, host: &str, roots: &Roots) -> Result<ClientConfig, Unusable> {
         let unusable = |cause: &dyn std::fmt::Display| Unusable(cause.to_string());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let versions: &[_] = if self.lets_tls_1_2(host) { &[&TLS13, &TLS12] } else { &[&TLS13] };
@@ -41,7 +37,7 @@ impl Outbound {
             .with_protocol_versions(versions)
             .map_err(|error| unusable(&error))?;
         let roots = roots.store().map_err(|error| unusable(&error))?;
-        let Some(pins) = self.pins.get(&host.to_ascii_lowercase()) else {
+        let Some(pins) = self.pins.get(&named(host)) else {
             return Ok(builder.with_root_certificates(roots).with_no_client_auth());
         };
         let pinned =
@@ -49,6 +45,11 @@ impl Outbound {
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned));
         Ok(builder.with_no_client_auth())
     }
+}
+
+/// A host as the policy names it. With its final dot it is the same host.
+fn named(host: &str) -> String {
+    host.trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// Takes what is valid under the authorities, if its public key is one of those that were named.

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::Engine;
+use tradewarden_messenger::Outbound;
 use tradewarden_seal::{CertificateFacts, Randomness, SecretString, SystemRandomness};
 use tradewarden_web::tls::Challenges;
 
@@ -102,13 +103,14 @@ impl Keeper {
     /// One for this configuration; makes the directory.
     pub(crate) fn new(
         config: &Acme,
+        outbound: &Outbound,
         data: &Data,
         challenges: Challenges,
         engine: Engine,
     ) -> Result<Self, Failure> {
         files::private_directory(&data.acme())?;
         Ok(Self {
-            https: Https::new(&config.roots()?)?,
+            https: Https::new(config.roots()?, outbound.clone())?,
             config: config.clone(),
             data: data.clone(),
             challenges,

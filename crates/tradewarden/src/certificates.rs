@@ -148,6 +148,28 @@ impl TlsFiles {
         })
     }
 
+    /// The certificate of the public listener as it lies there; nothing is made and nothing renewed, for a
+    /// gateway may be running that does that.
+    pub(crate) fn public_as_it_is(
+        config: &Config,
+        data: &Data,
+    ) -> Result<CertificateFacts, Failure> {
+        let (acme, local) = (certificate_file(data), data.tls().join("server.pem"));
+        let file = match (&config.tls, &config.acme) {
+            (Some(files), _) => files.certificate_file.clone(),
+            (None, Some(_)) if acme.exists() => acme,
+            (None, _) => local,
+        };
+        let Some(pem) = files::read_text_if_there(&file, PEM_BYTES_MAX)? else {
+            return Err(Failure::not_found(format!(
+                "there is no certificate {} yet: the gateway makes it when it starts",
+                file.display()
+            )));
+        };
+        let pem = SecretString::new(pem);
+        CertificateFacts::from_pem(chain_and_key(pem.expose()).0).map_err(|error| refused(&error))
+    }
+
     /// What each listener shows now.
     pub(crate) fn shown(&self) -> impl Iterator<Item = ShownCertificate> {
         [&self.public, &self.internal].into_iter().filter_map(InUse::shown)
@@ -386,11 +408,12 @@ impl Material {
             && noted.does(usage, names, &chain, self.now)
             && key.exists()
         {
-            return Ok(Pair {
-                chain,
-                key: SecretString::new(files::read_secret(&key, PEM_BYTES_MAX)?),
-                is_new: false,
-            });
+            let key = SecretString::new(files::read_secret(&key, PEM_BYTES_MAX)?);
+            let pair = Pair { chain, key, is_new: false };
+            match loaded(&pair) {
+                Ok(_) => return Ok(pair),
+                Err(why) => tracing::warn!(name, %why, "a certificate is made anew"),
+            }
         }
         let not_before = self.now.unix_seconds().saturating_sub(BACKDATE_S).max(0);
         let not_after = not_before.saturating_add(DEFAULT_ISSUED_DAYS * DAY_S);
@@ -467,109 +490,4 @@ fn refused(error: &CertificateError) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-    use crate::scratch::Scratch;
-    use std::fs;
-    use std::time::Duration;
-    use tradewarden_domain::time::Clock;
-    use tradewarden_seal::SystemRandomness;
-
-    struct Case {
-        scratch: Scratch,
-        config: Config,
-        now: Timestamp,
-    }
-
-    impl Case {
-        fn new() -> Self {
-            let scratch = Scratch::new();
-            let config = Config { data: scratch.path().join("data"), ..Config::default() };
-            Data::at(&config).create().unwrap();
-            Self { scratch, config, now: SystemClock.now() }
-        }
-
-        fn prepare(&self) -> TlsFiles {
-            let data = Data::at(&self.config);
-            let mut randomness = SystemRandomness::new();
-            TlsFiles::prepare(&self.config, &data, self.now, &mut randomness).unwrap()
-        }
-
-        fn read(&self, name: &str) -> String {
-            fs::read_to_string(self.config.data.join("tls").join(name)).unwrap()
-        }
-    }
-
-    #[test]
-    fn everything_is_made_once_and_closed_to_others() {
-        let mut case = Case::new();
-        let first = case.prepare();
-        first.public(&Challenges::default()).unwrap();
-        first.internal().unwrap();
-        let tls = case.config.data.join("tls");
-        assert_eq!(first.ca_file(), Some(tls.join("ca.pem")));
-        for name in ["ca", "server", "internal-ca", "internal-server", "internal-client"] {
-            let key = fs::metadata(tls.join(format!("{name}.key"))).unwrap();
-            assert_eq!(key.mode() & 0o7777, 0o600, "{name}");
-        }
-        case.now = case.now.plus(Duration::from_hours(24 * 59));
-        assert_eq!(
-            case.prepare().public.certificates.leaf_der(),
-            first.public.certificates.leaf_der()
-        );
-    }
-
-    #[test]
-    fn with_a_third_of_its_life_left_a_certificate_is_renewed_and_the_ca_stays() {
-        let mut case = Case::new();
-        let first = case.prepare();
-        let authority = case.read("ca.pem");
-        case.now = case.now.plus(Duration::from_hours(24 * 61));
-        let later = case.prepare();
-        assert_ne!(later.public.certificates.leaf_der(), first.public.certificates.leaf_der());
-        assert_ne!(later.internal.certificates.leaf_der(), first.internal.certificates.leaf_der());
-        assert_eq!(case.read("ca.pem"), authority);
-        // A gateway that kept running takes the renewed one at its next look.
-        let (changed, failures) = first.reload(case.now, &mut SystemRandomness::new());
-        assert!(failures.is_empty(), "{failures:?}");
-        assert_eq!(changed, later.shown().collect::<Vec<_>>());
-        assert_eq!(changed, later.made().collect::<Vec<_>>());
-        assert_eq!(first.reload(case.now, &mut SystemRandomness::new()).0, []);
-        assert_eq!(later.public.certificates.leaf_der(), first.public.certificates.leaf_der());
-    }
-
-    #[test]
-    fn another_name_or_another_file_makes_a_new_certificate() {
-        let mut case = Case::new();
-        let first = case.prepare();
-        case.config.host_names = vec!["trade.internal".to_owned()];
-        let named = case.prepare();
-        assert_ne!(named.public.certificates.leaf_der(), first.public.certificates.leaf_der());
-        let tls = case.config.data.join("tls");
-        fs::write(tls.join("server.pem"), case.read("ca.pem")).unwrap();
-        let repaired = case.prepare();
-        assert_ne!(repaired.public.certificates.leaf_der(), named.public.certificates.leaf_der());
-    }
-
-    #[test]
-    fn files_of_the_owner_are_used_and_read_again() {
-        let mut case = Case::new();
-        case.prepare();
-        let copy = |from: &str, to: &str| case.scratch.file(to, &case.read(from), 0o600);
-        let files = CertificateFiles {
-            certificate_file: copy("server.pem", "c.pem"),
-            key_file: copy("server.key", "k.pem"),
-        };
-        case.config.tls = Some(files);
-        case.config.hooks_host = Some("hooks.example.com".to_owned());
-        let own = case.prepare();
-        assert_eq!(own.ca_file(), None);
-        own.public(&Challenges::default()).unwrap();
-        let before = own.public.certificates.leaf_der();
-        fs::write(case.scratch.path().join("c.pem"), case.read("internal-server.pem")).unwrap();
-        // The key does not belong to it: the old stays.
-        assert_eq!(own.reload(case.now, &mut SystemRandomness::new()).1.len(), 1);
-        assert_eq!(own.public.certificates.leaf_der(), before);
-    }
-}
+mod tests;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::command::{Command, PinsPublish};
 use tradewarden_engine::pins::PublishedPins;
-use tradewarden_seal::SystemRandomness;
 
 use crate::certificates::TlsFiles;
 use crate::cli::{Pins, PinsForm};
@@ -31,9 +30,7 @@ pub(crate) async fn run(
         )));
     }
     let now = SystemClock.now();
-    let tls = TlsFiles::prepare(config, &data, now, &mut SystemRandomness::new())?;
-    let shown = tls.shown().find(|shown| shown.listener == "public");
-    let current = shown.ok_or_else(|| Failure::no("the certificate cannot be read"))?.spki_sha256;
+    let current = TlsFiles::public_as_it_is(config, &data)?.spki_sha256;
     let publish = PinsPublish {
         host: asked.host,
         current,

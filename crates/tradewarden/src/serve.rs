@@ -300,7 +300,8 @@ impl Doors {
             });
         }
         if let Some(acme) = &config.acme {
-            let keeper = acme::Keeper::new(acme, data, challenges, engine.clone())?;
+            let keeper =
+                acme::Keeper::new(acme, &config.outbound, data, challenges, engine.clone())?;
             let renewed = Arc::clone(renewed);
             let stopped = stopped(&stop);
             tasks.spawn(async move {

@@ -1,5 +1,5 @@
-//! Requests to an ACME server: TLS 1.3 under the configured authorities, no redirects, no proxies, a
-//! bound on time and on what is read.
+//! Requests to an ACME server: TLS under the configured authorities and the policy of `[outbound]`, no
+//! redirects, no proxies, a bound on time and on what is read.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,13 +13,11 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::version::TLS13;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tradewarden_messenger::Roots;
+use tradewarden_messenger::{Outbound, Roots};
 
 use crate::outcome::Failure;
 
@@ -34,23 +32,17 @@ type Boxed = Box<dyn std::error::Error + Send + Sync>;
 /// What asks. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Https {
-    connector: TlsConnector,
+    roots: Roots,
+    outbound: Outbound,
 }
 
 impl Https {
-    /// One that believes these authorities.
-    pub(super) fn new(roots: &Roots) -> Result<Self, Failure> {
-        let unusable = |cause: &dyn std::fmt::Display| {
-            Failure::no(format!("ca_file under [acme]: {cause}; correct the path"))
-        };
-        let roots = roots.store().map_err(|error| unusable(&error))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])
-            .map_err(|error| unusable(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+    /// One that believes these authorities, and speaks to each host as `[outbound]` says.
+    pub(super) fn new(roots: Roots, outbound: Outbound) -> Result<Self, Failure> {
+        roots.store().map_err(|error| {
+            Failure::no(format!("ca_file under [acme]: {error}; correct the path"))
+        })?;
+        Ok(Self { roots, outbound })
     }
 
     async fn exchange(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Boxed> {
@@ -62,10 +54,11 @@ impl Https {
             return Err("an address that is not https".into());
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(host.to_owned())?;
+        let config = self.outbound.client_config(host, &self.roots)?;
+        let name = ServerName::try_from(host.trim_end_matches('.').to_owned())?;
         let port = authority.port_u16().unwrap_or(HTTPS_PORT);
         let stream = TcpStream::connect((host, port)).await?;
-        let stream = self.connector.connect(name, stream).await?;
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
         let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
         head.headers.insert(HOST, HeaderValue::from_str(authority.as_str())?);
         head.uri = uri.path_and_query().map_or("/", |target| target.as_str()).parse::<Uri>()?;

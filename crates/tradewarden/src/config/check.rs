@@ -89,6 +89,7 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
     // Made for its refusals only; what is kept is made when the origin is known.
     config.messengers("https://localhost")?;
     config.vault.check_files(&config.outbound)?;
+    outbound_is_used(config)?;
     if let Ok(metadata) = fs::metadata(&config.data) {
         if !metadata.is_dir() {
             let data = config.data.display();
@@ -167,6 +168,21 @@ fn outbound(config: &Config) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Who misspells a host would believe that it is held to its pins.
+fn outbound_is_used(config: &Config) -> Result<(), Failure> {
+    let hosts = config.outbound_hosts()?;
+    let outbound = &config.outbound;
+    let listed = outbound.tls_1_2_hosts.iter().map(|host| (host, "tls_1_2_hosts"));
+    let pinned = outbound.pins.keys().map(|host| (host, "pins"));
+    match listed.chain(pinned).find(|(host, _)| !hosts.contains(*host)) {
+        None => Ok(()),
+        Some((host, key)) => refuse(&format!(
+            "{host:?} in {key} under [outbound] is a host that nothing in this configuration speaks \
+             to: correct its name, or leave it out"
+        )),
+    }
 }
 
 fn limits(config: &Config) -> Result<(), Failure> {

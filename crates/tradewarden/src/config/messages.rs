@@ -1,7 +1,7 @@
 //! Who carries messages to people: a mail server, a provider of text messages, a webhook and a chat for
 //! alerts. Without its table each is switched off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -258,6 +258,37 @@ impl Config {
             alerts.messengers(&mut messengers, &self.outbound)?;
         }
         Ok(messengers)
+    }
+}
+
+impl Config {
+    /// The hosts that this configuration has us speak to under the policy of `[outbound]`, in lower case.
+    pub(super) fn outbound_hosts(&self) -> Result<BTreeSet<String>, Failure> {
+        let mut addresses: Vec<SecretString> = Vec::new();
+        let plain = |text: &str| SecretString::new(text.to_owned());
+        addresses.extend(self.acme.iter().map(|acme| plain(&acme.directory)));
+        addresses.extend(self.sms.iter().map(|sms| plain(sms.base_url())));
+        addresses.extend(self.vault.transit_address().map(plain));
+        if let Some(alerts) = &self.alerts {
+            addresses.extend(alerts.webhook_url.as_deref().map(plain));
+            if let Some(file) = &alerts.chat_url_file {
+                addresses.push(secret(file)?);
+            }
+        }
+        let hosts = addresses.iter().map(|address| host_in(address.expose()));
+        let mail = self.smtp.iter().map(|smtp| smtp.host.as_str());
+        let named = |host: &str| host.trim_end_matches('.').to_ascii_lowercase();
+        Ok(hosts.chain(mail).map(named).collect())
+    }
+}
+
+/// The host in an address, without brackets.
+fn host_in(address: &str) -> &str {
+    let rest = address.strip_prefix("https://").unwrap_or(address);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
     }
 }
 

@@ -84,6 +84,16 @@ const REFUSED: &[(&str, &str)] = &[
     ("[outbound.pins]\n\"A.example\" = []", "without a port"),
     ("[outbound.pins]\n\"a.example\" = [\"x\"]", "add a backup"),
     ("[outbound.pins]\n\"a.example\" = [\"x\", \"y\"]", "is no pin"),
+    (
+        "[outbound]\ntls_1_2_hosts = [\"a.example\"]",
+        "\"a.example\" in tls_1_2_hosts under [outbound] is a host that nothing",
+    ),
+    (
+        "[smtp]\nhost = \"b.example\"\nsecurity = \"tls\"\nfrom = \"a@b.example\"\n[outbound.pins]\n\
+         \"a.example\" = [\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\", \
+         \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
+        "\"a.example\" in pins under [outbound] is a host that nothing",
+    ),
     ("[pins]\nhost = \"a.example\"\nbackups = []", "backups under [pins] has 1 to 7"),
     (
         "[pins]\nhost = \"A\"\nbackups = [\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]",

@@ -162,6 +162,12 @@ impl Vault {
         self.source == kind || self.previous == Some(kind)
     }
 
+    /// Where Transit is, if it is asked for anything.
+    pub(super) fn transit_address(&self) -> Option<&str> {
+        let transit = self.transit.as_ref().filter(|_| self.uses(SourceKind::Transit));
+        transit.map(|transit| transit.address.as_str())
+    }
+
     /// How long a data key seals before another takes its place by itself.
     pub(crate) fn data_keys_last(&self) -> Option<Duration> {
         let days = u64::from(self.data_key_rotate_days);

@@ -257,6 +257,36 @@ async fn http_01_brings_a_certificate_and_the_next_one() {
     assert!(root.exists());
 }
 
+/// A pin that the authority's certificate does not have keeps us from speaking to it at all; one that it
+/// has does not.
+#[tokio::test]
+async fn pins_hold_for_the_authority_too() {
+    let dir = TestDir::new("transport-acme-pins");
+    let paths = TestPaths::new(&dir);
+    let pem = std::fs::read_to_string(dir.path().join("pebble.pem")).unwrap();
+    let own = CertificateFacts::from_pem(&pem).unwrap().spki_sha256;
+    let backup = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let pins = |pin: &str| format!("[outbound.pins]\n\"localhost\" = [\"{pin}\", \"{backup}\"]\n");
+    let wrong = pins("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    let program = Program::new(BINARY, dir.data(), &paths.config("http-01", &wrong));
+    // Challenges are not what this is about: they find nobody.
+    let config = paths.config("http-01", "");
+    let _pebble = Pebble::start(&dir, paths, free_port(), free_port()).await;
+    let gateway = program.start().await;
+    until("it is told", async || {
+        let list = program.json(&["finding", "list"]).await;
+        let mut items = list["items"].as_array().unwrap().iter();
+        items.any(|one| one["detail"].as_str().unwrap().contains("certificate"))
+    })
+    .await;
+    assert!(entries(&program, "acme.account_kept").await.is_empty());
+    assert_eq!(gateway.stop().await.code, Some(0));
+    let again = Program::new(BINARY, dir.data(), &format!("{config}{}", pins(&own)));
+    let gateway = again.start().await;
+    until("it is spoken to", async || !entries(&again, "acme.account_kept").await.is_empty()).await;
+    assert_eq!(gateway.stop().await.code, Some(0));
+}
+
 /// An account that lies in a file is moved into the vault at a start, though nobody answers at the
 /// authority; the file goes, and its key is in the clear nowhere.
 #[tokio::test]
