@@ -166,6 +166,11 @@ impl Scene {
         self.counted.last_minute
     }
 
+    /// So many orders of the organization are live, whether they were counted or not.
+    pub(crate) fn open_at_least(&mut self, count: u64) {
+        self.counted.open.org = self.counted.open.org.max(count);
+    }
+
     pub(crate) fn view(&self) -> Surroundings<'_> {
         Surroundings {
             others: self.others.as_ref().map(|others| others.as_ref().copied()),

@@ -9,7 +9,7 @@ use crate::attempt::{Halted, clear_exit, close_filled, subject_of};
 use crate::book::{Book, Effects, Scope, Severity, place_of};
 use crate::journal::Urgency;
 use crate::judge::tell_dust;
-use crate::orders::resting;
+use crate::orders::{live, resting};
 use crate::tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,8 +31,6 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, Place};
 use tradewarden_store::{Error, Tx, orders};
 
-/// Legs that one look takes in.
-const LEGS_MAX: i64 = 50_000;
 /// A leg that does not work is placed once more after this; a stop that does not work twice as long
 /// after a fill is told, and its position closed where the strategy says so.
 const NAKED_AFTER: Duration = Duration::from_secs(3);
@@ -211,7 +209,7 @@ type Seen = BTreeMap<Place, (Exposure, Vec<Order>)>;
 /// Everything that has a bracket, or a leg of one, with what rests beside it; what it is judged by before
 /// the transaction that judges it again.
 async fn look(shared: &Shared) -> Result<Seen, Error> {
-    let legs = orders::legs(&shared.store, LEGS_MAX).await?;
+    let legs = live::legs(&shared.store).await?;
     let bracketed = exposures::bracketed(&shared.store).await?;
     let mut seen: Seen =
         bracketed.into_iter().map(|(place, exposure)| (place, (exposure, Vec::new()))).collect();
@@ -221,7 +219,7 @@ async fn look(shared: &Shared) -> Result<Seen, Error> {
     if seen.is_empty() {
         return Ok(seen);
     }
-    for exit in orders::resting_exits(&shared.store, LEGS_MAX).await? {
+    for exit in live::resting_exits(&shared.store).await? {
         if let Some((_, orders)) = seen.get_mut(&place_of(&exit)) {
             orders.push(exit);
         }

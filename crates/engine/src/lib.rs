@@ -34,6 +34,7 @@ mod brackets;
 mod certificates;
 mod client_certificate;
 mod clock;
+mod crowd;
 mod dead_man;
 mod denials;
 mod directory;
@@ -148,6 +149,7 @@ pub(crate) struct Shared {
     pub(crate) local_halts: local_halt::LocalHalts,
     pub(crate) market: market::Market,
     pub(crate) funds: funds::Funds,
+    pub(crate) crowds: crowd::Crowds,
     pub(crate) brokers: market::Brokers,
     /// The same, with their budgets.
     pub(crate) links: std::collections::BTreeMap<String, Arc<link::Link>>,

@@ -72,6 +72,8 @@ pub struct Settings {
     pub tiers: Tiers,
     /// How much this node calls brokers.
     pub call_limits: CallLimits,
+    /// With so many live orders an organization enters nothing more.
+    pub live_orders_max: u64,
     /// The audit log's name in its checkpoints.
     pub log_origin: String,
     /// Where a copy of the newest checkpoint is kept, outside the database.
@@ -171,6 +173,7 @@ impl Engine {
             halts: ArcSwap::new(Arc::clone(&directory.halts)),
             local_halts,
             funds: crate::funds::Funds::default(),
+            crowds: crate::crowd::Crowds::default(),
             directory: ArcSwap::from_pointee(directory),
             market: Market::of(closes),
             brokers: brokers_of(&links),

@@ -11,8 +11,8 @@ use crate::pulse::Pulse;
 use crate::reconcile::Reconciler;
 use crate::unwind::{Closer, Emergencies, TakenBack, Unwinder};
 use crate::{
-    Shared, accesses, alerts, denials, funds, keys, ledger, local_halt, lockdown, loss, market,
-    marks, once, orders, outbox, people, rolls, seals, usage, vault,
+    Shared, accesses, alerts, crowd, denials, funds, keys, ledger, local_halt, lockdown, loss,
+    market, marks, once, orders, outbox, people, rolls, seals, usage, vault,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tradewarden_store::outbox::Kind;
 use tradewarden_store::{Error, Location, Tx, changes, closes, leases, signals};
 
+const CROWDS_EVERY: Duration = Duration::from_secs(1);
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
 const FIRST_QUOTES_WITHIN: Duration = Duration::from_millis(200);
 const FUNDS_EVERY: Duration = Duration::from_secs(5);
@@ -152,6 +153,9 @@ async fn run_beside(
     tasks.spawn(keep_marks(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), FUNDS_EVERY, async |shared| {
         funds::refresh(shared).await;
+    }));
+    tasks.spawn(every(Arc::clone(shared), CROWDS_EVERY, async |shared| {
+        crowd::look(shared).await;
     }));
     tasks.spawn(every(Arc::clone(shared), LOSSES_EVERY, async |shared| {
         if shared.is_leader() {

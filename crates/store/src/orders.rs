@@ -68,13 +68,14 @@ const LIKE_THIS: &str = concat!(
 const LEGS: &str = concat!(
     "-- orders::legs\nSELECT ",
     columns!(),
-    " FROM orders WHERE live = 1 AND leg IS NOT NULL ORDER BY account_id, symbol, id LIMIT $1"
+    " FROM orders WHERE live = 1 AND leg IS NOT NULL AND (account_id, symbol, id) > ($1, $2, $3) \
+     ORDER BY account_id, symbol, id LIMIT $4"
 );
 const RESTING_EXITS: &str = concat!(
     "-- orders::resting_exits\nSELECT ",
     columns!(),
     " FROM orders WHERE live = 1 AND leg IS NULL AND purpose = 'exit' AND order_type = 'limit' \
-      ORDER BY account_id, symbol, id LIMIT $1"
+     AND (account_id, symbol, id) > ($1, $2, $3) ORDER BY account_id, symbol, id LIMIT $4"
 );
 const NEWEST_LEG: &str = concat!(
     "-- orders::newest_leg\nSELECT ",
@@ -89,6 +90,9 @@ const DUE: &str = concat!(
 );
 const COUNT_LIVE: &str =
     "-- orders::count_live\nSELECT COUNT(*) FROM orders WHERE live = 1 AND account_id = $1";
+const CROWDED: &str = "-- orders::crowded\n\
+    SELECT org_id, COUNT(*) FROM orders WHERE live = 1 GROUP BY org_id \
+    HAVING COUNT(*) >= $1 ORDER BY org_id";
 const LIVE_BY_SOURCE: &str = "-- orders::live_by_source\n\
     SELECT account_id, strategy_id, key_id, symbol, COUNT(*) FROM orders WHERE live = 1 \
     AND account_id IN (SELECT id FROM accounts WHERE org_id = $1) \
@@ -127,6 +131,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     NEWEST_LEG,
     DUE,
     COUNT_LIVE,
+    CROWDED,
     LIVE_BY_SOURCE,
     FILLS_OF_ACCOUNT,
     TRADES,
@@ -234,16 +239,20 @@ pub async fn live_on_pairs(
 
 /// At most `count` live orders of everybody, by pair and age: those after this one, or the first.
 pub async fn live(store: &Store, after: Option<&Order>, count: i64) -> Result<Vec<Order>, Error> {
-    let place: [Value; 3] = if let Some(order) = after {
+    let rows = store.query(LIVE, page_after(after, count)).await?;
+    rows.into_iter().map(decode).collect()
+}
+
+/// Where a page by pair and age begins, and how many rows it has.
+fn page_after(order: Option<&Order>, count: i64) -> Vec<Value> {
+    let place: [Value; 3] = if let Some(order) = order {
         [order.account_id.into(), order.symbol.as_str().into(), order.id.into()]
     } else {
         let account: Id<id::Account> = Id::from_bytes([0; 16]);
         let order: Id<id::Order> = Id::from_bytes([0; 16]);
         [account.into(), "".into(), order.into()]
     };
-    let parameters = place.into_iter().chain([Value::Int(count)]).collect();
-    let rows = store.query(LIVE, parameters).await?;
-    rows.into_iter().map(decode).collect()
+    place.into_iter().chain([Value::Int(count)]).collect()
 }
 
 /// At most `count` live orders of an organization, oldest first: those after this one, or the first.
@@ -259,15 +268,21 @@ pub async fn live_of_org(
     rows.into_iter().map(decode).collect()
 }
 
-/// At most `count` live legs of brackets, by pair and age.
-pub async fn legs(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
-    let rows = store.query(LEGS, vec![Value::Int(count)]).await?;
+/// At most `count` live legs of brackets of everybody, by pair and age: those after this one, or the
+/// first.
+pub async fn legs(store: &Store, after: Option<&Order>, count: i64) -> Result<Vec<Order>, Error> {
+    let rows = store.query(LEGS, page_after(after, count)).await?;
     rows.into_iter().map(decode).collect()
 }
 
-/// At most `count` live exits at a limit that are no legs, by pair and age.
-pub async fn resting_exits(store: &Store, count: i64) -> Result<Vec<Order>, Error> {
-    let rows = store.query(RESTING_EXITS, vec![Value::Int(count)]).await?;
+/// At most `count` live exits at a limit of everybody that are no legs, by pair and age: those after this
+/// one, or the first.
+pub async fn resting_exits(
+    store: &Store,
+    after: Option<&Order>,
+    count: i64,
+) -> Result<Vec<Order>, Error> {
+    let rows = store.query(RESTING_EXITS, page_after(after, count)).await?;
     rows.into_iter().map(decode).collect()
 }
 
@@ -366,6 +381,13 @@ pub async fn like(
 /// How many orders of an account are live.
 pub async fn count_live(tx: &mut Tx<'_>, account: Id<id::Account>) -> Result<u64, Error> {
     count(tx.query(COUNT_LIVE, &[account.into()]).await?)
+}
+
+/// The organizations with this many live orders or more, and how many they have.
+pub async fn crowded(store: &Store, from: u64) -> Result<Vec<(Id<id::Org>, u64)>, Error> {
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
+    let rows = store.query(CROWDED, vec![Value::Int(from)]).await?;
+    rows.into_iter().map(|mut row| Ok((row.id()?, counted(&mut row)?))).collect()
 }
 
 /// How many orders of an organization are live, by account and whom they count for.

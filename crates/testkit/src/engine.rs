@@ -143,6 +143,8 @@ pub struct Harness {
     pub commit_takes: Duration,
     /// How strict the rules for people are, from the next start on.
     pub profile: Profile,
+    /// Most live orders of an organization, from the next start on.
+    pub live_orders_max: u64,
     /// How long a data key seals, from the next start on.
     pub data_keys_last: Option<Duration>,
     /// What wraps data keys.
@@ -199,6 +201,7 @@ impl Harness {
             post: ScriptedPost::default(),
             commit_takes: Duration::ZERO,
             profile: Profile::Standard,
+            live_orders_max: 10_000,
             data_keys_last: None,
             life: Arc::new(Life::new(0, Death::Never)),
             running: None,
@@ -240,6 +243,7 @@ impl Harness {
                 further_origins: Vec::new(),
                 tiers: Tiers::default(),
                 call_limits: CallLimits::default(),
+                live_orders_max: self.live_orders_max,
                 log_origin: "localhost/simulation".to_owned(),
                 checkpoint_file: Some(self.directory.join("checkpoint")),
                 node: "node-1".to_owned(),

@@ -109,6 +109,8 @@ pub(crate) struct Config {
     pub(crate) listener: Limits,
     /// How many nodes share the limits of callers (C17).
     pub(crate) nodes: u32,
+    /// With so many live orders an organization enters nothing more.
+    pub(crate) live_orders_max: u64,
     /// What each tier allows, all nodes together.
     pub(crate) tiers: Tiers,
 }
@@ -228,6 +230,7 @@ impl Default for Config {
                 drain_ms: 10_000,
             },
             nodes: 1,
+            live_orders_max: 10_000,
             tiers: Tiers::default(),
         }
     }

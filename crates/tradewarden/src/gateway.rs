@@ -58,6 +58,7 @@ impl Gateway {
                 further_origins: config.further_origins(&origin),
                 tiers: config.tiers_of_this_node()?,
                 call_limits: config.call_limits(),
+                live_orders_max: config.live_orders_max,
                 public_origin: origin,
                 log_origin,
                 checkpoint_file: Some(data.checkpoint()),

@@ -1,11 +1,12 @@
 //! Following: what one strategy makes of a signal, up to its cleared and reserved orders.
 
 use crate::Shared;
-use crate::around::Judged;
+use crate::around::{Judged, Scene};
 use crate::attempt::tell_netted;
 use crate::book::{Book, Severity, place_of};
 use crate::journal::SignalWork;
 use crate::orders::{notional_of_key, resting};
+use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::bracket::Levels;
@@ -15,6 +16,7 @@ use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt::{Halt, HaltSubject};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::{Instrument, Symbol};
+use tradewarden_domain::limit::{LimitBook, Limits};
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{Order, OrderEvent, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::overrides;
@@ -176,15 +178,13 @@ fn followed(
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
         let key = key_of(work);
-        let limits = judged.limits.get(&strategy.org_id);
-        let limits = limits.map(|book| book.tightest(account.id, Some(strategy.id), key, symbol));
-        let scene = judged.scene(shared, &account, (&place, key), intent.side, Judged::New);
+        let (limits, scene) = bounds(shared, judged, &account, (&place, key), intent.side);
         let context = risk::Context {
             halts: &judged.halts,
             subject,
             schedule: strategy.schedule.as_ref(),
             contract: rolls.contract(symbol),
-            limits: limits.unwrap_or_default(),
+            limits,
             exposure: judged.pair_exposure(account.id, symbol),
             already_filled: Quantity::ZERO,
             around: scene.view(),
@@ -223,6 +223,24 @@ fn followed(
         *book = copy;
     }
     Ok(orders.into_iter().map(|(id, _)| id).collect())
+}
+
+/// The limits that an order here is held against, and what stands around it.
+fn bounds(
+    shared: &Shared,
+    book: &Book,
+    account: &Account,
+    (place, key): (&Place, Option<Id<id::Key>>),
+    side: Side,
+) -> (Limits, Scene) {
+    let limits = book.limits.get(&account.org_id);
+    let tightest = |limits: &Arc<LimitBook>| {
+        limits.tightest(account.id, Some(place.strategy_id), key, &place.symbol)
+    };
+    let mut limits = limits.map(tightest).unwrap_or_default();
+    let mut scene = book.scene(shared, account, (place, key), side, Judged::New);
+    shared.heed_crowd(account.org_id, &mut limits, &mut scene);
+    (limits, scene)
 }
 
 /// The key that signed the signal.

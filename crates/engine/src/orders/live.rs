@@ -32,3 +32,27 @@ pub(crate) async fn of(store: &Store, org: Option<Id<id::Org>>) -> Result<Vec<Or
         own.extend(page);
     }
 }
+
+/// The legs of brackets of everybody.
+pub(crate) async fn legs(store: &Store) -> Result<Vec<Order>, Error> {
+    let mut legs: Vec<Order> = Vec::new();
+    loop {
+        let page = orders::legs(store, legs.last(), PAGE).await?;
+        if page.is_empty() {
+            return Ok(legs);
+        }
+        legs.extend(page);
+    }
+}
+
+/// The exits of everybody that rest at a limit and are no legs.
+pub(crate) async fn resting_exits(store: &Store) -> Result<Vec<Order>, Error> {
+    let mut exits: Vec<Order> = Vec::new();
+    loop {
+        let page = orders::resting_exits(store, exits.last(), PAGE).await?;
+        if page.is_empty() {
+            return Ok(exits);
+        }
+        exits.extend(page);
+    }
+}

@@ -365,8 +365,10 @@ fn judge(
         .map(|limits| limits.tightest(account.id, order.strategy_id, order.key_id, &order.symbol));
     let strategy = crate::book::strategy(shared, order.strategy_id);
     let rolls = crate::book::rolls(shared, order.org_id);
-    let scene =
+    let mut scene =
         book.scene(shared, account, (&place_of(order), order.key_id), order.side, Judged::New);
+    let mut limits = limits.unwrap_or_default();
+    shared.heed_crowd(order.org_id, &mut limits, &mut scene);
     let context = risk::Context {
         halts: &book.halts,
         subject: HaltSubject {
@@ -380,7 +382,7 @@ fn judge(
         },
         contract: rolls.contract(&order.symbol),
         schedule: strategy.as_ref().and_then(|strategy| strategy.schedule.as_ref()),
-        limits: limits.unwrap_or_default(),
+        limits,
         exposure: book.pair_exposure(account.id, &order.symbol),
         already_filled: Quantity::ZERO,
         around: scene.view(),

@@ -104,6 +104,7 @@ on_both! {
     orders::a_changed_order_keeps_what_never_changes,
     orders::only_live_orders_are_work,
     orders::live_orders_are_read_by_organization,
+    orders::nobodys_legs_are_out_of_sight,
     orders::live_orders_are_counted_by_source,
     orders::pages_go_back_in_time,
     orders::a_fill_counts_once,

@@ -228,6 +228,57 @@ pub(crate) async fn live_orders_are_read_by_organization(backend: &Backend) {
     assert!(orders::live_of_org(&store, id(7), None, 3).await.unwrap().is_empty());
 }
 
+/// However many legs and exits of others rest before them.
+pub(crate) async fn nobodys_legs_are_out_of_sight(backend: &Backend) {
+    const OTHERS: u64 = 50_100;
+    let (mut writer, store) = backend.migrated().await;
+    let (own, other) = (id(1), id(2));
+    let leg = |number: u64| {
+        let of = Some(LegOf { leg: Leg::StopLoss, parent_id: id(5) });
+        Order { leg: of, purpose: Purpose::Exit, order_type: OrderType::Stop, ..bare_order(number) }
+    };
+    let exit = |number: u64| Order {
+        purpose: Purpose::Exit,
+        order_type: OrderType::Limit,
+        ..bare_order(number)
+    };
+    let mut tx = writer.begin().await.unwrap();
+    let mut all = Vec::new();
+    for number in 0..OTHERS {
+        // Those of the other organization come first.
+        let order = if number % 50 == 0 { exit(number + 10) } else { leg(number + 10) };
+        all.push(Order { org_id: other, account_id: id(3), ..order });
+    }
+    let mine =
+        [leg(90_000), exit(90_001)].map(|order| Order { org_id: own, account_id: id(9), ..order });
+    all.extend(mine.clone());
+    for some in all.chunks(2_000) {
+        orders::put(&mut tx, some).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let (mut legs, mut exits) = (Vec::new(), Vec::new());
+    loop {
+        let page = orders::legs(&store, legs.last(), 2_000).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        legs.extend(page);
+    }
+    loop {
+        let page = orders::resting_exits(&store, exits.last(), 2_000).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        exits.extend(page);
+    }
+    let count = |orders: &[Order]| u64::try_from(orders.len()).unwrap();
+    assert_eq!(count(&legs) + count(&exits), OTHERS + 2);
+    assert_eq!((legs.last(), exits.last()), (Some(&mine[0]), Some(&mine[1])));
+    assert_eq!(orders::crowded(&store, 3).await.unwrap(), [(other, OTHERS)]);
+    assert_eq!(orders::crowded(&store, 2).await.unwrap(), [(own, 2), (other, OTHERS)]);
+    assert!(orders::crowded(&store, OTHERS + 1).await.unwrap().is_empty());
+}
+
 /// What is live in an organization, by whom it counts for; the accounts say whose it is.
 pub(crate) async fn live_orders_are_counted_by_source(backend: &Backend) {
     let (mut writer, _store) = backend.migrated().await;

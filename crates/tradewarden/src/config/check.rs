@@ -10,6 +10,8 @@ use crate::{certificates, files};
 
 /// Most names that go into the local certificate besides the fixed ones.
 const HOST_NAMES_MAX: usize = 32;
+/// Most live orders that one organization may be given: each is held in memory.
+const LIVE_ORDERS_MAX: u64 = 50_000;
 /// Largest bundle of CA certificates, in bytes: all that browsers trust have room.
 const CLIENT_CA_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -56,6 +58,10 @@ pub(super) fn values(config: &Config) -> Result<(), Failure> {
         );
     }
     config.tiers_of_this_node()?;
+    if !(1..=LIVE_ORDERS_MAX).contains(&config.live_orders_max) {
+        let given = config.live_orders_max;
+        return refuse(&format!("live_orders_max is {given}; write 1 to {LIVE_ORDERS_MAX}"));
+    }
     if let Some(acme) = &config.acme {
         acme.check(config)?;
     }

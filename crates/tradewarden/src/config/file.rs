@@ -51,6 +51,7 @@ pub(super) struct File {
     paper: Paper,
     listener: Listener,
     nodes: Option<u32>,
+    live_orders_max: Option<u64>,
     tiers: Tiers,
 }
 
@@ -208,6 +209,7 @@ impl File {
         set(&mut limits.header_timeout_ms, self.listener.header_timeout_ms);
         set(&mut limits.drain_ms, self.listener.drain_ms);
         set(&mut config.nodes, self.nodes);
+        set(&mut config.live_orders_max, self.live_orders_max);
         let tiers = &mut config.tiers;
         for (allowance, tier) in [
             (&mut tiers.free, self.tiers.free),

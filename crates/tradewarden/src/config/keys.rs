@@ -181,6 +181,14 @@ const TOP: &[Key] = &[
                   limits, so that all together keep them.",
         shown: |config| Some(config.nodes.to_string()),
     },
+    Key {
+        section: "",
+        name: "live_orders_max",
+        kind: "1 to 50000",
+        meaning: "With so many live orders an organization enters nothing more, until there are \
+                  fewer: `risk.max_open_orders`. Exits and cancels pass. Counted once a second.",
+        shown: |config| Some(config.live_orders_max.to_string()),
+    },
 ];
 
 /// Those of who carries messages, and of the parts of the gateway.

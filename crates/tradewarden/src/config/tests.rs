@@ -130,6 +130,8 @@ const REFUSED: &[(&str, &str)] = &[
          challenge = \"tls-alpn-01\"\nterms_agreed = true\nca_file = \"none\"",
         "ca_file under [acme]",
     ),
+    ("live_orders_max = 0", "write 1 to 50000"),
+    ("live_orders_max = 50001", "write 1 to 50000"),
     ("nodes = 0", "raise per_s and per_day"),
     ("nodes = 6", "raise per_s and per_day"),
     ("[tiers.free]\nper_s = 0", "raise per_s and per_day"),

@@ -120,9 +120,17 @@ async fn c19_limits_are_those_of_the_log(dir: TestDir, held: Held) {
     stage.is_seen(&[put_in], &org).await;
 
     // What is changed through the front door afterwards does not make it right.
-    stage.enter(&[&tighter]).await;
+    let wider = ["limit", "set", "--scope", "org", "--name", "max_order_quantity", "--value", "51"];
+    stage.enter(&[&wider]).await;
     stage.is_seen(&[], &org).await;
-    stage.is_right(&["DELETE FROM limits WHERE scope = 'instrument:AAPL'"]).await;
+    let gateway = again(&stage.program).await;
+    let listed = stage.program.run(&["audit", "accept", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let phrase = listed["phrase"].as_str().unwrap();
+    let accepted = stage.program.json(&["audit", "accept", "--phrase", phrase]).await;
+    assert_eq!(accepted["mistrusted"], Value::Array(Vec::new()));
+    gateway.stop().await;
+    stage.is_right(&[]).await;
     stage.held.end().await;
 }
 

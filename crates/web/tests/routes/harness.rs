@@ -129,6 +129,7 @@ impl House {
                 // The owner asks more often than a person may.
                 tiers: Tiers { standard: Tier::Institutional.allowance(), ..Tiers::default() },
                 call_limits: tradewarden_engine::CallLimits::default(),
+                live_orders_max: 10_000,
                 log_origin: "gateway.test/log".to_owned(),
                 checkpoint_file: None,
                 node: "test".to_owned(),

@@ -259,3 +259,36 @@ fn a_crash_lets_in_no_order_too_many() {
         }
     }
 }
+
+/// An organization with as many live orders as one may have enters nothing more, though nobody set a limit;
+/// what closes and cancels passes, and with fewer orders entries do again.
+#[test]
+fn an_organization_has_only_so_many_live_orders() {
+    simulate(async || {
+        let mut h = Harness::sqlite(861, Venue::default()).await;
+        h.live_orders_max = 3;
+        h.restart().await;
+        let desk = Desk::on(h).await;
+        desk.h.broker.usual_plan(FillPlan::AtOnce);
+        assert_eq!(desk.send(0, "held").await, None);
+        desk.h.quiet().await;
+        desk.h.broker.usual_plan(FillPlan::Rests);
+        for hook in 1..4 {
+            assert_eq!(desk.send(hook, "rests").await, None);
+        }
+        desk.h.elapse(millis(2_500)).await;
+        assert_eq!(desk.send(0, "more").await, Some(Code::RiskMaxOpenOrders));
+        desk.h.broker.usual_plan(FillPlan::AtOnce);
+        let exit = desk.h.send(&desk.hooks[0], &signal("EXIT", "out")).await.answer();
+        assert_eq!(exit.status, SignalStatus::Accepted, "{exit:?}");
+        desk.h.elapse(millis(2_500)).await;
+        assert_eq!(desk.send(0, "still").await, Some(Code::RiskMaxOpenOrders));
+        let all = json!({"command": "order-cancel-all"});
+        desk.h.command(serde_json::from_value::<Command>(all).unwrap()).await;
+        desk.h.quiet().await;
+        desk.h.elapse(millis(2_500)).await;
+        assert_eq!(desk.send(0, "again").await, None);
+        desk.h.quiet().await;
+        desk.h.finish().await;
+    });
+}
