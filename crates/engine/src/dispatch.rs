@@ -351,7 +351,7 @@ impl Dispatcher {
                 Purpose::Exit if is_leg => !attempt::waits_for_open(&self.shared, &order),
                 Purpose::Exit => !exit_under_way && !attempt::waits_for_open(&self.shared, &order),
                 Purpose::Entry => {
-                    self.shared.has_quotes()
+                    self.shared.has_quotes_of(order.account_id)
                         && !exit_live
                         && !entry_lost
                         && !account_recovers

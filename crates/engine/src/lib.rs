@@ -187,7 +187,8 @@ pub(crate) struct Shared {
     notices: Notices,
     leader: AtomicBool,
     recovered: AtomicBool,
-    quoted: AtomicBool,
+    /// The kinds of broker of which quotes were heard.
+    quoted: ArcSwap<BTreeSet<String>>,
     watched: Mutex<BTreeSet<Id<id::Account>>>,
     unreconciled: Mutex<BTreeSet<Id<id::Account>>>,
     reloading: tokio::sync::Mutex<()>,
@@ -245,12 +246,28 @@ impl Shared {
         self.unreconciled.lock().unwrap_or_else(PoisonError::into_inner).remove(&account);
     }
 
+    /// Whether every broker's quotes were heard, or asked for.
     pub(crate) fn has_quotes(&self) -> bool {
-        self.quoted.load(Ordering::Acquire)
+        let quoted = self.quoted.load();
+        self.brokers.keys().all(|kind| quoted.contains(kind))
     }
 
-    pub(crate) fn set_quoted(&self) {
-        self.quoted.store(true, Ordering::Release);
+    /// The same of the broker of an account.
+    pub(crate) fn has_quotes_of(&self, account: Id<id::Account>) -> bool {
+        let directory = self.directory.load();
+        let account = directory.accounts.get(&account);
+        account.is_some_and(|account| self.quoted.load().contains(&account.broker))
+    }
+
+    pub(crate) fn set_quoted(&self, kind: &str) {
+        if self.quoted.load().contains(kind) {
+            return;
+        }
+        self.quoted.rcu(|before| {
+            let mut quoted = BTreeSet::clone(before);
+            quoted.insert(kind.to_owned());
+            quoted
+        });
     }
 
     pub(crate) fn watched(&self) -> BTreeSet<Id<id::Account>> {

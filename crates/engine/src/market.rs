@@ -5,7 +5,7 @@
 //! them; the one before stands.
 
 use arc_swap::ArcSwap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_broker::port::{Broker, BrokerAccount};
@@ -105,42 +105,52 @@ impl Market {
         older.or(newer).unwrap_or(Reference::NONE)
     }
 
-    /// Asks every broker for the quotes of these instruments. What is not heard keeps its last
-    /// value, which grows stale by itself.
+    /// Asks one kind of broker for the quotes of these instruments. What is not heard keeps its last
+    /// value, which grows stale by itself. What is heard counts once the last has answered; what the
+    /// rounds of other brokers heard meanwhile stays.
     pub(crate) async fn refresh(
         &self,
-        brokers: &Brokers,
-        wanted: BTreeMap<Listed, Wanted>,
+        (kind, broker): (&str, &dyn Broker),
+        wanted: BTreeMap<Symbol, Wanted>,
         now: Timestamp,
     ) {
-        let mut next = BTreeMap::clone(&self.heard.load());
-        let mut traded = BTreeMap::clone(&self.traded.load());
-        next.retain(|key, _| wanted.contains_key(key));
-        traded.retain(|key, _| wanted.contains_key(key));
-        for ((kind, symbol), Wanted { account, calendar }) in wanted {
-            let Some(broker) = brokers.get(&kind) else { continue };
-            match broker.quote(account, symbol.clone()).await {
+        let (mut heard, mut traded) = (Vec::new(), Vec::new());
+        for (symbol, Wanted { account, calendar }) in &wanted {
+            match broker.quote(account.clone(), symbol.clone()).await {
                 Ok(quote) => {
                     let reference = quote.reference();
-                    if trades(&reference, calendar, now)
+                    let key = (kind.to_owned(), symbol.clone());
+                    if trades(&reference, *calendar, now)
                         && let Some(price) = reference.price(now)
                     {
-                        traded.insert((kind.clone(), symbol.clone()), (price, now));
+                        traded.push((key.clone(), (price, now)));
                     }
-                    let key = (kind, symbol);
-                    let earlier = next.get(&key).map_or([None, None], |before: &Heard| {
-                        let [newer, _] = before.earlier;
-                        [Some(before.reference), newer]
-                    });
-                    next.insert(key, Heard { reference, at: now, earlier });
+                    heard.push((key, reference));
                 }
                 Err(unheard) => {
                     tracing::debug!(symbol = %symbol, why = %unheard, "no quote");
                 }
             }
         }
-        self.heard.store(Arc::new(next));
-        self.traded.store(Arc::new(traded));
+        let stays = |(of, symbol): &Listed| of != kind || wanted.contains_key(symbol);
+        self.heard.rcu(|before| {
+            let mut next = BTreeMap::clone(before);
+            next.retain(|key, _| stays(key));
+            for (key, reference) in &heard {
+                let earlier = next.get(key).map_or([None, None], |before: &Heard| {
+                    let [newer, _] = before.earlier;
+                    [Some(before.reference), newer]
+                });
+                next.insert(key.clone(), Heard { reference: *reference, at: now, earlier });
+            }
+            next
+        });
+        self.traded.rcu(|before| {
+            let mut next = BTreeMap::clone(before);
+            next.retain(|key, _| stays(key));
+            next.extend(traded.iter().cloned());
+            next
+        });
     }
 
     /// What was heard of trading, to be written down.
@@ -171,20 +181,18 @@ fn trades(reference: &Reference, calendar: Option<Calendar>, now: Timestamp) -> 
     market == MarketState::Open
 }
 
-/// Every instrument that the accounts can trade and that is in `symbols`, with an account to ask.
+/// Every instrument that accounts can trade at this kind of broker, with an account to ask.
 pub(crate) fn wanted<'a>(
     accounts: impl Iterator<Item = &'a Arc<Account>>,
-    symbols: &BTreeSet<Symbol>,
-) -> BTreeMap<Listed, Wanted> {
+    kind: &str,
+) -> BTreeMap<Symbol, Wanted> {
     let mut wanted = BTreeMap::new();
-    for account in accounts {
+    for account in accounts.filter(|account| account.broker == kind) {
         for (symbol, instrument) in &account.instruments {
-            if symbols.contains(symbol) {
-                wanted.entry((account.broker.clone(), symbol.clone())).or_insert_with(|| Wanted {
-                    account: BrokerAccount::new(&account.broker_account),
-                    calendar: instrument.calendar,
-                });
-            }
+            wanted.entry(symbol.clone()).or_insert_with(|| Wanted {
+                account: BrokerAccount::new(&account.broker_account),
+                calendar: instrument.calendar,
+            });
         }
     }
     wanted

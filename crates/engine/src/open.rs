@@ -202,7 +202,7 @@ impl Engine {
             notices,
             leader: AtomicBool::new(false),
             recovered: AtomicBool::new(false),
-            quoted: AtomicBool::new(false),
+            quoted: ArcSwap::default(),
             watched: Mutex::new(BTreeSet::new()),
             unreconciled: Mutex::new(BTreeSet::new()),
             reloading: tokio::sync::Mutex::new(()),

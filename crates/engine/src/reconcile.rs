@@ -82,6 +82,8 @@ struct Difference {
 /// See the module.
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
+    /// The kind of broker whose accounts it looks at.
+    kind: String,
     cursors: BTreeMap<Id<id::Account>, Option<String>>,
     idle_at: Timestamp,
     /// When accounts are next asked whose entries wait for it.
@@ -94,9 +96,10 @@ pub(crate) struct Reconciler {
 }
 
 impl Reconciler {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, kind: String) -> Self {
         Self {
             shared,
+            kind,
             cursors: BTreeMap::new(),
             idle_at: Timestamp::default(),
             hurry_at: Timestamp::default(),
@@ -119,17 +122,18 @@ impl Reconciler {
             waiting = self.shared.unreconciled();
         }
         let watched = self.shared.watched();
+        let Some(link) = self.shared.links.get(&self.kind).cloned() else { return };
         let accounts: Vec<Arc<Account>> = self
             .shared
             .directory
             .load()
             .accounts
             .values()
+            .filter(|account| account.broker == self.kind)
             .filter(|account| all || watched.contains(&account.id) || waiting.contains(&account.id))
             .cloned()
             .collect();
         for account in accounts {
-            let Some(link) = self.shared.links.get(&account.broker).cloned() else { continue };
             let are_read = self.read_fills(&account, link.as_ref()).await;
             let is_due = all || waiting.contains(&account.id);
             if is_due && self.compare(&account, link.as_ref()).await && are_read {

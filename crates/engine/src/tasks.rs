@@ -14,7 +14,6 @@ use crate::{
     Shared, accesses, alerts, crowd, denials, funds, keys, ledger, local_halt, lockdown, loss,
     market, marks, once, orders, outbox, people, rolls, seals, usage, vault,
 };
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,15 +135,12 @@ async fn run_beside(
     first_quotes(shared).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(Dispatcher::new(Arc::clone(shared)).run(notices));
-    tasks.spawn(reconcile(Arc::clone(shared)));
+    spawn_for_each_broker(&mut tasks, shared);
     spawn_halts(&mut tasks, shared);
     tasks.spawn(keep_brackets(Arc::clone(shared)));
     tasks.spawn(watch_the_living(Arc::clone(shared)));
     tasks.spawn(watch_the_clock(Arc::clone(shared)));
     tasks.spawn(listen_for_silence(Arc::clone(shared)));
-    tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async |shared| {
-        refresh_quotes(shared).await;
-    }));
     tasks.spawn(every(Arc::clone(shared), CLOSES_EVERY, async |shared| {
         if shared.is_leader() {
             keep_closes(shared).await;
@@ -248,8 +244,19 @@ async fn every(shared: Arc<Shared>, span: Duration, work: impl AsyncFn(&Arc<Shar
     }
 }
 
-async fn reconcile(shared: Arc<Shared>) {
-    let mut reconciler = Reconciler::new(Arc::clone(&shared));
+/// Each broker is asked by itself: one that is slow to answer holds up no other.
+fn spawn_for_each_broker(tasks: &mut JoinSet<()>, shared: &Arc<Shared>) {
+    for kind in shared.links.keys() {
+        tasks.spawn(reconcile(Arc::clone(shared), kind.clone()));
+        let kind = kind.clone();
+        tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async move |shared| {
+            refresh_quotes_of(shared, &kind).await;
+        }));
+    }
+}
+
+async fn reconcile(shared: Arc<Shared>, kind: String) {
+    let mut reconciler = Reconciler::new(Arc::clone(&shared), kind);
     loop {
         tokio::time::sleep(FILLS_EVERY).await;
         if shared.is_leader() {
@@ -352,17 +359,23 @@ async fn first_quotes(shared: &Arc<Shared>) {
     }
 }
 
-/// Quotes of everything that a strategy trades or may be told to trade.
+/// Quotes of everything that can be traded, of every broker at the same time.
 pub(crate) async fn refresh_quotes(shared: &Arc<Shared>) {
+    let mut brokers = JoinSet::new();
+    for kind in shared.brokers.keys() {
+        let (shared, kind) = (Arc::clone(shared), kind.clone());
+        brokers.spawn(async move { refresh_quotes_of(&shared, &kind).await });
+    }
+    while brokers.join_next().await.is_some() {}
+}
+
+/// Quotes of everything that can be traded at one kind of broker.
+pub(crate) async fn refresh_quotes_of(shared: &Arc<Shared>, kind: &str) {
+    let Some(broker) = shared.brokers.get(kind) else { return };
     let directory = shared.directory.load_full();
-    let symbols: BTreeSet<_> = directory
-        .accounts
-        .values()
-        .flat_map(|account| account.instruments.keys().cloned())
-        .collect();
-    let wanted = market::wanted(directory.accounts.values(), &symbols);
-    shared.market.refresh(&shared.brokers, wanted, shared.environment.now()).await;
-    shared.set_quoted();
+    let wanted = market::wanted(directory.accounts.values(), kind);
+    shared.market.refresh((kind, broker.as_ref()), wanted, shared.environment.now()).await;
+    shared.set_quoted(kind);
 }
 
 /// Writes down what each instrument was last heard at while it traded, so that a restart while it is

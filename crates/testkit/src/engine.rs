@@ -22,6 +22,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -30,7 +31,10 @@ use tokio::task::LocalSet;
 use tradewarden_broker::port::Broker;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::money::{Money, Price};
 use tradewarden_domain::person::Profile;
+use tradewarden_domain::price::Trading;
 use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::actor::Actor;
@@ -54,6 +58,39 @@ pub fn simulate<T>(scenario: impl AsyncFnOnce() -> T) -> T {
         .build()
         .unwrap();
     runtime.block_on(scenario())
+}
+
+/// Opens an account at each of these, and sets prices at each.
+struct Desks(Vec<ScriptedBroker>);
+
+impl PaperDesk for Desks {
+    fn open_account(
+        &self,
+        broker_account: String,
+        cash: Money,
+        currency: String,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move {
+            for desk in &self.0 {
+                desk.open_account(broker_account.clone(), cash, currency.clone()).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn set_price(
+        &self,
+        symbol: Symbol,
+        price: Option<Price>,
+        market: Trading,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move {
+            for desk in &self.0 {
+                desk.set_price(symbol.clone(), price, market).await?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// A webhook as its sender knows it.
@@ -137,6 +174,8 @@ pub struct Harness {
     pub clock: SimClock,
     /// The broker.
     pub broker: ScriptedBroker,
+    /// Another broker, of the kind `other`; none unless a test says so.
+    pub second: Option<ScriptedBroker>,
     /// Who carries messages; nobody unless a test says so.
     pub post: ScriptedPost,
     /// How long a commit takes by the clock.
@@ -197,6 +236,7 @@ impl Harness {
         let keyring = Keyring::new(keys.clone()).staying_open(Some(OPEN_FOR));
         Self {
             broker: ScriptedBroker::new(clock.clone(), venue),
+            second: None,
             clock,
             post: ScriptedPost::default(),
             commit_takes: Duration::ZERO,
@@ -224,8 +264,14 @@ impl Harness {
 
     fn parts(&self) -> Parts {
         let broker = self.broker.for_life(Arc::clone(&self.life));
-        let desk: Arc<dyn PaperDesk> = Arc::new(broker.clone());
+        let second = self.second.as_ref().map(|second| second.for_life(Arc::clone(&self.life)));
+        let desks = std::iter::once(broker.clone()).chain(second.clone()).collect();
+        let desk: Arc<dyn PaperDesk> = Arc::new(Desks(desks));
         let broker: Arc<dyn Broker> = Arc::new(broker);
+        let mut brokers = BTreeMap::from([("paper".to_owned(), broker)]);
+        if let Some(second) = second {
+            brokers.insert("other".to_owned(), Arc::new(second));
+        }
         // No two lives may draw the same identifiers.
         let seed = self.seed ^ self.life.number.wrapping_mul(0x5851_f42d_4c95_7f2d);
         Parts {
@@ -233,7 +279,7 @@ impl Harness {
             clock: Arc::new(self.clock.clone()),
             randomness: Box::new(Seeded::new(seed)),
             keyring: Arc::clone(&self.keyring),
-            brokers: BTreeMap::from([("paper".to_owned(), broker)]),
+            brokers,
             desk: Some(desk),
             messengers: self.post.messengers(),
             settings: Settings {

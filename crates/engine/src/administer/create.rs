@@ -261,6 +261,7 @@ impl Engine {
             return Err(invalid("cash", &"must be greater than zero"));
         }
         let session = new.session.as_deref().map(session_start).transpose()?;
+        let kind = new.broker.clone();
         let now = self.now();
         let id: Id<id::Account> = self.parts.environment.id(now);
         // The broker's account is named after ours, so that making it twice makes one.
@@ -297,7 +298,7 @@ impl Engine {
             rows::insert_account(tx, &account).await
         })
         .await?;
-        crate::tasks::refresh_quotes(&self.parts).await;
+        crate::tasks::refresh_quotes_of(&self.parts, &kind).await;
         let directory = self.parts.directory.load_full();
         let account = directory.accounts.get(&id).ok_or(CommandError::NotFound)?;
         to_value(&account_view(account, now))

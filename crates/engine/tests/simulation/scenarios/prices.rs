@@ -9,8 +9,8 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::order::{OrderType, Side};
 use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::command::{Command, OrderCreate};
-use tradewarden_testkit::broker::Venue;
-use tradewarden_testkit::engine::simulate;
+use tradewarden_testkit::broker::{Call, ScriptedBroker, Venue};
+use tradewarden_testkit::engine::{Harness, simulate};
 
 impl Small {
     /// Ten AAPL at 200 beside what the strategy does.
@@ -173,5 +173,33 @@ fn s22_a_blind_market_entry_needs_permission_band_and_little() {
         s.h.quiet().await;
         assert_eq!(s.h.position(&s.account, "BTCUSD").await.to_string(), "0");
         s.end().await;
+    });
+}
+
+/// A broker that takes long to answer holds up neither the quotes nor the fills and positions of another.
+#[test]
+fn a_slow_broker_holds_up_no_other() {
+    simulate(async || {
+        let mut h = Harness::sqlite(862, Venue::default()).await;
+        let far = Venue { latency: Duration::from_secs(20), ..Venue::default() };
+        h.second = Some(ScriptedBroker::new(h.clock.clone(), far));
+        h.restart().await;
+        h.ready().await;
+        // The first account is the slow broker's: whoever goes one by one begins with it.
+        h.account_with("slow", |new| new.broker = "other".to_owned()).await;
+        h.account("main").await;
+        h.elapse(millis(6_000)).await;
+        let calls = [Call::Quote, Call::FillsSince, Call::Positions];
+        let asked = || {
+            let records = h.broker.records();
+            calls.map(|call| records.iter().filter(|record| record.call == call).count())
+        };
+        let before = asked();
+        h.elapse(millis(30_000)).await;
+        let after = asked();
+        let more = [0, 1, 2].map(|place| after[place] - before[place]);
+        // Three instruments twice a second; an account where nothing is live each five seconds.
+        assert!(more[0] >= 150 && more[1] >= 5 && more[2] >= 5, "{more:?}");
+        h.finish().await;
     });
 }
