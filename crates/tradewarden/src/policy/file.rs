@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use tradewarden_domain::limit::{LimitName, LimitScope};
+use tradewarden_domain::limit::{LimitLevel, LimitName, LimitScope};
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::policy::LIMITS_MAX;
 use tradewarden_engine::command::LimitValue;
@@ -18,8 +18,6 @@ use crate::outcome::{Exit, Failure};
 
 /// Largest file, in bytes.
 const BYTES_MAX: u64 = 1024 * 1024;
-/// The scopes that have tables of their own inside.
-const KINDS: [&str; 3] = ["account", "strategy", "instrument"];
 
 /// The limits of a file. What cannot be read is named with its line.
 pub(crate) fn read(path: &Path) -> Result<Vec<LimitValue>, Failure> {
@@ -51,19 +49,21 @@ fn parse(text: &str) -> Result<Vec<LimitValue>, Wrong> {
     let mut limits = Vec::new();
     for (name, value) in table.get_ref() {
         let (kind, span) = (name.get_ref().as_ref(), name.span());
-        if kind == "org" {
+        let Ok(level) = kind.parse::<LimitLevel>() else {
+            let levels = LimitLevel::ALL.map(LimitLevel::text).join(", ");
+            return wrong(&span, format!("there is no scope {kind}; there are {levels}"));
+        };
+        if level == LimitLevel::Org {
             limits_of(&LimitScope::Org, inner(kind, value)?, &mut limits)?;
-        } else if KINDS.contains(&kind) {
-            for (named, value) in inner(kind, value)? {
-                let text = format!("{kind}:{}", named.get_ref());
-                let Ok(scope) = text.parse::<LimitScope>() else {
-                    return wrong(&named.span(), format!("{} is no {kind}", named.get_ref()));
-                };
-                limits_of(&scope, inner(&text, value)?, &mut limits)?;
-            }
-        } else {
-            let what = format!("there is no scope {kind}; there are org, {}", KINDS.join(", "));
-            return wrong(&span, what);
+            continue;
+        }
+        // Every other level has a table for each of its own names inside.
+        for (named, value) in inner(kind, value)? {
+            let text = format!("{kind}:{}", named.get_ref());
+            let Ok(scope) = text.parse::<LimitScope>() else {
+                return wrong(&named.span(), format!("{} is no {kind}", named.get_ref()));
+            };
+            limits_of(&scope, inner(&text, value)?, &mut limits)?;
         }
     }
     Ok(limits)
@@ -156,13 +156,25 @@ mod tests {
 
     const ACCOUNT: &str = "acc_01m80000000000000000000000";
 
+    /// Any scope of a level, so that a new level cannot be forgotten here.
+    fn scope(level: LimitLevel) -> BoxedStrategy<String> {
+        let named = |kind: &'static str| {
+            let name = "[0-7][0-9a-hjkmnp-tv-z]{25}";
+            name.prop_map(move |name| format!("{level}:{kind}_{name}")).boxed()
+        };
+        match level {
+            LimitLevel::Org => Just(level.to_string()).boxed(),
+            LimitLevel::Account => named("acc"),
+            LimitLevel::Strategy => named("str"),
+            LimitLevel::Key => named("key"),
+            LimitLevel::Instrument => "(ES|BTC/USD|A\\.B|6E|X-Y)"
+                .prop_map(|symbol| format!("instrument:{symbol}"))
+                .boxed(),
+        }
+    }
+
     fn limits() -> impl Strategy<Value = Vec<LimitValue>> {
-        let scope = prop_oneof![
-            Just("org".to_owned()),
-            "[0-7][0-9a-hjkmnp-tv-z]{25}".prop_map(|id| format!("account:acc_{id}")),
-            "[0-7][0-9a-hjkmnp-tv-z]{25}".prop_map(|id| format!("strategy:str_{id}")),
-            "(ES|BTC/USD|A\\.B|6E|X-Y)".prop_map(|symbol| format!("instrument:{symbol}")),
-        ];
+        let scope = prop::sample::select(LimitLevel::ALL.to_vec()).prop_flat_map(scope);
         let name = prop::sample::select(LimitName::ALL);
         let value = (0..=i64::MAX).prop_map(Quantity::from_units);
         let limits = prop::collection::btree_map((scope, name), value, 0..20);
