@@ -144,6 +144,8 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
     }
     // Nothing has left: what was asked for meanwhile goes out with it.
     change::made(shared, book, &mut order);
+    change::go_on(shared, book, &mut order);
+    change::made(shared, book, &mut order);
     match order.purpose {
         // Only a strategy's reversal waits for flat; a caller's own order stands for itself.
         Purpose::Entry if order.signal_id.is_none() => {}
@@ -291,6 +293,7 @@ pub(crate) async fn learn(
         let was_in_flight = order.change.is_some_and(|change| change.is_in_flight());
         apply(shared, &mut book, order, what, &mut new);
         change::tell_overtaken(shared, &mut book, order, was_in_flight);
+        change::go_on(shared, &mut book, order);
         book.put_order(order.clone());
     }
     book.write(tx, effects).await?;

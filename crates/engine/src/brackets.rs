@@ -425,6 +425,7 @@ fn shrink(shared: &Shared, book: &mut Book, mut order: Order, kept: Quantity) {
         send_by: None,
         state: ChangeState::Wanted,
         stop_price: None,
+        then_quantity: None,
     });
     book.enter(shared, order.org_id, order.id, "order.change_requested", &order);
     book.put_order(order);
@@ -452,6 +453,7 @@ fn change(
             send_by: None,
             state: ChangeState::Wanted,
             stop_price: stop.filter(|_| stop != order.stop_price),
+            then_quantity: None,
         });
         "order.change_requested"
     };

@@ -236,6 +236,7 @@ mod tests {
             send_by: Some(Timestamp::default()),
             state: ChangeState::Refused,
             stop_price: Some("2.5".parse().unwrap()),
+            then_quantity: Some("1".parse().unwrap()),
         };
         let payloads = [
             Payload::from(&order),

@@ -169,6 +169,9 @@ pub struct ChangeView {
     /// The stop price it shall have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_price: Option<Price>,
+    /// The smaller quantity that is asked for next, once it is known what became of this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then_quantity: Option<Quantity>,
     /// When it was journaled.
     pub asked_at: Timestamp,
 }
@@ -181,6 +184,7 @@ impl From<Change> for ChangeView {
             quantity: change.quantity,
             limit_price: change.limit_price,
             stop_price: change.stop_price,
+            then_quantity: change.then_quantity,
             asked_at: change.asked_at,
         }
     }

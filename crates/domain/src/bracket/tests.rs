@@ -165,6 +165,7 @@ fn s9_a_change_that_was_not_made_is_asked_for_again() {
             send_by: None,
             state: ChangeState::Refused,
             stop_price: None,
+            then_quantity: None,
         };
         let stop = Order { change: Some(change), ..leg(Leg::StopLoss, "1") };
         let asked = [Step::Change(stop.id, units("2"))];

@@ -52,6 +52,10 @@ pub struct Change {
     /// The stop price; `None` leaves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_price: Option<Price>,
+    /// The smaller whole quantity that was asked for while this was under way: the next change, once
+    /// it is known what became of this one (S9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then_quantity: Option<Quantity>,
 }
 
 impl Change {
@@ -123,6 +127,7 @@ mod tests {
             send_by: None,
             state,
             stop_price: None,
+            then_quantity: None,
         }
     }
 

@@ -4,6 +4,10 @@
 //! it is called for later or expires. A crash after it leaves `sending`: the order is looked up, what
 //! the broker shows decides, and the call is never made again. Until then the larger of both
 //! quantities counts as exposure.
+//!
+//! What only reduces and was asked for meanwhile stands in the change's row as what comes next. It
+//! becomes the change in the transaction that learns what became of the one before: a crash leaves both
+//! or the next one, never neither.
 
 use super::fit::room;
 use super::{ATTEMPT_SPAN, Attempt, enter_state, settle, subject_of};
@@ -29,6 +33,7 @@ pub(super) fn begin(shared: &Shared, book: &mut Book, mut order: Order) -> Attem
     if let Some(code) = obstacle(shared, book, &mut order, &change) {
         refuse(book, &mut order, code);
         tell(shared, book, &order, code);
+        go_on(shared, book, &mut order);
         book.put_order(order);
         return Attempt::Hold;
     }
@@ -225,6 +230,28 @@ pub(super) fn seen(shared: &Shared, book: &mut Book, order: &mut Order, there: &
     if shows(order, &change, there) == Some(true) {
         made(shared, book, order);
     }
+}
+
+/// What became of a change is known: what was asked for meanwhile, and only reduces, is wanted now (S9).
+pub(super) fn go_on(shared: &Shared, book: &mut Book, order: &mut Order) {
+    let Some(known) = order.change.as_mut().filter(|change| !change.is_in_flight()) else { return };
+    let Some(quantity) = known.then_quantity.take() else { return };
+    if !order.state.is_live() || order.cancel_requested || quantity >= order.quantity {
+        return;
+    }
+    order.change = Some(Change {
+        asked_at: book.now,
+        attempt_until: None,
+        code: None,
+        limit_price: None,
+        limits_version: order.limits_version,
+        quantity: Some(quantity),
+        send_by: None,
+        state: ChangeState::Wanted,
+        stop_price: None,
+        then_quantity: None,
+    });
+    book.enter(shared, order.org_id, order.id, "order.change_requested", &*order);
 }
 
 /// The order has ended at the broker without the change that is in flight, if one is.

@@ -3,6 +3,9 @@
 //!
 //! What only reduces is refused by no limit (S9, S18). Until the broker has answered, the larger of
 //! the old and the new quantity counts as exposure.
+//!
+//! One change is under way at a time. What only reduces is not refused for that either (S9): it takes
+//! the place of a quantity that has not left, and comes next where the broker may be making another.
 
 use super::OrderNo;
 use super::place::{notional_of_key, price};
@@ -47,6 +50,8 @@ enum Judged {
     Cancel,
     /// This.
     Change(Change),
+    /// The change that is under way goes on as this: what was asked for only reduces.
+    UnderWay(Change),
 }
 
 impl Engine {
@@ -111,7 +116,17 @@ impl Wanted {
             send_by: None,
             state: ChangeState::Wanted,
             stop_price: self.stop_price.filter(|price| Some(*price) != order.stop_price),
+            then_quantity: None,
         }
+    }
+
+    /// The quantity, if this does nothing but make the order smaller than it may be, and no larger
+    /// than it is and than what is under way may leave of it.
+    fn only_reduces(&self, order: &Order, under_way: &Change) -> Option<Quantity> {
+        let reprices = self.limit_price.is_some() || self.stop_price.is_some();
+        let may_be = [under_way.quantity, under_way.then_quantity].into_iter().flatten();
+        let least = may_be.fold(order.quantity, Quantity::min);
+        self.quantity.filter(|quantity| !reprices && *quantity <= least)
     }
 }
 
@@ -143,6 +158,10 @@ async fn change_in(
         }
         Ok(Judged::Change(change)) => {
             take(shared, &mut book, &mut order, change, actor);
+            Ok(())
+        }
+        Ok(Judged::UnderWay(change)) => {
+            reduce(shared, &mut book, &mut order, change, actor);
             Ok(())
         }
         Err(refusal) => {
@@ -200,6 +219,18 @@ fn take(shared: &Shared, book: &mut Book, order: &mut Order, mut change: Change,
     book.put_order(order.clone());
 }
 
+/// Journals what is to become of the change under way.
+fn reduce(shared: &Shared, book: &mut Book, order: &mut Order, change: Change, actor: &Actor) {
+    let before = order.reserved();
+    order.change = Some(change);
+    book.release(order, before.saturating_minus(order.reserved()));
+    let event =
+        if change.is_in_flight() { "order.change_requested" } else { "order.change_refused" };
+    let by = payload::by(order, &actor.name());
+    book.enter(shared, order.org_id, order.id, event, by);
+    book.put_order(order.clone());
+}
+
 fn judge(
     shared: &Shared,
     book: &mut Book,
@@ -216,7 +247,9 @@ fn judge(
         let detail = "The order is being canceled.";
         return Err(Refusal::because(Code::OrderNotOpen, detail));
     }
-    if order.change.is_some_and(|change| change.is_in_flight()) {
+    let under_way = order.change.filter(Change::is_in_flight);
+    let reduced = under_way.and_then(|under_way| wanted.only_reduces(order, &under_way));
+    if under_way.is_some() && reduced.is_none() {
         return Err(Refusal::plain(Code::OrderChangeInFlight));
     }
     let mut change = wanted.change(book, order);
@@ -232,6 +265,11 @@ fn judge(
         }
         Some((_, Ordering::Equal)) => return Ok(Judged::Cancel),
         Some((_, Ordering::Greater)) | None => {}
+    }
+    if let (Some(under_way), Some(quantity)) = (under_way, reduced) {
+        in_lots(account, order, quantity)?;
+        let goes_on = going_on(order, under_way, quantity);
+        return Ok(if goes_on == under_way { Judged::Same } else { Judged::UnderWay(goes_on) });
     }
     if (change.quantity, change.limit_price, change.stop_price) == (None, None, None) {
         return Ok(Judged::Same);
@@ -255,6 +293,41 @@ fn judge(
         change.send_by = Some(book.now.plus(within));
     }
     Ok(Judged::Change(change))
+}
+
+/// The change under way, now that the order is to be made this small and no larger. What has not left
+/// grows nothing any more; what may have left is followed by another.
+fn going_on(order: &Order, under_way: Change, quantity: Quantity) -> Change {
+    let reprices = under_way.limit_price.is_some() || under_way.stop_price.is_some();
+    let smaller = Some(quantity).filter(|quantity| *quantity < order.quantity);
+    match (under_way.state, smaller) {
+        (ChangeState::Wanted, _) if reprices => {
+            // Apart from the prices, which a halt may stop.
+            Change { quantity: None, then_quantity: smaller, ..under_way }
+        }
+        (ChangeState::Wanted, Some(_)) => Change { quantity: smaller, send_by: None, ..under_way },
+        (ChangeState::Wanted, None) => {
+            let code = Some(Code::OrderChangeOvertaken);
+            Change { code, state: ChangeState::Refused, ..under_way }
+        }
+        _ => Change { then_quantity: Some(quantity), ..under_way },
+    }
+}
+
+/// Entries are for as much as can be ordered.
+fn in_lots(account: &Account, order: &Order, quantity: Quantity) -> Result<(), Refusal> {
+    let unknown = || Refusal::plain(Code::RiskUnknownInstrument);
+    let instrument = account.instruments.get(&order.symbol).ok_or_else(unknown)?;
+    let fits =
+        instrument.entry_quantity(quantity) == quantity && quantity >= instrument.quantity_min;
+    if order.purpose == Purpose::Entry && !fits {
+        return Err(Refusal::over(
+            Code::SizingUnusableQuantity,
+            quantity,
+            format_args!("multiples of {}, from {}", instrument.lot, instrument.quantity_min),
+        ));
+    }
+    Ok(())
 }
 
 fn can_replace(shared: &Shared, account: &Account) -> bool {
@@ -291,14 +364,8 @@ fn clear(
     if purpose == Purpose::Entry && !book.is_active(account.id) {
         return Err(Refusal::plain(Code::AccountOff));
     }
-    let fits =
-        instrument.entry_quantity(quantity) == quantity && quantity >= instrument.quantity_min;
-    if order.purpose == Purpose::Entry && change.quantity.is_some() && !fits {
-        return Err(Refusal::over(
-            Code::SizingUnusableQuantity,
-            quantity,
-            format_args!("multiples of {}, from {}", instrument.lot, instrument.quantity_min),
-        ));
+    if let Some(quantity) = change.quantity {
+        in_lots(account, order, quantity)?;
     }
     let mut exposure = book.pair_exposure(account.id, &order.symbol);
     exposure.release(order.purpose, order.side, order.reserved());

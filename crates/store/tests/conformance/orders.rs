@@ -53,6 +53,7 @@ pub(crate) fn full_order(number: u64) -> Order {
             send_by: Some(at(50)),
             state: ChangeState::Refused,
             stop_price: Some("17000.5".parse().unwrap()),
+            then_quantity: Some("12".parse().unwrap()),
         }),
         passes_halts: true,
         bracket: Some(Levels {

@@ -60,7 +60,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
     },
     Schema {
         name: "Change",
-        about: "A change of an order. While it is `wanted`, `sending` or `unknown` there is no other.",
+        about: "A change of an order. While it is `wanted`, `sending` or `unknown` there is no other, but \
+                 one that only reduces, which comes next.",
         closed: false,
         fields: &[
             must("state", CHANGE_STATE, "Where it is in its life."),
@@ -68,6 +69,11 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("quantity", Amount, "The quantity the order shall have."),
             may("limit_price", Amount, "The limit price it shall have."),
             may("stop_price", Amount, "The stop price it shall have."),
+            may(
+                "then_quantity",
+                Amount,
+                "The smaller quantity that is asked for next, after this.",
+            ),
             must("asked_at", Instant, "When it was journaled."),
         ],
     },

@@ -126,6 +126,7 @@ fn change(is_full: bool) -> ChangeView {
         quantity: is_full.then_some(ONE),
         limit_price: is_full.then_some(PRICE),
         stop_price: is_full.then_some(PRICE),
+        then_quantity: is_full.then_some(ONE),
         asked_at: AT,
     }
 }

@@ -359,8 +359,9 @@ fn one_change_is_in_flight_at_a_time() {
         let order = s.order(0).await;
         s.h.broker.next_faults(Call::Replace, &[Fault::LostBefore]);
         assert_eq!(s.change(quantity(&order, "4")).await, None);
-        assert_eq!(s.change(quantity(&order, "1")).await, Some(Code::OrderChangeInFlight));
-        assert_eq!(s.change(quantity(&order, "2")).await, Some(Code::OrderChangeInFlight));
+        for more in ["3", "5"] {
+            assert_eq!(s.change(quantity(&order, more)).await, Some(Code::OrderChangeInFlight));
+        }
         let cancel = tradewarden_engine::command::ById { id: order.id.to_string() };
         s.h.command(Command::OrderCancel(cancel)).await;
         s.h.quiet().await;
@@ -368,6 +369,99 @@ fn one_change_is_in_flight_at_a_time() {
         assert_eq!((state, code), (ChangeState::Refused, Some(Code::OrderChangeOvertaken)));
         assert_eq!(s.events(&order).await.last().unwrap(), "order.change_refused");
         assert_eq!(s.reserved().await.0, "0");
+        s.end().await;
+    });
+}
+
+/// S9: making an order smaller is never refused, also not for a change of which nothing is known; it
+/// comes next, whatever becomes of that one, and survives the process.
+#[test]
+fn s9_what_only_reduces_follows_the_change_under_way() {
+    for (first, fault) in [
+        ("4", Fault::LostAfter),
+        ("4", Fault::LostBefore),
+        ("4", Fault::Rejected),
+        ("4", Fault::Late(millis(1_000))),
+    ] {
+        for dies in [false, true] {
+            simulate(async || {
+                println!("{first} {fault:?} {dies}");
+                let mut s = Small::resting(65, Venue::default()).await;
+                let order = s.order(0).await;
+                s.h.broker.next_faults(Call::Replace, &[fault]);
+                assert_eq!(s.change(quantity(&order, first)).await, None);
+                let at_once = fault == Fault::Rejected;
+                s.h.elapse(millis(if at_once { 0 } else { 100 })).await;
+                s.h.halt(None, "block").await;
+                assert_eq!(s.change(quantity(&order, "1")).await, None);
+                assert_eq!(s.change(quantity(&order, "1")).await, None, "once more");
+                if dies {
+                    s.h.restart().await;
+                    s.h.ready().await;
+                }
+                s.h.elapse(millis(12_000)).await;
+                assert_eq!(s.outcome(0).await, ("1".to_owned(), ChangeState::Made, None));
+                assert_eq!(s.order(0).await.change.unwrap().then_quantity, None);
+                assert_eq!(s.h.broker.orders()[0].quantity.to_string(), "1");
+                assert_eq!(s.reserved().await, ("1".to_owned(), "0".to_owned()));
+                s.h.broker.let_all_fill();
+                s.h.quiet().await;
+                assert_eq!(s.position().await, "1");
+                s.end().await;
+            });
+        }
+    }
+}
+
+/// S9: a growth that has not left does not leave any more once the order is to be smaller; its new
+/// price goes out by itself.
+#[test]
+fn s9_what_only_reduces_takes_the_place_of_what_has_not_left() {
+    for (wanted, outcome, calls) in [
+        ("1", ("1", ChangeState::Made, None), 1),
+        ("2", ("2", ChangeState::Refused, Some(Code::OrderChangeOvertaken)), 0),
+    ] {
+        simulate(async || {
+            println!("{wanted}");
+            let s = Small::with(66, Venue::default(), |_| {}).await;
+            s.h.broker.usual_plan(FillPlan::Rests);
+            s.h.broker.next_faults(Call::Place, &[Fault::LostAfter]);
+            s.accept("BUY", "a").await;
+            s.h.elapse(millis(500)).await;
+            let order = s.order(0).await;
+            assert_eq!(order.state, OrderState::Unknown);
+            assert_eq!(s.change(quantity(&order, "4")).await, None);
+            assert_eq!(s.reserved().await.0, "4");
+            assert_eq!(s.change(quantity(&order, wanted)).await, None);
+            assert_eq!(s.reserved().await.0, "2");
+            s.h.elapse(millis(5_000)).await;
+            let (size, state, code) = outcome;
+            assert_eq!(s.outcome(0).await, (size.to_owned(), state, code));
+            assert_eq!(s.h.broker.changes().len(), calls);
+            s.h.broker.let_all_fill();
+            s.h.quiet().await;
+            assert_eq!(s.position().await, size);
+            s.end().await;
+        });
+    }
+    simulate(async || {
+        let s = Small::with(67, Venue::default(), |_| {}).await;
+        s.place(Side::Buy, "5", None).await;
+        s.h.broker.next_faults(Call::Place, &[Fault::LostAfter]);
+        let exit = s.place(Side::Sell, "4", Some("4900")).await;
+        let both = OrderChange { quantity: Some("5".parse().unwrap()), ..stop(&exit, "4950") };
+        assert_eq!(s.change(both).await, None);
+        assert_eq!(s.order(1).await.change.unwrap().state, ChangeState::Wanted);
+        assert_eq!(s.change(quantity(&exit, "3")).await, None);
+        s.h.elapse(millis(8_000)).await;
+        let order = s.order(1).await;
+        assert_eq!(order.stop_price.unwrap().to_string(), "4950");
+        assert_eq!(s.outcome(1).await, ("3".to_owned(), ChangeState::Made, None));
+        assert_eq!(s.reserved().await, ("0".to_owned(), "3".to_owned()));
+        let price = Some("4940".parse().unwrap());
+        s.h.broker.set_market("ES", price, tradewarden_broker::port::MarketState::Open);
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("2", 2));
         s.end().await;
     });
 }
