@@ -35,6 +35,10 @@ const BATCH_MAX: usize = 256;
 /// How long work that nobody waits for lets itself be carried along by a signal.
 const RIDE_ALONG: Duration = Duration::from_millis(1);
 const BUSY_RETRIES: usize = 3;
+/// How long after a batch that was not written it is tried whether one can be, if nobody asks for any.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+const UNWRITTEN: &str = "it could not be written to disk";
 
 /// A signal on its way into the journal.
 pub(crate) struct SignalWork {
@@ -236,6 +240,19 @@ impl std::fmt::Display for Fatal {
 
 impl std::error::Error for Fatal {}
 
+/// Whether anybody can still ask for a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Somebody,
+    Nobody,
+}
+
+impl Asks {
+    const fn of(received: usize) -> Self {
+        if received == 0 { Self::Nobody } else { Self::Somebody }
+    }
+}
+
 impl JournalTask {
     /// Writes until it is told to stop, or durable data cannot be written.
     pub(crate) async fn run(mut self, location: &Location, shared: &Shared) -> Result<(), Fatal> {
@@ -244,10 +261,15 @@ impl JournalTask {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
             batch.clear();
-            if self.queue.recv_many(&mut batch, BATCH_MAX).await == 0 {
+            let asks = if shared.is_writable() {
+                Asks::of(self.queue.recv_many(&mut batch, BATCH_MAX).await)
+            } else {
+                self.after_failure(&mut batch).await
+            };
+            if asks == Asks::Nobody {
                 return Ok(());
             }
-            if batch.iter().all(Work::may_ride_along) {
+            if !batch.is_empty() && batch.iter().all(Work::may_ride_along) {
                 self.wait_for_company(&mut batch).await;
             }
             let stop = batch.iter().position(|work| matches!(work, Work::Stop));
@@ -259,6 +281,25 @@ impl JournalTask {
                 return Ok(());
             }
         }
+    }
+
+    /// After a batch that was not written: the signals that waited behind it are answered at once, so
+    /// that their senders hear of it before they give up, and send again. Everything else is tried.
+    /// Nothing may be left to try, and the batch that is written then tells whether one can be.
+    async fn after_failure(&mut self, batch: &mut Vec<Work>) -> Asks {
+        while batch.len() < BATCH_MAX {
+            match self.queue.try_recv() {
+                Ok(signal @ Work::Signal(..)) => signal.fail(UNWRITTEN),
+                Ok(work) => batch.push(work),
+                Err(_) => break,
+            }
+        }
+        if !batch.is_empty() {
+            return Asks::Somebody;
+        }
+        let next = self.queue.recv_many(batch, BATCH_MAX);
+        let came = tokio::time::timeout(TRIED_AGAIN_AFTER, next).await;
+        came.map_or(Asks::Somebody, Asks::of)
     }
 
     /// Lets work that nobody waits for wait a moment for a signal to share the sync with.
@@ -304,11 +345,12 @@ async fn write_batch(writer: &mut Writer, shared: &Shared, batch: Vec<Work>) -> 
     // The last one is the next to be written.
     let mut parts = vec![batch];
     while let Some(mut part) = parts.pop() {
-        if part.is_empty() {
+        if part.is_empty() && shared.is_writable() {
             continue;
         }
         let error = match write_together(writer, shared, &mut part).await {
             Ok(answers) => {
+                shared.set_writable(true);
                 answer_all(part, answers);
                 continue;
             }
@@ -316,6 +358,10 @@ async fn write_batch(writer: &mut Writer, shared: &Shared, batch: Vec<Work>) -> 
             Err(Failed::Error(error)) => error,
         };
         let requests = part.len();
+        if requests == 0 {
+            tracing::debug!(error = %error, "still nothing can be written");
+            continue;
+        }
         if requests > 1 && matches!(error.kind(), Kind::Broken | Kind::Exists) {
             tracing::warn!(error = %error, requests, "a batch failed and is written in halves");
             let second = part.split_off(requests.div_ceil(2));
@@ -324,8 +370,10 @@ async fn write_batch(writer: &mut Writer, shared: &Shared, batch: Vec<Work>) -> 
             continue;
         }
         tracing::error!(error = %error, requests, "a batch was not written");
+        // What one request was given may be what is wrong; anything else stands in everybody's way.
+        shared.set_writable(matches!(error.kind(), Kind::Broken | Kind::Exists));
         for work in part {
-            work.fail("it could not be written to disk");
+            work.fail(UNWRITTEN);
         }
         shared.resync();
     }

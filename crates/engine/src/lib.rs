@@ -189,6 +189,8 @@ pub(crate) struct Shared {
     recovered: AtomicBool,
     /// The kinds of broker of which quotes were heard.
     quoted: ArcSwap<BTreeSet<String>>,
+    /// The journal's last batch could not be written.
+    unwritten: AtomicBool,
     watched: Mutex<BTreeSet<Id<id::Account>>>,
     unreconciled: Mutex<BTreeSet<Id<id::Account>>>,
     reloading: tokio::sync::Mutex<()>,
@@ -250,6 +252,14 @@ impl Shared {
     pub(crate) fn has_quotes(&self) -> bool {
         let quoted = self.quoted.load();
         self.brokers.keys().all(|kind| quoted.contains(kind))
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        !self.unwritten.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_writable(&self, writable: bool) {
+        self.unwritten.store(!writable, Ordering::Release);
     }
 
     /// The same of the broker of an account.

@@ -203,6 +203,7 @@ impl Engine {
             leader: AtomicBool::new(false),
             recovered: AtomicBool::new(false),
             quoted: ArcSwap::default(),
+            unwritten: AtomicBool::new(false),
             watched: Mutex::new(BTreeSet::new()),
             unreconciled: Mutex::new(BTreeSet::new()),
             reloading: tokio::sync::Mutex::new(()),

@@ -86,6 +86,9 @@ impl Engine {
         if self.parts.is_leader() && !self.parts.has_recovered() {
             reasons.push("live orders have not been read yet".to_owned());
         }
+        if !self.parts.is_writable() {
+            reasons.push("nothing can be written to the database".to_owned());
+        }
         Readiness { ready: reasons.is_empty(), reasons }
     }
 

@@ -263,11 +263,15 @@ async fn what_cannot_be_made_durable_is_503_and_safe_to_send_again() {
     assert!(answer.contains("retry-after: 5\r\n"), "{answer}");
     assert!(answer.contains("\"code\":\"journal.not_durable\""), "{answer}");
     assert!(!answer.contains("signal_id"), "there is none: {answer}");
+    let ready = door.client.get("/readyz", &[]).await.unwrap();
+    assert_eq!(ready.status, 503, "{ready:?}");
 
     drop(holder.stdin.take());
     holder.wait().await.unwrap();
     let first = said(&door.send(body).await, 202, "accepted");
     let again = said(&door.send(body).await, 200, "duplicate");
+    let ready = door.client.get("/readyz", &[]).await.unwrap();
+    assert_eq!(ready.status, 200, "{ready:?}");
     assert_eq!(again["signal_id"], first["signal_id"]);
     assert_eq!(settled(gateway.program()).await.len(), 1);
 }
