@@ -24,7 +24,7 @@ use tradewarden_store::dead_men::{self, DeadMan};
 use tradewarden_store::{Lock, Tx, directory as rows};
 
 /// Seconds within which a switch can be asked to be renewed.
-const TIMEOUT_S: std::ops::RangeInclusive<u32> = 5..=86_400;
+const TIMEOUT_S: std::ops::RangeInclusive<u32> = 1..=86_400;
 /// Two looks further apart than this: nobody was here in between.
 const ABSENT_AFTER: Duration = Duration::from_secs(5);
 
@@ -130,7 +130,7 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         if !TIMEOUT_S.contains(&set.timeout_s) {
-            return Err(invalid("timeout_s", &"must be 5 to 86400 seconds"));
+            return Err(invalid("timeout_s", &"must be 1 to 86400 seconds"));
         }
         let now = self.now();
         let switch = DeadMan {

@@ -54,7 +54,7 @@ pub(crate) enum DeadManVerb {
 /// `dead-man set`
 #[derive(Debug, Args)]
 pub(crate) struct DeadManSet {
-    /// Seconds within which it has to be renewed, 5 to 86400
+    /// Seconds within which it has to be renewed, 1 to 86400
     #[arg(value_name = "SECONDS")]
     pub(crate) timeout_s: u32,
     /// How far the halt goes [default: cancel]

@@ -88,7 +88,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
         about: "A dead-man switch to be armed or renewed.",
         closed: true,
         fields: &[
-            must("timeout_s", Range(5, 86_400), "Seconds within which it has to be renewed."),
+            must("timeout_s", Range(1, 86_400), "Seconds within which it has to be renewed."),
             may("mode", HALT_MODE, "How far the halt goes; cancel if absent."),
             may("include_protective", Flag, "Whether it cancels orders that only reduce, too."),
         ],

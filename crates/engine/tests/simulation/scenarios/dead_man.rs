@@ -67,6 +67,22 @@ fn s20_a_dead_man_switch_cancels_when_it_is_not_renewed() {
     });
 }
 
+/// As brief as a second: it fires soon after, and not while it is renewed.
+#[test]
+fn s20_a_dead_man_switch_may_be_as_brief_as_a_second() {
+    simulate(async || {
+        let s = Small::with(409, Venue::default(), |_| {}).await;
+        for _ in 0..8 {
+            s.arm(json!({"timeout_s": 1})).await;
+            s.h.elapse(Duration::from_millis(500)).await;
+        }
+        assert_eq!(s.engaged().await, [Value::Null; 0]);
+        s.h.elapse(seconds(4)).await;
+        assert_eq!(s.engaged().await[0]["engaged_by"], "dead-man");
+        s.end().await;
+    });
+}
+
 /// A restart forgets no switch, and gives it a full interval: nobody could renew it meanwhile.
 #[test]
 fn s20_our_own_downtime_is_nobodys_silence() {
