@@ -413,8 +413,22 @@ impl Input<'_> {
         self.changes(&[])
     }
 
+    /// The same of what is made, where a member without a value may be null: there is nothing yet that
+    /// a null could be meant to take away.
+    pub(crate) fn with_nulls<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        self.members()
+    }
+
     /// The same of what changes, where null takes these settings away (RFC 7396).
     pub(crate) fn changes<T: DeserializeOwned>(&self, nullable: &[&str]) -> Result<T, Problem> {
+        let taken = self.members()?;
+        match null_member(&self.body, nullable) {
+            Some(name) => Err(Problem::field(name, "Leave it out instead of sending null.")),
+            None => Ok(taken),
+        }
+    }
+
+    fn members<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         // The derived readers would take an array of values in order, too.
         if self.body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Problem::because(
@@ -423,11 +437,7 @@ impl Input<'_> {
             ));
         }
         let taken = serde_json::from_slice(&self.body);
-        let taken = taken.map_err(|error| wrong_field::<T>(&self.body, &error))?;
-        match null_member(&self.body, nullable) {
-            Some(name) => Err(Problem::field(name, "Leave it out instead of sending null.")),
-            None => Ok(taken),
-        }
+        taken.map_err(|error| wrong_field::<T>(&self.body, &error))
     }
 }
 
@@ -487,10 +497,26 @@ fn reason(text: &str) -> String {
         return "The field is there twice.".to_owned();
     }
     let reason = text.split_once(", expected ").map(|(_, expected)| expected);
-    let reason = reason.map_or_else(|| text.to_owned(), |expected| format!("Expected {expected}"));
-    match reason.split_once(" at line ") {
-        Some((reason, _)) => format!("{reason}."),
-        None => format!("{reason}."),
+    let cut = |text: &str| text.split_once(" at line ").map_or(text, |(text, _)| text).to_owned();
+    match reason.map(cut) {
+        Some(expected) => format!("Expected {}.", in_words(&expected)),
+        None => format!("{}.", cut(text)),
+    }
+}
+
+/// What the reader expects, in the words of JSON and not in those of its types.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "string or map" => "one of the words that the field knows, as a string",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        text if text.starts_with("struct ") => "an object",
+        text => text,
     }
 }
 
@@ -508,79 +534,4 @@ fn repeated(name: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tradewarden_engine::command::{AccountCreate, HaltEngage, LimitSet, WebhookCreate};
-
-    fn input(query: Option<&'static str>, body: &'static str) -> Input<'static> {
-        Input {
-            named: &[],
-            query: Query::parse(query).unwrap(),
-            body: Bytes::from_static(body.as_bytes()),
-            if_match: IfMatch::Unsaid,
-        }
-    }
-
-    fn field(problem: &Problem) -> &str {
-        problem.named_field().unwrap_or_default()
-    }
-
-    fn field_of<T: DeserializeOwned>(body: &'static str) -> (String, String) {
-        let problem = input(None, body).body::<T>().err().unwrap();
-        assert_eq!(problem.code, Code::RequestMalformed);
-        (field(&problem).to_owned(), problem.detail.into_owned())
-    }
-
-    #[test]
-    fn the_wrong_field_is_named() {
-        for (body, field, detail) in [
-            (r#"{"name":"a","secret":"x"}"#, "secret", "There is no such field."),
-            (r#"{"name":"a","correct-Horse-4711":1}"#, "(not repeated)", "There is no such field."),
-            (r#"{"name":"a","k3y4f5":null}"#, "(not repeated)", "There is no such field."),
-            (r#"{"allow":[]}"#, "name", "The field is required."),
-            (r#"{"name":"a","name":"b"}"#, "name", "The field is there twice."),
-            (r#"{"name":"a","rate_per_s":"fast"}"#, "rate_per_s", "Expected u32."),
-            (r#"{"name":"a","dry_run":1}"#, "dry_run", "Expected a boolean."),
-            (
-                r#"{"name":"a","mapping": null }"#,
-                "mapping",
-                "Leave it out instead of sending null.",
-            ),
-            (r#"["a"]"#, "", "The body must be a JSON object."),
-            ("", "", "The body must be a JSON object."),
-            (r#"{"name":"a""#, "", "The body is not JSON, from line 1, column 11 on."),
-        ] {
-            let found = field_of::<WebhookCreate>(body);
-            assert_eq!(found, (field.to_owned(), detail.to_owned()), "{body}");
-        }
-        assert_eq!(
-            field_of::<AccountCreate>(r#"{"broker":"paper","name":"a","cash":"much"}"#).0,
-            "cash"
-        );
-        assert_eq!(field_of::<HaltEngage>(r#"{"mode":"freeze"}"#).0, "mode");
-        assert_eq!(
-            field_of::<LimitSet>(r#"{"scope":"org","name":"max_luck","value":"1"}"#).0,
-            "name"
-        );
-    }
-
-    #[test]
-    fn a_whole_body_is_taken() {
-        let webhook: WebhookCreate = input(None, " {\"name\":\"a\"} ").body().unwrap();
-        assert_eq!((webhook.name.as_str(), webhook.dry_run), ("a", false));
-    }
-
-    #[test]
-    fn pages_are_bounded() {
-        let paging = input(Some("limit=200&cursor=abc"), "").paging().unwrap();
-        assert_eq!((paging.limit, paging.cursor.as_deref()), (Some(200), Some("abc")));
-        assert!(input(None, "").paging().unwrap().limit.is_none());
-        for query in ["limit=0", "limit=201", "limit=", "limit=-1", "limit=1&limit=2", "limit=1e2"]
-        {
-            let problem = input(Some(query), "").paging().unwrap_err();
-            assert_eq!(field(&problem), "limit", "{query}");
-        }
-        let problem = query_of(Takes::Paging, Some("page=2")).unwrap_err();
-        assert_eq!(field(&problem), "page");
-    }
-}
+mod tests;

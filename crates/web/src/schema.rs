@@ -19,7 +19,7 @@ use tradewarden_domain::tier::Tier;
 
 use Kind::{
     Amount, Any, Count, Flag, Id, Instant, List, Named, NullableInstant, NullableObject,
-    NullableText, OneOf, Range, Text, Texts, Words,
+    NullableText, OneOf, OrNull, Range, Text, Texts, Words,
 };
 
 /// One object.
@@ -53,6 +53,8 @@ enum Kind {
     Count,
     /// A whole number within bounds.
     Range(u32, u32),
+    /// This, or null for nothing.
+    OrNull(&'static Kind),
     /// An identifier with this prefix.
     Id(&'static str),
     /// One of these words.
@@ -128,7 +130,15 @@ pub(crate) fn id(prefix: &str) -> Value {
 }
 
 fn property(field: &Field) -> Value {
-    let mut property = match field.kind {
+    let mut property = value(&field.kind);
+    if let Some(members) = property.as_object_mut() {
+        members.insert("description".to_owned(), json!(field.about));
+    }
+    property
+}
+
+fn value(kind: &Kind) -> Value {
+    match kind {
         Text => json!({"type": "string"}),
         NullableText => json!({"type": ["string", "null"]}),
         NullableObject => json!({"type": ["object", "null"]}),
@@ -147,11 +157,8 @@ fn property(field: &Field) -> Value {
         Named(name) => json!({"$ref": reference(name)}),
         List(name) => json!({"type": "array", "items": {"$ref": reference(name)}}),
         Any => json!({"type": "object"}),
-    };
-    if let Some(members) = property.as_object_mut() {
-        members.insert("description".to_owned(), json!(field.about));
+        OrNull(kind) => json!({"anyOf": [value(kind), {"type": "null"}]}),
     }
-    property
 }
 
 /// Where a schema is found in the document.

@@ -1,6 +1,6 @@
 //! Orders and positions.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{OrderType, Side, TimeInForce};
 use tradewarden_domain::time::Timestamp;
@@ -30,7 +30,7 @@ pub struct OrderCreate {
     #[serde(default)]
     pub time_in_force: Option<TimeInForce>,
     /// It must never increase the position; more than there is to close is cut.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unset")]
     pub reduce_only: bool,
     /// It is canceled at this instant if it still works.
     #[serde(default)]
@@ -39,8 +39,13 @@ pub struct OrderCreate {
     #[serde(default)]
     pub tag: Option<String>,
     /// The same order may follow within 2 seconds (S17).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unset")]
     pub allow_repeat: bool,
+}
+
+/// A flag that is null is not set.
+fn unset<'de, D: Deserializer<'de>>(flag: D) -> Result<bool, D::Error> {
+    Option::deserialize(flag).map(Option::unwrap_or_default)
 }
 
 /// What an order shall be: at least one of the three, and what is absent stays.

@@ -35,7 +35,7 @@ pub(super) const ORDERS: &[Route] = &[
         summary: "Places an order. It is durable when this answers.",
         takes: Takes::Body("OrderCreate"),
         gives: Gives::created("Order"),
-        handler: command(|input| input.body().map(Command::OrderCreate)),
+        handler: command(|input| input.with_nulls().map(Command::OrderCreate)),
     },
     Route {
         method: POST,
