@@ -2,7 +2,7 @@
 
 mod change;
 mod create;
-mod free_text;
+pub(crate) mod free_text;
 mod halt;
 mod organization;
 mod overrides;

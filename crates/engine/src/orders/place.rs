@@ -4,6 +4,7 @@ use super::{OrderNo, resting, rests_until};
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
+use crate::administer::free_text::without_card_number;
 use crate::administer::invalid;
 use crate::around::Judged;
 use crate::attempt::tell_netted;
@@ -144,6 +145,9 @@ impl Wanted {
         {
             return Err(invalid("tag", &"must be 1 to 64 printable characters"));
         }
+        if let Some(tag) = &new.tag {
+            without_card_number("tag", tag)?;
+        }
         Ok(Self {
             symbol,
             side: new.side,
@@ -282,7 +286,8 @@ fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor
         passes_halts: false,
         bracket: None,
         leg: None,
-        limits_version: 0,
+        // The version that it is judged by, also if that refuses it (C26).
+        limits_version: book.limits.get(&account.org_id).map_or(0, |limits| limits.version()),
         created_at: book.now,
         updated_at: book.now,
     }

@@ -167,12 +167,14 @@ impl Route {
 
     /// Whether a name or a reason is kept of what is sent.
     fn keeps_free_text(&self) -> bool {
-        ["webhooks", "strategies", "accounts", "keys", "limits", "overrides", "organizations"]
-            .iter()
-            .any(|noun| {
-                self.path.strip_prefix("/api/v1/").is_some_and(|path| path.starts_with(noun))
-            })
-            && !self.takes_signal()
+        let names =
+            ["webhooks", "strategies", "accounts", "keys", "limits", "overrides", "organizations"]
+                .iter()
+                .any(|noun| {
+                    self.path.strip_prefix("/api/v1/").is_some_and(|path| path.starts_with(noun))
+                });
+        // An order has a tag.
+        (names && !self.takes_signal()) || self.path == "/api/v1/orders"
     }
 
     /// What a change of a webhook, a strategy or a limit may meet.

@@ -80,6 +80,33 @@ fn an_order_names_the_version_that_cleared_it_for_ever() {
     });
 }
 
+/// C26: so does one that was refused, and what it is called holds no card number.
+#[test]
+fn c26_a_refused_order_names_the_version_that_refused_it() {
+    simulate(async || {
+        let small = Small::with(303, Venue::default(), |_| {}).await;
+        let order = |quantity: &str, tag: &str| {
+            json!({
+                "account_id": small.account, "symbol": "ES", "side": "buy", "type": "market",
+                "quantity": quantity, "tag": tag,
+            })
+        };
+        small.h.limit("org", "max_order_quantity", "2").await;
+        let refused = tried(&small.h, "order-create", order("3", "mine")).await.unwrap_err();
+        assert!(matches!(refused, CommandError::Order(_)), "{refused}");
+        let orders = small.h.orders().await;
+        assert_eq!(orders[0].limits_version, version(&small.h).await);
+        for tag in ["4111111111111111", "paid 4111 1111 1111 1111"] {
+            let refused = tried(&small.h, "order-create", order("1", tag)).await.unwrap_err();
+            let code = Code::TextCardNumber;
+            assert!(matches!(refused, CommandError::Refused { code: it, .. } if it == code));
+            assert!(!refused.to_string().contains("4111"), "{refused}");
+        }
+        assert_eq!(small.h.orders().await.len(), 1);
+        small.end().await;
+    });
+}
+
 /// The history says who, when and why; two versions are told apart; what was never is not there.
 #[test]
 fn the_history_of_limits() {
