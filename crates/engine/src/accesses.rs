@@ -9,6 +9,7 @@ use crate::{Engine, Shared};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tradewarden_domain::card_number::holds_card_number;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_store::Tx;
 
@@ -84,7 +85,7 @@ fn without_strays(object: &str) -> String {
     kept.collect::<Vec<_>>().join("/")
 }
 
-/// Whether it is as short as a symbol or a number, or has the form of an identifier.
+/// Whether it is as short as a symbol or a number and no number of a payment card, or has the form of an identifier.
 fn may_name(part: &str) -> bool {
     let is_identifier = part.split_once('_').is_some_and(|(kind, rest)| {
         (1..=4).contains(&kind.len())
@@ -92,7 +93,7 @@ fn may_name(part: &str) -> bool {
             && kind.bytes().all(|byte| byte.is_ascii_lowercase())
             && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     });
-    part.len() <= NAME_CHARACTERS_MAX || is_identifier
+    is_identifier || (part.len() <= NAME_CHARACTERS_MAX && !holds_card_number(part))
 }
 
 /// Writes what was counted since the last time.
@@ -144,6 +145,7 @@ mod tests {
             ("ord_01m827w84zcg49qtm5f4vmjrwv", "ord_01m827w84zcg49qtm5f4vmjrwv"),
             ("acc_01m827w84zcg49qtm5f4vmjrwv/BTC-USD", "acc_01m827w84zcg49qtm5f4vmjrwv/BTC-USD"),
             ("max_orders_per_minute", "max_orders_per_minute"),
+            ("4111111111111111", "***"),
             ("tws_9ouAqZ0RrmSh0fzcYuDJbkAVzGkf4RmfnVa6XVKr2Vg_d1d2d3", "***"),
             ("AAPL/correct-zebra-battery-staple", "AAPL/***"),
             ("", ""),

@@ -90,11 +90,18 @@ impl Engine {
         if let Some(signed) = self.signed(shown) {
             return signed;
         }
-        match shown.once("authorization") {
-            Once::Text(text) => self.bearer(text).ok_or(NotAuthenticated::Failed),
-            Once::Absent => self.by_cookie(shown).unwrap_or(Err(NotAuthenticated::Failed)),
-            Once::Unusable => Err(NotAuthenticated::Failed),
+        let (rule, caller) = match shown.once("authorization") {
+            Once::Text(text) => ("token", self.bearer(text).ok_or(NotAuthenticated::Failed)),
+            Once::Unusable => ("token", Err(NotAuthenticated::Failed)),
+            Once::Absent => match self.by_cookie(shown) {
+                Some(caller) => ("session", caller),
+                None => ("credentials.absent", Err(NotAuthenticated::Failed)),
+            },
+        };
+        if caller.is_err() {
+            self.parts.denials.count_as(shown.address.to_canonical(), rule);
         }
+        caller
     }
 
     /// The same caller with what it may do now; `None` if it is not one any more.

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tradewarden_domain::card_number::holds_card_number;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::command::{CertificateEvent, CertificateNote, Command};
 use tradewarden_seal::certificate::DAY_S;
@@ -183,6 +185,9 @@ async fn issue(
             "--name must be 1 to 63 small letters, digits, dots and hyphens, beginning with a \
              letter or digit",
         ));
+    }
+    if holds_card_number(&asked.name) {
+        return Err(Failure::usage(format!("--name: {}", Code::TextCardNumber.meaning())));
     }
     let directory = asked.out.unwrap_or_else(|| data.tls());
     let place = |ending: &str| directory.join(format!("client-{}.{ending}", asked.name));

@@ -306,11 +306,21 @@ fn since_1970(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_unix_micros(micros))
 }
 
-/// A value for a message: printable ASCII, at most 40 characters.
+/// Longer than any value that a field knows, and shorter than any secret of ours.
+const QUOTED_MAX: usize = 32;
+/// How the secrets begin that the gateway and its senders hold.
+const SECRETS: [&str; 10] =
+    ["tww_", "twk_", "tws_", "twr_", "twh_", "twp_", "twl_", "twa_", "twkek_", "whsec_"];
+
+/// A value for a message, in printable ASCII; nothing of one that may be a secret. People paste those
+/// into the wrong field, and a message is answered, logged, kept in traces and sealed in the audit log.
 pub(super) fn quoted(text: &str) -> String {
-    let cut: String = ascii(text).take(40).collect();
-    let more = if text.chars().nth(40).is_some() { "..." } else { "" };
-    format!("\"{cut}{more}\"")
+    let may_be_secret = text.chars().nth(QUOTED_MAX).is_some()
+        || SECRETS.iter().any(|begin| text.to_ascii_lowercase().contains(begin));
+    if may_be_secret {
+        return "a value (not repeated)".to_owned();
+    }
+    format!("\"{}\"", ascii(text).collect::<String>())
 }
 
 /// A name for a message or a list: printable ASCII, at most 64 characters.
@@ -320,4 +330,24 @@ pub(super) fn printable(name: &str) -> String {
 
 fn ascii(text: &str) -> impl Iterator<Item = char> {
     text.chars().map(|letter| if matches!(letter, ' '..='~') { letter } else { '?' })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_repeated() {
+        let random = "9ouAqZ0RrmSh0fzcYuDJbkAVzGkf4RmfnVa6XVKr2Vg_d1d2d3";
+        for begin in ["tww_", "twk_", "tws_", "twr_", "twa_", "whsec_", "TWW_", " tww_", ""] {
+            for length in [4, 12, random.len()] {
+                let secret = format!("{begin}{}", &random[..length]);
+                let said = quoted(&secret);
+                let is_plain = begin.is_empty() && length < random.len();
+                assert_eq!(said.contains(&random[..4]), is_plain, "{secret}: {said}");
+            }
+        }
+        assert_eq!(quoted("mañana\n"), "\"ma?ana?\"");
+        assert_eq!(quoted(&"x".repeat(32)), format!("\"{}\"", "x".repeat(32)));
+    }
 }

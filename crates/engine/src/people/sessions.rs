@@ -202,6 +202,7 @@ impl Engine {
         self.slow_down(client).await?;
         let wrong = || {
             self.parts.people.sources.failed(client.address, self.now());
+            self.parts.denials.count_as(client.address, "refresh_token");
             failed()
         };
         let shown = shown.refresh_token.secret().expose();

@@ -1,6 +1,6 @@
 //! What the gateway itself does about API keys, and what of their use outlives a restart.
 
-use super::millis;
+use super::{Small, millis};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -61,6 +61,45 @@ pub(super) fn try_caller(h: &Harness, key: &Value, nonce: &str) -> Result<Actor,
         budget: Budget::Requests,
     };
     h.engine().caller(&shown)
+}
+
+/// C2, C19: who shows a wrong token, or nothing, leaves a count by source and rule, and no more.
+#[test]
+fn c2_what_shows_no_right_credentials_is_counted() {
+    simulate(async || {
+        let small = Small::with(711, Venue::default(), |_| {}).await;
+        small.accept("BUY", "a").await;
+        small.h.quiet().await;
+        let shows = |name: &str, value: &[u8]| {
+            let shown = Shown {
+                method: "GET",
+                target: "/api/v1/orders",
+                authority: "localhost",
+                headers: &[(name, value)],
+                body: b"",
+                address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+                budget: Budget::Requests,
+            };
+            assert_eq!(small.h.engine().caller(&shown).err(), Some(NotAuthenticated::Failed));
+        };
+        for _ in 0..3 {
+            shows("authorization", b"Bearer twa_bad");
+        }
+        for _ in 0..2 {
+            shows("accept", b"*/*");
+        }
+        small.h.elapse(Duration::from_secs(3)).await;
+        let org = small.order(0).await.org_id;
+        let entries = small.h.entries(org.to_bytes()).await;
+        let denied: Vec<Value> = entries
+            .iter()
+            .filter(|entry| entry.leaf.contains("auth.denied"))
+            .map(|entry| serde_json::from_str(&entry.payload).unwrap())
+            .collect();
+        let counted = |count: &str, rule: &str| json!({ "count": count, "rule": rule, "source": "192.0.2.0/24" });
+        assert_eq!(denied, [counted("2", "credentials.absent"), counted("3", "token")]);
+        small.end().await;
+    });
 }
 
 async fn state(h: &Harness, key: &Value) -> Value {
