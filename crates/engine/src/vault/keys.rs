@@ -14,6 +14,9 @@ use tradewarden_seal::{
 use tradewarden_store::Store;
 use tradewarden_store::keys::{self as rows, KeyRow};
 
+/// The keys of an organization, or why one of them does not open.
+type OpenedKeys = Result<Vec<Arc<DataKey>>, DataKeyError>;
+
 /// The data keys of an organization for a purpose, if it has any.
 pub(crate) async fn opened(
     store: &Store,
@@ -38,8 +41,7 @@ pub(crate) async fn intake_keys(
     let rows = rows::of_purpose(store, Purpose::Intake.name()).await?;
     let wanted = rows.iter().map(|row| (row, before.get(&row.org_id).map(Arc::as_ref)));
     let keys = held_or_opened(keyring, Purpose::Intake, &wanted.collect::<Vec<_>>()).await;
-    let mut by_org: BTreeMap<Id<id::Org>, (Option<KeyRow>, Result<Vec<_>, DataKeyError>)> =
-        BTreeMap::new();
+    let mut by_org: BTreeMap<Id<id::Org>, (Option<KeyRow>, OpenedKeys)> = BTreeMap::new();
     for (row, key) in rows.into_iter().zip(keys) {
         let (newest, all) = by_org.entry(row.org_id).or_insert((None, Ok(Vec::new())));
         match key {

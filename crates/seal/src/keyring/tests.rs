@@ -320,7 +320,7 @@ async fn many_keys_are_opened_in_few_calls_and_one_harms_no_other() {
             match key {
                 Ok(key) => assert_eq!(Some(key.id()), stored.key_id(), "{position}"),
                 Err(error) => {
-                    assert_eq!(error.is_about_the_key(), is_damaged, "{position} {error}")
+                    assert_eq!(error.is_about_the_key(), is_damaged, "{position} {error}");
                 }
             }
         }

@@ -50,7 +50,8 @@ fn parse(text: &str) -> Result<Vec<LimitValue>, Wrong> {
     for (name, value) in table.get_ref() {
         let (kind, span) = (name.get_ref().as_ref(), name.span());
         let Ok(level) = kind.parse::<LimitLevel>() else {
-            let levels = LimitLevel::ALL.map(LimitLevel::text).join(", ");
+            let levels =
+                LimitLevel::ALL.iter().map(|level| level.text()).collect::<Vec<_>>().join(", ");
             return wrong(&span, format!("there is no scope {kind}; there are {levels}"));
         };
         if level == LimitLevel::Org {

@@ -1,6 +1,8 @@
 //! The shapes of orders.
 
-use super::Kind::{Amount, Count, Flag, Id, Instant, List, Named, NullableText, Text, Texts};
+use super::Kind::{
+    Amount, Count, Flag, Id, Instant, List, Named, NullableText, OrNull, Text, Texts,
+};
 use super::{CHANGE_STATE, LEG, ORDER_STATE, ORDER_TYPE, SIDE, Schema, TIME_IN_FORCE, may, must};
 
 pub(super) const SCHEMAS: &[Schema] = &[
