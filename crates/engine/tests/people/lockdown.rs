@@ -158,7 +158,7 @@ fn s21_a_dead_man_switch_is_not_loosened_meanwhile() {
         let harness = with_owner(65).await;
         let (ann, secret) = strong(&harness).await;
         let arm = |timeout_s: u32, mode: &str| json!({ "command": "dead-man-set", "timeout_s": timeout_s, "mode": mode });
-        let brief = carry_out(&harness, arm(4, "cancel"), &ann).await;
+        let brief = carry_out(&harness, arm(0, "cancel"), &ann).await;
         assert!(
             matches!(brief, Err(CommandError::Invalid { field: "timeout_s", .. })),
             "{brief:?}"
