@@ -179,7 +179,10 @@ async fn nothing_opens_in_another_organization(dir: TestDir, held: Held) {
         let mut items = list["items"].as_array().unwrap().iter();
         items.any(|one| {
             one["code"] == "vault.key_unusable"
-                && one["detail"].as_str().unwrap().contains("another organization, purpose or version")
+                && one["detail"]
+                    .as_str()
+                    .unwrap()
+                    .contains("another organization, purpose or version")
         })
     })
     .await;

@@ -70,5 +70,8 @@ async fn what_is_moved_to_another_column_or_purpose_does_not_open() {
     assert_eq!(changed(&database, &[exchange]), 1);
     let refused = program.run(&["vault", "status"]).await;
     assert_eq!(refused.code, Some(4), "{refused}");
-    assert!(refused.stderr.contains("belongs to another organization, purpose or version"), "{refused}");
+    assert!(
+        refused.stderr.contains("belongs to another organization, purpose or version"),
+        "{refused}"
+    );
 }
