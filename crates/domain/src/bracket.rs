@@ -312,8 +312,8 @@ pub enum Replaces {
     No,
 }
 
-/// The steps from the legs that live to those that should be. What is under way is waited for, so that there is never a second leg of a kind
-/// while the first may still work.
+/// The steps from the legs that live to those that should be. What is under way is waited for, so that
+/// there is never a second leg of a kind while the first may still work.
 pub fn steps(
     bracket: Option<&Bracket>,
     protected: Protected,
