@@ -3,7 +3,8 @@
 //! included, added up for a second and written in the next batch (C19).
 
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope};
+use crate::book::{Book, Scope};
+use crate::effects::Effects;
 use crate::journal::Urgency;
 use crate::{Engine, Shared};
 use serde_json::json;

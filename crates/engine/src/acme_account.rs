@@ -6,10 +6,8 @@
 
 use crate::Engine;
 use crate::book::Book;
-use crate::command::CommandError;
-use crate::open::{INSTALLATION, first_key};
-use crate::people::unsealed;
-use crate::reads::away;
+use crate::command::error::{CommandError, away, unsealed};
+use crate::installation::{INSTALLATION, first_key};
 use crate::vault;
 use serde_json::json;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Actors: on whose authority something is done, and what that one may do.
 
-use crate::command::{CommandError, Need};
-use crate::directory::keys::KnownKey;
+use crate::command::Need;
+use crate::command::error::CommandError;
+use crate::known_key::KnownKey;
 use crate::nonces::Nonce;
 use serde_json::Value;
 use std::sync::Arc;

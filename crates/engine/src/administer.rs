@@ -2,7 +2,6 @@
 
 mod change;
 mod create;
-pub(crate) mod free_text;
 mod halt;
 mod organization;
 mod overrides;
@@ -10,21 +9,23 @@ mod revoke;
 mod rotate;
 mod source;
 
-pub(crate) use create::name;
+use crate::command::error::{CommandError, away, invalid, parse_id, to_value};
+pub(crate) use crate::free_text::name;
 pub(crate) use revoke::revoke_secret;
 
 use self::change::Unsaid;
 
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope, Severity};
+use crate::book::{Book, Scope};
 use crate::command::{
-    AccountChanges, ById, Change, Command, CommandError, PaperPrice, StrategyChanges,
-    WebhookChanges,
+    AccountChanges, ById, Change, Command, PaperPrice, StrategyChanges, WebhookChanges,
 };
+use crate::effects::{Effects, Severity};
 use crate::intake::read_again;
-use crate::journal::{NotWritten, SignalWork, Urgency};
+use crate::journal::{NotWritten, Urgency};
 use crate::once::Claimed;
-use crate::reads::{account_view, away, limit_view, strategy_view, webhook_view};
+use crate::reads::{account_view, limit_view, strategy_view, webhook_view};
+use crate::signal::SignalWork;
 use crate::tag::IfMatch;
 use crate::view::{Page, SignalView};
 use crate::{Engine, Shared, judge};
@@ -32,7 +33,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id, Kind};
@@ -311,7 +311,7 @@ impl Engine {
         desk.set_price(symbol.clone(), price.price, market)
             .await
             .map_err(|detail| CommandError::Invalid { field: "symbol", detail })?;
-        crate::tasks::refresh_quotes(&self.parts).await;
+        crate::quotes::refresh_quotes(&self.parts).await;
         Ok(json!({
             "symbol": symbol, "price": price.price, "market": market,
         }))
@@ -385,21 +385,6 @@ impl Shared {
             tracing::error!(error = %error.0, code, "a finding was not journaled");
         }
     }
-}
-
-pub(crate) fn invalid(field: &'static str, detail: &dyn std::fmt::Display) -> CommandError {
-    CommandError::Invalid { field, detail: detail.to_string() }
-}
-
-pub(crate) fn parse_id<K: Kind>(text: &str) -> Result<Id<K>, CommandError> {
-    Id::from_str(text).map_err(|error| invalid("id", &error))
-}
-
-pub(crate) fn to_value(view: &impl Serialize) -> Result<Value, CommandError> {
-    serde_json::to_value(view).map_err(|error| {
-        tracing::error!(error = %error, "a view could not be written as JSON");
-        CommandError::Unavailable { detail: "the answer could not be written".to_owned() }
-    })
 }
 
 /// Without an idempotency key every request is the first.

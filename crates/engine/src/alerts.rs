@@ -7,11 +7,12 @@
 
 use crate::actor::Actor;
 use crate::book::Book;
-use crate::command::{CommandError, Paging};
+use crate::command::Paging;
+use crate::command::error::{CommandError, away};
+use crate::lease::leads;
 use crate::outbox::{self, Letter};
 use crate::people::shown;
-use crate::reads::{away, cut, window};
-use crate::tasks::leads;
+use crate::reads::{cut, window};
 use crate::view::{AlertChannelView, AlertView, Page};
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
@@ -271,7 +272,7 @@ impl Engine {
         text: &str,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let id: Id<id::Alert> = crate::administer::parse_id(text)?;
+        let id: Id<id::Alert> = crate::command::error::parse_id(text)?;
         self.alert_of(org, id).await?;
         let (shared, by) = (Arc::clone(&self.parts), actor.name());
         let mut payload = json!({});
@@ -284,7 +285,7 @@ impl Engine {
                 Ok(())
             })
             .await?;
-        crate::administer::to_value(&view_of(&self.alert_of(org, id).await?))
+        crate::command::error::to_value(&view_of(&self.alert_of(org, id).await?))
     }
 
     /// The channels that are set up, and when each last carried a test.
@@ -295,7 +296,7 @@ impl Engine {
             channel: *channel,
             tested_at: tested.iter().find(|(of, _, _)| of == channel).map(|(_, _, at)| *at),
         });
-        crate::administer::to_value(&Page { items: items.collect(), next: None })
+        crate::command::error::to_value(&Page { items: items.collect(), next: None })
     }
 
     /// Sends a test on every channel. A channel counts as tested once somebody has taken it there.

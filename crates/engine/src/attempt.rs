@@ -21,8 +21,9 @@ use self::fit::{Fit, fit_to_position};
 use self::late::filled_late;
 use self::legs::{Before, waits_for_legs};
 use self::open::{goes_at_open, hold_until_open, may_be_open};
-use crate::book::{Book, Effects, Lets, Scope, Severity, place_of, webhook_of};
-use crate::{Shared, payload, tasks};
+use crate::book::{Book, Lets, Scope, place_of, webhook_of};
+use crate::effects::{Effects, Severity};
+use crate::{Shared, payload};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tradewarden_broker::port::{BrokerOrder, BrokerOrderState, Execution, Placement, Replacement};
@@ -61,7 +62,7 @@ pub(crate) async fn begin(
     effects: &mut Effects,
 ) -> Result<Vec<Attempt>, Error> {
     // A leader that was paused past its lease sends nothing: another may have taken over.
-    if !tasks::leads(tx, shared).await? {
+    if !crate::lease::leads(tx, shared).await? {
         return Ok(wanted.iter().map(|_| Attempt::Hold).collect());
     }
     let mut scope = Scope { lets: Lets::Counted, ..Scope::default() };

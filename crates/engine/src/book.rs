@@ -9,10 +9,11 @@ mod usable;
 use self::counts::Counts;
 pub(crate) use self::counts::{Counted, Lets, source_of};
 pub(crate) use self::imagined::{Imagined, KnownOrder, Moment, Open};
+use crate::directory::{Directory, Rolls};
+use crate::effects::{Effects, Severity};
 
 use crate::Shared;
 use crate::around::Around;
-use crate::directory::Directory;
 use crate::entry::entry;
 use crate::payload::Payload;
 use serde_json::json;
@@ -38,20 +39,9 @@ use tradewarden_store::audit::{self, Entry};
 use tradewarden_store::directory as rows;
 use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
 use tradewarden_store::findings::{self, Finding};
-use tradewarden_store::orders::{self, Fill};
+use tradewarden_store::orders::{self};
 use tradewarden_store::overrides;
 use tradewarden_store::{Error, Lock, Tx};
-
-/// What a transaction changed and others must hear of once it is committed.
-#[derive(Default)]
-pub(crate) struct Effects {
-    pub(crate) orders: Vec<Order>,
-    pub(crate) fills: Vec<Fill>,
-    pub(crate) findings: Vec<Finding>,
-    pub(crate) entries: u64,
-    /// The halts that are engaged from now on, if that changed.
-    pub(crate) halts: Option<Vec<Halt>>,
-}
 
 /// An account inside a transaction.
 #[derive(Clone)]
@@ -93,9 +83,6 @@ pub(crate) struct Book {
     /// Exits that were refused, each told by itself: of which signal, strategy and account.
     pub(crate) told_exits: BTreeSet<(Id<id::Signal>, Id<id::Strategy>, Id<id::Account>)>,
 }
-
-/// The roll tables, by organization.
-pub(crate) type Rolls = Arc<BTreeMap<Id<id::Org>, Arc<RollTable>>>;
 
 /// What a transaction is about.
 #[derive(Default)]
@@ -538,24 +525,6 @@ impl Book {
         match order.filter(|of| of.purpose == Purpose::Entry).and_then(|of| of.strategy_id) {
             Some(strategy) => format!("entries {strategy}"),
             None => format!("{code} {subject}"),
-        }
-    }
-}
-
-/// How urgent a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Severity {
-    /// To be looked at.
-    Warning,
-    /// To be looked at now.
-    Critical,
-}
-
-impl Severity {
-    const fn text(self) -> &'static str {
-        match self {
-            Self::Warning => "warning",
-            Self::Critical => "critical",
         }
     }
 }

@@ -6,11 +6,11 @@
 
 use crate::Shared;
 use crate::attempt::{Halted, clear_exit, close_filled, subject_of};
-use crate::book::{Book, Effects, Scope, Severity, place_of};
+use crate::book::{Book, Scope, place_of};
+use crate::effects::{Effects, Severity};
 use crate::journal::Urgency;
 use crate::judge::tell_dust;
 use crate::orders::{live, resting};
-use crate::tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,7 +260,7 @@ async fn tend(
     wanted: &[Tending],
     effects: &mut Effects,
 ) -> Result<(), Error> {
-    if !tasks::leads(tx, shared).await? {
+    if !crate::lease::leads(tx, shared).await? {
         return Ok(());
     }
     let mut scope = Scope::default();

@@ -2,11 +2,10 @@
 //! clients of the internal listener were given. The files are somebody else's.
 
 use crate::actor::{Actor, Who};
-use crate::administer::{invalid, to_value};
-use crate::book::{Book, Severity};
-use crate::command::{CertificateEvent, CertificateNote, CommandError};
-use crate::people::no;
-use crate::reads::away;
+use crate::book::Book;
+use crate::command::error::{CommandError, away, invalid, no, to_value};
+use crate::command::{CertificateEvent, CertificateNote};
+use crate::effects::Severity;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;

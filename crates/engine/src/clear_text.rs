@@ -6,7 +6,7 @@
 
 use crate::Engine;
 use crate::administer::revoke_secret;
-use crate::command::CommandError;
+use crate::command::error::CommandError;
 use crate::intake::Presented;
 use tradewarden_seal::HashedToken;
 

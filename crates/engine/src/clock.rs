@@ -5,7 +5,7 @@
 //! Entries may be refused as stale, codes of authenticators and signed requests as too old; exits pass.
 
 use crate::Shared;
-use crate::book::Severity;
+use crate::effects::Severity;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Commands: everything a caller asks for, as values that can cross a socket, and what each needs.
 
-pub use crate::orders::OrderNo;
 mod account;
 mod certificate;
 mod change;
+pub(crate) mod error;
 mod key;
 mod limit;
 mod lockdown;
@@ -27,6 +27,7 @@ pub use change::{
     AccountChanges, Change, Delete, LimitDelete, LimitNamed, Setting, StrategyChanges,
     WebhookChanges,
 };
+pub use error::{CommandError, OrderNo};
 pub use key::{KeyCreate, KeyRotate, KeyRotation};
 pub use limit::{
     DeadManSet, HaltEngage, LimitSet, LimitValue, LimitsDiff, LimitsImport, LimitsVersion,
@@ -46,9 +47,7 @@ pub use vault::{AcceptRows, VaultCommand, VaultDataKeys, VaultErase, VaultRewrap
 pub use webhook::{WebhookCreate, WebhookRotate, WebhookRotation};
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use tradewarden_domain::account::Activity;
-use tradewarden_domain::code::Code;
 use tradewarden_domain::permission::Permission;
 
 /// One request of an operator. Fields carry the names of the API's create bodies (C27).
@@ -444,45 +443,3 @@ pub struct Paging {
     #[serde(default)]
     pub limit: Option<u32>,
 }
-
-/// A command that was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandError {
-    /// A field is missing or has a value that is not allowed.
-    Invalid {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// There is no such thing.
-    NotFound,
-    /// A rule said no.
-    Refused {
-        /// Which.
-        code: Code,
-        /// In a sentence.
-        detail: String,
-    },
-    /// A rule said no to an order.
-    Order(Box<OrderNo>),
-    /// It could not be made durable, or the database is away.
-    Unavailable {
-        /// In a sentence.
-        detail: String,
-    },
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid { field, detail } => write!(f, "{field}: {detail}"),
-            Self::NotFound => f.write_str("there is no such thing"),
-            Self::Refused { code, detail } => write!(f, "{code}: {detail}"),
-            Self::Order(no) => write!(f, "{}: {}", no.code, no.detail),
-            Self::Unavailable { detail } => write!(f, "unavailable: {detail}"),
-        }
-    }
-}
-
-impl std::error::Error for CommandError {}

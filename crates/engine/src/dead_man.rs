@@ -5,12 +5,12 @@
 //! paused or did not lead: every switch gets its full interval again after that.
 
 use crate::actor::{Actor, Who};
-use crate::administer::{invalid, to_value};
-use crate::book::{Book, Effects, Scope};
-use crate::command::{CommandError, DeadManSet};
+use crate::book::{Book, Scope};
+use crate::command::DeadManSet;
+use crate::command::error::{CommandError, away, invalid, to_value};
+use crate::effects::Effects;
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{self, LocalRecord};
-use crate::reads::away;
 use crate::view::{DeadManView, Page};
 use crate::{Engine, Shared};
 use serde_json::{Value, json};

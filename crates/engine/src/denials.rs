@@ -3,7 +3,8 @@
 //! (C2).
 
 use crate::Shared;
-use crate::book::{Book, Effects, Scope};
+use crate::book::{Book, Scope};
+use crate::effects::Effects;
 use crate::journal::Urgency;
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -7,11 +7,10 @@ mod read_keys;
 mod shards;
 mod signing;
 
-pub(crate) use read::{DataKeys, webhook_of};
+pub(crate) use read::webhook_of;
 pub(crate) use signing::{SealedSigning, previous_signing_place, versioned, with_signing};
 
 use crate::actor::Actor;
-use crate::book::Rolls;
 use crate::seals::Seals;
 use ipnet::IpNet;
 use shards::{Print, Shards};
@@ -26,12 +25,16 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::ApiKey;
 use tradewarden_domain::limit::{Limit, LimitBook};
 use tradewarden_domain::rate::{Bucket, SlidingWindow};
+use tradewarden_domain::roll::RollTable;
 use tradewarden_domain::source::Source;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::Webhook;
 use tradewarden_seal::{HashedToken, Place, SecretBytes};
 use tradewarden_store::directory::Organization;
+
+/// The roll tables, by organization.
+pub(crate) type Rolls = Arc<BTreeMap<Id<id::Org>, Arc<RollTable>>>;
 
 /// A snapshot of everything that is configured. To copy it copies none of it.
 #[derive(Clone, Default)]
@@ -52,7 +55,7 @@ pub(crate) struct Directory {
     pub(crate) rolls: Rolls,
     /// What of all this was held against the log.
     pub(crate) seals: Arc<Seals>,
-    pub(crate) keys: Shards<Id<id::Key>, Arc<keys::KnownKey>>,
+    pub(crate) keys: Shards<Id<id::Key>, Arc<crate::known_key::KnownKey>>,
     /// Active doors by their tokens.
     by_token: Shards<Print, Arc<Door>>,
     by_source: Shards<Source, Arc<Vec<Arc<Strategy>>>>,

@@ -5,12 +5,12 @@ mod signed;
 
 pub(crate) use self::signed::{KeptAnswer, read_again};
 pub use self::signed::{SignedAnswer, SignedSignal};
+pub use crate::signal::{AccountResult, SignalStatus};
+use crate::signal::{Admission, NotAdmitted, SignalOutcome, SignalWork, micros_between};
 
 use crate::Engine;
 use crate::client_certificate;
 use crate::directory::{Budget, Door};
-use crate::journal::{Admission, SignalOutcome, SignalWork};
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,6 @@ use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::order::UnknownWord;
 use tradewarden_domain::signal::{self, Body, FieldError, Signal};
 use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
@@ -78,77 +77,6 @@ pub enum Received {
     Answer(Box<SignalAnswer>),
     /// It could not be made durable; sending it again is safe.
     Unavailable(Code),
-}
-
-/// What became of a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignalStatus {
-    /// Journaled; orders go out.
-    Accepted,
-    /// The same as one before.
-    Duplicate,
-    /// Nothing was to be done.
-    Skipped,
-    /// Judged only.
-    DryRun,
-    /// A rule said no.
-    Refused,
-}
-
-impl SignalStatus {
-    /// The word outside.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Skipped => "skipped",
-            Self::DryRun => "dry_run",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-impl std::str::FromStr for SignalStatus {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Accepted, Self::Duplicate, Self::Skipped, Self::DryRun, Self::Refused]
-            .into_iter()
-            .find(|status| status.text() == text)
-            .ok_or(UnknownWord)
-    }
-}
-
-impl Serialize for SignalStatus {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.text())
-    }
-}
-
-impl<'de> Deserialize<'de> for SignalStatus {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
-}
-
-/// What became of a signal on one account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountResult {
-    /// The account.
-    pub account_id: Id<id::Account>,
-    /// The strategy.
-    pub strategy_id: Id<id::Strategy>,
-    /// What became of it.
-    pub result: SignalStatus,
-    /// Why, unless accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<Code>,
-    /// The last order that came of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order_id: Option<Id<id::Order>>,
-    /// All orders that came of it, in the order of sending.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub order_ids: Vec<Id<id::Order>>,
 }
 
 /// The answer to a stored signal.
@@ -329,38 +257,6 @@ fn reduces(signal: &Result<Signal, FieldError>) -> bool {
     match signal {
         Ok(signal) => signal.only_reduces(),
         Err(error) => error.of_exit,
-    }
-}
-
-pub(crate) fn micros_between(earlier: Timestamp, later: Timestamp) -> u64 {
-    u64::try_from(later.since(earlier).as_micros()).unwrap_or(u64::MAX)
-}
-
-/// A signal that may not go on, and what the answer adds to the reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NotAdmitted {
-    pub(crate) refusal: Refusal,
-    pub(crate) field: Option<String>,
-    pub(crate) retry_after_s: Option<u32>,
-    /// By its own words it only reduces: its refusal is told until somebody has seen it (S24).
-    pub(crate) reduces: bool,
-}
-
-impl NotAdmitted {
-    /// The body cannot be read.
-    pub(crate) fn unreadable(error: &signal::FieldError) -> Self {
-        Self {
-            refusal: Refusal::because(error.code, error.to_string()),
-            field: Some(error.field.clone()),
-            retry_after_s: None,
-            reduces: error.of_exit,
-        }
-    }
-}
-
-impl From<Refusal> for NotAdmitted {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, field: None, retry_after_s: None, reduces: false }
     }
 }
 

@@ -14,11 +14,11 @@ use self::duplicates::{First, claim_keys, id_conflict, repeat};
 pub(crate) use self::follow::{remove_entries, reserve, tell_dust};
 use self::followers::Followers;
 use crate::Shared;
-use crate::book::{Book, Effects, Lets, Rolls, Scope, Severity};
-use crate::directory::Directory;
-use crate::intake::{AccountResult, SignalStatus};
-use crate::journal::{Admission, SignalOutcome, SignalWork};
+use crate::book::{Book, Lets, Scope};
+use crate::directory::{Directory, Rolls};
+use crate::effects::{Effects, Severity};
 use crate::payload::{OrderPayload, Payload, SignalPayload};
+use crate::signal::{AccountResult, Admission, SignalOutcome, SignalStatus, SignalWork};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +98,7 @@ async fn judge_taken(
             Admission::Admitted(signal) => {
                 trace.pass("duplicate");
                 let outcome = trade(shared, &mut book, &followers, work, signal, &mut trace);
-                trace.took(crate::intake::micros_between(started, shared.environment.now()));
+                trace.took(crate::signal::micros_between(started, shared.environment.now()));
                 outcome
             }
         };

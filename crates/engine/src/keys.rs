@@ -4,17 +4,18 @@
 pub(crate) mod view;
 mod watch;
 
+use crate::keys::view::Credential;
 pub(crate) use view::KeyView;
 pub(crate) use watch::inspect;
 
 use crate::Engine;
 use crate::actor::{Actor, Who};
-use crate::administer::{invalid, parse_id, to_value};
-use crate::command::{CommandError, KeyCreate, KeyRotate};
-use crate::directory::keys::{KnownKey, secret_place};
+use crate::command::error::{CommandError, away, invalid, parse_id, to_value};
+use crate::command::{KeyCreate, KeyRotate};
+use crate::directory::keys::secret_place;
 use crate::directory::parse_network;
+use crate::known_key::KnownKey;
 use crate::people::KEY_LIFETIME_DAYS;
-use crate::reads::away;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,20 +27,13 @@ use tradewarden_domain::key::{
 };
 use tradewarden_domain::tier::Tier;
 use tradewarden_seal::http_signature::{Ed25519Key, VerifyingKey};
-use tradewarden_seal::{PlainToken, SecretString, TokenKind, base64_decode};
+use tradewarden_seal::{PlainToken, TokenKind, base64_decode};
 use tradewarden_store::api_keys;
 
 /// Networks, accounts or instruments of one key.
 const LIST_MAX: usize = 200;
 const ENVIRONMENT_CHARACTERS_MAX: usize = 32;
 const DAY: Duration = Duration::from_hours(24);
-
-/// What a key verifies with, and what its holder is told of it, once.
-struct Credential {
-    material: Vec<u8>,
-    secret: Option<PlainToken>,
-    private_key_pem: Option<SecretString>,
-}
 
 impl Engine {
     pub(crate) async fn create_key(

@@ -39,13 +39,18 @@ mod dead_man;
 mod denials;
 mod directory;
 mod dispatch;
+mod effects;
 mod entry;
 mod environment;
+mod free_text;
 mod funds;
 mod guard;
+mod installation;
 mod journal;
 mod judge;
 mod keys;
+mod known_key;
+mod lease;
 mod lockdown;
 mod loss;
 mod market;
@@ -61,11 +66,13 @@ mod payload;
 pub mod pins;
 mod profit;
 mod pulse;
+mod quotes;
 mod reads;
 mod reconcile;
 mod replay;
 mod rolls;
 mod seals;
+mod signal;
 mod signed;
 pub mod stream;
 mod tasks;
@@ -78,9 +85,10 @@ pub use administer::PaperDesk;
 pub use certificates::ShownCertificate;
 pub use directory::keys::secret_place as key_secret_place;
 pub use environment::Environment;
+pub use installation::{OpenError, Settings};
 pub use journal::{CommitFate, Fatal, Fate};
 pub use link::CallLimits;
-pub use open::{OpenError, Parts, Settings};
+pub use open::Parts;
 pub use outbox::Messengers;
 pub use reads::{Readiness, TilePath, halt_view};
 pub use seals::Entering;
@@ -88,7 +96,7 @@ pub use tasks::Tasks;
 pub use usage::Drawn;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use directory::{DataKeys, Directory};
+use directory::Directory;
 use journal::Journal;
 use notice::{Notice, Notices};
 use std::collections::BTreeSet;
@@ -155,7 +163,7 @@ pub(crate) struct Shared {
     pub(crate) links: std::collections::BTreeMap<String, Arc<link::Link>>,
     pub(crate) desk: Option<Arc<dyn PaperDesk>>,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) intake_keys: ArcSwap<directory::DataKeys>,
+    pub(crate) intake_keys: ArcSwap<vault::keys::DataKeys>,
     pub(crate) ledger_key: LedgerKey,
     pub(crate) row_sealer: RowSealer,
     pub(crate) mistrust_told: seals::ToldMistrust,
@@ -198,7 +206,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Tells the dispatcher what a commit changed.
-    pub(crate) fn after_commit(&self, effects: book::Effects) {
+    pub(crate) fn after_commit(&self, effects: effects::Effects) {
         self.counters.entries(effects.entries);
         self.broadcast.tell(&effects, &self.halts.load());
         if let Some(halts) = effects.halts {
@@ -326,7 +334,7 @@ impl Shared {
 
     /// Opens the data keys that there are now; `None` if the source does not answer soon, and the watch
     /// goes on with it.
-    async fn open_soon(&self) -> Option<Arc<DataKeys>> {
+    async fn open_soon(&self) -> Option<Arc<vault::keys::DataKeys>> {
         match tokio::time::timeout(KEYS_WITHIN, vault::open_changed(self)).await {
             Ok(Ok(keys)) => return Some(keys),
             Ok(Err(error)) => tracing::error!(error = %error, "new data keys cannot be opened yet"),

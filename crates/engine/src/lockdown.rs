@@ -18,7 +18,8 @@ pub(crate) use self::status::phrase;
 use self::work::{Open, Part, unheard_by_broker};
 
 use crate::Shared;
-use crate::book::{Book, Effects, Scope, Severity};
+use crate::book::{Book, Scope};
+use crate::effects::{Effects, Severity};
 use crate::journal::{NotWritten, Urgency};
 use crate::orders::live;
 use std::sync::Arc;

@@ -7,13 +7,12 @@
 //! neither is engaged twice nor lost. Between two writes only the newest reading is in memory.
 
 use crate::Shared;
-use crate::book::{Book, Effects, Scope, Severity, place_of};
-use crate::command::CommandError;
+use crate::book::{Book, Scope, place_of};
+use crate::command::error::{CommandError, away};
 use crate::directory::Directory;
+use crate::effects::{Effects, Severity};
 use crate::journal::Urgency;
 use crate::profit::{Holdings, by_symbol, tally, tally_before};
-use crate::reads::away;
-use crate::tasks;
 use crate::view::LossView;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -307,7 +306,7 @@ async fn write(
     account: &Account,
     effects: &mut Effects,
 ) -> Result<bool, Error> {
-    if !tasks::leads(tx, shared).await? {
+    if !crate::lease::leads(tx, shared).await? {
         return Ok(false);
     }
     let mut scope = Scope::default();

@@ -5,7 +5,7 @@
 //! replay tells of it as of any time without marks.
 
 use crate::Shared;
-use crate::book::Effects;
+use crate::effects::Effects;
 use crate::journal::Urgency;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,12 +7,11 @@
 
 use crate::Engine;
 use crate::actor::Actor;
-use crate::book::Effects;
-use crate::command::{Command, CommandError};
+use crate::command::Command;
+use crate::command::error::{CommandError, OrderNo, away};
+use crate::effects::Effects;
 use crate::journal::Urgency;
-use crate::orders::OrderNo;
-use crate::reads::away;
-use crate::view::OrderView;
+use crate::view::{OrderView, without_secrets};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -289,31 +288,6 @@ fn repeat(stored: Stored, once: &OnceKey) -> Result<Performed, CommandError> {
 
 fn refused(code: Code) -> CommandError {
     CommandError::Refused { code, detail: code.meaning().to_owned() }
-}
-
-/// Members of answers that are shown once, and so are not repeated.
-const SHOWN_ONCE: [&str; 10] = [
-    "secret",
-    "signing_secret",
-    "private_key_pem",
-    "codes",
-    "uri",
-    "qr_svg",
-    "password",
-    "token",
-    "invite_token",
-    "totp",
-];
-
-pub(crate) fn without_secrets(mut value: Value) -> Value {
-    if let Some(members) = value.as_object_mut() {
-        members.retain(|name, _| !SHOWN_ONCE.contains(&name.as_str()));
-        // What a second person confirmed stands in the answer to the confirmation.
-        for member in members.values_mut() {
-            *member = without_secrets(member.take());
-        }
-    }
-    value
 }
 
 /// Forgets old answers.

@@ -4,6 +4,7 @@ use crate::directory::Directory;
 use crate::entry::entry;
 use crate::environment::Environment;
 use crate::guard::Guard;
+use crate::installation::{INSTALLATION, LEDGER_PLACE, OpenError, Settings, first_key, new_key};
 use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
 use crate::ledger::Published;
@@ -16,24 +17,19 @@ use crate::payload::Payload;
 use crate::people::{self, People};
 use crate::tasks::Tasks;
 use crate::usage::Usage;
+use crate::vault::keys::ledger_key;
 use crate::vault::{self, Vault};
 use crate::{Counters, Engine, Messengers, PaperDesk, Shared, denials, judge, ledger, reconcile};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tradewarden_broker::port::{Broker, Cleaned};
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::person::Profile;
-use tradewarden_domain::tier::Tiers;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
-use tradewarden_seal::{
-    DataKeyPlace, Fresh, Keyring, LedgerKey, PasswordCost, Place, Purpose, Randomness, RowSealer,
-};
+use tradewarden_seal::{Keyring, LedgerKey, Purpose, Randomness, RowSealer};
 use tradewarden_store::{
     Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces,
 };
@@ -56,62 +52,6 @@ pub struct Parts {
     pub messengers: Messengers,
     /// Settings.
     pub settings: Settings,
-}
-
-/// What the engine needs to know of its surroundings.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The address under which the gateway is reached, without a slash at the end.
-    pub public_origin: String,
-    /// The address under which senders are asked for a TLS client certificate, and where one that
-    /// does not verify counts as none; `None` where nobody is asked. Without a slash at the end.
-    pub hooks_origin: Option<String>,
-    /// More such addresses that callers may sign for.
-    pub further_origins: Vec<String>,
-    /// What each tier allows on this node.
-    pub tiers: Tiers,
-    /// How much this node calls brokers.
-    pub call_limits: CallLimits,
-    /// With so many live orders an organization enters nothing more.
-    pub live_orders_max: u64,
-    /// The audit log's name in its checkpoints.
-    pub log_origin: String,
-    /// Where a copy of the newest checkpoint is kept, outside the database.
-    pub checkpoint_file: Option<PathBuf>,
-    /// Where halts are kept that the database did not take.
-    pub halt_file: Option<PathBuf>,
-    /// This node's name, the same after every restart.
-    pub node: String,
-    /// Where the console's pages are, without a slash at the end; its host is what passkeys are
-    /// bound to.
-    pub console_origin: String,
-    /// How strict the rules for people are.
-    pub profile: Profile,
-    /// Whether a password needs letters in both cases, a digit and another character. NIST forbids
-    /// such rules (SP 800-63B-4 section 3.1.1.2); some houses must have them.
-    pub require_classes: bool,
-    /// What a guess at a password costs.
-    pub password_cost: PasswordCost,
-    /// How long a data key seals before another takes its place by itself; `None` is without end.
-    pub data_keys_last: Option<Duration>,
-}
-
-/// Why an engine does not open.
-#[derive(Debug)]
-pub struct OpenError(pub(crate) String);
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-impl From<tradewarden_store::Error> for OpenError {
-    fn from(error: tradewarden_store::Error) -> Self {
-        Self(error.to_string())
-    }
 }
 
 impl Engine {
@@ -243,18 +183,28 @@ fn origins(settings: &Settings) -> Result<Origins, OpenError> {
     })
 }
 
-/// The audit log's own keys belong to no organization.
-pub(crate) const INSTALLATION: Id<id::Org> = Id::from_bytes([0; 16]);
-const LEDGER_PLACE: Place<'static> = Place {
-    tenant: &[0; 16],
-    table: "ledger",
-    column: "signing_key",
-    row: b"main",
-    schema_version: 1,
-};
+/// The copy of the newest checkpoint must not be ahead of the database: else the database was set
+/// back, and going on would sign a second history.
+fn refuse_older_log(settings: &Settings, key: &LedgerKey, size: u64) -> Result<(), OpenError> {
+    let Some(path) = &settings.checkpoint_file else { return Ok(()) };
+    let Ok(note) = std::fs::read_to_string(path) else { return Ok(()) };
+    match tradewarden_seal::Checkpoint::open(&note, key.verifier()) {
+        Ok(copy) if copy.size > size => Err(OpenError(format!(
+            "the database has {size} audit entries, but {} were published ({}): the database was \
+             set back. Going on would sign a second history: restore the newer database",
+            copy.size,
+            path.display()
+        ))),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(error = %error, "the copy of the newest checkpoint is unreadable");
+            Ok(())
+        }
+    }
+}
 
 /// Makes what a new installation needs; all of it in one transaction. Answers the ledger's key.
-async fn found(
+pub(crate) async fn found(
     writer: &mut Writer,
     store: &Store,
     environment: &Environment,
@@ -293,58 +243,4 @@ async fn found(
     audit::insert(&mut tx, vec![entry]).await?;
     tx.commit().await?;
     Ok(ledger_key)
-}
-
-/// The log's key, if there is a log.
-pub(crate) async fn ledger_key(
-    store: &Store,
-    keyring: &Keyring,
-    now: Timestamp,
-) -> Result<Option<LedgerKey>, OpenError> {
-    let unsealed = |what: &str| OpenError(format!("{what} does not open with this key file"));
-    let Some(head) = audit::ledger(store).await? else { return Ok(None) };
-    let set = vault::opened(store, keyring, INSTALLATION, Purpose::Ledger, now).await?;
-    let set = set.ok_or_else(|| unsealed("the audit log's key"))?;
-    let seed = set
-        .open(&LEDGER_PLACE, &head.signing_key)
-        .map_err(|_| unsealed("the audit log's signing key"))?;
-    let key = LedgerKey::from_seed(&head.origin, seed);
-    key.map(Some).map_err(|error| OpenError(error.to_string()))
-}
-
-/// A new data key, wrapped: the first one.
-pub(crate) async fn new_key(
-    environment: &Environment,
-    keyring: &Keyring,
-    org: Id<id::Org>,
-    purpose: Purpose,
-) -> Result<tradewarden_seal::WrappedKey, OpenError> {
-    let fresh = environment.with_randomness(Fresh::draw);
-    let made = keyring.new_data_key(&first_key(&org.to_bytes(), purpose), fresh).await;
-    made.map_err(|error| OpenError(error.to_string()))
-}
-
-/// The first data key of an organization for a purpose.
-pub(crate) const fn first_key(organization: &[u8; 16], purpose: Purpose) -> DataKeyPlace<'_> {
-    DataKeyPlace { organization, purpose, version: 1 }
-}
-
-/// The copy of the newest checkpoint must not be ahead of the database: else the database was set
-/// back, and going on would sign a second history.
-fn refuse_older_log(settings: &Settings, key: &LedgerKey, size: u64) -> Result<(), OpenError> {
-    let Some(path) = &settings.checkpoint_file else { return Ok(()) };
-    let Ok(note) = std::fs::read_to_string(path) else { return Ok(()) };
-    match tradewarden_seal::Checkpoint::open(&note, key.verifier()) {
-        Ok(copy) if copy.size > size => Err(OpenError(format!(
-            "the database has {size} audit entries, but {} were published ({}): the database was \
-             set back. Going on would sign a second history: restore the newer database",
-            copy.size,
-            path.display()
-        ))),
-        Ok(_) => Ok(()),
-        Err(error) => {
-            tracing::warn!(error = %error, "the copy of the newest checkpoint is unreadable");
-            Ok(())
-        }
-    }
 }

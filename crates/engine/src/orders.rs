@@ -7,52 +7,27 @@ pub(crate) mod live;
 mod place;
 pub(crate) mod resting;
 
+use crate::command::error::{CommandError, OrderNo, away};
 pub(crate) use cancel::{TOGETHER, Why, cancel_in, expire};
 pub(crate) use place::{Closed, Leaving, close_part, leave, notional_of_key};
 
 use crate::Engine;
 use crate::actor::Actor;
-use crate::book::Effects;
-use crate::command::CommandError;
+use crate::effects::Effects;
 use crate::journal::Urgency;
 use crate::once::{Claimed, OnceKey};
-use crate::reads::away;
 use crate::view::{BalancesView, OrderView};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_broker::port::BrokerAccount;
 use tradewarden_domain::account::Account;
-use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::order::Order;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Error, Tx, idempotency};
-
-/// A rule said no to an order, or to a change of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderNo {
-    /// Which rule.
-    pub code: Code,
-    /// In a sentence.
-    pub detail: String,
-    /// The order: the one that was refused and stored, whose change was refused, or the one that this
-    /// one is too much like.
-    pub order_id: Option<Id<id::Order>>,
-    /// What was asked for, if the rule compares.
-    pub input: Option<String>,
-    /// What is allowed, if the rule compares.
-    pub limit: Option<String>,
-}
-
-impl OrderNo {
-    pub(crate) fn of(refusal: Refusal, order_id: Option<Id<id::Order>>) -> Self {
-        let Refusal { code, input, limit, detail } = refusal;
-        Self { code, detail, order_id, input, limit }
-    }
-}
 
 impl From<OrderNo> for CommandError {
     fn from(no: OrderNo) -> Self {
@@ -130,7 +105,7 @@ impl Engine {
         actor.carried_out(!matches!(outcome, Outcome::Replayed))?;
         match outcome {
             Outcome::Order(order) => {
-                crate::administer::to_value(&OrderView::from(*order)).map(Claimed::First)
+                crate::command::error::to_value(&OrderView::from(*order)).map(Claimed::First)
             }
             Outcome::No(no) => Err(no.into()),
             Outcome::Before | Outcome::Replayed => Ok(Claimed::Before),

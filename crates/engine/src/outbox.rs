@@ -6,8 +6,9 @@
 //! then; if the first try had been taken, a second copy arrives, under the same name.
 
 use crate::Shared;
-use crate::book::{Book, Severity};
-use crate::tasks::leads;
+use crate::book::Book;
+use crate::effects::Severity;
+use crate::lease::leads;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use tradewarden_domain::order::{Change, Order, OrderState, OrderType, Purpose, S
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, to_canonical};
 
-use crate::intake::SignalStatus;
+use crate::signal::SignalStatus;
 
 /// Largest payload in bytes (C15).
 const PAYLOAD_BYTES_MAX: usize = 48 * 1024;

@@ -28,6 +28,7 @@ mod sessions;
 mod sms;
 mod sources;
 
+use crate::command::error::{CommandError, failed, no};
 pub use ask::{
     Ask, Client, Code as CodeShown, Cookie, Entered, FactorShown, Login, Origin, PasskeyLogin,
     PasswordChange, PasswordReset, Proof, RefreshShown, Said, SetUp, SmsAsked, SmsEnrol, Switch,
@@ -46,9 +47,10 @@ pub use sessions::COOKIE;
 pub(crate) use sessions::note_seen;
 
 use crate::actor::{Actor, Person, Who};
-use crate::book::{Book, Effects, Scope};
+use crate::book::{Book, Scope};
 use crate::caller::{Once, Shown};
-use crate::command::{ById, Command, CommandError};
+use crate::command::{ById, Command};
+use crate::effects::Effects;
 use crate::journal::Urgency;
 use crate::{Engine, Shared};
 use arc_swap::ArcSwap;
@@ -62,7 +64,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id, Kind};
 use tradewarden_domain::person::Profile;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{DataKeySet, PasswordCost, Pepper, SealError};
+use tradewarden_seal::{DataKeySet, PasswordCost, Pepper};
 use tradewarden_store::{Error, Tx};
 
 /// What the engine holds about people.
@@ -82,24 +84,6 @@ pub(crate) struct People {
     askers: Sources,
     reloading: tokio::sync::Mutex<()>,
     seen: Mutex<HashMap<Id<id::Session>, Timestamp>>,
-}
-
-/// A refusal that says no more than its code.
-pub(crate) fn no(code: Code) -> CommandError {
-    CommandError::Refused { code, detail: code.meaning().to_owned() }
-}
-
-/// Why something could not be sealed.
-pub(crate) fn unsealed(error: SealError) -> CommandError {
-    match error {
-        SealError::Closed => no(Code::VaultClosed),
-        error => CommandError::Unavailable { detail: format!("it could not be sealed: {error}") },
-    }
-}
-
-/// The one answer to every credential that is wrong.
-pub(crate) fn failed() -> CommandError {
-    no(Code::Unauthenticated)
 }
 
 impl Engine {
@@ -254,11 +238,6 @@ fn person_of(actor: &Actor) -> Result<&Person, CommandError> {
 /// A text form of an identifier; a wrong one names nothing.
 fn parse_id<K: Kind>(text: &str) -> Result<Id<K>, CommandError> {
     text.parse().map_err(|_| CommandError::NotFound)
-}
-
-/// A database error on the way of a person.
-fn away(error: &Error) -> CommandError {
-    crate::reads::away(error)
 }
 
 impl People {

@@ -2,9 +2,8 @@
 
 use crate::Engine;
 use crate::actor::{Actor, Who};
-use crate::administer::{invalid, to_value};
-use crate::command::{CommandError, PinsPublish};
-use crate::people::no;
+use crate::command::PinsPublish;
+use crate::command::error::{CommandError, invalid, no, to_value};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -3,9 +3,8 @@
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
-use crate::administer::{invalid, to_value};
-use crate::command::{CommandError, RateSet};
-use crate::reads::away;
+use crate::command::RateSet;
+use crate::command::error::{CommandError, away, invalid, to_value};
 use crate::view::{ExchangeRateView, InstrumentProfitView, Page, ProfitView, StrategyProfitView};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 //! a start, or another node that leads, tells it once more.
 
 use crate::Shared;
-use crate::book::Severity;
+use crate::effects::Severity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,11 +2,11 @@
 
 mod lists;
 
+use crate::command::error::{CommandError, away, no};
 pub(crate) use lists::sieve;
 
 use crate::actor::Actor;
-use crate::command::{CommandError, Paging, Search};
-use crate::people::no;
+use crate::command::{Paging, Search};
 use crate::profit::by_symbol;
 use crate::view::{
     AccountView, FindingView, HaltView, LimitView, NextDaysView, OrderView, Page, PositionView,
@@ -35,7 +35,7 @@ use tradewarden_store::audit::{self, Placed};
 use tradewarden_store::exposures::{self, NO_STRATEGY};
 use tradewarden_store::findings::Finding;
 use tradewarden_store::signals::StoredSignal;
-use tradewarden_store::{Error, orders, signals};
+use tradewarden_store::{orders, signals};
 
 /// Whether requests can be served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,11 +70,6 @@ pub enum TilePath {
 const ITEMS_DEFAULT: u32 = 50;
 const ITEMS_MAX: u32 = 200;
 const PROVABLE_MAX: i64 = 16;
-
-pub(crate) fn away(error: &Error) -> CommandError {
-    tracing::error!(error = %error, "a read failed");
-    CommandError::Unavailable { detail: "the database does not answer".to_owned() }
-}
 
 impl Engine {
     /// Whether requests can be served.

@@ -2,7 +2,8 @@
 
 use crate::Shared;
 use crate::attempt::{self, Learned};
-use crate::book::{Book, Scope, Severity};
+use crate::book::{Book, Scope};
+use crate::effects::Severity;
 use crate::journal::Urgency;
 use crate::link::Link;
 use crate::orders::live;

@@ -1,8 +1,9 @@
 //! The roll table: kept by people, and looked at for positions that are held too long (S11).
 
-use crate::administer::{invalid, to_value};
-use crate::book::{Book, Scope, Severity};
-use crate::command::{CommandError, RollSet};
+use crate::book::{Book, Scope};
+use crate::command::RollSet;
+use crate::command::error::{CommandError, invalid, to_value};
+use crate::effects::Severity;
 use crate::journal::Urgency;
 use crate::view::{Page, RollView};
 use crate::{Engine, Shared};

@@ -22,7 +22,7 @@ pub(crate) use tell::{ToldMistrust, tell};
 
 use crate::entry::entry;
 use crate::environment::Environment;
-use crate::open::{self, OpenError};
+use crate::installation::OpenError;
 use crate::payload::Payload;
 use check::Found;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ impl Entering {
         randomness: Box<dyn Randomness>,
     ) -> Result<Self, OpenError> {
         let environment = Environment::new(clock, randomness);
-        let key = open::ledger_key(store, keyring, environment.now()).await?;
+        let key = crate::vault::keys::ledger_key(store, keyring, environment.now()).await?;
         let key = key.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
         Ok(Self { environment, sealer: RowSealer::of(&key) })
     }

@@ -8,7 +8,7 @@ mod places;
 
 use crate::Engine;
 use crate::actor::{Actor, Who};
-use crate::book::Effects;
+use crate::effects::Effects;
 use crate::reads::{finding_view, halt_view};
 use crate::view::{FillView, OrderView};
 use places::{Place, Places, Sitter};

@@ -1,9 +1,8 @@
 //! Tags: what an object's content comes to, so that a change can be made on the condition that the
 //! object is still the one that its author saw (RFC 9110 sections 8.8.3 and 13.1.1).
 
-use crate::administer::to_value;
-use crate::command::CommandError;
-use crate::once::without_secrets;
+use crate::command::error::{CommandError, to_value};
+use crate::view::without_secrets;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tradewarden_domain::code::Code;

@@ -1,18 +1,19 @@
 //! The background tasks: started in one place, named, ended in order.
 
-use crate::book::Effects;
 use crate::brackets::Keeper;
 use crate::clock::ClockWatch;
 use crate::dead_man::Watch;
 use crate::dispatch::Dispatcher;
 use crate::journal::{Fatal, JournalTask, Urgency};
+use crate::lease::lead;
 use crate::notice::Heard;
 use crate::pulse::Pulse;
+use crate::quotes::{CLOSES_EVERY, first_quotes, keep_closes, refresh_quotes_of};
 use crate::reconcile::Reconciler;
 use crate::unwind::{Closer, Emergencies, TakenBack, Unwinder};
 use crate::{
     Shared, accesses, alerts, crowd, denials, funds, keys, ledger, local_halt, lockdown, loss,
-    market, marks, once, orders, outbox, people, rolls, seals, usage, vault,
+    marks, once, orders, outbox, people, rolls, seals, usage, vault,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -20,11 +21,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tradewarden_store::outbox::Kind;
-use tradewarden_store::{Error, Location, Tx, changes, closes, leases, signals};
+use tradewarden_store::{Location, changes, signals};
 
 const CROWDS_EVERY: Duration = Duration::from_secs(1);
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
-const FIRST_QUOTES_WITHIN: Duration = Duration::from_millis(200);
 const FUNDS_EVERY: Duration = Duration::from_secs(5);
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
@@ -34,9 +34,7 @@ const SILENCE_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 const SEAL_EVERY: Duration = Duration::from_millis(150);
 /// What another node changed is known within a second, the reading of it included.
 const RELOAD_EVERY: Duration = Duration::from_millis(500);
-const LEASE: &str = "leader";
 const LEASE_EVERY: Duration = Duration::from_secs(2);
-const LEASE_SPAN: Duration = Duration::from_secs(8);
 const DENIALS_EVERY: Duration = Duration::from_secs(1);
 const LOCAL_HALTS_EVERY: Duration = Duration::from_millis(50);
 const JOURNAL_LOCAL_HALTS_EVERY: Duration = Duration::from_secs(1);
@@ -46,7 +44,6 @@ const LOCKDOWNS_EVERY: Duration = Duration::from_millis(250);
 const DEAD_MEN_EVERY: Duration = Duration::from_secs(1);
 const CLOCK_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
-const CLOSES_EVERY: Duration = Duration::from_mins(1);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const ROLLS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
@@ -351,53 +348,6 @@ async fn watch_the_living(shared: Arc<Shared>) {
     }
 }
 
-/// What is sent first finds prices, where they are heard soon. Nothing else waits for them: a broker may be
-/// silent, or its budget have no room (S18); entries wait in the dispatcher.
-async fn first_quotes(shared: &Arc<Shared>) {
-    if tokio::time::timeout(FIRST_QUOTES_WITHIN, refresh_quotes(shared)).await.is_err() {
-        tracing::warn!("not every quote was heard yet; the rest goes on");
-    }
-}
-
-/// Quotes of everything that can be traded, of every broker at the same time.
-pub(crate) async fn refresh_quotes(shared: &Arc<Shared>) {
-    let mut brokers = JoinSet::new();
-    for kind in shared.brokers.keys() {
-        let (shared, kind) = (Arc::clone(shared), kind.clone());
-        brokers.spawn(async move { refresh_quotes_of(&shared, &kind).await });
-    }
-    while brokers.join_next().await.is_some() {}
-}
-
-/// Quotes of everything that can be traded at one kind of broker.
-pub(crate) async fn refresh_quotes_of(shared: &Arc<Shared>, kind: &str) {
-    let Some(broker) = shared.brokers.get(kind) else { return };
-    let directory = shared.directory.load_full();
-    let wanted = market::wanted(directory.accounts.values(), kind);
-    shared.market.refresh((kind, broker.as_ref()), wanted, shared.environment.now()).await;
-    shared.set_quoted(kind);
-}
-
-/// Writes down what each instrument was last heard at while it traded, so that a restart while it is
-/// closed knows its prior close (S22).
-async fn keep_closes(shared: &Arc<Shared>) {
-    let newest = shared.market.closes();
-    let since = shared.environment.now().minus(CLOSES_EVERY.saturating_mul(2));
-    let new: Vec<_> = newest.into_iter().filter(|close| close.at > since).collect();
-    if new.is_empty() {
-        return;
-    }
-    let written = shared
-        .journal
-        .write(Urgency::Soon, async move |tx: &mut Tx<'_>, _: &mut Effects| {
-            closes::put(tx, &new).await
-        })
-        .await;
-    if let Err(error) = written {
-        tracing::error!(error = %error.0, "prior closes were not written");
-    }
-}
-
 async fn seal(shared: &Arc<Shared>) {
     if !shared.is_leader() {
         return;
@@ -424,49 +374,6 @@ async fn finish(
     seal(shared).await;
     shared.journal.stop().await;
     ended.await.unwrap_or(Ok(()))
-}
-
-/// Takes or keeps the lease of the one node that sends and seals. SQLite has one node: its data
-/// directory is locked.
-async fn lead(shared: &Arc<Shared>) {
-    if matches!(shared.store.location(), Location::Sqlite(_)) {
-        shared.set_leader(true);
-        return;
-    }
-    let now = shared.environment.now();
-    let node = shared.settings.node.clone();
-    let lease = shared
-        .journal
-        .write(Urgency::Now, async move |tx, _effects| {
-            leases::acquire(tx, LEASE, &node, now, now.plus(LEASE_SPAN)).await
-        })
-        .await;
-    match lease {
-        Ok(lease) => {
-            if lease.is_none() {
-                // Whoever takes the lead later does not know what of the budgets is spent.
-                for link in shared.links.values() {
-                    link.assume_spent();
-                }
-            }
-            shared.set_leader(lease.is_some());
-        }
-        Err(error) => {
-            tracing::error!(error = %error.0, "the lease could not be renewed");
-            shared.set_leader(false);
-        }
-    }
-}
-
-/// Whether this node leads, by the lease's row inside a transaction.
-pub(crate) async fn leads(tx: &mut Tx<'_>, shared: &Shared) -> Result<bool, Error> {
-    match shared.store.location() {
-        Location::Sqlite(_) => Ok(true),
-        Location::Postgres(_) => {
-            let now = shared.environment.now();
-            leases::is_held(tx, LEASE, &shared.settings.node, now).await
-        }
-    }
 }
 
 async fn purge(shared: &Arc<Shared>) {

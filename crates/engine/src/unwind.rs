@@ -19,7 +19,7 @@ pub(crate) use self::emergency::Emergencies;
 
 use crate::Shared;
 use crate::attempt::subject_of;
-use crate::book::Effects;
+use crate::effects::Effects;
 use crate::journal::{NotWritten, Urgency};
 use crate::orders::{TOGETHER, Why, cancel_in, live};
 use std::collections::BTreeMap;

@@ -9,21 +9,22 @@
 
 pub(crate) mod data_keys;
 mod erase;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod watch;
 
 pub(crate) use keys::{Unusable, intake_keys, open_changed, opened};
 
-use self::data_keys::{Resealing, SETTLES_IN};
+use self::data_keys::Resealing;
 use self::watch::Health;
 use crate::Engine;
 use crate::actor::Actor;
-use crate::administer::invalid;
-use crate::book::{Book, Effects, Scope};
-use crate::command::{CommandError, VaultCommand, VaultRewrap};
+use crate::book::{Book, Scope};
+use crate::command::error::{CommandError, away, invalid, no};
+use crate::command::{VaultCommand, VaultRewrap};
+use crate::effects::Effects;
 use crate::journal::Urgency;
-use crate::people::{no, only_the_operator};
-use crate::reads::away;
+use crate::people::only_the_operator;
+use crate::vault::keys::SETTLES_IN;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

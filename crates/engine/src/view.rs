@@ -25,6 +25,7 @@ pub use replay::{
 pub use strategy::StrategyView;
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tradewarden_domain::bracket::Leg;
 use tradewarden_domain::code::Code;
@@ -517,4 +518,30 @@ pub struct ProofView {
     pub proof: String,
     /// The key that verifies the checkpoint.
     pub verifier_key: String,
+}
+
+/// Members of answers that are shown once, and so are not repeated.
+const SHOWN_ONCE: [&str; 10] = [
+    "secret",
+    "signing_secret",
+    "private_key_pem",
+    "codes",
+    "uri",
+    "qr_svg",
+    "password",
+    "token",
+    "invite_token",
+    "totp",
+];
+
+/// The answer without what is shown once.
+pub(crate) fn without_secrets(mut value: Value) -> Value {
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|name, _| !SHOWN_ONCE.contains(&name.as_str()));
+        // What a second person confirmed stands in the answer to the confirmation.
+        for member in members.values_mut() {
+            *member = without_secrets(member.take());
+        }
+    }
+    value
 }

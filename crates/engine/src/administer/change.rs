@@ -17,10 +17,10 @@ mod webhook;
 pub(super) use self::policy::reason_of;
 pub(super) use self::strategy::Unsaid;
 
-use super::to_value;
 use crate::actor::Actor;
-use crate::book::{Book, Effects};
-use crate::command::CommandError;
+use crate::book::Book;
+use crate::command::error::{CommandError, to_value};
+use crate::effects::Effects;
 use crate::journal::Urgency;
 use crate::{Engine, Shared};
 use serde::Serialize;

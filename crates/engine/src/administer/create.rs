@@ -1,15 +1,16 @@
 //! Making webhooks, strategies and accounts.
 
 use super::change::{Stop, begin, enter, lock};
-use super::free_text::without_card_number;
 use super::source::{fits_source, source, usable};
-use super::{invalid, to_value};
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope};
-use crate::command::{AccountCreate, CommandError, StrategyCreate, WebhookCreate};
+use crate::book::{Book, Scope};
+use crate::command::error::{CommandError, invalid, to_value};
+use crate::command::{AccountCreate, StrategyCreate, WebhookCreate};
 use crate::directory::{
     Directory, SealedSigning, parse_network, signing_place, versioned, with_signing,
 };
+use crate::effects::Effects;
+use crate::free_text::name;
 use crate::reads::{account_view, strategy_view, webhook_view};
 use crate::{Engine, Settings};
 use serde_json::{Value, json};
@@ -298,7 +299,7 @@ impl Engine {
             rows::insert_account(tx, &account).await
         })
         .await?;
-        crate::tasks::refresh_quotes_of(&self.parts, &kind).await;
+        crate::quotes::refresh_quotes_of(&self.parts, &kind).await;
         let directory = self.parts.directory.load_full();
         let account = directory.accounts.get(&id).ok_or(CommandError::NotFound)?;
         to_value(&account_view(account, now))
@@ -438,17 +439,6 @@ pub(super) async fn is_alone(
          closing only what it opened."
     );
     Err(CommandError::Refused { code: Code::RiskSharedPosition, detail }.into())
-}
-
-pub(crate) fn name(text: &str) -> Result<&str, CommandError> {
-    let trimmed = text.trim();
-    let fits =
-        (1..=64).contains(&trimmed.chars().count()) && !trimmed.chars().any(char::is_control);
-    if !fits {
-        return Err(invalid("name", &"must have 1 to 64 printable characters"));
-    }
-    without_card_number("name", trimmed)?;
-    Ok(trimmed)
 }
 
 pub(super) fn within(

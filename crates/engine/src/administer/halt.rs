@@ -1,16 +1,17 @@
 //! Halts: engaged and resumed by a person, in the database or, when it does not answer, beside it.
 
-use super::free_text::halt_reason;
-use super::{invalid, list, parse_id, to_value};
+use super::list;
 use crate::Engine;
 use crate::actor::{Actor, Who};
-use crate::book::{Book, Effects, Scope};
-use crate::command::{CommandError, HaltEngage};
+use crate::book::{Book, Scope};
+use crate::command::HaltEngage;
+use crate::command::error::{CommandError, away, invalid, no, parse_id, to_value};
+use crate::effects::Effects;
 use crate::environment::Environment;
+use crate::free_text::halt_reason;
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
-use crate::people::no;
-use crate::reads::{away, halt_view};
+use crate::reads::halt_view;
 use crate::view::{HaltProgressView, HaltView};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,9 +1,8 @@
 //! Which organization a command is about.
 
-use super::invalid;
 use crate::Engine;
 use crate::actor::Actor;
-use crate::command::CommandError;
+use crate::command::error::{CommandError, invalid};
 use tradewarden_domain::id::{self, Id};
 
 impl Engine {

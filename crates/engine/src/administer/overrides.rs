@@ -6,13 +6,13 @@
 //! are there or neither is, on whichever node.
 
 use super::change::{Stop, begin, enter, lock};
-use super::{invalid, parse_id, to_value};
 use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::administer::change::reason_of;
-use crate::book::{Book, Effects, Scope};
-use crate::command::{CommandError, OverrideRequest, Paging, Search};
-use crate::people::no;
+use crate::book::{Book, Scope};
+use crate::command::error::{CommandError, invalid, no, parse_id, to_value};
+use crate::command::{OverrideRequest, Paging, Search};
+use crate::effects::Effects;
 use crate::reads::sieve;
 use crate::view::{OverrideView, Page};
 use serde_json::{Value, json};

@@ -2,9 +2,10 @@
 //! others did.
 
 use crate::Engine;
-use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::CommandError;
+use crate::book::{Book, Scope};
+use crate::command::error::CommandError;
 use crate::directory::Door;
+use crate::effects::{Effects, Severity};
 use crate::journal::Urgency;
 use serde_json::json;
 use std::sync::Arc;

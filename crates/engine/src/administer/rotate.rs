@@ -2,10 +2,10 @@
 //! so that the sender can be changed without a gap.
 
 use super::create::may_trade;
-use super::{invalid, parse_id, to_value};
 use crate::Engine;
 use crate::actor::Actor;
-use crate::command::{CommandError, WebhookRotate};
+use crate::command::WebhookRotate;
+use crate::command::error::{CommandError, invalid, parse_id, to_value};
 use crate::directory::{previous_signing_place, with_signing};
 use crate::reads::webhook_view;
 use serde_json::{Value, json};

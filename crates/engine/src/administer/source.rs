@@ -1,8 +1,7 @@
 //! Whose signals a strategy follows: a webhook's or a key's.
 
-use super::invalid;
 use crate::actor::Actor;
-use crate::command::CommandError;
+use crate::command::error::{CommandError, invalid};
 use crate::directory::Directory;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::permission::Permission;

@@ -6,7 +6,8 @@
 use super::{Attempt, end, subject_of};
 use crate::Shared;
 use crate::around::Judged;
-use crate::book::{Book, Severity, place_of};
+use crate::book::{Book, place_of};
+use crate::effects::Severity;
 use tradewarden_domain::check::{Outcome, Trace};
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::limit::LimitName;

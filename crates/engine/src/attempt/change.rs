@@ -12,7 +12,8 @@
 use super::fit::room;
 use super::{ATTEMPT_SPAN, Attempt, enter_state, settle, subject_of};
 use crate::Shared;
-use crate::book::{Book, Severity};
+use crate::book::Book;
+use crate::effects::Severity;
 use crate::payload;
 use std::cmp::Ordering;
 use tradewarden_broker::port::{BrokerOrder, Replacement};

@@ -2,7 +2,8 @@
 
 use super::is_within;
 use crate::Shared;
-use crate::book::{Book, Severity, place_of};
+use crate::book::{Book, place_of};
+use crate::effects::Severity;
 use crate::judge::tell_dust;
 use std::time::Duration;
 use tradewarden_domain::bracket::{Leg, takes_profit};

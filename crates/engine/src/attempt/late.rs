@@ -7,7 +7,8 @@
 use super::tell_netted;
 use crate::Shared;
 use crate::around::Judged;
-use crate::book::{Book, Severity, place_of, webhook_of};
+use crate::book::{Book, place_of, webhook_of};
+use crate::effects::Severity;
 use crate::orders::resting::without_asked_back;
 use crate::payload;
 use tradewarden_domain::check::Trace;

@@ -4,7 +4,8 @@
 //! a restart.
 
 use crate::Shared;
-use crate::book::{Book, Severity};
+use crate::book::Book;
+use crate::effects::Severity;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::order::Order;
 

@@ -1,9 +1,10 @@
 //! A book that no transaction loaded: what a replay imagines of positions and prices. It is never
 //! written.
 
-use super::{AccountState, Book, Counts, Rolls, place_of, source_of};
+use super::{AccountState, Book, Counts, place_of, source_of};
 use crate::Shared;
 use crate::around::Around;
+use crate::directory::Rolls;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_domain::account::Account;

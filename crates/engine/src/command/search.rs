@@ -1,6 +1,7 @@
 //! Looking for something in a list: which page, and what its items must be like.
 
-use super::{CommandError, Paging};
+use super::Paging;
+use crate::command::error::CommandError;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use tradewarden_domain::id::{self, Id};

@@ -1,32 +1,12 @@
 //! The API keys in the snapshot, ready to verify with.
 
 use super::parse_network;
-use super::read::DataKeys;
-use ipnet::IpNet;
-use std::net::IpAddr;
-use tradewarden_domain::few::Few;
-use tradewarden_domain::key::{ApiKey, KeyAlgorithm, KeyState};
+use crate::known_key::KnownKey;
+use crate::vault::keys::DataKeys;
+use tradewarden_domain::key::{KeyAlgorithm, KeyState};
 use tradewarden_seal::Place;
 use tradewarden_seal::http_signature::VerifyingKey;
 use tradewarden_store::api_keys::KeyRow;
-
-/// A key as a request is held against it, all of it in one place: there may be a million.
-#[derive(Debug)]
-pub struct KnownKey {
-    pub(crate) key: ApiKey,
-    pub(crate) verifying: VerifyingKey,
-    allow: Few<IpNet>,
-}
-
-/// With the two counts of what shares it, and the allocator's own word, 256 bytes.
-const _: () = assert!(size_of::<KnownKey>() <= 232);
-
-impl KnownKey {
-    /// Whether the key may be used from this address.
-    pub(crate) fn admits(&self, address: IpAddr) -> bool {
-        self.allow.is_empty() || self.allow.iter().any(|net| net.contains(&address))
-    }
-}
 
 /// A key ready to verify with, if it can be read.
 pub(super) fn open(row: KeyRow, data_keys: &DataKeys) -> Option<KnownKey> {

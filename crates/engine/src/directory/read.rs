@@ -8,6 +8,7 @@ use super::{
     Directory, Door, PreviousSecrets, parse_network, previous_signing_place, signing_place,
 };
 use crate::seals::{self, Look, Of};
+use crate::vault::keys::DataKeys;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,9 +25,6 @@ use tradewarden_store::directory::{self as rows, WebhookRow};
 use tradewarden_store::guarded::Guarded;
 use tradewarden_store::webhook_secrets::{self, Previous};
 use tradewarden_store::{Error, Store};
-
-/// The keys that open what is sealed, by organization.
-pub(crate) type DataKeys = BTreeMap<Id<id::Org>, Arc<DataKeySet>>;
 
 impl Directory {
     /// Reads everything; the budgets of doors that were there before go on.

@@ -1,9 +1,9 @@
 //! Reading the API keys: there may be a million, so only their sum is held against the log, and which
 //! of them is not what it says is found where the sum does not fit. Such a key is left out.
 
-use super::read::DataKeys;
 use super::{Directory, keys};
 use crate::seals::{self, Look, Of};
+use crate::vault::keys::DataKeys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_domain::id::{self, Id};

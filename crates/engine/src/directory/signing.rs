@@ -6,8 +6,9 @@
 //! which they are. A record is used only if the newest entry names it (C19). Every other sealed
 //! column is written once for each row (a test of the store holds that).
 
-use super::read::{DataKeys, open_door};
+use super::read::open_door;
 use super::{Door, signing_place};
+use crate::vault::keys::DataKeys;
 use serde_json::Value;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_seal::{Place, Randomness, SecretBytes, hex_encode};

@@ -3,7 +3,7 @@
 use super::gate::{self, Look};
 use super::{Dispatcher, Done, RETRY_AFTER, UNKNOWN_ALERT_AFTER, name_of};
 use crate::attempt::{Learned, is_stopped, shows};
-use crate::book::Severity;
+use crate::effects::Severity;
 use std::sync::Arc;
 use tradewarden_broker::port::{BrokerOrder, ReplaceOrder, Replacement};
 use tradewarden_domain::code::Code;

@@ -6,7 +6,7 @@ use super::{
     Dispatcher, Done, RESYNC_EVERY, RETRY_AFTER, SLOW_EXIT_AFTER, UNKNOWN_ALERT_AFTER, name_of,
 };
 use crate::attempt::Learned;
-use crate::book::Severity;
+use crate::effects::Severity;
 use crate::link::{Class, Link};
 use std::sync::Arc;
 use tradewarden_broker::port::{Broker as _, Call, Cancellation, Lookup, OrderName};

@@ -5,16 +5,13 @@
 //! Crash story: as of every signal. The kept answer is part of the same transaction, so who asks
 //! again under the same idempotency key gets it whenever the process died.
 
-use super::{
-    Delivery, NotAdmitted, Received, describe, fresh, mask_card_numbers, micros_between, reduces,
-    told,
-};
+use super::{Delivery, Received, describe, fresh, mask_card_numbers, reduces, told};
 use crate::Engine;
 use crate::actor::{Actor, Who};
-use crate::command::CommandError;
+use crate::command::error::CommandError;
 use crate::directory::Directory;
-use crate::journal::{Admission, SignalOutcome, SignalWork, Signed};
 use crate::once::{OnceKey, kept};
+use crate::signal::{Admission, NotAdmitted, SignalOutcome, SignalWork, Signed, micros_between};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tradewarden_domain::check::Trace;

@@ -5,9 +5,9 @@
 use super::follow::{Part, refuse};
 use super::months::{follow_months, side_of};
 use crate::Shared;
-use crate::book::{Book, Severity};
-use crate::intake::{AccountResult, SignalStatus};
-use crate::journal::{SignalOutcome, SignalWork};
+use crate::book::Book;
+use crate::effects::Severity;
+use crate::signal::{AccountResult, SignalOutcome, SignalStatus, SignalWork};
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::id::{self, Id};

@@ -4,8 +4,7 @@
 use super::followers::Followers;
 use super::refused;
 use crate::Shared;
-use crate::intake::SignalStatus;
-use crate::journal::{Admission, SignalOutcome, SignalWork};
+use crate::signal::{Admission, SignalOutcome, SignalStatus, SignalWork};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -3,9 +3,10 @@
 use crate::Shared;
 use crate::around::{Judged, Scene};
 use crate::attempt::tell_netted;
-use crate::book::{Book, Severity, place_of};
-use crate::journal::SignalWork;
+use crate::book::{Book, place_of};
+use crate::effects::Severity;
 use crate::orders::{notional_of_key, resting};
+use crate::signal::SignalWork;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::account::Account;

@@ -1,7 +1,7 @@
 //! Followers: which strategies a source's signals are for.
 
 use crate::directory::Directory;
-use crate::journal::SignalWork;
+use crate::signal::SignalWork;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tradewarden_domain::source::Source;

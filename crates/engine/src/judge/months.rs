@@ -6,7 +6,7 @@
 use super::follow::{Part, follow, refuse, tell_refused_exit};
 use crate::Shared;
 use crate::book::Book;
-use crate::journal::SignalWork;
+use crate::signal::SignalWork;
 use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::exposure::Exposure;

@@ -3,7 +3,7 @@
 
 use crate::Shared;
 use crate::intake::KeptAnswer;
-use crate::journal::{SignalOutcome, SignalWork};
+use crate::signal::{SignalOutcome, SignalWork};
 use std::collections::BTreeMap;
 use tradewarden_domain::code::Code;
 use tradewarden_store::{Error, Tx, idempotency};

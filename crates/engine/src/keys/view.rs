@@ -1,11 +1,8 @@
 //! How keys and their use are shown, and who a caller is.
 
-use super::Credential;
 use crate::Engine;
 use crate::actor::{Actor, Who};
-use crate::administer::{parse_id, to_value};
-use crate::command::CommandError;
-use crate::reads::away;
+use crate::command::error::{CommandError, away, parse_id, to_value};
 use crate::usage::hour_of;
 use serde::Serialize;
 use serde_json::Value;
@@ -18,6 +15,7 @@ use tradewarden_domain::money::Money;
 use tradewarden_domain::permission::Permissions;
 use tradewarden_domain::tier::Tier;
 use tradewarden_domain::time::Timestamp;
+use tradewarden_seal::{PlainToken, SecretString};
 use tradewarden_store::api_keys::{self, KeyRow, LastUse};
 use tradewarden_store::key_usage::{self, Hour};
 
@@ -203,6 +201,13 @@ pub struct MeView {
     /// A person's session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<Id<id::Session>>,
+}
+
+/// What a key verifies with, and what its holder is told of it, once.
+pub(super) struct Credential {
+    pub(super) material: Vec<u8>,
+    pub(super) secret: Option<PlainToken>,
+    pub(super) private_key_pem: Option<SecretString>,
 }
 
 impl Engine {

@@ -1,7 +1,8 @@
 //! What the gateway itself does about keys: says which end soon, and suspends those nobody uses.
 
 use crate::Shared;
-use crate::book::{Book, Effects, Scope, Severity};
+use crate::book::{Book, Scope};
+use crate::effects::{Effects, Severity};
 use crate::journal::Urgency;
 use serde_json::json;
 use std::sync::Arc;

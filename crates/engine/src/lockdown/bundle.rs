@@ -3,9 +3,9 @@
 
 use crate::Engine;
 use crate::actor::Actor;
-use crate::administer::to_value;
-use crate::command::{CommandError, Search};
-use crate::reads::{account_view, away, finding_view, limit_view, strategy_view, webhook_view};
+use crate::command::Search;
+use crate::command::error::{CommandError, away, to_value};
+use crate::reads::{account_view, finding_view, limit_view, strategy_view, webhook_view};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tradewarden_domain::id::{self, Id};

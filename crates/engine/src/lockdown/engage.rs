@@ -2,15 +2,15 @@
 
 use super::advance;
 use crate::actor::Actor;
-use crate::administer::invalid;
-use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::{Command, CommandError, Freeze, LockdownEngage};
+use crate::book::{Book, Scope};
+use crate::command::error::{CommandError, away, invalid, no};
+use crate::command::{Command, Freeze, LockdownEngage};
+use crate::effects::{Effects, Severity};
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{self, JOURNAL_WAIT, LocalRecord};
 use crate::orders::live;
-use crate::people::{no, set_mark};
+use crate::people::set_mark;
 use crate::profit::by_symbol;
-use crate::reads::away;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,9 +1,8 @@
 //! A lockdown as it is shown: its steps, what is open, and what people still have to do.
 
 use crate::Engine;
-use crate::command::CommandError;
+use crate::command::error::{CommandError, away};
 use crate::profit::by_symbol;
-use crate::reads::away;
 use crate::view::{LockdownLeftView, LockdownPositionView, LockdownStepView, LockdownView};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -39,7 +38,7 @@ impl Engine {
         let store = &self.parts.store;
         let found = lockdowns::newest(store, org).await.map_err(|error| away(&error))?;
         let Some(lockdown) = found else {
-            return crate::administer::to_value(&LockdownView::default());
+            return crate::command::error::to_value(&LockdownView::default());
         };
         let steps = lockdowns::steps(store, lockdown.id).await.map_err(|error| away(&error))?;
         let confirms = lockdown.ended_at.is_none() && lockdown.step == Step::Confirm;
@@ -49,7 +48,7 @@ impl Engine {
         let is_asked = lockdown.ended_at.is_none()
             && lockdown.step == Step::Ask
             && lockdown.positions.is_none();
-        crate::administer::to_value(&LockdownView {
+        crate::command::error::to_value(&LockdownView {
             in_force: lockdown.ended_at.is_none(),
             id: Some(lockdown.id),
             reason: Some(lockdown.reason),

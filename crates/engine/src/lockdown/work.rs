@@ -1,7 +1,8 @@
 //! What the steps of a lockdown do, a bounded part at a time.
 
-use crate::book::{Book, Effects};
+use crate::book::Book;
 use crate::directory::with_signing;
+use crate::effects::Effects;
 use crate::orders::{TOGETHER, Why, cancel_in};
 use crate::people::set_mark;
 use crate::{Engine, Shared};

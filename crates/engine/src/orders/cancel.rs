@@ -3,12 +3,12 @@
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope, Severity, place_of};
-use crate::command::{CancelAll, CommandError};
+use crate::book::{Book, Scope, place_of};
+use crate::command::CancelAll;
+use crate::command::error::{CommandError, OrderNo, away};
+use crate::effects::{Effects, Severity};
 use crate::journal::Urgency;
-use crate::orders::OrderNo;
 use crate::payload;
-use crate::reads::away;
 use crate::view::{CanceledView, OrderView};
 use serde_json::Value;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Engine {
         }
         let canceled = self.cancel(vec![order], actor, true).await?;
         let order = canceled.into_iter().next();
-        crate::administer::to_value(&order.map(OrderView::from).ok_or_else(|| {
+        crate::command::error::to_value(&order.map(OrderView::from).ok_or_else(|| {
             let detail = Code::OrderNotOpen.meaning().to_owned();
             CommandError::Refused { code: Code::OrderNotOpen, detail }
         })?)
@@ -56,9 +56,9 @@ impl Engine {
             None => None,
         };
         let symbol: Option<Symbol> = match &which.symbol {
-            Some(text) => {
-                Some(text.parse().map_err(|error| crate::administer::invalid("symbol", &error))?)
-            }
+            Some(text) => Some(
+                text.parse().map_err(|error| crate::command::error::invalid("symbol", &error))?,
+            ),
             None => None,
         };
         if let Some(symbol) = &symbol {
@@ -84,7 +84,7 @@ impl Engine {
             canceled.extend(self.cancel(std::mem::replace(&mut wanted, rest), actor, first).await?);
             first = false;
         }
-        crate::administer::to_value(&CanceledView {
+        crate::command::error::to_value(&CanceledView {
             canceled: canceled.into_iter().map(|order| order.id).collect(),
             kept,
         })

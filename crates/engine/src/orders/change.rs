@@ -7,14 +7,14 @@
 //! One change is under way at a time. What only reduces is not refused for that either (S9): it takes
 //! the place of a quantity that has not left, and comes next where the broker may be making another.
 
-use super::OrderNo;
 use super::place::{notional_of_key, price};
 use crate::actor::Actor;
-use crate::administer::invalid;
 use crate::around::Judged as RiskOf;
 use crate::attempt::subject_of;
-use crate::book::{Book, Effects, Lets, Scope, place_of};
-use crate::command::{CommandError, OrderChange};
+use crate::book::{Book, Lets, Scope, place_of};
+use crate::command::OrderChange;
+use crate::command::error::{CommandError, OrderNo, invalid};
+use crate::effects::Effects;
 use crate::once::{Claimed, OnceKey};
 use crate::{Engine, Shared, payload};
 use serde_json::Value;

@@ -1,15 +1,16 @@
 //! Placing an order, and closing a position, in one transaction each.
 
-use super::{OrderNo, resting, rests_until};
+use super::{resting, rests_until};
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
-use crate::administer::free_text::without_card_number;
-use crate::administer::invalid;
 use crate::around::Judged;
 use crate::attempt::tell_netted;
-use crate::book::{Book, Effects, Lets, Scope, place_of};
-use crate::command::{CommandError, OrderCreate, PositionClose};
+use crate::book::{Book, Lets, Scope, place_of};
+use crate::command::error::{CommandError, OrderNo, invalid};
+use crate::command::{OrderCreate, PositionClose};
+use crate::effects::Effects;
+use crate::free_text::without_card_number;
 use crate::journal::Urgency;
 use crate::judge::{remove_entries, reserve, tell_dust};
 use crate::once::{Claimed, OnceKey};
@@ -89,7 +90,7 @@ impl Engine {
         if orders.is_empty() && canceled.is_empty() {
             return Err(OrderNo::of(Refusal::plain(Code::PositionFlat), None).into());
         }
-        crate::administer::to_value(&ClosingView {
+        crate::command::error::to_value(&ClosingView {
             account_id,
             symbol: wanted_symbol,
             orders: orders.into_iter().map(OrderView::from).collect(),

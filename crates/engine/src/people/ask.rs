@@ -333,6 +333,6 @@ impl From<FactorShown> for Proof {
 }
 
 /// A word that was not among those that are taken.
-pub(crate) fn unknown(_: UnknownWord) -> crate::command::CommandError {
-    crate::administer::invalid("type", &"must be totp, webauthn, sms or recovery_code")
+pub(crate) fn unknown(_: UnknownWord) -> crate::command::error::CommandError {
+    crate::command::error::invalid("type", &"must be totp, webauthn, sms or recovery_code")
 }

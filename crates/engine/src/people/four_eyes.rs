@@ -6,14 +6,14 @@
 
 use super::manage::member;
 use super::roles::FOUR_EYES;
-use super::{away, no, parse_id, person_of};
+use super::{parse_id, person_of};
 use crate::Engine;
 use crate::actor::{Actor, Who};
-use crate::administer::invalid;
 use crate::book::Book;
+use crate::command::error::{CommandError, away, invalid, no};
 use crate::command::{
-    AccountChanges, ById, Change, Command, CommandError, LimitDelete, LimitNamed, LimitSet,
-    LimitsImport, PolicySet, RateSet, UserChange, loosens_days,
+    AccountChanges, ById, Change, Command, LimitDelete, LimitNamed, LimitSet, LimitsImport,
+    PolicySet, RateSet, UserChange, loosens_days,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -1,8 +1,7 @@
 //! Hashing passwords within bounds: each hash takes 64 MiB and a tenth of a second of a core, so
 //! few run at once, few wait, and who comes after that is told to come again.
 
-use super::no;
-use crate::command::CommandError;
+use crate::command::error::{CommandError, no};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

@@ -7,12 +7,12 @@
 //! who holds the token learns at the end of the way which of the two it was.
 
 use super::manage::{Judged, may_grant, may_touch_role};
-use super::{Client, Entered, Said, away, failed, no, parse_id, person_of};
+use super::{Client, Entered, Said, parse_id, person_of};
 use crate::Engine;
 use crate::actor::{Actor, Person};
-use crate::administer::invalid;
 use crate::book::Book;
-use crate::command::{CommandError, UserChange, UserCreate};
+use crate::command::error::{CommandError, away, failed, invalid, no};
+use crate::command::{UserChange, UserCreate};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! The keys of people: what passwords are peppered with, what second factors are sealed under, and
 //! what signs access tokens.
 
+use super::People;
 use super::passkeys::relying_party;
 use super::principals::{self, Principals};
-use super::{People, away};
-use crate::command::CommandError;
+use crate::command::error::{CommandError, away};
 use crate::environment::Environment;
-use crate::open::{self, INSTALLATION, OpenError};
+use crate::installation::{INSTALLATION, OpenError};
 use crate::seals::Seals;
 use crate::vault;
 use crate::{Settings, Shared};
@@ -71,9 +71,14 @@ pub(crate) async fn found(
     }
     let (version, wrapped) = match stored.into_iter().next() {
         Some(row) => (row.version, WrappedKey::from_stored(row.wrapped)),
-        None => (1, open::new_key(environment, keyring, INSTALLATION, Purpose::People).await?),
+        None => (
+            1,
+            crate::installation::new_key(environment, keyring, INSTALLATION, Purpose::People)
+                .await?,
+        ),
     };
-    let place = DataKeyPlace { version, ..open::first_key(&tenant, Purpose::People) };
+    let place =
+        DataKeyPlace { version, ..crate::installation::first_key(&tenant, Purpose::People) };
     let key = keyring.open_data_key(&place, &wrapped).await;
     let key = Arc::new(key.map_err(|error| failed(&error))?);
     let row = new_key(environment, &DataKeySet::new(key, Vec::new()), now);
@@ -82,7 +87,10 @@ pub(crate) async fn found(
     if is_new {
         made.push((Purpose::People, wrapped));
         for purpose in [Purpose::Messages, Purpose::Pepper] {
-            made.push((purpose, open::new_key(environment, keyring, INSTALLATION, purpose).await?));
+            made.push((
+                purpose,
+                crate::installation::new_key(environment, keyring, INSTALLATION, purpose).await?,
+            ));
         }
     }
     let mut tx = writer.begin().await?;

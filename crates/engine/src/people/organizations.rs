@@ -6,13 +6,14 @@
 
 use super::login::{Chosen, Left};
 use super::sessions::factor_required;
-use super::{Client, Said, Switch, no, parse_id};
+use super::{Client, Said, Switch, parse_id};
 use crate::Engine;
 use crate::actor::{Actor, Person, Who};
-use crate::administer::{invalid, name, to_value};
 use crate::book::Book;
-use crate::command::{CommandError, OrganizationCreate, OrganizationRename};
-use crate::open::first_key;
+use crate::command::error::{CommandError, invalid, no, to_value};
+use crate::command::{OrganizationCreate, OrganizationRename};
+use crate::free_text::name;
+use crate::installation::first_key;
 use crate::people::principals::{Principals, counted_factor};
 use crate::view::{OrganizationView, Page};
 use serde_json::{Value, json};
@@ -202,7 +203,9 @@ impl Engine {
             let chosen =
                 Chosen { org, cookie: row.kind == SessionKind::Cookie, leaves: Some(left) };
             let found = users::find(&self.parts.store, user).await;
-            let found = found.map_err(|error| super::away(&error))?.ok_or_else(super::failed)?;
+            let found = found
+                .map_err(|error| crate::command::error::away(&error))?
+                .ok_or_else(super::failed)?;
             if let Some(asked) = self.ask_for_factor(&found, chosen).await? {
                 return Ok(asked);
             }

@@ -2,11 +2,10 @@
 
 use super::hashing::Turn;
 use super::notices::{Notice, tell};
-use super::{Client, Entered, PasswordChange, PasswordReset, Said, SetUp, away, failed, no};
+use super::{Client, Entered, PasswordChange, PasswordReset, Said, SetUp};
 use crate::actor::{Actor, Person, Who};
-use crate::administer::invalid;
 use crate::book::Book;
-use crate::command::CommandError;
+use crate::command::error::{CommandError, away, failed, invalid, no};
 use crate::environment::Environment;
 use crate::{Engine, Shared};
 use serde_json::json;

@@ -4,9 +4,8 @@
 
 use crate::Shared;
 use crate::actor::{Actor, Person};
-use crate::command::CommandError;
+use crate::command::error::{CommandError, away};
 use crate::environment::Environment;
-use crate::reads::away;
 use crate::seals::{self, Look, Of, Seals};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -9,9 +9,9 @@
 //! stores the hash of its token. The token itself is in the sealed mail alone, until that is sent.
 
 use super::notices::{allowance, shown};
-use super::{Client, Said, no};
+use super::{Client, Said};
 use crate::book::Book;
-use crate::command::CommandError;
+use crate::command::error::{CommandError, no};
 use crate::outbox::{self, Letter};
 use crate::{Engine, Shared};
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,12 @@
 //! Roles of an organization's own, and its policies about people.
 
 use super::manage::may_grant;
-use super::{no, parse_id};
+use super::parse_id;
 use crate::Engine;
 use crate::actor::Actor;
-use crate::administer::invalid;
 use crate::book::Book;
-use crate::command::{CommandError, PolicySet, RoleCreate};
+use crate::command::error::{CommandError, invalid, no};
+use crate::command::{PolicySet, RoleCreate};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tradewarden_domain::code::Code;

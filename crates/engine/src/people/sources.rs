@@ -1,8 +1,7 @@
 //! Sources: where wrong credentials come from. A source that fails often is slowed, and nobody else
 //! is (S19): its tries take turns, one a second, and who would wait too long is told to come again.
 
-use super::no;
-use crate::command::CommandError;
+use crate::command::error::{CommandError, no};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};

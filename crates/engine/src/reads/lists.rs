@@ -5,11 +5,12 @@
 //! be shorter than was asked for, and still have a `next`. An index for each filter would be written
 //! with every order, which costs more than rare searches are worth.
 
-use super::{away, finding_view, may_see, signal_view, window};
+use super::{finding_view, may_see, signal_view, window};
 use crate::Engine;
 use crate::actor::Actor;
-use crate::command::{CommandError, Filter, Search};
-use crate::intake::SignalStatus;
+use crate::command::error::{CommandError, away};
+use crate::command::{Filter, Search};
+use crate::signal::SignalStatus;
 use crate::view::{EntryView, FindingView, OrderView, Page, PositionView, SignalView};
 use serde_json::value::RawValue;
 use std::str::FromStr;

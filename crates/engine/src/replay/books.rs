@@ -2,15 +2,13 @@
 
 use super::losses::Losses;
 use super::prices;
-use crate::administer::invalid;
 use crate::around::Around;
 use crate::book::{Book, Open, place_of, source_of};
-use crate::command::CommandError;
+use crate::command::error::{CommandError, away, invalid};
 use crate::command::replay::{
     ReplayBook, ReplayMinute, ReplayOpen, ReplayPosition, ReplayRecent, ReplayState,
 };
 use crate::directory::Directory;
-use crate::reads::away;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewarden_domain::exchange::ExchangeRate;

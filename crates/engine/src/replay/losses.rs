@@ -7,7 +7,7 @@
 
 use super::quotes::Quotes;
 use crate::book::Book;
-use crate::command::CommandError;
+use crate::command::error::CommandError;
 use crate::command::replay::ReplayWatch;
 use crate::directory::Directory;
 use crate::loss::{reading_of, strategy_of, watched};
@@ -112,7 +112,7 @@ impl Losses {
             Ok(ReplayWatch {
                 account_id: *account,
                 strategy_id: strategy_of(*watched),
-                watch: crate::administer::to_value(&kept.watch)?,
+                watch: crate::command::error::to_value(&kept.watch)?,
                 daily_since,
                 drawdown_since,
             })

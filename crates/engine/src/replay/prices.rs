@@ -3,7 +3,7 @@
 
 use super::trades;
 use crate::book::{KnownOrder, Open, source_of};
-use crate::intake::AccountResult;
+use crate::signal::AccountResult;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use tradewarden_domain::instrument::Symbol;

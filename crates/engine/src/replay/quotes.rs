@@ -1,8 +1,7 @@
 //! The stored marks of a replay (S23). They are kept for a few seconds in a row, every half minute, of
 //! what somebody held.
 
-use crate::command::CommandError;
-use crate::reads::away;
+use crate::command::error::{CommandError, away};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tradewarden_domain::account::Account;

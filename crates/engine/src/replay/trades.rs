@@ -3,10 +3,8 @@
 //! as far as there is something to close.
 
 use super::books::too_many;
-use crate::administer::invalid;
 use crate::book::Book;
-use crate::command::CommandError;
-use crate::reads::away;
+use crate::command::error::{CommandError, away, invalid};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tradewarden_domain::exposure::Exposure;

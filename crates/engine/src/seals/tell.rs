@@ -2,7 +2,7 @@
 
 use super::check::Mistrust;
 use crate::Shared;
-use crate::book::Severity;
+use crate::effects::Severity;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tradewarden_domain::id::{self, Id};

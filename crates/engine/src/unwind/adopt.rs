@@ -2,8 +2,9 @@
 
 use super::close::{HEARD_WITHIN, part};
 use crate::Shared;
-use crate::book::{Book, Severity};
+use crate::book::Book;
 use crate::dispatch::name_of;
+use crate::effects::Severity;
 use crate::orders::live;
 use serde_json::json;
 use tokio::time::timeout;

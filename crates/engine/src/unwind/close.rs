@@ -3,7 +3,8 @@
 use super::{SETTLED_EVERY, TakenBack, adopt, note_look, unread};
 use crate::Shared;
 use crate::actor::Actor;
-use crate::book::{Book, Effects, Scope, Severity, place_of};
+use crate::book::{Book, Scope, place_of};
+use crate::effects::{Effects, Severity};
 use crate::journal::{NotWritten, Urgency};
 use crate::orders::{Leaving, leave};
 use crate::payload;

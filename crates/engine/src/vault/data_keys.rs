@@ -12,12 +12,13 @@
 
 use super::opened;
 use crate::actor::Actor;
-use crate::administer::invalid;
-use crate::book::{Book, Effects, Scope};
-use crate::command::{CommandError, VaultDataKeys};
+use crate::book::{Book, Scope};
+use crate::command::VaultDataKeys;
+use crate::command::error::{CommandError, away, invalid};
+use crate::effects::Effects;
+use crate::installation::INSTALLATION;
 use crate::journal::Urgency;
-use crate::open::INSTALLATION;
-use crate::reads::away;
+use crate::vault::keys::SETTLES_IN;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -30,9 +31,6 @@ use tradewarden_store::keys::{self as rows, KeyRow};
 use tradewarden_store::sealed::{self, Column, Record};
 use tradewarden_store::{Error, Tx};
 
-/// How long a new data key opens before it seals, and what older ones sealed is sealed anew: longer
-/// than it takes until every node has heard of it.
-pub(crate) const SETTLES_IN: Duration = Duration::from_secs(2);
 /// How long a replaced data key stays at least: whoever read a record before it was sealed anew has
 /// opened it by then.
 const KEPT: Duration = Duration::from_secs(10);

@@ -7,11 +7,11 @@
 //! `status` names these versions until they are gone.
 
 use crate::actor::Actor;
-use crate::administer::invalid;
-use crate::book::{Book, Effects, Scope, Severity};
-use crate::command::{CommandError, VaultErase};
+use crate::book::{Book, Scope};
+use crate::command::VaultErase;
+use crate::command::error::{CommandError, away, invalid};
+use crate::effects::{Effects, Severity};
 use crate::journal::Urgency;
-use crate::reads::away;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;

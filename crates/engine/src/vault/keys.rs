@@ -1,18 +1,25 @@
 //! Opening data keys: at the start, and when some were made or taken away.
 
-use super::data_keys::SETTLES_IN;
 use crate::Shared;
-use crate::directory::DataKeys;
-use crate::open::{INSTALLATION, OpenError};
+use crate::installation::{INSTALLATION, LEDGER_PLACE, OpenError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{
-    DataKey, DataKeyError, DataKeyPlace, DataKeySet, Keyring, Purpose, SourceError, WrappedKey,
+    DataKey, DataKeyError, DataKeyPlace, DataKeySet, Keyring, LedgerKey, Purpose, SourceError,
+    WrappedKey,
 };
-use tradewarden_store::Store;
 use tradewarden_store::keys::{self as rows, KeyRow};
+use tradewarden_store::{Store, audit};
+
+/// How long a new data key opens before it seals, and what older ones sealed is sealed anew: longer
+/// than it takes until every node has heard of it.
+pub(crate) const SETTLES_IN: Duration = Duration::from_secs(2);
+
+/// The keys that open what is sealed, by organization.
+pub(crate) type DataKeys = BTreeMap<Id<id::Org>, Arc<DataKeySet>>;
 
 /// The keys of an organization, or why one of them does not open.
 type OpenedKeys = Result<Vec<Arc<DataKey>>, DataKeyError>;
@@ -162,4 +169,21 @@ fn set_of(
     }
     let mut keys = keys.into_iter();
     keys.next().map(|newest| DataKeySet::new(newest, keys.collect()))
+}
+
+/// The log's key, if there is a log.
+pub(crate) async fn ledger_key(
+    store: &Store,
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Result<Option<LedgerKey>, OpenError> {
+    let unsealed = |what: &str| OpenError(format!("{what} does not open with this key file"));
+    let Some(head) = audit::ledger(store).await? else { return Ok(None) };
+    let set = opened(store, keyring, INSTALLATION, Purpose::Ledger, now).await?;
+    let set = set.ok_or_else(|| unsealed("the audit log's key"))?;
+    let seed = set
+        .open(&LEDGER_PLACE, &head.signing_key)
+        .map_err(|_| unsealed("the audit log's signing key"))?;
+    let key = LedgerKey::from_seed(&head.origin, seed);
+    key.map(Some).map_err(|error| OpenError(error.to_string()))
 }

@@ -8,8 +8,9 @@
 
 use super::{Unusable, open_changed};
 use crate::Shared;
-use crate::book::Severity;
-use crate::directory::{DataKeys, Directory};
+use crate::directory::Directory;
+use crate::effects::Severity;
+use crate::vault::keys::DataKeys;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::time::Timestamp;

@@ -3,10 +3,12 @@
 use super::policy::may_loosen;
 use super::{Stop, begin, differences, enter, lock};
 use crate::actor::Actor;
-use crate::administer::create::{name, session_start};
-use crate::administer::{parse_id, to_value};
-use crate::book::{Book, Effects, Scope};
-use crate::command::{AccountChanges, Change, CommandError, loosens_days};
+use crate::administer::create::session_start;
+use crate::book::{Book, Scope};
+use crate::command::error::{CommandError, parse_id, to_value};
+use crate::command::{AccountChanges, Change, loosens_days};
+use crate::effects::Effects;
+use crate::free_text::name;
 use crate::reads::account_view;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};

@@ -10,9 +10,11 @@ use super::strategy::{Target, found};
 use super::{Stop, begin, differences, enter, lock};
 use crate::actor::Actor;
 use crate::administer::create::is_alone;
-use crate::book::{Book, Effects, Scope, rolls};
-use crate::command::{CommandError, StrategyChanges};
-use crate::reads::{away, strategy_view};
+use crate::book::{Book, Scope, rolls};
+use crate::command::StrategyChanges;
+use crate::command::error::{CommandError, away};
+use crate::effects::Effects;
+use crate::reads::strategy_view;
 use crate::reconcile::may_move;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
@@ -67,7 +69,7 @@ impl Engine {
         actor: &Actor,
     ) -> Result<(), CommandError> {
         if !changes.is_alone() {
-            return Err(crate::administer::invalid("adopt", &"must be a change of its own"));
+            return Err(crate::command::error::invalid("adopt", &"must be a change of its own"));
         }
         actor.fresh(self.parts.environment.now())?;
         let known = self.parts.directory.load().strategies.get(&target.id).cloned();

@@ -8,12 +8,12 @@
 
 use super::{Stop, begin, enter, lock};
 use crate::actor::Actor;
-use crate::administer::{parse_id, to_value};
-use crate::book::{Book, Effects, Scope};
-use crate::command::{AccountDisconnect, CommandError};
+use crate::book::{Book, Scope};
+use crate::command::AccountDisconnect;
+use crate::command::error::{CommandError, away, parse_id, to_value};
+use crate::effects::Effects;
 use crate::lockdown::phrase;
 use crate::orders::{TOGETHER, live};
-use crate::reads::away;
 use crate::view::{DisconnectedView, LockdownPositionView};
 use crate::{Engine, Shared};
 use serde_json::{Value, json};

@@ -3,10 +3,11 @@
 
 use super::policy::{Amendment, amend_in};
 use crate::actor::Actor;
-use crate::administer::{invalid, one};
-use crate::book::Effects;
-use crate::command::{CommandError, LimitDelete, LimitNamed, LimitSet};
+use crate::administer::one;
+use crate::command::error::{CommandError, invalid};
+use crate::command::{LimitDelete, LimitNamed, LimitSet};
 use crate::directory::Directory;
+use crate::effects::Effects;
 use crate::reads::limit_view;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};

@@ -7,12 +7,13 @@
 use super::limit::{is_there, may_stand, reaches};
 use super::{Stop, begin, enter, lock, refused};
 use crate::actor::{Actor, Who};
-use crate::administer::free_text::without_card_number;
-use crate::administer::{invalid, to_value};
-use crate::book::{Book, Effects, Scope};
-use crate::command::{CommandError, LimitsDiff, LimitsImport, Paging};
+use crate::book::{Book, Scope};
+use crate::command::error::{CommandError, away, invalid, to_value};
+use crate::command::{LimitsDiff, LimitsImport, Paging};
+use crate::effects::Effects;
+use crate::free_text::without_card_number;
 use crate::people::FOUR_EYES_OF_LIMITS;
-use crate::reads::{away, page_size};
+use crate::reads::page_size;
 use crate::view::{LimitChangeView, LimitValueView, LimitsView, Page, PolicyView, VersionView};
 use crate::{Engine, Shared};
 use serde_json::{Map, Value, json};

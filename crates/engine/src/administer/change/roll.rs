@@ -4,9 +4,10 @@
 
 use super::{Stop, begin, enter, lock};
 use crate::actor::Actor;
-use crate::administer::to_value;
-use crate::book::{Book, Effects, Scope};
-use crate::command::{CommandError, RollSet};
+use crate::book::{Book, Scope};
+use crate::command::RollSet;
+use crate::command::error::{CommandError, to_value};
+use crate::effects::Effects;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;

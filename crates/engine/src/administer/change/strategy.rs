@@ -7,14 +7,16 @@ use super::policy::{Amendment, drop_scope};
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
 use crate::administer::create::{
-    blind_quantity, entry_ttl, expected_every, fee, fits, followers, is_alone, may_trade, name,
-    percent, within,
+    blind_quantity, entry_ttl, expected_every, fee, fits, followers, is_alone, may_trade, percent,
+    within,
 };
 use crate::administer::source::{fits_source, source, usable};
-use crate::administer::{invalid, parse_id, to_value};
-use crate::book::{Book, Effects, Scope};
-use crate::command::{Change, CommandError, Delete, Setting, StrategyChanges};
-use crate::orders::{Closed, OrderNo, close_part};
+use crate::book::{Book, Scope};
+use crate::command::error::{CommandError, OrderNo, invalid, parse_id, to_value};
+use crate::command::{Change, Delete, Setting, StrategyChanges};
+use crate::effects::Effects;
+use crate::free_text::name;
+use crate::orders::{Closed, close_part};
 use crate::reads::strategy_view;
 use crate::tag::IfMatch;
 use crate::{Engine, Shared};

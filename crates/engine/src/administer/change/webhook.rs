@@ -3,12 +3,14 @@
 use super::{Stop, begin, differences, enter, lock};
 use crate::actor::Actor;
 use crate::administer::create::{
-    allow_list, client_certificate, forms, may_trade, name, symbol_list, within,
+    allow_list, client_certificate, forms, may_trade, symbol_list, within,
 };
-use crate::administer::{invalid, parse_id, to_value};
-use crate::book::{Book, Effects, Scope};
-use crate::command::{Change, CommandError, Delete, Setting, WebhookChanges};
+use crate::book::{Book, Scope};
+use crate::command::error::{CommandError, invalid, parse_id, to_value};
+use crate::command::{Change, Delete, Setting, WebhookChanges};
 use crate::directory::{SealedSigning, parse_network, webhook_of, with_signing};
+use crate::effects::Effects;
+use crate::free_text::name;
 use crate::reads::webhook_view;
 use crate::tag::IfMatch;
 use crate::{Engine, Shared};

@@ -1,6 +1,6 @@
 //! Free texts that are kept: names and reasons.
 
-use crate::command::CommandError;
+use crate::command::error::{CommandError, invalid};
 use tradewarden_domain::card_number::holds_card_number;
 use tradewarden_domain::code::Code;
 
@@ -17,8 +17,20 @@ pub(crate) fn without_card_number(field: &str, text: &str) -> Result<(), Command
 }
 
 /// The reason of a halt, which is never refused for its words.
-pub(super) fn halt_reason(text: String) -> String {
+pub(crate) fn halt_reason(text: String) -> String {
     if holds_card_number(&text) { NOT_KEPT.to_owned() } else { text }
+}
+
+/// A name as it is kept: 1 to 64 printable characters, without spaces around them.
+pub(crate) fn name(text: &str) -> Result<&str, CommandError> {
+    let trimmed = text.trim();
+    let fits =
+        (1..=64).contains(&trimmed.chars().count()) && !trimmed.chars().any(char::is_control);
+    if !fits {
+        return Err(invalid("name", &"must have 1 to 64 printable characters"));
+    }
+    without_card_number("name", trimmed)?;
+    Ok(trimmed)
 }
 
 #[cfg(test)]
