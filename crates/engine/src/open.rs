@@ -31,7 +31,7 @@ use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{Keyring, LedgerKey, Purpose, Randomness, RowSealer};
 use tradewarden_store::{
-    Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces,
+    Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces, source_keys,
 };
 
 /// What an engine is made of.
@@ -237,7 +237,11 @@ pub(crate) async fn found(
     rows::insert_organization(&mut tx, org, "main", now).await?;
     keys::insert(&mut tx, org, Purpose::Intake.name(), 1, intake.as_bytes().to_vec(), now).await?;
     audit::create_ledger(&mut tx, &head, now).await?;
-    let payload = serde_json::json!({ "name": "main", "origin": settings.log_origin });
+    let source_key = wrapped.source_key_id().unwrap_or_default();
+    source_keys::enter(&mut tx, source_key).await?;
+    let payload = serde_json::json!({
+        "name": "main", "origin": settings.log_origin, "source_key": source_key,
+    });
     let (id, payload) = (environment.id(now), Payload::from(&payload));
     let entry = entry(environment, id, org, org, "organization.created", now, payload);
     audit::insert(&mut tx, vec![entry]).await?;

@@ -10,6 +10,7 @@
 pub(crate) mod data_keys;
 mod erase;
 pub(crate) mod keys;
+mod rotation;
 pub(crate) mod watch;
 
 pub(crate) use keys::{Unusable, intake_keys, open_changed, opened};
@@ -32,14 +33,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{
-    DataKeyPlace, Fresh, KeySource, Purpose, SecretBytes, SourceError, WrappedKey,
-};
+use tradewarden_seal::{DataKeyPlace, Fresh, KeySource, Purpose, SourceError, WrappedKey};
 use tradewarden_store::keys::{self as rows, KeyRow};
 use tradewarden_store::{Error, Tx};
-
-/// What a source makes a key from.
-const FRESH_BYTES: usize = 32;
 
 /// What this node knows of its key source.
 pub(crate) struct Vault {
@@ -53,6 +49,9 @@ pub(crate) struct Vault {
     resealing: tokio::sync::Mutex<Resealing>,
     /// Webhooks whose older signing secret people were told of.
     told_older: Mutex<BTreeSet<Id<id::Webhook>>>,
+    /// The version of the source's key that was last seen to have its entry. Whoever has the source make
+    /// another one holds this until that has its own.
+    entered: tokio::sync::Mutex<Option<String>>,
 }
 
 impl Vault {
@@ -65,6 +64,7 @@ impl Vault {
             settles_at: Mutex::new(Some(now.plus(SETTLES_IN))),
             resealing: tokio::sync::Mutex::default(),
             told_older: Mutex::default(),
+            entered: tokio::sync::Mutex::default(),
         }
     }
 
@@ -172,6 +172,9 @@ impl Engine {
     async fn vault_status(&self) -> Result<Value, CommandError> {
         let keyring = &self.parts.keyring;
         let newest = keyring.current().newest().await;
+        if let Ok(newest) = &newest {
+            rotation::look(&self.parts, newest).await?;
+        }
         let mut sources = vec![shown(keyring.current(), "current", &newest)];
         if let Some(previous) = keyring.previous() {
             let newest = previous.newest().await;
@@ -214,21 +217,6 @@ impl Engine {
         }))
     }
 
-    /// Has the source make a new version of its key, which wraps from now on.
-    ///
-    /// The source is first: a crash before the entry leaves a version that the next `status` shows,
-    /// and that wraps nothing yet.
-    async fn rotate_source(&self, actor: &Actor) -> Result<Value, CommandError> {
-        let source = self.parts.keyring.current();
-        let before = source.newest().await.map_err(|error| source_away(&error))?;
-        let environment = &self.parts.environment;
-        let fresh = environment.with_randomness(|random| SecretBytes::random(FRESH_BYTES, random));
-        let after = source.rotate(fresh).await.map_err(|error| source_away(&error))?;
-        let payload = json!({ "kind": source.kind(), "key": after, "before": before });
-        self.note("vault.rotated", payload.clone(), actor, Vec::new()).await?;
-        Ok(payload)
-    }
-
     /// Wraps some of the data keys anew that are not under the source's newest version; says how many
     /// are left.
     async fn rewrap_data_keys(
@@ -248,6 +236,7 @@ impl Engine {
             return Err(invalid("to", &sentence));
         }
         let newest = source.newest().await.map_err(|error| source_away(&error))?;
+        rotation::look(&self.parts, &newest).await?;
         let (mut rewrapped, mut unusable) = (Vec::new(), Vec::new());
         let (mut due, mut left) = (Vec::new(), 0_u64);
         let mut page = rows::page(&self.parts.store, None).await.map_err(|error| away(&error))?;

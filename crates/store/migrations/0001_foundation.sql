@@ -290,6 +290,14 @@ CREATE TABLE wrappings (
     PRIMARY KEY (key_id, source_key)
 ){clustered};
 
+-- Versions of a source's key that an audit entry names. At the version before stands who has the source
+-- make the next one.
+CREATE TABLE source_keys (
+    source_key {text} NOT NULL PRIMARY KEY,
+    rotated_by {text},
+    rotated_at {int}
+){strict};
+
 -- Data keys that were erased, so that what they sealed never opens again.
 CREATE TABLE erased_keys (
     org_id {bytes} NOT NULL,

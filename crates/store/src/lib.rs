@@ -42,6 +42,7 @@ pub mod recent;
 pub mod sealed;
 pub mod sessions;
 pub mod signals;
+pub mod source_keys;
 pub mod statements;
 pub mod token_keys;
 pub mod users;

@@ -4,7 +4,7 @@ use crate::{
     acme_accounts, alerts, api_keys, audit, challenges, changes, closes, dead_men, directory,
     exposures, factors, findings, guarded, halt_progress, idempotency, invitations, key_usage,
     keys, leases, lockdowns, losses, marks, migrate, nonces, orders, outbox, overrides, pending,
-    rates, recent, sealed, sessions, signals, token_keys, users, webhook_secrets,
+    rates, recent, sealed, sessions, signals, source_keys, token_keys, users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -47,6 +47,7 @@ pub fn all() -> Vec<String> {
         recent::STATEMENTS,
         sessions::STATEMENTS,
         signals::STATEMENTS,
+        source_keys::STATEMENTS,
         token_keys::STATEMENTS,
         users::STATEMENTS,
         webhook_secrets::STATEMENTS,

@@ -5,8 +5,8 @@
 //! revocation holds from the next connection on, with or without a database. A certificate that is not
 //! in the list was issued by a gateway to itself.
 //!
-//! Crash story: a certificate stands in the list, then in the log, then its key is written: one that
-//! somebody holds is known. A revocation stands in the list first and holds; if it did not come into
+//! Crash story: a certificate stands in the log, then in the list, then its key is written: one that opens
+//! anything is in the log, and one that somebody holds is in both. What died in between opens nothing. A revocation stands in the list first and holds; if it did not come into
 //! the log, it is told, and repeating it enters it.
 
 use std::fs::{File, OpenOptions};
@@ -236,8 +236,8 @@ async fn issue(
         reason: None,
     };
     list.clients.push(client.clone());
-    clients.write(&list)?;
     record(config, organization, CertificateEvent::Issued, &client).await?;
+    clients.write(&list)?;
     key_place.fill(issued.key_pem.expose())?;
     certificate_place.fill(&issued.chain_pem)?;
     let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

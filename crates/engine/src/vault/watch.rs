@@ -6,7 +6,7 @@
 //! verified by a hash or a public key goes on, and so do the audit log and everything that trades. The
 //! first answer of the source opens them again.
 
-use super::{Unusable, open_changed};
+use super::{Unusable, open_changed, rotation};
 use crate::Shared;
 use crate::directory::Directory;
 use crate::effects::Severity;
@@ -54,7 +54,15 @@ pub(crate) async fn tell_older(shared: &Arc<Shared>) {
 /// Asks the source, and draws the consequences.
 pub(crate) async fn look(shared: &Arc<Shared>) {
     match shared.keyring.current().newest().await {
-        Ok(_) => is_there(shared).await,
+        Ok(newest) => {
+            is_there(shared).await;
+            if let Err(error) = rotation::look(shared, &newest).await {
+                tracing::error!(
+                    ?error,
+                    "a version of the source's key was not entered; it is tried again"
+                );
+            }
+        }
         Err(error) => is_away(shared, &error).await,
     }
 }

@@ -35,6 +35,7 @@ mod resting;
 mod rolls;
 mod sizing;
 mod source;
+mod source_keys;
 mod unwind;
 mod vault;
 

@@ -124,3 +124,19 @@ async fn a_certificate_that_cannot_be_delivered_is_not_issued() {
     assert!(key.contains("PRIVATE KEY"));
     assert_eq!(program.json(&["ca", "list"]).await["items"].as_array().unwrap().len(), 1);
 }
+
+/// A certificate whose entry cannot be written is not listed: one that opens the listener is in the log.
+#[tokio::test]
+async fn a_certificate_without_an_entry_is_not_issued() {
+    let dir = TestDir::new("transport-unrecorded");
+    let program = Program::new(BINARY, dir.data(), "");
+    program.json(&["init"]).await;
+    let held = std::fs::File::open(dir.data().join("lock")).unwrap();
+    held.lock().unwrap();
+    let refused = program.run(&["ca", "issue", "--name", "prom"]).await;
+    assert_eq!(refused.code, Some(4), "{refused}");
+    assert_eq!(program.json(&["ca", "list"]).await["items"], serde_json::json!([]));
+    drop(held);
+    program.json(&["ca", "issue", "--name", "prom"]).await;
+    assert_eq!(program.json(&["ca", "list"]).await["items"].as_array().unwrap().len(), 1);
+}

@@ -1,6 +1,8 @@
 //! The key file: rotated and rewrapped under load, and what is said when it is not right.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use serde_json::Value;
 use tradewarden_testkit::process::{TestDir, until};
@@ -132,4 +134,45 @@ async fn a_wrong_key_file_is_refused_with_what_to_do() {
     fs::write(&kek, &newer).unwrap();
     let status: Value = program.json(&["vault", "status"]).await;
     assert_eq!(status["to_rewrap"], 0, "{status}");
+}
+
+/// A gateway that is killed while it makes a version of the key leaves none that the log does not name.
+#[tokio::test]
+async fn killed_rotations_leave_no_version_without_an_entry() {
+    const KILLED: usize = 5;
+    let dir = TestDir::new("vault-killed");
+    let mut gateway = demo(&dir, "").await;
+    let program = gateway.program().clone();
+    let kek = dir.data().join("kek");
+    let lines = || fs::read_to_string(&kek).unwrap().lines().count();
+    for _ in 0..KILLED {
+        let before = lines();
+        let rotating = program.spawn(&["vault", "rotate"]);
+        let grown = async {
+            while lines() == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), grown).await.unwrap();
+        gateway.kill9().await;
+        // It was answered, or it heard that nobody is there any more.
+        let _ended = rotating.wait().await;
+        gateway = again(&program).await;
+        program.json(&["vault", "status"]).await;
+    }
+    gateway.stop().await;
+    assert_eq!(lines(), KILLED + 1);
+    let bundle = dir.path().join("bundle");
+    program.json(&["audit", "export", "--out", bundle.to_str().unwrap()]).await;
+    let text = fs::read_to_string(&bundle).unwrap();
+    let mut named = BTreeSet::new();
+    for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let Some(leaf) = line["leaf"].as_str() else { continue };
+        let leaf: Value = serde_json::from_str(leaf).unwrap();
+        if ["vault.rotated", "vault.key_found"].contains(&leaf["event"].as_str().unwrap()) {
+            let payload: Value = serde_json::from_str(line["payload"].as_str().unwrap()).unwrap();
+            assert!(named.insert(payload["key"].to_string()), "named twice: {payload}");
+        }
+    }
+    assert_eq!(named.len(), KILLED, "{named:?}");
 }
