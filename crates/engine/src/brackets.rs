@@ -23,9 +23,7 @@ use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::Quantity;
-use tradewarden_domain::order::{
-    Change, ChangeState, Order, OrderEvent, OrderState, Purpose, TimeInForce,
-};
+use tradewarden_domain::order::{Change, Order, OrderEvent, OrderState, Purpose, TimeInForce};
 use tradewarden_domain::strategy::Intent;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::{self, Place};
@@ -415,18 +413,8 @@ fn shrink(shared: &Shared, book: &mut Book, mut order: Order, kept: Quantity) {
     if !can_shrink {
         return supersede(shared, book, order);
     }
-    order.change = Some(Change {
-        asked_at: book.now,
-        attempt_until: None,
-        code: None,
-        limit_price: None,
-        limits_version: order.limits_version,
-        quantity: Some(order.filled_quantity.saturating_plus(kept)),
-        send_by: None,
-        state: ChangeState::Wanted,
-        stop_price: None,
-        then_quantity: None,
-    });
+    let quantity = Some(order.filled_quantity.saturating_plus(kept));
+    order.change = Some(Change { quantity, ..Change::wanted(&order, book.now) });
     book.enter(shared, order.org_id, order.id, "order.change_requested", &order);
     book.put_order(order);
 }
@@ -444,16 +432,10 @@ fn change(
         "order.changed"
     } else {
         order.change = Some(Change {
-            asked_at: book.now,
-            attempt_until: None,
-            code: None,
             limit_price: limit.filter(|_| limit != order.limit_price),
-            limits_version: order.limits_version,
             quantity: Some(quantity).filter(|quantity| *quantity != order.quantity),
-            send_by: None,
-            state: ChangeState::Wanted,
             stop_price: stop.filter(|_| stop != order.stop_price),
-            then_quantity: None,
+            ..Change::wanted(&order, book.now)
         });
         "order.change_requested"
     };

@@ -59,6 +59,22 @@ pub struct Change {
 }
 
 impl Change {
+    /// A change of an order, journaled now, that leaves it as it is: what it shall be is named beside it.
+    pub const fn wanted(order: &Order, asked_at: Timestamp) -> Self {
+        Self {
+            asked_at,
+            attempt_until: None,
+            code: None,
+            limit_price: None,
+            limits_version: order.limits_version,
+            quantity: None,
+            send_by: None,
+            state: ChangeState::Wanted,
+            stop_price: None,
+            then_quantity: None,
+        }
+    }
+
     /// Whether it may still be made.
     pub const fn is_in_flight(&self) -> bool {
         match self.state {
@@ -117,17 +133,11 @@ mod tests {
     use crate::order::tests::order;
 
     fn change(state: ChangeState, quantity: Option<&str>) -> Change {
+        let order = Order { limits_version: 1, ..order("5") };
         Change {
-            asked_at: Timestamp::default(),
-            attempt_until: None,
-            code: None,
-            limit_price: None,
-            limits_version: 1,
             quantity: quantity.map(|text| text.parse().unwrap()),
-            send_by: None,
             state,
-            stop_price: None,
-            then_quantity: None,
+            ..Change::wanted(&order, Timestamp::default())
         }
     }
 

@@ -240,18 +240,7 @@ pub(super) fn go_on(shared: &Shared, book: &mut Book, order: &mut Order) {
     if !order.state.is_live() || order.cancel_requested || quantity >= order.quantity {
         return;
     }
-    order.change = Some(Change {
-        asked_at: book.now,
-        attempt_until: None,
-        code: None,
-        limit_price: None,
-        limits_version: order.limits_version,
-        quantity: Some(quantity),
-        send_by: None,
-        state: ChangeState::Wanted,
-        stop_price: None,
-        then_quantity: None,
-    });
+    order.change = Some(Change { quantity: Some(quantity), ..Change::wanted(order, book.now) });
     book.enter(shared, order.org_id, order.id, "order.change_requested", &*order);
 }
 

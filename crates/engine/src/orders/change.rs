@@ -107,16 +107,10 @@ impl Wanted {
     /// What of it the order does not have already.
     fn change(&self, book: &Book, order: &Order) -> Change {
         Change {
-            asked_at: book.now,
-            attempt_until: None,
-            code: None,
             limit_price: self.limit_price.filter(|price| Some(*price) != order.limit_price),
-            limits_version: order.limits_version,
             quantity: self.quantity.filter(|quantity| *quantity != order.quantity),
-            send_by: None,
-            state: ChangeState::Wanted,
             stop_price: self.stop_price.filter(|price| Some(*price) != order.stop_price),
-            then_quantity: None,
+            ..Change::wanted(order, book.now)
         }
     }
 
