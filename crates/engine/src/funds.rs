@@ -1,11 +1,13 @@
 //! The equity of accounts by their brokers' word, for the limits that are a part of it.
 
 use crate::Shared;
+use crate::several::{self, ASKED_TOGETHER};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 use tradewarden_broker::port::BrokerAccount;
+use tradewarden_domain::account::Account;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::Money;
@@ -31,16 +33,24 @@ impl Funds {
         (at.plus(AGE_MAX) >= now).then_some(*equity)
     }
 
+    fn heard_at(&self, account: Id<id::Account>) -> Option<Timestamp> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(&account).map(|(_, at)| *at)
+    }
+
     fn hear(&self, account: Id<id::Account>, equity: Money, at: Timestamp) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.insert(account, (equity, at));
     }
 }
 
-/// Asks for the equity of every account that such a limit bounds, or that a strategy sizes by. What
-/// is not heard grows old.
-pub(crate) async fn refresh(shared: &Arc<Shared>) {
-    ask(shared, |_| true).await;
+/// A broker that has not answered after this is not waited for: what is not heard grows old.
+const HEARD_WITHIN: Duration = Duration::from_secs(15);
+
+/// Asks one kind of broker for the equity of every account that such a limit bounds, or that a strategy
+/// sizes by.
+pub(crate) async fn refresh(shared: &Arc<Shared>, kind: &str) {
+    ask(shared, |account| account.broker == kind).await;
 }
 
 /// A change that makes an account's equity count waits no longer for it.
@@ -49,37 +59,46 @@ const FIRST_HEARD_WITHIN: Duration = Duration::from_secs(1);
 /// The same for those of which nothing is known yet, so that a change holds from its answer on.
 pub(crate) async fn hear_first(shared: &Arc<Shared>) {
     let now = shared.environment.now();
-    let is_new = |account| shared.funds.equity(account, now).is_none();
+    let is_new = |account: &Account| shared.funds.equity(account.id, now).is_none();
     if timeout(FIRST_HEARD_WITHIN, ask(shared, is_new)).await.is_err() {
         tracing::warn!("a broker does not say the equity of its accounts");
     }
 }
 
-async fn ask(shared: &Arc<Shared>, is_wanted: impl Fn(Id<id::Account>) -> bool) {
+/// One account that is not heard keeps no other one waiting.
+async fn ask(shared: &Arc<Shared>, is_wanted: impl Fn(&Account) -> bool) {
     let directory = shared.directory.load_full();
     let sizes = |strategy: &&Arc<Strategy>| {
         matches!(strategy.sizing, Sizing::PercentEquity | Sizing::RiskPerTrade)
     };
     let sized: BTreeSet<_> =
         directory.strategies.values().filter(sizes).flat_map(|found| found.accounts()).collect();
-    for account in directory.accounts.values() {
+    let counts = |account: &&Arc<Account>| {
         let limits = directory.books.get(&account.org_id);
         let is_bounded = limits.is_some_and(|book| book.has_any(OF_EQUITY));
-        if (!is_bounded && !sized.contains(&account.id)) || !is_wanted(account.id) {
-            continue;
+        (is_bounded || sized.contains(&account.id)) && is_wanted(account)
+    };
+    let mut wanted: Vec<_> = directory.accounts.values().filter(counts).cloned().collect();
+    // Where the broker's budget has no room for all, those come first that were not heard for longest.
+    wanted.sort_by_key(|account| shared.funds.heard_at(account.id));
+    let hear = |account| hear(Arc::clone(shared), account);
+    several::each(wanted, ASKED_TOGETHER, hear, |()| {}).await;
+}
+
+async fn hear(shared: Arc<Shared>, account: Arc<Account>) {
+    let Some(broker) = shared.brokers.get(&account.broker) else { return };
+    let asked = broker.account(BrokerAccount::new(&account.broker_account));
+    match timeout(HEARD_WITHIN, asked).await {
+        Ok(Ok(state)) if state.currency == account.currency => {
+            shared.funds.hear(account.id, state.equity, state.at);
         }
-        let Some(broker) = shared.brokers.get(&account.broker) else { continue };
-        match broker.account(BrokerAccount::new(&account.broker_account)).await {
-            Ok(state) if state.currency == account.currency => {
-                shared.funds.hear(account.id, state.equity, state.at);
-            }
-            Ok(state) => tracing::warn!(
-                account.id = %account.id, currency = %state.currency,
-                "the broker tells the equity in another currency than the account's"
-            ),
-            Err(unheard) => {
-                tracing::debug!(account.id = %account.id, why = %unheard, "no equity heard");
-            }
+        Ok(Ok(state)) => tracing::warn!(
+            account.id = %account.id, currency = %state.currency,
+            "the broker tells the equity in another currency than the account's"
+        ),
+        Ok(Err(unheard)) => {
+            tracing::debug!(account.id = %account.id, why = %unheard, "no equity heard");
         }
+        Err(_elapsed) => tracing::debug!(account.id = %account.id, "no equity heard in time"),
     }
 }

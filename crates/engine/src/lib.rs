@@ -72,6 +72,7 @@ mod reconcile;
 mod replay;
 mod rolls;
 mod seals;
+mod several;
 mod signal;
 mod signed;
 pub mod stream;

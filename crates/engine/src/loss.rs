@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::effects::{Effects, Severity};
 use crate::journal::Urgency;
 use crate::profit::{Holdings, by_symbol, tally, tally_before};
+use crate::several;
 use crate::view::LossView;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -61,17 +62,27 @@ struct Look {
     is_worth_writing: bool,
 }
 
-/// One round over all accounts with loss limits.
+/// Accounts that are looked at together: each reads the database, and its change shares a transaction's
+/// sync with those of the others.
+const LOOKED_AT_TOGETHER: usize = 8;
+
+/// One round over all accounts with loss limits. What keeps one of them keeps no other one.
 pub(crate) async fn round(shared: &Arc<Shared>) {
     let directory = shared.directory.load_full();
-    for account in directory.accounts.values() {
-        let Some(limits) = directory.books.get(&account.org_id) else { continue };
-        if limits.has_any(OF_LOSSES)
-            && let Err(error) = watch_account(shared, account, limits).await
-        {
-            tracing::error!(account.id = %account.id, error, "losses were not looked at");
+    let has_limits = |account: &&Arc<Account>| {
+        directory.books.get(&account.org_id).is_some_and(|limits| limits.has_any(OF_LOSSES))
+    };
+    let watched: Vec<_> = directory.accounts.values().filter(has_limits).cloned().collect();
+    let look = |account: Arc<Account>| {
+        let (shared, directory) = (Arc::clone(shared), Arc::clone(&directory));
+        async move {
+            let Some(limits) = directory.books.get(&account.org_id) else { return };
+            if let Err(error) = watch_account(&shared, &account, limits).await {
+                tracing::error!(account.id = %account.id, error, "losses were not looked at");
+            }
         }
-    }
+    };
+    several::each(watched, LOOKED_AT_TOGETHER, look, |()| {}).await;
 }
 
 async fn watch_account(

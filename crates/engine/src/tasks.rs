@@ -144,9 +144,6 @@ async fn run_beside(
         }
     }));
     tasks.spawn(keep_marks(Arc::clone(shared)));
-    tasks.spawn(every(Arc::clone(shared), FUNDS_EVERY, async |shared| {
-        funds::refresh(shared).await;
-    }));
     tasks.spawn(every(Arc::clone(shared), CROWDS_EVERY, async |shared| {
         crowd::look(shared).await;
     }));
@@ -245,9 +242,12 @@ async fn every(shared: Arc<Shared>, span: Duration, work: impl AsyncFn(&Arc<Shar
 fn spawn_for_each_broker(tasks: &mut JoinSet<()>, shared: &Arc<Shared>) {
     for kind in shared.links.keys() {
         tasks.spawn(reconcile(Arc::clone(shared), kind.clone()));
-        let kind = kind.clone();
+        let (quoted, asked) = (kind.clone(), kind.clone());
         tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async move |shared| {
-            refresh_quotes_of(shared, &kind).await;
+            refresh_quotes_of(shared, &quoted).await;
+        }));
+        tasks.spawn(every(Arc::clone(shared), FUNDS_EVERY, async move |shared| {
+            funds::refresh(shared, &asked).await;
         }));
     }
 }

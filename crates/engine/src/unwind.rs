@@ -13,6 +13,7 @@
 mod adopt;
 mod close;
 mod emergency;
+mod look;
 
 pub(crate) use self::close::Closer;
 pub(crate) use self::emergency::Emergencies;

@@ -172,7 +172,16 @@ impl ScriptedBroker {
 
     /// From now on nothing is heard of what an account holds: the question is not even refused.
     pub fn hang(&self, account: &str) {
-        self.world().hangs.insert(account.to_owned());
+        self.hang_on(Call::Positions, account);
+    }
+
+    /// The same of this call: of `positions`, `account` or `find`.
+    pub fn hang_on(&self, call: Call, account: &str) {
+        self.world().hangs.insert((call, account.to_owned()));
+    }
+
+    fn hangs(&self, call: Call, account: &BrokerAccount) -> bool {
+        self.world().hangs.contains(&(call, account.as_str().to_owned()))
     }
 
     /// From now on whoever asks what an account holds meets a fault of the adapter's own.
@@ -568,6 +577,9 @@ impl Broker for ScriptedBroker {
     }
 
     fn find(&self, order: OrderName) -> Answer<'_, Lookup> {
+        if self.hangs(Call::Find, &order.account) {
+            return Box::pin(pending());
+        }
         Box::pin(async move {
             let entered = self.enter(Call::Find, Some(&order.client_order_id)).await;
             if entered.fault.is_some() {
@@ -613,12 +625,8 @@ impl Broker for ScriptedBroker {
         &self,
         account: BrokerAccount,
     ) -> Answer<'_, Result<Vec<BrokerPosition>, Unheard>> {
-        let (hangs, is_broken) = {
-            let world = self.world();
-            (world.hangs.contains(account.as_str()), world.is_broken)
-        };
-        assert!(!is_broken, "scripted");
-        if hangs {
+        assert!(!self.world().is_broken, "scripted");
+        if self.hangs(Call::Positions, &account) {
             return Box::pin(pending());
         }
         Box::pin(self.read(Call::Positions, move |world, _| {
@@ -638,6 +646,9 @@ impl Broker for ScriptedBroker {
     }
 
     fn account(&self, account: BrokerAccount) -> Answer<'_, Result<AccountState, Unheard>> {
+        if self.hangs(Call::Account, &account) {
+            return Box::pin(pending());
+        }
         Box::pin(self.read(Call::Account, move |world, now| {
             let found = world.accounts.get(account.as_str());
             let found = found.ok_or_else(|| Unheard { why: "no such account".to_owned() })?;

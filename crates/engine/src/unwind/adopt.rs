@@ -1,48 +1,72 @@
 //! Taking the broker's word for what is held, where a halt closes a position that was changed by hand.
 
-use super::close::{HEARD_WITHIN, part};
+use super::look::{HEARD_WITHIN, part};
 use crate::Shared;
 use crate::book::Book;
 use crate::dispatch::name_of;
 use crate::effects::Severity;
 use crate::orders::live;
+use crate::several::{self, ASKED_TOGETHER};
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio::time::timeout;
 use tradewarden_broker::port::Lookup;
 use tradewarden_domain::account::Account;
+use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::{Order, OrderState, Side};
 use tradewarden_store::exposures::Place;
 
-/// Whether no leg of a bracket explains what the broker holds: it shows none of them more filled than we
-/// know. Legs rest for days, so they are not waited for; but one that filled unheard is told at any moment,
-/// and what was taken over would be counted twice. Asked after the broker said what it holds.
-pub(super) async fn is_nothing_of_legs(
-    shared: &Shared,
-    account: &Account,
-    symbol: &Symbol,
-) -> bool {
-    let Some(broker) = shared.brokers.get(&account.broker) else { return false };
+/// Of these instruments, those where no leg of a bracket explains what the broker holds: it shows none of
+/// them more filled than we know. Legs rest for days, so they are not waited for; but one that filled
+/// unheard is told at any moment, and what was taken over would be counted twice. Asked after the broker
+/// said what it holds; what is not heard in time is not proven.
+pub(super) async fn nothing_of_legs(
+    shared: &Arc<Shared>,
+    account: &Arc<Account>,
+    symbols: BTreeSet<Symbol>,
+) -> BTreeSet<Symbol> {
     let live = match live::of(&shared.store, Some(account.org_id)).await {
         Ok(live) => live,
         Err(error) => {
             tracing::error!(%error, "the legs of a position could not be read");
-            return false;
+            return BTreeSet::new();
         }
     };
-    let is_sent_leg = |order: &&Order| {
-        let is_here = order.account_id == account.id && order.symbol == *symbol;
+    let is_sent_leg = |order: &Order| {
+        let is_here = order.account_id == account.id && symbols.contains(&order.symbol);
         is_here && order.leg.is_some() && order.state != OrderState::Accepted
     };
-    for leg in live.iter().filter(is_sent_leg) {
-        match timeout(HEARD_WITHIN, broker.find(name_of(leg, account))).await {
-            Ok(Lookup::Found(there)) if there.filled_quantity <= leg.filled_quantity => {}
-            Ok(Lookup::Absent) => {}
-            Ok(Lookup::Found(_) | Lookup::Unheard { .. }) | Err(_) => return false,
+    let legs: Vec<_> = live.into_iter().filter(is_sent_leg).collect();
+    let mut in_doubt: BTreeMap<_, _> =
+        legs.iter().map(|leg| (leg.id, leg.symbol.clone())).collect();
+    let look = |leg: Order| explains_nothing(Arc::clone(shared), Arc::clone(account), leg);
+    let asked = several::each(legs, ASKED_TOGETHER, look, |(leg, is_nothing)| {
+        if is_nothing {
+            in_doubt.remove(&leg);
         }
+    });
+    if timeout(HEARD_WITHIN, asked).await.is_err() {
+        tracing::warn!(account.id = %account.id, "not every leg is heard of in time");
     }
-    true
+    let in_doubt: BTreeSet<_> = in_doubt.into_values().collect();
+    symbols.into_iter().filter(|symbol| !in_doubt.contains(symbol)).collect()
+}
+
+async fn explains_nothing(
+    shared: Arc<Shared>,
+    account: Arc<Account>,
+    leg: Order,
+) -> (Id<id::Order>, bool) {
+    let Some(broker) = shared.brokers.get(&account.broker) else { return (leg.id, false) };
+    let is_nothing = match broker.find(name_of(&leg, &account)).await {
+        Lookup::Found(there) => there.filled_quantity <= leg.filled_quantity,
+        Lookup::Absent => true,
+        Lookup::Unheard { .. } => false,
+    };
+    (leg.id, is_nothing)
 }
 
 /// What the broker holds less than we do is taken off those who hold it; what it holds more belongs

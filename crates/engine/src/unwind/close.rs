@@ -1,119 +1,54 @@
-//! Closing what a halt that flattens covers, until our book and the broker both show nothing.
+//! Closing what halts that flatten cover, until our book and the broker both show nothing.
+//!
+//! Each account is looked at by itself, for all halts whose turn it is there: one whose broker does not
+//! answer, or that cannot be written, holds up neither the others of its halt nor another halt.
 
-use super::{SETTLED_EVERY, TakenBack, adopt, note_look, unread};
+use super::look::{Known, Look, Looked};
+use super::{SETTLED_EVERY, TakenBack, note_look, unread};
 use crate::Shared;
-use crate::actor::Actor;
-use crate::book::{Book, Scope, place_of};
-use crate::effects::{Effects, Severity};
-use crate::journal::{NotWritten, Urgency};
-use crate::orders::{Leaving, leave};
-use crate::payload;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::journal::NotWritten;
+use crate::several::ASKED_TOGETHER;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
-use tradewarden_broker::port::{BrokerAccount, BrokerPosition};
+use tokio::task::{self, JoinSet};
 use tradewarden_domain::account::Account;
-use tradewarden_domain::code::Code;
-use tradewarden_domain::exposure::Exposure;
-use tradewarden_domain::halt::{Halt, HaltMode, HaltScope, HaltSubject};
+use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::{Price, Quantity};
-use tradewarden_domain::order::{OrderEvent, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::exposures::{self, NO_STRATEGY, Place};
-use tradewarden_store::{Error, Tx, directory as rows, halt_progress};
+use tradewarden_store::halt_progress;
 
-/// How long after one exit the next is placed, at first and at most: it doubles.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-const AGAIN_AFTER_MAX: Duration = Duration::from_secs(16);
-/// A halt that has something left to close: each look asks the broker for its positions.
+/// Where a halt has something left to close: each look asks the broker for its positions.
 const CLOSES_EVERY: Duration = Duration::from_secs(1);
-/// A broker that does not say within this what is held counts as unheard.
-pub(super) const HEARD_WITHIN: Duration = Duration::from_secs(2);
-/// Accounts whose brokers are asked together.
-const ASKED_TOGETHER: usize = 64;
-/// Two readings of a difference must be this far apart (S3).
-const DIFFERS_FOR: Duration = Duration::from_secs(5);
 
-/// A position that a halt closes.
-type Closing = (Id<id::Halt>, Id<id::Account>, Symbol);
+/// A halt at an account.
+type Covering = (Id<id::Halt>, Id<id::Account>);
 
-/// What is held on a pair that a halt covers.
-struct Held {
+/// An account whose turn it is.
+struct Due {
     account: Arc<Account>,
-    symbol: Symbol,
-    /// Whose parts of it are covered.
-    covered: BTreeSet<Id<id::Strategy>>,
-    /// Of these, none holds anything.
-    is_flat_here: bool,
-    /// The halt covers the pair as a whole, and not just what some strategies hold.
-    is_whole: bool,
-    /// All strategies together.
-    ours: Exposure,
-    /// The broker's position, if it was heard.
-    theirs: Option<Quantity>,
-    /// The broker's average price.
-    price: Option<Price>,
-}
-
-impl Held {
-    /// Flat is what the broker shows, too (S20).
-    fn is_flat(&self) -> bool {
-        self.is_flat_here && (!self.is_whole || self.theirs.is_some_and(Quantity::is_zero))
-    }
-
-    /// Our book holds nothing, and what the broker holds was not heard.
-    fn waits_for_broker(&self) -> bool {
-        self.is_flat_here && self.is_whole && self.theirs.is_none()
-    }
-
-    fn difference(&self) -> Option<Quantity> {
-        let theirs = self.theirs.filter(|_| self.is_whole)?;
-        let live =
-            [self.ours.entry_buy, self.ours.entry_sell, self.ours.exit_buy, self.ours.exit_sell];
-        let moves = live.iter().any(|quantity| !quantity.is_zero());
-        let difference = theirs.saturating_minus(self.ours.quantity);
-        (!moves && !difference.is_zero()).then_some(difference)
-    }
-}
-
-/// How the closing of a position goes.
-#[derive(Clone, Copy, Default)]
-struct Course {
-    /// How often an exit was placed.
-    tries: u32,
-    /// No exit is placed before this instant.
-    not_before: Timestamp,
-}
-
-/// What one look found to be open.
-#[derive(Default)]
-struct Open {
-    positions: usize,
-    /// Accounts whose broker did not say what is held there.
-    unheard: usize,
-}
-
-/// What is held on an account: by our book, and by the broker if it was heard.
-struct Asked {
-    account: Arc<Account>,
-    ours: Result<Vec<(Place, Exposure)>, Error>,
-    theirs: Option<BTreeMap<Symbol, BrokerPosition>>,
+    /// Since when.
+    since: Timestamp,
+    halts: Vec<Halt>,
 }
 
 /// Closes what halts that flatten cover. See the module above.
 pub(crate) struct Closer {
     shared: Arc<Shared>,
     taken_back: Arc<TakenBack>,
-    next_looks: BTreeMap<Id<id::Halt>, Timestamp>,
-    /// The halts of which everything was looked at once.
+    next_looks: BTreeMap<Covering, Timestamp>,
+    known: BTreeMap<Id<id::Account>, Known>,
+    /// The halts of which is known what they had open in an earlier life of the process.
+    begun: BTreeSet<Id<id::Halt>>,
+    /// Where everything was looked at once, and written.
+    heard: BTreeSet<Covering>,
+    /// The halts of which that was noted.
     looked_at: BTreeSet<Id<id::Halt>>,
-    courses: BTreeMap<Closing, Course>,
-    /// By how much the broker's position differs from ours, and since when.
-    differences: BTreeMap<(Id<id::Account>, Symbol), (Quantity, Timestamp)>,
+    /// What of a halt could not be read or written is not tried again before this.
+    not_before: BTreeMap<Id<id::Halt>, Timestamp>,
+    looking: JoinSet<Looked>,
+    /// The accounts that are being looked at.
+    under_way: HashMap<task::Id, Arc<Account>>,
 }
 
 impl Closer {
@@ -122,313 +57,151 @@ impl Closer {
             shared,
             taken_back,
             next_looks: BTreeMap::new(),
+            known: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            heard: BTreeSet::new(),
             looked_at: BTreeSet::new(),
-            courses: BTreeMap::new(),
-            differences: BTreeMap::new(),
+            not_before: BTreeMap::new(),
+            looking: JoinSet::new(),
+            under_way: HashMap::new(),
         }
     }
 
-    /// Looks at the halts that are due.
+    /// Takes in what was seen, and begins the looks that are due.
     pub(crate) async fn round(&mut self) {
+        while let Some(ended) = self.looking.try_join_next_with_id() {
+            match ended {
+                Ok((task, looked)) => {
+                    self.under_way.remove(&task);
+                    self.note(looked);
+                }
+                Err(error) => {
+                    self.under_way.remove(&error.id());
+                    tracing::error!(%error, "a look at an account was lost");
+                }
+            }
+        }
         let halts = self.shared.halts.load_full();
-        let is_here = |id: Id<id::Halt>| halts.iter().any(|halt| halt.id == id);
-        self.next_looks.retain(|id, _| is_here(*id));
-        self.looked_at.retain(|id| is_here(*id));
-        self.courses.retain(|(id, _, _), _| is_here(*id));
+        self.forget(&halts);
+        let mut due = BTreeMap::new();
         for halt in halts.iter().filter(|halt| halt.mode == HaltMode::Flatten) {
             let now = self.shared.environment.now();
-            let is_early = self.next_looks.get(&halt.id).is_some_and(|at| *at > now);
+            let is_early = self.not_before.get(&halt.id).is_some_and(|at| *at > now);
             if is_early || !self.taken_back.has(halt.id) {
                 continue;
             }
-            let wait = match self.look(halt).await {
-                Ok(true) => SETTLED_EVERY,
-                Ok(false) => CLOSES_EVERY,
-                Err(error) => {
-                    tracing::error!(halt.id = %halt.id, error = %error.0, "a halt waits");
-                    CLOSES_EVERY
-                }
-            };
-            self.next_looks.insert(halt.id, now.plus(wait));
-        }
-    }
-
-    /// Does what can be done now; answers whether nothing is left.
-    async fn look(&mut self, halt: &Halt) -> Result<bool, NotWritten> {
-        let first = !self.looked_at.contains(&halt.id);
-        if first {
-            let open = halt_progress::open_positions(&self.shared.store, halt.id).await;
-            for (account, symbol) in open.map_err(|error| unread(&error))? {
-                self.courses.entry((halt.id, account, symbol)).or_default();
+            if let Err(error) = self.look(halt, &mut due).await {
+                tracing::error!(halt.id = %halt.id, error = %error.0, "a halt waits");
+                self.not_before.insert(halt.id, now.plus(CLOSES_EVERY));
             }
         }
-        let open = self.close(halt).await?;
-        if first && open.unheard == 0 && self.taken_back.has_all(halt.id) {
-            note_look(&self.shared, halt.id).await?;
-            self.looked_at.insert(halt.id);
-        }
-        Ok(open.positions == 0 && open.unheard == 0)
+        self.begin(due);
     }
 
-    /// Closes what is held and covered. What fails on one account holds up no other one.
-    async fn close(&mut self, halt: &Halt) -> Result<Open, NotWritten> {
+    /// Forgets what has ended.
+    fn forget(&mut self, halts: &[Halt]) {
+        let is_here = |id: Id<id::Halt>| halts.iter().any(|halt| halt.id == id);
+        self.next_looks.retain(|(id, _), _| is_here(*id));
+        self.heard.retain(|(id, _)| is_here(*id));
+        self.begun.retain(|id| is_here(*id));
+        self.looked_at.retain(|id| is_here(*id));
+        self.not_before.retain(|id, _| is_here(*id));
+        for known in self.known.values_mut() {
+            known.keep(is_here);
+        }
+        if self.begun.is_empty() {
+            self.known.clear();
+        }
+    }
+
+    /// Adds the accounts of a halt whose turn it is, and notes when each was looked at once.
+    async fn look(
+        &mut self,
+        halt: &Halt,
+        due: &mut BTreeMap<Id<id::Account>, Due>,
+    ) -> Result<(), NotWritten> {
+        if !self.begun.contains(&halt.id) {
+            let open = halt_progress::open_positions(&self.shared.store, halt.id).await;
+            for (account, symbol) in open.map_err(|error| unread(&error))? {
+                self.known.entry(account).or_default().close(halt.id, symbol);
+            }
+            self.begun.insert(halt.id);
+        }
         let directory = self.shared.directory.load_full();
         let own = |account: &&Arc<Account>| {
             halt.org_id.is_none_or(|org| org == account.org_id) && reaches(&halt.scope, account)
         };
-        let accounts: Vec<_> = directory.accounts.values().filter(own).cloned().collect();
-        let (mut open, mut failed) = (Open::default(), None);
-        for together in accounts.chunks(ASKED_TOGETHER) {
-            let asked = ask(&self.shared, together).await;
-            let heard = asked.iter().filter(|asked| asked.theirs.is_some()).count();
-            let unheard = together.len().saturating_sub(heard);
-            open.unheard = open.unheard.saturating_add(unheard);
-            for asked in asked {
-                let held = match &asked.ours {
-                    Ok(ours) => self.held(halt, &asked.account, ours, asked.theirs.as_ref()),
-                    Err(error) => {
-                        failed = Some(unread(error));
-                        continue;
-                    }
-                };
-                for held in held {
-                    match self.step(halt, &held).await {
-                        Ok(is_there) => {
-                            let is_open = usize::from(!is_there);
-                            open.positions = open.positions.saturating_add(is_open);
-                        }
-                        Err(error) => failed = Some(error),
-                    }
-                }
-            }
-        }
-        failed.map_or(Ok(open), Err)
-    }
-
-    /// What the halt covers on an account, by our book and by the broker's.
-    fn held(
-        &self,
-        halt: &Halt,
-        account: &Arc<Account>,
-        ours: &[(Place, Exposure)],
-        theirs: Option<&BTreeMap<Symbol, BrokerPosition>>,
-    ) -> Vec<Held> {
-        let mut symbols: BTreeSet<Symbol> =
-            ours.iter().map(|(place, _)| place.symbol.clone()).collect();
-        symbols.extend(theirs.iter().flat_map(|positions| positions.keys().cloned()));
-        let known =
-            |symbol: &Symbol| self.courses.contains_key(&(halt.id, account.id, symbol.clone()));
-        let mut all = Vec::new();
-        for symbol in symbols {
-            let is_whole = self.covers(halt, account, &symbol, NO_STRATEGY);
-            let parts = || ours.iter().filter(|(place, _)| place.symbol == symbol);
-            let covered: BTreeSet<_> = parts()
-                .map(|(place, _)| place.strategy_id)
-                .filter(|strategy| is_whole || self.covers(halt, account, &symbol, *strategy))
-                .collect();
-            if !is_whole && covered.is_empty() {
+        let now = self.shared.environment.now();
+        let mut is_all_heard = true;
+        for account in directory.accounts.values().filter(own) {
+            let covering = (halt.id, account.id);
+            is_all_heard &= self.heard.contains(&covering);
+            let since = self.next_looks.get(&covering).copied().unwrap_or(halt.engaged_at);
+            if since > now {
                 continue;
             }
-            let is_flat_here = parts()
-                .filter(|(place, _)| covered.contains(&place.strategy_id))
-                .all(|(_, exposure)| exposure.quantity.is_zero());
-            let there = theirs.map(|positions| positions.get(&symbol));
-            let held = Held {
-                account: Arc::clone(account),
-                covered,
-                is_flat_here,
-                is_whole,
-                ours: parts().fold(Exposure::default(), |sum, (_, part)| sum.and(part)),
-                theirs: there.map(|there| there.map_or(Quantity::ZERO, |there| there.quantity)),
-                price: there.flatten().and_then(|there| there.average_price),
-                symbol,
-            };
-            if known(&held.symbol) || !(held.is_flat() || held.waits_for_broker()) {
-                all.push(held);
-            }
+            let new = || Due { account: Arc::clone(account), since, halts: Vec::new() };
+            let due = due.entry(account.id).or_insert_with(new);
+            due.since = due.since.min(since);
+            due.halts.push(halt.clone());
         }
-        all
+        let is_noted = self.looked_at.contains(&halt.id);
+        if !is_noted && is_all_heard && self.taken_back.has_all(halt.id) {
+            note_look(&self.shared, halt.id).await?;
+            self.looked_at.insert(halt.id);
+        }
+        Ok(())
     }
 
-    fn covers(
-        &self,
-        halt: &Halt,
-        account: &Account,
-        symbol: &Symbol,
-        strategy: Id<id::Strategy>,
-    ) -> bool {
-        let strategy = (strategy != NO_STRATEGY).then_some(strategy);
-        let directory = self.shared.directory.load();
-        // A key holds what its strategy holds; that it has one was asked at the halt.
-        let key = match &halt.scope {
-            HaltScope::Key(id) => {
-                let own = directory.keys.get(id).and_then(|known| known.key.strategy_id);
-                (own.is_some() && own == strategy).then_some(*id)
-            }
-            _ => None,
-        };
-        let webhook = strategy.and_then(|id| directory.strategies.get(&id));
-        halt.covers(&HaltSubject {
-            org: account.org_id,
-            account: account.id,
-            strategy,
-            webhook: webhook.and_then(|strategy| strategy.source.webhook()),
-            key,
-            symbol,
-            passes_halts: true,
-        })
-    }
-
-    /// Takes the next step toward flat; answers whether it is there.
-    async fn step(&mut self, halt: &Halt, held: &Held) -> Result<bool, NotWritten> {
-        let closing = (halt.id, held.account.id, held.symbol.clone());
+    /// Begins the looks that are due, those that have waited longest first. Each kind of broker has so
+    /// many places: one that is silent takes none of another's.
+    fn begin(&mut self, due: BTreeMap<Id<id::Account>, Due>) {
         let now = self.shared.environment.now();
-        if held.is_flat() {
-            let (id, account, symbol) = closing.clone();
-            self.shared
-                .journal
-                .write(Urgency::Soon, async move |tx: &mut Tx<'_>, _: &mut Effects| {
-                    halt_progress::note_position(tx, id, account, &symbol, Some(now)).await
-                })
-                .await?;
-            self.courses.remove(&closing);
-            return Ok(true);
-        }
-        if held.waits_for_broker() {
-            return Ok(false);
-        }
-        if self.differs_long(held) {
-            self.adopt(held).await?;
-        }
-        let course = self.courses.get(&closing).copied().unwrap_or_default();
-        if course.not_before > now {
-            return Ok(false);
-        }
-        let placed = self.place(halt, held, course.tries == 0).await?;
-        let tries = course.tries.saturating_add(u32::from(placed));
-        let doubled = AGAIN_AFTER.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
-        let wait = if placed { doubled.min(AGAIN_AFTER_MAX) } else { Duration::ZERO };
-        self.courses.insert(closing, Course { tries, not_before: now.plus(wait) });
-        Ok(false)
-    }
-
-    /// Whether the broker's position has differed from ours for so long that it is no fill that is
-    /// still to be told.
-    fn differs_long(&mut self, held: &Held) -> bool {
-        let pair = (held.account.id, held.symbol.clone());
-        let now = self.shared.environment.now();
-        let Some(difference) = held.difference() else {
-            self.differences.remove(&pair);
-            return false;
-        };
-        match self.differences.get(&pair) {
-            Some((before, since)) if *before == difference => since.plus(DIFFERS_FOR) <= now,
-            _ => {
-                self.differences.insert(pair, (difference, now));
-                false
+        let mut due: Vec<_> = due.into_values().collect();
+        due.sort_by_key(|due| due.since);
+        for Due { account, halts, .. } in due {
+            let is_under_way = self.under_way.values().any(|other| other.id == account.id);
+            let same = self.under_way.values().filter(|other| other.broker == account.broker);
+            if is_under_way || same.count() >= ASKED_TOGETHER {
+                continue;
             }
+            for halt in &halts {
+                self.next_looks.insert((halt.id, account.id), now.plus(CLOSES_EVERY));
+            }
+            let known = self.known.get(&account.id).cloned().unwrap_or_default();
+            let shared = Arc::clone(&self.shared);
+            let look = Look { shared, account: Arc::clone(&account), halts, known };
+            let task = self.looking.spawn(look.run());
+            self.under_way.insert(task.id(), account);
         }
     }
 
-    /// Takes the broker's word for what is held: a position that was changed by hand is closed as it
-    /// is there.
-    async fn adopt(&mut self, held: &Held) -> Result<(), NotWritten> {
-        let pair = (held.account.id, held.symbol.clone());
-        self.differences.remove(&pair);
-        let (shared, account, symbol) =
-            (Arc::clone(&self.shared), Arc::clone(&held.account), held.symbol.clone());
-        let (ours, price) = (held.ours.quantity, held.price);
-        let Some(difference) = held.difference() else { return Ok(()) };
-        if !adopt::is_nothing_of_legs(&shared, &account, &symbol).await {
-            return Ok(());
+    /// Takes in what a look found.
+    fn note(&mut self, looked: Looked) {
+        let Looked { account, mut known, is_heard, open } = looked;
+        // Meanwhile another halt may have begun there.
+        if let Some(before) = self.known.remove(&account) {
+            known.take_in(before, |halt| open.iter().any(|(seen, _)| *seen == halt));
         }
-        self.shared
-            .journal
-            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                let mut book = Book::load(tx, &shared, &scope_of(&account, &symbol)).await?;
-                // What has moved since is looked at anew.
-                let pair = book.pair_exposure(account.id, &symbol);
-                if pair.quantity != ours || moves(&book, &account, &symbol) {
-                    return Ok(());
+        self.known.insert(account, known);
+        for (halt, open) in open {
+            match open {
+                Ok(count) if is_heard => {
+                    self.heard.insert((halt, account));
+                    if count == 0
+                        && let Some(next) = self.next_looks.get_mut(&(halt, account))
+                    {
+                        *next = next.plus(SETTLED_EVERY.saturating_sub(CLOSES_EVERY));
+                    }
                 }
-                adopt::adopt_in(&shared, &mut book, &account, &symbol, difference, price);
-                book.write(tx, effects).await
-            })
-            .await
-    }
-
-    /// Places the exits of a pair, unless something has to end first; answers whether it did, or
-    /// tried.
-    async fn place(&self, halt: &Halt, held: &Held, first: bool) -> Result<bool, NotWritten> {
-        let (shared, id) = (Arc::clone(&self.shared), halt.id);
-        let (account, symbol) = (Arc::clone(&held.account), held.symbol.clone());
-        let (covered, theirs) = (held.covered.clone(), held.theirs);
-        self.shared
-            .journal
-            .write(Urgency::Now, async move |tx: &mut Tx<'_>, effects: &mut Effects| {
-                if !rows::halts_in(tx).await?.iter().any(|halt| halt.id == id) {
-                    return Ok(false);
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(
+                        halt.id = %halt, account.id = %account, error = %error.0,
+                        "what a halt closes waits"
+                    );
                 }
-                halt_progress::note_position(tx, id, account.id, &symbol, None).await?;
-                let mut book = Book::load(tx, &shared, &scope_of(&account, &symbol)).await?;
-                let by = format!("halt {id}");
-                if clear_the_way(&shared, &mut book, &account, &symbol, &covered, &by) {
-                    book.write(tx, effects).await?;
-                    return Ok(false);
-                }
-                let told = exits(&shared, &mut book, &account, &symbol, &covered, theirs, &by);
-                if let Err(detail) = &told
-                    && first
-                {
-                    let subject = format!("{} {symbol}", account.id);
-                    let (org, code) = (account.org_id, "halt.not_closed");
-                    book.find(&shared, org, code, Severity::Critical, subject, detail.clone());
-                }
-                book.write(tx, effects).await?;
-                Ok::<_, Error>(told.is_err() || told == Ok(true))
-            })
-            .await
-    }
-}
-
-/// What these accounts hold, by our book, and after that by their brokers: those that do not say in time
-/// are not waited for, and our own book has to do (S1).
-async fn ask(shared: &Arc<Shared>, accounts: &[Arc<Account>]) -> Vec<Asked> {
-    let mut asking = JoinSet::new();
-    for account in accounts {
-        let (shared, account) = (Arc::clone(shared), Arc::clone(account));
-        asking.spawn(async move {
-            let ours = exposures::of_account(&shared.store, account.id).await;
-            let theirs = positions(&shared, &account).await;
-            Asked { account, ours, theirs }
-        });
-    }
-    let mut asked = Vec::with_capacity(accounts.len());
-    while let Some(answer) = asking.join_next().await {
-        match answer {
-            Ok(answer) => asked.push(answer),
-            Err(error) => tracing::error!(error = %error, "a look at an account was lost"),
-        }
-    }
-    asked.sort_by_key(|asked| asked.account.id);
-    asked
-}
-
-async fn positions(shared: &Shared, account: &Account) -> Option<BTreeMap<Symbol, BrokerPosition>> {
-    let broker = shared.brokers.get(&account.broker)?;
-    let asked = broker.positions(BrokerAccount::new(&account.broker_account));
-    match timeout(HEARD_WITHIN, asked).await {
-        Ok(Ok(positions)) => {
-            let by_symbol = |position: BrokerPosition| (position.symbol.clone(), position);
-            Some(positions.into_iter().map(by_symbol).collect())
-        }
-        Ok(Err(unheard)) => {
-            tracing::warn!(account.id = %account.id, why = %unheard, "positions are not heard");
-            None
-        }
-        Err(_elapsed) => {
-            tracing::warn!(account.id = %account.id, "positions are not heard in time");
-            None
+            }
         }
     }
 }
@@ -444,89 +217,4 @@ fn reaches(scope: &HaltScope, account: &Account) -> bool {
         | HaltScope::Key(_)
         | HaltScope::Instrument(_) => true,
     }
-}
-
-pub(super) fn part(account: &Account, symbol: &Symbol) -> Place {
-    Place { account_id: account.id, symbol: symbol.clone(), strategy_id: NO_STRATEGY }
-}
-
-fn scope_of(account: &Account, symbol: &Symbol) -> Scope {
-    let mut scope = Scope::default();
-    scope.add(account.org_id, account.id, symbol);
-    scope.pairs_with_live_orders.insert((account.id, symbol.clone()));
-    scope
-}
-
-/// Whether an order may still move the position; the legs of a bracket rest.
-fn moves(book: &Book, account: &Account, symbol: &Symbol) -> bool {
-    book.live_on_pair(&part(account, symbol)).iter().any(|order| order.leg.is_none())
-}
-
-/// Takes back the exits that rest (S4); answers whether an exit of these strategies is on its way:
-/// there is one at a time.
-fn clear_the_way(
-    shared: &Shared,
-    book: &mut Book,
-    account: &Account,
-    symbol: &Symbol,
-    covered: &BTreeSet<Id<id::Strategy>>,
-    by: &str,
-) -> bool {
-    let live = book.live_on_pair(&part(account, symbol)).into_iter();
-    let exits: Vec<_> = live
-        // The legs of a bracket make room by themselves (S9).
-        .filter(|order| order.purpose == Purpose::Exit && order.leg.is_none())
-        .filter(|order| covered.contains(&place_of(order).strategy_id))
-        .collect();
-    let any = !exits.is_empty();
-    for mut order in exits {
-        if order.order_type == OrderType::Market || order.cancel_requested {
-            continue;
-        }
-        let event = if order.state == OrderState::Accepted {
-            book.advance(&mut order, OrderEvent::Cancel, Some(Code::OrderSuperseded));
-            "order.canceled"
-        } else {
-            order.cancel_requested = true;
-            "order.cancel_requested"
-        };
-        book.enter(shared, order.org_id, order.id, event, payload::by(&order, by));
-        book.put_order(order);
-    }
-    any
-}
-
-/// Places an exit for each part of a position, and never more than the broker holds; answers whether
-/// there was any, or why one was refused.
-fn exits(
-    shared: &Shared,
-    book: &mut Book,
-    account: &Arc<Account>,
-    symbol: &Symbol,
-    covered: &BTreeSet<Id<id::Strategy>>,
-    theirs: Option<Quantity>,
-    by: &str,
-) -> Result<bool, String> {
-    let mut any = false;
-    for side in [Side::Sell, Side::Buy] {
-        let there = |theirs: Quantity| match side {
-            Side::Sell => theirs.max(Quantity::ZERO),
-            Side::Buy => theirs.negated().max(Quantity::ZERO),
-        };
-        let mut room = theirs.map_or(Quantity::MAX, there);
-        for strategy in covered {
-            let place = Place { strategy_id: *strategy, ..part(account, symbol) };
-            let quantity = book.exposure(&place).held(side).min(room);
-            if !quantity.is_positive() {
-                continue;
-            }
-            room = room.saturating_minus(quantity);
-            let by = by.to_owned();
-            let leaving = Leaving { place: &place, side, quantity, passes_halts: true, by };
-            leave(shared, book, account, &leaving, &Actor::operator())
-                .map_err(|refusal| format!("{quantity} of {symbol}: {}", refusal.detail))?;
-            any = true;
-        }
-    }
-    Ok(any)
 }

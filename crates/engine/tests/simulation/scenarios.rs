@@ -33,6 +33,7 @@ mod replay;
 mod replay_losses;
 mod resting;
 mod rolls;
+mod silent;
 mod sizing;
 mod source;
 mod source_keys;

@@ -83,8 +83,8 @@ pub(super) struct World {
     pub(super) instruments: BTreeMap<Symbol, Instrument>,
     pub(super) prices: BTreeMap<Symbol, (Price, MarketState)>,
     pub(super) silent: BTreeSet<Symbol>,
-    /// Accounts of whose positions nothing is heard.
-    pub(super) hangs: BTreeSet<String>,
+    /// What nothing is heard of, by account.
+    pub(super) hangs: BTreeSet<(Call, String)>,
     /// Whether the adapter has a fault of its own.
     pub(super) is_broken: bool,
     pub(super) accounts: BTreeMap<String, Account>,
