@@ -12,7 +12,7 @@ pub(crate) use signing::{SealedSigning, previous_signing_place, versioned, with_
 
 use crate::actor::Actor;
 use crate::seals::Seals;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use shards::{Print, Shards};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -279,11 +279,72 @@ pub(crate) fn signing_place<'a>(org: &'a [u8; 16], webhook: &'a [u8; 16]) -> Pla
 #[derive(Debug)]
 pub(crate) struct NotANetwork;
 
-/// Reads an address or a network in CIDR form, v4 or v6.
+/// Reads an address or a network in CIDR form, v4 or v6. A v4 address in the clothes of v6 is v4, as
+/// those of callers are.
 pub(crate) fn parse_network(text: &str) -> Result<IpNet, NotANetwork> {
     let text = text.trim();
-    text.parse::<IpNet>()
+    let net = text
+        .parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map(|net| net.trunc())
-        .map_err(|_| NotANetwork)
+        .map_err(|_| NotANetwork)?;
+    Ok(unmapped(net).unwrap_or(net).trunc())
+}
+
+/// The v4 network that a v6 one is about, if it is in `::ffff:0:0/96` (RFC 4291 section 2.5.5.2).
+fn unmapped(net: IpNet) -> Option<IpNet> {
+    let IpNet::V6(six) = net else { return None };
+    let length = six.prefix_len().checked_sub(96)?;
+    let four = six.addr().to_ipv4_mapped()?;
+    Ipv4Net::new(four, length).ok().map(IpNet::V4)
+}
+
+/// Networks with a shorter prefix are no list: they say "from anywhere" in other words.
+const WIDEST_V4: u8 = 8;
+const WIDEST_V6: u8 = 16;
+
+/// Whether a list of networks narrows down where a caller may be.
+pub(crate) fn is_narrow<'a>(mut networks: impl Iterator<Item = &'a str>) -> bool {
+    let mut any = false;
+    let narrow = networks.all(|text| {
+        any = true;
+        match parse_network(text) {
+            Ok(IpNet::V4(net)) => net.prefix_len() >= WIDEST_V4,
+            Ok(IpNet::V6(net)) => net.prefix_len() >= WIDEST_V6,
+            Err(NotANetwork) => false,
+        }
+    });
+    any && narrow
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_v4_network_in_the_clothes_of_v6_is_v4() {
+        for (text, read) in [
+            ("::ffff:127.0.0.1", "127.0.0.1/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.0.0.7/120", "10.0.0.0/24"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(parse_network(text).unwrap().to_string(), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_everything_is_no_list() {
+        for (list, narrow) in [
+            (&[][..], false),
+            (&["0.0.0.0/0"], false),
+            (&["0.0.0.0/1", "128.0.0.0/1"], false),
+            (&["192.0.2.1", "::/0"], false),
+            (&["::ffff:0.0.0.0/96"], false),
+            (&["10.0.0.0/8", "2001::/16"], true),
+            (&["192.0.2.1"], true),
+        ] {
+            assert_eq!(is_narrow(list.iter().copied()), narrow, "{list:?}");
+        }
+    }
 }

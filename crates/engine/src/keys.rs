@@ -13,7 +13,7 @@ use crate::actor::{Actor, Who};
 use crate::command::error::{CommandError, away, invalid, parse_id, to_value};
 use crate::command::{KeyCreate, KeyRotate};
 use crate::directory::keys::secret_place;
-use crate::directory::parse_network;
+use crate::directory::{is_narrow, parse_network};
 use crate::known_key::KnownKey;
 use crate::people::KEY_LIFETIME_DAYS;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ impl Engine {
             Some(0) => return Err(invalid("expires_in_days", &"must be at least 1")),
             Some(days) => DAY.saturating_mul(days),
         };
-        policy.judge(lifetime, !allow.is_empty()).map_err(refused)?;
+        policy.judge(lifetime, is_narrow(allow.iter().map(String::as_str))).map_err(refused)?;
         let environment = new.environment.as_deref().map(str::trim).filter(|text| !text.is_empty());
         let is_label = |text: &str| {
             text.chars().count() <= ENVIRONMENT_CHARACTERS_MAX
@@ -216,7 +216,8 @@ impl Engine {
         if old.key.state != KeyState::Active || !old.key.is_alive(now) {
             return Err(state_forbids("only an active key is rotated"));
         }
-        let longest = self.key_policy(org).longest(!old.key.allow.is_empty());
+        let longest =
+            self.key_policy(org).longest(is_narrow(old.key.allow.iter().map(String::as_str)));
         let lifetime = old.key.expires_at.since(old.key.created_at).min(longest);
         let key = ApiKey {
             id: self.parts.environment.id(now),

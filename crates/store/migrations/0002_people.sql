@@ -98,9 +98,7 @@ CREATE TABLE refresh_tokens (
     token_hash {bytes} NOT NULL PRIMARY KEY,
     session_id {bytes} NOT NULL REFERENCES sessions (id),
     issued_at {int} NOT NULL,
-    used_at {int},
-    used_from {text},
-    successor_hash {bytes}
+    used_at {int}
 ){strict};
 
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);

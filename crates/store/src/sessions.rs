@@ -40,14 +40,11 @@ const SET_SEEN: &str = "-- sessions::set_seen\n\
 const KNOWN_DEVICE: &str = "-- sessions::known_device\n\
     SELECT id FROM sessions WHERE user_id = $1 AND user_agent = $2 AND address = $3 LIMIT 1";
 const INSERT_REFRESH: &str = "-- sessions::insert_refresh\n\
-    INSERT INTO refresh_tokens (token_hash, session_id, issued_at, used_at, used_from, \
-    successor_hash) VALUES ($1, $2, $3, NULL, NULL, NULL)";
+    INSERT INTO refresh_tokens (token_hash, session_id, issued_at, used_at) VALUES ($1, $2, $3, NULL)";
 const REFRESH: &str = "-- sessions::lock_refresh\n\
-    SELECT token_hash, session_id, issued_at, used_at, used_from, successor_hash \
-    FROM refresh_tokens WHERE token_hash = $1";
+    SELECT token_hash, session_id, issued_at, used_at FROM refresh_tokens WHERE token_hash = $1";
 const USE_REFRESH: &str = "-- sessions::use_refresh\n\
-    UPDATE refresh_tokens SET used_at = $2, used_from = $3, successor_hash = $4 \
-    WHERE token_hash = $1";
+    UPDATE refresh_tokens SET used_at = $2 WHERE token_hash = $1";
 const PURGE_REFRESH: &str = "-- sessions::purge_refresh\n\
     DELETE FROM refresh_tokens WHERE session_id IN \
     (SELECT id FROM sessions WHERE expires_at < $1)";
@@ -112,10 +109,6 @@ pub struct RefreshRow {
     pub issued_at: Timestamp,
     /// When it was used.
     pub used_at: Option<Timestamp>,
-    /// From where.
-    pub used_from: Option<String>,
-    /// The hash of the token that took its place.
-    pub successor_hash: Option<[u8; 32]>,
 }
 
 /// Begins a session.
@@ -257,12 +250,9 @@ pub async fn lock_refresh(
 pub async fn use_refresh(
     tx: &mut Tx<'_>,
     token_hash: [u8; 32],
-    successor_hash: Option<[u8; 32]>,
-    from: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let parameters = [token_hash.into(), now.into(), from.into(), successor_hash.into()];
-    tx.execute_one(USE_REFRESH, &parameters).await
+    tx.execute_one(USE_REFRESH, &[token_hash.into(), now.into()]).await
 }
 
 /// Forgets sessions that expired before `horizon`, with their tokens.
@@ -298,8 +288,6 @@ fn refresh(mut row: Row) -> Result<RefreshRow, Error> {
         session_id: row.id()?,
         issued_at: row.time()?,
         used_at: row.time_or_null()?,
-        used_from: row.text_or_null()?,
-        successor_hash: hash_or_null(&mut row)?,
     })
 }
 

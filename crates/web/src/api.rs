@@ -128,8 +128,8 @@ async fn carried_out(
     if route.knows_caller() {
         engine.may_knock(address).map_err(|wait| budget::waiting(Code::LimitFlood, wait))?;
     }
-    // A signature covers the body, so it is read before the caller is known.
-    let body = if route.takes.has_body() {
+    // A signature covers the body, so it is read before the caller is known, wanted or not.
+    let body = if route.takes.has_body() || route.knows_caller() {
         let limit_ms = exchange.site.options().body_timeout_ms;
         take_body(head.version, body, limit_ms).await?
     } else {

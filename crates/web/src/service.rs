@@ -15,8 +15,8 @@ use axum::{Extension, Router};
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::service::{Service, service_fn};
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -172,7 +172,9 @@ impl Site {
         let request_id = self.engine().request_id();
         let (method, version) = (request.method().clone(), request.version());
         let exchange = Exchange { site: self, peer, request_id };
-        let (mut response, is_signal) = if hook::is_signal(&request) {
+        let (mut response, is_signal) = if names_no_one_host(&request) {
+            (Problem::of(Code::RequestMalformed).answer(request_id), false)
+        } else if hook::is_signal(&request) {
             (hook::receive(&exchange, request).await, true)
         } else {
             // Boxed, so that a signal does not carry the room for a router's call.
@@ -365,6 +367,11 @@ async fn wrong_method(
 ) -> Response<AnswerBody> {
     let_finish(request.version(), request.into_body()).await;
     Problem::of(Code::RequestMethod).answer(exchange.request_id)
+}
+
+/// Whether a request of HTTP/1.1 has no `Host` or several (RFC 9112 section 3.2).
+fn names_no_one_host<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1
 }
 
 /// Lets a client send a body that nobody wants, if it is not huge and comes soon; none of it is kept. Over

@@ -358,6 +358,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the halt is engaged and may be ended now, by a person's word.
+    pub(crate) fn may_be_resumed(&self, text: &str, actor: &Actor) -> Result<(), CommandError> {
+        let (halt, _) = self.engaged(parse_id(text)?, actor)?;
+        self.may_end(&halt, actor)
+    }
+
     async fn resume_local(&self, halt: Halt, actor: &Actor) -> Result<Value, CommandError> {
         let resumed = Resumed { by: actor.name(), at: self.now() };
         // First in the file: a halt that a person ended must not come back with a restart.

@@ -14,12 +14,13 @@ pub struct StrategyCreate {
     /// What people call it, 1 to 64 characters.
     pub name: String,
     /// The webhook it follows; this or a key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "webhook_id", skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
     /// The API key whose signals it follows.
     #[serde(default, alias = "key_id", skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The account it trades on.
+    #[serde(alias = "account_id")]
     pub account: String,
     /// Further accounts on which it trades, each by its own position (S10), at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

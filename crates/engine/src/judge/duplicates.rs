@@ -50,11 +50,34 @@ fn key_of(work: &SignalWork) -> Option<(Key, Duration)> {
     Some(match (&signal.id, &signal.derived_id) {
         (Some(id), _) => (key("id", id.as_bytes()), ID_SPAN),
         (None, Some(derived)) => (key("derived", derived.as_bytes()), ID_SPAN),
-        (None, None) => {
-            let span = if work.answer_was_lost { LOST_ANSWER_SPAN } else { BODY_SPAN };
-            (key("body", &work.body_sha256), span)
-        }
+        (None, None) => (key("body", &work.body_sha256), body_span(work, signal)),
     })
+}
+
+/// How long a body without an id is the same. One that says when it was sent is sent again, never
+/// meant again; of exits that is believed for a minute only, for they may not be shut out by a sender
+/// whose clock stands.
+fn body_span(work: &SignalWork, signal: &Signal) -> Duration {
+    let says_when = signal.sent_at.is_some() && work.sent_ahead.is_none();
+    match (says_when, work.admission.reduces()) {
+        (true, false) => ID_SPAN,
+        (true, true) => LOST_ANSWER_SPAN,
+        (false, _) if work.answer_was_lost => LOST_ANSWER_SPAN,
+        (false, _) => BODY_SPAN,
+    }
+}
+
+/// The key of a full exit whose id another body has: it is executed, and its own body once (S15).
+fn key_of_exit(work: &SignalWork) -> Option<Key> {
+    let (id, _) = key_of(work)?;
+    Some(Key(*Digest::sha256_parts(&[&id.0, b"exit\0", &work.body_sha256]).as_bytes()))
+}
+
+/// A signal of a batch, and the key that it wants.
+struct Wanted<'a> {
+    place: usize,
+    work: &'a SignalWork,
+    span: Duration,
 }
 
 /// Claims the keys of the batch, in sorted order, and says for which signals another was first.
@@ -65,21 +88,50 @@ pub(super) async fn claim_keys(
     works: &[&SignalWork],
 ) -> Result<BTreeMap<usize, First>, Error> {
     let mut firsts = BTreeMap::new();
-    let mut wanted: BTreeMap<Key, (usize, &SignalWork, Duration)> = BTreeMap::new();
-    for (place, work) in works.iter().enumerate() {
-        let Some((key, span)) = key_of(work) else { continue };
-        if let Some((earlier, holder, _)) = wanted.get(&key) {
-            let first = First::InBatch(*earlier);
-            if let Some(first) = same_or_conflict(followers, work, &holder.body_sha256, first) {
-                firsts.insert(place, first);
+    let works = || works.iter().copied().enumerate();
+    let keyed = works().filter_map(|(place, work)| {
+        let (key, span) = key_of(work)?;
+        Some((key, Wanted { place, work, span }))
+    });
+    let exits = claim(tx, shared, followers, keyed, &mut firsts).await?;
+    let keyed = works().filter(|(place, _)| exits.contains(place)).filter_map(|(place, work)| {
+        Some((key_of_exit(work)?, Wanted { place, work, span: ID_SPAN }))
+    });
+    claim(tx, shared, followers, keyed, &mut firsts).await?;
+    Ok(firsts)
+}
+
+/// Claims keys. Answers the places of full exits whose id another body has.
+async fn claim<'a>(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    followers: &Followers,
+    keyed: impl Iterator<Item = (Key, Wanted<'a>)>,
+    firsts: &mut BTreeMap<usize, First>,
+) -> Result<BTreeSet<usize>, Error> {
+    let mut exits = BTreeSet::new();
+    let mut found = |place, work: &SignalWork, body: &[u8; 32], first| match same_or_conflict(
+        followers, work, body, first,
+    ) {
+        Some(first) => drop(firsts.insert(place, first)),
+        None => drop(exits.insert(place)),
+    };
+    let mut wanted: BTreeMap<Key, Wanted<'a>> = BTreeMap::new();
+    for (key, want) in keyed {
+        match wanted.get(&key) {
+            Some(earlier) => {
+                let first = First::InBatch(earlier.place);
+                found(want.place, want.work, &earlier.work.body_sha256, first);
             }
-            continue;
+            None => drop(wanted.insert(key, want)),
         }
-        wanted.insert(key, (place, work, span));
+    }
+    if wanted.is_empty() {
+        return Ok(exits);
     }
     let claims: Vec<Claim> = wanted
         .iter()
-        .map(|(key, (_, work, _))| Claim { key: *key, signal_id: work.signal_id })
+        .map(|(key, want)| Claim { key: *key, signal_id: want.work.signal_id })
         .collect();
     let free: BTreeSet<Key> = signals::claim(tx, &claims).await?.into_iter().collect();
     let taken: Vec<Key> = wanted.keys().filter(|key| !free.contains(key)).copied().collect();
@@ -87,19 +139,17 @@ pub(super) async fn claim_keys(
     let ids: Vec<_> = holders.iter().map(|holder| holder.signal_id).collect();
     let stored = signals::by_ids(tx, &ids).await?;
     for (holder, stored) in holders.into_iter().zip(stored) {
-        let Some((place, work, span)) = wanted.get(&holder.key) else { continue };
+        let Some(Wanted { place, work, span }) = wanted.get(&holder.key) else { continue };
         let first = stored.filter(|stored| !is_forgotten(shared, work, stored, *span));
         if let Some(stored) = first {
             let first = First::Stored(Box::new(outcome_of(&stored)));
-            if let Some(first) = same_or_conflict(followers, work, &stored.body_sha256, first) {
-                firsts.insert(*place, first);
-            }
+            found(*place, work, &stored.body_sha256, first);
         } else {
             let claim = Claim { key: holder.key, signal_id: work.signal_id };
             signals::take_over(tx, &claim, holder.signal_id).await?;
         }
     }
-    Ok(firsts)
+    Ok(exits)
 }
 
 /// Whether a signal that came with the same key lies too far back to count.

@@ -151,6 +151,7 @@ fn followed(
     };
     let judged = after.as_mut().unwrap_or(book);
     let exposure = resting::judged_on(judged, &place, strategy, signal);
+    let exposure = resting::without_asked_back_entries(judged, &place, signal, exposure);
     let net = judged.pair_exposure(account.id, symbol);
     let reference = judged.reference(shared, &account, symbol);
     let price = reference.price(judged.now);
@@ -209,6 +210,13 @@ fn followed(
                 }
                 judged.use_overrides(shared, &used, &order);
                 orders.push(reserve(judged, order));
+            }
+            // The entries that it took back stay so, and it is refused all the same.
+            Err(refusal) if purpose == Purpose::Exit && orders.is_empty() => {
+                if let Some(copy) = after {
+                    *book = copy;
+                }
+                return Err(refusal);
             }
             // A refused entry of a reversal stays flat; what closes or was taken back stays so (S5).
             Err(refusal) if !orders.is_empty() || removed == RemovedEntries::Some => {

@@ -51,6 +51,27 @@ pub(crate) fn without_asked_back(book: &Book, place: &Place, side: Side) -> Expo
     exposure
 }
 
+/// What a part of a position is a part of: without the entries that rest and were asked back, for they
+/// are not held (S7). Those at the market count, for they fill; and where nothing else is held, all do.
+pub(crate) fn without_asked_back_entries(
+    book: &Book,
+    place: &Place,
+    signal: &Signal,
+    mut exposure: Exposure,
+) -> Exposure {
+    if !signal.is_exit() || signal.is_full_exit() {
+        return exposure;
+    }
+    for order in book.live_orders(place) {
+        let rests = order.purpose == Purpose::Entry && order.order_type != OrderType::Market;
+        let is_held = exposure.held(order.side.opposite()).is_positive();
+        if rests && order.cancel_requested && is_held {
+            exposure.release(Purpose::Entry, order.side, order.reserved());
+        }
+    }
+    exposure
+}
+
 /// Takes back the exits that rest on this side, and says which those were.
 pub(crate) fn take_back(
     shared: &Shared,

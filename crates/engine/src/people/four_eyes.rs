@@ -278,6 +278,10 @@ impl Engine {
         }
         let author = self.author(org, row.requested_by, confirmer.user_id)?;
         author.check(command.needs(), self.now())?;
+        // What cannot be done yet stays to be confirmed later.
+        if let Command::HaltResume(ById { id }) = &command {
+            self.may_be_resumed(id, &author)?;
+        }
         self.decide(org, row.id, actor, Decision::Confirmed).await?;
         // This is a command inside a command: boxed, or its future would hold itself.
         let result = Box::pin(self.execute(command, &author)).await?;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::permission::Permissions;
+use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::person::{BuiltInRole, FactorKind, Profile, SessionKind, User, email_key};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::RowSealer;
@@ -243,7 +243,7 @@ impl Principals {
         self.policies.get(&(org, name.to_owned())).map(String::as_str)
     }
 
-    /// Whether a role of the organization may do nothing at all without a second factor.
+    /// Whether a role of the organization may do nothing but stop without a second factor.
     pub(crate) fn requires_factor(&self, org: Id<id::Org>, role: &str, profile: Profile) -> bool {
         let of_role = self.policy(org, &format!("require_factor.{role}"));
         match of_role.or_else(|| self.policy(org, "require_factor")) {
@@ -258,7 +258,9 @@ impl Principals {
         let mut permissions = self.permissions(session.org_id, role)?;
         let factor_at = counted_factor(session, profile);
         if factor_at.is_none() && self.requires_factor(session.org_id, role, profile) {
-            permissions = Permissions::NONE;
+            // Whoever may stop may stop (S18): that asks for no second factor.
+            let stops = |permission: &Permission| *permission == Permission::HaltEngage;
+            permissions = permissions.iter().filter(stops).collect();
         }
         let person = Person {
             user_id: session.user_id,

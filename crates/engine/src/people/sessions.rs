@@ -1,9 +1,8 @@
 //! Sessions: opened, renewed, recognised, ended.
 //!
 //! Refresh tokens are used once (RFC 9700 section 4.14.2). One that comes again ends its whole
-//! session, because one of the two who showed it is a thief; but for ten seconds the same program at
-//! the same address is taken to have missed the answer, and gets another successor in place of the
-//! one that nobody has used.
+//! session, because one of the two who showed it is a thief. Whoever did not hear the answer logs in
+//! again.
 
 use super::login::Left;
 use super::notices::{Notice, tell};
@@ -19,7 +18,6 @@ use crate::view::MeView;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::SessionKind;
@@ -30,8 +28,6 @@ use tradewarden_store::{Error, Tx};
 
 /// Sessions of one person at one time; one more ends the oldest.
 pub(crate) const SESSIONS_MAX: usize = 100;
-/// How long a used refresh token may come again from where it was used.
-const RETRY_GRACE: Duration = Duration::from_secs(10);
 /// The cookie that shows a session; the prefix keeps it on this host and on TLS (RFC 6265bis).
 pub const COOKIE: &str = "__Host-tw_sid";
 /// The header in which our own pages show that a change is theirs. No form can set it, and no page of
@@ -213,13 +209,13 @@ impl Engine {
         let old = *HashedToken::of(shown.as_bytes()).as_bytes();
         let next = self.new_token(TokenKind::Refresh);
         let new = *next.hash().as_bytes();
-        let from = device(&client.address.to_string(), &client.user_agent);
+        let address = client.address.to_string();
         let shared = Arc::clone(&self.parts);
         let principals = self.parts.people.principals.load_full();
         let renewed = self
             .parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                renew(tx, book, &shared, &principals, old, new, &from).await
+                renew(tx, book, &shared, &principals, old, new, &address).await
             })
             .await?;
         match renewed {
@@ -421,51 +417,27 @@ async fn renew(
     principals: &super::Principals,
     old: [u8; 32],
     new: [u8; 32],
-    from: &str,
+    address: &str,
 ) -> Result<Renewed, Error> {
     let now = book.now;
     let Some(found) = sessions::lock_refresh(tx, old).await? else { return Ok(Renewed::No) };
     let Some(session) = principals.session(found.session_id, now) else {
         return Ok(Renewed::No);
     };
-    if let Some(used_at) = found.used_at {
-        let successor = match found.successor_hash {
-            Some(hash) => sessions::lock_refresh(tx, hash).await?,
-            None => None,
-        };
-        let unheard = successor.filter(|next| next.used_at.is_none());
-        let same = found.used_from.as_deref() == Some(from);
-        match unheard {
-            Some(unheard) if same && now <= used_at.plus(RETRY_GRACE) => {
-                sessions::use_refresh(tx, unheard.token_hash, None, from, now).await?;
-            }
-            _ => {
-                sessions::end(tx, session.id, "refresh_reuse", now).await?;
-                let payload = json!({ "actor": "refresh_reuse", "user_id": session.user_id });
-                book.enter(shared, session.org_id, session.id, "session.ended", &payload);
-                let subject = format!("session:{}", session.id);
-                let detail = "a refresh token was shown twice: its session was ended".to_owned();
-                let code = "auth.refresh_reuse";
-                let (org, user) = (session.org_id, session.user_id);
-                book.find(shared, org, code, Severity::Critical, subject, detail);
-                let address = from.split(' ').next().unwrap_or_default();
-                let told = Notice::SessionStolen.from(address);
-                tell(tx, book, shared, org, user, told).await?;
-                return Ok(Renewed::Stolen);
-            }
-        }
+    if found.used_at.is_some() {
+        sessions::end(tx, session.id, "refresh_reuse", now).await?;
+        let payload = json!({ "actor": "refresh_reuse", "user_id": session.user_id });
+        book.enter(shared, session.org_id, session.id, "session.ended", &payload);
+        let subject = format!("session:{}", session.id);
+        let detail = "a refresh token was shown twice: its session was ended".to_owned();
+        let (org, user) = (session.org_id, session.user_id);
+        book.find(shared, org, "auth.refresh_reuse", Severity::Critical, subject, detail);
+        tell(tx, book, shared, org, user, Notice::SessionStolen.from(address)).await?;
+        return Ok(Renewed::Stolen);
     }
-    // The first use stays the one that the grace counts from.
-    let used_at = found.used_at.unwrap_or(now);
     sessions::insert_refresh(tx, new, session.id, now).await?;
-    sessions::use_refresh(tx, old, Some(new), from, used_at).await?;
+    sessions::use_refresh(tx, old, now).await?;
     Ok(Renewed::Yes(Box::new(SessionRow::clone(session))))
-}
-
-/// Which program at which address, as one bounded text.
-fn device(address: &str, user_agent: &str) -> String {
-    let agent = tradewarden_seal::Digest::sha256(user_agent.as_bytes());
-    format!("{address} {agent}")
 }
 
 /// Whether a passkey is among the methods of a session.

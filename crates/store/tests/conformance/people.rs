@@ -180,10 +180,9 @@ pub(crate) async fn sessions_and_their_tokens(backend: &Backend) {
     sessions::insert(&mut tx, &by_cookie).await.unwrap();
     assert!(sessions::is_known_device(&mut tx, id(10), "curl", "192.0.2.1").await.unwrap());
     sessions::insert_refresh(&mut tx, [1; 32], id(40), at(5)).await.unwrap();
-    sessions::use_refresh(&mut tx, [1; 32], Some([2; 32]), "here", at(6)).await.unwrap();
+    sessions::use_refresh(&mut tx, [1; 32], at(6)).await.unwrap();
     let used = sessions::lock_refresh(&mut tx, [1; 32]).await.unwrap().unwrap();
-    assert_eq!((used.used_at, used.used_from.as_deref()), (Some(at(6)), Some("here")));
-    assert_eq!((used.session_id, used.successor_hash), (id(40), Some([2; 32])));
+    assert_eq!((used.used_at, used.session_id), (Some(at(6)), id(40)));
     assert!(sessions::lock_refresh(&mut tx, [3; 32]).await.unwrap().is_none());
     tx.commit().await.unwrap();
     assert_eq!(sessions::alive(&store, at(99)).await.unwrap(), [by_token, by_cookie]);

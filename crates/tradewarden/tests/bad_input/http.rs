@@ -66,6 +66,8 @@ async fn strange_requests() {
         ("garbage\r\n\r\n".to_owned(), 400),
         ("\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n".to_owned(), 400),
         (format!("GET /livez HTTP/9.9\r\n{close}"), 400),
+        ("GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), 400),
+        (format!("GET /livez HTTP/1.1\r\nhost: evil.example\r\n{close}"), 400),
         (format!("GET  /livez HTTP/1.1\r\n{close}"), 400),
         (format!("GET /liv\u{0}ez HTTP/1.1\r\n{close}"), 400),
         (format!("G(T /livez HTTP/1.1\r\n{close}"), 400),

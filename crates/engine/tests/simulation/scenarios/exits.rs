@@ -115,6 +115,30 @@ fn s4_a_partial_exit_leaves_what_rests() {
     });
 }
 
+/// S7: a part of a position is a part of what is held, not of an entry that rests and is asked back.
+#[test]
+fn s7_half_is_half_of_what_is_held() {
+    simulate(async || {
+        let s = Small::with(353, Venue::default(), |new| {
+            new.pyramiding = Some(Pyramiding::Allow);
+        })
+        .await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        let held = s.position().await;
+        let rest = json!({
+            "action": "BUY", "id": "b", "order_type": "limit", "limit_price": "4900",
+        });
+        accept(&s.h, &s.hook, &rest).await;
+        s.h.elapse(millis(1_000)).await;
+        let half = json!({ "action": "EXIT", "comment": "EXIT_50", "id": "c" });
+        accept(&s.h, &s.hook, &half).await;
+        s.h.quiet().await;
+        assert_eq!((held.as_str(), s.position().await.as_str()), ("2", "1"));
+        s.end().await;
+    });
+}
+
 /// S4: the exit is not sent for what may still fill otherwise: it waits until that has ended, 2 s at
 /// most for all of it, and for the rest as long as it takes.
 #[test]

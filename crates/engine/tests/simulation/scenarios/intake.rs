@@ -25,6 +25,13 @@ fn s15_duplicates() {
         s.accept("EXIT", "a").await;
         s.h.quiet().await;
         assert_eq!(s.position().await, "0");
+        // The exit itself is carried out once, whatever was opened since.
+        s.accept("BUY", "b").await;
+        s.h.quiet().await;
+        s.h.elapse(Duration::from_secs(90)).await;
+        assert_eq!(s.send("EXIT", "a").await.status, SignalStatus::Duplicate);
+        s.accept("EXIT", "c").await;
+        s.h.quiet().await;
         let body = json!({ "action": "BUY" });
         let one = s.h.send(&s.hook, &body).await.answer();
         let two = s.h.send(&s.hook, &body).await.answer();
@@ -37,6 +44,37 @@ fn s15_duplicates() {
         s.h.restart().await;
         let four = s.h.send(&s.hook, &body).await.answer();
         assert_eq!(four.signal_id, three.signal_id);
+        s.h.quiet().await;
+        s.end().await;
+    });
+}
+
+/// S15: a body that says when it was sent comes again only because its sender did not hear the answer;
+/// of exits that is believed for a minute.
+#[test]
+fn s15_a_body_that_says_when_it_was_sent_counts_once() {
+    simulate(async || {
+        let mut s = Small::with(31, Venue::default(), |_| {}).await;
+        let sent = |action: &str, at: &str| json!({ "action": action, "timenow": at });
+        let at = s.h.now().to_string();
+        let first = s.h.send(&s.hook, &sent("BUY", &at)).await.answer();
+        assert_eq!(first.status, SignalStatus::Accepted, "{first:?}");
+        s.h.quiet().await;
+        s.h.elapse(Duration::from_secs(6)).await;
+        let again = s.h.send(&s.hook, &sent("BUY", &at)).await.answer();
+        assert_eq!((again.status, again.signal_id), (SignalStatus::Duplicate, first.signal_id));
+        let later = s.h.now().to_string();
+        let other = s.h.send(&s.hook, &sent("BUY", &later)).await.answer();
+        assert_ne!(other.status, SignalStatus::Duplicate, "another instant");
+        let exit = s.h.send(&s.hook, &sent("EXIT", &at)).await.answer();
+        s.h.quiet().await;
+        s.h.elapse(Duration::from_secs(50)).await;
+        let again = s.h.send(&s.hook, &sent("EXIT", &at)).await.answer();
+        assert_eq!((again.status, again.signal_id), (SignalStatus::Duplicate, exit.signal_id));
+        s.h.elapse(Duration::from_secs(20)).await;
+        let stuck = s.h.send(&s.hook, &sent("EXIT", &at)).await.answer();
+        assert_eq!(stuck.status, SignalStatus::Skipped, "a clock that stands shuts no exit out");
+        s.h.restart().await;
         s.h.quiet().await;
         s.end().await;
     });
