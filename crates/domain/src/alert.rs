@@ -37,6 +37,7 @@ pub fn telling(code: &str, is_critical: bool) -> Telling {
             | "order.ttl_ended"
             | "position.dust"
             | "position.netted"
+            | "position.not_rolled"
             | "position.old_month"
             | "position.unread"
             | "strategy.mixed_result"
@@ -65,6 +66,7 @@ mod tests {
             "order.unknown",
             "order.change_unknown",
             "position.naked",
+            "position.not_rolled",
             "position.mismatch",
             "halt.engaged",
             "halt.not_closed",
@@ -83,6 +85,7 @@ mod tests {
             "limit.rate",
             "limit.flood",
             "duplicate.id_conflict",
+            "position.not_rolled",
             "position.old_month",
             "strategy.mixed_result",
             "strategy.wrong_side",

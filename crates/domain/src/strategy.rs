@@ -12,6 +12,7 @@ use crate::id::{self, Id};
 use crate::instrument::{Instrument, Symbol};
 use crate::money::{Money, Price, Quantity, Round};
 use crate::order::{OrderType, Purpose, Side, TimeInForce, words};
+use crate::roll::Continuous;
 use crate::schedule::Schedule;
 use crate::signal::{
     Action, Comment, Distance, Level, Percentage, QuantityField, Signal, StopLoss,
@@ -89,6 +90,7 @@ words! {
 
 /// A strategy: source, instrument, account, size and rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "settings, each by itself")]
 pub struct Strategy {
     /// Its identifier.
     pub id: Id<id::Strategy>,
@@ -142,6 +144,8 @@ pub struct Strategy {
     pub expected_every_s: Option<u32>,
     /// Whether it adopted what its accounts held and nobody here had opened (S3).
     pub adopt: bool,
+    /// Whether its positions in a month that rolls are closed, and opened again in the next (S11).
+    pub auto_roll: bool,
     /// Whether it may enter at the market while no reference price is fresh, where the instrument has
     /// a static band (S22).
     pub blind_market: bool,
@@ -238,6 +242,13 @@ impl Strategy {
         std::iter::once(self.account_id).chain(self.followers.iter().copied())
     }
 
+    /// The continuous symbol by which its positions roll, if they roll by themselves (S11): its own, so
+    /// that its exits find them in every month.
+    pub fn rolls(&self) -> Option<Continuous> {
+        let is_own = self.symbol_source == SymbolSource::Strategy;
+        (self.auto_roll && is_own).then(|| Continuous::of(&self.symbol)).flatten()
+    }
+
     /// How much it may enter at the market while no reference price is fresh (S22).
     pub fn blind(&self) -> Option<Quantity> {
         self.blind_market.then_some(self.blind_quantity_max)
@@ -271,19 +282,23 @@ impl Strategy {
             }
             None => (own(self.stop_loss), None),
         };
-        if take_profit.is_none() && stop_loss.is_none() {
-            return Ok(None);
-        }
         let on_naked = self.on_naked;
-        let levels = Levels { on_naked, stop_limit, stop_loss, take_profit };
-        let price = entry.limit_price.or(entry.stop_price).or(reference);
-        match price.filter(|price| !levels.fit(entry.side, *price)) {
-            None => Ok(Some(levels)),
-            Some(price) => Err(Refusal {
-                limit: Some(price.to_string()),
-                ..Refusal::plain(Code::BracketInvalid)
-            }),
-        }
+        fitting(Levels { on_naked, stop_limit, stop_loss, take_profit }, entry, reference)
+    }
+
+    /// What protects an entry that no signal asked for: the strategy's own distances.
+    pub fn own_levels(
+        &self,
+        entry: &Intent,
+        reference: Option<Price>,
+    ) -> Result<Option<Levels>, Refusal> {
+        let levels = Levels {
+            on_naked: self.on_naked,
+            stop_limit: None,
+            stop_loss: self.stop_loss.map(Mark::Away),
+            take_profit: self.take_profit.map(Mark::Away),
+        };
+        fitting(levels, entry, reference)
     }
 
     /// Whether what a signal closes on `side` is all of a position, or more than its working exits
@@ -531,6 +546,24 @@ pub enum RemovedEntries {
     Some,
     /// There were none.
     None,
+}
+
+/// The levels if there are any; one on the wrong side of the price is refused.
+fn fitting(
+    levels: Levels,
+    entry: &Intent,
+    reference: Option<Price>,
+) -> Result<Option<Levels>, Refusal> {
+    if levels.take_profit.is_none() && levels.stop_loss.is_none() {
+        return Ok(None);
+    }
+    let price = entry.limit_price.or(entry.stop_price).or(reference);
+    match price.filter(|price| !levels.fit(entry.side, *price)) {
+        None => Ok(Some(levels)),
+        Some(price) => {
+            Err(Refusal { limit: Some(price.to_string()), ..Refusal::plain(Code::BracketInvalid) })
+        }
+    }
 }
 
 const fn mark(level: Level) -> Mark {

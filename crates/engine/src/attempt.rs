@@ -148,8 +148,8 @@ fn begin_one(shared: &Shared, book: &mut Book, mut order: Order) -> Attempt {
     change::go_on(shared, book, &mut order);
     change::made(shared, book, &mut order);
     match order.purpose {
-        // Only a strategy's reversal waits for flat; a caller's own order stands for itself.
-        Purpose::Entry if order.signal_id.is_none() => {}
+        // Only what a strategy opens waits for flat; a caller's own order stands for itself.
+        Purpose::Entry if order.signal_id.is_none() && !book.is_of_roll(order.id) => {}
         Purpose::Entry => match ground(&book.exposure(&place_of(&order)), order.side) {
             Ground::Free => {
                 if let Some(ended) = anew::refused(shared, book, &order) {

@@ -4,11 +4,14 @@
 mod counts;
 mod engaged;
 mod imagined;
+mod rolling;
 mod usable;
 
 use self::counts::Counts;
 pub(crate) use self::counts::{Counted, Lets, source_of};
 pub(crate) use self::imagined::{Imagined, KnownOrder, Moment, Open};
+pub(crate) use self::rolling::Ended;
+use self::rolling::Rolling;
 use crate::directory::{Directory, Rolls};
 use crate::effects::{Effects, Severity};
 
@@ -72,6 +75,7 @@ pub(crate) struct Book {
     findings: Vec<Finding>,
     alerts: Vec<Alert>,
     rolls: Rolls,
+    rolling: Rolling,
     pub(crate) around: Around,
     counts: Counts,
     /// The overrides that an order of these accounts can use.
@@ -88,6 +92,8 @@ pub(crate) struct Book {
 #[derive(Default)]
 pub(crate) struct Scope {
     pub(crate) lets: Lets,
+    /// Rolls are read though the organization may have no roll table any more.
+    pub(crate) rolls: bool,
     pub(crate) accounts: BTreeSet<(Id<id::Org>, Id<id::Account>)>,
     pub(crate) pairs: BTreeSet<(Id<id::Account>, Symbol)>,
     pub(crate) pairs_with_live_orders: BTreeSet<(Id<id::Account>, Symbol)>,
@@ -162,6 +168,7 @@ impl Book {
             counts::lock(tx, &limits).await?;
         }
         let accounts = counts::lock_accounts(tx, scope).await?;
+        let rolling = Rolling::load(tx, &directory, scope).await?;
         let counts = Counts::load(tx, scope.lets, &limits, &accounts, now).await?;
         let pairs: Vec<_> = scope.pairs.iter().cloned().collect();
         let mut exposures: BTreeMap<_, _> =
@@ -198,6 +205,7 @@ impl Book {
             findings: Vec::new(),
             alerts: Vec::new(),
             rolls: Arc::clone(&directory.rolls),
+            rolling,
             around,
             counts,
             overrides,
@@ -228,6 +236,7 @@ impl Book {
             .collect();
         rows::set_orders_minute(tx, counters).await?;
         self.around.write(tx).await?;
+        self.rolling.write(tx).await?;
         for (one, order) in &self.used_overrides {
             overrides::used(tx, *one, *order, self.now).await?;
         }
@@ -265,11 +274,6 @@ impl Book {
     /// The same by the roll tables that its scope was made with.
     pub(crate) fn with_rolls(self, rolls: Rolls) -> Self {
         Self { rolls, ..self }
-    }
-
-    /// The roll table of an organization.
-    pub(crate) fn rolls(&self, org: Id<id::Org>) -> Arc<RollTable> {
-        self.rolls.get(&org).cloned().unwrap_or_default()
     }
 
     /// Whether the account takes orders.

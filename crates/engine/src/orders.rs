@@ -5,11 +5,13 @@ mod cancel;
 mod change;
 pub(crate) mod live;
 mod place;
+mod reopen;
 pub(crate) mod resting;
 
 use crate::command::error::{CommandError, OrderNo, away};
 pub(crate) use cancel::{TOGETHER, Why, cancel_in, expire};
 pub(crate) use place::{Closed, Leaving, close_part, leave, notional_of_key};
+pub(crate) use reopen::{Reopening, reopen};
 
 use crate::Engine;
 use crate::actor::Actor;

@@ -467,6 +467,7 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         on_naked: strategy.on_naked.to_string(),
         expected_every_s: strategy.expected_every_s,
         adopt: strategy.adopt,
+        auto_roll: strategy.auto_roll,
         blind_market: strategy.blind_market,
         blind_quantity_max: strategy.blind_quantity_max,
         state: strategy.state.to_string(),

@@ -1,4 +1,8 @@
-//! The roll table: kept by people, and looked at for positions that are held too long (S11).
+//! The roll table: kept by people, and looked at for positions that are held too long, or roll (S11).
+
+mod auto;
+
+pub(crate) use self::auto::Roller;
 
 use crate::book::{Book, Scope};
 use crate::command::RollSet;
@@ -115,8 +119,13 @@ async fn tell(shared: &Arc<Shared>) -> Result<(), Error> {
             if findings::was_found(&shared.store, org, today, OLD_MONTH, &subject).await? {
                 continue;
             }
+            let strategy = directory.strategies.get(&place.strategy_id);
+            let fate = match strategy.and_then(|strategy| strategy.rolls()) {
+                Some(_) => "it was not rolled yet",
+                None => "nothing rolls it by itself",
+            };
             let detail = format!(
-                "{} of {} is held; its last day is {}, and nothing rolls it by itself.",
+                "{} of {} is held; its last day is {}, and {fate}.",
                 exposure.quantity,
                 place.symbol,
                 contract.last_day()

@@ -47,6 +47,7 @@ const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
 const ROLLS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
+const ROLLED_EVERY: Duration = Duration::from_secs(1);
 const KEY_SOURCE_ASKED_EVERY: Duration = Duration::from_secs(5);
 const DATA_KEYS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_mins(10);
@@ -172,11 +173,8 @@ async fn run_beside(
     tasks.spawn(every(Arc::clone(shared), KEYS_LOOKED_AT_EVERY, async |shared| {
         keys::inspect(shared).await;
     }));
-    tasks.spawn(every(Arc::clone(shared), ROLLS_LOOKED_AT_EVERY, async |shared| {
-        if shared.is_leader() {
-            rolls::look(shared).await;
-        }
-    }));
+    tasks.spawn(look_at_old_months(Arc::clone(shared)));
+    tasks.spawn(roll_positions(Arc::clone(shared)));
     tasks.spawn(every(Arc::clone(shared), KEY_SOURCE_ASKED_EVERY, async |shared| {
         vault::watch::look(shared).await;
     }));
@@ -235,6 +233,25 @@ async fn every(shared: Arc<Shared>, span: Duration, work: impl AsyncFn(&Arc<Shar
     loop {
         tokio::time::sleep(span).await;
         work(&shared).await;
+    }
+}
+
+async fn look_at_old_months(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(ROLLS_LOOKED_AT_EVERY).await;
+        if shared.is_leader() {
+            rolls::look(&shared).await;
+        }
+    }
+}
+
+async fn roll_positions(shared: Arc<Shared>) {
+    let mut roller = rolls::Roller::new(Arc::clone(&shared));
+    loop {
+        tokio::time::sleep(ROLLED_EVERY).await;
+        if shared.is_leader() {
+            roller.round().await;
+        }
     }
 }
 

@@ -97,7 +97,8 @@ CREATE TABLE strategies (
     blind_market {int} NOT NULL,
     blind_quantity_max {int} NOT NULL,
     adopt {int} NOT NULL,
-    key_id {bytes}
+    key_id {bytes},
+    auto_roll {int} NOT NULL
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);
@@ -176,6 +177,23 @@ CREATE TABLE rolls (
     updated_at {int} NOT NULL,
     PRIMARY KEY (org_id, symbol)
 ){strict};
+
+-- Positions that are on their way from a month to the next: the exit, then the entry for what it filled.
+CREATE TABLE auto_rolls (
+    account_id {bytes} NOT NULL,
+    strategy_id {bytes} NOT NULL,
+    symbol {text} NOT NULL,
+    org_id {bytes} NOT NULL,
+    next_symbol {text} NOT NULL,
+    side {text} NOT NULL,
+    quantity {int} NOT NULL,
+    stays_closed {int} NOT NULL,
+    exit_id {bytes} NOT NULL,
+    entry_id {bytes},
+    had_stop {int} NOT NULL,
+    begun_at {int} NOT NULL,
+    PRIMARY KEY (account_id, strategy_id, symbol)
+){clustered};
 
 CREATE TABLE halts (
     id {bytes} NOT NULL PRIMARY KEY,

@@ -12,6 +12,7 @@ pub mod acme_accounts;
 pub mod alerts;
 pub mod api_keys;
 pub mod audit;
+pub mod auto_rolls;
 pub mod challenges;
 pub mod changes;
 pub mod closes;

@@ -1,10 +1,11 @@
 //! Every statement of this crate, so that a test can prepare each on both databases.
 
 use crate::{
-    acme_accounts, alerts, api_keys, audit, challenges, changes, closes, dead_men, directory,
-    exposures, factors, findings, guarded, halt_progress, idempotency, invitations, key_usage,
-    keys, leases, lockdowns, losses, marks, migrate, nonces, orders, outbox, overrides, pending,
-    rates, recent, sealed, sessions, signals, source_keys, token_keys, users, webhook_secrets,
+    acme_accounts, alerts, api_keys, audit, auto_rolls, challenges, changes, closes, dead_men,
+    directory, exposures, factors, findings, guarded, halt_progress, idempotency, invitations,
+    key_usage, keys, leases, lockdowns, losses, marks, migrate, nonces, orders, outbox, overrides,
+    pending, rates, recent, sealed, sessions, signals, source_keys, token_keys, users,
+    webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -14,6 +15,7 @@ pub fn all() -> Vec<String> {
         alerts::STATEMENTS,
         api_keys::STATEMENTS,
         audit::STATEMENTS,
+        auto_rolls::STATEMENTS,
         challenges::STATEMENTS,
         changes::STATEMENTS,
         closes::STATEMENTS,

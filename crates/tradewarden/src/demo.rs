@@ -183,6 +183,7 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         stop_loss: None,
         on_naked: None,
         expected_every_s: None,
+        auto_roll: false,
         blind_market: false,
         blind_quantity_max: None,
         shared_position: false,

@@ -51,12 +51,53 @@ fn strategy() -> Strategy {
         stop_loss: None,
         on_naked: crate::bracket::OnNaked::Alert,
         adopt: false,
+        auto_roll: false,
         blind_market: false,
         blind_quantity_max: BLIND_QUANTITY_MAX_DEFAULT,
         expected_every_s: None,
         state: StrategyState::On,
         created_at: Timestamp::default(),
     }
+}
+
+/// S11: what rolls by itself has a continuous symbol of its own, and says so.
+#[test]
+fn s11_what_rolls_by_itself() {
+    let with = |symbol: &str, symbol_source, auto_roll| Strategy {
+        symbol: symbol.parse().unwrap(),
+        symbol_source,
+        auto_roll,
+        ..strategy()
+    };
+    let rolls = |strategy: Strategy| strategy.rolls().map(|own| (own.root.to_string(), own.place));
+    let own = SymbolSource::Strategy;
+    assert_eq!(rolls(with("ES2!", own, true)), Some(("ES".to_owned(), 2)));
+    assert_eq!(rolls(with("ES2!", own, false)), None);
+    assert_eq!(rolls(with("ESZ26", own, true)), None);
+    assert_eq!(rolls(with("ES2!", SymbolSource::Payload, true)), None);
+}
+
+/// S9: an entry of no signal is protected by the strategy's own distances, or by nothing.
+#[test]
+fn s9_levels_of_an_entry_without_a_signal() {
+    let entry = Intent {
+        purpose: Purpose::Entry,
+        side: Side::Buy,
+        quantity: units("1"),
+        order_type: OrderType::Market,
+        time_in_force: TimeInForce::Day,
+        limit_price: None,
+        stop_price: None,
+    };
+    let at = Some("100".parse().unwrap());
+    assert_eq!(strategy().own_levels(&entry, at), Ok(None));
+    let stop: Away = "20".parse().unwrap();
+    let protecting = Strategy { stop_loss: Some(stop), ..strategy() };
+    let levels = protecting.own_levels(&entry, at).unwrap().unwrap();
+    assert_eq!((levels.stop_loss, levels.take_profit), (Some(Mark::Away(stop)), None));
+    let too_far = Strategy { stop_loss: Some("100".parse().unwrap()), ..strategy() };
+    let no = too_far.own_levels(&entry, at).unwrap_err();
+    assert_eq!(no.code, Code::BracketInvalid);
 }
 
 fn reversing() -> Strategy {

@@ -149,13 +149,14 @@ impl Engine {
         actor: &Actor,
     ) -> Result<Value, CommandError> {
         let strategy = self.strategy_to_be(org, &new, actor)?;
-        if strategy.blind_market {
+        if strategy.blind_market || strategy.auto_roll {
             actor.fresh(self.now())?;
         }
         self.may_all_trade_live(&strategy).await?;
         let (id, shares) = (strategy.id, new.shared_position);
         let payload = json!({
-            "account_id": strategy.account_id, "blind_market": strategy.blind_market,
+            "account_id": strategy.account_id, "auto_roll": strategy.auto_roll,
+            "blind_market": strategy.blind_market,
             "blind_quantity_max": strategy.blind_quantity_max, "followers": strategy.followers,
             "name": strategy.name,
             "on_opposite": strategy.on_opposite, "quantity": strategy.quantity,
@@ -233,11 +234,13 @@ impl Engine {
             on_naked: new.on_naked.unwrap_or(OnNaked::Alert),
             expected_every_s: expected_every(new.expected_every_s)?,
             adopt: false,
+            auto_roll: new.auto_roll,
             blind_market: new.blind_market,
             blind_quantity_max: blind_quantity(new.blind_quantity_max)?,
             state: StrategyState::On,
             created_at: now,
         };
+        may_roll(&strategy)?;
         fits(&directory, &strategy, actor, now)?;
         fits_source(&directory, &strategy)?;
         may_trade(actor, &strategy)?;
@@ -486,6 +489,15 @@ pub(super) fn entry_ttl(seconds: Option<u32>) -> Result<Option<u32>, CommandErro
         return Ok(seconds);
     }
     Err(invalid("entry_ttl_s", &format_args!("must be from 1 to {ENTRY_TTL_S_MAX}")))
+}
+
+/// Positions roll by themselves where their exits find them in every month.
+pub(super) fn may_roll(strategy: &Strategy) -> Result<(), CommandError> {
+    if strategy.auto_roll && strategy.rolls().is_none() {
+        let detail = "needs a continuous symbol of the strategy's own, such as ES1!";
+        return Err(invalid("auto_roll", &detail));
+    }
+    Ok(())
 }
 
 /// How much may be entered blind each time.

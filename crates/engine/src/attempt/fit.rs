@@ -57,7 +57,8 @@ pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Orde
         order.quantity = closable;
         return Fit::Go;
     }
-    if unresolved {
+    // What a roll does not close now it closes some minutes later: a second exit would be no half of it.
+    if unresolved && !book.is_of_roll(order.id) {
         // The exposure stays reserved: the second exit holds what the first gives up.
         let second = Order {
             id: shared.environment.id(book.now),

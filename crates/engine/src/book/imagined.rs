@@ -1,7 +1,7 @@
 //! A book that no transaction loaded: what a replay imagines of positions and prices. It is never
 //! written.
 
-use super::{AccountState, Book, Counts, place_of, source_of};
+use super::{AccountState, Book, Counts, Rolling, place_of, source_of};
 use crate::Shared;
 use crate::around::Around;
 use crate::directory::Rolls;
@@ -112,6 +112,7 @@ impl Book {
             entries: Vec::new(),
             findings: Vec::new(),
             rolls,
+            rolling: Rolling::default(),
             around,
             counts: Counts::default(),
             alerts: Vec::new(),

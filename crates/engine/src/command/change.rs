@@ -218,6 +218,10 @@ pub struct StrategyChanges {
     /// needs a fresh factor, is a change of its own, and takes two readings 5 s apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<bool>,
+    /// Whether its positions in a month that rolls are closed, and opened again in the next (S11). Needs a
+    /// continuous symbol of its own; to switch that on needs a fresh factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_roll: Option<bool>,
     /// Whether it may enter at the market while no reference price is fresh, where the instrument has a
     /// static band (S22). To switch that on needs a fresh factor.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -80,6 +80,10 @@ pub struct StrategyCreate {
     /// told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_every_s: Option<u32>,
+    /// Its positions in a month that rolls are closed, and opened again in the next (S11). Needs a
+    /// continuous symbol of its own and a fresh factor.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto_roll: bool,
     /// It may enter at the market while no reference price is fresh, where the instrument has a static
     /// band (S22). Needs a fresh factor.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -1,7 +1,8 @@
 //! Continuous symbols: which month contracts a signal is about (S11).
 //!
 //! What closes, closes every month of the root that the strategy holds; what opens, opens in the
-//! front month. Nothing is rolled by itself.
+//! front month. What is on its way from one month to the next is held in neither for a moment, and counts
+//! as held: what closes, closes of that too.
 
 use super::follow::{Part, follow, refuse, tell_refused_exit};
 use crate::Shared;
@@ -12,11 +13,12 @@ use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Quantity, Round};
 use tradewarden_domain::order::Side;
 use tradewarden_domain::roll::Continuous;
 use tradewarden_domain::signal::{Action, Comment, Percent, QuantityField, Signal};
 use tradewarden_domain::strategy::{Pyramiding, Sizing};
+use tradewarden_store::auto_rolls::AutoRoll;
 
 type Followed = Result<Vec<Id<id::Order>>, Refusal>;
 
@@ -51,25 +53,29 @@ pub(super) fn follow_months(
         .map(|month| (month.symbol.clone(), book.exposure(&part.place(&month.symbol))))
         .filter(|(_, exposure)| is_held(exposure))
         .collect();
+    let months: Vec<Symbol> =
+        table.months(&continuous.root).iter().map(|month| month.symbol.clone()).collect();
+    let rolls = book.rolls_to_come(part.account_id, Some(strategy.id), &months);
+    let rolling = rolls.first().map(|roll| roll.side);
     let mut all = |signal: &Signal, trace: &mut Trace| {
-        let months = held.iter().map(|(symbol, _)| symbol);
-        close(shared, book, work, signal, part, months, trace)
+        let held = held.iter().map(|(symbol, _)| symbol);
+        let outcome = close(shared, book, work, signal, part, held, trace);
+        close_rolling(shared, book, signal, part, &rolls, outcome, trace)
     };
     if signal.is_exit() {
-        if held.is_empty() {
-            return refuse(trace, "strategy", Refusal::plain(Code::StrategyFlat));
-        }
         return all(signal, trace);
     }
     let elsewhere: Vec<_> =
         held.iter().filter(|(symbol, _)| Some(symbol) != front.as_ref()).collect();
     if let Some(side) = side_of(signal)
-        && !elsewhere.is_empty()
+        && (!elsewhere.is_empty() || rolling.is_some())
     {
         let projected = elsewhere
             .iter()
             .fold(Quantity::ZERO, |sum, (_, held)| sum.saturating_plus(held.projected()));
-        if side.signed(projected).is_positive() {
+        let is_along =
+            rolling.map_or(side.signed(projected).is_positive(), |rolling| rolling == side);
+        if is_along {
             if signal.only_reduces() {
                 return refuse(trace, "strategy", Refusal::plain(Code::StrategyWrongSide));
             }
@@ -121,10 +127,7 @@ fn close<'a>(
         match follow(shared, book, work, &signal, part, month, trace) {
             Ok(made) => {
                 done = true;
-                let closed = made
-                    .iter()
-                    .filter_map(|id| book.changed_order(*id))
-                    .fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.quantity));
+                let closed = ordered(book, &made);
                 orders.extend(made);
                 if let (Sizing::Payload, QuantityField::Given(wanted), Comment::None) =
                     (part.strategy.sizing, &signal.quantity, &signal.comment)
@@ -145,8 +148,58 @@ fn close<'a>(
     }
     match first_no {
         Some(no) if !done => Err(no),
+        None if !done => refuse(trace, "strategy", Refusal::plain(Code::StrategyFlat)),
         _ => Ok(orders),
     }
+}
+
+/// What closes, closes its part of what is on its way to another month, whose entry is as good as queued:
+/// then there was something to do, though nothing may be held at this moment (S1). A refused exit closes
+/// nothing of it.
+fn close_rolling(
+    shared: &Shared,
+    book: &mut Book,
+    signal: &Signal,
+    part: Part<'_>,
+    rolls: &[AutoRoll],
+    outcome: Followed,
+    trace: &mut Trace,
+) -> Followed {
+    let made = match outcome {
+        Ok(made) => made,
+        Err(no) if no.code.class() != Class::Skip => return Err(no),
+        Err(no) if rolls.iter().all(|roll| side_of(signal) == Some(roll.side)) => return Err(no),
+        Err(_) => Vec::new(),
+    };
+    let mut rest = match (part.strategy.sizing, &signal.quantity, &signal.comment) {
+        (Sizing::Payload, QuantityField::Given(wanted), Comment::None) => {
+            Some(wanted.saturating_minus(ordered(book, &made)))
+        }
+        _ => None,
+    };
+    for roll in rolls.iter().filter(|roll| side_of(signal) != Some(roll.side)) {
+        let left = roll.to_open();
+        let percent = i64::from(signal.exit_percent());
+        let wanted = rest.or_else(|| left.ratio(percent, 100, Round::Up)).unwrap_or(left);
+        if !wanted.is_positive() {
+            continue;
+        }
+        let account = crate::book::account(shared, part.account_id);
+        let instrument = account.as_ref().and_then(|of| of.instruments.get(&roll.place.symbol));
+        let quantity = instrument.map_or(left, |of| of.exit_quantity(wanted, left));
+        book.keep_closed(shared, roll, quantity, "an exit");
+        rest = rest.map(|rest| rest.saturating_minus(quantity));
+        trace.pass_with("roll", format!("{quantity} of what was rolling stays closed"), None);
+    }
+    Ok(made)
+}
+
+/// What these new orders are for, together.
+fn ordered(book: &Book, orders: &[Id<id::Order>]) -> Quantity {
+    orders
+        .iter()
+        .filter_map(|id| book.changed_order(*id))
+        .fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.quantity))
 }
 
 /// Whether there is something to close or to take back.

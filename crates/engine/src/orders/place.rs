@@ -1,12 +1,13 @@
 //! Placing an order, and closing a position, in one transaction each.
 
+use super::reopen::{keep_closed, rolls_against};
 use super::{resting, rests_until};
 use crate::Engine;
 use crate::Shared;
 use crate::actor::Actor;
 use crate::around::Judged;
 use crate::attempt::tell_netted;
-use crate::book::{Book, Lets, Scope, place_of};
+use crate::book::{Book, Ended, Lets, Scope, place_of};
 use crate::command::error::{CommandError, OrderNo, invalid};
 use crate::command::{OrderCreate, PositionClose};
 use crate::effects::Effects;
@@ -86,36 +87,54 @@ impl Engine {
             })
             .await?;
         actor.carried_out(closing.is_some())?;
-        let (orders, canceled) = closing.ok_or(CommandError::NotFound)??;
-        if orders.is_empty() && canceled.is_empty() {
+        let Closed { placed, canceled, rolls, .. } = closing.ok_or(CommandError::NotFound)??;
+        if placed.is_empty() && canceled.is_empty() && rolls == Ended::None {
             return Err(OrderNo::of(Refusal::plain(Code::PositionFlat), None).into());
         }
         crate::command::error::to_value(&ClosingView {
             account_id,
             symbol: wanted_symbol,
-            orders: orders.into_iter().map(OrderView::from).collect(),
+            orders: placed.into_iter().map(OrderView::from).collect(),
             canceled,
         })
     }
 }
 
 /// An order that is asked for, as far as it can be judged without the database.
-struct Wanted {
+pub(super) struct Wanted {
     symbol: Symbol,
     side: Side,
     order_type: OrderType,
-    quantity: Quantity,
+    pub(super) quantity: Quantity,
     limit_price: Option<Price>,
     stop_price: Option<Price>,
     time_in_force: TimeInForce,
-    reduce_only: bool,
+    pub(super) reduce_only: bool,
     expires_at: Option<Timestamp>,
     tag: Option<String>,
     allow_repeat: bool,
-    strategy: Option<Id<id::Strategy>>,
+    pub(super) strategy: Option<Id<id::Strategy>>,
 }
 
 impl Wanted {
+    /// What a strategy, or nobody, wants at the market.
+    pub(super) fn at_market(place: &Place, side: Side, quantity: Quantity) -> Self {
+        Self {
+            symbol: place.symbol.clone(),
+            side,
+            order_type: OrderType::Market,
+            quantity,
+            limit_price: None,
+            stop_price: None,
+            time_in_force: TimeInForce::Day,
+            reduce_only: false,
+            expires_at: None,
+            tag: None,
+            allow_repeat: true,
+            strategy: (place.strategy_id != NO_STRATEGY).then_some(place.strategy_id),
+        }
+    }
+
     fn read(
         account: &Account,
         new: OrderCreate,
@@ -201,6 +220,7 @@ async fn place(
     scope.lets = Lets::New;
     let mut book = Book::load(tx, shared, &scope).await?;
     let mut order = draft(shared, &book, account, wanted, actor);
+    let rolls = rolls_against(&book, wanted, &mut order);
     if !wanted.allow_repeat && order.purpose == Purpose::Entry {
         let since = Id::new(book.now.minus(ALIKE_SPAN), [0; 10]);
         let alike = orders::like(tx, &order, since).await?.into_iter().find(|other| {
@@ -213,6 +233,7 @@ async fn place(
         }
     }
     let judged = judge(shared, &mut book, account, actor, &mut order);
+    let judged = keep_closed(shared, &mut book, &rolls, wanted, (&order, actor), judged);
     let refusal = match judged {
         Ok(()) => {
             book.enter(
@@ -246,7 +267,13 @@ async fn place(
     })
 }
 
-fn draft(shared: &Shared, book: &Book, account: &Account, wanted: &Wanted, actor: &Actor) -> Order {
+pub(super) fn draft(
+    shared: &Shared,
+    book: &Book,
+    account: &Account,
+    wanted: &Wanted,
+    actor: &Actor,
+) -> Order {
     let (purpose, strategy) = purpose_of(book, account, wanted);
     let send_by = book.now.plus(Duration::from_secs(u64::from(SEND_WITHIN_S_DEFAULT)));
     let is_entry = purpose == Purpose::Entry;
@@ -331,7 +358,7 @@ fn held(exposure: &Exposure, side: Side) -> Quantity {
 }
 
 /// Sizes the order to the instrument and the position, and lets risk judge it.
-fn judge(
+pub(super) fn judge(
     shared: &Shared,
     book: &mut Book,
     account: &Arc<Account>,
@@ -445,6 +472,8 @@ pub(crate) struct Closed {
     pub(crate) is_netted: bool,
     /// See [`Order::passes_halts`].
     pub(crate) passes_halts: bool,
+    /// What was on its way to another month stays closed.
+    pub(crate) rolls: Ended,
 }
 
 /// What of a position leaves at the market.
@@ -458,7 +487,7 @@ pub(crate) struct Leaving<'p> {
     pub(crate) by: String,
 }
 
-type Closing = Result<(Vec<Order>, Vec<Id<id::Order>>), CommandError>;
+type Closing = Result<Closed, CommandError>;
 
 async fn close_all(
     tx: &mut Tx<'_>,
@@ -475,7 +504,9 @@ async fn close_all(
     let mut book = Book::load(tx, shared, &scope).await?;
     // Under every halt, a person with a fresh factor closes at once (S20).
     let passes_halts = actor.fresh(book.now).is_ok();
-    let mut closed = Closed { passes_halts, ..Closed::default() };
+    let pair = (account.id, None);
+    let rolls = book.end_rolls_to_come(shared, pair, symbol, "it was closed");
+    let mut closed = Closed { passes_halts, rolls, ..Closed::default() };
     for strategy in book.holders(account.id, symbol) {
         let place = Place { account_id: account.id, symbol: symbol.clone(), strategy_id: strategy };
         let part = close_part(shared, &mut book, account, instrument, &place, actor, &mut closed);
@@ -484,7 +515,7 @@ async fn close_all(
         }
     }
     book.write(tx, effects).await?;
-    Ok(Ok((closed.placed, closed.canceled)))
+    Ok(Ok(closed))
 }
 
 /// Closes one strategy's part of a position: its unsent entries are taken back, the others asked
@@ -499,6 +530,10 @@ pub(crate) fn close_part(
     actor: &Actor,
     closed: &mut Closed,
 ) -> Result<(), Refusal> {
+    let pair = (place.account_id, Some(place.strategy_id));
+    if book.end_rolls_to_come(shared, pair, &place.symbol, "it was closed") == Ended::Some {
+        closed.rolls = Ended::Some;
+    }
     let entries = book.live_orders(place).into_iter();
     let entries = entries.filter(|order| order.purpose == Purpose::Entry).map(|order| order.id);
     closed.canceled.extend(entries);
@@ -542,20 +577,7 @@ pub(crate) fn leave(
     actor: &Actor,
 ) -> Result<Order, Refusal> {
     let Leaving { place, side, quantity, passes_halts, by } = leaving;
-    let wanted = Wanted {
-        symbol: place.symbol.clone(),
-        side: *side,
-        order_type: OrderType::Market,
-        quantity: *quantity,
-        limit_price: None,
-        stop_price: None,
-        time_in_force: TimeInForce::Day,
-        reduce_only: true,
-        expires_at: None,
-        tag: None,
-        allow_repeat: true,
-        strategy: (place.strategy_id != NO_STRATEGY).then_some(place.strategy_id),
-    };
+    let wanted = Wanted { reduce_only: true, ..Wanted::at_market(place, *side, *quantity) };
     let mut order = draft(shared, book, account, &wanted, actor);
     order.purpose = Purpose::Exit;
     order.strategy_id = wanted.strategy;

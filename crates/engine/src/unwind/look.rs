@@ -343,6 +343,10 @@ impl Look {
                 halt_progress::note_position(tx, id, account.id, &symbol, None).await?;
                 let mut book = Book::load(tx, &shared, &scope_of(&account, &symbol)).await?;
                 let by = format!("halt {id}");
+                for strategy in &covered {
+                    let part = (account.id, Some(*strategy));
+                    let _any = book.end_rolls_to_come(&shared, part, &symbol, &by);
+                }
                 if clear_the_way(&shared, &mut book, &account, &symbol, &covered, &by) {
                     book.write(tx, effects).await?;
                     return Ok(false);

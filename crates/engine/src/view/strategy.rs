@@ -71,6 +71,8 @@ pub struct StrategyView {
     pub expected_every_s: Option<u32>,
     /// Whether it adopted what nobody here had opened (S3).
     pub adopt: bool,
+    /// Whether its positions in a month that rolls are closed, and opened again in the next (S11).
+    pub auto_roll: bool,
     /// Whether it may enter at the market while no reference price is fresh.
     pub blind_market: bool,
     /// At most so much each time.

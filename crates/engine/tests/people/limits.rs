@@ -211,6 +211,44 @@ fn s22_to_let_a_strategy_enter_blind_needs_a_fresh_factor() {
     });
 }
 
+/// S11: what lets positions roll by themselves opens something without a signal, so it needs a fresh
+/// factor; to switch it off does not.
+#[test]
+fn s11_to_let_positions_roll_needs_a_fresh_factor() {
+    simulate(async || {
+        let harness = with_owner(39).await;
+        let (ann, _) = strong(&harness).await;
+        harness.broker.list_like("ES", "ESM26");
+        let account = harness.account("main").await;
+        let hook = harness.webhook("tv", 10).await;
+        let month = json!({
+            "command": "roll-set", "root": "ES", "contract": "ESM26", "expires_on": "2026-06-18",
+        });
+        carry_out(&harness, month, &ann).await.unwrap();
+        let new = tradewarden_testkit::engine::strategy("s", &hook, &account, "ES1!", "1");
+        let with = |name: &str, rolls: bool| {
+            let mut command = serde_json::to_value(Command::StrategyCreate(new.clone())).unwrap();
+            command["name"] = json!(name);
+            command["shared_position"] = json!(true);
+            command["auto_roll"] = json!(rolls);
+            command
+        };
+        let made = carry_out(&harness, with("s", true), &ann).await.unwrap();
+        assert_eq!(made["auto_roll"], json!(true));
+        let change = |rolls: bool| {
+            json!({
+                "command": "strategy-change", "id": made["id"], "changes": { "auto_roll": rolls },
+            })
+        };
+        harness.clock.advance(Duration::from_mins(6));
+        assert_eq!(code(carry_out(&harness, with("other", true), &ann).await), Code::AuthStepUp);
+        carry_out(&harness, with("other", false), &ann).await.unwrap();
+        carry_out(&harness, change(false), &ann).await.unwrap();
+        assert_eq!(code(carry_out(&harness, change(true), &ann).await), Code::AuthStepUp);
+        harness.finish().await;
+    });
+}
+
 /// S23: other days of trading may forget a loss. That takes a fresh factor, and two people where limits
 /// take two; what lets less be lost takes neither. A new account takes a fresh factor too.
 #[test]

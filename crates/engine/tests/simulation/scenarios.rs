@@ -2,6 +2,7 @@
 
 mod adopt;
 mod alerts;
+mod auto_roll;
 mod beside;
 mod brackets;
 mod budget;

@@ -137,6 +137,7 @@ on_both! {
     directory::findings_are_newest_first,
     directory::data_keys_are_written_once,
     safety::a_halt_tells_how_far_it_is,
+    safety::a_roll_stands_until_it_has_ended,
     lockdowns::one_lockdown_is_in_force,
     lockdowns::a_lockdowns_steps_count_and_find_what_is_left,
     safety::a_switch_fires_once_for_each_renewal,

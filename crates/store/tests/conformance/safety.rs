@@ -1,13 +1,16 @@
 //! What halts do, dead-man switches and alerts.
 
-use crate::backend::{Backend, at, id};
+use crate::backend::{Backend, abandon, at, id};
 use crate::orders::full_order;
 use tradewarden_domain::halt::{HaltMode, HaltScope};
 use tradewarden_domain::id::{self as kind, Id};
 use tradewarden_domain::message::Channel;
-use tradewarden_domain::order::{Order, OrderState};
+use tradewarden_domain::money::Quantity;
+use tradewarden_domain::order::{Order, OrderState, Side};
 use tradewarden_store::alerts::{self, Alert};
+use tradewarden_store::auto_rolls::{self, AutoRoll};
 use tradewarden_store::dead_men::{self, DeadMan};
+use tradewarden_store::exposures::Place;
 use tradewarden_store::{halt_progress, orders};
 
 pub(crate) async fn a_halt_tells_how_far_it_is(backend: &Backend) {
@@ -146,4 +149,45 @@ pub(crate) async fn a_channel_remembers_its_last_test(backend: &Backend) {
         tested,
         [(Channel::Chat, "to 2".to_owned(), at(2)), (Channel::Webhook, "to 3".to_owned(), at(3))]
     );
+}
+
+/// What rolls is one row, as it was last written, and is gone once it has ended.
+pub(crate) async fn a_roll_stands_until_it_has_ended(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let roll = |account: u64, symbol: &str| AutoRoll {
+        place: Place {
+            account_id: id(account),
+            symbol: symbol.parse().unwrap(),
+            strategy_id: id(3),
+        },
+        org_id: id(1),
+        next_symbol: "ESM26".parse().unwrap(),
+        side: Side::Sell,
+        quantity: Quantity::from_units(7),
+        stays_closed: Quantity::ZERO,
+        exit_id: id(4),
+        entry_id: None,
+        had_stop: true,
+        begun_at: at(5),
+    };
+    let (first, other) = (roll(2, "ESH26"), roll(9, "ESH26"));
+    let stays_closed = Quantity::from_units(3);
+    let opening = AutoRoll { entry_id: Some(id(6)), stays_closed, ..first.clone() };
+    assert_eq!(opening.to_open(), Quantity::from_units(4));
+    let mut tx = writer.begin().await.unwrap();
+    auto_rolls::put(&mut tx, &first).await.unwrap();
+    auto_rolls::put(&mut tx, &other).await.unwrap();
+    auto_rolls::put(&mut tx, &opening).await.unwrap();
+    let of_both = auto_rolls::of_accounts(&mut tx, &[id(2), id(8)]).await.unwrap();
+    assert_eq!(of_both, std::slice::from_ref(&opening));
+    tx.commit().await.unwrap();
+    assert_eq!(auto_rolls::all(&store).await.unwrap(), [opening.clone(), other.clone()]);
+    let mut tx = writer.begin().await.unwrap();
+    auto_rolls::remove(&mut tx, &opening.place).await.unwrap();
+    auto_rolls::remove(&mut tx, &roll(2, "ESU26").place).await.unwrap_err();
+    abandon(tx);
+    let mut tx = writer.begin().await.unwrap();
+    auto_rolls::remove(&mut tx, &opening.place).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(auto_rolls::all(&store).await.unwrap(), [other]);
 }

@@ -88,6 +88,7 @@ pub fn strategy(
         stop_loss: None,
         on_naked: None,
         expected_every_s: None,
+        auto_roll: false,
         blind_market: false,
         blind_quantity_max: None,
         shared_position: false,

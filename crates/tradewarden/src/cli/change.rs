@@ -196,6 +196,9 @@ pub(crate) struct StrategyChange {
     /// Take over, once, what the account holds that nobody here opened
     #[arg(long, value_name = "BOOL")]
     adopt: Option<bool>,
+    /// Whether its positions in a month that rolls are opened again in the next
+    #[arg(long, value_name = "BOOL")]
+    auto_roll: Option<bool>,
     /// Whether it may enter at the market while no reference price is fresh
     #[arg(long, value_name = "BOOL")]
     blind_market: Option<bool>,
@@ -244,6 +247,7 @@ impl StrategyChange {
                 on_naked: self.on_naked,
                 expected_every_s: setting(self.expected_every_s, self.no_expected_every),
                 adopt: self.adopt,
+                auto_roll: self.auto_roll,
                 blind_market: self.blind_market,
                 blind_quantity_max: self.blind_quantity_max,
                 shared_position: self.shared_position,

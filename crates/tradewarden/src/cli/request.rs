@@ -279,6 +279,7 @@ fn strategy_create(create: StrategyCreate) -> Asking {
         stop_loss: create.stop_loss,
         on_naked: create.on_naked,
         expected_every_s: create.expected_every_s,
+        auto_roll: create.auto_roll,
         blind_market: create.blind_market,
         blind_quantity_max: create.blind_quantity_max,
         shared_position: create.shared_position,

@@ -112,6 +112,9 @@ pub(crate) struct StrategyCreate {
     /// Seconds of its schedule within which a signal is expected; a longer silence is told
     #[arg(long, value_name = "N")]
     pub(crate) expected_every_s: Option<u32>,
+    /// Close its positions in a month that rolls, and open them again in the next
+    #[arg(long)]
+    pub(crate) auto_roll: bool,
     /// Let it enter at the market while no reference price is fresh, inside the instrument's band
     #[arg(long)]
     pub(crate) blind_market: bool,

@@ -78,6 +78,12 @@ pub(super) const SCHEMAS: &[Schema] = &[
                  switch that on needs a fresh factor, is a change of its own and takes 5 s.",
             ),
             may(
+                "auto_roll",
+                Flag,
+                "Positions in a month that rolls are closed, and opened again in the next. Needs a \
+                 continuous symbol; to switch that on needs a fresh factor.",
+            ),
+            may(
                 "blind_market",
                 Flag,
                 "It may enter at the market while no reference price is fresh, inside the \

@@ -222,6 +222,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
                 "Seconds of its schedule that may pass without a signal.",
             ),
             must("adopt", Flag, "It adopted what nobody here had opened."),
+            must("auto_roll", Flag, "Positions in a month that rolls go to the next."),
             must("blind_market", Flag, "It may enter while no reference price is fresh."),
             must("blind_quantity_max", Amount, "At most so much each time."),
             must("state", STRATEGY_STATE, "Whether it trades."),
@@ -541,6 +542,7 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("stop_loss", Text, "Where the loss is stopped: `2%` or `1.5` from the entry."),
             may("on_naked", ON_NAKED, "What happens if a stop does not work; alert if absent."),
             may("expected_every_s", Range(60, 86_400), "A longer silence is told."),
+            may("auto_roll", Flag, "Its positions roll by themselves. Needs a fresh factor."),
             may(
                 "blind_market",
                 Flag,

@@ -331,6 +331,7 @@ fn webhooks_and_strategies() {
         on_naked: text(),
         expected_every_s: schedule.as_ref().map(|_| 60),
         adopt: false,
+        auto_roll: false,
         blind_market: false,
         blind_quantity_max: ONE,
         schedule,
@@ -603,7 +604,7 @@ fn what_is_taken() {
             "symbol_source": "strategy", "send_within_s": 1, "entry_ttl_s": null, "shared_position": true,
             "state": "off", "open_position": "leave", "schedule": null,
             "take_profit": null, "stop_loss": "1.5", "on_naked": "close", "expected_every_s": null,
-            "adopt": true, "blind_market": true, "blind_quantity_max": "1",
+            "adopt": true, "auto_roll": true, "blind_market": true, "blind_quantity_max": "1",
         }),
     );
     assert_taken::<AccountChanges>(
@@ -620,7 +621,7 @@ fn what_is_taken() {
             "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "entry_ttl_s": 1, "shared_position": true,
             "schedule": "mon 09:00-10:00 UTC", "take_profit": "2%", "stop_loss": "1.5",
-            "on_naked": "close", "expected_every_s": 60,
+            "on_naked": "close", "expected_every_s": 60, "auto_roll": true,
             "blind_market": true, "blind_quantity_max": "1",
         }),
     );

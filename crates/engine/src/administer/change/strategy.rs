@@ -7,8 +7,8 @@ use super::policy::{Amendment, drop_scope};
 use super::{Stop, begin, differences, enter, lock, refused};
 use crate::actor::Actor;
 use crate::administer::create::{
-    blind_quantity, entry_ttl, expected_every, fee, fits, followers, is_alone, may_trade, percent,
-    within,
+    blind_quantity, entry_ttl, expected_every, fee, fits, followers, is_alone, may_roll, may_trade,
+    percent, within,
 };
 use crate::administer::source::{fits_source, source, usable};
 use crate::book::{Book, Scope};
@@ -149,7 +149,7 @@ async fn change_in(
     }
     after.state = switched(before.state, changes, unsaid, &open)?;
     stays_reachable(before, &after, &open)?;
-    if after.blind() > before.blind() {
+    if after.blind() > before.blind() || (after.auto_roll && !before.auto_roll) {
         // It lets more be traded.
         actor.fresh(shared.environment.now())?;
     }
@@ -299,6 +299,8 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     set(&mut after.expected_every_s, &changes.expected_every_s);
     after.expected_every_s = expected_every(after.expected_every_s)?;
     after.adopt = changes.adopt.unwrap_or(after.adopt);
+    after.auto_roll = changes.auto_roll.unwrap_or(after.auto_roll);
+    may_roll(&after)?;
     after.blind_market = changes.blind_market.unwrap_or(after.blind_market);
     after.blind_quantity_max =
         blind_quantity(changes.blind_quantity_max.or(Some(after.blind_quantity_max)))?;

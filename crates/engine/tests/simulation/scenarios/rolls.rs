@@ -24,7 +24,7 @@ fn contract(name: &str, expires_on: &str, roll_at: Option<&str>) -> Command {
 
 /// Two of `ES1!`: until 14:40 that is ESH26, whose last day is tomorrow, and then ESM26. Simulated
 /// days begin at 14:30 on 2026-03-02.
-async fn with_months(seed: u64, change: impl FnOnce(&mut StrategyCreate)) -> Small {
+pub(super) async fn with_months(seed: u64, change: impl FnOnce(&mut StrategyCreate)) -> Small {
     let h = Harness::sqlite(seed, Venue::default()).await;
     h.broker.list_like("ES", "ESH26");
     h.broker.list_like("ES", "ESM26");
@@ -42,7 +42,7 @@ async fn with_months(seed: u64, change: impl FnOnce(&mut StrategyCreate)) -> Sma
 }
 
 /// Goes to an instant: the last minutes by the timers, what is before them by the clock alone.
-async fn until(s: &Small, instant: &str) {
+pub(super) async fn until(s: &Small, instant: &str) {
     let instant: Timestamp = instant.parse().unwrap();
     let span = instant.since(s.h.now());
     let timed = span.min(Duration::from_mins(15));
@@ -50,12 +50,12 @@ async fn until(s: &Small, instant: &str) {
     s.h.elapse(timed).await;
 }
 
-async fn held(s: &Small) -> (String, String) {
+pub(super) async fn held(s: &Small) -> (String, String) {
     let of = async |month| s.h.position(&s.account, month).await.to_string();
     (of("ESH26").await, of("ESM26").await)
 }
 
-async fn holds(s: &Small, old: &str, new: &str) {
+pub(super) async fn holds(s: &Small, old: &str, new: &str) {
     s.h.quiet().await;
     assert_eq!(held(s).await, (old.to_owned(), new.to_owned()), "{:#?}", s.h.orders().await);
 }
