@@ -1,9 +1,10 @@
 //! The engine under simulation: time, chance, disk and broker are in the test's hand.
 //!
-//! `scenarios` holds one rule each, by hand; `random` draws workloads from seeds, and `guarded` others
-//! with brackets, followers, overrides and halts that cancel and close; `crashes` kills
-//! the process at every commit and call of one scenario; `postgres` runs some of it on PostgreSQL.
-//! After every step of the last three, `witness` checks everything that must always hold.
+//! `scenarios` holds one rule each, by hand; `random` draws workloads from seeds, `guarded` others
+//! with brackets, followers, overrides and halts that cancel and close, and `rolling` others with
+//! positions that roll by themselves; `crashes` kills the process at every commit and call of one
+//! scenario; `postgres` runs some of it on PostgreSQL. After every step of all but the first, `witness`
+//! checks everything that must always hold.
 //!
 //! What the simulation is worth: mutants of the engine, made by hand and taken back (the numbers are
 //! those of the research's appendix F). "random" is the list of seeds, "crashes" the enumeration,
@@ -48,5 +49,6 @@ mod crashes;
 mod guarded;
 mod postgres;
 mod random;
+mod rolling;
 mod scenarios;
 mod witness;

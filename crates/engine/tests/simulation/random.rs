@@ -61,6 +61,11 @@ pub(crate) fn new_one(run: impl Fn(u64)) {
     run(seed);
 }
 
+/// Whether somebody says which seeds are run.
+pub(crate) fn is_asked_for() -> bool {
+    asked_for().is_some()
+}
+
 #[expect(clippy::disallowed_methods, reason = "whoever runs the test says which seed")]
 fn asked_for() -> Option<std::ops::Range<u64>> {
     let text = std::env::var("TRADEWARDEN_SEED").ok()?;
