@@ -27,9 +27,10 @@ use tradewarden_domain::bracket::OnNaked;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::day::Day;
 use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::id::Id;
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
-use tradewarden_domain::order::{Order, OrderState, Side};
+use tradewarden_domain::order::{Order, OrderState, Purpose, Side};
 use tradewarden_domain::price::Market;
 use tradewarden_domain::strategy::{Strategy, StrategyState};
 use tradewarden_domain::time::Timestamp;
@@ -46,6 +47,8 @@ const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(3);
 const TOLD_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// People are told of a no that has stood for so long: a price that is stale for a moment is none.
 const TOLD_AFTER: Duration = Duration::from_secs(30);
+/// A signal's order that is older says nothing of the position any more.
+const SIGNALS_LOOKED_BACK: Duration = Duration::from_hours(24 * 30);
 /// What people are told by.
 const NOT_ROLLED: &str = "position.not_rolled";
 
@@ -165,6 +168,15 @@ impl Roller {
             let detail = format!("The roll table has no month after {}.", due.place.symbol);
             return Ok(Begun::Refused(Refusal::because(Code::RiskRollUnresolved, detail)));
         };
+        match self.exit_of_signal(&due.place).await? {
+            Some(exit) if exit.state.is_live() => return Ok(Begun::Waits),
+            // Its strategy was told to leave: what should be closed is not carried on.
+            Some(exit) if has_failed(&exit) => {
+                let detail = format!("The exit {} should have closed it, and did not.", exit.id);
+                return Ok(Begun::Refused(Refusal::because(Code::StrategyOpenPosition, detail)));
+            }
+            _ => {}
+        }
         let (shared, wanted) = (Arc::clone(&self.shared), due.clone());
         self.shared
             .journal
@@ -174,11 +186,25 @@ impl Roller {
             .await
     }
 
+    /// The exit, if the last that a signal made of the position was one.
+    async fn exit_of_signal(&self, place: &Place) -> Result<Option<Order>, NotWritten> {
+        let since = self.shared.environment.now().minus(SIGNALS_LOOKED_BACK);
+        let newest = orders::newest_of_signals(&self.shared.store, place, Id::new(since, [0; 10]));
+        let newest = newest.await.map_err(|error| NotWritten(error.to_string()))?;
+        Ok(newest.filter(|order| order.purpose == Purpose::Exit))
+    }
+
     async fn tell(&self, due: &Due, why: &str) {
         let detail = format!("{} is not rolled, and held as before: {why}", due.place.symbol);
         let (org, subject) = (due.strategy.org_id, subject(&due.place));
         self.shared.tell(org, NOT_ROLLED, Severity::Warning, subject, detail).await;
     }
+}
+
+/// Whether an exit ended without closing what it was for, and nobody took it back.
+fn has_failed(exit: &Order) -> bool {
+    matches!(exit.state, OrderState::Rejected | OrderState::Expired)
+        || exit.code == Some(Code::DispatchHalted)
 }
 
 impl Due {

@@ -513,6 +513,22 @@ fn s11_what_cannot_go_on_is_told() {
     });
 }
 
+/// What its strategy was told to leave is not carried on because the exit failed.
+#[test]
+fn s11_what_an_exit_should_have_closed_does_not_roll() {
+    simulate(async || {
+        let s = rolling(840, |_| {}).await;
+        s.h.broker.next_plans(&[FillPlan::Rejected.into()]);
+        s.accept("EXIT", "b").await;
+        until(&s, AFTER).await;
+        holds(&s, "2", "0").await;
+        assert_eq!(severities(&s, NOT_ROLLED).await, ["warning"]);
+        s.accept("EXIT", "c").await;
+        holds(&s, "0", "0").await;
+        s.end().await;
+    });
+}
+
 /// A market that is closed is waited for.
 #[test]
 fn s11_a_closed_market_is_waited_for() {
