@@ -73,8 +73,9 @@ kinds! {
     Message = "msg_";
 }
 
-/// The identifier of one thing of kind `K`: 48 bits of milliseconds since 1970 and 80 random bits,
-/// so that identifiers made later sort later.
+/// The identifier of one thing of kind `K`: 48 bits of milliseconds since 1970 and 80 more, so that
+/// identifiers made later sort later. Of those the gateway takes eight for the number of its incarnation,
+/// modulo 256, and the rest at random: what a restored database gives out is not what was lost.
 pub struct Id<K> {
     /// Most significant first. Bytes lie anywhere, so that an identifier beside others wastes no room.
     bytes: [u8; 16],

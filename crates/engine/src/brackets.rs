@@ -112,8 +112,11 @@ impl Keeper {
     ) -> Option<Tending> {
         let bracket = exposure.bracket.as_ref();
         let protected = protected(exposure, legs);
+        // A leg that a restore lost may work at the broker: a second one would open what it closes.
+        let may_be_there = self.shared.awaits_comparison(place.account_id, &place.symbol);
         for leg in Leg::ALL {
-            let is_wanted = exposure.bracket.is_some_and(|bracket| bracket.price(*leg).is_some());
+            let is_wanted = !may_be_there
+                && exposure.bracket.is_some_and(|bracket| bracket.price(*leg).is_some());
             let watch = self.watches.entry((place.clone(), *leg)).or_default();
             let is_wanted = is_wanted && protected.of(*leg).is_positive();
             watch.look(is_wanted, of_kind(legs, *leg), now);
@@ -132,7 +135,9 @@ impl Keeper {
         for step in steps(bracket, protected, legs, replaces, now) {
             match step {
                 Step::Place(leg, quantity)
-                    if !watch(leg).may_place(now) || is_dust(place, quantity, &self.shared) => {}
+                    if may_be_there
+                        || !watch(leg).may_place(now)
+                        || is_dust(place, quantity, &self.shared) => {}
                 Step::Place(leg, _) => {
                     tending.placing.insert(leg);
                     is_due = true;

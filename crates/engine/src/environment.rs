@@ -14,16 +14,18 @@ pub struct Environment {
     chance: Arc<Mutex<Chance>>,
 }
 
-/// The random source, and the newest identifier of each kind, as bytes by prefix.
+/// The random source, which incarnation it serves, and the newest identifier of each kind, as bytes by
+/// prefix.
 struct Chance {
     randomness: Box<dyn Randomness>,
+    incarnation: u8,
     newest: BTreeMap<&'static str, [u8; 16]>,
 }
 
 impl Environment {
     /// An environment of these two.
     pub fn new(clock: Arc<dyn Clock>, randomness: Box<dyn Randomness>) -> Self {
-        let chance = Chance { randomness, newest: BTreeMap::new() };
+        let chance = Chance { randomness, incarnation: 1, newest: BTreeMap::new() };
         Self { clock, chance: Arc::new(Mutex::new(chance)) }
     }
 
@@ -37,6 +39,14 @@ impl Environment {
         self.clock.ahead()
     }
 
+    /// From here on identifiers are those of this incarnation.
+    pub(crate) fn live_as(&self, incarnation: u64) {
+        let [.., lowest] = incarnation.to_be_bytes();
+        let mut chance = self.chance();
+        chance.incarnation = lowest;
+        chance.newest.clear();
+    }
+
     /// A new identifier. Those of one kind and millisecond sort as they were made here, so that what
     /// is listed by them keeps its order.
     pub fn id<K: Kind>(&self, at: Timestamp) -> Id<K> {
@@ -44,6 +54,9 @@ impl Environment {
         let mut random = [0_u8; 10];
         chance.randomness.fill(&mut random);
         let newest = chance.newest.get(K::PREFIX).copied().map(Id::from_bytes);
+        // The most significant one, so that no two incarnations share a range of identifiers.
+        let [first, ..] = &mut random;
+        *first = chance.incarnation;
         let id = Id::after(newest, at, random);
         chance.newest.insert(K::PREFIX, id.to_bytes());
         id
@@ -68,5 +81,45 @@ impl Environment {
 
     fn chance(&self) -> MutexGuard<'_, Chance> {
         self.chance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tradewarden_domain::id::Order;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_micros(1_790_000_000_000_000)
+        }
+
+        fn ahead(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    struct Same;
+
+    impl Randomness for Same {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    /// C16: with one clock and one draw two incarnations still give out other identifiers.
+    #[test]
+    fn c16_an_identifier_carries_its_incarnation() {
+        let made = |incarnation: u64| -> Id<Order> {
+            let environment = Environment::new(Arc::new(Still), Box::new(Same));
+            environment.live_as(incarnation);
+            environment.id(environment.now())
+        };
+        let (first, second) = (made(1), made(2));
+        assert_eq!((first.to_bytes()[6], second.to_bytes()[6]), (1, 2));
+        assert!(first < second);
+        assert_eq!(first.to_bytes()[7..], second.to_bytes()[7..]);
     }
 }

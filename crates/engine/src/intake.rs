@@ -175,7 +175,8 @@ impl Engine {
         let mapping = door.as_ref().and_then(|door| door.webhook.mapping.as_deref());
         let mut body = signal::read(&raw.body, mapping);
         let is_closed = self.parts.vault.lacks_keys();
-        let proof = authenticate(door.as_deref(), &raw, &body, received_at, is_closed);
+        let since = self.parts.signed_since;
+        let proof = authenticate(door.as_deref(), &raw, &body, (received_at, since), is_closed);
         if proof == Proof::Closed {
             return Received::Unavailable(Code::VaultClosed);
         }
@@ -278,7 +279,7 @@ fn authenticate(
     door: Option<&Door>,
     raw: &RawSignal,
     body: &Body,
-    now: Timestamp,
+    (now, signed_since): (Timestamp, Timestamp),
     is_closed: bool,
 ) -> Proof {
     let dummy = HashedToken::dummy();
@@ -322,7 +323,10 @@ fn authenticate(
             standard_webhooks::could_be_right(id, timestamp, signature, &raw.body, now_unix_s)
                 .is_ok()
         };
-        if signed {
+        // What was signed before a restore may have been carried out in what it lost.
+        let sent_unix_s = timestamp.parse::<i64>();
+        let is_since = sent_unix_s.is_ok_and(|sent| sent > signed_since.unix_seconds());
+        if signed && is_since {
             proofs = proofs.saturating_add(1);
         } else if is_closed && could_be() {
             unjudged = true;

@@ -5,10 +5,15 @@
 //! after it leaves the new head. A checkpoint is published only after the commit, and a head that
 //! does not extend the last published one is never signed.
 
+mod names;
+
+pub use self::names::{EndedName, Names};
+
 use crate::Shared;
 use crate::journal::Urgency;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::merkle::{self, Tile, TileError, Tree};
 use tradewarden_seal::{Checkpoint, Digest, LedgerKey, TlogProof, VerifierKey};
 use tradewarden_store::audit::{self, Placed};
@@ -39,6 +44,7 @@ async fn seal_in(tx: &mut Tx<'_>, shared: &Shared) -> Result<Option<(usize, Publ
     let head = audit::ledger_in(tx).await?;
     let head = head.ok_or_else(|| Error::unreadable("the audit log has no head"))?;
     let published = shared.published.load();
+    refuse_another(shared, &head, published.size)?;
     if queued.is_empty() {
         // A sealing whose asker was stopped between commit and publication (a clean stop does
         // that) is published by the next one.
@@ -46,12 +52,39 @@ async fn seal_in(tx: &mut Tx<'_>, shared: &Shared) -> Result<Option<(usize, Publ
         let head = Published { size: head.size, note: head.checkpoint };
         return Ok(unpublished.then_some((0, head)));
     }
-    if head.size < published.size {
-        return Err(Error::unreadable(format!(
-            "the audit log has {} entries and {} were published: the database was set back",
-            head.size, published.size
+    let now = shared.environment.now();
+    let placed = place(tx, &shared.ledger_key, &head, &queued, now).await?;
+    let count = placed.size.saturating_sub(head.size);
+    Ok(Some((usize::try_from(count).unwrap_or(usize::MAX), placed)))
+}
+
+/// The database was put back under this process, or failed over to one that lacks what was published: it
+/// ends. Whoever starts it again is told what to do (C16).
+fn refuse_another(shared: &Shared, head: &audit::Ledger, published: u64) -> Result<(), Error> {
+    let name = shared.ledger_key.verifier().name();
+    if head.origin != name {
+        return Err(Error::replaced(format!(
+            "the audit log is called {} now, not {name}: the database was restored",
+            head.origin
         )));
     }
+    if head.size < published {
+        return Err(Error::replaced(format!(
+            "the audit log has {} entries and {published} were published: the database was set back",
+            head.size
+        )));
+    }
+    Ok(())
+}
+
+/// Gives the entries of these runs the places after `head`, and signs the head that it makes.
+pub(crate) async fn place(
+    tx: &mut Tx<'_>,
+    key: &LedgerKey,
+    head: &audit::Ledger,
+    queued: &[audit::Run],
+    now: Timestamp,
+) -> Result<Published, Error> {
     let hashes: Vec<Digest> = queued
         .iter()
         .flat_map(|run| &run.leaf_hashes)
@@ -75,15 +108,27 @@ async fn seal_in(tx: &mut Tx<'_>, shared: &Shared) -> Result<Option<(usize, Publ
         }
     };
     let checkpoint = Checkpoint { origin: head.origin.clone(), size, root: tree.root() };
-    let note = checkpoint
-        .sign(&shared.ledger_key)
-        .map_err(|error| Error::unreadable(error.to_string()))?;
-    audit::append(tx, head.size, &queued).await?;
+    let note = checkpoint.sign(key).map_err(|error| Error::unreadable(error.to_string()))?;
+    audit::append(tx, head.size, queued).await?;
     let rows =
         written.into_iter().map(|(tile, bytes)| (tile.level(), tile.index(), bytes)).collect();
     audit::put_tiles(tx, rows).await?;
-    audit::advance(tx, head.size, size, &note, shared.environment.now()).await?;
-    Ok(Some((hashes.len(), Published { size, note })))
+    audit::advance(tx, head.size, size, &note, now).await?;
+    Ok(Published { size, note })
+}
+
+/// The root of the log's first `size` entries, by its leaves; `None` if there are not so many.
+pub async fn root_at(store: &Store, size: u64) -> Result<Option<Digest>, Error> {
+    let mut tree = Tree::new();
+    while tree.size() < size {
+        let end = tree.size().saturating_add(256).min(size);
+        let entries = audit::range(store, tree.size(), end).await?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        tree.extend(entries.iter().map(|entry| merkle::leaf_hash(entry.leaf.as_bytes())));
+    }
+    Ok(Some(tree.root()))
 }
 
 /// The newest published checkpoint.
@@ -155,6 +200,10 @@ pub struct Verification {
     pub ok: bool,
     /// The log's name.
     pub origin: String,
+    /// Which incarnation of the installation writes it.
+    pub incarnation: u64,
+    /// The names it had before, the first one first: their last checkpoints were checked, too.
+    pub earlier: Vec<Earlier>,
     /// How many entries the checkpoint covers.
     pub size: u64,
     /// The root it states.
@@ -165,17 +214,32 @@ pub struct Verification {
     pub problems: Vec<String>,
 }
 
+/// A name that the log had until a restore.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Earlier {
+    /// Which incarnation it was.
+    pub incarnation: u64,
+    /// The log's name in it.
+    pub origin: String,
+    /// How many entries its last checkpoint covers that is in this database.
+    pub size: u64,
+}
+
 /// Reads the whole log and checks it: every leaf is the entry that was sealed, every payload is the
-/// one its leaf commits to, the tiles are those of the leaves, and the root is the signed one.
+/// one its leaf commits to, the tiles are those of the leaves, and the root is the signed one. So are
+/// those of the last checkpoints under earlier names, and the entry after each names it: see [`Names`].
 pub async fn verify(
     store: &Store,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verification, Error> {
     let head = audit::ledger(store).await?;
     let head = head.ok_or_else(|| Error::unreadable("there is no audit log yet"))?;
+    let past = ended_names(store).await?;
     let mut verification = Verification {
         ok: true,
         origin: head.origin.clone(),
+        incarnation: head.incarnation,
+        earlier: past.iter().map(Earlier::from).collect(),
         size: head.size,
         root: String::new(),
         unsealed: audit::count_queued(store).await?,
@@ -190,6 +254,7 @@ pub async fn verify(
         head.verifier.parse().map_err(|_| Error::unreadable("the verifier key is unreadable"))?;
     let mut tree = Tree::new();
     let mut start = 0_u64;
+    let mut names = Names::new(&past, Some(&key));
     while start < head.size {
         let end = start.saturating_add(256).min(head.size);
         let entries = audit::range(store, start, end).await?;
@@ -197,6 +262,9 @@ pub async fn verify(
         for (expected, entry) in (start..end).zip(&entries) {
             if entry.position != Some(expected) {
                 problem(format!("entry {expected} is missing"));
+            }
+            if let Some(text) = names.at(&tree, &entry.leaf, &entry.payload) {
+                problem(text);
             }
             let hash = merkle::leaf_hash(entry.leaf.as_bytes());
             hashes.push(hash);
@@ -224,6 +292,10 @@ pub async fn verify(
         start = end;
         progress(start, head.size);
     }
+    names.end(&head.origin).into_iter().for_each(&mut problem);
+    if head.incarnation > 1 && past.is_empty() {
+        problem(format!("no name before {} is listed", head.origin));
+    }
     match Checkpoint::open(&head.checkpoint, &key) {
         Err(error) => problem(format!("the checkpoint does not verify: {error}")),
         Ok(checkpoint) => {
@@ -241,6 +313,17 @@ pub async fn verify(
     verification.root = tree.root().to_string();
     verification.ok = verification.problems.is_empty();
     Ok(verification)
+}
+
+impl From<&EndedName> for Earlier {
+    fn from(ended: &EndedName) -> Self {
+        Self { incarnation: ended.incarnation, origin: ended.origin.clone(), size: ended.size }
+    }
+}
+
+/// The names that the log had before, the first one first.
+pub async fn ended_names(store: &Store) -> Result<Vec<EndedName>, Error> {
+    Ok(audit::past_incarnations(store).await?.iter().map(EndedName::from).collect())
 }
 
 /// Whether a stored entry contradicts itself.
@@ -266,6 +349,7 @@ pub(crate) fn new_head(
     origin: &str,
     key: &LedgerKey,
     sealed: Vec<u8>,
+    now: Timestamp,
 ) -> Result<audit::Ledger, String> {
     let checkpoint = Checkpoint { origin: origin.to_owned(), size: 0, root: merkle::EMPTY_ROOT };
     Ok(audit::Ledger {
@@ -274,5 +358,7 @@ pub(crate) fn new_head(
         checkpoint: checkpoint.sign(key).map_err(|error| error.to_string())?,
         verifier: key.verifier().to_string(),
         signing_key: sealed,
+        incarnation: 1,
+        began_at: now,
     })
 }

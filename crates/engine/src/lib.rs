@@ -15,6 +15,7 @@ pub mod actor;
 pub mod caller;
 pub mod clear_text;
 pub mod command;
+pub mod incarnation;
 pub mod intake;
 pub mod ledger;
 mod link;
@@ -106,6 +107,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::http_signature::Origins;
 use tradewarden_seal::{Keyring, LedgerKey, RowSealer};
@@ -175,6 +177,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) origins: Origins,
     pub(crate) started_at: Timestamp,
+    /// Whether a restore began this incarnation, so that brokers may know orders that are not stored.
+    pub(crate) is_restored: bool,
+    /// Nothing that was signed before is taken: a restore lost the nonces.
+    pub(crate) signed_since: Timestamp,
     /// Reads that were signed before are not taken: their nonces are forgotten.
     pub(crate) reads_since: Timestamp,
     pub(crate) nonces: nonces::Nonces,
@@ -202,6 +208,8 @@ pub(crate) struct Shared {
     unwritten: AtomicBool,
     watched: Mutex<BTreeSet<Id<id::Account>>>,
     unreconciled: Mutex<BTreeSet<Id<id::Account>>>,
+    /// Where the broker works orders that are not stored, as long as a restore is not over.
+    pub(crate) strange: Mutex<BTreeSet<(Id<id::Account>, Symbol)>>,
     reloading: tokio::sync::Mutex<()>,
 }
 

@@ -4,6 +4,7 @@ use crate::directory::Directory;
 use crate::entry::entry;
 use crate::environment::Environment;
 use crate::guard::Guard;
+use crate::incarnation::{self, Outside};
 use crate::installation::{INSTALLATION, LEDGER_PLACE, OpenError, Settings, first_key, new_key};
 use crate::intake::Undelivered;
 use crate::journal::{CommitFate, Fate, journal};
@@ -30,6 +31,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{Keyring, LedgerKey, Purpose, Randomness, RowSealer};
+use tradewarden_store::audit::{Ledger, PastIncarnation};
 use tradewarden_store::{
     Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces, source_keys,
 };
@@ -65,8 +67,6 @@ impl Engine {
     pub async fn create_with_fate(parts: Parts, fate: Fate) -> Result<(Self, Tasks), OpenError> {
         let links = links(parts.brokers, &parts.clock, &parts.settings.call_limits);
         let environment = Environment::new(parts.clock, parts.randomness);
-        let halt_file = parts.settings.halt_file.clone().map(LocalHaltFile::at);
-        let local_halts = LocalHalts::open(halt_file, &environment);
         let origins = origins(&parts.settings)?;
         let (ledger_key, is_new) = {
             let mut writer = Writer::open(&parts.location).await?;
@@ -79,6 +79,14 @@ impl Engine {
             (key, is_new)
         };
         let store = Store::open(parts.location.clone()).await?;
+        let log = audit::ledger(&store).await?;
+        let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
+        let past = audit::past_incarnations(&store).await?;
+        refuse_older_log(&parts.settings, &ledger_key, &log, &past)?;
+        environment.live_as(log.incarnation);
+        let signed_since = incarnation::signed_since(&log);
+        let halt_file = parts.settings.halt_file.clone().map(LocalHaltFile::at);
+        let local_halts = LocalHalts::open(halt_file, &environment);
         let (journal, journal_task) = journal();
         let row_sealer = RowSealer::of(&ledger_key);
         let people =
@@ -88,9 +96,6 @@ impl Engine {
         let (keys, unusable) =
             vault::intake_keys(&store, &parts.keyring, &BTreeMap::new(), environment.now()).await?;
         let directory = Directory::load(&store, &keys, &row_sealer, &Directory::default()).await?;
-        let log = audit::ledger(&store).await?;
-        let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
-        refuse_older_log(&parts.settings, &ledger_key, log.size)?;
         let closes = closes::all(&store).await?;
         let started_at = environment.now();
         if !is_new {
@@ -100,6 +105,8 @@ impl Engine {
         }
         let shared = Arc::new(Shared {
             started_at,
+            is_restored: log.incarnation > 1,
+            signed_since,
             reads_since: if is_new { Timestamp::default() } else { started_at },
             nonces: Nonces::from_stored(nonces::since(&store, started_at).await?),
             usage: Usage::load(&store, &parts.settings.node, started_at).await?,
@@ -146,6 +153,7 @@ impl Engine {
             unwritten: AtomicBool::new(false),
             watched: Mutex::new(BTreeSet::new()),
             unreconciled: Mutex::new(BTreeSet::new()),
+            strange: Mutex::new(BTreeSet::new()),
             reloading: tokio::sync::Mutex::new(()),
         });
         let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);
@@ -185,22 +193,36 @@ fn origins(settings: &Settings) -> Result<Origins, OpenError> {
 
 /// The copy of the newest checkpoint must not be ahead of the database: else the database was set
 /// back, and going on would sign a second history.
-fn refuse_older_log(settings: &Settings, key: &LedgerKey, size: u64) -> Result<(), OpenError> {
+fn refuse_older_log(
+    settings: &Settings,
+    key: &LedgerKey,
+    head: &Ledger,
+    past: &[PastIncarnation],
+) -> Result<(), OpenError> {
     let Some(path) = &settings.checkpoint_file else { return Ok(()) };
     let Ok(note) = std::fs::read_to_string(path) else { return Ok(()) };
-    match tradewarden_seal::Checkpoint::open(&note, key.verifier()) {
-        Ok(copy) if copy.size > size => Err(OpenError(format!(
-            "the database has {size} audit entries, but {} were published ({}): the database was \
-             set back. Going on would sign a second history: restore the newer database",
-            copy.size,
-            path.display()
-        ))),
-        Ok(_) => Ok(()),
-        Err(error) => {
-            tracing::warn!(error = %error, "the copy of the newest checkpoint is unreadable");
-            Ok(())
-        }
+    let base = incarnation::first_name(past, head);
+    let Some(copy) = Outside::read(&note, base, *key.verifier().public()) else {
+        tracing::warn!("the copy of the newest checkpoint is unreadable, or another log's");
+        return Ok(());
+    };
+    let seen = &copy.checkpoint;
+    // One that a restore ended may have covered more: what follows it says so.
+    let is_past = copy.incarnation < head.incarnation;
+    let is_present = seen.origin == head.origin && seen.size <= head.size;
+    if is_past || is_present {
+        return Ok(());
     }
+    Err(OpenError(format!(
+        "the database has {} audit entries of {}, but {} of {} were published ({}): the database was \
+         set back. Going on would sign a second history: restore the newer database, or, if there is \
+         none, let this one go on as another incarnation with `tradewarden db restore`",
+        head.size,
+        head.origin,
+        seen.size,
+        seen.origin,
+        path.display()
+    )))
 }
 
 /// Makes what a new installation needs; all of it in one transaction. Answers the ledger's key.
@@ -227,7 +249,8 @@ pub(crate) async fn found(
     let sealed = environment
         .with_randomness(|random| key.seal(&LEDGER_PLACE, ledger_key.seed().expose(), random))
         .map_err(|error| failed(&error))?;
-    let head = ledger::new_head(&settings.log_origin, &ledger_key, sealed).map_err(OpenError)?;
+    let head =
+        ledger::new_head(&settings.log_origin, &ledger_key, sealed, now).map_err(OpenError)?;
     let org: Id<id::Org> = environment.id(now);
     let intake = new_key(environment, keyring, org, Purpose::Intake).await?;
     let mut tx = writer.begin().await?;

@@ -1,5 +1,7 @@
 //! Reconcile: fills are read from the broker and folded in, each once; positions are compared.
 
+mod unknown;
+
 use crate::Shared;
 use crate::attempt::{self, Learned};
 use crate::book::{Book, Scope};
@@ -94,6 +96,8 @@ pub(crate) struct Reconciler {
     silences: BTreeMap<Id<id::Account>, (Timestamp, bool)>,
     /// The same of its fills.
     unread: BTreeMap<Id<id::Account>, (Timestamp, bool)>,
+    /// Open orders that are not as they are stored, by the broker's names, which were told.
+    strange: BTreeMap<Id<id::Account>, BTreeSet<String>>,
 }
 
 impl Reconciler {
@@ -107,6 +111,7 @@ impl Reconciler {
             differences: BTreeMap::new(),
             silences: BTreeMap::new(),
             unread: BTreeMap::new(),
+            strange: BTreeMap::new(),
         }
     }
 
@@ -136,8 +141,11 @@ impl Reconciler {
             .collect();
         for account in accounts {
             let are_read = self.read_fills(&account, link.as_ref()).await;
-            let is_due = all || waiting.contains(&account.id);
-            if is_due && self.compare(&account, link.as_ref()).await && are_read {
+            if !all && !waiting.contains(&account.id) {
+                continue;
+            }
+            let are_known = self.are_orders_known(&account, link.as_ref()).await;
+            if self.compare(&account, link.as_ref()).await && are_read && are_known {
                 self.shared.set_reconciled(account.id);
             }
         }
@@ -194,7 +202,11 @@ impl Reconciler {
                 continue;
             }
             match Id::from_bare_text(&fill.client_order_id) {
-                Ok(id) => by_order.entry(id).or_default().push(fill),
+                Ok(id) => match self.is_stored(id).await {
+                    Some(true) => by_order.entry(id).or_default().push(fill),
+                    Some(false) => foreign.push(fill),
+                    None => return false,
+                },
                 Err(_) => foreign.push(fill),
             }
         }

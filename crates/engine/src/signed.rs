@@ -74,6 +74,9 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Option<Arc<nonces::Nonce>>, Denied> {
         let created_at = Timestamp::from_unix_micros(verified.created_unix_us);
+        if created_at < self.parts.signed_since {
+            return Err(Denied::as_one("nonce.before_restore"));
+        }
         let reads = matches!(shown.method, "GET" | "HEAD");
         if reads && created_at < self.parts.reads_since {
             return Err(Denied::as_one("nonce.before_start"));

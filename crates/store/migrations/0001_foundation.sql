@@ -546,7 +546,21 @@ CREATE TABLE ledger (
     checkpoint {text} NOT NULL,
     verifier {text} NOT NULL,
     signing_key {bytes} NOT NULL,
+    incarnation {int} NOT NULL,
+    began_at {int} NOT NULL,
     updated_at {int} NOT NULL
+){strict};
+
+-- The incarnations before this one, each with the last checkpoint that this database has of it, and the
+-- newest one that was seen outside when it ended.
+CREATE TABLE past_incarnations (
+    number {int} NOT NULL PRIMARY KEY,
+    origin {text} NOT NULL,
+    verifier {text} NOT NULL,
+    size {int} NOT NULL,
+    checkpoint {text} NOT NULL,
+    published {text},
+    ended_at {int} NOT NULL
 ){strict};
 
 CREATE TABLE acme_accounts (

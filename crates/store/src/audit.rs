@@ -33,13 +33,23 @@ const PUT_TILE: Insert = Insert {
 const TILE: &str =
     "-- audit::tile\nSELECT hashes FROM audit_tiles WHERE level = $1 AND number = $2";
 const LEDGER: &str = "-- audit::ledger\n\
-    SELECT origin, size, checkpoint, verifier, signing_key FROM ledger WHERE name = 'main'";
+    SELECT origin, size, checkpoint, verifier, signing_key, incarnation, began_at \
+    FROM ledger WHERE name = 'main'";
 const CREATE_LEDGER: &str = "-- audit::create_ledger\n\
-    INSERT INTO ledger (name, origin, size, checkpoint, verifier, signing_key, updated_at) \
-    VALUES ('main', $1, 0, $2, $3, $4, $5)";
+    INSERT INTO ledger (name, origin, size, checkpoint, verifier, signing_key, incarnation, \
+    began_at, updated_at) VALUES ('main', $1, 0, $2, $3, $4, $5, $6, $6)";
 const ADVANCE: &str = "-- audit::advance\n\
     UPDATE ledger SET size = $2, checkpoint = $3, updated_at = $4 \
     WHERE name = 'main' AND size = $1";
+const END_INCARNATION: &str = "-- audit::end_incarnation\n\
+    INSERT INTO past_incarnations (number, origin, verifier, size, checkpoint, published, ended_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const BEGIN_INCARNATION: &str = "-- audit::begin_incarnation\n\
+    UPDATE ledger SET incarnation = $2, origin = $3, verifier = $4, began_at = $5, updated_at = $5 \
+    WHERE name = 'main' AND incarnation = $1";
+const PAST_INCARNATIONS: &str = "-- audit::past_incarnations\n\
+    SELECT number, origin, verifier, size, checkpoint, published, ended_at \
+    FROM past_incarnations ORDER BY number";
 macro_rules! placed {
     () => {
         "l.position, l.first_id, l.last_id, e.id, e.org_id, e.object_id, e.leaf, e.payload, e.salt"
@@ -89,6 +99,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     LEDGER,
     CREATE_LEDGER,
     ADVANCE,
+    END_INCARNATION,
+    BEGIN_INCARNATION,
+    PAST_INCARNATIONS,
     RANGE,
     OF_OBJECT,
     NEWEST_SIGNING,
@@ -150,6 +163,29 @@ pub struct Ledger {
     pub verifier: String,
     /// The signing key, sealed.
     pub signing_key: Vec<u8>,
+    /// Which incarnation of the installation writes it: 1 until the first restore.
+    pub incarnation: u64,
+    /// When that incarnation began.
+    pub began_at: Timestamp,
+}
+
+/// An incarnation that a restore ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastIncarnation {
+    /// Its number, from 1 on.
+    pub number: u64,
+    /// The log's name in its checkpoints.
+    pub origin: String,
+    /// The verifier key of its checkpoints, as text.
+    pub verifier: String,
+    /// How many entries had a place in the copy that was restored.
+    pub size: u64,
+    /// The checkpoint over them.
+    pub checkpoint: String,
+    /// The newest checkpoint that was seen outside the database when it ended, which may cover more.
+    pub published: Option<String>,
+    /// When it ended.
+    pub ended_at: Timestamp,
 }
 
 /// Entries of one run.
@@ -275,6 +311,7 @@ pub async fn create_ledger(tx: &mut Tx<'_>, ledger: &Ledger, now: Timestamp) -> 
             ledger.checkpoint.as_str().into(),
             ledger.verifier.as_str().into(),
             ledger.signing_key.clone().into(),
+            Value::Int(to_int(ledger.incarnation)?),
             now.into(),
         ],
     )
@@ -292,6 +329,48 @@ pub async fn advance(
     let parameters =
         [Value::Int(to_int(from)?), Value::Int(to_int(to)?), checkpoint.into(), now.into()];
     tx.execute_one(ADVANCE, &parameters).await
+}
+
+/// Ends the incarnation that writes the log and begins another one: from here on checkpoints have the
+/// name `origin`. Fails if another one began meanwhile.
+pub async fn begin_incarnation(
+    tx: &mut Tx<'_>,
+    ended: &PastIncarnation,
+    (number, origin, verifier): (u64, &str, &str),
+) -> Result<(), Error> {
+    let from = Value::Int(to_int(ended.number)?);
+    let size = Value::Int(to_int(ended.size)?);
+    let past = [
+        from.clone(),
+        ended.origin.as_str().into(),
+        ended.verifier.as_str().into(),
+        size,
+        ended.checkpoint.as_str().into(),
+        ended.published.as_deref().into(),
+        ended.ended_at.into(),
+    ];
+    tx.execute_one(END_INCARNATION, &past).await?;
+    let number = Value::Int(to_int(number)?);
+    let next = [from, number, origin.into(), verifier.into(), ended.ended_at.into()];
+    tx.execute_one(BEGIN_INCARNATION, &next).await
+}
+
+/// The incarnations before the present one, the first one first.
+pub async fn past_incarnations(store: &Store) -> Result<Vec<PastIncarnation>, Error> {
+    let rows = store.query(PAST_INCARNATIONS, Vec::new()).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(PastIncarnation {
+                number: to_size(row.int()?)?,
+                origin: row.text()?,
+                verifier: row.text()?,
+                size: to_size(row.int()?)?,
+                checkpoint: row.text()?,
+                published: row.text_or_null()?,
+                ended_at: row.time()?,
+            })
+        })
+        .collect()
 }
 
 /// The entries with places from `start` up to but without `end`.
@@ -362,6 +441,8 @@ fn decode_ledger(mut row: Row) -> Result<Ledger, Error> {
         checkpoint: row.text()?,
         verifier: row.text()?,
         signing_key: row.bytes()?,
+        incarnation: to_size(row.int()?)?,
+        began_at: row.time()?,
     })
 }
 

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// SQLite alone knows it, so it is no statement of both databases.
+const INTEGRITY: &str = "-- dialect::integrity\nPRAGMA integrity_check(20)";
+
 /// Where the data is.
 #[derive(Clone)]
 pub enum Location {
@@ -132,6 +135,17 @@ impl Store {
         parameters: Vec<Value>,
     ) -> Result<Option<Row>, Error> {
         Ok(self.query(sql, parameters).await?.into_iter().next())
+    }
+
+    /// What is wrong with the database file, in the driver's words, at most 20; PostgreSQL looks after its
+    /// own files.
+    pub async fn damages(&self) -> Result<Vec<String>, Error> {
+        if matches!(self.readers, Readers::Postgres(_)) {
+            return Ok(Vec::new());
+        }
+        let rows = self.query(INTEGRITY, Vec::new()).await?;
+        let told = rows.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, Error>>()?;
+        Ok(told.into_iter().filter(|text| text != "ok").collect())
     }
 
     /// Writes a consistent copy of an SQLite database to `target`, which must not exist or be an

@@ -37,6 +37,19 @@ pub async fn is_held(
     Ok(held_by == holder && until >= now)
 }
 
+/// Who holds the lease now, if anybody does. The row stays locked, so that nobody takes or renews the
+/// lease before this transaction ends.
+pub async fn holder(
+    tx: &mut Tx<'_>,
+    name: &'static str,
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
+    let found = tx.lock_each(FIND, &[vec![Value::Word(name)]], Lock::Update).await?;
+    let Some(mut row) = found.into_iter().flatten().next() else { return Ok(None) };
+    let (held_by, _fence, until) = (row.text()?, row.int()?, row.time()?);
+    Ok((until >= now).then_some(held_by))
+}
+
 /// Takes or renews the lease for `holder`; `None` while somebody else holds it.
 pub async fn acquire(
     tx: &mut Tx<'_>,

@@ -92,6 +92,11 @@ impl Error {
         Self::new(Kind::Broken, message)
     }
 
+    /// The database is not the one that this process was writing: going on would make it worse.
+    pub fn replaced(message: impl Into<String>) -> Self {
+        Self::new(Kind::Fatal, message)
+    }
+
     /// A unique row that somebody else has made.
     pub fn taken(message: impl Into<String>) -> Self {
         Self::new(Kind::Exists, message)

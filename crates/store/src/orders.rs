@@ -250,6 +250,16 @@ pub async fn live(store: &Store, after: Option<&Order>, count: i64) -> Result<Ve
     rows.into_iter().map(decode).collect()
 }
 
+/// The same, as the transaction sees it.
+pub async fn live_in(
+    tx: &mut Tx<'_>,
+    after: Option<&Order>,
+    count: i64,
+) -> Result<Vec<Order>, Error> {
+    let rows = tx.query(LIVE, &page_after(after, count)).await?;
+    rows.into_iter().map(decode).collect()
+}
+
 /// Where a page by pair and age begins, and how many rows it has.
 fn page_after(order: Option<&Order>, count: i64) -> Vec<Value> {
     let place: [Value; 3] = if let Some(order) = order {

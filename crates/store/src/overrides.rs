@@ -35,11 +35,14 @@ const USABLE: &str = "-- overrides::usable\n\
 const OPEN_COUNT: &str = "-- overrides::open_count\n\
     SELECT COUNT(*) FROM limit_overrides WHERE org_id = $1 AND expires_at > $2 \
     AND order_id IS NULL AND withdrawn_by IS NULL";
+const OPEN: &str = "-- overrides::open\n\
+    SELECT org_id, id FROM limit_overrides WHERE expires_at > $1 AND order_id IS NULL \
+    AND withdrawn_by IS NULL ORDER BY id";
 const SET_UNTIL: &str = "-- overrides::set_until\n\
     UPDATE organizations SET overrides_until = $2 WHERE id = $1 AND overrides_until < $2";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[INSERT, FIND, PAGE, CONFIRM, WITHDRAW, USE, USABLE, OPEN_COUNT, SET_UNTIL];
+    &[INSERT, FIND, PAGE, CONFIRM, WITHDRAW, USE, USABLE, OPEN_COUNT, OPEN, SET_UNTIL];
 
 /// An override, from the request on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +94,16 @@ pub async fn open_count(tx: &mut Tx<'_>, org: Id<id::Org>, now: Timestamp) -> Re
     let rows = tx.query(OPEN_COUNT, &[org.into(), now.into()]).await?;
     let row = rows.into_iter().next();
     row.ok_or_else(|| Error::broken("a count is missing"))?.int()
+}
+
+/// Those of everybody that wait or can be used, with their organizations, as the transaction sees them,
+/// oldest first. Each lasts for minutes, so there are few.
+pub async fn open(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+) -> Result<Vec<(Id<id::Org>, Id<id::Override>)>, Error> {
+    let rows = tx.query(OPEN, &[now.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((row.id()?, row.id()?))).collect()
 }
 
 /// One of an organization, as the transaction sees it.

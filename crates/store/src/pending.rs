@@ -15,11 +15,14 @@ const OPEN: &str = "-- pending::open\n\
     SELECT id, org_id, command, summary, requested_by, requested_at, expires_at \
     FROM pending_actions WHERE org_id = $1 AND decision IS NULL AND expires_at > $2 ORDER BY id \
     LIMIT 200";
+const WAITING: &str = "-- pending::waiting\n\
+    SELECT id, org_id, command, summary, requested_by, requested_at, expires_at \
+    FROM pending_actions WHERE decision IS NULL AND expires_at > $1 ORDER BY id";
 const DECIDE: &str = "-- pending::decide\n\
     UPDATE pending_actions SET decided_by = $2, decided_at = $3, decision = $4 \
     WHERE id = $1 AND decision IS NULL AND expires_at > $3";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, OPEN, DECIDE];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, OPEN, WAITING, DECIDE];
 
 /// An action that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,12 @@ pub async fn open(
     now: Timestamp,
 ) -> Result<Vec<PendingRow>, Error> {
     store.query(OPEN, vec![org.into(), now.into()]).await?.into_iter().map(pending).collect()
+}
+
+/// The actions of everybody that wait, as the transaction sees them, oldest first. They wait for minutes,
+/// so there are few.
+pub async fn waiting(tx: &mut Tx<'_>, now: Timestamp) -> Result<Vec<PendingRow>, Error> {
+    tx.query(WAITING, &[now.into()]).await?.into_iter().map(pending).collect()
 }
 
 /// Decides about an action, once; answers whether it still waited.

@@ -17,6 +17,8 @@ const ALIVE: &str = "-- sessions::alive\n\
     WHERE ended_at IS NULL AND expires_at > $1 ORDER BY id";
 const END: &str = "-- sessions::end\n\
     UPDATE sessions SET ended_at = $2, ended_by = $3 WHERE id = $1 AND ended_at IS NULL";
+const END_ALL: &str = "-- sessions::end_all\n\
+    UPDATE sessions SET ended_at = $1, ended_by = $2 WHERE ended_at IS NULL";
 const ALIVE_OF: &str = "-- sessions::alive_of\n\
     SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 \
     ORDER BY id";
@@ -54,6 +56,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     INSERT,
     ALIVE,
     END,
+    END_ALL,
     ALIVE_OF,
     ALIVE_IN,
     ALIVE_IN_ORG,
@@ -194,6 +197,11 @@ pub async fn end(
     now: Timestamp,
 ) -> Result<bool, Error> {
     Ok(tx.execute(END, &[id.into(), now.into(), by.into()]).await? == 1)
+}
+
+/// Ends all sessions of everybody; answers how many were not ended.
+pub async fn end_all(tx: &mut Tx<'_>, by: &str, now: Timestamp) -> Result<u64, Error> {
+    tx.execute(END_ALL, &[now.into(), by.into()]).await
 }
 
 /// Notes that a second factor was shown, and gives the session another token, if there is one; answers

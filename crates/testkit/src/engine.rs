@@ -41,6 +41,7 @@ use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::{
     AccountCreate, ById, Command, CommandError, StrategyCreate, WebhookCreate,
 };
+use tradewarden_engine::incarnation::{self, Begun, Restoring};
 use tradewarden_engine::intake::{AccountResult, RawSignal, Received, SignalStatus};
 use tradewarden_engine::{CallLimits, CommitFate, Engine, PaperDesk, Parts, Settings};
 use tradewarden_seal::{Keyring, PasswordCost};
@@ -391,6 +392,59 @@ impl Harness {
     pub async fn restart(&mut self) {
         self.crash().await;
         self.start(Death::Never).await;
+    }
+
+    /// A copy of the SQLite database as it is now.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub async fn copy(&self) -> PathBuf {
+        let copy = self.directory.join(format!("copy-{}.db", self.life.number));
+        let store = self.store.as_ref().expect("the gateway was started");
+        self.wait_for(store.backup(copy.clone())).await.expect("the copy is made");
+        copy
+    }
+
+    /// Changes a copy, as if it had been made at another moment.
+    ///
+    /// # Panics
+    ///
+    /// When the statements are wrong.
+    pub fn change_copy(copy: &Path, sql: &str) {
+        rusqlite::Connection::open(copy).unwrap().execute_batch(sql).unwrap();
+    }
+
+    /// Stops the gateway, puts a copy back as another incarnation, and starts it again.
+    ///
+    /// # Panics
+    ///
+    /// When the copy is not taken.
+    pub async fn restore(&mut self, copy: &Path) -> Begun {
+        self.stop().await;
+        self.store = None;
+        let Location::Sqlite(database) = self.location() else {
+            panic!("only files are copied");
+        };
+        for companion in ["-wal", "-shm"] {
+            let mut name = database.clone().into_os_string();
+            name.push(companion);
+            let _is_not_there = std::fs::remove_file(name);
+        }
+        std::fs::copy(copy, &database).expect("the copy is put in place");
+        let restoring = Restoring {
+            location: self.location(),
+            clock: Arc::new(self.clock.clone()),
+            randomness: Box::new(Seeded::new(!self.seed)),
+            keyring: Arc::clone(&self.keyring),
+            published: std::fs::read_to_string(self.directory.join("checkpoint")).ok(),
+            from: "a copy".to_owned(),
+        };
+        let begun = self.wait_for(incarnation::begin(restoring)).await.expect("it begins");
+        let checkpoint = self.directory.join("checkpoint");
+        std::fs::write(checkpoint, &begun.checkpoint).expect("the checkpoint is written");
+        self.start(Death::Never).await;
+        begun
     }
 
     /// Whether the process lives.

@@ -42,6 +42,18 @@ impl TestDatabase {
         Self { server, name, url }
     }
 
+    /// A copy of it as it is now, which nobody may be connected to.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not do as it is told.
+    pub async fn copy(&self) -> Self {
+        let name = unique_name();
+        order(&self.server, &format!("CREATE DATABASE {name} TEMPLATE {}", self.name)).await;
+        let url = with_database(&self.server, &name);
+        Self { server: self.server.clone(), name, url }
+    }
+
     /// Where to connect to this database.
     #[must_use]
     pub fn url(&self) -> &str {

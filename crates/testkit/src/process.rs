@@ -313,6 +313,18 @@ impl Process {
             .expect("a process of ours can be killed");
     }
 
+    /// The same where it may have ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be killed.
+    pub async fn kill9_if_it_runs(mut self) {
+        timeout(PROCESS_DEADLINE, self.child.kill())
+            .await
+            .expect("SIGKILL ends a process")
+            .expect("a process of ours can be killed");
+    }
+
     /// Send SIGTERM, and do not wait.
     ///
     /// # Panics

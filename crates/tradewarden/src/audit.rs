@@ -8,7 +8,6 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tradewarden_engine::command::{AcceptRows, ById, Command, VaultCommand};
 use tradewarden_engine::ledger;
-use tradewarden_seal::merkle::{Tree, leaf_hash};
 use tradewarden_seal::{Checkpoint, TlogProof, VerifierKey, base64_encode};
 use tradewarden_store::{Store, audit};
 
@@ -91,8 +90,20 @@ async fn contradiction(data: &Data, store: &Store) -> Result<Option<String>, Fai
     let Some(note) = files::read_text_if_there(&path, PROOF_BYTES_MAX)? else { return Ok(None) };
     let path = path.display();
     let head = audit::ledger(store).await?.ok_or_else(no_log)?;
-    let Ok(key) = head.verifier.parse::<VerifierKey>() else {
-        return Ok(Some("the log's verifier key is unreadable".to_owned()));
+    let names = ledger::ended_names(store).await?;
+    let ended = names.iter().map(|ended| (ended.verifier_key.as_str(), ended.size, Name::Ended));
+    let mut known =
+        std::iter::once((head.verifier.as_str(), head.size, Name::Present)).chain(ended);
+    let origin = note.lines().next().unwrap_or_default();
+    let of_name = |(key, size, name): (&str, u64, Name)| {
+        let key = key.parse::<VerifierKey>().ok().filter(|key| key.name() == origin)?;
+        Some((key, size, name))
+    };
+    let Some((key, size, name)) = known.find_map(of_name) else {
+        return Ok(Some(format!(
+            "the checkpoint in {path} is of the log {origin:?}, and the database is not: it was set back, \
+             or it is another installation's"
+        )));
     };
     let outside = match Checkpoint::open(&note, &key) {
         Ok(checkpoint) => checkpoint,
@@ -100,23 +111,27 @@ async fn contradiction(data: &Data, store: &Store) -> Result<Option<String>, Fai
             return Ok(Some(format!("the checkpoint in {path} does not verify: {error}")));
         }
     };
-    if outside.size > head.size {
-        return Ok(Some(format!(
-            "the checkpoint in {path} covers {} entries, but the database has {}: it was set back",
-            outside.size, head.size
-        )));
-    }
-    let mut tree = Tree::new();
-    while tree.size() < outside.size {
-        let end = tree.size().saturating_add(PAGE).min(outside.size);
-        let entries = audit::range(store, tree.size(), end).await?;
-        if entries.is_empty() {
-            return Ok(Some(format!("entry {} is missing", tree.size())));
+    match name {
+        // It covers what a restore lost, which the entry after it says.
+        Name::Ended if outside.size > size => return Ok(None),
+        Name::Present if outside.size > size => {
+            return Ok(Some(format!(
+                "the checkpoint in {path} covers {} entries, but the database has {size}: it was set back",
+                outside.size
+            )));
         }
-        tree.extend(entries.iter().map(|entry| leaf_hash(entry.leaf.as_bytes())));
+        Name::Ended | Name::Present => {}
     }
-    Ok((tree.root() != outside.root)
+    let root = ledger::root_at(store, outside.size).await?;
+    Ok((root != Some(outside.root))
         .then(|| format!("the log does not extend the checkpoint in {path}: it was rewritten")))
+}
+
+/// Whether the log has a name now, or had it until a restore.
+#[derive(Clone, Copy)]
+enum Name {
+    Present,
+    Ended,
 }
 
 /// Prints the proof as a tlog-proof that carries its entry, or with `--json` with all there is.
@@ -161,8 +176,12 @@ async fn export(config: &Config, path: &Path, json: bool) -> Result<Exit, Failur
     let head = audit::ledger(&store).await?.ok_or_else(no_log)?;
     let failed = |cause| files::failed("write", path, &cause);
     let mut file = BufWriter::new(files::create_private(path)?);
-    let header =
-        Header { origin: head.origin, verifier_key: head.verifier, checkpoint: head.checkpoint };
+    let header = Header {
+        origin: head.origin,
+        verifier_key: head.verifier,
+        checkpoint: head.checkpoint,
+        earlier: ledger::ended_names(&store).await?,
+    };
     bundle::write_line(&mut file, &header).map_err(failed)?;
     let mut next = 0;
     while next < head.size {
@@ -198,6 +217,7 @@ async fn export(config: &Config, path: &Path, json: bool) -> Result<Exit, Failur
 
 async fn open(config: &Config) -> Result<(Data, Store), Failure> {
     let data = Data::at(config);
+    data.refuse_amid_restore()?;
     let location = config.database.location(data.database())?;
     if matches!(location, tradewarden_store::Location::Sqlite(_)) && !data.database().exists() {
         return Err(Failure::not_found(format!(

@@ -564,6 +564,21 @@ pub(crate) enum DbVerb {
     Migrate,
     /// Write a consistent copy of the SQLite database, also while the gateway runs
     Backup(Out),
+    /// Go on from a copy, as another incarnation: reduce-only until a person has compared it with the brokers
+    Restore(DbRestore),
+}
+
+/// `db restore`
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DbRestore {
+    /// A copy that `db backup` made; the present database is moved aside
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+
+    /// The configured database was restored by other means, such as PostgreSQL's own
+    #[arg(long)]
+    pub(crate) declare: bool,
 }
 
 #[cfg(test)]

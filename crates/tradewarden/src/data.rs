@@ -6,6 +6,7 @@
 //! tradewarden.db    SQLite, unless the database is elsewhere
 //! kek               the key that wraps all keys; back it up apart from the database
 //! checkpoint        the newest checkpoint of the audit log, outside the database
+//! restoring         there while a restore is under way: nothing starts
 //! halt              halts that the database did not take; an empty file halts everything
 //! log-origin        the name of the audit log
 //! node              this node's name among several on one database
@@ -102,6 +103,21 @@ impl Data {
     /// The newest checkpoint.
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.root.join("checkpoint")
+    }
+
+    /// There while a restore is under way; it names where the database before it goes.
+    pub(crate) fn restoring(&self) -> PathBuf {
+        self.root.join("restoring")
+    }
+
+    /// That no restore was interrupted: the database may be away, and must not be made anew.
+    pub(crate) fn refuse_amid_restore(&self) -> Result<(), Failure> {
+        if self.restoring().exists() {
+            return Err(Failure::no(
+                "a restore of the database was interrupted: give the same `tradewarden db restore` again",
+            ));
+        }
+        Ok(())
     }
 
     /// Halts that are kept beside the database.

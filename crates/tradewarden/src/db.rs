@@ -1,4 +1,6 @@
-//! `tradewarden db`: the schema, and a copy that can be put back.
+//! `tradewarden db`: the schema, a copy that can be put back, and putting it back.
+
+mod restore;
 
 use std::path::Path;
 
@@ -16,6 +18,7 @@ pub(crate) async fn run(config: &Config, verb: DbVerb, json: bool) -> Result<Exi
     match verb {
         DbVerb::Migrate => migrate_schema(config, json).await,
         DbVerb::Backup(asked) => backup(config, &asked.out, json).await,
+        DbVerb::Restore(asked) => restore::run(config, asked, json).await,
     }
 }
 
@@ -24,6 +27,7 @@ async fn migrate_schema(config: &Config, json: bool) -> Result<Exit, Failure> {
     config.refuse_insecure_start()?;
     data.create()?;
     let lock = data.lock_for_gateway()?;
+    data.refuse_amid_restore()?;
     let location = config.database.location(data.database())?;
     let mut writer = Writer::open(&location).await?;
     let from = migrate::migrate(&mut writer).await?;
@@ -35,6 +39,7 @@ async fn migrate_schema(config: &Config, json: bool) -> Result<Exit, Failure> {
 /// SQLite copies itself while others write; what was committed before is in the copy.
 async fn backup(config: &Config, out: &Path, json: bool) -> Result<Exit, Failure> {
     let data = Data::at(config);
+    data.refuse_amid_restore()?;
     let location = config.database.location(data.database())?;
     if matches!(location, Location::Postgres(_)) {
         return Err(Failure::usage(

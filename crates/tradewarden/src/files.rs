@@ -109,7 +109,8 @@ pub(crate) fn failed(action: &str, path: &Path, cause: &io::Error) -> Failure {
     }
 }
 
-fn sync_directory_of(path: &Path) -> io::Result<()> {
+/// Makes durable what was renamed in the directory of `path`.
+pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -34,6 +34,7 @@ impl Gateway {
         origin: String,
         _lock: &Lock,
     ) -> Result<Self, Failure> {
+        data.refuse_amid_restore()?;
         let clock: Arc<dyn Clock> = Arc::new(SteadyClock::new());
         let mut randomness = SystemRandomness::new();
         let location = config.database.location(data.database())?;

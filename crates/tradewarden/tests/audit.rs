@@ -11,6 +11,9 @@ mod door;
 #[path = "audit/log.rs"]
 mod log;
 #[cfg(test)]
+#[path = "audit/restore.rs"]
+mod restore;
+#[cfg(test)]
 #[path = "audit/stranger.rs"]
 mod stranger;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::command::error::{CommandError, away, invalid, no, parse_id, to_value}
 use crate::effects::Effects;
 use crate::environment::Environment;
 use crate::free_text::halt_reason;
+use crate::incarnation::is_of_restore;
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
 use crate::reads::halt_view;
@@ -354,6 +355,12 @@ impl Engine {
         if matches!(actor.who(), Who::Person(_)) && self.now() < until {
             let detail = format!("{} It ends at {until}.", Code::HaltHold.meaning());
             return Err(CommandError::Refused { code: Code::HaltHold, detail });
+        }
+        if is_of_restore(halt)
+            && let Some(left) = self.parts.not_compared()
+        {
+            let detail = format!("{} {left}", Code::HaltUnreconciled.meaning());
+            return Err(CommandError::Refused { code: Code::HaltUnreconciled, detail });
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ mod profit;
 mod replay;
 mod replay_losses;
 mod resting;
+mod restore;
 mod rolls;
 mod silent;
 mod sizing;

@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, abandon, at, id};
 use tradewarden_store::Kind;
-use tradewarden_store::audit::{self, Entry, Ledger, Placed, Run};
+use tradewarden_store::audit::{self, Entry, Ledger, PastIncarnation, Placed, Run};
 
 fn entry(number: u64) -> Entry {
     let byte = u8::try_from(number).unwrap();
@@ -114,6 +114,8 @@ pub(crate) async fn the_head_moves_only_from_where_it_is(backend: &Backend) {
         checkpoint: "empty".to_owned(),
         verifier: "verifier".to_owned(),
         signing_key: vec![0, 1, 255],
+        incarnation: 1,
+        began_at: at(0),
     };
     let mut tx = writer.begin().await.unwrap();
     assert_eq!(audit::ledger_in(&mut tx).await.unwrap(), None);
@@ -136,6 +138,48 @@ pub(crate) async fn the_head_moves_only_from_where_it_is(backend: &Backend) {
     let mut tx = writer.begin().await.unwrap();
     let head = audit::ledger_in(&mut tx).await.unwrap();
     assert_eq!(head, Some(Ledger { size: 10, checkpoint: "ten".to_owned(), ..ledger }));
+}
+
+pub(crate) async fn an_incarnation_begins_once_and_the_one_before_is_kept(backend: &Backend) {
+    let (mut writer, store) = backend.migrated().await;
+    let ledger = Ledger {
+        origin: "example.test/log".to_owned(),
+        size: 0,
+        checkpoint: "empty".to_owned(),
+        verifier: "verifier".to_owned(),
+        signing_key: vec![7],
+        incarnation: 1,
+        began_at: at(0),
+    };
+    let ended = PastIncarnation {
+        number: 1,
+        origin: ledger.origin.clone(),
+        verifier: ledger.verifier.clone(),
+        size: 0,
+        checkpoint: ledger.checkpoint.clone(),
+        published: Some("seen outside".to_owned()),
+        ended_at: at(5),
+    };
+    let next = (3, "example.test/log/i3", "another");
+    let mut tx = writer.begin().await.unwrap();
+    audit::create_ledger(&mut tx, &ledger, at(0)).await.unwrap();
+    audit::begin_incarnation(&mut tx, &ended, next).await.unwrap();
+    tx.commit().await.unwrap();
+    let expected = Ledger {
+        origin: next.1.to_owned(),
+        verifier: next.2.to_owned(),
+        incarnation: 3,
+        began_at: at(5),
+        ..ledger
+    };
+    assert_eq!(audit::ledger(&store).await.unwrap(), Some(expected));
+    assert_eq!(audit::past_incarnations(&store).await.unwrap(), std::slice::from_ref(&ended));
+    // Nobody begins one from an incarnation that is over.
+    let again = PastIncarnation { number: 2, ..ended };
+    let mut tx = writer.begin().await.unwrap();
+    let error = audit::begin_incarnation(&mut tx, &again, next).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Broken);
+    abandon(tx);
 }
 
 pub(crate) async fn a_place_is_given_once(backend: &Backend) {

@@ -124,6 +124,7 @@ on_both! {
     values::what_cannot_be_read_is_an_error,
     audit::entries_wait_for_their_places,
     audit::the_head_moves_only_from_where_it_is,
+    audit::an_incarnation_begins_once_and_the_one_before_is_kept,
     audit::a_place_is_given_once,
     audit::a_run_has_an_end,
     audit::tiles_grow,

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tradewarden_engine::incarnation::key_under;
+use tradewarden_engine::ledger::{Earlier, EndedName, Names};
 use tradewarden_seal::merkle::{Tree, leaf_hash};
 use tradewarden_seal::{
     Checkpoint, Digest, TlogProof, VerifierKey, base64_decode, opens_commitment,
@@ -35,6 +37,9 @@ pub(super) struct Header {
     pub(super) verifier_key: String,
     /// The signed checkpoint that the entries add up to.
     pub(super) checkpoint: String,
+    /// The names that the log had before, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) earlier: Vec<EndedName>,
 }
 
 /// One entry of a bundle.
@@ -100,7 +105,10 @@ fn verify_bundle<R: io::BufRead>(
     trusted: Option<VerifierKey>,
 ) -> Result<Value, Failure> {
     let mut problems = Problems::default();
-    let key = problems.key(&header.verifier_key, trusted);
+    let own_names = header.earlier.iter().map(|ended| ended.verifier_key.as_str());
+    let own_names: Vec<_> = own_names.chain([header.verifier_key.as_str()]).collect();
+    let key = problems.key(&own_names, trusted);
+    let mut names = Names::new(&header.earlier, key.as_ref());
     let mut tree = Tree::new();
     while let Some(line) = lines.next().map_err(|cause| unreadable(path, &cause))? {
         let place = tree.size();
@@ -115,8 +123,12 @@ fn verify_bundle<R: io::BufRead>(
         if let Some(problem) = disagreement(&entry.leaf, &entry.payload, &entry.salt) {
             problems.add(format!("entry {place}: {problem}"));
         }
+        if let Some(problem) = names.at(&tree, &entry.leaf, &entry.payload) {
+            problems.add(problem);
+        }
         tree.push(leaf_hash(entry.leaf.as_bytes()));
     }
+    names.end(&header.origin).into_iter().for_each(|problem| problems.add(problem));
     match key.as_ref().map(|key| Checkpoint::open(&header.checkpoint, key)) {
         None => {}
         Some(Err(error)) => problems.add(format!("the checkpoint does not verify: {error}")),
@@ -138,6 +150,7 @@ fn verify_bundle<R: io::BufRead>(
     Ok(json!({
         "ok": problems.0.is_empty(),
         "origin": header.origin,
+        "earlier": header.earlier.iter().map(Earlier::from).collect::<Vec<_>>(),
         "size": tree.size(),
         "root": tree.root().to_string(),
         "verifier_key": key.map(|key| key.to_string()),
@@ -154,6 +167,7 @@ fn verify_proof(text: &str, trusted: Option<&VerifierKey>) -> Result<Value, Fail
         ));
     };
     let proof: TlogProof = text.parse().map_err(|error| Failure::usage(format!("{error}")))?;
+    let key = &of_its_name(key, &proof);
     let Some(leaf) = &proof.extra else {
         return Err(Failure::usage(
             "the proof has no extra line with its entry, so there is nothing to check it against",
@@ -164,12 +178,20 @@ fn verify_proof(text: &str, trusted: Option<&VerifierKey>) -> Result<Value, Fail
     Ok(proof_verdict(&proof, key, &shown, problems))
 }
 
+/// The trusted key under the name of the proof's checkpoint: a restore gives the log another name and leaves
+/// its key. Of another log's name the trusted one stays, and verifies nothing.
+fn of_its_name(trusted: &VerifierKey, proof: &TlogProof) -> VerifierKey {
+    let origin = proof.checkpoint_note.lines().next().unwrap_or_default();
+    key_under(origin, trusted).unwrap_or_else(|| trusted.clone())
+}
+
 /// A proof with everything around it: the payload is checked too.
 fn verify_shown_proof(shown: &Proof, trusted: Option<&VerifierKey>) -> Result<Value, Failure> {
     let mut problems = Problems::default();
-    let key = problems.key(&shown.verifier_key, trusted.cloned());
     let proof: TlogProof =
         shown.path.parse().map_err(|error| Failure::usage(format!("{error}")))?;
+    let trusted = trusted.map(|key| of_its_name(key, &proof));
+    let key = problems.key(&[&shown.verifier_key], trusted);
     if let Some(problem) = disagreement(&shown.leaf, &shown.payload, &shown.salt) {
         problems.add(problem.to_owned());
     }
@@ -210,20 +232,27 @@ impl Problems {
         }
     }
 
-    /// The key to verify with: the trusted one, else the file's own word.
-    fn key(&mut self, own: &str, trusted: Option<VerifierKey>) -> Option<VerifierKey> {
-        let parsed = own.parse::<VerifierKey>();
-        match (trusted, parsed) {
-            (Some(trusted), Ok(parsed)) if trusted != parsed => {
+    /// The key to verify with, under the file's newest name. `own` are the keys of its names by its own
+    /// word, the newest last; the trusted one must be one of them.
+    fn key(&mut self, own: &[&str], trusted: Option<VerifierKey>) -> Option<VerifierKey> {
+        let newest = own.last().map(|key| key.parse::<VerifierKey>());
+        match (trusted, newest) {
+            (Some(trusted), Some(Ok(newest))) => {
+                let is_own =
+                    |key: &&str| key.parse::<VerifierKey>().is_ok_and(|key| key == trusted);
+                if own.iter().any(is_own) && newest.public() == trusted.public() {
+                    return Some(newest);
+                }
                 self.add("the file names another verifier key than --key".to_owned());
                 Some(trusted)
             }
             (Some(trusted), _) => Some(trusted),
-            (None, Ok(parsed)) => Some(parsed),
-            (None, Err(error)) => {
+            (None, Some(Ok(newest))) => Some(newest),
+            (None, Some(Err(error))) => {
                 self.add(format!("the verifier key is unreadable: {error}"));
                 None
             }
+            (None, None) => None,
         }
     }
 }

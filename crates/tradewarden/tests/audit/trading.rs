@@ -7,7 +7,12 @@ use crate::door::{Door, demo};
 
 /// A demo with one filled order, everything sealed, and the order's identifier.
 pub(crate) async fn traded(dir: &TestDir) -> (Gateway, Door, String) {
-    let (gateway, mut door) = demo(dir, QUICK_CALLERS).await;
+    traded_with(dir, QUICK_CALLERS).await
+}
+
+/// The same with this configuration.
+pub(crate) async fn traded_with(dir: &TestDir, config: &str) -> (Gateway, Door, String) {
+    let (gateway, mut door) = demo(dir, config).await;
     let body = json!({"action": "BUY", "comment": "marked-payload", "id": "first"}).to_string();
     assert_eq!(door.send(body).await.status, 202);
     let program = gateway.program();

@@ -111,3 +111,41 @@ async fn a_replay_across_a_kill_is_refused() {
     second.process.terminate().await;
     assert_eq!(second.process.wait().await.code, Some(0));
 }
+
+/// C16: a restore loses nonces, so what was signed before it is taken by nobody.
+#[tokio::test]
+async fn c16_what_was_signed_before_a_restore_is_refused() {
+    let dir = TestDir::new("keys-restored");
+    let program = Program::new(BINARY, dir.data(), "");
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let origin = format!("https://{address}");
+    let mut first = Life::begin(&program, &address).await;
+    let pem = dir.path().join("key.pem");
+    let create = ["key", "create", "--name", "bot", "--scope", "webhooks:manage,orders:read"];
+    let to_file = ["--private-key-file", pem.to_str().unwrap()];
+    let key = program.json(&[&create[..], &to_file].concat()).await;
+    let key = [key["id"].as_str().unwrap(), pem.to_str().unwrap()];
+    let copy = dir.path().join("copy.db");
+    let made = program.run(&["db", "backup", "--out", copy.to_str().unwrap()]).await;
+    assert_eq!(made.code, Some(0), "{made}");
+
+    let body = r#"{"name":"signed"}"#;
+    let change = Signed::new(&program, &origin, key, "POST", "/api/v1/webhooks", body).await;
+    let kept = Signed::new(&program, &origin, key, "POST", "/api/v1/webhooks", body).await;
+    assert_eq!(change.send(&mut first.client).await.status, 201);
+    first.process.terminate().await;
+    assert_eq!(first.process.wait().await.code, Some(0));
+    let restored = program.run(&["db", "restore", "--from", copy.to_str().unwrap()]).await;
+    assert_eq!(restored.code, Some(0), "{restored}");
+
+    // The copy knows neither the change nor its nonce, and whether the other one was made nobody knows.
+    let mut second = Life::begin(&program, &address).await;
+    for signed in [&change, &kept] {
+        let answer = signed.send(&mut second.client).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (401, &"auth.failed".into()));
+    }
+    let list = program.json(&["webhook", "list"]).await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 0, "nothing was made again: {list}");
+    second.process.terminate().await;
+    assert_eq!(second.process.wait().await.code, Some(0));
+}

@@ -14,7 +14,7 @@ use tradewarden_testkit::engine::{Heard, simulate};
 use tradewarden_testkit::life::Death;
 
 /// An entry of two at 5000 with its levels.
-fn bracketed(id: &str) -> Value {
+pub(super) fn bracketed(id: &str) -> Value {
     json!({ "action": "BUY", "id": id, "take_profit": "5050", "stop_loss": "4980" })
 }
 
@@ -38,7 +38,7 @@ impl Small {
     }
 
     /// What works at the broker of legs: stop and limit orders.
-    fn at_broker(&self) -> Vec<String> {
+    pub(super) fn at_broker(&self) -> Vec<String> {
         let orders = self.h.broker.orders().into_iter();
         let legs = orders.filter(|order| {
             order.state.is_live() && (order.stop_price, order.limit_price) != (None, None)
@@ -59,7 +59,7 @@ impl Small {
     }
 }
 
-fn both(quantity: &str) -> Vec<(Leg, String)> {
+pub(super) fn both(quantity: &str) -> Vec<(Leg, String)> {
     vec![(Leg::StopLoss, quantity.to_owned()), (Leg::TakeProfit, quantity.to_owned())]
 }
 

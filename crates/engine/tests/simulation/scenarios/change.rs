@@ -13,7 +13,7 @@ use tradewarden_engine::once::OnceKey;
 use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, simulate};
 
-fn quantity(order: &Order, quantity: &str) -> OrderChange {
+pub(super) fn quantity(order: &Order, quantity: &str) -> OrderChange {
     OrderChange {
         id: order.id.to_string(),
         quantity: Some(quantity.parse().unwrap()),
@@ -29,7 +29,7 @@ fn stop(order: &Order, price: &str) -> OrderChange {
 
 impl Small {
     /// One entry of two that rests at the broker.
-    async fn resting(seed: u64, venue: Venue) -> Self {
+    pub(super) async fn resting(seed: u64, venue: Venue) -> Self {
         let s = Self::with(seed, venue, |new| new.pyramiding = Some(Pyramiding::Allow)).await;
         s.h.broker.usual_plan(FillPlan::Rests);
         s.accept("BUY", "a").await;
@@ -39,7 +39,7 @@ impl Small {
     }
 
     /// The code of the refusal, if it is one.
-    async fn change(&self, change: OrderChange) -> Option<Code> {
+    pub(super) async fn change(&self, change: OrderChange) -> Option<Code> {
         match self.h.try_command(Command::OrderChange(change)).await.unwrap() {
             Ok(_) => None,
             Err(CommandError::Order(no)) => Some(no.code),
@@ -79,7 +79,7 @@ impl Small {
         (sum.0.to_string(), sum.1.to_string())
     }
 
-    async fn outcome(&self, place: usize) -> (String, ChangeState, Option<Code>) {
+    pub(super) async fn outcome(&self, place: usize) -> (String, ChangeState, Option<Code>) {
         let order = self.order(place).await;
         let change = order.change.unwrap();
         (order.quantity.to_string(), change.state, change.code)

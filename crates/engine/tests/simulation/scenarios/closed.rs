@@ -125,14 +125,14 @@ fn a_signature_that_cannot_be_judged_is_not_called_wrong() {
     });
 }
 
-struct Signer {
+pub(super) struct Signer {
     token: String,
     secret: String,
     signing: SecretBytes,
 }
 
 impl Signer {
-    async fn new(h: &Harness, forms: &[&str]) -> Self {
+    pub(super) async fn new(h: &Harness, forms: &[&str]) -> Self {
         let new = json!({"command": "webhook-create", "name": forms.join(" "), "forms": forms});
         let made = h.command(serde_json::from_value(new).unwrap()).await;
         let text = |name: &str| made[name].as_str().unwrap().to_owned();
@@ -141,7 +141,7 @@ impl Signer {
     }
 
     /// A message that is rightly signed, `late` after it was.
-    fn message(&self, h: &Harness, id: &str, late: Duration) -> RawSignal {
+    pub(super) fn message(&self, h: &Harness, id: &str, late: Duration) -> RawSignal {
         let body = json!({"action": "BUY", "symbol": "ES", "quantity": "1"}).to_string();
         let at = h.now().minus(late).unix_seconds();
         let signature = standard_webhooks::sign(&self.signing, id, at, body.as_bytes()).unwrap();

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use tradewarden_seal::merkle::{Tile, prove_inclusion};
-use tradewarden_seal::{LedgerKey, SystemRandomness, base64_encode, commit, new_salt};
+use tradewarden_seal::{LedgerKey, SecretBytes, SystemRandomness, base64_encode, commit, new_salt};
 
 use super::*;
 use crate::outcome::Exit;
@@ -40,9 +40,10 @@ impl Log {
 
     fn header(&self) -> Header {
         Header {
-            origin: "example.com/log".to_owned(),
+            origin: self.key.verifier().name().to_owned(),
             verifier_key: self.key.verifier().to_string(),
             checkpoint: self.checkpoint(),
+            earlier: Vec::new(),
         }
     }
 
@@ -70,6 +71,112 @@ impl Log {
             checkpoint_note: self.checkpoint(),
         }
     }
+}
+
+/// A log that was restored once: three entries under its first name, then the link and one more.
+fn restored() -> (Log, Header) {
+    let mut randomness = SystemRandomness::new();
+    let mut log = Log::new(3);
+    let (old, name) = (log.header(), "example.com/log/i2-0123456789abcdef");
+    let mut enter = |log: &mut Log, event: &str, payload: String| {
+        let salt = new_salt(&mut randomness);
+        let commitment = commit(&salt, payload.as_bytes()).to_string();
+        let leaf = json!({ "commitment": commitment, "event": event }).to_string();
+        let index = u64::try_from(log.entries.len()).unwrap();
+        log.entries.push(Entry { index, leaf, payload, salt: base64_encode(&salt) });
+    };
+    let link = json!({ "origin": name, "previous": { "checkpoint": old.checkpoint } });
+    enter(&mut log, "incarnation.began", link.to_string());
+    enter(&mut log, "halt.engaged", "{}".to_owned());
+    let seed = SecretBytes::new(log.key.seed().expose().to_vec());
+    log.key = LedgerKey::from_seed(name, seed).unwrap();
+    let ended = EndedName {
+        incarnation: 1,
+        origin: old.origin,
+        verifier_key: old.verifier_key,
+        size: 3,
+        checkpoint: old.checkpoint,
+    };
+    let header = Header { earlier: vec![ended], ..log.header() };
+    (log, header)
+}
+
+/// C16: who knows the key of the old name only verifies the whole chain by it.
+#[test]
+fn c16_a_bundle_proves_the_names_that_the_log_had() {
+    let scratch = Scratch::new();
+    let (log, header) = restored();
+    let path = log.write(&scratch, &header);
+    let (old, new) = (&header.earlier[0].verifier_key, &header.verifier_key);
+    assert_ne!(old, new);
+    for trusted in [None, Some(old.as_str()), Some(new.as_str())] {
+        let found = verify(&path, trusted).unwrap();
+        assert_eq!(problems(&found), Vec::<&str>::new());
+        let earlier = json!([{ "incarnation": 1, "origin": "example.com/log", "size": 3 }]);
+        assert_eq!((&found["earlier"], &found["origin"]), (&earlier, &json!(header.origin)));
+    }
+}
+
+#[test]
+fn c16_a_chain_of_names_that_is_not_the_logs_is_seen() {
+    let scratch = Scratch::new();
+    let seen = |change: &dyn Fn(&mut Header), words: &str| {
+        let (log, mut header) = restored();
+        change(&mut header);
+        let found = verify(&log.write(&scratch, &header), None).unwrap();
+        let problems = problems(&found);
+        assert!(problems.iter().any(|problem| problem.contains(words)), "{words}: {problems:?}");
+    };
+    seen(&|header| header.earlier.clear(), "entry 3 ends a name of the log that is not listed");
+    seen(&|header| header.earlier[0].size = 2, "its last checkpoint states 3 entries");
+    seen(&|header| header.earlier[0].size = 9, "no entry follows them");
+    seen(&|header| header.earlier[0].origin.push('x'), "its last checkpoint is of the log");
+    seen(&|header| header.earlier[0].verifier_key.push('x'), "its verifier key is unreadable");
+    let other = Log::new(3).header();
+    seen(
+        &move |header| header.earlier[0].verifier_key.clone_from(&other.verifier_key),
+        "its verifier key is another log's",
+    );
+    // Signed by the log itself, of other entries: a history that the log had never had.
+    let (mut log, mut header) = restored();
+    let key =
+        LedgerKey::from_seed("example.com/log", SecretBytes::new(log.key.seed().expose().to_vec()));
+    let tree: Tree = [leaf_hash(b"1"), leaf_hash(b"2"), leaf_hash(b"3")].into_iter().collect();
+    let root = tree.root();
+    let other = Checkpoint { origin: "example.com/log".to_owned(), size: 3, root };
+    header.earlier[0].checkpoint = other.sign(&key.unwrap()).unwrap();
+    let found = verify(&log.write(&scratch, &header), None).unwrap();
+    assert!(problems(&found)[0].contains("its last checkpoint states 3 entries"), "{found}");
+    // The link says another name than the log's.
+    log.key = LedgerKey::from_seed(
+        "example.com/log/i2-fedcba9876543210",
+        SecretBytes::new(log.key.seed().expose().to_vec()),
+    )
+    .unwrap();
+    let header = Header { earlier: header.earlier, ..log.header() };
+    let found = verify(&log.write(&scratch, &header), None).unwrap();
+    assert!(problems(&found).iter().any(|text| text.contains("no entry says")), "{found}");
+}
+
+/// C16: a proof from before a restore stays one, and the key that one knew verifies those after it.
+#[test]
+fn c16_a_proof_verifies_by_the_key_of_another_name_of_the_log() {
+    let scratch = Scratch::new();
+    let before = Log::new(3);
+    let old = before.key.verifier().to_string();
+    let (after, header) = restored();
+    let new = header.verifier_key.as_str();
+    let path = scratch.file("after", &after.proof(1).to_string(), 0o600);
+    for key in [new, header.earlier[0].verifier_key.as_str()] {
+        let found = verify(&path, Some(key)).unwrap();
+        assert_eq!(problems(&found), Vec::<&str>::new());
+        assert_eq!(found["origin"], header.origin, "it says under which name");
+    }
+    assert_eq!(problems(&verify(&path, Some(&old)).unwrap()).len(), 1, "another log's key");
+    let path = scratch.file("before", &before.proof(1).to_string(), 0o600);
+    let later = VerifierKey::new(&header.origin, *before.key.verifier().public()).unwrap();
+    let found = verify(&path, Some(&later.to_string())).unwrap();
+    assert_eq!((problems(&found).len(), &found["origin"]), (0, &json!("example.com/log")));
 }
 
 fn problems(found: &Value) -> Vec<&str> {
