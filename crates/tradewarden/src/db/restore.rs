@@ -145,6 +145,20 @@ impl Swap<'_> {
 
     /// A private copy on the data directory's disk, durable when this returns.
     fn copy(&self, from: &Path, ready: &Path) -> Result<(), Failure> {
+        let is_same = |one: &Path, other: &Path| {
+            fs::canonicalize(one).ok().is_some_and(|one| fs::canonicalize(other).ok() == Some(one))
+        };
+        if is_same(from, &self.database) {
+            return Err(Failure::usage(
+                "this is the database itself: if it was put in its place by other means, say \
+                 `tradewarden db restore --declare`",
+            ));
+        }
+        if is_same(from, ready) {
+            return Err(Failure::usage(
+                "this is what an interrupted restore left, and not whole: name the copy itself",
+            ));
+        }
         for companion in COMPANIONS {
             let other = with(from, companion);
             if fs::metadata(&other).is_ok_and(|file| file.len() > 0) {
@@ -155,15 +169,6 @@ impl Swap<'_> {
                 )));
             }
             remove(&with(ready, companion))?;
-        }
-        let is_same = |one: &Path, other: &Path| {
-            fs::canonicalize(one).ok().is_some_and(|one| fs::canonicalize(other).ok() == Some(one))
-        };
-        if is_same(from, &self.database) {
-            return Err(Failure::usage(
-                "this is the database itself: if it was put in its place by other means, say \
-                 `tradewarden db restore --declare`",
-            ));
         }
         remove(ready)?;
         let mut source = File::open(from).map_err(|cause| files::failed("read", from, &cause))?;

@@ -282,6 +282,11 @@ async fn c16_each_restore_is_its_own_incarnation() {
         says(&program.run(command).await, 1, "give the same `tradewarden db restore` again");
     }
     assert!(!database.exists(), "nothing made another one");
+    let left = dir.data().join("tradewarden.db.restoring");
+    fs::copy(&copy, &left).unwrap();
+    let leftover = program.run(&["db", "restore", "--from", path_text(&left)]).await;
+    says(&leftover, 2, "what an interrupted restore left");
+    assert!(left.exists(), "it is not taken away from under its user");
     let again = restored(&program, &from).await;
     assert_eq!(again["incarnation"], 5);
     assert!(again["aside"].as_str().unwrap().ends_with("tradewarden.db.aside-1"), "{again}");
