@@ -229,7 +229,7 @@ impl Book {
             others: is_whole.then(|| self.others(shared, account, &place.symbol, rates)),
             unmarked: if is_whole { self.unmarked(shared, account, place, rates) } else { None },
             losses: loss::lost(shared, self, account, place.strategy_id, rates),
-            equity: shared.funds.equity(account.id, self.now),
+            equity: self.equity(shared, account.id),
             counted: self.counted(account.org_id, place, key, judged),
             repeated_entries: repeated,
             usual_size: recent.and_then(RecentEntries::usual_size),
@@ -271,13 +271,17 @@ impl Book {
         place: &Place,
         rates: &[ExchangeRate],
     ) -> Option<Gap> {
-        // Where a replay has no marks, it judges by what was realised, and says so.
-        let limits = self.limits.get(&account.org_id).filter(|_| !self.is_imagined())?;
+        let limits = self.limits.get(&account.org_id)?;
         // A part of an equity that nobody knows bounds nothing.
         if limits.of_account(account.id).drawdown_percent.is_some()
-            && shared.funds.equity(account.id, self.now).is_none()
+            && self.equity(shared, account.id).is_none()
+            && !self.lacks_equity(account.id)
         {
             return Some(Gap::Equity);
+        }
+        // Where a replay has no marks, it judges by what was realised, and says so.
+        if self.is_imagined() {
+            return None;
         }
         let strategy = (place.strategy_id != NO_STRATEGY).then_some(place.strategy_id);
         let of_strategy = strategy.filter(|id| limits.of_strategy(*id).is_any());

@@ -1,5 +1,9 @@
 //! The equity of accounts by their brokers' word, for the limits that are a part of it.
 
+mod record;
+
+use self::record::Record;
+pub(crate) use self::record::write;
 use crate::Shared;
 use crate::several::{self, ASKED_TOGETHER};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +19,7 @@ use tradewarden_domain::strategy::{Sizing, Strategy};
 use tradewarden_domain::time::Timestamp;
 
 /// What was said may be this old (S8).
-const AGE_MAX: Duration = Duration::from_mins(1);
+pub(crate) const AGE_MAX: Duration = Duration::from_mins(1);
 /// Limits that are a part of the equity.
 const OF_EQUITY: &[LimitName] = &[LimitName::CreditPercent, LimitName::DrawdownPercent];
 
@@ -23,6 +27,7 @@ const OF_EQUITY: &[LimitName] = &[LimitName::CreditPercent, LimitName::DrawdownP
 #[derive(Default)]
 pub(crate) struct Funds {
     heard: Mutex<BTreeMap<Id<id::Account>, (Money, Timestamp)>>,
+    record: Mutex<Record>,
 }
 
 impl Funds {
@@ -38,9 +43,16 @@ impl Funds {
         heard.get(&account).map(|(_, at)| *at)
     }
 
-    fn hear(&self, account: Id<id::Account>, equity: Money, at: Timestamp) {
+    /// A broker's clock that is ahead does not stop the record.
+    fn hear(&self, account: &Account, (equity, at): (Money, Timestamp), now: Timestamp) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.insert(account, (equity, at));
+        heard.insert(account.id, (equity, at));
+        drop(heard);
+        self.with_record(|record| record.hear(account, equity, at.min(now)));
+    }
+
+    fn with_record<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
+        work(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -50,7 +62,14 @@ const HEARD_WITHIN: Duration = Duration::from_secs(15);
 /// Asks one kind of broker for the equity of every account that such a limit bounds, or that a strategy
 /// sizes by.
 pub(crate) async fn refresh(shared: &Arc<Shared>, kind: &str) {
-    ask(shared, |account| account.broker == kind).await;
+    ask(shared, Counts::Now, |account| account.broker == kind).await;
+}
+
+/// Asks it for the equity of all other accounts: it is kept for replays by limits that are not set yet.
+pub(crate) async fn refresh_others(shared: &Arc<Shared>, kind: &str) {
+    if shared.is_leader() {
+        ask(shared, Counts::Later, |account| account.broker == kind).await;
+    }
 }
 
 /// A change that makes an account's equity count waits no longer for it.
@@ -60,23 +79,34 @@ const FIRST_HEARD_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) async fn hear_first(shared: &Arc<Shared>) {
     let now = shared.environment.now();
     let is_new = |account: &Account| shared.funds.equity(account.id, now).is_none();
-    if timeout(FIRST_HEARD_WITHIN, ask(shared, is_new)).await.is_err() {
+    if timeout(FIRST_HEARD_WITHIN, ask(shared, Counts::Now, is_new)).await.is_err() {
         tracing::warn!("a broker does not say the equity of its accounts");
     }
 }
 
+/// Whether the size of a strategy's entries is a part of the equity.
+pub(crate) const fn sizes_by_equity(strategy: &Strategy) -> bool {
+    matches!(strategy.sizing, Sizing::PercentEquity | Sizing::RiskPerTrade)
+}
+
+/// Whether an order may depend on an account's equity by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    Now,
+    Later,
+}
+
 /// One account that is not heard keeps no other one waiting.
-async fn ask(shared: &Arc<Shared>, is_wanted: impl Fn(&Account) -> bool) {
+async fn ask(shared: &Arc<Shared>, when: Counts, is_wanted: impl Fn(&Account) -> bool) {
     let directory = shared.directory.load_full();
-    let sizes = |strategy: &&Arc<Strategy>| {
-        matches!(strategy.sizing, Sizing::PercentEquity | Sizing::RiskPerTrade)
-    };
+    let sizes = |strategy: &&Arc<Strategy>| sizes_by_equity(strategy);
     let sized: BTreeSet<_> =
         directory.strategies.values().filter(sizes).flat_map(|found| found.accounts()).collect();
     let counts = |account: &&Arc<Account>| {
         let limits = directory.books.get(&account.org_id);
         let is_bounded = limits.is_some_and(|book| book.has_any(OF_EQUITY));
-        (is_bounded || sized.contains(&account.id)) && is_wanted(account)
+        let counts_now = is_bounded || sized.contains(&account.id);
+        counts_now == (when == Counts::Now) && is_wanted(account)
     };
     let mut wanted: Vec<_> = directory.accounts.values().filter(counts).cloned().collect();
     // Where the broker's budget has no room for all, those come first that were not heard for longest.
@@ -90,7 +120,8 @@ async fn hear(shared: Arc<Shared>, account: Arc<Account>) {
     let asked = broker.account(BrokerAccount::new(&account.broker_account));
     match timeout(HEARD_WITHIN, asked).await {
         Ok(Ok(state)) if state.currency == account.currency => {
-            shared.funds.hear(account.id, state.equity, state.at);
+            let now = shared.environment.now();
+            shared.funds.hear(&account, (state.equity, state.at), now);
         }
         Ok(Ok(state)) => tracing::warn!(
             account.id = %account.id, currency = %state.currency,

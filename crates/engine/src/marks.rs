@@ -22,8 +22,8 @@ const LOOKS: u32 = 30;
 const KEPT: u32 = 5;
 /// Instruments of which marks are kept.
 const HELD_MAX: u32 = 2_000;
-/// Marks are kept for so long.
-const KEPT_FOR: Duration = Duration::from_hours(180 * 24);
+/// Marks are kept for so long, as is the equity that goes with them.
+pub(crate) const KEPT_FOR: Duration = Duration::from_hours(180 * 24);
 
 /// Looks and writes; what it remembers is what it did not write yet.
 #[derive(Default)]

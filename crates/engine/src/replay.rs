@@ -19,16 +19,19 @@
 //! those of today; a signal by a key is judged as the one that signed it. What was refused before a
 //! strategy saw it (rates, freshness, what could not be read) is not judged again, and orders by request
 //! are not part of it. Losses count from the beginning of the session in which the period begins, at the
-//! marks that were stored; where there are none, that is told (`losses`). What compares with the equity
-//! is left out, and named: nobody stores the equity of the past.
+//! marks that were stored; where there are none, that is told (`losses`). The equity is what was stored of
+//! the broker's word, whatever the policy would have made of it; a signal for which none was stored is
+//! judged without the limits in percent of it, and named.
 
 mod books;
+mod equities;
 mod losses;
 mod prices;
 mod quotes;
 pub(crate) mod trades;
 
 use self::books::{Books, Ground, POSITIONS_MAX, book_at};
+use self::equities::Equities;
 use self::losses::{Losses, Rules, kind_of};
 use self::prices::known_of;
 use self::quotes::Quotes;
@@ -40,22 +43,25 @@ use crate::command::LimitsImport;
 use crate::command::error::{CommandError, away, invalid, to_value};
 use crate::command::replay::{ReplayPeriod, ReplayPrice, ReplayState};
 use crate::directory::Directory;
+use crate::funds::sizes_by_equity;
 use crate::intake::read_again;
 use crate::judge::{Verdict, imagine};
 use crate::loss::OF_LOSSES;
 use crate::signal::{Admission, SignalWork};
-use crate::view::{ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayView};
+use crate::view::{
+    ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayView, ReplayWithoutEquityView,
+};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tradewarden_domain::exchange::ExchangeRate;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::limit::{Limit, LimitBook, LimitName};
-use tradewarden_domain::loss::LossKind;
+use tradewarden_domain::limit::{Limit, LimitBook};
 use tradewarden_domain::money::Price;
 use tradewarden_domain::policy::Policy;
+use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::signals::{self, StoredSignal};
 use tradewarden_store::{Store, audit, directory as rows, orders, rates};
@@ -75,8 +81,6 @@ const ENTRIES_MAX: i64 = 8;
 struct Then {
     until: Option<Timestamp>,
     limits: Arc<LimitBook>,
-    /// Whether a fall was limited in percent of an equity, which is not judged again.
-    is_percent: bool,
 }
 
 /// A halt, and when it was ended.
@@ -88,14 +92,15 @@ struct Replay {
     directory: Arc<Directory>,
     policy: Arc<LimitBook>,
     then: Then,
-    /// Whether the policy limits a fall in percent of an equity.
-    is_percent: bool,
     rates: Vec<ExchangeRate>,
     books: Books,
     losses_then: Losses,
     losses_now: Losses,
+    /// From when on losses are judged; halts for older ones are those of the time.
+    losses_from: Timestamp,
     trades: Trades,
     quotes: Quotes,
+    equities: Equities,
     /// What is older came before the period.
     first: Id<id::Signal>,
     prices: BTreeMap<Symbol, Price>,
@@ -140,10 +145,7 @@ impl Began {
         ground: &Ground<'_>,
         (from, to): (Timestamp, Timestamp),
     ) -> Result<Self, CommandError> {
-        let org = ground.org;
-        let own = ground.directory.accounts.values().filter(|account| account.org_id == org);
-        let sessions = own.map(|account| account.days.in_force(from).0.before(from));
-        let at = sessions.min().unwrap_or(from);
+        let (org, at) = (ground.org, ground.watched_from(from));
         let mut trades = Trades::after(trades::FIRST, to);
         let held = trades::fold(store, org, &mut trades, at, POSITIONS_MAX).await?;
         let book = book_at(store, org, from, &held).await?;
@@ -182,14 +184,6 @@ impl Engine {
         let ReplayPeriod { from, to, limits, state, .. } = asked;
         let import = LimitsImport { limits, reason: None, base_version: None, dry_run: true };
         let policy = import.policy()?;
-        let names: BTreeSet<&'static str> = policy
-            .limits()
-            .filter(|(_, name, _)| !is_judged(*name))
-            .map(|(_, name, _)| name.text())
-            .collect();
-        let view =
-            ReplayView { limits_not_judged: names.into_iter().collect(), ..ReplayView::default() };
-        let is_percent = view.limits_not_judged.contains(&LimitName::DrawdownPercent.text());
         let policy = book_of(org, 0, &policy);
         let directory = self.parts.directory.load_full();
         let first = Id::new(from, [0; 10]);
@@ -197,22 +191,25 @@ impl Engine {
         let rates = self.lasting_rates(org).await?;
         let ground = Ground { org, directory: &directory, rates: rates.clone() };
         let began = Began::read(&self.parts.store, &ground, state.as_ref(), (from, to)).await?;
+        let losses_from = ground.watched_from(from);
         let Began { after, books, losses_then, losses_now, trades, prices } = began;
+        let equities = Equities::from(&self.parts.store, org, (losses_now.at(), to)).await?;
         let mut replay = Replay {
             org,
             then: self.limits_at(org, from).await?,
             directory,
             policy,
-            is_percent,
             rates,
             books,
             losses_then,
             quotes: Quotes::from(losses_now.at(), to),
+            equities,
             losses_now,
+            losses_from,
             trades,
             first,
             prices,
-            view,
+            view: ReplayView::default(),
             counts: BTreeMap::new(),
         };
         let mut after = after.unwrap_or(first);
@@ -255,12 +252,8 @@ impl Engine {
                 replay.then = self.limits_at(replay.org, until).await?;
             }
             self.pass(replay, &halts, stored.received_at).await?;
-            let is_percent = replay.is_percent || replay.then.is_percent;
-            let is_again = |halt: &Halt| match kind_of(halt) {
-                Some(LossKind::Daily) => true,
-                Some(LossKind::Drawdown) => !is_percent,
-                None => false,
-            };
+            let is_again =
+                |halt: &Halt| kind_of(halt).is_some() && halt.engaged_at >= replay.losses_from;
             let in_force = |(halt, resumed_at): &Ended| {
                 halt.engaged_at <= stored.received_at
                     && resumed_at.is_none_or(|at| at > stored.received_at)
@@ -295,7 +288,12 @@ impl Engine {
             if is_watched
                 && let Some(at) = replay.quotes.next_at(store, trade_at.unwrap_or(to)).await?
             {
-                replay.mark(halts, at);
+                let is_new = at >= replay.losses_now.at();
+                if is_new {
+                    replay.pass(halts, at);
+                    replay.equities.advance(store, at).await?;
+                }
+                replay.mark(is_new);
                 continue;
             }
             let Some(trade) = trade_at.and_then(|_| replay.trades.take()) else { break };
@@ -304,11 +302,13 @@ impl Engine {
                 continue;
             }
             replay.pass(halts, trade.at);
+            replay.equities.advance(store, trade.at).await?;
             trades::take(&mut replay.books.as_then, &trade);
             trades::take(&mut replay.books.now, &trade);
             replay.look();
         }
         replay.pass(halts, to);
+        replay.equities.advance(store, to).await?;
         replay.look();
         Ok(())
     }
@@ -344,16 +344,25 @@ impl Engine {
             return Ok(());
         };
         let Admission::Admitted(signal) = &work.admission else { return Ok(()) };
-        let followers = replay.directory.followers(stored.source);
+        let directory = Arc::clone(&replay.directory);
+        let followers = directory.followers(stored.source);
         let symbols = followers.iter().filter_map(|strategy| strategy.symbol_for(signal).ok());
+        let code = stored.code.as_deref();
+        let is_unheard = matches!(code, Some("risk.equity_stale" | "sizing.equity_stale"));
+        if !is_unheard {
+            let without = replay.without_equity(followers, stored.received_at);
+            replay.tell_without_equity(stored, without);
+        }
         let known = known_of(&self.parts.store, stored, signal, symbols).await;
         let (prices, orders) = known.map_err(|error| away(&error))?;
         replay.prices.extend(prices);
         let moment = Moment {
             prices: replay.prices.clone(),
-            is_closed: stored.code.as_deref() == Some("risk.market_closed"),
+            is_closed: code == Some("risk.market_closed"),
             orders,
             lost: BTreeMap::new(),
+            equities: replay.equities.at(stored.received_at),
+            is_unheard,
         };
         let judge = |book: &mut Book, losses: &Losses, limits: &Arc<LimitBook>| {
             let limits = (replay.org, Arc::clone(limits));
@@ -386,8 +395,7 @@ impl Engine {
         let known = rows::policy_version_at(store, org, at).await;
         let (version, until) = known.map_err(|error| away(&error))?;
         let policy = rows::policy(store, org, version).await.map_err(|error| away(&error))?;
-        let is_percent = policy.limits().any(|(_, name, _)| name == LimitName::DrawdownPercent);
-        Ok(Then { until, limits: book_of(org, version, &policy), is_percent })
+        Ok(Then { until, limits: book_of(org, version, &policy) })
     }
 }
 
@@ -400,6 +408,7 @@ impl Replay {
             limits,
             rates: &self.rates,
             quotes: &self.quotes,
+            equities: &self.equities,
         };
         change(&mut self.losses_then, &self.books.as_then, &rules(&self.then.limits));
         change(&mut self.losses_now, &self.books.now, &rules(&self.policy));
@@ -421,12 +430,8 @@ impl Replay {
         self.each_loss(|losses, book, rules| losses.pass(book, rules, to));
     }
 
-    /// Takes a mark in, and reads what it marks.
-    fn mark(&mut self, halts: &[Ended], at: Timestamp) {
-        let is_new = at >= self.losses_now.at();
-        if is_new {
-            self.pass(halts, at);
-        }
+    /// Takes a mark in, and reads what it marks if it is new.
+    fn mark(&mut self, is_new: bool) {
         let Some((broker, symbol)) = self.quotes.take().filter(|_| is_new) else { return };
         self.each_loss(|losses, book, rules| losses.look_marked(book, rules, (&broker, &symbol)));
     }
@@ -434,6 +439,41 @@ impl Replay {
     /// Reads everything that is watched, now.
     fn look(&mut self) {
         self.each_loss(Losses::look);
+    }
+
+    /// Accounts whose equity counts for a signal of these strategies, and is not known.
+    fn without_equity(&self, followers: &[Arc<Strategy>], at: Timestamp) -> Vec<Id<id::Account>> {
+        let is_of_equity = |strategy: &Strategy, account: Id<id::Account>| {
+            [&self.policy, &self.then.limits].iter().any(|limits| {
+                let one = limits.tightest(account, Some(strategy.id), None, &strategy.symbol);
+                one.credit_percent.is_some()
+                    || limits.of_account(account).drawdown_percent.is_some()
+            })
+        };
+        let each = followers.iter().flat_map(|strategy| {
+            let sizes = sizes_by_equity(strategy);
+            strategy.accounts().filter(move |account| sizes || is_of_equity(strategy, *account))
+        });
+        let mut accounts: Vec<_> =
+            each.filter(|account| self.equities.of(*account, at).is_none()).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        accounts
+    }
+
+    fn tell_without_equity(&mut self, stored: &StoredSignal, account_ids: Vec<Id<id::Account>>) {
+        if account_ids.is_empty() {
+            return;
+        }
+        let view = &mut self.view;
+        view.without_equity = view.without_equity.saturating_add(1);
+        if view.equity_not_known.len() < DIFFERENCES_MAX {
+            view.equity_not_known.push(ReplayWithoutEquityView {
+                signal_id: stored.id,
+                received_at: stored.received_at,
+                account_ids,
+            });
+        }
     }
 
     fn compare(&mut self, stored: &StoredSignal, as_then: &Verdict, now: Verdict) {
@@ -511,15 +551,9 @@ fn work(
     Some(SignalWork { dry_run: stored.status == "dry_run", ..work })
 }
 
-/// Everything but what compares with the equity, which nobody stores.
-const fn is_judged(name: LimitName) -> bool {
-    !matches!(name, LimitName::CreditPercent | LimitName::DrawdownPercent)
-}
-
 fn book_of(org: Id<id::Org>, version: i64, policy: &Policy) -> Arc<LimitBook> {
     let limits: Vec<Limit> = policy
         .limits()
-        .filter(|(_, name, _)| is_judged(*name))
         .map(|(scope, name, value)| Limit {
             org_id: org,
             scope: scope.clone(),

@@ -21,11 +21,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tradewarden_store::outbox::Kind;
-use tradewarden_store::{Location, changes, signals};
+use tradewarden_store::{Location, changes, equities, signals};
 
 const CROWDS_EVERY: Duration = Duration::from_secs(1);
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
 const FUNDS_EVERY: Duration = Duration::from_secs(5);
+/// What is heard so often is never too old for a replay.
+const OTHER_FUNDS_EVERY: Duration = Duration::from_secs(30);
+const FUNDS_WRITTEN_EVERY: Duration = Duration::from_secs(5);
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 const FILLS_EVERY: Duration = Duration::from_millis(100);
 /// A leg follows what is held within a second (S9).
@@ -145,6 +148,9 @@ async fn run_beside(
         }
     }));
     tasks.spawn(keep_marks(Arc::clone(shared)));
+    tasks.spawn(every(Arc::clone(shared), FUNDS_WRITTEN_EVERY, async |shared| {
+        funds::write(shared).await;
+    }));
     tasks.spawn(every(Arc::clone(shared), CROWDS_EVERY, async |shared| {
         crowd::look(shared).await;
     }));
@@ -259,12 +265,15 @@ async fn roll_positions(shared: Arc<Shared>) {
 fn spawn_for_each_broker(tasks: &mut JoinSet<()>, shared: &Arc<Shared>) {
     for kind in shared.links.keys() {
         tasks.spawn(reconcile(Arc::clone(shared), kind.clone()));
-        let (quoted, asked) = (kind.clone(), kind.clone());
+        let (quoted, asked, others) = (kind.clone(), kind.clone(), kind.clone());
         tasks.spawn(every(Arc::clone(shared), QUOTES_EVERY, async move |shared| {
             refresh_quotes_of(shared, &quoted).await;
         }));
         tasks.spawn(every(Arc::clone(shared), FUNDS_EVERY, async move |shared| {
             funds::refresh(shared, &asked).await;
+        }));
+        tasks.spawn(every(Arc::clone(shared), OTHER_FUNDS_EVERY, async move |shared| {
+            funds::refresh_others(shared, &others).await;
         }));
     }
 }
@@ -407,6 +416,7 @@ async fn purge(shared: &Arc<Shared>) {
         .write(Urgency::Soon, async move |tx, _effects| {
             usage::purge(tx, now).await?;
             changes::forget(tx, changes::KEPT).await?;
+            equities::forget(tx, now.minus(marks::KEPT_FOR)).await?;
             signals::purge_keys(tx, now.minus(KEYS_KEPT)).await
         })
         .await;

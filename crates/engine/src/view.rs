@@ -20,7 +20,7 @@ pub use profit::{
 };
 pub use replay::{
     ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayTripView, ReplayUnmarkedView,
-    ReplayView,
+    ReplayView, ReplayWithoutEquityView,
 };
 pub use strategy::StrategyView;
 

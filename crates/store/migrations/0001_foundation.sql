@@ -473,6 +473,18 @@ CREATE TABLE marks (
     PRIMARY KEY (at, broker, symbol)
 ){clustered};
 
+-- What brokers said of the equity of accounts: at most one row a minute of each, when it changed.
+CREATE TABLE equities (
+    org_id {bytes} NOT NULL,
+    at {int} NOT NULL,
+    account_id {bytes} NOT NULL,
+    equity {int} NOT NULL,
+    heard_until {int} NOT NULL,
+    PRIMARY KEY (org_id, at, account_id)
+){clustered};
+
+CREATE INDEX equities_account ON equities (account_id, at);
+
 CREATE TABLE findings (
     id {bytes} NOT NULL PRIMARY KEY,
     org_id {bytes} NOT NULL,

@@ -19,6 +19,7 @@ pub mod closes;
 pub mod dead_men;
 pub mod dialect;
 pub mod directory;
+pub mod equities;
 pub mod exposures;
 pub mod factors;
 pub mod findings;

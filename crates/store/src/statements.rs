@@ -2,10 +2,10 @@
 
 use crate::{
     acme_accounts, alerts, api_keys, audit, auto_rolls, challenges, changes, closes, dead_men,
-    directory, exposures, factors, findings, guarded, halt_progress, idempotency, invitations,
-    key_usage, keys, leases, lockdowns, losses, marks, migrate, nonces, orders, outbox, overrides,
-    pending, rates, recent, sealed, sessions, signals, source_keys, token_keys, users,
-    webhook_secrets,
+    directory, equities, exposures, factors, findings, guarded, halt_progress, idempotency,
+    invitations, key_usage, keys, leases, lockdowns, losses, marks, migrate, nonces, orders,
+    outbox, overrides, pending, rates, recent, sealed, sessions, signals, source_keys, token_keys,
+    users, webhook_secrets,
 };
 
 /// The text of every statement; an insert appears for one row and for several.
@@ -26,6 +26,7 @@ pub fn all() -> Vec<String> {
         directory::halts::STATEMENTS,
         directory::policies::STATEMENTS,
         directory::rolls::STATEMENTS,
+        equities::STATEMENTS,
         exposures::STATEMENTS,
         factors::STATEMENTS,
         findings::STATEMENTS,
@@ -59,6 +60,7 @@ pub fn all() -> Vec<String> {
         changes::INSERTS,
         closes::INSERTS,
         directory::accounts::INSERTS,
+        equities::INSERTS,
         exposures::INSERTS,
         halt_progress::INSERTS,
         key_usage::INSERTS,

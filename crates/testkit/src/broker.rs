@@ -256,6 +256,13 @@ impl ScriptedBroker {
         holding.hand = holding.hand.saturating_add(by.units());
     }
 
+    /// What every account is worth from now on, by its word.
+    pub fn say_equity(&self, equity: Money) {
+        for account in self.world().accounts.values_mut() {
+            account.cash = equity;
+        }
+    }
+
     /// What an account holds.
     pub fn holding(&self, account: &str, symbol: &Symbol) -> Holding {
         self.world().holding(account, symbol)

@@ -82,25 +82,26 @@ struct Total {
     not_judged: u64,
     differs: u64,
     unexplained: u64,
-    limits_not_judged: Value,
+    without_equity: u64,
     counts: BTreeMap<(String, String), u64>,
     trips: Vec<Value>,
     losses_not_judged: Vec<Value>,
+    equity_not_known: Vec<Value>,
     differences: Vec<Value>,
 }
 
-/// Trips, and times that were not judged, that are told.
+/// Trips, times that were not judged, and signals without an equity, that are told.
 const LOSSES_MAX: usize = 1_000;
 
 impl Total {
     fn add(&mut self, step: &Value, differences_max: usize) -> Result<(), Failure> {
         let count = |name: &str| step.get(name).and_then(Value::as_u64).ok_or_else(unreadable);
         let list = |name: &str| step.get(name).and_then(Value::as_array).ok_or_else(unreadable);
-        self.limits_not_judged = step.get("limits_not_judged").cloned().unwrap_or_default();
         self.judged = self.judged.saturating_add(count("judged")?);
         self.not_judged = self.not_judged.saturating_add(count("not_judged")?);
         self.differs = self.differs.saturating_add(count("differs")?);
         self.unexplained = self.unexplained.saturating_add(count("unexplained")?);
+        self.without_equity = self.without_equity.saturating_add(count("without_equity")?);
         for counted in list("counts")? {
             let text = |name: &str| counted.get(name).and_then(Value::as_str).map(str::to_owned);
             let pair = text("then").zip(text("now")).ok_or_else(unreadable)?;
@@ -108,9 +109,11 @@ impl Total {
             let sum = self.counts.entry(pair).or_default();
             *sum = sum.saturating_add(signals);
         }
-        for (of, name) in
-            [(&mut self.trips, "trips"), (&mut self.losses_not_judged, "losses_not_judged")]
-        {
+        for (of, name) in [
+            (&mut self.trips, "trips"),
+            (&mut self.losses_not_judged, "losses_not_judged"),
+            (&mut self.equity_not_known, "equity_not_known"),
+        ] {
             let room = LOSSES_MAX.saturating_sub(of.len());
             of.extend(list(name)?.iter().take(room).cloned());
         }
@@ -130,7 +133,8 @@ impl Total {
         json!({
             "from": period.from, "to": period.to, "judged": self.judged,
             "not_judged": self.not_judged, "differs": self.differs,
-            "unexplained": self.unexplained, "limits_not_judged": self.limits_not_judged,
+            "unexplained": self.unexplained, "without_equity": self.without_equity,
+            "equity_not_known": self.equity_not_known,
             "losses_not_judged": self.losses_not_judged, "trips": self.trips,
             "counts": counts, "differences": differences,
         })
@@ -175,6 +179,7 @@ mod tests {
         let step = |signals: u64| {
             json!({
                 "judged": 10, "not_judged": 1, "differs": signals, "unexplained": 2,
+                "without_equity": 5, "equity_not_known": [{"signal_id": "sig_1"}],
                 "counts": [{"then": "accepted", "now": "refused risk.max_position",
                     "signals": signals}],
                 "trips": [{"limit": "daily_loss"}], "losses_not_judged": [],
@@ -186,6 +191,7 @@ mod tests {
         total.add(&step(4), 3).unwrap();
         assert_eq!((total.judged, total.not_judged), (20, 2));
         assert_eq!((total.differs, total.unexplained), (7, 4));
+        assert_eq!((total.without_equity, total.equity_not_known.len()), (10, 2));
         assert_eq!(total.counts.into_values().collect::<Vec<_>>(), [7]);
         assert_eq!((total.differences.len(), total.trips.len()), (3, 2));
         assert!(Total::default().add(&json!({}), 1).is_err());

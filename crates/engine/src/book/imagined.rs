@@ -36,6 +36,10 @@ pub(crate) struct Moment {
     pub(crate) orders: Vec<KnownOrder>,
     /// What is lost of what may be, by account.
     pub(crate) lost: BTreeMap<Id<id::Account>, Vec<(Watched, Lost)>>,
+    /// The equity of the accounts of which one was stored.
+    pub(crate) equities: BTreeMap<Id<id::Account>, Money>,
+    /// Whether the gateway knew of none, and said so.
+    pub(crate) is_unheard: bool,
 }
 
 /// An order that there was in truth.
@@ -240,6 +244,22 @@ impl Book {
     pub(crate) fn counters(&self) -> impl Iterator<Item = (Id<id::Account>, &OrderCounter)> {
         let busy = self.accounts.iter().filter(|(_, state)| !state.counter.is_idle(self.now));
         busy.map(|(id, state)| (*id, &state.counter))
+    }
+
+    /// An account's equity: what was heard within the last minute, or what was stored of it.
+    pub(crate) fn equity(&self, shared: &Shared, account: Id<id::Account>) -> Option<Money> {
+        match &self.imagined {
+            None => shared.funds.equity(account, self.now),
+            Some(imagined) => imagined.moment.equities.get(&account).copied(),
+        }
+    }
+
+    /// Whether the gateway may have known an equity that was not stored: a replay leaves out what is a
+    /// part of it, and says so.
+    pub(crate) fn lacks_equity(&self, account: Id<id::Account>) -> bool {
+        self.imagined.as_ref().is_some_and(|Imagined { moment, .. }| {
+            !moment.is_unheard && !moment.equities.contains_key(&account)
+        })
     }
 
     /// What is known about an instrument's price: what was heard, or what is imagined.

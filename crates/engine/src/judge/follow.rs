@@ -247,6 +247,9 @@ fn bounds(
         limits.tightest(account.id, Some(place.strategy_id), key, &place.symbol)
     };
     let mut limits = limits.map(tightest).unwrap_or_default();
+    if book.lacks_equity(account.id) {
+        limits.credit_percent = None;
+    }
     let mut scene = book.scene(shared, account, (place, key), side, Judged::New);
     shared.heed_crowd(account.org_id, &mut limits, &mut scene);
     (limits, scene)
@@ -418,7 +421,7 @@ fn size(
     (account, instrument): (&Account, &Instrument),
     reference: Option<Price>,
 ) -> Result<Quantity, Refusal> {
-    let equity = shared.funds.equity(account.id, book.now);
+    let equity = book.equity(shared, account.id);
     let conversion = book.conversion(account, &instrument.symbol).ok();
     strategy.size(signal, instrument, &Means { equity, conversion, reference })
 }

@@ -43,6 +43,15 @@ pub(super) struct Ground<'a> {
     pub(super) rates: Vec<ExchangeRate>,
 }
 
+impl Ground<'_> {
+    /// When the first of the sessions began that an instant is in: from then on losses count.
+    pub(super) fn watched_from(&self, from: Timestamp) -> Timestamp {
+        let own = self.directory.accounts.values().filter(|account| account.org_id == self.org);
+        let sessions = own.map(|account| account.days.in_force(from).0.before(from));
+        sessions.min().unwrap_or(from)
+    }
+}
+
 impl Books {
     /// Both the same.
     pub(super) fn begin(ground: &Ground<'_>, book: &ReplayBook) -> Self {

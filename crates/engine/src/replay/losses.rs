@@ -3,8 +3,10 @@
 //!
 //! What was made by closing is known to the last digit: it is fills. What was open is marked with what was
 //! stored of the quotes of its time. While something is open of which no mark of the last minute is
-//! stored, only what was closed counts, as in the running gateway; from when to when, is told.
+//! stored, only what was closed counts, as in the running gateway; from when to when, is told. A fall in
+//! percent of an equity is judged while one of the minute before was stored.
 
+use super::equities::Equities;
 use super::quotes::Quotes;
 use crate::book::Book;
 use crate::command::error::CommandError;
@@ -40,6 +42,7 @@ pub(super) struct Rules<'a> {
     pub(super) limits: &'a LimitBook,
     pub(super) rates: &'a [ExchangeRate],
     pub(super) quotes: &'a Quotes,
+    pub(super) equities: &'a Equities,
 }
 
 impl Rules<'_> {
@@ -229,7 +232,9 @@ impl Losses {
             if known.is_none_or(|kept| kept.watch.session_at() < session_at) {
                 reading.before = total_before(account, &holdings, rules, watched, at);
             }
-            is_marked = is_marked && reading.total.is_some();
+            let lacks_equity = bounds.drawdown_percent.is_some() && reading.equity.is_none();
+            let is_judged = reading.total.is_some() && (reading.is_flat || !lacks_equity);
+            is_marked = is_marked && is_judged;
             let kept = self.watches.entry((account.id, watched)).or_insert_with(|| Kept {
                 watch: Watch::begin(session_at, &reading),
                 since: [None, None],
@@ -292,7 +297,10 @@ fn reading(
     let strategy = strategy_of(watched);
     let reference = |symbol: &Symbol| rules.quotes.reference(account, symbol);
     let tally = tally_at(account, holdings, rules.rates, strategy, (&reference, at));
-    reading_of(&tally, holdings, strategy, at)
+    let reading = reading_of(&tally, holdings, strategy, at)?;
+    // A strategy has no equity of its own.
+    let equity = rules.equities.of(account.id, at).filter(|_| watched == Watched::Account);
+    Some(Reading { equity, ..reading })
 }
 
 /// What it had made at the marks of a second or two before.

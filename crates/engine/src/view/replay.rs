@@ -20,13 +20,16 @@ pub struct ReplayView {
     pub unexplained: u64,
     /// How often which outcome becomes which, of those that differ.
     pub counts: Vec<ReplayCountView>,
-    /// Limits that stand in the policy and that a replay cannot judge by.
-    pub limits_not_judged: Vec<&'static str>,
+    /// Of those judged: for which the equity of an account counts, and none of the minute before was
+    /// stored. Limits in percent of it were left out; a size by it could not be told.
+    pub without_equity: u64,
+    /// The first of these, at most 200.
+    pub equity_not_known: Vec<ReplayWithoutEquityView>,
     /// When a limit of losses would have been reached under the policy, at most 200. From then on entries
     /// are refused, until the next session or a person ends it.
     pub trips: Vec<ReplayTripView>,
     /// From when to when what was held could not be marked, so that only what was closed counted as lost,
-    /// at most 200.
+    /// or no equity was stored that a limit of a fall is in percent of; at most 200.
     pub losses_not_judged: Vec<ReplayUnmarkedView>,
     /// The first of those that differ, at most 200.
     pub differences: Vec<ReplayDifferenceView>,
@@ -56,7 +59,7 @@ pub struct ReplayTripView {
     pub allowed: Money,
 }
 
-/// A time in which an account held what nobody stored marks of.
+/// A time in which an account held what nobody stored marks of, or an equity that counts.
 #[derive(Debug, Serialize)]
 pub struct ReplayUnmarkedView {
     /// The account.
@@ -65,6 +68,17 @@ pub struct ReplayUnmarkedView {
     pub from: Timestamp,
     /// To when.
     pub to: Timestamp,
+}
+
+/// A signal for which an equity counts that was not stored.
+#[derive(Debug, Serialize)]
+pub struct ReplayWithoutEquityView {
+    /// The signal.
+    pub signal_id: Id<id::Signal>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Whose equity it is.
+    pub account_ids: Vec<Id<id::Account>>,
 }
 
 /// How often an outcome becomes another one.

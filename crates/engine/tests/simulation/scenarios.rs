@@ -31,6 +31,7 @@ mod position;
 mod prices;
 mod profit;
 mod replay;
+mod replay_equity;
 mod replay_losses;
 mod resting;
 mod restore;

@@ -115,6 +115,7 @@ on_both! {
     profit::the_newest_rate_of_a_pair_stands,
     profit::the_newest_close_of_an_instrument_stands,
     profit::marks_come_back_in_their_order,
+    profit::equities_come_back_in_their_order,
     profit::watches_of_losses_come_back,
     profit::recent_entries_come_back,
     values::extreme_numbers_come_back,

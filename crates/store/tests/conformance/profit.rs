@@ -1,15 +1,18 @@
 //! Rates, watches of losses, and what orders are counted against.
 
 use crate::backend::{Backend, at, id};
+use crate::directory::{account, founded};
+use tradewarden_domain::account::Account;
 use tradewarden_domain::exchange::ExchangeRate;
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::{Price, Quantity};
+use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::Side;
 use tradewarden_domain::recent::RecentEntries;
+use tradewarden_store::equities::{self, StoredEquity};
 use tradewarden_store::exposures::{NO_STRATEGY, Place};
 use tradewarden_store::losses::{self, StoredWatch, Watched};
 use tradewarden_store::marks::{self, StoredMark};
-use tradewarden_store::{closes, rates, recent};
+use tradewarden_store::{closes, directory, rates, recent};
 
 fn rate(quote: &str, units: i64) -> ExchangeRate {
     ExchangeRate {
@@ -80,6 +83,51 @@ pub(crate) async fn marks_come_back_in_their_order(backend: &Backend) {
     let left = marks::after(&store, (at(0), "", ""), at(9), 9).await.unwrap();
     assert_eq!(left, all[1..]);
     assert_eq!(marks::held(&store, 9).await.unwrap(), []);
+}
+
+/// Equities come back by time and organization, page by page, with the newest of each account before a
+/// time; what is written again was heard for longer, and old ones are forgotten.
+pub(crate) async fn equities_come_back_in_their_order(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let said = |org, second, account, units, until| StoredEquity {
+        org_id: id(org),
+        at: at(second),
+        account_id: id(account),
+        equity: Money::from_units(units),
+        heard_until: at(until),
+    };
+    let mut tx = writer.begin().await.unwrap();
+    for (account_id, org) in [(11, 1), (12, 1), (13, 1), (21, 2)] {
+        let account = Account { id: id(account_id), org_id: id(org), ..account() };
+        directory::insert_account(&mut tx, &account).await.unwrap();
+    }
+    let all = [
+        said(1, 1, 11, i64::MAX, 1),
+        said(1, 2, 11, -5, 8),
+        said(1, 2, 12, 7, 2),
+        said(1, 6, 12, i64::MIN, 6),
+    ];
+    equities::put(&mut tx, &[]).await.unwrap();
+    equities::put(&mut tx, &all).await.unwrap();
+    equities::put(&mut tx, &[said(2, 2, 21, 3, 3), said(1, 6, 12, 0, 9)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let last = said(1, 6, 12, i64::MIN, 9);
+    let first = equities::after(&store, id(1), (at(0), id(0)), at(7), 2).await.unwrap();
+    assert_eq!(first, all[..2]);
+    let rest = equities::after(&store, id(1), (at(2), id(11)), at(7), 9).await.unwrap();
+    assert_eq!(rest, [all[2].clone(), last.clone()]);
+    assert_eq!(equities::after(&store, id(1), (at(2), id(11)), at(6), 9).await.unwrap().len(), 1);
+    let newest =
+        async |org, second| equities::newest_before(&store, id(org), at(second)).await.unwrap();
+    assert_eq!(newest(1, 6).await, all[1..3]);
+    assert_eq!(newest(1, 7).await, [all[1].clone(), last.clone()]);
+    assert_eq!(newest(2, 7).await, [said(2, 2, 21, 3, 3)]);
+    assert_eq!(newest(1, 1).await, []);
+    let mut tx = writer.begin().await.unwrap();
+    equities::forget(&mut tx, at(6)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(newest(1, 7).await, [last]);
+    assert_eq!(newest(2, 7).await, []);
 }
 
 pub(crate) async fn watches_of_losses_come_back(backend: &Backend) {
