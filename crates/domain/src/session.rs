@@ -120,9 +120,10 @@ impl TradingDays {
         }
     }
 
-    /// When the session began that `now` is in.
+    /// When the session began that `now` is in. `now` may be before the change that is to come was said:
+    /// then it is the session of what held, as far as that is known.
     pub fn began(&self, now: Timestamp) -> Timestamp {
-        match self.to_come(now) {
+        match self.to_come(now).filter(|next| next.running_since <= now) {
             Some(next) => next.running_since,
             None => self.in_force(now).0.before(now),
         }
@@ -325,6 +326,26 @@ mod tests {
             assert!(changed.to_come(last).is_some() && changed.to_come(instant(begins)).is_none());
             let later = instant(begins).plus(Duration::from_hours(30));
             assert_eq!(changed.began(later), word.parse::<SessionStart>().unwrap().before(later));
+        }
+    }
+
+    /// S23: what is asked of a time before the session that runs until they hold is told as it was.
+    #[test]
+    fn s23_what_was_before_the_running_session_stays() {
+        let said = instant("2026-11-20T12:00:00Z");
+        let changed = days(SessionStart::FUTURES).changed(
+            "02:00 UTC".parse().unwrap(),
+            LossReset::Session,
+            said,
+        );
+        for (at, began) in [
+            ("2026-11-18T12:00:00Z", "2026-11-17T22:00:00Z"),
+            ("2026-11-19T21:59:59.999999Z", "2026-11-18T22:00:00Z"),
+            ("2026-11-19T22:00:00Z", "2026-11-19T22:00:00Z"),
+            ("2026-11-21T01:00:00Z", "2026-11-19T22:00:00Z"),
+            ("2026-11-21T02:00:00Z", "2026-11-21T02:00:00Z"),
+        ] {
+            assert_eq!(changed.began(instant(at)), instant(began), "{at}");
         }
     }
 

@@ -15,7 +15,7 @@
 //! did, legs of brackets and orders by request, what closes as far as there is something to close; the
 //! market was closed for a signal that was refused for that, and open for every other;
 //! halts are those of the time, but for losses: these are judged again, and what a person ended is ended
-//! here; strategies, accounts, webhooks, rates of exchange and the roll table are
+//! here; so are the days of trading; strategies, accounts, webhooks, rates of exchange and the roll table are
 //! those of today; a signal by a key is judged as the one that signed it. What was refused before a
 //! strategy saw it (rates, freshness, what could not be read) is not judged again, and orders by request
 //! are not part of it. Losses count from the beginning of the session in which the period begins, at the
@@ -24,6 +24,7 @@
 //! judged without the limits in percent of it, and named.
 
 mod books;
+mod days;
 mod equities;
 mod losses;
 mod prices;
@@ -31,6 +32,7 @@ mod quotes;
 pub(crate) mod trades;
 
 use self::books::{Books, Ground, POSITIONS_MAX, book_at};
+use self::days::Days;
 use self::equities::Equities;
 use self::losses::{Losses, Rules, kind_of};
 use self::prices::known_of;
@@ -101,6 +103,7 @@ struct Replay {
     trades: Trades,
     quotes: Quotes,
     equities: Equities,
+    days: Days,
     /// What is older came before the period.
     first: Id<id::Signal>,
     prices: BTreeMap<Symbol, Price>,
@@ -189,7 +192,8 @@ impl Engine {
         let first = Id::new(from, [0; 10]);
         let end: Id<id::Signal> = Id::new(to, [0; 10]);
         let rates = self.lasting_rates(org).await?;
-        let ground = Ground { org, directory: &directory, rates: rates.clone() };
+        let days = Days::read(&self.parts.store, org).await?;
+        let ground = Ground { org, directory: &directory, days: &days, rates: rates.clone() };
         let began = Began::read(&self.parts.store, &ground, state.as_ref(), (from, to)).await?;
         let losses_from = ground.watched_from(from);
         let Began { after, books, losses_then, losses_now, trades, prices } = began;
@@ -204,6 +208,7 @@ impl Engine {
             losses_then,
             quotes: Quotes::from(losses_now.at(), to),
             equities,
+            days,
             losses_now,
             losses_from,
             trades,
@@ -409,6 +414,7 @@ impl Replay {
             rates: &self.rates,
             quotes: &self.quotes,
             equities: &self.equities,
+            days: &self.days,
         };
         change(&mut self.losses_then, &self.books.as_then, &rules(&self.then.limits));
         change(&mut self.losses_now, &self.books.now, &rules(&self.policy));

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tradewarden_store::outbox::Kind;
-use tradewarden_store::{Location, changes, equities, signals};
+use tradewarden_store::{Location, changes, directory, equities, signals};
 
 const CROWDS_EVERY: Duration = Duration::from_secs(1);
 const QUOTES_EVERY: Duration = Duration::from_millis(500);
@@ -417,6 +417,7 @@ async fn purge(shared: &Arc<Shared>) {
             usage::purge(tx, now).await?;
             changes::forget(tx, changes::KEPT).await?;
             equities::forget(tx, now.minus(marks::KEPT_FOR)).await?;
+            directory::forget_past_days(tx, now.minus(marks::KEPT_FOR)).await?;
             signals::purge_keys(tx, now.minus(KEYS_KEPT)).await
         })
         .await;

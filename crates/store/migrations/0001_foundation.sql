@@ -36,6 +36,19 @@ CREATE TABLE accounts (
     next_begins_at {int}
 ){strict};
 
+-- The days of trading that an account had before a change of them, and until when.
+CREATE TABLE past_days (
+    account_id {bytes} NOT NULL REFERENCES accounts (id),
+    held_until {int} NOT NULL,
+    session {text} NOT NULL,
+    loss_reset {text} NOT NULL,
+    next_session {text},
+    next_loss_reset {text},
+    running_since {int},
+    next_begins_at {int},
+    PRIMARY KEY (account_id, held_until)
+){strict};
+
 CREATE TABLE instruments (
     account_id {bytes} NOT NULL REFERENCES accounts (id),
     symbol {text} NOT NULL,

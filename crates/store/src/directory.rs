@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod edits;
 pub(crate) mod halts;
+pub(crate) mod past_days;
 pub(crate) mod policies;
 pub(crate) mod rolls;
 
@@ -16,6 +17,7 @@ pub use edits::{
     update_webhook, webhook_in,
 };
 pub use halts::{find_halt, halts, halts_during, halts_in, insert_halt, insert_halt_once, resume};
+pub use past_days::{forget_past_days, past_days, put_past_days};
 pub use policies::{
     PolicyVersion, lock_limits, policy, policy_changes, policy_version, policy_version_at,
     policy_versions, put_policy,

@@ -24,6 +24,7 @@ pub fn all() -> Vec<String> {
         directory::accounts::STATEMENTS,
         directory::edits::STATEMENTS,
         directory::halts::STATEMENTS,
+        directory::past_days::STATEMENTS,
         directory::policies::STATEMENTS,
         directory::rolls::STATEMENTS,
         equities::STATEMENTS,

@@ -1,5 +1,6 @@
 //! The two imagined books of a replay, and how they are carried from one step to the next.
 
+use super::days::Days;
 use super::losses::Losses;
 use super::prices;
 use crate::around::Around;
@@ -39,6 +40,7 @@ pub(super) struct Books {
 pub(super) struct Ground<'a> {
     pub(super) org: Id<id::Org>,
     pub(super) directory: &'a Directory,
+    pub(super) days: &'a Days,
     /// Those of today.
     pub(super) rates: Vec<ExchangeRate>,
 }
@@ -47,7 +49,7 @@ impl Ground<'_> {
     /// When the first of the sessions began that an instant is in: from then on losses count.
     pub(super) fn watched_from(&self, from: Timestamp) -> Timestamp {
         let own = self.directory.accounts.values().filter(|account| account.org_id == self.org);
-        let sessions = own.map(|account| account.days.in_force(from).0.before(from));
+        let sessions = own.map(|account| self.days.began(account, from));
         sessions.min().unwrap_or(from)
     }
 }
@@ -75,7 +77,7 @@ pub(super) fn too_many() -> CommandError {
 }
 
 fn imagined(ground: &Ground<'_>, book: &ReplayBook) -> Book {
-    let Ground { org, directory, rates } = ground;
+    let Ground { org, directory, rates, .. } = ground;
     let mut counters: BTreeMap<_, _> = book
         .minutes
         .iter()

@@ -6,6 +6,7 @@
 //! stored, only what was closed counts, as in the running gateway; from when to when, is told. A fall in
 //! percent of an equity is judged while one of the minute before was stored.
 
+use super::days::Days;
 use super::equities::Equities;
 use super::quotes::Quotes;
 use crate::book::Book;
@@ -43,6 +44,7 @@ pub(super) struct Rules<'a> {
     pub(super) rates: &'a [ExchangeRate],
     pub(super) quotes: &'a Quotes,
     pub(super) equities: &'a Equities,
+    pub(super) days: &'a Days,
 }
 
 impl Rules<'_> {
@@ -161,7 +163,7 @@ impl Losses {
             return;
         }
         for account in rules.accounts() {
-            let began = account.days.in_force(to).0.before(to);
+            let began = rules.days.began(account, to);
             let mut times: BTreeSet<Timestamp> = AGAIN.map(|span| before.plus(span)).into();
             times.insert(began);
             times.extend(AGAIN.map(|span| began.plus(span)));
@@ -220,7 +222,7 @@ impl Losses {
         if watched.is_empty() {
             return;
         }
-        let session_at = account.days.in_force(at).0.before(at);
+        let session_at = rules.days.began(account, at);
         let holdings = book.holdings(account.id);
         let mut is_marked = true;
         for (watched, bounds) in watched {
@@ -252,7 +254,7 @@ impl Losses {
                 let Step::Broken { kind, loss, limit } = step else { continue };
                 *slot(kind, &mut kept.since) = Some(at);
                 let halt = halt(rules.org, account.id, watched, kind, at);
-                let (_, reset) = account.days.in_force(at);
+                let (_, reset) = rules.days.at(account, at).in_force(at);
                 kept.watch.halted(kind, halt.id, reset);
                 if self.trips.len() < TOLD_MAX {
                     self.trips.push(ReplayTripView {

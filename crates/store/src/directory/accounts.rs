@@ -124,7 +124,7 @@ fn decode_account(mut row: Row) -> Result<Account, Error> {
     })
 }
 
-fn decode_days(row: &mut Row) -> Result<TradingDays, Error> {
+pub(super) fn decode_days(row: &mut Row) -> Result<TradingDays, Error> {
     let days = TradingDays::new(row.word()?, row.word()?);
     let next = (row.word_or_null()?, row.word_or_null()?, row.time_or_null()?, row.time_or_null()?);
     let next = match next {
@@ -137,7 +137,7 @@ fn decode_days(row: &mut Row) -> Result<TradingDays, Error> {
     Ok(TradingDays { next, ..days })
 }
 
-fn days_values(days: &TradingDays) -> [Value; 6] {
+pub(super) fn days_values(days: &TradingDays) -> [Value; 6] {
     let next = days.next.as_ref();
     let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
     [

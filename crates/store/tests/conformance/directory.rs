@@ -134,6 +134,32 @@ pub(crate) fn webhook() -> WebhookRow {
     }
 }
 
+pub(crate) async fn past_days_come_back_in_their_order(backend: &Backend) {
+    let (mut writer, store) = founded(backend).await;
+    let mut tx = writer.begin().await.unwrap();
+    for (number, org) in [(10, 1), (11, 1), (12, 2)] {
+        let account = Account { id: id(number), org_id: id(org), ..account() };
+        directory::insert_account(&mut tx, &account).await.unwrap();
+    }
+    let old = account().days;
+    let moved = old.changed("00:00 UTC".parse().unwrap(), LossReset::Person, at(5));
+    for (number, until, days) in
+        [(11, 7, &moved), (10, 6, &old), (12, 6, &old), (11, 7, &old), (11, 9, &old)]
+    {
+        directory::put_past_days(&mut tx, id(number), at(until), days).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    // What held for no time at all is not kept.
+    let all = [(id(10), at(6), old.clone()), (id(11), at(7), moved), (id(11), at(9), old.clone())];
+    assert_eq!(directory::past_days(&store, id(1), 9).await.unwrap(), all);
+    assert_eq!(directory::past_days(&store, id(1), 2).await.unwrap(), all[..2]);
+    let mut tx = writer.begin().await.unwrap();
+    directory::forget_past_days(&mut tx, at(7)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(directory::past_days(&store, id(1), 9).await.unwrap(), all[1..]);
+    assert_eq!(directory::past_days(&store, id(2), 9).await.unwrap(), []);
+}
+
 pub(crate) async fn webhooks_and_strategies(backend: &Backend) {
     let (mut writer, store) = founded(backend).await;
     let webhook = webhook();

@@ -131,6 +131,7 @@ on_both! {
     audit::tiles_grow,
     leases::a_lease_has_one_holder,
     directory::accounts_and_their_instruments,
+    directory::past_days_come_back_in_their_order,
     directory::webhooks_and_strategies,
     directory::what_is_changed_and_taken_away,
     policies::limits_have_the_version_of_their_organization,

@@ -73,7 +73,10 @@ async fn change_in(
         return Ok(());
     }
     rows::update_account(tx, id, &after.name, after.state).await?;
-    rows::set_account_days(tx, id, &after.days).await?;
+    if after.days != before.days {
+        rows::put_past_days(tx, id, now, &before.days).await?;
+        rows::set_account_days(tx, id, &after.days).await?;
+    }
     let payload = json!({ "changed": differences });
     enter(tx, shared, book, effects, (org, id), "account.changed", (actor, payload)).await
 }

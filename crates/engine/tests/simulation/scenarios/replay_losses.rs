@@ -335,3 +335,75 @@ fn s23_a_replay_comes_to_the_open_loss_that_halted() {
         small.end().await;
     });
 }
+
+/// Says when the days of the account begin, once the running one is over.
+async fn move_days(small: &Small, session: &str) {
+    let change = json!({
+        "command": "account-change", "id": small.account, "changes": {"session": session},
+    });
+    small.h.command(serde_json::from_value(change).unwrap()).await;
+}
+
+/// Loses 500 at 14:31 of a day that begins at midnight, and enters at 14:35.
+async fn loss_before_entry(seed: u64) -> (Small, Value, Value) {
+    let small = trader(seed, "00:00 UTC").await;
+    price(&small, "5000").await;
+    trade(&small, 1, "BUY").await;
+    price(&small, "4990").await;
+    trade(&small, 2, "EXIT").await;
+    small.h.clock.advance(Duration::from_mins(5));
+    small.h.elapse(millis(1_000)).await;
+    let from = json!(small.h.now());
+    trade(&small, 3, "BUY").await;
+    let to = json!(small.h.now());
+    trade(&small, 4, "EXIT").await;
+    (small, from, to)
+}
+
+/// S23: a period is judged by the days of its time, however often they were changed since.
+#[test]
+fn s23_a_replay_judges_by_the_days_of_its_time() {
+    simulate(async || {
+        let (small, from, to) = loss_before_entry(337).await;
+        // From the day after tomorrow on a day would begin between the loss and the entry.
+        for session in ["14:33 UTC", "20:00 UTC"] {
+            move_days(&small, session).await;
+            small.h.clock.advance(Duration::from_hours(48));
+            small.h.elapse(millis(5_000)).await;
+        }
+        let limits = with(&small, "daily_loss", "300").await;
+        let mut asked = period(&small, &from, &limits);
+        asked["to"] = to;
+        let told = tried(&small.h, asked).await.unwrap();
+        assert!(time(&told["trips"][0]["at"]) < time(&from), "{told:#}");
+        assert_eq!(told["differences"][0]["now"]["code"], "halt.active", "{told:#}");
+        small.end().await;
+    });
+}
+
+/// S23: a session that lasts longer because its account's days were moved is one session.
+#[test]
+fn s23_a_replay_counts_a_session_that_lasted_longer() {
+    simulate(async || {
+        let (small, _, _) = loss_before_entry(338).await;
+        move_days(&small, "14:33 UTC").await;
+        // The next day at half past ten it is still the session of midnight.
+        small.h.clock.advance(Duration::from_hours(20));
+        small.h.elapse(millis(1_000)).await;
+        let from = json!(small.h.now());
+        trade(&small, 5, "BUY").await;
+        let limits = with(&small, "daily_loss", "300").await;
+        let asked = period(&small, &from, &limits);
+        let told = tried(&small.h, asked.clone()).await.unwrap();
+        assert_eq!(told["differences"][0]["now"]["code"], "halt.active", "{told:#}");
+        // And once the new days began, they count.
+        small.h.clock.advance(Duration::from_hours(5));
+        small.h.elapse(millis(1_000)).await;
+        let from = json!(small.h.now());
+        trade(&small, 6, "EXIT").await;
+        trade(&small, 7, "BUY").await;
+        let told = tried(&small.h, period(&small, &from, &limits)).await.unwrap();
+        assert_eq!((&told["trips"], &told["differs"]), (&json!([]), &json!(0)), "{told:#}");
+        small.end().await;
+    });
+}
