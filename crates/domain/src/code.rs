@@ -77,6 +77,7 @@ codes! {
     RequestUnprotected = "request.unprotected", Forbidden, "This is not answered without TLS; what was sent may have been read by others.";
     RequestMethod = "request.method", Malformed, "This path does not take this method.";
     Unauthenticated = "auth.failed", Unauthenticated, "The credentials are missing or wrong.";
+    ReplayBusy = "replay.busy", Unavailable, "Another replay is under way; trying again is safe.";
     AuthBusy = "auth.busy", Unavailable, "Too many logins are being checked; trying again is safe.";
     AuthPermission = "auth.permission", Forbidden, "The caller has no permission for this.";
     AuthStepUp = "auth.step_up_required", Forbidden, "This needs a second factor shown within the last 5 minutes.";

@@ -158,6 +158,8 @@ pub enum Command {
     SignalReplay(ById),
     /// Judges the next signals of a stored period by another policy; writes nothing.
     ReplayPeriod(replay::ReplayPeriod),
+    /// The same part by part, over the API.
+    ReplayPage(replay::ReplayPage),
     /// Lists orders, newest first.
     OrderList(Search),
     /// Shows one order.
@@ -374,9 +376,9 @@ impl Command {
             Self::SignalList(_)
             | Self::SignalShow(_)
             | Self::SignalReplay(_)
-            | Self::ReplayPeriod(_)
             | Self::OrderList(_)
             | Self::OrderShow(_) => Need::any_of(&[P::OrdersRead]),
+            Self::ReplayPeriod(_) | Self::ReplayPage(_) => Need::any_of(&[P::OrdersRead]).whole(),
             Self::OrderCreate(_) | Self::OrderChange(_) => Self::ORDER_NEEDS,
             Self::OrderCancel(_) | Self::OrderCancelAll(_) => Need::any_of(&[P::OrdersCancel]),
             Self::PositionList(_) => Need::any_of(&[P::PositionsRead]),

@@ -160,6 +160,7 @@ pub(crate) struct Shared {
     pub(crate) local_halts: local_halt::LocalHalts,
     pub(crate) market: market::Market,
     pub(crate) funds: funds::Funds,
+    pub(crate) replays: replay::Pages,
     pub(crate) crowds: crowd::Crowds,
     pub(crate) brokers: market::Brokers,
     /// The same, with their budgets.

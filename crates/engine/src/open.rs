@@ -120,6 +120,7 @@ impl Engine {
             halts: ArcSwap::new(Arc::clone(&directory.halts)),
             local_halts,
             funds: crate::funds::Funds::default(),
+            replays: crate::replay::Pages::default(),
             crowds: crate::crowd::Crowds::default(),
             directory: ArcSwap::from_pointee(directory),
             market: Market::of(closes),

@@ -23,23 +23,26 @@
 //! the broker's word, whatever the policy would have made of it; a signal for which none was stored is
 //! judged without the limits in percent of it, and named.
 
+mod began;
 mod books;
 mod days;
 mod equities;
 mod losses;
+mod pages;
 mod prices;
 mod quotes;
 pub(crate) mod trades;
 
-use self::books::{Books, Ground, POSITIONS_MAX, book_at};
+use self::began::Began;
+use self::books::{Books, Ground};
 use self::days::Days;
 use self::equities::Equities;
 use self::losses::{Losses, Rules, kind_of};
+pub(crate) use self::pages::Pages;
 use self::prices::known_of;
 use self::quotes::Quotes;
 use self::trades::Trades;
 use crate::Engine;
-use crate::actor::Actor;
 use crate::book::{Book, Moment};
 use crate::command::LimitsImport;
 use crate::command::error::{CommandError, away, invalid, to_value};
@@ -66,10 +69,14 @@ use tradewarden_domain::policy::Policy;
 use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::signals::{self, StoredSignal};
-use tradewarden_store::{Store, audit, directory as rows, orders, rates};
+use tradewarden_store::{audit, directory as rows, rates};
 
 /// Signals that one step judges.
 const STEP_SIGNALS_MAX: u32 = 5_000;
+/// New marks that one step looks at.
+const STEP_MARKS_MAX: u32 = 100_000;
+/// After so many, whatever else waits on this thread goes first.
+const AT_A_STRETCH: u32 = 64;
 /// Signals that are read at one time, with their bodies.
 const PAGE: u32 = 200;
 /// Differences that one step tells of.
@@ -106,63 +113,13 @@ struct Replay {
     days: Days,
     /// What is older came before the period.
     first: Id<id::Signal>,
+    /// The last signal that was looked at.
+    after: Id<id::Signal>,
+    /// So many new marks may still be looked at.
+    marks_left: u32,
     prices: BTreeMap<Symbol, Price>,
     view: ReplayView,
     counts: BTreeMap<(String, String), u64>,
-}
-
-/// Where a step begins.
-struct Began {
-    after: Option<Id<id::Signal>>,
-    books: Books,
-    losses_then: Losses,
-    losses_now: Losses,
-    trades: Trades,
-    prices: BTreeMap<Symbol, Price>,
-}
-
-impl Began {
-    /// Where the step before ended, or what was held when the session began in which the period begins.
-    async fn read(
-        store: &Store,
-        ground: &Ground<'_>,
-        state: Option<&ReplayState>,
-        (from, to): (Timestamp, Timestamp),
-    ) -> Result<Self, CommandError> {
-        let Some(state) = state else { return Self::first(store, ground, (from, to)).await };
-        let unreadable = || invalid("state", &"cannot be read");
-        let losses = |watches| Losses::read(state.losses_at, watches).ok_or_else(unreadable);
-        let prices = state.prices.iter().map(|known| (known.symbol.clone(), known.price));
-        Ok(Self {
-            after: Some(state.after),
-            books: Books::read(ground, state)?,
-            losses_then: losses(&state.as_then.watches)?,
-            losses_now: losses(&state.now.watches)?,
-            trades: Trades::after((state.fills_at, state.fills_after), to),
-            prices: prices.collect(),
-        })
-    }
-
-    async fn first(
-        store: &Store,
-        ground: &Ground<'_>,
-        (from, to): (Timestamp, Timestamp),
-    ) -> Result<Self, CommandError> {
-        let (org, at) = (ground.org, ground.watched_from(from));
-        let mut trades = Trades::after(trades::FIRST, to);
-        let held = trades::fold(store, org, &mut trades, at, POSITIONS_MAX).await?;
-        let book = book_at(store, org, from, &held).await?;
-        let most = u32::try_from(POSITIONS_MAX).unwrap_or(u32::MAX);
-        let prices = orders::last_prices(store, org, from, most).await;
-        Ok(Self {
-            after: None,
-            books: Books::begin(ground, &book),
-            losses_then: Losses::begin(at),
-            losses_now: Losses::begin(at),
-            trades,
-            prices: prices.map_err(|error| away(&error))?.into_iter().collect(),
-        })
-    }
 }
 
 impl Engine {
@@ -171,11 +128,15 @@ impl Engine {
         &self,
         org: Id<id::Org>,
         asked: ReplayPeriod,
-        actor: &Actor,
     ) -> Result<Value, CommandError> {
-        if !actor.reaches_all() {
-            return Err(CommandError::NotFound);
-        }
+        to_value(&self.replay_step(org, asked).await?)
+    }
+
+    async fn replay_step(
+        &self,
+        org: Id<id::Org>,
+        asked: ReplayPeriod,
+    ) -> Result<ReplayView, CommandError> {
         if asked.from >= asked.to {
             return Err(invalid("to", &"must be after from"));
         }
@@ -183,6 +144,11 @@ impl Engine {
         if !(1..=STEP_SIGNALS_MAX).contains(&signals_max) {
             let detail = format_args!("must be from 1 to {STEP_SIGNALS_MAX}");
             return Err(invalid("signals_max", &detail));
+        }
+        let marks_left = asked.marks_max.unwrap_or(STEP_MARKS_MAX);
+        if !(1..=STEP_MARKS_MAX).contains(&marks_left) {
+            let detail = format_args!("must be from 1 to {STEP_MARKS_MAX}");
+            return Err(invalid("marks_max", &detail));
         }
         let ReplayPeriod { from, to, limits, state, .. } = asked;
         let import = LimitsImport { limits, reason: None, base_version: None, dry_run: true };
@@ -200,7 +166,7 @@ impl Engine {
         let equities = Equities::from(&self.parts.store, org, (losses_now.at(), to)).await?;
         let mut replay = Replay {
             org,
-            then: self.limits_at(org, from).await?,
+            then: self.limits_at(org, from.max(losses_now.at())).await?,
             directory,
             policy,
             rates,
@@ -213,50 +179,55 @@ impl Engine {
             losses_from,
             trades,
             first,
+            after: after.unwrap_or(first),
+            marks_left,
             prices,
             view: ReplayView::default(),
             counts: BTreeMap::new(),
         };
-        let mut after = after.unwrap_or(first);
-        if after == first {
+        let mut is_through = true;
+        if replay.after == first && replay.losses_now.at() <= from {
             // From the beginning of the session in which the period begins.
             let halts = self.halts_to(&replay, from).await?;
             replay.look();
-            self.pass(&mut replay, &halts, from).await?;
+            is_through = self.pass(&mut replay, &halts, from).await?;
         }
         let mut left = signals_max;
         let mut is_complete = false;
-        while left > 0 && !is_complete {
+        while left > 0 && is_through && !is_complete {
             let count = left.min(PAGE);
-            let page = signals::between(&self.parts.store, org, after, end, count).await;
+            let page = signals::between(&self.parts.store, org, replay.after, end, count).await;
             let page = page.map_err(|error| away(&error))?;
             let found = u32::try_from(page.len()).unwrap_or(count);
             (left, is_complete) = (left.saturating_sub(found), found < count);
-            let Some((last, _)) = page.last() else { break };
-            after = last.id;
-            self.judge_page(&mut replay, page).await?;
+            is_through = self.judge_page(&mut replay, page).await?;
         }
-        if is_complete {
+        if is_complete && is_through {
             let halts = self.halts_to(&replay, to).await?;
-            self.pass(&mut replay, &halts, to).await?;
+            is_through = self.pass(&mut replay, &halts, to).await?;
         }
-        to_value(&replay.told(after, is_complete)?)
+        replay.told(is_complete && is_through)
     }
 
+    /// Judges these, as far as this step may look at marks; whether it came through.
     async fn judge_page(
         &self,
         replay: &mut Replay,
         page: Vec<(StoredSignal, Vec<u8>)>,
-    ) -> Result<(), CommandError> {
-        let Some((last, _)) = page.last() else { return Ok(()) };
+    ) -> Result<bool, CommandError> {
+        let Some((last, _)) = page.last() else { return Ok(true) };
         let halts = self.halts_to(replay, last.received_at).await?;
         for (stored, body) in page {
             let is_over = |until: &Timestamp| *until <= stored.received_at;
             while let Some(until) = replay.then.until.filter(is_over) {
-                self.pass(replay, &halts, until).await?;
+                if !self.pass(replay, &halts, until).await? {
+                    return Ok(false);
+                }
                 replay.then = self.limits_at(replay.org, until).await?;
             }
-            self.pass(replay, &halts, stored.received_at).await?;
+            if !self.pass(replay, &halts, stored.received_at).await? {
+                return Ok(false);
+            }
             let is_again =
                 |halt: &Halt| kind_of(halt).is_some() && halt.engaged_at >= replay.losses_from;
             let in_force = |(halt, resumed_at): &Ended| {
@@ -267,8 +238,9 @@ impl Engine {
             let halts: Vec<Halt> =
                 halts.iter().filter(|halt| in_force(halt)).map(|(halt, _)| halt.clone()).collect();
             self.judge_again(replay, &stored, body, halts).await?;
+            replay.after = stored.id;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The halts that were in force since what was looked at last.
@@ -278,23 +250,34 @@ impl Engine {
         halts.map_err(|error| away(&error))
     }
 
-    /// Lets everything happen that was before an instant and is no signal.
+    /// Lets everything happen that was before an instant and is no signal; `false` where this step has
+    /// looked at as many marks as one may.
     async fn pass(
         &self,
         replay: &mut Replay,
         halts: &[Ended],
         to: Timestamp,
-    ) -> Result<(), CommandError> {
+    ) -> Result<bool, CommandError> {
         let store = &self.parts.store;
         let limits = [&replay.policy, &replay.then.limits];
         let is_watched = limits.iter().any(|limits| limits.has_any(OF_LOSSES));
+        let mut stretch: u32 = 0;
         loop {
+            stretch = stretch.saturating_add(1);
+            if stretch.checked_rem(AT_A_STRETCH) == Some(0) {
+                tokio::task::yield_now().await;
+            }
             let trade_at = replay.trades.next_at(store, replay.org, to).await?;
             if is_watched
                 && let Some(at) = replay.quotes.next_at(store, trade_at.unwrap_or(to)).await?
             {
                 let is_new = at >= replay.losses_now.at();
                 if is_new {
+                    let Some(left) = replay.marks_left.checked_sub(1) else {
+                        replay.view.through = Some(replay.losses_now.at());
+                        return Ok(false);
+                    };
+                    replay.marks_left = left;
                     replay.pass(halts, at);
                     replay.equities.advance(store, at).await?;
                 }
@@ -315,7 +298,7 @@ impl Engine {
         replay.pass(halts, to);
         replay.equities.advance(store, to).await?;
         replay.look();
-        Ok(())
+        Ok(true)
     }
 
     /// The key that signed a stored signal: of several that follow on one another, the one.
@@ -517,7 +500,7 @@ impl Replay {
         }
     }
 
-    fn told(self, after: Id<id::Signal>, is_complete: bool) -> Result<ReplayView, CommandError> {
+    fn told(self, is_complete: bool) -> Result<ReplayView, CommandError> {
         let mut view = self.view;
         view.counts = self
             .counts
@@ -528,7 +511,7 @@ impl Replay {
             let prices = self.prices.into_iter();
             let (fills_at, fills_after) = self.trades.cursor();
             view.state = Some(ReplayState {
-                after,
+                after: self.after,
                 prices: prices.map(|(symbol, price)| ReplayPrice { symbol, price }).collect(),
                 fills_at,
                 fills_after,

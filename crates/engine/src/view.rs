@@ -19,8 +19,8 @@ pub use profit::{
     ExchangeRateView, InstrumentProfitView, LossView, ProfitView, StrategyProfitView,
 };
 pub use replay::{
-    ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayTripView, ReplayUnmarkedView,
-    ReplayView, ReplayWithoutEquityView,
+    ReplayCountView, ReplayDifferenceView, ReplayOutcomeView, ReplayPageView, ReplayTripView,
+    ReplayUnmarkedView, ReplayView, ReplayWithoutEquityView,
 };
 pub use strategy::StrategyView;
 

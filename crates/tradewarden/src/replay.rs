@@ -40,7 +40,14 @@ pub(crate) async fn run(
     let mut state = None;
     loop {
         let (from, to) = (period.from, period.to);
-        let asked = ReplayPeriod { from, to, limits: limits.clone(), signals_max: None, state };
+        let asked = ReplayPeriod {
+            from,
+            to,
+            limits: limits.clone(),
+            signals_max: None,
+            marks_max: None,
+            state,
+        };
         let step = carry_out(config, organization, Command::ReplayPeriod(asked)).await?;
         total.add(&step, period.differences_max)?;
         state = next(&step)?;

@@ -356,6 +356,15 @@ const ROUTES: &[Route] = &[
         handler: command(|input| Ok(Command::SignalReplay(input.id()))),
     },
     Route {
+        method: POST,
+        path: codes::REPLAY,
+        access: Any(&[P::OrdersRead]),
+        summary: "Judges a part of a stored period of signals by another policy, and tells what would differ.",
+        takes: Takes::Body("ReplayPage"),
+        gives: Gives::one("Replay"),
+        handler: command(|input| input.body().map(Command::ReplayPage)),
+    },
+    Route {
         method: GET,
         path: "/api/v1/positions",
         access: Any(&[P::PositionsRead]),

@@ -88,6 +88,7 @@ pub(crate) fn all() -> Map<String, Value> {
         .chain(people::SCHEMAS)
         .chain(policies::SCHEMAS)
         .chain(profit::SCHEMAS)
+        .chain(replay::SCHEMAS)
         .chain(safety::SCHEMAS)
         .map(|schema| (schema.name.to_owned(), object(schema)))
         .collect();
@@ -227,6 +228,7 @@ mod overrides;
 mod people;
 mod policies;
 mod profit;
+mod replay;
 mod safety;
 mod table;
 use table::SCHEMAS;

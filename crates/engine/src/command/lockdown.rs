@@ -138,6 +138,7 @@ impl Command {
             | Self::SignalShow(_)
             | Self::SignalReplay(_)
             | Self::ReplayPeriod(_)
+            | Self::ReplayPage(_)
             | Self::OrderList(_)
             | Self::OrderShow(_)
             | Self::OrderCreate(_)

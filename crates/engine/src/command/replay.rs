@@ -20,9 +20,32 @@ pub struct ReplayPeriod {
     /// At most so many signals in this step, 1 to 5,000, which it is if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals_max: Option<u32>,
+    /// At most so many new marks of what is held in this step, 1 to 100,000, which it is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marks_max: Option<u32>,
     /// The `state` of the step before; absent for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ReplayState>,
+}
+
+/// A part of a period that shall be judged by another policy, where the gateway keeps what goes from
+/// part to part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayPage {
+    /// From this instant on.
+    pub from: Timestamp,
+    /// Up to this one, which does not belong to it; at most 31 days later.
+    pub to: Timestamp,
+    /// All limits of the policy.
+    pub limits: Vec<LimitValue>,
+    /// At most so many signals in this part, 1 to 1,000, which it is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signals_max: Option<u32>,
+    /// The `next` of the part before, whose other members were the same; absent for the first one. It is
+    /// known for ten minutes, to the node that gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// Where a replay is.

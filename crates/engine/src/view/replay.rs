@@ -41,6 +41,17 @@ pub struct ReplayView {
     pub state: Option<crate::command::replay::ReplayState>,
 }
 
+/// A part of a replay.
+#[derive(Debug, Serialize)]
+pub struct ReplayPageView {
+    /// What was found; without a state.
+    #[serde(flatten)]
+    pub found: ReplayView,
+    /// The cursor of the next part; absent when the period is through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// A limit of losses that the policy would have reached.
 #[derive(Debug, Serialize)]
 pub struct ReplayTripView {

@@ -2,6 +2,8 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tradewarden_domain::time::Timestamp;
 use tradewarden_testkit::process::{QUICK_CALLERS, TestDir};
 
 use crate::door::demo;
@@ -98,6 +100,7 @@ async fn a_period_is_replayed_by_the_policy_of_a_file() {
     let dir = TestDir::new("api-replay");
     let (gateway, mut door) = demo(&dir, QUICK_CALLERS).await;
     let program = gateway.program().clone();
+    let mut owner = Owner::of(&gateway).await;
     let file = dir.path().join("limits.toml");
     let path = file.to_str().unwrap();
     program.json(&["limit", "export", "--output", path]).await;
@@ -125,6 +128,30 @@ async fn a_period_is_replayed_by_the_policy_of_a_file() {
     let told = program.run(&replay).await;
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told}");
     assert!(told.stdout.contains("refused risk.max_order_quantity"), "{told}");
+    // The same over the API, for a day.
+    let signals = owner.get("/api/v1/signals").await.json();
+    let from: Timestamp = signals["items"][0]["received_at"].as_str().unwrap().parse().unwrap();
+    let limits = owner.get("/api/v1/limits").await.json()["items"].as_array().unwrap().clone();
+    let limits = limits.iter().map(|limit| {
+        let is_tight = limit["name"] == "max_order_quantity";
+        let value = if is_tight { json!("1") } else { limit["value"].clone() };
+        json!({"scope": limit["scope"], "name": limit["name"], "value": value})
+    });
+    let asked = json!({
+        "from": from, "to": from.plus(Duration::from_hours(24)),
+        "limits": limits.collect::<Vec<_>>(),
+    });
+    let headers = [("authorization", owner.bearer.as_str())];
+    let answer = owner
+        .client
+        .send(Method::POST, "/api/v1/signals/replay", &headers, asked.to_string())
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let found = answer.json();
+    assert_eq!((&found["judged"], &found["differs"]), (&json!(1), &json!(1)), "{found}");
+    assert_eq!(found["counts"][0]["now"], "refused risk.max_order_quantity", "{found}");
+    assert_eq!(found.get("next"), None);
     gateway.kill9().await;
     let alone = program.json(&replay).await;
     assert_eq!(alone["counts"][0]["now"], "refused risk.max_order_quantity", "{alone}");

@@ -7,6 +7,8 @@ use tradewarden_domain::permission::Permission;
 use super::{Access, Handler, Route, Takes};
 use crate::problem::status_of;
 
+pub(super) const REPLAY: &str = "/api/v1/signals/replay";
+
 impl Route {
     /// Every code with which it may answer a problem, sorted by status.
     pub(crate) fn codes(&self) -> Vec<Code> {
@@ -102,6 +104,7 @@ impl Route {
             (_, Code::Unauthenticated | Code::LimitRate | Code::AuthBusy | Code::VaultClosed) => {
                 self.access == Access::Public && matches!(self.handler, Handler::Ask(_))
             }
+            (_, Code::ReplayBusy) => self.path == REPLAY,
             (_, Code::LimitStreams) => matches!(self.handler, Handler::Stream),
             (_, Code::RequestTooLarge | Code::RequestTooSlow) => takes_body,
             // A parameter that there is not is refused, where parameters are read at all.
@@ -135,7 +138,8 @@ impl Route {
 
     /// What is said to a lockdown, and what it keeps from being changed.
     fn meets_lockdown(&self, code: Code) -> bool {
-        const FREE: [&str; 6] = ["orders", "positions", "alerts", "dead-man", "lockdown", "replay"];
+        const FREE: [&str; 6] =
+            ["orders", "positions", "alerts", "dead-man", "lockdown", "signals"];
         let asks = |end: &str| self.path.strip_prefix("/api/v1/lockdown/") == Some(end);
         match code {
             Code::LockdownNone | Code::LockdownStep => {

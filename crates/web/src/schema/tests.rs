@@ -2,6 +2,7 @@
 //! be absent.
 
 mod lockdown;
+mod replay;
 
 use super::*;
 use serde::Serialize;

@@ -206,3 +206,40 @@ async fn the_log_has_no_secret_no_token_and_no_query() {
     }
     house.close().await;
 }
+
+/// A period is judged by another policy, for who may read orders; what cannot be a period is refused.
+#[tokio::test]
+async fn a_period_of_signals_is_judged_by_another_policy() {
+    let house = House::open().await;
+    let door = Door::open(&house).await;
+    post(&house, &door.with_secret(), BODY).await.problem(422, "strategy.none");
+    let signals = house.get("/api/v1/signals").await.json();
+    let from = signals["items"][0]["received_at"].as_str().unwrap().to_owned();
+    let from: tradewarden_domain::time::Timestamp = from.parse().unwrap();
+    let days = |count: u64| from.plus(std::time::Duration::from_hours(24 * count));
+    let path = "/api/v1/signals/replay";
+    let limit = serde_json::json!({"scope": "org", "name": "credit_percent", "value": "1"});
+    let body = |to, cursor: Option<&str>| {
+        let mut body = serde_json::json!({"from": from, "to": to, "limits": [limit]});
+        if let Some(cursor) = cursor {
+            body["cursor"] = cursor.into();
+        }
+        body.to_string()
+    };
+    let answer = house.post(path, &body(days(31), None)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = answer.json();
+    assert_eq!((told["judged"].as_u64(), told["unexplained"].as_u64()), (Some(1), Some(0)));
+    assert_eq!((told["differs"].as_u64(), told.get("next")), (Some(0), None), "{told}");
+    assert_eq!(told.get("state"), None);
+    for (body, field) in [
+        (body(from, None), "to"),
+        (body(days(32), None), "to"),
+        (body(days(31), Some("nobody's")), "cursor"),
+    ] {
+        let problem = house.post(path, &body).await.problem(400, "request.malformed");
+        assert_eq!(problem["field"], field, "{body}");
+    }
+    post(&house, path, &body(days(31), None)).await.problem(401, "auth.failed");
+    house.close().await;
+}

@@ -3,6 +3,7 @@
 use super::{Small, millis};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::strategy::{Pyramiding, Sizing};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{Command, CommandError, Search};
@@ -10,8 +11,12 @@ use tradewarden_testkit::broker::{FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, halt_engage, simulate};
 
 pub(super) async fn tried(h: &Harness, members: Value) -> Result<Value, CommandError> {
+    tried_as(h, "replay-period", members).await
+}
+
+async fn tried_as(h: &Harness, name: &str, members: Value) -> Result<Value, CommandError> {
     let mut command = members.as_object().unwrap().clone();
-    command.insert("command".to_owned(), json!("replay-period"));
+    command.insert("command".to_owned(), json!(name));
     let command = serde_json::from_value(Value::Object(command)).unwrap();
     h.try_command(command).await.expect("it lives")
 }
@@ -120,6 +125,79 @@ fn steps_come_to_the_same() {
             assert_eq!(json!(judged), whole["judged"], "steps of {size}");
             assert_eq!(json!(differences), whole["differences"], "steps of {size}");
         }
+        small.end().await;
+    });
+}
+
+/// Part by part, with what goes on kept by the gateway, it comes to the same; also where an answer was
+/// not heard. A cursor is for its own question, a part has bounds, and one replay goes on at a time.
+#[test]
+fn parts_come_to_the_same() {
+    simulate(async || {
+        let small = Small::with(326, Venue::default(), |_| {}).await;
+        let from = json!(small.h.now());
+        day(&small).await;
+        let limits = policy(&small.h, &[("max_position", "2"), ("max_order_quantity", "1")]).await;
+        let mut asked = period(&small, &from, &limits);
+        let whole = tried(&small.h, asked.clone()).await.unwrap();
+        let page = async |asked: &Value| tried_as(&small.h, "replay-page", asked.clone()).await;
+        for size in [1, 2, 1_000] {
+            asked["signals_max"] = json!(size);
+            asked.as_object_mut().unwrap().remove("cursor");
+            let (mut judged, mut differences) = (0, Vec::new());
+            loop {
+                let part = page(&asked).await.unwrap();
+                assert_eq!(part.get("state"), None);
+                let mut again = page(&asked).await.unwrap();
+                for one in ["judged", "differences", "counts", "through"] {
+                    assert_eq!(again[one].take(), part[one], "{one} asked again");
+                }
+                judged += part["judged"].as_u64().unwrap();
+                differences.extend(part["differences"].as_array().unwrap().clone());
+                let Some(next) = part.get("next") else { break };
+                asked["cursor"] = next.clone();
+            }
+            assert_eq!(
+                (json!(judged), json!(differences)),
+                (whole["judged"].clone(), whole["differences"].clone()),
+                "parts of {size}"
+            );
+        }
+        asked["signals_max"] = json!(1);
+        asked.as_object_mut().unwrap().remove("cursor");
+        let next = page(&asked).await.unwrap()["next"].clone();
+        let later = json!(small.h.now().plus(Duration::from_hours(31 * 24)));
+        let none = json!([]);
+        for (field, changes) in [
+            ("cursor", vec![("cursor", &next), ("limits", &none)]),
+            ("cursor", vec![("cursor", &next), ("to", &from)]),
+            ("to", vec![("to", &later)]),
+            ("signals_max", vec![("signals_max", &json!(1_001))]),
+            ("signals_max", vec![("signals_max", &json!(0))]),
+        ] {
+            let mut other = asked.clone();
+            for (name, value) in changes {
+                other[name] = value.clone();
+            }
+            let no = page(&other).await;
+            let is_that = |name: &str| name == field;
+            let told = matches!(&no, Err(CommandError::Invalid { field, .. }) if is_that(field));
+            assert!(told, "{field}: {no:?}");
+        }
+        asked["cursor"] = next;
+        assert!(page(&asked).await.is_ok());
+        let (one, other) = tokio::join!(page(&asked), page(&asked));
+        let is_busy = |answer: &Result<Value, CommandError>| {
+            matches!(answer, Err(CommandError::Refused { code: Code::ReplayBusy, .. }))
+        };
+        let answers = [one, other];
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+        assert_eq!(answers.iter().filter(|answer| is_busy(answer)).count(), 1, "{answers:?}");
+        // Whoever was turned away asks again.
+        assert!(page(&asked).await.is_ok());
+        small.h.clock.advance(Duration::from_mins(11));
+        let no = page(&asked).await;
+        assert!(matches!(no, Err(CommandError::Invalid { field: "cursor", .. })), "{no:?}");
         small.end().await;
     });
 }

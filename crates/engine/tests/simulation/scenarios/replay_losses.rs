@@ -299,9 +299,16 @@ fn s23_a_replay_marks_what_was_open() {
         );
         assert_eq!(told["differs"], 1, "{told:#}");
         assert_eq!(told["differences"][0]["now"]["code"], "halt.active");
-        let asked = period(&small, &from, &limits);
+        let mut asked = period(&small, &from, &limits);
         let whole = by_steps(&small, asked.clone(), 5_000).await;
-        assert_eq!(by_steps(&small, asked, 1).await, whole);
+        assert_eq!(by_steps(&small, asked.clone(), 1).await, whole);
+        // A step that may look at few marks ends between two signals, and the next goes on there.
+        asked["marks_max"] = json!(3);
+        assert_eq!(by_steps(&small, asked.clone(), 5_000).await, whole);
+        asked["signals_max"] = json!(5_000);
+        let first = tried(&small.h, asked).await.unwrap();
+        assert_eq!(first["judged"], 1, "{first:#}");
+        assert!(time(&first["through"]) < fell_at, "{first:#}");
         // A cent more is not reached.
         let enough = with(&small, "daily_loss", "500.02").await;
         let told = tried(&small.h, period(&small, &from, &enough)).await.unwrap();
@@ -404,6 +411,28 @@ fn s23_a_replay_counts_a_session_that_lasted_longer() {
         trade(&small, 7, "BUY").await;
         let told = tried(&small.h, period(&small, &from, &limits)).await.unwrap();
         assert_eq!((&told["trips"], &told["differs"]), (&json!([]), &json!(0)), "{told:#}");
+        small.end().await;
+    });
+}
+
+/// S23: what is watched by a limit that was set within the period is watched from step to step.
+#[test]
+fn s23_a_limit_set_within_a_period_is_kept_between_steps() {
+    simulate(async || {
+        let small = trader(339, "00:00 UTC").await;
+        let from = json!(small.h.now());
+        price(&small, "5000").await;
+        trade(&small, 300, "BUY").await;
+        trade(&small, 301, "EXIT").await;
+        small.h.limit(&format!("account:{}", small.account), "daily_loss", "300").await;
+        small.h.elapse(millis(3_000)).await;
+        day(&small).await;
+        let signals = small.h.signals().await;
+        assert!(signals.iter().any(|signal| signal.code.as_deref() == Some("halt.active")));
+        let same = policy(&small.h, &[]).await;
+        let asked = period(&small, &from, &same);
+        let whole = by_steps(&small, asked.clone(), 5_000).await;
+        assert_eq!(by_steps(&small, asked, 1).await, whole);
         small.end().await;
     });
 }
