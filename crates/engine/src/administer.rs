@@ -252,6 +252,7 @@ impl Engine {
             Command::KeyUsage(ById { id }) => self.key_usage(org, &id).await,
             Command::AuditList(search) => to_value(&self.entry_page(org, &search).await?),
             Command::AuditProve(ById { id }) => to_value(&self.prove(org, &id).await?),
+            Command::Posture => self.posture(org).await,
             Command::FindingList(search) => to_value(&self.finding_page(org, &search).await?),
             Command::AlertList(paging) => to_value(&self.alert_page(org, &paging).await?),
             Command::AlertAcknowledge(ById { id }) => self.acknowledge_alert(org, &id, actor).await,

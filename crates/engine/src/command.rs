@@ -184,6 +184,8 @@ pub enum Command {
     RateSet(RateSet),
     /// Lists rates of exchange.
     RateList,
+    /// Shows what state the installation is in as regards its security.
+    Posture,
     /// Lists findings, newest first.
     FindingList(Search),
     /// Lists alerts, newest first.
@@ -386,7 +388,9 @@ impl Command {
             Self::FindingList(_) | Self::AlertList(_) | Self::AlertChannels => {
                 Need::any_of(&[P::AuditRead, P::OrdersRead]).whole()
             }
-            Self::AuditList(_) | Self::AuditProve(_) => Need::any_of(&[P::AuditRead]).whole(),
+            Self::AuditList(_) | Self::AuditProve(_) | Self::Posture => {
+                Need::any_of(&[P::AuditRead]).whole()
+            }
             Self::UserList
             | Self::UserShow(_)
             | Self::UserEndSessions(_)

@@ -6,8 +6,10 @@
 //! does not extend the last published one is never signed.
 
 mod names;
+mod tail;
 
 pub use self::names::{EndedName, Names};
+pub(crate) use self::tail::{Tail, tail};
 
 use crate::Shared;
 use crate::journal::Urgency;
@@ -21,6 +23,8 @@ use tradewarden_store::{Error, Store, Tx};
 
 /// Runs of entries of one sealing: at most 16,384 entries.
 const SEAL_MAX: i64 = 64;
+/// Problems that are told at once.
+const PROBLEMS_MAX: usize = 20;
 
 /// Seals what is queued; says how many entries got their place.
 pub(crate) async fn seal(shared: &Arc<Shared>) -> Result<usize, String> {
@@ -246,7 +250,7 @@ pub async fn verify(
         problems: Vec::new(),
     };
     let mut problem = |text: String| {
-        if verification.problems.len() < 20 {
+        if verification.problems.len() < PROBLEMS_MAX {
             verification.problems.push(text);
         }
     };

@@ -65,6 +65,7 @@ mod orders;
 mod outbox;
 mod payload;
 pub mod pins;
+pub mod posture;
 mod profit;
 mod pulse;
 mod quotes;
@@ -211,6 +212,8 @@ pub(crate) struct Shared {
     unreconciled: Mutex<BTreeSet<Id<id::Account>>>,
     /// Where the broker works orders that are not stored, as long as a restore is not over.
     pub(crate) strange: Mutex<BTreeSet<(Id<id::Account>, Symbol)>>,
+    /// Looks at what only the program around us knows.
+    look_at_machine: std::sync::OnceLock<Arc<posture::LookAtMachine>>,
     reloading: tokio::sync::Mutex<()>,
 }
 

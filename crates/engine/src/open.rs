@@ -155,6 +155,7 @@ impl Engine {
             watched: Mutex::new(BTreeSet::new()),
             unreconciled: Mutex::new(BTreeSet::new()),
             strange: Mutex::new(BTreeSet::new()),
+            look_at_machine: std::sync::OnceLock::new(),
             reloading: tokio::sync::Mutex::new(()),
         });
         let tasks = Tasks::new(Arc::clone(&shared), journal_task, heard, parts.location);

@@ -20,7 +20,7 @@ mod notices;
 mod organizations;
 mod passkeys;
 mod passwords;
-mod principals;
+pub(crate) mod principals;
 mod proof;
 mod reset;
 mod roles;

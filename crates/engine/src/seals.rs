@@ -17,7 +17,7 @@ mod accept;
 mod check;
 mod tell;
 
-pub(crate) use check::{Look, Of, Seals};
+pub(crate) use check::{Look, Mistrust, Of, Seals};
 pub(crate) use tell::{ToldMistrust, tell};
 
 use crate::entry::entry;

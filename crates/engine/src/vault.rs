@@ -131,7 +131,7 @@ impl Vault {
         matches!(self.health(), Health::There)
     }
 
-    fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -1,9 +1,13 @@
 //! Whose certificates are believed.
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The authorities under which the other side's certificate must be issued.
 #[derive(Debug, Clone, Default)]
@@ -42,11 +46,50 @@ impl Roots {
         }
         if store.is_empty() { Err(RootsError) } else { Ok(store) }
     }
+
+    /// Whether these authorities vouch for a server that shows this chain, in PEM and the server's own
+    /// certificate first, under this name at this time since 1970; else why not, in words.
+    pub fn vouch_for(&self, chain_pem: &str, name: &str, at: Duration) -> Result<(), String> {
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(chain_pem.as_bytes()).collect();
+        let chain = chain.map_err(|error| error.to_string())?;
+        let (own, others) =
+            chain.split_first().ok_or_else(|| "there is no certificate".to_owned())?;
+        let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+        let store = self.store().map_err(|error| error.to_string())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build();
+        let verifier = verifier.map_err(|error| error.to_string())?;
+        let at = UnixTime::since_unix_epoch(at);
+        let verified = verifier.verify_server_cert(own, others, &name, &[], at);
+        verified.map(drop).map_err(|error| error.to_string())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_vouches_does_so_for_a_name_and_a_time() {
+        let mut randomness = tradewarden_seal::SystemRandomness::new();
+        let ca = tradewarden_seal::LocalAuthority::create("ca", 86_400, &mut randomness).unwrap();
+        let names = ["a.example".to_owned()];
+        let own = ca.issue_server(&names, 86_400, 10 * 86_400, &mut randomness).unwrap();
+        let roots = Roots::Own(ca.certificate_pem().to_owned());
+        let day = |days: u64| Duration::from_secs(days * 86_400);
+        assert_eq!(roots.vouch_for(&own.chain_pem, "a.example", day(2)), Ok(()));
+        for (roots, chain, name, days) in [
+            (&roots, own.chain_pem.as_str(), "b.example", 2),
+            (&roots, own.chain_pem.as_str(), "a.example", 11),
+            (&roots, "", "a.example", 2),
+            (&Roots::Web, own.chain_pem.as_str(), "a.example", 2),
+        ] {
+            let said = roots.vouch_for(chain, name, day(days));
+            assert!(said.is_err(), "{name} {days}");
+        }
+    }
 
     #[test]
     fn a_text_without_a_certificate_is_no_store() {

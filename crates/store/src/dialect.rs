@@ -12,6 +12,7 @@ use crate::{Error, postgres, sqlite};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use tradewarden_domain::time::Timestamp;
 
 /// SQLite alone knows it, so it is no statement of both databases.
 const INTEGRITY: &str = "-- dialect::integrity\nPRAGMA integrity_check(20)";
@@ -85,6 +86,37 @@ impl Insert {
     }
 }
 
+const SQLITE_FACTS: &str = "-- dialect::sqlite_facts\nSELECT sqlite_version()";
+const POSTGRES_FACTS: &str = "-- dialect::postgres_facts\n\
+    SELECT current_setting('server_version'), current_setting('fsync'), \
+    current_setting('full_page_writes'), current_setting('synchronous_standby_names'), \
+    CASE WHEN pg_is_in_recovery() THEN 'on' ELSE 'off' END, \
+    (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint";
+
+/// What a database says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    /// Its version.
+    pub version: String,
+    /// What PostgreSQL says besides.
+    pub postgres: Option<PostgresFacts>,
+}
+
+/// What a PostgreSQL server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresFacts {
+    /// Whether it syncs what it acknowledges.
+    pub fsync: bool,
+    /// Whether a page that was torn by a crash can be put right.
+    pub full_page_writes: bool,
+    /// The standbys that a commit waits for, as configured; empty is none.
+    pub synchronous_standby_names: String,
+    /// Whether it only follows another server.
+    pub is_standby: bool,
+    /// Its clock.
+    pub now: Timestamp,
+}
+
 /// Readers of a database.
 #[derive(Clone)]
 pub struct Store {
@@ -146,6 +178,30 @@ impl Store {
         let rows = self.query(INTEGRITY, Vec::new()).await?;
         let told = rows.into_iter().map(|mut row| row.text()).collect::<Result<Vec<_>, Error>>()?;
         Ok(told.into_iter().filter(|text| text != "ok").collect())
+    }
+
+    /// What the database says of itself.
+    pub async fn facts(&self) -> Result<DatabaseFacts, Error> {
+        match &self.location {
+            Location::Sqlite(_) => {
+                let row = self.query_one(SQLITE_FACTS, Vec::new()).await?;
+                let mut row = row.ok_or_else(|| Error::unreadable("SQLite has no version"))?;
+                Ok(DatabaseFacts { version: row.text()?, postgres: None })
+            }
+            Location::Postgres(_) => {
+                let row = self.query_one(POSTGRES_FACTS, Vec::new()).await?;
+                let mut row = row.ok_or_else(|| Error::unreadable("PostgreSQL has no version"))?;
+                let version = row.text()?;
+                let postgres = PostgresFacts {
+                    fsync: row.text()? == "on",
+                    full_page_writes: row.text()? == "on",
+                    synchronous_standby_names: row.text()?,
+                    is_standby: row.text()? == "on",
+                    now: row.time()?,
+                };
+                Ok(DatabaseFacts { version, postgres: Some(postgres) })
+            }
+        }
     }
 
     /// Writes a consistent copy of an SQLite database to `target`, which must not exist or be an

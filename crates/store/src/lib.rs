@@ -54,7 +54,7 @@ pub mod webhook_secrets;
 mod postgres;
 mod sqlite;
 
-pub use dialect::{Location, Lock, Store, Tx, Writer};
+pub use dialect::{DatabaseFacts, Location, Lock, PostgresFacts, Store, Tx, Writer};
 pub use value::{Row, Value};
 
 use std::fmt;

@@ -253,6 +253,45 @@ impl TlsFiles {
     }
 }
 
+/// The public listener's certificate as it lies there, with where its key is.
+#[derive(Debug)]
+pub(crate) struct PublicPair {
+    pub(crate) facts: CertificateFacts,
+    /// In PEM, the server's own first.
+    pub(crate) chain: String,
+    pub(crate) key_file: PathBuf,
+    /// Whether the gateway renews it by itself.
+    pub(crate) is_renewed: bool,
+    /// Whether the key belongs to it.
+    pub(crate) fits: Result<(), Failure>,
+}
+
+/// Reads it; nothing is made and nothing renewed. `None` where there is none yet.
+pub(crate) fn public_pair_as_it_is(
+    config: &Config,
+    data: &Data,
+) -> Result<Option<PublicPair>, Failure> {
+    let acme = certificate_file(data);
+    let (file, key_file) = match (&config.tls, &config.acme) {
+        (Some(files), _) => (files.certificate_file.clone(), files.key_file.clone()),
+        (None, Some(_)) if acme.exists() => (acme.clone(), acme),
+        (None, _) => (data.tls().join("server.pem"), data.tls().join("server.key")),
+    };
+    let Some(pem) = files::read_text_if_there(&file, PEM_BYTES_MAX)? else {
+        if config.tls.is_none() {
+            return Ok(None);
+        }
+        return Err(Failure::no(format!("there is no certificate {}", file.display())));
+    };
+    let pem = SecretString::new(pem);
+    let chain = chain_and_key(pem.expose()).0.to_owned();
+    let facts = CertificateFacts::from_pem(&chain).map_err(|error| refused(&error))?;
+    let fits = files::read_text(&key_file, PEM_BYTES_MAX)
+        .map(SecretString::new)
+        .and_then(|key| loaded(&Pair { chain: chain.clone(), key, is_new: false }).map(drop));
+    Ok(Some(PublicPair { facts, chain, key_file, is_renewed: config.tls.is_none(), fits }))
+}
+
 /// Whether a start could use the owner's files: certificates, and the key of the first one.
 pub(crate) fn check(files: &CertificateFiles) -> Result<(), Failure> {
     loaded(&owners(files)?).map(drop)

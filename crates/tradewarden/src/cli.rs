@@ -99,6 +99,12 @@ pub(crate) enum Verb {
     /// Check, print or explain the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Say what is as it should be and what is not, with the way to put it right
+    ///
+    /// Configuration, files, certificate, database, key source, audit log, clock, whether TradingView
+    /// comes through: each green, amber or red. Beside a running gateway or without one; nothing is
+    /// changed. Exit 1 where something is red.
+    Doctor,
     /// Doors for signals
     #[command(subcommand)]
     Webhook(WebhookVerb),

@@ -277,6 +277,23 @@ impl Config {
         }
     }
 
+    /// The host that clients write, without its port; an address in brackets keeps them.
+    pub(crate) fn public_host(&self) -> Option<&str> {
+        let authority = self.public_origin.as_deref()?.strip_prefix("https://")?;
+        if authority.starts_with('[') {
+            return authority.split_inclusive(']').next();
+        }
+        authority.split(':').next()
+    }
+
+    /// The port that clients write, or that of the listener where nobody said.
+    pub(crate) fn public_port(&self) -> u16 {
+        let Some(origin) = &self.public_origin else { return self.listen.port() };
+        let behind_address = origin.rsplit_once(']').map_or(origin.as_str(), |(_, rest)| rest);
+        let port = behind_address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        port.unwrap_or(443)
+    }
+
     /// The origin of the console's pages: browsers keep passkeys for names, not for addresses (C21).
     pub(crate) fn console_origin(&self, origin: &str) -> String {
         match (&self.public_origin, origin.rsplit_once(':')) {

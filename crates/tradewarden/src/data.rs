@@ -9,6 +9,7 @@
 //! restoring         there while a restore is under way: nothing starts
 //! halt              halts that the database did not take; an empty file halts everything
 //! log-origin        the name of the audit log
+//! last-backup       when `db backup` last made a copy
 //! node              this node's name among several on one database
 //! paper/            the paper broker's own journal; paper.sock if it is a process of its own
 //! demo.json         what `demo` made, with its webhook's secret
@@ -22,6 +23,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{FileKeySource, KeySource, Keyring, Randomness, hex_encode};
 
 use crate::config::{Config, SourceKind};
@@ -32,6 +34,8 @@ use crate::outcome::Failure;
 const NAME_BYTES_MAX: u64 = 256;
 /// What names the log; there from the first start on, with whichever database.
 const LOG_ORIGIN: &str = "log-origin";
+/// What says when the database was last copied.
+const LAST_BACKUP: &str = "last-backup";
 
 /// A data directory, locked or not.
 #[derive(Debug, Clone)]
@@ -98,6 +102,22 @@ impl Data {
     /// SQLite's file.
     pub(crate) fn database(&self) -> PathBuf {
         self.root.join("tradewarden.db")
+    }
+
+    /// The key that wraps all keys, where the source is a file.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.root.join("kek")
+    }
+
+    /// Notes that the database was copied.
+    pub(crate) fn note_backup(&self, at: Timestamp) -> Result<(), Failure> {
+        files::write_private(&self.root.join(LAST_BACKUP), &format!("{at}\n"))
+    }
+
+    /// When the database was last copied by a command of ours, as far as that was noted here.
+    pub(crate) fn last_backup(&self) -> Option<Timestamp> {
+        let noted = files::read_text_if_there(&self.root.join(LAST_BACKUP), NAME_BYTES_MAX);
+        noted.ok().flatten()?.trim_end().parse().ok()
     }
 
     /// The newest checkpoint.
@@ -196,7 +216,7 @@ impl Data {
         if let Some(outside) = vault.outside(kind, &config.outbound)? {
             return Ok(outside);
         }
-        let path = self.root.join("kek");
+        let path = self.key_file();
         let source = if path.exists() {
             FileKeySource::open(&path)
         } else if vault.previous == Some(kind) || self.was_used() && vault.previous.is_none() {
@@ -223,7 +243,7 @@ impl Data {
                 self.root.display()
             )));
         }
-        let kek = self.root.join("kek");
+        let kek = self.key_file();
         // Without a previous source it is lost, which whoever opens it says.
         let is_to_be_made = config.vault.previous.is_some_and(|kind| kind != SourceKind::File);
         if config.vault.source == SourceKind::File && is_to_be_made && !kek.exists() {

@@ -5,9 +5,11 @@ mod restore;
 use std::path::Path;
 
 use serde_json::json;
+use tradewarden_domain::time::Clock;
 use tradewarden_store::{Location, Store, Writer, migrate};
 
 use crate::cli::{DbVerb, Shape};
+use crate::clock::SystemClock;
 use crate::commands::show;
 use crate::config::{Config, SourceKind};
 use crate::data::Data;
@@ -61,6 +63,10 @@ async fn backup(config: &Config, out: &Path, json: bool) -> Result<Exit, Failure
         return Err(error.into());
     }
     crate::files::make_private(out)?;
+    // The copy is whole whether that can be noted or not.
+    if let Err(failure) = data.note_backup(SystemClock.now()) {
+        crate::output::note(&format!("when this copy was made could not be noted: {failure}"));
+    }
     let bytes = std::fs::metadata(out).map(|metadata| metadata.len()).unwrap_or_default();
     if config.vault.uses(SourceKind::File) {
         crate::output::note(&format!(

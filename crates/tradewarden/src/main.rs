@@ -23,6 +23,7 @@ mod core_dumps;
 mod data;
 mod db;
 mod demo;
+mod doctor;
 mod files;
 mod gateway;
 mod halt;

@@ -17,8 +17,8 @@ use crate::clock::SystemClock;
 use crate::config::{Config, DATA_DEFAULT, LogFormat, LogLevel, Overrides, SourceKind};
 use crate::outcome::{Exit, Failure};
 use crate::{
-    audit, bench, commands, config, core_dumps, db, demo, gateway, halt, internal_clients, keys,
-    lockdown, logs, output, paper, pins, policy, replay, serve, sign, vault,
+    audit, bench, commands, config, core_dumps, db, demo, doctor, gateway, halt, internal_clients,
+    keys, lockdown, logs, output, paper, pins, policy, replay, serve, sign, vault,
 };
 
 /// What a thread of the runtime has: a command that carries out another one, as a confirmation does, lies
@@ -60,6 +60,10 @@ fn act(cli: Cli) -> Result<Exit, Failure> {
         Verb::CliReference => done(output::print(&cli::reference())),
         Verb::Config(ConfigVerb::Reference) => done(output::print(&config::reference())),
         Verb::Config(verb) => configuration(&global, &verb),
+        Verb::Doctor => {
+            logs::begin(LogFormat::Text, LogLevel::Error);
+            runtime(doctor::run(load(&global, None, DATA_DEFAULT), global.json))
+        }
         Verb::Sign(asked) => sign::run(&asked, global.json),
         Verb::Serve(listen) => {
             let config = load(&global, Some(&listen), DATA_DEFAULT)?;

@@ -26,7 +26,7 @@ use crate::control::Control;
 use crate::data::Data;
 use crate::gateway::{self, Gateway};
 use crate::outcome::Failure;
-use crate::{acme, output, signals, upkeep};
+use crate::{acme, doctor, output, signals, upkeep};
 
 /// How long the public door waits for the first prices.
 const FIRST_PRICES: Duration = Duration::from_secs(5);
@@ -81,6 +81,8 @@ pub(crate) struct AnnouncedKey {
 
 /// Runs until it is asked to stop, and says on standard output with `json` that it is ready.
 pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
+    config.refuse_insecure_start()?;
+    doctor::refuse_red(config, &Data::at(config), SystemClock.now())?;
     run_with(config, async |engine, announcement| {
         tell_how_to_begin(&engine, &announcement.console_url).await?;
         if json {
@@ -135,6 +137,7 @@ pub(crate) async fn run_with(
     let origin = config.origin_at(doors.public.local_addr());
     let Gateway { engine, tasks, mut paper } =
         Gateway::open(config, &data, origin.clone(), &lock).await?;
+    engine.look_at_machine_by(doctor::of_this_node(config));
     let announcement = doors.announcement(config, &data, &engine, origin);
 
     let (stop_engine, engine_stop) = oneshot::channel();

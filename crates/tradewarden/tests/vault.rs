@@ -8,6 +8,9 @@ mod bao;
 #[path = "vault/batches.rs"]
 mod batches;
 #[cfg(test)]
+#[path = "vault/doctor.rs"]
+mod doctor;
+#[cfg(test)]
 #[path = "vault/erase.rs"]
 mod erase;
 #[cfg(test)]

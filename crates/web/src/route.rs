@@ -9,6 +9,7 @@ mod overrides;
 mod people;
 mod pins;
 mod policies;
+mod posture;
 mod profit;
 mod rolls;
 mod safety;
@@ -257,6 +258,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(people::PEOPLE)
         .chain(profit::PROFIT)
         .chain(pins::PINS)
+        .chain(posture::POSTURE)
 }
 
 /// The table, but for the rows that change things, and those about orders, keys and people.

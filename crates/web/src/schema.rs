@@ -87,6 +87,7 @@ pub(crate) fn all() -> Map<String, Value> {
         .chain(overrides::SCHEMAS)
         .chain(people::SCHEMAS)
         .chain(policies::SCHEMAS)
+        .chain(posture::SCHEMAS)
         .chain(profit::SCHEMAS)
         .chain(replay::SCHEMAS)
         .chain(safety::SCHEMAS)
@@ -227,6 +228,7 @@ mod orders;
 mod overrides;
 mod people;
 mod policies;
+mod posture;
 mod profit;
 mod replay;
 mod safety;

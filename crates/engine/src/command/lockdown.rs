@@ -147,6 +147,7 @@ impl Command {
             | Self::OrderCancelAll(_)
             | Self::PositionList(_)
             | Self::PositionClose(_)
+            | Self::Posture
             | Self::FindingList(_)
             | Self::AlertList(_)
             | Self::AlertAcknowledge(_)

@@ -43,7 +43,7 @@ pub(crate) async fn tell(shared: &Arc<Shared>) {
 
 impl Shared {
     /// What this node mistrusts.
-    pub(super) fn mistrusted(&self) -> BTreeMap<Place, Mistrust> {
+    pub(crate) fn mistrusted(&self) -> BTreeMap<Place, Mistrust> {
         let (directory, people) = (self.directory.load(), self.people.principals.load());
         let found = directory.seals.mistrusted().chain(people.seals.mistrusted());
         found.map(|(kind, org, mistrust)| ((kind, org), mistrust.clone())).collect()

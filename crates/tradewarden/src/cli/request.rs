@@ -203,6 +203,7 @@ impl Asking {
             | Verb::Key(_)
             | Verb::Sign(_)
             | Verb::Config(_)
+            | Verb::Doctor
             | Verb::Audit(_)
             | Verb::Ca(_)
             | Verb::Pins(_)

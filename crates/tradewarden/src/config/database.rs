@@ -55,6 +55,11 @@ impl Database {
         user.is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=")
     }
 
+    /// Whether it is a file of ours.
+    pub(crate) const fn is_sqlite(&self) -> bool {
+        matches!(self, Self::Sqlite)
+    }
+
     /// Where the data is, secrets looked up.
     pub(crate) fn location(&self, sqlite_file: PathBuf) -> Result<Location, Failure> {
         let (address, place) = match self {

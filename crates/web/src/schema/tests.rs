@@ -25,6 +25,7 @@ use tradewarden_engine::command::{
 };
 use tradewarden_engine::intake::{AccountResult, SignalStatus};
 use tradewarden_engine::pins::{Pin, PinUse, PinsDocument, PublishedPins};
+use tradewarden_engine::posture::{Item, Light, Posture};
 use tradewarden_engine::view::{
     AccountView, AlertChannelView, AlertView, BalancesView, CanceledView, ChangeView, ClosingView,
     DeadManView, EntryView, ExchangeRateView, FindingView, HaltProgressView, HaltView, HourView,
@@ -576,6 +577,10 @@ fn pages_and_what_the_site_says_itself() {
     assert_sent("Pins", &pins, &pins);
     let readiness = tradewarden_engine::Readiness { ready: true, reasons: Vec::new() };
     assert_sent("Readiness", &readiness, &readiness);
+    let (green, red) = (Item::green("a", ""), Item::red("b", "", ""));
+    assert_sent("PostureItem", &red, &green);
+    let posture = Posture { at: AT, light: Light::Red, items: vec![red, green] };
+    assert_sent("Posture", &posture, &posture);
 }
 
 #[test]
