@@ -19,6 +19,7 @@ use crate::Shared;
 use crate::around::Around;
 use crate::entry::entry;
 use crate::payload::Payload;
+use crate::seals::{Against, inside};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -153,11 +154,19 @@ impl Book {
             .iter()
             .zip(&versions)
             .all(|(org, now)| known.get(org).is_some_and(|book| book.version() == now.limits));
+        let against = Against {
+            seals: &directory.seals,
+            halts: &directory.halts,
+            sealer: &shared.row_sealer,
+            doubted: &shared.doubted,
+        };
+        let mut stand_in = Vec::new();
         let limits = if current {
             known
         } else {
             // Another node has set a limit that this one has not heard of yet.
-            let all = rows::limits_in(tx).await?;
+            let (all, stand) = inside::limits(tx, against, &orgs).await?;
+            stand_in = stand;
             let of = |(org, now): (&Id<id::Org>, &rows::Versions)| {
                 let own = all.iter().filter(|limit| limit.org_id == *org);
                 (*org, Arc::new(LimitBook::of(now.limits, own)))
@@ -183,7 +192,8 @@ impl Book {
         };
         let live_pairs = scope.live_pairs(&exposures);
         let live = orders::live_on_pairs(tx, &live_pairs).await?;
-        let mut halts = rows::halts_in(tx).await?;
+        let (mut halts, stand) = inside::halts(tx, against).await?;
+        halts.extend(stand_in.into_iter().chain(stand));
         halts.extend(shared.local_halts.in_force().iter().cloned());
         halts.extend_from_slice(directory.seals.halts());
         Ok(Self {

@@ -172,6 +172,7 @@ pub(crate) struct Shared {
     pub(crate) ledger_key: LedgerKey,
     pub(crate) row_sealer: RowSealer,
     pub(crate) mistrust_told: seals::ToldMistrust,
+    pub(crate) doubted: seals::Doubted,
     pub(crate) vault: vault::Vault,
     pub(crate) published: ArcSwap<ledger::Published>,
     /// Those that the configuration names.
@@ -329,7 +330,8 @@ impl Shared {
         let _one_at_a_time = self.reloading.lock().await;
         let before = self.directory.load_full();
         let keys = self.intake_keys.load_full();
-        let found = before.following(&self.store, &keys, &self.row_sealer).await;
+        let doubted = self.doubted.take();
+        let found = before.following(&self.store, &keys, &self.row_sealer, &doubted).await;
         let has_new_keys = matches!(
             &found, Ok(Some(next)) if next.data_keys_changed != before.data_keys_changed
         );
@@ -341,7 +343,8 @@ impl Shared {
             && has_new_keys
         {
             // What a new key sealed opens with it only.
-            self.take_in(&before, before.following(&self.store, &keys, &self.row_sealer).await);
+            let found = before.following(&self.store, &keys, &self.row_sealer, &doubted).await;
+            self.take_in(&before, found);
         }
     }
 

@@ -5,7 +5,9 @@
 //! each holds from then on, and the sum of the codes of all rows of that kind in the organization. The
 //! codes need the audit log's key. The sum goes on from the one before by what the row held in this
 //! transaction before it was changed; so a change that nobody entered stays in the difference between
-//! the sum and the rows, whatever is changed after it.
+//! the sum and the rows, whatever is changed after it. The entry names that as well, so that a row which
+//! was changed through the front door afterwards is still known: what it held before is not what the
+//! entry before says.
 //!
 //! Whoever reads rows holds them against the newest entry: see `check`. An entry is found by its
 //! number, which is a part of what it is about, so that none is taken for the newest while there is a
@@ -15,9 +17,11 @@
 
 mod accept;
 mod check;
+pub(crate) mod inside;
 mod tell;
 
 pub(crate) use check::{Look, Mistrust, Of, Seals};
+pub(crate) use inside::{Against, Doubted};
 pub(crate) use tell::{ToldMistrust, tell};
 
 use crate::entry::entry;
@@ -41,8 +45,21 @@ const EVENT: &str = "rows.sealed";
 /// Rows that one entry names; more rows make more entries.
 const ROWS_MAX: usize = 256;
 
-/// What became of a row: the code of what it holds now, nothing if it is gone.
-pub(crate) type Told = ([u8; 16], Option<Digest>);
+/// What became of a row: codes of what it held and of what it holds, nothing where it was not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) row: [u8; 16],
+    pub(crate) before: Option<Digest>,
+    pub(crate) after: Option<Digest>,
+}
+
+impl Told {
+    /// The sum of all rows, if this became of one.
+    fn moves(&self, sum: RowSum) -> RowSum {
+        let without = self.before.iter().fold(sum, RowSum::minus);
+        self.after.iter().fold(without, RowSum::plus)
+    }
+}
 
 /// Enters rows that are written beside a gateway, while none runs.
 pub struct Entering {
@@ -127,19 +144,22 @@ fn code_of_entry(sealer: &RowSealer, head: &Head, begins: bool, rows: &[Told]) -
     let what: &[u8] = if begins { b"beginning" } else { b"entry" };
     let mut parts: Vec<&[u8]> =
         vec![what, head.kind.word().as_bytes(), &head.org, &number, &head.sum];
-    for (row, code) in rows {
-        parts.push(row);
-        parts.push(code.as_ref().map_or(&[], |code| code.as_bytes().as_slice()));
+    for told in rows {
+        parts.push(&told.row);
+        for code in [&told.before, &told.after] {
+            parts.push(code.as_ref().map_or(&[], |code| code.as_bytes().as_slice()));
+        }
     }
     sealer.code(&parts)
 }
 
 /// What an entry says; whether it begins anew, so that nothing before it counts.
 fn payload(sealer: &RowSealer, head: &Head, begins: bool, rows: &[Told]) -> Value {
-    let named = |(row, code): &Told| {
+    let named = |told: &Told| {
         json!({
-            "code": code.map(|code| code.to_string()),
-            "row": head.kind.name_of(*row),
+            "before": told.before.map(|code| code.to_string()),
+            "code": told.after.map(|code| code.to_string()),
+            "row": head.kind.name_of(told.row),
         })
     };
     json!({
@@ -182,15 +202,13 @@ pub(crate) async fn enter(
             let mut sum = RowSum::from_bytes(head.sum);
             let mut rows = Vec::with_capacity(some.len());
             for changed in some {
-                if let Some(before) = &changed.before {
-                    sum = sum.minus(&code_of(sealer, kind, before));
-                }
-                let after = changed.after.as_ref().map(|after| code_of(sealer, kind, after));
-                if let Some(code) = &after {
-                    sum = sum.plus(code);
-                }
+                let code = |image: &Image| code_of(sealer, kind, image);
+                let before = changed.before.as_ref().map(code);
+                let after = changed.after.as_ref().map(code);
                 let image = changed.after.as_ref().or(changed.before.as_ref());
-                rows.extend(image.map(|image| (image.row, after)));
+                let told = image.map(|image| Told { row: image.row, before, after });
+                sum = told.iter().fold(sum, |sum, told| told.moves(sum));
+                rows.extend(told);
             }
             entries.push(following(environment, sealer, &mut head, (sum, false), &rows));
         }

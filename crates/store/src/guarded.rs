@@ -15,7 +15,7 @@ use crate::value::{Row, Value};
 use std::collections::BTreeSet;
 use tradewarden_domain::halt::Halt;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::key::KeyAlgorithm;
+use tradewarden_domain::key::{ApiKey, KeyAlgorithm};
 use tradewarden_domain::limit::Limit;
 use tradewarden_domain::policy::Policy;
 
@@ -189,16 +189,21 @@ pub fn limits<'l>(org: Id<id::Org>, limits: impl Iterator<Item = &'l Limit>) -> 
     (!policy.is_empty()).then(|| Image { org, row: org, content: content() })
 }
 
-/// An API key. A sealed secret is bound to its row already, and is sealed anew now and then.
+/// An API key as it is stored.
 pub fn key(row: &KeyRow) -> Image {
-    let key = &row.key;
+    key_of(&row.key, &row.material)
+}
+
+/// An API key. What it verifies with counts where it is public: a sealed secret is bound to its row
+/// already, and is sealed anew now and then.
+pub fn key_of(key: &ApiKey, material: &[u8]) -> Image {
     let shared = key.algorithm == KeyAlgorithm::HmacSha256;
     let joined = |words: Vec<String>| words.join(",");
     let content = Content::default()
         .optional(key.user_id, |content, user| content.field(&user.to_bytes()))
         .text(&key.name)
         .text(key.algorithm.text())
-        .field(if shared { &[] } else { &row.material })
+        .field(if shared { &[] } else { material })
         .text(&key.scopes.to_string())
         .text(&joined(key.accounts.iter().map(ToString::to_string).collect()))
         .text(&joined(key.instruments.iter().map(ToString::to_string).collect()))
@@ -330,6 +335,12 @@ pub async fn changed(tx: &mut Tx<'_>) -> Result<Vec<Changed>, Error> {
 /// The heads of a kind, ordered by organization.
 pub async fn heads(store: &Store, kind: Guarded) -> Result<Vec<Head>, Error> {
     let rows = store.query(HEADS, vec![Value::Word(kind.word())]).await?;
+    rows.into_iter().map(|row| decode(row, kind)).collect()
+}
+
+/// The same, as this transaction sees them; none is locked.
+pub async fn heads_in(tx: &mut Tx<'_>, kind: Guarded) -> Result<Vec<Head>, Error> {
+    let rows = tx.query(HEADS, &[Value::Word(kind.word())]).await?;
     rows.into_iter().map(|row| decode(row, kind)).collect()
 }
 

@@ -692,6 +692,14 @@ impl Harness {
         }
     }
 
+    /// The same on either database.
+    pub async fn change_behind(&self, sql: &str) {
+        match &self.data {
+            Data::Sqlite(_) => self.sabotage_soon(sql).await,
+            Data::Postgres(database) => self.wait_for(database.execute(sql)).await,
+        }
+    }
+
     fn write_ahead_log(&self) -> PathBuf {
         self.directory.join("tradewarden.db-wal")
     }

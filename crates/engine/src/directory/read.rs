@@ -10,7 +10,7 @@ use super::{
 use crate::seals::{self, Look, Of};
 use crate::vault::keys::DataKeys;
 use ipnet::IpNet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tradewarden_domain::few::Few;
 use tradewarden_domain::id::{self, Id};
@@ -56,21 +56,24 @@ impl Directory {
         Ok(next)
     }
 
-    /// The next snapshot, if anything changed since this one.
+    /// The next snapshot, if anything changed since this one, or is doubted.
     pub(crate) async fn following(
         &self,
         store: &Store,
         data_keys: &DataKeys,
         sealer: &RowSealer,
+        doubted: &BTreeSet<Change>,
     ) -> Result<Option<Self>, Error> {
         let (mut changed, newest) = match changes::since(store, self.seen).await? {
-            News::None => return Ok(None),
+            News::None if doubted.is_empty() => return Ok(None),
+            News::None => (BTreeSet::new(), self.seen),
             News::Everything => return Self::load(store, data_keys, sealer, self).await.map(Some),
             News::Rows(changed, newest) => (changed, newest),
         };
         if changed.iter().any(|change| change.subject == Subject::Erased) {
             return Self::load(store, data_keys, sealer, self).await.map(Some);
         }
+        changed.extend(doubted);
         let mut next = self.clone();
         // Of these there are few; they are read together.
         if changed.iter().any(|change| change.subject == Subject::Organization) {
@@ -82,7 +85,7 @@ impl Directory {
                 News::Everything => {
                     return Self::load(store, data_keys, sealer, self).await.map(Some);
                 }
-                News::Rows(all, _) => changed = all,
+                News::Rows(all, _) => changed.extend(all),
             }
         }
         if changed.iter().any(|change| change.subject == Subject::Halt) {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tradewarden_domain::id::Id;
 use tradewarden_seal::{Digest, RowSum};
-use tradewarden_store::guarded;
+use tradewarden_store::guarded::{self, Image};
 use tradewarden_store::{Error, Tx, audit};
 
 impl Engine {
@@ -103,14 +103,17 @@ async fn begin_anew(tx: &mut Tx<'_>, shared: &Shared, (kind, org): Place) -> Res
     let known = shared.known_number(kind, org);
     head.number = newest_number(&shared.store, sealer, &head, known).await?;
     let images = guarded::all_in(tx, kind, org).await?;
-    let rows: Vec<Told> =
-        images.iter().map(|image| (image.row, Some(code_of(sealer, kind, image)))).collect();
+    let told = |image: &Image| {
+        let after = Some(code_of(sealer, kind, image));
+        Told { row: image.row, before: None, after }
+    };
+    let rows: Vec<Told> = images.iter().map(told).collect();
     // Of no rows, too, there is an entry.
     let none: &[Told] = &[];
     let chunks = rows.chunks(ROWS_MAX).chain(rows.is_empty().then_some(none));
     let (mut sum, mut entries) = (RowSum::default(), Vec::new());
     for chunk in chunks {
-        sum = chunk.iter().filter_map(|(_, code)| *code).fold(sum, |sum, code| sum.plus(&code));
+        sum = chunk.iter().fold(sum, |sum, told| told.moves(sum));
         let begins = entries.is_empty();
         entries.push(following(&shared.environment, sealer, &mut head, (sum, begins), chunk));
     }

@@ -120,6 +120,11 @@ impl Seals {
         self.mistrusted.get(&(kind, org)).is_none_or(|mistrust| !mistrust.rows.contains(&row))
     }
 
+    /// Whether anything of a kind is mistrusted in an organization.
+    pub(super) fn mistrusts(&self, kind: Guarded, org: [u8; 16]) -> bool {
+        self.mistrusted.contains_key(&(kind, org))
+    }
+
     /// What is mistrusted, and why.
     pub(crate) fn mistrusted(&self) -> impl Iterator<Item = (Guarded, [u8; 16], &Mistrust)> {
         self.mistrusted.iter().map(|((kind, org), mistrust)| (*kind, *org, mistrust))
@@ -160,6 +165,19 @@ impl Seals {
         self.halts =
             self.mistrusted().filter_map(|(kind, org, _)| stand_in(sealer, kind, org)).collect();
         Ok(())
+    }
+
+    /// The organizations of which rows of a kind were held against a head.
+    pub(super) fn orgs(&self, kind: Guarded) -> impl Iterator<Item = [u8; 16]> {
+        self.heads.keys().filter(move |(of, _)| *of == kind).map(|(_, org)| *org)
+    }
+
+    /// Whether rows come to a head that this installation made, and that is none before the known one.
+    pub(super) fn goes_on_to(&self, sealer: &RowSealer, head: &Head, found: &Found) -> bool {
+        let known = self.heads.get(&(head.kind, head.org));
+        let is_newer = known.is_none_or(|known| known.number < head.number || known == head);
+        let is_made_here = code_of_head(sealer, head).as_bytes() == &head.code;
+        is_newer && is_made_here && found.sum.as_bytes() == &head.sum
     }
 
     /// Whether rows of this sum fit their head, and the head the newest entry.
@@ -203,42 +221,38 @@ impl Seals {
         Ok(fits)
     }
 
-    /// Holds some rows of an organization, nothing for one that is gone, against what the newest
-    /// entries say of them; `false` if that does not show it, and all have to be held.
+    /// Holds some rows of an organization: what is trusted of each, against what was read of it. Their
+    /// head has to come to just that; `false` if it does not, and all have to be held.
     pub(crate) async fn hold_some(
         &mut self,
-        (store, sealer): (&Store, &RowSealer),
+        of: (&Store, &RowSealer),
         head: &Head,
         rows: &[Told],
     ) -> Result<bool, Error> {
         let place = (head.kind, head.org);
-        if self.mistrusted.contains_key(&place) || self.number(head.kind, head.org) > head.number {
+        if self.mistrusts(head.kind, head.org) {
             return Ok(false);
         }
-        let sum = RowSum::from_bytes(head.sum);
-        if !self.is_right((store, sealer), head, sum).await? {
-            return Ok(false);
-        }
-        let mut open: BTreeMap<_, _> = rows.iter().copied().collect();
-        let oldest = self.number(head.kind, head.org);
-        let mut number = head.number;
-        while !open.is_empty() && number > oldest {
-            let Some(entry) = entered(store, sealer, head.kind, head.org, number).await? else {
-                return Ok(false);
-            };
-            for (row, code) in entry.rows {
-                if open.remove(&row).is_some_and(|found| found != code) {
-                    return Ok(false);
-                }
+        let known = self.heads.get(&place);
+        let known = known.map_or(RowSum::default(), |head| RowSum::from_bytes(head.sum));
+        let sum = rows.iter().fold(known, |sum, told| told.moves(sum));
+        self.fits(of, head, sum).await
+    }
+
+    /// The rows that were entered since the newest head that fitted; none if an entry is missing.
+    pub(crate) async fn entered_since(
+        &self,
+        (store, sealer): (&Store, &RowSealer),
+        head: &Head,
+    ) -> Result<BTreeSet<[u8; 16]>, Error> {
+        let mut rows = BTreeSet::new();
+        for number in self.number(head.kind, head.org).saturating_add(1)..=head.number {
+            match entered(store, sealer, head.kind, head.org, number).await? {
+                Some(entry) => rows.extend(entry.rows.iter().map(|told| told.row)),
+                None => return Ok(BTreeSet::new()),
             }
-            number = number.saturating_sub(1);
         }
-        // One that no entry names since the last look was not changed by us.
-        let is_whole = open.is_empty();
-        if is_whole {
-            self.heads.insert(place, head.clone());
-        }
-        Ok(is_whole)
+        Ok(rows)
     }
 
     async fn judge(
@@ -254,16 +268,16 @@ impl Seals {
         if self.number(head.kind, head.org) > head.number {
             return Ok(Some(Mistrust { rows: all(), why: "an older state was put back" }));
         }
-        let Some(newest) = newest_of(store, sealer, head).await? else {
+        let Some(history) = history_of(store, sealer, head).await? else {
             let why = "entries about it are missing in the audit log";
             return Ok(Some(Mistrust { rows: all(), why }));
         };
-        let differs = |(row, code): (&[u8; 16], &Digest)| {
-            (newest.get(row).copied().flatten() != Some(*code)).then_some(*row)
-        };
-        let gone =
-            newest.iter().filter(|(row, code)| code.is_some() && !found.rows.contains_key(*row));
-        let rows = found.rows.iter().filter_map(differs).chain(gone.map(|(row, _)| *row)).collect();
+        let rows = history.strangers(found);
+        if rows.is_empty() {
+            // Something is wrong, and nobody can say with which.
+            let why = "what they come to is not what the audit log says";
+            return Ok(Some(Mistrust { rows: all(), why }));
+        }
         Ok(Some(Mistrust { rows, why: "the database does not hold what the audit log says" }))
     }
 }
@@ -283,7 +297,7 @@ impl Mistrust {
             self.rows.iter().take(NAMED_MAX).map(|row| kind.name_of(*row)).collect();
         let more = self.rows.len().saturating_sub(named.len());
         let rows = match (named.is_empty(), more) {
-            (true, _) => "no row differs, but what they come to does".to_owned(),
+            (true, _) => "none is left".to_owned(),
             (false, 0) => named.join(", "),
             (false, more) => format!("{} and {more} more", named.join(", ")),
         };
@@ -298,7 +312,7 @@ impl Mistrust {
 }
 
 /// The halt that stands in for limits or halts of an organization that cannot be trusted.
-fn stand_in(sealer: &RowSealer, kind: Guarded, org: [u8; 16]) -> Option<Halt> {
+pub(super) fn stand_in(sealer: &RowSealer, kind: Guarded, org: [u8; 16]) -> Option<Halt> {
     if !matches!(kind, Guarded::Halts | Guarded::Limits) {
         return None;
     }
@@ -346,31 +360,71 @@ async fn goes_on(store: &Store, sealer: &RowSealer, head: &Head) -> Result<bool,
     Ok(now.iter().any(|now| is_newer(&now)))
 }
 
-/// What the newest entry about each row says; nothing if an entry on the way to it is missing.
-async fn newest_of(
+/// What the entries say of rows.
+#[derive(Default)]
+struct History {
+    /// What the newest entry about each row says.
+    newest: BTreeMap<[u8; 16], Option<Digest>>,
+    /// What the oldest of those that were read says of what was before.
+    before: BTreeMap<[u8; 16], Option<Digest>>,
+    /// Rows that held something else before an entry than the one before says: whoever changed them
+    /// changed what nobody had entered.
+    broken: BTreeSet<[u8; 16]>,
+}
+
+impl History {
+    /// Takes in the entry before those that it has.
+    fn precede(&mut self, rows: &[Told]) {
+        for told in rows {
+            self.newest.entry(told.row).or_insert(told.after);
+            let after = self.before.insert(told.row, told.before);
+            if after.is_some_and(|then| then != told.after) {
+                self.broken.insert(told.row);
+            }
+        }
+    }
+
+    /// Nothing was before the entries that it has.
+    fn end(&mut self) {
+        let from_nowhere = self.before.iter().filter(|(_, before)| before.is_some());
+        self.broken.extend(from_nowhere.map(|(row, _)| *row));
+    }
+
+    /// The rows that are not what it says.
+    fn strangers(&self, found: &Found) -> BTreeSet<[u8; 16]> {
+        let rows = found.rows.keys().chain(self.newest.keys());
+        let is_stranger = |row: &&[u8; 16]| {
+            let said = self.newest.get(*row).copied().flatten();
+            said.as_ref() != found.rows.get(*row)
+        };
+        rows.filter(is_stranger).chain(&self.broken).copied().collect()
+    }
+}
+
+/// What the entries say, back to the one that begins; nothing if one on the way to it is missing.
+async fn history_of(
     store: &Store,
     sealer: &RowSealer,
     head: &Head,
-) -> Result<Option<BTreeMap<[u8; 16], Option<Digest>>>, Error> {
+) -> Result<Option<History>, Error> {
     let (kind, org) = (head.kind, head.org);
     let mut number = head.number.max(0);
     while entered(store, sealer, kind, org, number.saturating_add(1)).await?.is_some() {
         number = number.saturating_add(1);
     }
-    let mut newest = BTreeMap::new();
+    let mut history = History::default();
     while number > 0 {
         let Some(entry) = entered(store, sealer, kind, org, number).await? else {
             return Ok(None);
         };
-        for (row, code) in entry.rows {
-            newest.entry(row).or_insert(code);
-        }
+        history.precede(&entry.rows);
         if entry.begins {
             break;
         }
         number = number.saturating_sub(1);
     }
-    Ok(Some(newest))
+    history.end();
+    Ok(Some(history))
 }
 
 /// The entry of this number, if there is one that this installation made.
@@ -397,12 +451,13 @@ async fn entered(
 
 fn read(kind: Guarded, payload: &Value) -> Option<Entered> {
     let sum: Digest = payload.get("sum")?.as_str()?.parse().ok()?;
+    let code = |told: &Value, member: &str| match told.get(member)? {
+        Value::Null => Some(None),
+        code => Some(Some(code.as_str()?.parse::<Digest>().ok()?)),
+    };
     let rows = payload.get("rows")?.as_array()?.iter().map(|told| {
         let row = kind.row_of(told.get("row")?.as_str()?)?;
-        match told.get("code")? {
-            Value::Null => Some((row, None)),
-            code => Some((row, Some(code.as_str()?.parse().ok()?))),
-        }
+        Some(Told { row, before: code(told, "before")?, after: code(told, "code")? })
     });
     let begins = payload.get("begins")?.as_bool()?;
     Some(Entered { begins, sum: *sum.as_bytes(), rows: rows.collect::<Option<_>>()? })
