@@ -86,6 +86,20 @@ async fn every_answer_has_its_meaning() {
     assert_eq!(provider.asked().len(), 5, "nothing is sent twice, no redirect is followed");
 }
 
+/// What was answered counts, also from a server that closes right behind its answer.
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_connection_is_heard() {
+    let dir = TestDir::new("messenger-last");
+    let (authority, chain, key) = issue(&dir, "localhost");
+    let provider = provider(&chain, &key).await;
+    let twilio = twilio(provider.base_url(), Roots::Own(authority));
+    provider.replies([Reply::Last(201); 20]);
+    for _ in 0..20 {
+        assert_eq!(twilio.send(message()).await, Outcome::Taken);
+    }
+    assert_eq!(provider.asked().len(), 20, "none was sent twice");
+}
+
 /// A certificate of another authority or for another name: nothing is sent, the secret least of all.
 #[tokio::test]
 async fn strangers_are_not_spoken_to() {

@@ -131,11 +131,13 @@ impl Https {
             let wait = wait.map(|wait| wait.min(RETRY_AFTER_MAX));
             Ok(Answered { status: head.status.as_u16(), wait, body })
         };
-        tokio::pin!(connection);
+        // A server that closes right after its answer has answered; what is driven ends before it is read.
+        let driven = async move { drop(connection.await) };
+        tokio::pin!(driven, exchange);
         tokio::select! {
             biased;
-            answered = exchange => answered,
-            _ended = &mut connection => Err(Unanswered::Broken),
+            answered = &mut exchange => answered,
+            () = &mut driven => exchange.await,
         }
     }
 }

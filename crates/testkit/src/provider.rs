@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -41,6 +41,8 @@ pub struct Asked {
 pub enum Reply {
     /// With this status, and seconds to wait if it names some.
     Status(u16, Option<u32>),
+    /// With this status, and the connection is closed right behind it.
+    Last(u16),
     /// The connection is closed without an answer.
     Close,
     /// Not at all; the connection stays.
@@ -166,6 +168,10 @@ async fn answer(
                 response = response.header(RETRY_AFTER, wait_s);
             }
             response.body(Empty::new()).map_err(io::Error::other)
+        }
+        Reply::Last(status) => {
+            let last = Response::builder().status(status).header(CONNECTION, "close");
+            last.body(Empty::new()).map_err(io::Error::other)
         }
         Reply::Close => Err(io::ErrorKind::ConnectionReset.into()),
         Reply::Silence => std::future::pending().await,

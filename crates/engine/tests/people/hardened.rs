@@ -69,8 +69,12 @@ async fn holds(seed: u64, column: Column) {
     let bearer = |tokens: &Value| format!("Bearer {}", tokens["access_token"].as_str().unwrap());
     assert_eq!(tokens["expires_in"], column.access_token.as_secs(), "{told}");
     let actor = caller(&harness, "authorization", &bearer(&tokens)).unwrap();
-    let reads = carry_out(&harness, json!({"command": "halt-status"}), &actor).await;
+    let reads = carry_out(&harness, json!({"command": "account-list"}), &actor).await;
     assert_eq!(reads.is_ok(), column.reads_without_a_passkey, "{told}: {reads:?}");
+    // Whoever may stop may stop (S18): that asks for no second factor under any profile.
+    let stop = json!({"command": "halt-engage", "scope": "instrument:ES"});
+    let stopped = carry_out(&harness, stop, &actor).await;
+    assert!(stopped.is_ok(), "{told}: {stopped:?}");
     harness.clock.advance(column.access_token.saturating_sub(A_MOMENT));
     caller(&harness, "authorization", &bearer(&tokens)).unwrap();
     harness.clock.advance(A_MOMENT * 2);
