@@ -151,7 +151,6 @@ fn followed(
     };
     let judged = after.as_mut().unwrap_or(book);
     let exposure = resting::judged_on(judged, &place, strategy, signal);
-    let exposure = resting::without_asked_back_entries(judged, &place, signal, exposure);
     let net = judged.pair_exposure(account.id, symbol);
     let reference = judged.reference(shared, &account, symbol);
     let price = reference.price(judged.now);
@@ -213,9 +212,7 @@ fn followed(
             }
             // The entries that it took back stay so, and it is refused all the same.
             Err(refusal) if purpose == Purpose::Exit && orders.is_empty() => {
-                if let Some(copy) = after {
-                    *book = copy;
-                }
+                keep(book, after);
                 return Err(refusal);
             }
             // A refused entry of a reversal stays flat; what closes or was taken back stays so (S5).
@@ -228,10 +225,15 @@ fn followed(
         }
     }
     note_entry(judged, &place, signal, &orders);
-    if let Some(copy) = after {
-        *book = copy;
-    }
+    keep(book, after);
     Ok(orders.into_iter().map(|(id, _)| id).collect())
+}
+
+/// What was judged on a copy is so.
+fn keep(book: &mut Book, after: Option<Book>) {
+    if let Some(after) = after {
+        *book = after;
+    }
 }
 
 /// The limits that an order here is held against, and what stands around it.

@@ -22,7 +22,8 @@ fn resting(book: &Book, place: &Place, side: Side) -> Vec<Order> {
     orders
 }
 
-/// What a signal of this strategy is judged on: without the exits that it would take back.
+/// What a signal of this strategy is judged on: without the exits that it would take back, and, if it
+/// closes a part, without the entries at rest that it took back.
 pub(crate) fn judged_on(
     book: &Book,
     place: &Place,
@@ -38,7 +39,7 @@ pub(crate) fn judged_on(
             }
         }
     }
-    judged
+    without_asked_back_entries(book, place, signal, judged)
 }
 
 /// The exposure without the exits on this side that were asked back: another exit is for what they
@@ -53,7 +54,7 @@ pub(crate) fn without_asked_back(book: &Book, place: &Place, side: Side) -> Expo
 
 /// What a part of a position is a part of: without the entries that rest and were asked back, for they
 /// are not held (S7). Those at the market count, for they fill; and where nothing else is held, all do.
-pub(crate) fn without_asked_back_entries(
+fn without_asked_back_entries(
     book: &Book,
     place: &Place,
     signal: &Signal,

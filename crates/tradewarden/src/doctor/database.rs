@@ -58,15 +58,12 @@ pub(super) async fn look(config: &Config, data: &Data) -> Examined {
         }
     };
     let reading = examine(&store, keyring.as_ref(), outside.as_deref(), &SystemClock);
-    match tokio::time::timeout(READ_IN, reading).await {
-        Ok(examined) => {
-            seen.items.extend(examined.items);
-            seen.has_tradingview = examined.has_tradingview;
-        }
-        Err(_) => {
-            let fix = "see to the disk or the database";
-            seen.items.push(Item::amber("audit_log", "reading took more than two minutes", fix));
-        }
+    if let Ok(examined) = tokio::time::timeout(READ_IN, reading).await {
+        seen.items.extend(examined.items);
+        seen.has_tradingview = examined.has_tradingview;
+    } else {
+        let fix = "see to the disk or the database";
+        seen.items.push(Item::amber("audit_log", "reading took more than two minutes", fix));
     }
     seen
 }
@@ -219,10 +216,10 @@ async fn keyring(config: &Config, data: &Data, items: &mut Vec<Item>) -> Option<
                 items.push(Item::green(name, format!("{kind} at {place}, wraps under {newest}")));
             }
             Ok(Err(error)) => {
-                items.push(Item::red(name, format!("{kind} at {place}: {error}"), fix))
+                items.push(Item::red(name, format!("{kind} at {place}: {error}"), fix));
             }
             Err(_) => {
-                items.push(Item::red(name, format!("{kind} at {place}: {}", no_answer()), fix))
+                items.push(Item::red(name, format!("{kind} at {place}: {}", no_answer()), fix));
             }
         }
     }

@@ -404,6 +404,7 @@ mod tests {
         assert_eq!(life(&pair, at(100)).light, Light::Amber, "the start renews it");
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what is read may fail")]
     fn pair(names: &[&str]) -> Result<Option<PublicPair>, Failure> {
         Ok(Some(PublicPair {
             facts: facts(names, (0, 1)),
