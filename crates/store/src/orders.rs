@@ -407,7 +407,7 @@ pub async fn newest_of_signals(
         place.symbol.as_str().into(),
         place.strategy_id.into(),
     ];
-    store.query(NEWEST_OF_SIGNALS, parameters).await?.into_iter().next().map(decode).transpose()
+    store.query_one(NEWEST_OF_SIGNALS, parameters).await?.map(decode).transpose()
 }
 
 /// How many orders of an account are live.
