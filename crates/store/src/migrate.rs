@@ -5,7 +5,7 @@ use crate::value::Value;
 use crate::{Error, Row};
 
 /// All migrations, oldest first; a released one never changes.
-const MIGRATIONS: &[&str] = &[
+pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_foundation.sql"),
     include_str!("../migrations/0002_people.sql"),
 ];
