@@ -365,7 +365,7 @@ impl Engine {
 }
 
 impl Shared {
-    /// Records a finding by itself.
+    /// Records a finding by itself; answers whether it is journaled.
     pub(crate) async fn tell(
         self: &Arc<Self>,
         org: Id<id::Org>,
@@ -373,7 +373,7 @@ impl Shared {
         severity: Severity,
         subject: String,
         detail: String,
-    ) {
+    ) -> bool {
         let shared = Arc::clone(self);
         let written = self
             .journal
@@ -383,9 +383,10 @@ impl Shared {
                 book.write(tx, effects).await
             })
             .await;
-        if let Err(error) = written {
+        if let Err(error) = &written {
             tracing::error!(error = %error.0, code, "a finding was not journaled");
         }
+        written.is_ok()
     }
 }
 

@@ -18,13 +18,19 @@ pub(super) type Place = (Guarded, [u8; 16]);
 pub(crate) struct ToldMistrust(Mutex<BTreeMap<Place, Mistrust>>);
 
 impl ToldMistrust {
-    /// Of what is mistrusted now, that of which nobody was told.
+    /// Of what is mistrusted now, that of which nobody was told. What is right again is told anew if it
+    /// is wrong once more.
     fn news(&self, now: &BTreeMap<Place, Mistrust>) -> Vec<Place> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|place, _| now.contains_key(place));
         let is_news = |(place, mistrust): &(&Place, &Mistrust)| told.get(place) != Some(*mistrust);
-        let news = now.iter().filter(is_news).map(|(place, _)| *place).collect();
-        told.clone_from(now);
-        news
+        now.iter().filter(is_news).map(|(place, _)| *place).collect()
+    }
+
+    /// Notes that people were told of it.
+    fn is_told(&self, place: Place, mistrust: &Mistrust) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(place, mistrust.clone());
     }
 }
 
@@ -37,7 +43,10 @@ pub(crate) async fn tell(shared: &Arc<Shared>) {
         let detail = mistrust.detail(kind);
         tracing::error!(org.id = %owner, kind = kind.word(), detail, "the database was changed");
         let subject = mistrust.subject(kind, org);
-        shared.tell(owner, CODE, Severity::Critical, subject, detail).await;
+        // What could not be written down is tried again at the next look.
+        if shared.tell(owner, CODE, Severity::Critical, subject, detail).await {
+            shared.mistrust_told.is_told(place, mistrust);
+        }
     }
 }
 
