@@ -348,6 +348,16 @@ impl Shared {
         }
     }
 
+    /// Reads everything anew, whatever was heard of.
+    pub(crate) async fn reload_everything(&self) -> Result<(), tradewarden_store::Error> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let before = self.directory.load_full();
+        let keys = self.intake_keys.load_full();
+        let next = Directory::load(&self.store, &keys, &self.row_sealer, &before).await?;
+        self.take_in(&before, Ok(Some(next)));
+        Ok(())
+    }
+
     /// Opens the data keys that there are now; `None` if the source does not answer soon, and the watch
     /// goes on with it.
     async fn open_soon(&self) -> Option<Arc<vault::keys::DataKeys>> {

@@ -18,6 +18,7 @@
 mod accept;
 mod check;
 pub(crate) mod inside;
+mod shown;
 mod tell;
 
 pub(crate) use check::{Look, Mistrust, Of, Seals};

@@ -10,6 +10,7 @@ use tradewarden_domain::code::Code;
 use tradewarden_domain::quota::Budget;
 use tradewarden_engine::actor::Actor;
 use tradewarden_engine::caller::{NotAuthenticated, Shown};
+use tradewarden_engine::command::{AcceptRows, Command, CommandError, VaultCommand};
 use tradewarden_engine::people::{Ask, Client, Entered, Login, Origin};
 use tradewarden_seal::SecretBytes;
 use tradewarden_seal::http_signature::{RequestToSign, SigningKey, SigningParameters, sign};
@@ -124,6 +125,13 @@ async fn told(h: &Harness) -> Vec<String> {
     told
 }
 
+/// The next process, when it takes requests that were signed after its start.
+async fn again(h: &mut Harness) {
+    h.restart().await;
+    h.ready().await;
+    h.elapse(Duration::from_secs(2)).await;
+}
+
 /// Until people were told of a row.
 async fn is_told(h: &Harness, subject: &str) {
     for _ in 0..STEPS_MAX {
@@ -176,8 +184,7 @@ async fn a_key_changed_over(mut h: Harness) {
     command(&h, json!({ "command": "key-suspend", "id": other.id })).await;
     command(&h, json!({ "command": "key-activate", "id": other.id })).await;
     key.signs(&h).unwrap_err();
-    h.restart().await;
-    h.ready().await;
+    again(&mut h).await;
     key.signs(&h).unwrap_err();
     other.signs(&h).unwrap();
     h.finish().await;
@@ -199,6 +206,8 @@ async fn a_member_changed_over(mut h: Harness) {
         ids.push(command(&h, new).await["id"].as_str().unwrap().to_owned());
     }
     assert!(comes_in(&h, "a@example.com").await);
+    // People are read anew after a log-in; then not before the next change.
+    h.elapse(Duration::from_secs(2)).await;
     h.change_behind(
         "UPDATE memberships SET role = 'owner' WHERE user_id = \
          (SELECT id FROM users WHERE email_key = 'a@example.com')",
@@ -210,8 +219,7 @@ async fn a_member_changed_over(mut h: Harness) {
     is_told(&h, &ids[0]).await;
     assert!(!comes_in(&h, "a@example.com").await);
     assert!(comes_in(&h, "b@example.com").await);
-    h.restart().await;
-    h.ready().await;
+    again(&mut h).await;
     assert!(!comes_in(&h, "a@example.com").await);
     assert!(comes_in(&h, "b@example.com").await);
     h.finish().await;
@@ -232,8 +240,7 @@ fn c19_where_no_row_is_to_blame_none_is_trusted() {
         let (mut one, mut two) = (Signer::make(&h, "one").await, Signer::make(&h, "two").await);
         let org = h.org().await.to_string();
         h.change_behind("UPDATE row_seals SET sum = zeroblob(32) WHERE kind = 'keys'").await;
-        h.restart().await;
-        h.ready().await;
+        again(&mut h).await;
         is_told(&h, &org).await;
         one.signs(&h).unwrap_err();
         two.signs(&h).unwrap_err();
@@ -370,6 +377,114 @@ fn c19_limits_and_halts_of_the_other_node_are_no_mistrust() {
         }
         assert_eq!(told(&h).await, Vec::<String>::new());
         drop(other);
+        h.finish().await;
+    });
+}
+
+/// What `audit accept` answers.
+async fn accept(h: &Harness, phrase: Option<&str>) -> Result<Value, CommandError> {
+    let rows = AcceptRows { phrase: phrase.map(ToOwned::to_owned) };
+    h.try_command(Command::Vault(VaultCommand::AcceptRows(rows))).await.unwrap()
+}
+
+/// What is accepted is what was listed: these rows, with these contents, and no others.
+async fn accepted_is_what_was_listed(mut h: Harness) {
+    h.ready().await;
+    let mut ids = Vec::new();
+    for email in ["a@example.com", "b@example.com"] {
+        let new = json!({
+            "command": "user-create", "email": email, "role": "viewer", "password": PASSWORD,
+        });
+        ids.push(command(&h, new).await["id"].as_str().unwrap().to_owned());
+    }
+    let nothing = accept(&h, None).await.unwrap();
+    assert_eq!(nothing["mistrusted"], json!([]));
+    let role = |email: &str, role: &str| {
+        format!(
+            "UPDATE memberships SET role = '{role}' WHERE user_id = \
+             (SELECT id FROM users WHERE email_key = '{email}')"
+        )
+    };
+    h.change_behind(&role("b@example.com", "admin")).await;
+    again(&mut h).await;
+    let listed = accept(&h, None).await.unwrap();
+    let rows = listed["mistrusted"][0]["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[0]["id"]), (1, &json!(ids[1])));
+    assert_eq!(rows[0]["holds"]["role"], "admin");
+    let phrase = listed["phrase"].as_str().unwrap();
+
+    // The same row, with more; then one that was not listed.
+    h.change_behind(&role("b@example.com", "owner")).await;
+    accept(&h, Some(phrase)).await.unwrap_err();
+    h.change_behind(&role("b@example.com", "admin")).await;
+    h.change_behind(&role("a@example.com", "owner")).await;
+    accept(&h, Some(phrase)).await.unwrap_err();
+    assert!(!comes_in(&h, "a@example.com").await);
+    assert!(!comes_in(&h, "b@example.com").await);
+
+    let listed = accept(&h, None).await.unwrap();
+    let rows = listed["mistrusted"][0]["rows"].as_array().unwrap();
+    let mut roles: Vec<_> = rows.iter().map(|row| row["holds"]["role"].as_str().unwrap()).collect();
+    roles.sort_unstable();
+    assert_eq!(roles, ["admin", "owner"]);
+    let done = accept(&h, listed["phrase"].as_str()).await.unwrap();
+    assert_eq!(done["mistrusted"], json!([]));
+    assert!(comes_in(&h, "a@example.com").await);
+    assert!(comes_in(&h, "b@example.com").await);
+    h.finish().await;
+}
+
+on_both!(
+    accepted_is_what_was_listed,
+    c19_what_is_accepted_is_what_was_listed,
+    c19_what_is_accepted_is_what_was_listed_on_postgresql
+);
+
+/// A key that was changed over is shown with what it holds, and is taken once that is accepted.
+#[test]
+fn c19_what_was_changed_over_is_right_once_it_is_accepted() {
+    simulate(async || {
+        let mut h = Harness::sqlite(76, Venue::default()).await;
+        h.ready().await;
+        let mut key = Signer::make(&h, "bot").await;
+        h.change_behind("UPDATE api_keys SET scopes = 'limits:manage' WHERE name = 'bot'").await;
+        command(&h, json!({ "command": "key-suspend", "id": key.id })).await;
+        is_told(&h, &key.id).await;
+        let listed = accept(&h, None).await.unwrap();
+        let row = &listed["mistrusted"][0]["rows"][0];
+        assert_eq!(
+            (&row["id"], &row["holds"]["scopes"]),
+            (&json!(key.id), &json!(["limits:manage"]))
+        );
+        accept(&h, listed["phrase"].as_str()).await.unwrap();
+        command(&h, json!({ "command": "key-activate", "id": key.id })).await;
+        key.signs(&h).unwrap();
+        again(&mut h).await;
+        key.signs(&h).unwrap();
+        h.finish().await;
+    });
+}
+
+/// A finding that could not be written down is told again.
+#[test]
+fn c19_a_mismatch_that_was_not_journaled_is_told_later() {
+    simulate(async || {
+        let h = Harness::sqlite(77, Venue::default()).await;
+        h.ready().await;
+        let key = Signer::make(&h, "bot").await;
+        h.change_behind(
+            "CREATE TRIGGER untold BEFORE INSERT ON findings WHEN NEW.code = 'row.mismatch' \
+             BEGIN SELECT RAISE(ABORT, 'away'); END; \
+             UPDATE api_keys SET scopes = 'limits:manage' WHERE name = 'bot'",
+        )
+        .await;
+        announce(&h, "key", "(SELECT id FROM api_keys WHERE name = 'bot')").await;
+        for _ in 0..STEPS_MAX {
+            h.elapse(STEP).await;
+        }
+        assert_eq!(told(&h).await, Vec::<String>::new());
+        h.change_behind("DROP TRIGGER untold").await;
+        is_told(&h, &key.id).await;
         h.finish().await;
     });
 }

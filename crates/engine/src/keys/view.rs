@@ -74,7 +74,7 @@ pub struct KeyView {
 }
 
 impl KeyView {
-    pub(super) fn new(key: &ApiKey, last: Option<(Timestamp, Option<String>)>) -> Self {
+    pub(crate) fn new(key: &ApiKey, last: Option<(Timestamp, Option<String>)>) -> Self {
         let (last_used_at, last_used_address) = match last {
             Some((at, address)) => (Some(at), address),
             None => (None, None),

@@ -72,8 +72,9 @@ impl Found {
 /// What is mistrusted of a kind in an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistrust {
-    /// The rows that are not what the log says.
-    pub(crate) rows: BTreeSet<[u8; 16]>,
+    /// The rows that are not what the log says, with the code of what each holds; none for one that is
+    /// gone.
+    pub(crate) rows: BTreeMap<[u8; 16], Option<Digest>>,
     /// What is wrong, in words.
     pub(crate) why: &'static str,
 }
@@ -117,11 +118,11 @@ impl Seals {
 
     /// Whether a row is what the log says.
     pub(crate) fn trusts(&self, kind: Guarded, org: [u8; 16], row: [u8; 16]) -> bool {
-        self.mistrusted.get(&(kind, org)).is_none_or(|mistrust| !mistrust.rows.contains(&row))
+        self.mistrusted.get(&(kind, org)).is_none_or(|mistrust| !mistrust.rows.contains_key(&row))
     }
 
     /// Whether anything of a kind is mistrusted in an organization.
-    pub(super) fn mistrusts(&self, kind: Guarded, org: [u8; 16]) -> bool {
+    pub(crate) fn mistrusts(&self, kind: Guarded, org: [u8; 16]) -> bool {
         self.mistrusted.contains_key(&(kind, org))
     }
 
@@ -255,7 +256,8 @@ impl Seals {
         Ok(rows)
     }
 
-    async fn judge(
+    /// What is to be mistrusted of rows, if anything.
+    pub(super) async fn judge(
         &self,
         (store, sealer): (&Store, &RowSealer),
         head: &Head,
@@ -264,7 +266,7 @@ impl Seals {
         if self.is_right((store, sealer), head, found.sum).await? {
             return Ok(None);
         }
-        let all = || found.rows.keys().copied().collect();
+        let all = || found.rows.iter().map(|(row, code)| (*row, Some(*code))).collect();
         if self.number(head.kind, head.org) > head.number {
             return Ok(Some(Mistrust { rows: all(), why: "an older state was put back" }));
         }
@@ -285,8 +287,8 @@ impl Seals {
 impl Mistrust {
     /// What a finding about it is about: the row, if it is one.
     pub(crate) fn subject(&self, kind: Guarded, org: [u8; 16]) -> String {
-        match (self.rows.len(), self.rows.first()) {
-            (1, Some(row)) => kind.name_of(*row),
+        match (self.rows.len(), self.rows.first_key_value()) {
+            (1, Some((row, _))) => kind.name_of(*row),
             _ => Id::<id::Org>::from_bytes(org).to_string(),
         }
     }
@@ -294,7 +296,7 @@ impl Mistrust {
     /// What people are told.
     pub(crate) fn detail(&self, kind: Guarded) -> String {
         let named: Vec<_> =
-            self.rows.iter().take(NAMED_MAX).map(|row| kind.name_of(*row)).collect();
+            self.rows.keys().take(NAMED_MAX).map(|row| kind.name_of(*row)).collect();
         let more = self.rows.len().saturating_sub(named.len());
         let rows = match (named.is_empty(), more) {
             (true, _) => "none is left".to_owned(),
@@ -391,13 +393,14 @@ impl History {
     }
 
     /// The rows that are not what it says.
-    fn strangers(&self, found: &Found) -> BTreeSet<[u8; 16]> {
+    fn strangers(&self, found: &Found) -> BTreeMap<[u8; 16], Option<Digest>> {
         let rows = found.rows.keys().chain(self.newest.keys());
         let is_stranger = |row: &&[u8; 16]| {
             let said = self.newest.get(*row).copied().flatten();
             said.as_ref() != found.rows.get(*row)
         };
-        rows.filter(is_stranger).chain(&self.broken).copied().collect()
+        let strangers = rows.filter(is_stranger).chain(&self.broken);
+        strangers.map(|row| (*row, found.rows.get(row).copied())).collect()
     }
 }
 

@@ -264,7 +264,9 @@ async fn c19_members_are_those_of_the_log(dir: TestDir, held: Held) {
     let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
     let mistrusted = listed["mistrusted"].as_array().unwrap();
     assert_eq!((mistrusted.len(), &mistrusted[0]["kind"]), (1, &json!("members")));
-    assert!(mistrusted[0]["rows"][0].as_str().unwrap().starts_with("usr_"), "{listed}");
+    let row = &mistrusted[0]["rows"][0];
+    assert!(row["id"].as_str().unwrap().starts_with("usr_"), "{listed}");
+    assert_eq!(row["holds"]["role"], "admin", "{listed}");
     let wrong = program.run(&["audit", "accept", "--phrase", "accept everything"]).await;
     assert_ne!(wrong.code, Some(0), "{wrong}");
     assert_ne!(owner_is(&gateway, &owner).await.0, 200);
