@@ -351,6 +351,42 @@ on_both!(
     c19_a_halt_that_nobody_ended_is_in_force_on_postgresql
 );
 
+/// What a batch changes itself is entered at its end; the orders in it are judged by it, and it is nobody's
+/// trick.
+#[test]
+fn c19_limits_and_halts_of_the_same_batch_are_no_mistrust() {
+    simulate(async || {
+        let h = Harness::sqlite(78, Venue::default()).await;
+        let hook = trades(&h).await;
+        for (number, most) in ["5", "4", "6", "3"].into_iter().enumerate() {
+            let set = limit_set("org", "max_order_quantity", most);
+            let (before, after) = (format!("before {number}"), format!("after {number}"));
+            let (first, _set, second) = tokio::join!(
+                code(&h, &hook, "BUY", &before),
+                h.command(set),
+                code(&h, &hook, "BUY", &after),
+            );
+            let halt = halt_engage(Some("instrument:NQ"), "block");
+            let (before, after) = (format!("open {number}"), format!("halted {number}"));
+            let (third, made, fourth) = tokio::join!(
+                code(&h, &hook, "BUY", &before),
+                h.command(halt),
+                code(&h, &hook, "BUY", &after),
+            );
+            let (id, last) = (made["id"].as_str().unwrap(), format!("resumed {number}"));
+            let ((), fifth) = tokio::join!(h.resume(id), code(&h, &hook, "BUY", &last));
+            for said in [first, second, third, fourth, fifth] {
+                assert_ne!(said, Some(Code::HaltActive), "{number}");
+            }
+        }
+        for _ in 0..STEPS_MAX {
+            h.elapse(STEP).await;
+        }
+        assert_eq!(told(&h).await, Vec::<String>::new());
+        h.finish().await;
+    });
+}
+
 /// What the other node sets holds here at once, and is nobody's trick.
 #[test]
 fn c19_limits_and_halts_of_the_other_node_are_no_mistrust() {

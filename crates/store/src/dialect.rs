@@ -499,6 +499,11 @@ impl Tx<'_> {
         Ok(before)
     }
 
+    /// The guarded rows that were written and not taken yet, and what they held before.
+    pub(crate) const fn guarded(&self) -> &BTreeMap<Named, Option<Image>> {
+        &self.guarded
+    }
+
     /// The guarded rows that were written since this was last asked, and what they held before.
     pub(crate) fn take_guarded(&mut self) -> BTreeMap<Named, Option<Image>> {
         std::mem::take(&mut self.guarded)

@@ -343,6 +343,13 @@ pub async fn changed(tx: &mut Tx<'_>) -> Result<Vec<Changed>, Error> {
     Ok(changed)
 }
 
+/// The rows of a kind that this transaction wrote and [`changed`] was not asked about yet, with what
+/// each held before.
+pub fn written_in(tx: &Tx<'_>, kind: Guarded) -> Vec<([u8; 16], Option<Image>)> {
+    let own = tx.guarded().iter().filter(|(named, _)| named.kind == kind);
+    own.map(|(named, before)| (named.second.unwrap_or(named.first), before.clone())).collect()
+}
+
 /// The heads of a kind, ordered by organization.
 pub async fn heads(store: &Store, kind: Guarded) -> Result<Vec<Head>, Error> {
     let rows = store.query(HEADS, vec![Value::Word(kind.word())]).await?;

@@ -67,6 +67,13 @@ impl Found {
         self.sum = self.sum.plus(&code);
         self.rows.insert(row, code);
     }
+
+    /// Takes a row away, if it is there.
+    pub(super) fn remove(&mut self, row: [u8; 16]) {
+        if let Some(code) = self.rows.remove(&row) {
+            self.sum = self.sum.minus(&code);
+        }
+    }
 }
 
 /// What is mistrusted of a kind in an organization.

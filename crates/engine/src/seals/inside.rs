@@ -3,7 +3,7 @@
 //! them, it has held them already, and nothing is asked.
 
 use super::check::{Found, Seals, stand_in};
-use super::first_head;
+use super::{code_of, first_head};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use tradewarden_domain::halt::Halt;
@@ -76,7 +76,7 @@ pub(crate) async fn limits(
     let limits = rows::limits_in(tx).await?;
     let found = super::limits(against.sealer, &limits);
     let orgs = orgs.iter().map(|org| org.to_bytes()).collect();
-    let strange = strange(tx, against, Guarded::Limits, &orgs, &found).await?;
+    let strange = strange(tx, against, Guarded::Limits, &orgs, found).await?;
     Ok((limits, against.stand_in(Guarded::Limits, &orgs, &strange)))
 }
 
@@ -93,8 +93,8 @@ pub(crate) async fn halts(
         }
         let found = super::halts(against.sealer, &halts);
         let orgs = found.keys().copied().chain(against.seals.orgs(Guarded::Halts));
-        let orgs = orgs.collect();
-        let strange = strange(tx, against, Guarded::Halts, &orgs, &found).await?;
+        let orgs: BTreeSet<_> = orgs.collect();
+        let strange = strange(tx, against, Guarded::Halts, &orgs, found).await?;
         looks = looks.saturating_add(1);
         if strange.is_empty() || looks == LOOKS {
             return Ok((halts, against.stand_in(Guarded::Halts, &orgs, &strange)));
@@ -109,9 +109,19 @@ async fn strange(
     against: Against<'_>,
     kind: Guarded,
     orgs: &BTreeSet<[u8; 16]>,
-    found: &BTreeMap<[u8; 16], Found>,
+    mut found: BTreeMap<[u8; 16], Found>,
 ) -> Result<BTreeSet<[u8; 16]>, Error> {
     let heads = guarded::heads_in(tx, kind).await?;
+    // What this transaction wrote itself is entered at its end: the head is about what was before.
+    for (row, before) in guarded::written_in(tx, kind) {
+        for own in found.values_mut() {
+            own.remove(row);
+        }
+        if let Some(image) = before {
+            let code = code_of(against.sealer, kind, &image);
+            found.entry(image.org).or_default().add(image.row, code);
+        }
+    }
     let nothing = Found::default();
     let is_strange = |org: &[u8; 16]| {
         let head = heads.iter().find(|head| head.org == *org).cloned();
