@@ -147,10 +147,14 @@ pub struct Bracket {
 }
 
 impl Levels {
-    /// The bracket of what this entry has filled, if it has filled something. A level that cannot be
-    /// counted is none.
+    /// The bracket of what this entry has filled, if it has filled something.
     pub fn of_fills(&self, entry: &Order, tick: Price) -> Option<Bracket> {
-        let average = entry.average_price?;
+        entry.average_price.map(|average| self.of_price(entry, average, tick))
+    }
+
+    /// The bracket of what this entry has filled at this price on average. A level that cannot be counted
+    /// is none.
+    pub fn of_price(&self, entry: &Order, average: Price, tick: Price) -> Bracket {
         let above = |mark: Mark, gains: bool| mark.price(entry.side, average, gains);
         // Limits to the passive side, stops toward the market (S7): both away from what they close.
         let round = if entry.side == Side::Buy { Round::Up } else { Round::Down };
@@ -158,14 +162,14 @@ impl Levels {
         // A fill far from the price that the entry was judged at leaves a stop where none can stand:
         // the nearest that can is the tick.
         let stop = |price: Price| price.to_step(tick, round).max(tick);
-        Some(Bracket {
+        Bracket {
             on_naked: self.on_naked,
             parent_id: entry.id,
             side: entry.side,
             stop_limit: self.stop_limit.and_then(on_tick),
             stop_loss: self.stop_loss.and_then(|mark| above(mark, false)).map(stop),
             take_profit: self.take_profit.and_then(|mark| above(mark, true)).and_then(on_tick),
-        })
+        }
     }
 
     /// Whether the levels stand on their sides of an entry at this price. One that would be at zero

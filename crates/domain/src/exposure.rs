@@ -2,10 +2,33 @@
 //! add or take away. `unknown` orders are live.
 
 use crate::bracket::{Bracket, Protected};
+use crate::id::{self, Id};
 use crate::money::{Money, Price, Quantity};
 use crate::order::{Purpose, Side};
 use crate::profit::Points;
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What an entry has filled by its broker's word, beyond the fills that were told (S9). It is no part of the
+/// position: that is the sum of fills. A stop protects it, and what closes may close it.
+///
+/// The fields stand in the order of their names, because audit entries are canonical JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// The average price of the entry as the broker shows it, or what stands for it: by it the levels of
+    /// the bracket were reckoned.
+    pub average_price: Price,
+    /// The entry.
+    pub entry_id: Id<id::Order>,
+    /// When the broker's position was first read so.
+    pub first_read_at: Timestamp,
+    /// How much it is; positive.
+    pub quantity: Quantity,
+    /// When the broker's position was read so again.
+    pub second_read_at: Timestamp,
+    /// The entry's side.
+    pub side: Side,
+}
 
 /// The holding of one strategy on one (account, instrument) pair.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,6 +54,8 @@ pub struct Exposure {
     pub entry_sent_at: Option<Timestamp>,
     /// What protects the position; it stays until the last of its legs has ended (S9).
     pub bracket: Option<Bracket>,
+    /// What the broker reports beyond the fills.
+    pub reported: Option<Reported>,
 }
 
 impl Exposure {
@@ -53,7 +78,9 @@ impl Exposure {
     /// Whether nothing is held, and no live order can change that.
     pub fn is_idle(&self) -> bool {
         let live = [self.entry_buy, self.entry_sell, self.exit_buy, self.exit_sell];
-        self.quantity.is_zero() && live.iter().all(|quantity| quantity.is_zero())
+        self.quantity.is_zero()
+            && self.reported.is_none()
+            && live.iter().all(|quantity| quantity.is_zero())
     }
 
     /// Whether an entry is live, queued or unknown.
@@ -82,17 +109,45 @@ impl Exposure {
         }
     }
 
+    /// What the broker reports beyond the fills, signed like a position.
+    pub fn reported(&self) -> Quantity {
+        self.reported.map_or(Quantity::ZERO, |reported| reported.side.signed(reported.quantity))
+    }
+
+    /// The same as [`held`](Self::held) with what the broker reports beyond the fills. An exit of that may
+    /// fill, and be told, before the fills of its entry are: then it closes what they will open.
+    pub fn there(&self, side: Side) -> Quantity {
+        let there = self.quantity.saturating_plus(self.reported());
+        match side {
+            Side::Sell => there,
+            Side::Buy => there.negated(),
+        }
+    }
+
+    /// So much of what an entry filled was told: it is no longer only reported.
+    pub fn told(&mut self, entry: Id<id::Order>, quantity: Quantity) {
+        if let Some(reported) = self.reported.filter(|reported| reported.entry_id == entry) {
+            let quantity = reported.quantity.saturating_minus(quantity);
+            let left = Reported { quantity, ..reported };
+            self.reported = Some(left).filter(|left| left.quantity.is_positive());
+        }
+    }
+
     /// What the legs of a bracket protect by exits on `side`: what is held, less the exits that are under
-    /// way. `at_limit` of these rest at a limit and take a profit: they are one side of what the stop is
-    /// the other of, so the stop protects what they are for as well.
+    /// way. The stop protects what the broker reports beyond the fills, too. `at_limit` of these rest at a
+    /// limit and take a profit: they are one side of what the stop is the other of, so the stop protects
+    /// what they are for as well.
     pub fn protected(&self, side: Side, at_limit: Quantity) -> Protected {
         let leaving = match side {
             Side::Sell => self.exit_sell,
             Side::Buy => self.exit_buy,
         };
-        let but = |leaving| self.held(side).saturating_minus(leaving).max(Quantity::ZERO);
+        let but = |there: Quantity, leaving| there.saturating_minus(leaving).max(Quantity::ZERO);
         let others = leaving.saturating_minus(at_limit).max(Quantity::ZERO);
-        Protected { stop_loss: but(others), take_profit: but(leaving) }
+        Protected {
+            stop_loss: but(self.there(side), others),
+            take_profit: but(self.held(side).min(self.there(side)), leaving),
+        }
     }
 
     /// Of an account's exposure, all strategies together: the net position that an exit on `side`
@@ -116,7 +171,7 @@ impl Exposure {
         self.cost.price(self.quantity)
     }
 
-    /// Both together. Sums stay at the end of their range.
+    /// Both together, of what fills and orders say. Sums stay at the end of their range.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         Self {
@@ -130,6 +185,7 @@ impl Exposure {
             exit_sell: self.exit_sell.saturating_plus(other.exit_sell),
             entry_sent_at: None,
             bracket: None,
+            reported: None,
         }
     }
 
@@ -203,6 +259,50 @@ mod tests {
         fill(&mut exposure, Side::Buy, "1", "90");
         assert_eq!((exposure.average_price(), realized(&exposure)), (None, "5".into()));
         assert_eq!(exposure.cost, Points::ZERO);
+    }
+
+    /// S9: the stop protects what is only reported, an exit finds it, and it is no part of the position. A
+    /// stop of it that fills first has opened nothing.
+    #[test]
+    fn s9_what_is_reported_is_there_and_not_held() {
+        let (entry, other) = (Id::from_bytes([1; 16]), Id::from_bytes([2; 16]));
+        let units = |text: &str| -> Quantity { text.parse().unwrap() };
+        for (side, sign) in [(Side::Buy, ""), (Side::Sell, "-")] {
+            let exit = side.opposite();
+            let mut exposure = Exposure::default();
+            exposure.reserve(Purpose::Entry, side, units("3"));
+            exposure.reported = Some(Reported {
+                average_price: Price::ZERO,
+                entry_id: entry,
+                first_read_at: Timestamp::default(),
+                quantity: units("3"),
+                second_read_at: Timestamp::default(),
+                side,
+            });
+            let protected =
+                |stop, profit| Protected { stop_loss: units(stop), take_profit: units(profit) };
+            assert_eq!(exposure.held(exit), Quantity::ZERO);
+            assert_eq!(exposure.there(exit), units("3"));
+            assert_eq!(exposure.there(side), units("-3"));
+            assert_eq!(exposure.protected(exit, Quantity::ZERO), protected("3", "0"));
+            assert_eq!(exposure.closable(exit), units("3"), "counted once, as the live entry");
+
+            // One is told: what is there stays the same.
+            fill(&mut exposure, side, "1", "100");
+            exposure.told(other, units("1"));
+            exposure.told(entry, units("1"));
+            assert_eq!(exposure.reported().to_string(), format!("{sign}2"));
+            assert_eq!(exposure.there(exit), units("3"));
+            assert_eq!(exposure.protected(exit, Quantity::ZERO), protected("3", "1"));
+
+            // The stop fills before the rest is told.
+            fill(&mut exposure, exit, "3", "90");
+            assert_eq!((exposure.there(exit), exposure.there(side)), (units("0"), units("0")));
+            assert_eq!(exposure.protected(exit, Quantity::ZERO), protected("0", "0"));
+            fill(&mut exposure, side, "2", "100");
+            exposure.told(entry, units("2"));
+            assert_eq!((exposure.reported, exposure.quantity), (None, Quantity::ZERO));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) use self::open::waits_for_open;
 
 use self::fit::{Fit, fit_to_position};
 use self::late::filled_late;
-use self::legs::{Before, waits_for_legs};
+use self::legs::{Before, end_of_report, waits_for_legs};
 use self::open::{goes_at_open, hold_until_open, may_be_open};
 use crate::book::{Book, Lets, Scope, place_of, webhook_of};
 use crate::effects::{Effects, Severity};
@@ -103,7 +103,7 @@ fn is_within(order: &Order, span: Duration, now: Timestamp) -> bool {
 }
 
 /// Whether the broker has it: what changes about it now changes there.
-const fn has_left(order: &Order) -> bool {
+pub(crate) const fn has_left(order: &Order) -> bool {
     matches!(order.state, OrderState::Working | OrderState::PartiallyFilled)
 }
 
@@ -295,6 +295,7 @@ pub(crate) async fn learn(
         apply(shared, &mut book, order, what, &mut new);
         change::tell_overtaken(shared, &mut book, order, was_in_flight);
         change::go_on(shared, &mut book, order);
+        end_of_report(shared, &mut book, order);
         book.put_order(order.clone());
     }
     book.write(tx, effects).await?;
@@ -549,6 +550,7 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
             exposure.release(purpose, side, released);
         }
         let folded = exposure.fill(side, execution.quantity, execution.price, execution.fee);
+        exposure.told(order.id, execution.quantity);
         fits = folded.is_some();
     });
     before.protect(shared, book, order, execution.quantity);

@@ -316,6 +316,19 @@ impl Book {
             .fold(Exposure::default(), |sum, (_, exposure)| sum.and(exposure))
     }
 
+    /// The same as an exit on `side` finds it: with what the broker reports beyond the fills.
+    pub(crate) fn pair_there(
+        &self,
+        account: Id<id::Account>,
+        symbol: &Symbol,
+        side: Side,
+    ) -> Quantity {
+        let of_pair =
+            |(place, _): &(&Place, _)| place.account_id == account && place.symbol == *symbol;
+        let parts = self.exposures.iter().filter(of_pair);
+        parts.fold(Quantity::ZERO, |sum, (_, part)| sum.saturating_plus(part.there(side)))
+    }
+
     /// The strategies that have an exposure on a pair; [`NO_STRATEGY`] stands for none.
     pub(crate) fn holders(
         &self,

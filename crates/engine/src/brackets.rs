@@ -246,7 +246,8 @@ fn of_kind(legs: &[Order], kind: Leg) -> impl Iterator<Item = &Order> {
 
 /// Whether nothing is left to protect, and no leg that may still fill.
 fn is_over(exposure: &Exposure, legs: &[Order]) -> bool {
-    exposure.bracket.is_some() && exposure.quantity.is_zero() && legs.is_empty()
+    let is_flat = exposure.quantity.is_zero() && exposure.reported.is_none();
+    exposure.bracket.is_some() && is_flat && legs.is_empty()
 }
 
 fn replaces(shared: &Shared, place: &Place) -> Replaces {

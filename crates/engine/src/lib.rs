@@ -43,6 +43,7 @@ mod dispatch;
 mod effects;
 mod entry;
 mod environment;
+mod excess;
 mod free_text;
 mod funds;
 mod guard;

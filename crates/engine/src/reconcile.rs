@@ -6,6 +6,7 @@ use crate::Shared;
 use crate::attempt::{self, Learned};
 use crate::book::{Book, Scope};
 use crate::effects::Severity;
+use crate::excess::Excesses;
 use crate::journal::Urgency;
 use crate::link::Link;
 use crate::orders::live;
@@ -92,6 +93,7 @@ pub(crate) struct Reconciler {
     /// When accounts are next asked whose entries wait for it.
     hurry_at: Timestamp,
     differences: BTreeMap<(Id<id::Account>, Symbol), Difference>,
+    excesses: Excesses,
     /// Since when the broker of an account is not heard, and whether a person was told.
     silences: BTreeMap<Id<id::Account>, (Timestamp, bool)>,
     /// The same of its fills.
@@ -109,6 +111,7 @@ impl Reconciler {
             idle_at: Timestamp::default(),
             hurry_at: Timestamp::default(),
             differences: BTreeMap::new(),
+            excesses: Excesses::default(),
             silences: BTreeMap::new(),
             unread: BTreeMap::new(),
             strange: BTreeMap::new(),
@@ -296,7 +299,7 @@ impl Reconciler {
 
     /// Compares positions with the broker's; a difference that lasts sets the pair to reduce-only
     /// and tells a person (S3). Answers whether it is known how every pair stands.
-    async fn compare(&mut self, account: &Account, link: &Link) -> bool {
+    async fn compare(&mut self, account: &Arc<Account>, link: &Link) -> bool {
         let name = BrokerAccount::new(&account.broker_account);
         let Ok(Ok(theirs)) = timeout(HEARD_WITHIN, link.positions_routinely(name)).await else {
             self.silent(account).await;
@@ -306,6 +309,7 @@ impl Reconciler {
         self.silences.remove(&account.id);
         let ours = exposures::of_account(&self.shared.store, account.id).await;
         let Ok(ours) = ours else { return false };
+        self.excesses.look(&self.shared, account, &theirs, &ours).await;
         let mut differences: BTreeMap<Symbol, i64> = BTreeMap::new();
         for position in theirs {
             let slot = differences.entry(position.symbol).or_default();

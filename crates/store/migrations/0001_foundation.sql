@@ -431,6 +431,7 @@ CREATE TABLE exposures (
     exit_sell {int} NOT NULL,
     entry_sent_at {int},
     bracket {text},
+    reported {text},
     updated_at {int} NOT NULL,
     PRIMARY KEY (account_id, symbol, strategy_id)
 ){clustered};

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::dialect::{Insert, Lock, Store, Tx};
 use crate::value::{Row, Value};
 use tradewarden_domain::bracket::Bracket;
-use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::exposure::{Exposure, Reported};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Quantity};
@@ -13,19 +13,20 @@ use tradewarden_domain::time::Timestamp;
 macro_rules! columns {
     () => {
         "account_id, symbol, strategy_id, quantity, cost, realized, fees, entry_buy, \
-         entry_sell, exit_buy, exit_sell, entry_sent_at, bracket, updated_at"
+         entry_sell, exit_buy, exit_sell, entry_sent_at, bracket, reported, \
+         updated_at"
     };
 }
 
 const PUT: Insert = Insert {
     into: concat!("-- exposures::put\nINSERT INTO exposures (", columns!(), ")"),
-    columns: 14,
+    columns: 15,
     tail: "ON CONFLICT (account_id, symbol, strategy_id) DO UPDATE SET \
            quantity = excluded.quantity, cost = excluded.cost, \
            realized = excluded.realized, fees = excluded.fees, entry_buy = excluded.entry_buy, \
            entry_sell = excluded.entry_sell, exit_buy = excluded.exit_buy, \
            exit_sell = excluded.exit_sell, entry_sent_at = excluded.entry_sent_at, \
-           bracket = excluded.bracket, \
+           bracket = excluded.bracket, reported = excluded.reported, \
            updated_at = excluded.updated_at",
 };
 const OF_PAIR: &str = concat!(
@@ -90,6 +91,7 @@ pub async fn put(
             exposure.entry_sent_at.into(),
             // Writing strings and numbers to JSON cannot fail.
             exposure.bracket.and_then(|bracket| serde_json::to_string(&bracket).ok()).into(),
+            exposure.reported.and_then(|reported| serde_json::to_string(&reported).ok()).into(),
             now.into(),
         ]);
     }
@@ -144,6 +146,12 @@ fn bracket(text: &str) -> Result<Bracket, Error> {
     serde_json::from_str(text).map_err(|error| Error::unreadable(format!("a bracket: {error}")))
 }
 
+fn reported(text: &str) -> Result<Reported, Error> {
+    let unreadable =
+        |error: serde_json::Error| Error::unreadable(format!("what a broker reports: {error}"));
+    serde_json::from_str(text).map_err(unreadable)
+}
+
 fn decode(mut row: Row) -> Result<(Place, Exposure), Error> {
     let place = Place { account_id: row.id()?, symbol: row.word()?, strategy_id: row.id()? };
     let exposure = Exposure {
@@ -157,6 +165,7 @@ fn decode(mut row: Row) -> Result<(Place, Exposure), Error> {
         exit_sell: Quantity::from_units(row.int()?),
         entry_sent_at: row.time_or_null()?,
         bracket: row.text_or_null()?.map(|text| bracket(&text)).transpose()?,
+        reported: row.text_or_null()?.map(|text| reported(&text)).transpose()?,
     };
     Ok((place, exposure))
 }

@@ -432,7 +432,14 @@ impl World {
             1..=2 => Report::Late(span),
             _ => Report::Once,
         };
-        OrderPlan { fill, report, crosses: self.random.per_mille(400) }
+        let crosses = self.random.per_mille(400);
+        let is_withheld = self.chaos.is_some_and(|chaos| chaos.withheld > 0)
+            && self.random.per_mille(self.chaos.map_or(0, |chaos| chaos.withheld));
+        if is_withheld {
+            let report = Report::Late(Duration::from_millis(4_000 + self.random.below(21_000)));
+            return OrderPlan { fill, report, crosses: false };
+        }
+        OrderPlan { fill, report, crosses }
     }
 
     fn travel(&mut self) -> Duration {

@@ -7,7 +7,6 @@ use crate::effects::Severity;
 use crate::judge::tell_dust;
 use std::time::Duration;
 use tradewarden_domain::bracket::{Leg, takes_profit};
-use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose};
@@ -116,9 +115,9 @@ pub(super) fn room(book: &Book, exit: &Order) -> Room {
     let unresolved = asked_back.clone().next().is_some()
         || gone.clone().any(|other| other.purpose == Purpose::Entry);
     let is_being_left = asked_back.any(|other| is_within(other, EXITS_WAITED_FOR, book.now));
-    let pair = book.pair_exposure(place.account_id, &place.symbol);
-    let of_own = left(&book.exposure(&place), exit, own);
-    Room { of_own, closable: of_own.min(left(&pair, exit, gone)), unresolved, is_being_left }
+    let pair = book.pair_there(place.account_id, &place.symbol, exit.side);
+    let of_own = left(book.exposure(&place).there(exit.side), exit, own);
+    Room { of_own, closable: of_own.min(left(pair, exit, gone)), unresolved, is_being_left }
 }
 
 /// Whether the one is the stop of a bracket and the other rests at a limit beside it.
@@ -142,13 +141,13 @@ pub(crate) fn tell_netted(
     book.find(shared, org, "position.netted", Severity::Warning, subject, detail);
 }
 
-/// What is held less what was sent on the exit's own side: exits that are under way, and entries
+/// What is there less what was sent on the exit's own side: exits that are under way, and entries
 /// that may have filled already and taken what the journal holds.
-fn left<'a>(held: &Exposure, exit: &Order, sent: impl Iterator<Item = &'a Order>) -> Quantity {
+fn left<'a>(there: Quantity, exit: &Order, sent: impl Iterator<Item = &'a Order>) -> Quantity {
     let gone = sent
         .filter(|other| other.side == exit.side)
         .fold(Quantity::ZERO, |sum, other| sum.saturating_plus(other.reserved()));
-    held.held(exit.side).saturating_minus(gone).max(Quantity::ZERO)
+    there.saturating_minus(gone).max(Quantity::ZERO)
 }
 
 /// Whether an order of another strategy will soon be known. One that rests may rest for days, and an

@@ -16,8 +16,8 @@ use tradewarden_domain::order::{Order, OrderState, Purpose};
 pub(super) struct Before {
     held: Quantity,
     tick: Price,
-    /// What the fills so far came to.
-    bracket: Option<Bracket>,
+    /// What the fills so far came to, and what the broker's word did.
+    brackets: [Option<Bracket>; 2],
 }
 
 impl Before {
@@ -25,8 +25,14 @@ impl Before {
         let account = crate::book::account(shared, order.account_id);
         let instrument = account.as_ref().and_then(|found| found.instruments.get(&order.symbol));
         let tick = instrument.map_or(Price::ZERO, |instrument| instrument.tick);
-        let bracket = order.bracket.as_ref().and_then(|levels| levels.of_fills(order, tick));
-        Self { held: book.exposure(&place_of(order)).quantity, tick, bracket }
+        let exposure = book.exposure(&place_of(order));
+        let reported = exposure.reported.filter(|reported| reported.entry_id == order.id);
+        let levels = order.bracket.as_ref();
+        let brackets = [
+            levels.and_then(|levels| levels.of_fills(order, tick)),
+            levels.and_then(|levels| Some(levels.of_price(order, reported?.average_price, tick))),
+        ];
+        Self { held: exposure.quantity, tick, brackets }
     }
 
     /// An entry's fill is protected by its levels. An exit's fill never goes past flat; if it did,
@@ -39,10 +45,10 @@ impl Before {
         filled: Quantity,
     ) {
         let place = place_of(order);
-        let (side, held) = (order.side, book.exposure(&place).quantity);
+        let side = order.side;
         if order.purpose == Purpose::Exit {
             // Also where the other side was held already: an exit never adds to a position.
-            let excess = side.signed(held).min(filled);
+            let excess = book.exposure(&place).there(side).negated().min(filled);
             if excess.is_positive() {
                 went_past_flat(shared, book, order, excess);
             }
@@ -52,7 +58,7 @@ impl Before {
         let present = book.exposure(&place).bracket;
         // What a person has moved or taken away since the last fill stays so.
         let is_own = present.is_some_and(|bracket| bracket.parent_id == order.id);
-        let moved = is_own && present != self.bracket;
+        let moved = is_own && !self.brackets.contains(&present);
         let opens = levels.is_some() || self.held.is_zero();
         if opens && !moved && present != levels {
             book.change_exposure(&place, |exposure| exposure.bracket = levels);
@@ -73,7 +79,7 @@ pub(super) fn waits_for_legs(shared: &Shared, book: &mut Book, exit: &Order) -> 
     if reduces_natively(shared, exit) {
         return false;
     }
-    let room = book.exposure(&place).held(exit.side).saturating_minus(exit.quantity);
+    let room = book.exposure(&place).there(exit.side).saturating_minus(exit.quantity);
     let room = room.max(Quantity::ZERO);
     // What rests at a limit stands beside the stop as the other leg does.
     let beside = takes_profit(exit);
@@ -90,4 +96,15 @@ fn reduces_natively(shared: &Shared, order: &Order) -> bool {
     let account = crate::book::account(shared, order.account_id);
     let broker = account.and_then(|account| shared.brokers.get(&account.broker).cloned());
     broker.is_some_and(|broker| broker.capabilities().reduce_only == Capability::Native)
+}
+
+/// An entry that has ended fills no more: what its broker reported of it and never told is not held.
+pub(super) fn end_of_report(shared: &Shared, book: &mut Book, order: &Order) {
+    let place = place_of(order);
+    let reported = book.exposure(&place).reported;
+    if order.state.is_live() || reported.is_none_or(|reported| reported.entry_id != order.id) {
+        return;
+    }
+    book.change_exposure(&place, |exposure| exposure.reported = None);
+    book.enter(shared, order.org_id, order.id, "order.report_void", order);
 }

@@ -138,7 +138,7 @@ impl Dispatcher {
                 let news = matches!(order.state, OrderState::Sending | OrderState::Unknown)
                     || !there.state.is_live();
                 let is_more = there.filled_quantity > order.filled_quantity;
-                self.shared.missing.note(id, is_more, now);
+                self.shared.missing.note(order, is_more.then_some(&there), now);
                 if is_more {
                     self.shared.watch_fills(order.account_id);
                 }

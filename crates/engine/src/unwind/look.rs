@@ -209,7 +209,7 @@ impl Look {
             }
             let is_flat_here = parts()
                 .filter(|(place, _)| covered.contains(&place.strategy_id))
-                .all(|(_, exposure)| exposure.quantity.is_zero());
+                .all(|(_, exposure)| exposure.there(Side::Sell).is_zero());
             let there = theirs.map(|positions| positions.get(&symbol));
             let held = Held {
                 account: Arc::clone(&self.account),
@@ -455,7 +455,7 @@ fn exits(
         let mut room = theirs.map_or(Quantity::MAX, there);
         for strategy in covered {
             let place = Place { strategy_id: *strategy, ..part(account, symbol) };
-            let quantity = book.exposure(&place).held(side).min(room);
+            let quantity = book.exposure(&place).there(side).min(room);
             if !quantity.is_positive() {
                 continue;
             }

@@ -33,6 +33,7 @@ mod profit;
 mod replay;
 mod replay_equity;
 mod replay_losses;
+mod reported;
 mod resting;
 mod restore;
 mod rolls;

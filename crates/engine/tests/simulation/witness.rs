@@ -394,7 +394,7 @@ impl Witness {
                             Some(if found.state.is_live() { left.units() } else { 0 })
                         })
                         .sum();
-                    let held = own.first().map_or(0, |leg| exposure.held(leg.side).units());
+                    let held = own.first().map_or(0, |leg| exposure.there(leg.side).units());
                     assert!(
                         here.max(at_broker) <= held.max(0),
                         "{kind}: {here}, {at_broker} of {held} at {place:?}: {:#?}",

@@ -3,7 +3,7 @@
 use crate::backend::{Backend, abandon, at, id};
 use crate::rows::signals;
 use tradewarden_domain::bracket::{Bracket, OnNaked};
-use tradewarden_domain::exposure::Exposure;
+use tradewarden_domain::exposure::{Exposure, Reported};
 use tradewarden_domain::money::{Money, Price, Quantity};
 use tradewarden_domain::order::Side;
 use tradewarden_domain::profit::Points;
@@ -30,6 +30,14 @@ fn exposure(units: i64) -> Exposure {
             stop_limit: Some(Price::from_units(units)),
             stop_loss: Some(Price::from_units(units)),
             take_profit: None,
+        }),
+        reported: (units == -1 || units == i64::MAX).then(|| Reported {
+            average_price: Price::from_units(units),
+            entry_id: id(7),
+            first_read_at: Timestamp::from_unix_micros(1),
+            quantity: Quantity::from_units(units),
+            second_read_at: Timestamp::from_unix_micros(2),
+            side: Side::Sell,
         }),
     }
 }

@@ -186,6 +186,9 @@ pub struct Chaos {
     pub reads: u64,
     /// Orders that do not simply fill.
     pub plans: u64,
+    /// Of these, those whose fills are told many seconds later, though the order and the position are
+    /// shown at once.
+    pub withheld: u64,
 }
 
 /// A placement of which a byte left.
