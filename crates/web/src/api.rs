@@ -27,6 +27,7 @@ use crate::body::AnswerBody;
 use crate::budget;
 use crate::condition;
 use crate::hook;
+use crate::paging;
 use crate::pins;
 use crate::problem::{Particulars, Problem};
 use crate::query::{Query, Value};
@@ -163,13 +164,13 @@ async fn carried_out(
         Handler::Tile => tile(engine, head.uri.path(), actor.as_ref()).await,
         Handler::Stream => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
-            query_of(route.takes, head.uri.query())?;
+            query_of(route.query(), head.uri.query())?;
             let has_own_origin = engine.has_own_origin(&shown);
             listened(exchange, &mut head, &actor, has_own_origin)
         }
         Handler::Command(make) => {
             let actor = actor.ok_or_else(Problem::unauthenticated)?;
-            let query = query_of(route.takes, head.uri.query())?;
+            let query = query_of(route.query(), head.uri.query())?;
             let once = once_key(route, &head, &body)?;
             let body = match route.takes {
                 Takes::OptionalBody(_) if body.is_empty() => Bytes::from_static(b"{}"),
@@ -180,7 +181,9 @@ async fn carried_out(
             } else {
                 IfMatch::Unsaid
             };
-            let command = make(&Input { named, query, body, if_match })?;
+            let input = Input { named, query, body, if_match };
+            let asked = if route.is_cut() { Some(input.paging()?) } else { None };
+            let command = make(&input)?;
             let performed = engine.perform(command, &actor, once).await;
             let value = match performed.outcome {
                 Ok(value) => value,
@@ -193,6 +196,10 @@ async fn carried_out(
                 }
                 Err(error) => return Err(error.into()),
             };
+            let value = match asked {
+                Some(asked) => paging::cut(value, &asked)?,
+                None => value,
+            };
             let status = if is_pending(&value) { StatusCode::ACCEPTED } else { route.gives.status };
             let body = serde_json::to_vec(&value).unwrap_or_default();
             let mut response = written(status, APPLICATION_JSON, body);
@@ -202,10 +209,15 @@ async fn carried_out(
             Ok(if performed.replayed { replayed(response) } else { response })
         }
         Handler::Ask(make) => {
-            let query = query_of(route.takes, head.uri.query())?;
+            let query = query_of(route.query(), head.uri.query())?;
             let body = body.clone();
-            let ask = make(&Input { named, query, body, if_match: IfMatch::Unsaid })?;
-            let said = engine.converse(ask, actor.as_ref(), &engine.client(&shown)).await?;
+            let input = Input { named, query, body, if_match: IfMatch::Unsaid };
+            let asked = if route.is_cut() { Some(input.paging()?) } else { None };
+            let ask = make(&input)?;
+            let mut said = engine.converse(ask, actor.as_ref(), &engine.client(&shown)).await?;
+            if let Some(asked) = asked {
+                said.value = paging::cut(said.value, &asked)?;
+            }
             Ok(session::answer(route.gives.status, said))
         }
     }
@@ -227,7 +239,7 @@ async fn signed_signal(
     body: &[u8],
     actor: &Actor,
 ) -> Result<Response<AnswerBody>, Problem> {
-    let dry_run = query_of(route.takes, head.uri.query())?.is_dry_run();
+    let dry_run = query_of(route.query(), head.uri.query())?.is_dry_run();
     let once = once_key(route, head, body)?;
     let signal = SignedSignal { body: body.to_vec(), dry_run, once };
     let answer = exchange.site.engine().receive_signed(signal, actor).await?;
@@ -351,13 +363,11 @@ pub(crate) fn written(
 }
 
 /// Reads the query; a parameter that the route does not take is named.
-fn query_of(takes: Takes, text: Option<&str>) -> Result<Query<'_>, Problem> {
+fn query_of<'a>(names: &[&str], text: Option<&'a str>) -> Result<Query<'a>, Problem> {
     let query = Query::parse(text)
         .map_err(|_| Problem::field("query", "The query is not percent-encoded UTF-8."))?;
-    let unknown = query
-        .names()
-        .find(|name| !takes.query().contains(name))
-        .map(|name| repeated(name).to_owned());
+    let unknown =
+        query.names().find(|name| !names.contains(name)).map(|name| repeated(name).to_owned());
     match unknown {
         Some(name) => Err(Problem::field(name, "There is no such parameter.")),
         None => Ok(query),

@@ -28,6 +28,7 @@ pub mod listen;
 mod metrics;
 mod openapi;
 mod page;
+mod paging;
 pub mod peer;
 mod pins;
 pub mod plain;

@@ -120,7 +120,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         let name = rest.split('}').next()?.trim_start_matches('*');
         Some(json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
     });
-    let in_query = route.takes.query().iter().filter_map(|name| {
+    let in_query = route.query().iter().filter_map(|name| {
         let (schema, about) = match *name {
             name if matches!(route.takes, Takes::List(_)) && name != "limit" => searched(name),
             "limit" => (

@@ -13,6 +13,9 @@ mod posture;
 mod profit;
 mod rolls;
 mod safety;
+mod takes;
+
+pub(crate) use takes::Takes;
 
 use hyper::{Method, StatusCode};
 use tradewarden_domain::permission::Permission;
@@ -55,28 +58,6 @@ pub struct Route {
     pub(crate) takes: Takes,
     pub(crate) gives: Gives,
     pub(crate) handler: Handler,
-}
-
-/// What a request carries beyond its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Takes {
-    Nothing,
-    /// `limit` and `cursor` in the query.
-    Paging,
-    /// These in the query: which page, and what its items must be like.
-    List(&'static [&'static str]),
-    /// `from` and `to` in the query: two versions.
-    Versions,
-    /// `reason` in the query.
-    Reason,
-    /// A JSON object of this schema.
-    Body(&'static str),
-    /// The same, and no body means an empty object.
-    OptionalBody(&'static str),
-    /// A sender's own body and credentials.
-    Signal,
-    /// A signal's body, in a signed request.
-    SignedSignal,
 }
 
 /// What the answer is if nothing is wrong.
@@ -153,26 +134,6 @@ impl Gives {
     }
 }
 
-impl Takes {
-    /// Whether there is a JSON object to read.
-    pub(crate) const fn has_body(self) -> bool {
-        matches!(self, Self::Body(_) | Self::OptionalBody(_) | Self::SignedSignal)
-    }
-
-    /// The parameters that may stand in the query.
-    pub(crate) const fn query(self) -> &'static [&'static str] {
-        match self {
-            Self::Paging => &["limit", "cursor"],
-            Self::List(names) => names,
-            Self::Versions => &["from", "to"],
-            Self::Reason => &["reason"],
-            Self::Signal => &["secret", "dry_run"],
-            Self::SignedSignal => &["dry_run"],
-            Self::Nothing | Self::Body(_) | Self::OptionalBody(_) => &[],
-        }
-    }
-}
-
 impl Route {
     /// The last parameter in the path, if it has one.
     pub(crate) fn parameter(&self) -> Option<&'static str> {
@@ -194,6 +155,16 @@ impl Route {
     /// Whether its answer is that to a signal.
     pub(crate) const fn takes_signal(&self) -> bool {
         matches!(self.takes, Takes::Signal | Takes::SignedSignal)
+    }
+
+    /// Whether the engine answers a whole list, which is cut into pages behind it.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.takes == Takes::Nothing && matches!(self.gives.shape, Shape::PageOf(_))
+    }
+
+    /// The parameters that may stand in the query.
+    pub(crate) fn query(&self) -> &'static [&'static str] {
+        if self.is_cut() { Takes::Paging.query() } else { self.takes.query() }
     }
 
     /// The method, for records.

@@ -1,9 +1,11 @@
 //! The document against the table, against itself, and against the copy in `docs/`.
 
 use super::*;
+use crate::problem::status_of;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use tradewarden_domain::code::{Class, Code};
 
 /// Every value in the document, with the names that lead to it.
 fn walk(value: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
@@ -78,8 +80,12 @@ fn names_are_unique_and_permissions_are_stated() {
 fn the_reference_in_docs_is_up_to_date() {
     let mut text = serde_json::to_string_pretty(&document()).unwrap();
     text.push('\n');
-    let fresh = [is_written("openapi.json", &text), is_written("api.md", &table_of_routes())];
-    assert_eq!(fresh, [true; 2], "files in docs/reference have been written anew: commit them");
+    let fresh = [
+        is_written("openapi.json", &text),
+        is_written("api.md", &table_of_routes()),
+        is_written("codes.md", &table_of_codes()),
+    ];
+    assert_eq!(fresh, [true; 3], "files in docs/reference have been written anew: commit them");
 }
 
 fn table_of_routes() -> String {
@@ -105,6 +111,25 @@ fn table_of_routes() -> String {
         let (what, status) = (route.summary, route.gives.status.as_u16());
         let codes = codes.join(", ");
         writeln!(text, "| {method} | `{path}` | {who} | {what} | {status} | {codes} |").unwrap();
+    }
+    text
+}
+
+/// C2: one table of all codes.
+fn table_of_codes() -> String {
+    let mut text = String::from(
+        "# Codes\n\nEvery reason with which Tradewarden says something other than a plain yes: in answers, in the \
+         decision trace of signals, of orders, in findings and in the audit log. Generated from \
+         `crates/domain/src/code.rs`; which route answers with which is in [api.md](api.md).\n\n\
+         | code | status | meaning |\n|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let status = match code.class() {
+            Class::Skip => "200, nothing was to be done".to_owned(),
+            Class::Order => format!("{}; else of an order's life", status_of(*code).as_u16()),
+            _ => status_of(*code).as_u16().to_string(),
+        };
+        writeln!(text, "| `{code}` | {status} | {} |", code.meaning()).unwrap();
     }
     text
 }
