@@ -126,7 +126,7 @@ async fn c16_a_restored_copy_is_another_incarnation() {
     let filled = program.json(&["order", "show", &order]).await;
     let trading = trader(&gateway).await;
     let lost = rests((&gateway, &trading), &filled).await;
-    let lost_fill = buys((&gateway, &trading), "lost fill", json!({ "symbol": "MSFT" })).await;
+    let lost_fill = buys((&gateway, &trading), "lost-fill", json!({ "symbol": "MSFT" })).await;
     let lost_fill = lost_fill["id"].as_str().unwrap_or_else(|| panic!("{lost_fill}")).to_owned();
     until("it fills", async || {
         program.json(&["order", "show", &lost_fill]).await["state"] == "filled"
@@ -177,7 +177,7 @@ async fn c16_a_restored_copy_is_another_incarnation() {
     let gateway = program.try_start("demo").await.unwrap_or_else(|ended| panic!("{ended}"));
     assert_eq!(who_am_i(&gateway, &session).await, 401, "sessions of the copy were ended");
     let trading = trader(&gateway).await;
-    let answer = buys((&gateway, &trading), "after the restore", json!({})).await;
+    let answer = buys((&gateway, &trading), "after-the-restore", json!({})).await;
     assert_eq!(answer["code"], "halt.active", "{answer}");
     until("the order that was lost is told", async || {
         codes_of_findings(&program).await.iter().any(|code| code == "order.foreign")
@@ -195,7 +195,7 @@ async fn c16_a_restored_copy_is_another_incarnation() {
     let all = program.json(&["order", "list"]).await.to_string();
     assert!(!all.contains(&lost) && !all.contains(&lost_fill), "what it lacks is not: {all}");
     // Trading goes on, but where the broker has something else.
-    let goes_on = buys((&gateway, &trading), "goes on", json!({})).await;
+    let goes_on = buys((&gateway, &trading), "goes-on", json!({})).await;
     let id = goes_on["id"].as_str().unwrap_or_else(|| panic!("{goes_on}"));
     until("it fills", async || program.json(&["order", "show", id]).await["state"] == "filled")
         .await;
@@ -388,7 +388,7 @@ async fn c16_a_restored_postgresql_database_is_declared() {
 
     let gateway = program.try_start("demo").await.unwrap_or_else(|ended| panic!("{ended}"));
     let trading = trader(&gateway).await;
-    let answer = buys((&gateway, &trading), "after the restore", json!({})).await;
+    let answer = buys((&gateway, &trading), "after-the-restore", json!({})).await;
     assert_eq!(answer["code"], "halt.active", "{answer}");
     until("the order that was lost is told", async || {
         codes_of_findings(&program).await.iter().any(|code| code == "order.foreign")
@@ -396,7 +396,7 @@ async fn c16_a_restored_postgresql_database_is_declared() {
     .await;
     let resume = ["halt", "resume", begun["halt_id"].as_str().unwrap()];
     until("every account is compared", async || program.run(&resume).await.code == Some(0)).await;
-    let goes_on = buys((&gateway, &trading), "goes on", json!({})).await;
+    let goes_on = buys((&gateway, &trading), "goes-on", json!({})).await;
     assert!(goes_on["id"].is_string(), "{goes_on}");
     assert_eq!(program.run(&["audit", "verify"]).await.code, Some(0));
     assert_eq!(gateway.stop().await.code, Some(0));
