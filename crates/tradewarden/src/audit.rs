@@ -257,7 +257,10 @@ impl<R: BufRead> Lines<R> {
         }
         match line.pop() {
             Some(b'\n') => Ok(Some(line)),
-            _ => Err(std::io::Error::other("a line is too long or has no end")),
+            _ => Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "a line is too long or has no end",
+            )),
         }
     }
 }

@@ -182,7 +182,7 @@ async fn carried_out(
                 IfMatch::Unsaid
             };
             let input = Input { named, query, body, if_match };
-            let asked = if route.is_cut() { Some(input.paging()?) } else { None };
+            let asked = input.page_of(route)?;
             let command = make(&input)?;
             let performed = engine.perform(command, &actor, once).await;
             let value = match performed.outcome {
@@ -196,10 +196,7 @@ async fn carried_out(
                 }
                 Err(error) => return Err(error.into()),
             };
-            let value = match asked {
-                Some(asked) => paging::cut(value, &asked)?,
-                None => value,
-            };
+            let value = paging::cut(value, asked.as_ref())?;
             let status = if is_pending(&value) { StatusCode::ACCEPTED } else { route.gives.status };
             let body = serde_json::to_vec(&value).unwrap_or_default();
             let mut response = written(status, APPLICATION_JSON, body);
@@ -212,12 +209,10 @@ async fn carried_out(
             let query = query_of(route.query(), head.uri.query())?;
             let body = body.clone();
             let input = Input { named, query, body, if_match: IfMatch::Unsaid };
-            let asked = if route.is_cut() { Some(input.paging()?) } else { None };
+            let asked = input.page_of(route)?;
             let ask = make(&input)?;
             let mut said = engine.converse(ask, actor.as_ref(), &engine.client(&shown)).await?;
-            if let Some(asked) = asked {
-                said.value = paging::cut(said.value, &asked)?;
-            }
+            said.value = paging::cut(said.value, asked.as_ref())?;
             Ok(session::answer(route.gives.status, said))
         }
     }
@@ -397,6 +392,11 @@ impl Input<'_> {
             ),
         };
         Ok(Paging { cursor: self.once("cursor")?.map(str::to_owned), limit })
+    }
+
+    /// Which page of a list that is cut is asked for.
+    fn page_of(&self, route: &Route) -> Result<Option<Paging>, Problem> {
+        route.is_cut().then(|| self.paging()).transpose()
     }
 
     /// Which page of what is asked for; the route says which names it takes.

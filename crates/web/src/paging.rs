@@ -13,11 +13,10 @@ const CURSOR_BYTES_MAX: usize = 64;
 /// What stands before the number of items, where they have no identifier.
 const PLACE: &str = "at-";
 
-/// The page that is asked for.
-pub(crate) fn cut(mut list: Value, paging: &Paging) -> Result<Value, Problem> {
-    let Some(items) = list.get_mut("items").and_then(Value::as_array_mut) else {
-        return Ok(list);
-    };
+/// The page that is asked for, of a list that is to be cut.
+pub(crate) fn cut(mut list: Value, paging: Option<&Paging>) -> Result<Value, Problem> {
+    let items = list.get_mut("items").and_then(Value::as_array_mut);
+    let (Some(paging), Some(items)) = (paging, items) else { return Ok(list) };
     let limit = paging.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(ITEMS);
     let start = match &paging.cursor {
         None => 0,
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     fn page(list: &Value, limit: Option<u32>, cursor: Option<&str>) -> Result<Value, Problem> {
-        cut(list.clone(), &Paging { limit, cursor: cursor.map(str::to_owned) })
+        cut(list.clone(), Some(&Paging { limit, cursor: cursor.map(str::to_owned) }))
     }
 
     #[test]

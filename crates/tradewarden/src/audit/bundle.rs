@@ -110,8 +110,18 @@ fn verify_bundle<R: io::BufRead>(
     let key = problems.key(&own_names, trusted);
     let mut names = Names::new(&header.earlier, key.as_ref());
     let mut tree = Tree::new();
-    while let Some(line) = lines.next().map_err(|cause| unreadable(path, &cause))? {
+    loop {
         let place = tree.size();
+        let line = match lines.next() {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            // What was cut off is no bundle any more, however often it is read.
+            Err(cause) if cause.kind() == io::ErrorKind::InvalidData => {
+                problems.add(format!("entry {place}: {cause}"));
+                break;
+            }
+            Err(cause) => return Err(unreadable(path, &cause)),
+        };
         let Ok(entry) = serde_json::from_slice::<Entry>(&line) else {
             problems.add(format!("entry {place} is unreadable"));
             break;

@@ -122,6 +122,7 @@ async fn a_bundle_verifies_offline_and_a_tampered_one_does_not() {
         ("a missing entry", text.replacen(&format!("{line}\n"), "", 1), index),
         ("an entry twice", text.replacen(line, &format!("{line}\n{line}"), 1), index + 1),
         ("the last entry", text.replacen(&format!("{}\n", lines.last().unwrap()), "", 1), 0),
+        ("the end of a line", text[..text.len() - 50].to_owned(), 0),
         ("the checkpoint", text.replacen(&format!("\\n{}\\n", lines.len() - 1), "\\n3\\n", 1), 0),
     ];
     for (what, changed, named) in changes.drain(..) {

@@ -249,7 +249,7 @@ fn s9_no_crash_loses_or_doubles_a_stop_by_the_brokers_word() {
         let mut died = 0;
         for death in commits.chain(calls) {
             let mut s = Small::with(918, Venue::default(), |_| {}).await;
-            s.h.broker.next_plans(&[withheld(FillPlan::AtOnce, Duration::from_secs(60))]);
+            s.h.broker.next_plans(&[withheld(FillPlan::AtOnce, Duration::from_mins(1))]);
             s.enter(&bracketed("a")).await;
             s.h.elapse(Duration::from_secs(1)).await;
             assert_eq!(s.order(0).await.state, OrderState::Working);
