@@ -15,11 +15,11 @@ use self::rolling::Rolling;
 use crate::directory::{Directory, Rolls};
 use crate::effects::{Effects, Severity};
 
-use crate::Shared;
 use crate::around::Around;
 use crate::entry::entry;
 use crate::payload::Payload;
 use crate::seals::{Against, inside};
+use crate::{Shared, row_code};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -186,7 +186,8 @@ impl Book {
         exposures.extend(held);
         // Hardly ever is there one; then nobody looks for it.
         let overrides = if versions.iter().any(|of| of.overrides_until > now) {
-            overrides::usable(tx, &accounts.keys().copied().collect::<Vec<_>>(), now).await?
+            let of: Vec<_> = accounts.keys().copied().collect();
+            row_code::usable(&shared.row_sealer, overrides::usable(tx, &of, now).await?)
         } else {
             Vec::new()
         };

@@ -74,6 +74,7 @@ mod reads;
 mod reconcile;
 mod replay;
 mod rolls;
+mod row_code;
 mod seals;
 mod several;
 mod signal;

@@ -167,6 +167,7 @@ CREATE TABLE limit_overrides (
     requested_by {text} NOT NULL,
     requested_at {int} NOT NULL,
     expires_at {int} NOT NULL,
+    code {bytes} NOT NULL,
     confirmed_by {text},
     confirmed_at {int},
     withdrawn_by {text},

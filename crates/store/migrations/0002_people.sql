@@ -186,6 +186,7 @@ CREATE TABLE pending_actions (
     requested_by {text} NOT NULL,
     requested_at {int} NOT NULL,
     expires_at {int} NOT NULL,
+    code {bytes} NOT NULL,
     decided_by {text},
     decided_at {int},
     decision {text}

@@ -255,6 +255,15 @@ impl Writer {
         })
     }
 
+    /// Folds SQLite's write-ahead log into the database: after it the file alone is all there is, until
+    /// something is written again. PostgreSQL looks after its own.
+    pub async fn fold(&mut self) -> Result<(), Error> {
+        match &mut self.driver {
+            Driver::Sqlite(connection) => connection.run_script("PRAGMA wal_checkpoint(TRUNCATE)"),
+            Driver::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Runs statements that are not part of a transaction, for migrations.
     pub(crate) async fn run_script(&mut self, script: &str) -> Result<(), Error> {
         match &mut self.driver {

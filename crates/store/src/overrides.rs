@@ -9,18 +9,18 @@ use tradewarden_domain::time::Timestamp;
 
 const INSERT: &str = "-- overrides::insert\n\
     INSERT INTO limit_overrides (id, org_id, account_id, symbol, side, quantity, name, reason, \
-    valid_s, requested_by, requested_at, expires_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    valid_s, requested_by, requested_at, expires_at, code) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 const FIND: &str = "-- overrides::find\n\
-    SELECT id, org_id, account_id, symbol, side, quantity, name, expires_at, reason, valid_s, \
+    SELECT id, org_id, account_id, symbol, side, quantity, name, expires_at, code, reason, valid_s, \
     requested_by, requested_at, confirmed_by, confirmed_at, withdrawn_by, order_id, used_at \
     FROM limit_overrides WHERE org_id = $1 AND id = $2";
 const PAGE: &str = "-- overrides::page\n\
-    SELECT id, org_id, account_id, symbol, side, quantity, name, expires_at, reason, valid_s, \
+    SELECT id, org_id, account_id, symbol, side, quantity, name, expires_at, code, reason, valid_s, \
     requested_by, requested_at, confirmed_by, confirmed_at, withdrawn_by, order_id, used_at \
     FROM limit_overrides WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
 const CONFIRM: &str = "-- overrides::confirm\n\
-    UPDATE limit_overrides SET confirmed_by = $2, confirmed_at = $3, expires_at = $4 \
+    UPDATE limit_overrides SET confirmed_by = $2, confirmed_at = $3, expires_at = $4, code = $5 \
     WHERE id = $1 AND confirmed_at IS NULL AND withdrawn_by IS NULL AND expires_at > $3";
 const WITHDRAW: &str = "-- overrides::withdraw\n\
     UPDATE limit_overrides SET withdrawn_by = $2, expires_at = $3 \
@@ -29,7 +29,8 @@ const USE: &str = "-- overrides::used\n\
     UPDATE limit_overrides SET order_id = $2, used_at = $3 WHERE id = $1 AND order_id IS NULL \
     AND confirmed_at IS NOT NULL AND withdrawn_by IS NULL AND expires_at > $3";
 const USABLE: &str = "-- overrides::usable\n\
-    SELECT id, org_id, account_id, symbol, side, quantity, name, expires_at FROM limit_overrides \
+    SELECT id, org_id, account_id, symbol, side, quantity, name, expires_at, code \
+    FROM limit_overrides \
     WHERE account_id = $1 AND expires_at > $2 AND confirmed_at IS NOT NULL AND order_id IS NULL \
     AND withdrawn_by IS NULL ORDER BY id";
 const OPEN_COUNT: &str = "-- overrides::open_count\n\
@@ -49,6 +50,8 @@ pub(crate) const STATEMENTS: &[&str] =
 pub struct OverrideRow {
     /// What one order may pass, and until when; before it is confirmed, until when it waits.
     pub terms: Override,
+    /// What only the gateway can make of it: who changes the row does not change this.
+    pub code: [u8; 32],
     /// Why.
     pub reason: String,
     /// Seconds for which it is valid once it is confirmed.
@@ -85,6 +88,7 @@ pub async fn insert(tx: &mut Tx<'_>, row: &OverrideRow) -> Result<(), Error> {
         row.requested_by.as_str().into(),
         row.requested_at.into(),
         terms.expires_at.into(),
+        row.code.into(),
     ];
     tx.execute_one(INSERT, &parameters).await
 }
@@ -134,9 +138,9 @@ pub async fn confirm(
     id: Id<id::Override>,
     by: &str,
     now: Timestamp,
-    expires_at: Timestamp,
+    (expires_at, code): (Timestamp, [u8; 32]),
 ) -> Result<bool, Error> {
-    let parameters = [id.into(), by.into(), now.into(), expires_at.into()];
+    let parameters = [id.into(), by.into(), now.into(), expires_at.into(), code.into()];
     if tx.execute(CONFIRM, &parameters).await? == 0 {
         return Ok(false);
     }
@@ -164,15 +168,17 @@ pub async fn used(
     tx.execute_one(USE, &[id.into(), order.into(), now.into()]).await
 }
 
-/// Those that an order on one of these accounts, which must be locked, can use now, oldest first.
+/// Those that an order on one of these accounts, which must be locked, can use now, oldest first, each
+/// with its code.
 pub async fn usable(
     tx: &mut Tx<'_>,
     accounts: &[Id<id::Account>],
     now: Timestamp,
-) -> Result<Vec<Override>, Error> {
+) -> Result<Vec<(Override, [u8; 32])>, Error> {
     let sets: Vec<_> = accounts.iter().map(|id| vec![Value::from(*id), now.into()]).collect();
     let found = tx.query_each(USABLE, &sets).await?;
-    found.into_iter().flatten().map(|mut row| terms(&mut row)).collect()
+    let usable = |mut row: Row| Ok((terms(&mut row)?, row.hash()?));
+    found.into_iter().flatten().map(usable).collect()
 }
 
 fn terms(row: &mut Row) -> Result<Override, Error> {
@@ -191,6 +197,7 @@ fn terms(row: &mut Row) -> Result<Override, Error> {
 fn decode(mut row: Row) -> Result<OverrideRow, Error> {
     Ok(OverrideRow {
         terms: terms(&mut row)?,
+        code: row.hash()?,
         reason: row.text()?,
         valid_s: row.small()?,
         requested_by: row.text()?,

@@ -9,14 +9,14 @@ use tradewarden_domain::time::Timestamp;
 
 const INSERT: &str = "-- pending::insert\n\
     INSERT INTO pending_actions (id, org_id, command, summary, requested_by, requested_at, \
-    expires_at, decided_by, decided_at, decision) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL, NULL)";
+    expires_at, code, decided_by, decided_at, decision) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL)";
 const OPEN: &str = "-- pending::open\n\
-    SELECT id, org_id, command, summary, requested_by, requested_at, expires_at \
+    SELECT id, org_id, command, summary, requested_by, requested_at, expires_at, code \
     FROM pending_actions WHERE org_id = $1 AND decision IS NULL AND expires_at > $2 ORDER BY id \
     LIMIT 200";
 const WAITING: &str = "-- pending::waiting\n\
-    SELECT id, org_id, command, summary, requested_by, requested_at, expires_at \
+    SELECT id, org_id, command, summary, requested_by, requested_at, expires_at, code \
     FROM pending_actions WHERE decision IS NULL AND expires_at > $1 ORDER BY id";
 const DECIDE: &str = "-- pending::decide\n\
     UPDATE pending_actions SET decided_by = $2, decided_at = $3, decision = $4 \
@@ -41,6 +41,8 @@ pub struct PendingRow {
     pub requested_at: Timestamp,
     /// Until when another person may confirm it.
     pub expires_at: Timestamp,
+    /// What only the gateway can make of all of it: who changes the row does not change this.
+    pub code: [u8; 32],
 }
 
 /// Lets an action wait.
@@ -53,6 +55,7 @@ pub async fn insert(tx: &mut Tx<'_>, pending: &PendingRow) -> Result<(), Error> 
         pending.requested_by.to_string().into(),
         pending.requested_at.into(),
         pending.expires_at.into(),
+        pending.code.into(),
     ];
     tx.execute_one(INSERT, &parameters).await
 }
@@ -93,5 +96,6 @@ fn pending(mut row: Row) -> Result<PendingRow, Error> {
         requested_by: row.word()?,
         requested_at: row.time()?,
         expires_at: row.time()?,
+        code: row.hash()?,
     })
 }

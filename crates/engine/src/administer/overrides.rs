@@ -6,7 +6,6 @@
 //! are there or neither is, on whichever node.
 
 use super::change::{Stop, begin, enter, lock};
-use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::administer::change::reason_of;
 use crate::book::{Book, Scope};
@@ -15,6 +14,7 @@ use crate::command::{OverrideRequest, Paging, Search};
 use crate::effects::Effects;
 use crate::reads::sieve;
 use crate::view::{OverrideView, Page};
+use crate::{Engine, row_code};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,8 @@ impl Engine {
         }
         let reason = reason_of(Some(&new.reason))?.unwrap_or_default();
         let now = self.now();
-        let row = OverrideRow {
+        let mut row = OverrideRow {
+            code: [0; 32],
             terms: Override {
                 id: self.parts.environment.id(now),
                 org_id: org,
@@ -82,6 +83,7 @@ impl Engine {
             order_id: None,
             used_at: None,
         };
+        row.code = row_code::of_request(&self.parts.row_sealer, &row);
         let view = to_value(&view(&row, now))?;
         let payload = json!({
             "account_id": account.id, "limit": new.limit, "quantity": new.quantity,
@@ -134,6 +136,10 @@ impl Engine {
         let row = overrides::find(tx, org, id).await?;
         let waits = |row: &OverrideRow| state(row, now) == "requested";
         let mut row = row.filter(waits).ok_or(CommandError::NotFound)?;
+        if row.code != row_code::of_request(&shared.row_sealer, &row) {
+            tracing::error!(override.id = %id, "an override that waits was changed past the gateway");
+            return Err(CommandError::NotFound.into());
+        }
         if row.requested_by == actor.name() {
             self.may_wait_instead(org, row.requested_at)?;
         } else if let Ok(user) = row.requested_by.parse() {
@@ -143,12 +149,14 @@ impl Engine {
         let expires_at = now.plus(Duration::from_secs(u64::from(row.valid_s)));
         let book = Book::load(tx, shared, &Scope::default()).await?;
         begin(tx, shared, actor).await?;
-        if !overrides::confirm(tx, org, id, &actor.name(), now, expires_at).await? {
+        row.terms.expires_at = expires_at;
+        row.code = row_code::of_override(&shared.row_sealer, &row.terms);
+        let until = (expires_at, row.code);
+        if !overrides::confirm(tx, org, id, &actor.name(), now, until).await? {
             return Err(CommandError::NotFound.into());
         }
         let payload = json!({ "expires_at": expires_at, "requested_by": row.requested_by });
         enter(tx, shared, book, effects, (org, id), "override.confirmed", (actor, payload)).await?;
-        row.terms.expires_at = expires_at;
         (row.confirmed_by, row.confirmed_at) = (Some(actor.name()), Some(now));
         Ok(row)
     }

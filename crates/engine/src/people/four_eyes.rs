@@ -7,7 +7,6 @@
 use super::manage::member;
 use super::roles::FOUR_EYES;
 use super::{parse_id, person_of};
-use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::book::Book;
 use crate::command::error::{CommandError, away, invalid, no};
@@ -15,6 +14,8 @@ use crate::command::{
     AccountChanges, ById, Change, Command, LimitDelete, LimitNamed, LimitSet, LimitsImport,
     PolicySet, RateSet, UserChange, loosens_days,
 };
+use crate::effects::Severity;
+use crate::{Engine, row_code};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,8 @@ impl Engine {
             return Err(invalid("password", &"leave it out: the person sets it by invitation"));
         }
         let now = self.now();
-        let row = PendingRow {
+        let mut row = PendingRow {
+            code: [0; 32],
             id: self.parts.environment.id(now),
             org_id: org,
             command: serde_json::to_string(command).map_err(|_| CommandError::Unavailable {
@@ -91,6 +93,7 @@ impl Engine {
             requested_at: now,
             expires_at: now.plus(WAITS),
         };
+        row.code = row_code::of_pending(&self.parts.row_sealer, &row);
         let view = view(&row);
         let mut payload = json!({ "policy": policy, "summary": row.summary });
         actor.sign(&mut payload);
@@ -249,17 +252,32 @@ impl Engine {
     }
 
     pub(crate) async fn pending(&self, org: Id<id::Org>) -> Result<Value, CommandError> {
-        let rows = pending::open(&self.parts.store, org, self.now()).await;
-        let rows = rows.map_err(|error| away(&error))?;
+        let rows = self.whole_rows(org).await?;
         let items: Vec<Value> = rows.iter().map(view).collect();
         Ok(json!({ "items": items, "next": null }))
     }
 
     async fn waiting(&self, org: Id<id::Org>, id: &str) -> Result<PendingRow, CommandError> {
         let id: Id<id::Pending> = parse_id(id)?;
-        let rows = pending::open(&self.parts.store, org, self.now()).await;
-        let mut rows = rows.map_err(|error| away(&error))?.into_iter();
+        let mut rows = self.whole_rows(org).await?.into_iter();
         rows.find(|row| row.id == id).ok_or(CommandError::NotFound)
+    }
+
+    /// What waits, as it was asked for: what was put in or changed past the gateway is not there, and
+    /// people are told.
+    async fn whole_rows(&self, org: Id<id::Org>) -> Result<Vec<PendingRow>, CommandError> {
+        let rows = pending::open(&self.parts.store, org, self.now()).await;
+        let rows = rows.map_err(|error| away(&error))?;
+        let sealer = &self.parts.row_sealer;
+        let is_whole = |row: &PendingRow| row.code == row_code::of_pending(sealer, row);
+        let (whole, changed): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_whole);
+        for row in changed {
+            let detail = "An action that waits for a second person was changed past the gateway: it \
+                          cannot be confirmed.";
+            let (subject, detail) = (row.id.to_string(), detail.to_owned());
+            self.parts.tell(org, "row.mismatch", Severity::Critical, subject, detail).await;
+        }
+        Ok(whole)
     }
 
     pub(crate) async fn confirm_pending(

@@ -270,6 +270,7 @@ pub(crate) async fn an_action_is_decided_once(backend: &Backend) {
         requested_by: id(10),
         requested_at: at(5),
         expires_at: at(20),
+        code: [7; 32],
     };
     let mut tx = writer.begin().await.unwrap();
     pending::insert(&mut tx, &row).await.unwrap();

@@ -146,6 +146,8 @@ async fn c16_a_restored_copy_is_another_incarnation() {
     assert_eq!(gateway.stop().await.code, Some(0));
 
     let data = dir.data();
+    let log = fs::metadata(data.join("tradewarden.db-wal"));
+    assert!(log.map_or(true, |log| log.len() == 0), "the file of who stopped is all there is");
     let present = fs::read(data.join("tradewarden.db")).unwrap();
     take_no_place(&program, &dir, &copy).await;
 
