@@ -17,11 +17,12 @@
 
 mod accept;
 mod check;
+mod history;
 pub(crate) mod inside;
 mod shown;
 mod tell;
 
-pub(crate) use check::{Look, Mistrust, Of, Seals};
+pub(crate) use check::{Mistrust, Of, Seals};
 pub(crate) use inside::{Against, Doubted};
 pub(crate) use tell::{ToldMistrust, tell};
 

@@ -78,6 +78,38 @@ const OF_OBJECT: &str = concat!(
     with_run!(),
     " WHERE e.object_id = $1 ORDER BY e.id LIMIT $2"
 );
+macro_rules! objects {
+    () => {
+        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+         $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, \
+         $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, \
+         $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, \
+         $71, $72, $73, $74, $75, $76, $77, $78, $79, $80, $81, $82, $83, $84, $85, $86, $87, \
+         $88, $89, $90, $91, $92, $93, $94, $95, $96, $97, $98, $99, $100, $101, $102, $103, \
+         $104, $105, $106, $107, $108, $109, $110, $111, $112, $113, $114, $115, $116, $117, \
+         $118, $119, $120, $121, $122, $123, $124, $125, $126, $127, $128, $129, $130, $131, \
+         $132, $133, $134, $135, $136, $137, $138, $139, $140, $141, $142, $143, $144, $145, \
+         $146, $147, $148, $149, $150, $151, $152, $153, $154, $155, $156, $157, $158, $159, \
+         $160, $161, $162, $163, $164, $165, $166, $167, $168, $169, $170, $171, $172, $173, \
+         $174, $175, $176, $177, $178, $179, $180, $181, $182, $183, $184, $185, $186, $187, \
+         $188, $189, $190, $191, $192, $193, $194, $195, $196, $197, $198, $199, $200, $201, \
+         $202, $203, $204, $205, $206, $207, $208, $209, $210, $211, $212, $213, $214, $215, \
+         $216, $217, $218, $219, $220, $221, $222, $223, $224, $225, $226, $227, $228, $229, \
+         $230, $231, $232, $233, $234, $235, $236, $237, $238, $239, $240, $241, $242, $243, \
+         $244, $245, $246, $247, $248, $249, $250, $251, $252, $253, $254, $255, $256"
+    };
+}
+
+/// Objects of one look-up; of fewer, the last is named again.
+const OBJECTS: usize = 256;
+const OF_OBJECTS: &str = concat!(
+    "-- audit::of_objects\nSELECT ",
+    placed!(),
+    with_run!(),
+    " WHERE e.object_id IN (",
+    objects!(),
+    ") ORDER BY e.id LIMIT $257"
+);
 const NEWEST_SIGNING: &str = "-- audit::newest_signing\n\
     SELECT payload FROM audit_entries WHERE object_id = $1 \
     AND payload LIKE '%\"signing_version\":%' ORDER BY id DESC LIMIT 1";
@@ -104,6 +136,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PAST_INCARNATIONS,
     RANGE,
     OF_OBJECT,
+    OF_OBJECTS,
     NEWEST_SIGNING,
     PAGE,
     ENTRY,
@@ -392,6 +425,22 @@ pub async fn of_object(
 ) -> Result<Vec<Placed>, Error> {
     let parameters = vec![Value::Id(object_id), Value::Int(count)];
     store.query(OF_OBJECT, parameters).await?.into_iter().map(decode_placed).collect()
+}
+
+/// Entries about at most 256 objects, oldest first: at most `count` of one on the average.
+pub async fn of_objects(
+    store: &Store,
+    object_ids: impl Iterator<Item = [u8; 16]>,
+    count: i64,
+) -> Result<Vec<Placed>, Error> {
+    let mut parameters: Vec<_> = object_ids.take(OBJECTS).map(Value::Id).collect();
+    let Some(last) = parameters.last().cloned() else {
+        return Ok(Vec::new());
+    };
+    let most = i64::try_from(parameters.len()).unwrap_or(i64::MAX).saturating_mul(count);
+    parameters.resize(OBJECTS, last);
+    parameters.push(Value::Int(most));
+    store.query(OF_OBJECTS, parameters).await?.into_iter().map(decode_placed).collect()
 }
 
 /// The payload of the newest entry that says which signing secrets a webhook has.

@@ -160,6 +160,19 @@ impl Store {
         }
     }
 
+    /// Runs look-ups that all see the database as it is at one instant; the answers come in the same
+    /// order.
+    pub async fn query_together(
+        &self,
+        lookups: Vec<(&'static str, Vec<Value>)>,
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        lookups.iter().try_for_each(|(sql, parameters)| refuse_nul(sql, parameters))?;
+        match &self.readers {
+            Readers::Sqlite(readers) => readers.query_together(lookups).await,
+            Readers::Postgres(readers) => readers.query_together(&lookups).await,
+        }
+    }
+
     /// Runs a look-up of at most one row.
     pub async fn query_one(
         &self,
@@ -525,7 +538,9 @@ impl Tx<'_> {
         sql: &str,
         rows: impl Iterator<Item = Option<&'v Value>>,
     ) -> Result<(), Error> {
-        let Some(subject) = changes::written(sql) else { return Ok(()) };
+        let Some(subject) = changes::written(sql) else {
+            return Ok(());
+        };
         for first in rows {
             self.changed.insert(changes::change(sql, subject, first)?);
         }

@@ -92,7 +92,7 @@ const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     blind_quantity_max, adopt, key_id, auto_roll) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
     $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)";
-const LIMITS: &str = "-- directory::limits\n\
+pub(crate) const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
 pub(crate) const LIMITS_OF: &str = "-- directory::limits_of\n\

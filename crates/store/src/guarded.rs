@@ -5,6 +5,13 @@
 //! below and reads, and locks, what the row held before. [`changed`] then says what became of each. What
 //! a head means, the store does not know.
 
+mod together;
+
+pub use together::{
+    halts_with_heads, keys_of_org_with_heads, keys_with_heads, limits_with_heads,
+    members_with_heads, roles_with_heads,
+};
+
 use crate::Error;
 use crate::api_keys::{self, KeyRow};
 use crate::dialect::{Lock, Store, Tx, name_of};

@@ -197,26 +197,60 @@ impl Readers {
         sql: &'static str,
         parameters: &[Value],
     ) -> Result<Vec<Row>, Error> {
-        let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let slot = self
-            .slots
-            .get(turn.checked_rem(READERS).unwrap_or(0))
-            .ok_or_else(|| Error::new(Kind::Gone, "no reader"))?;
-        let mut slot = slot.lock().await;
+        let mut slot = self.slot()?.lock().await;
         let reader = match slot.take() {
             Some(reader) if !reader.client.is_closed() => slot.insert(reader),
-            _ => slot
-                .insert(Reader { client: connect(&self.url).await?, statements: HashMap::new() }),
+            _ => slot.insert(Reader::connect(&self.url).await?),
         };
-        let statement = if let Some(statement) = reader.statements.get(sql) {
+        reader.query(sql, parameters).await
+    }
+
+    pub(crate) async fn query_together(
+        &self,
+        lookups: &[(&'static str, Vec<Value>)],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        let mut slot = self.slot()?.lock().await;
+        // It comes back when its transaction is over; one that nobody waited for ends with its connection.
+        let mut reader = match slot.take() {
+            Some(reader) if !reader.client.is_closed() => reader,
+            _ => Reader::connect(&self.url).await?,
+        };
+        reader.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let mut found = Vec::with_capacity(lookups.len());
+        for (sql, parameters) in lookups {
+            found.push(reader.query(*sql, parameters).await?);
+        }
+        reader.run("COMMIT").await?;
+        let _before = slot.insert(reader);
+        Ok(found)
+    }
+
+    fn slot(&self) -> Result<&tokio::sync::Mutex<Option<Reader>>, Error> {
+        let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let slot = self.slots.get(turn.checked_rem(READERS).unwrap_or(0));
+        slot.ok_or_else(|| Error::new(Kind::Gone, "no reader"))
+    }
+}
+
+impl Reader {
+    async fn connect(url: &str) -> Result<Self, Error> {
+        Ok(Self { client: connect(url).await?, statements: HashMap::new() })
+    }
+
+    async fn run(&self, script: &str) -> Result<(), Error> {
+        self.client.batch_execute(script).await.map_err(|error| from_postgres("script", &error))
+    }
+
+    async fn query(&mut self, sql: &'static str, parameters: &[Value]) -> Result<Vec<Row>, Error> {
+        let statement = if let Some(statement) = self.statements.get(sql) {
             statement.clone()
         } else {
-            let prepared = reader.client.prepare(sql).await;
+            let prepared = self.client.prepare(sql).await;
             let statement = prepared.map_err(|error| from_postgres(name_of(sql), &error))?;
-            reader.statements.insert(sql, statement.clone());
+            self.statements.insert(sql, statement.clone());
             statement
         };
-        run_query(&reader.client, &statement, sql, parameters).await
+        run_query(&self.client, &statement, sql, parameters).await
     }
 }
 

@@ -184,6 +184,26 @@ impl Readers {
             .await
     }
 
+    pub(crate) async fn query_together(
+        self: &Arc<Self>,
+        lookups: Vec<(&'static str, Vec<Value>)>,
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        self.on_a_reader(move |connection, texts| {
+            let run = |script| {
+                connection.execute_batch(script).map_err(|error| from_sqlite("together", &error))
+            };
+            run("BEGIN")?;
+            let mut found = Vec::with_capacity(lookups.len());
+            let answer = lookups.iter().try_for_each(|(sql, parameters)| {
+                found.push(query(connection, texts.spell(*sql), parameters)?);
+                Ok(())
+            });
+            run("COMMIT")?;
+            answer.map(|()| found)
+        })
+        .await
+    }
+
     pub(crate) async fn backup(self: &Arc<Self>, target: PathBuf) -> Result<(), Error> {
         self.on_a_reader(move |connection, _texts| {
             let path = target.to_str().ok_or_else(|| Error::broken("the path is not UTF-8"))?;

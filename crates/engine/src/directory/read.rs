@@ -7,7 +7,7 @@ use super::signing::{self, Versions};
 use super::{
     Directory, Door, PreviousSecrets, parse_network, previous_signing_place, signing_place,
 };
-use crate::seals::{self, Look, Of};
+use crate::seals::{self, Of};
 use crate::vault::keys::DataKeys;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ use tradewarden_domain::webhook::{CertificateName, CredentialForms, Webhook};
 use tradewarden_seal::{DataKeySet, HashedToken, RowSealer};
 use tradewarden_store::changes::{self, Change, News, Subject};
 use tradewarden_store::directory::{self as rows, WebhookRow};
-use tradewarden_store::guarded::Guarded;
+use tradewarden_store::guarded::{self, Guarded};
 use tradewarden_store::webhook_secrets::{self, Previous};
 use tradewarden_store::{Error, Store};
 
@@ -128,13 +128,7 @@ impl Directory {
             }
             Subject::Limits => {
                 let org = Id::from_bytes(change.id);
-                let mut look = Look::begin(store, Guarded::Limits).await?;
-                let (own, heads) = loop {
-                    let own = rows::limits_of(store, org).await?;
-                    if let Some(heads) = look.end(store).await? {
-                        break (own, heads);
-                    }
-                };
+                let (own, heads) = guarded::limits_with_heads(store, Some(org)).await?;
                 let (found, of) = (seals::limits(sealer, &own), Of::One(org));
                 let seals = Arc::make_mut(&mut self.seals);
                 seals.hold((store, sealer), Guarded::Limits, of, heads, &found).await?;
@@ -161,13 +155,7 @@ impl Directory {
     }
 
     async fn load_halts(&mut self, store: &Store, sealer: &RowSealer) -> Result<(), Error> {
-        let mut look = Look::begin(store, Guarded::Halts).await?;
-        let (halts, heads) = loop {
-            let halts = rows::halts(store).await?;
-            if let Some(heads) = look.end(store).await? {
-                break (halts, heads);
-            }
-        };
+        let (halts, heads) = guarded::halts_with_heads(store).await?;
         let found = seals::halts(sealer, &halts);
         let seals = Arc::make_mut(&mut self.seals);
         seals
@@ -178,13 +166,7 @@ impl Directory {
     }
 
     async fn load_limits(&mut self, store: &Store, sealer: &RowSealer) -> Result<(), Error> {
-        let mut look = Look::begin(store, Guarded::Limits).await?;
-        let (limits, heads) = loop {
-            let limits = rows::limits(store).await?;
-            if let Some(heads) = look.end(store).await? {
-                break (limits, heads);
-            }
-        };
+        let (limits, heads) = guarded::limits_with_heads(store, None).await?;
         let found = seals::limits(sealer, &limits);
         let seals = Arc::make_mut(&mut self.seals);
         seals

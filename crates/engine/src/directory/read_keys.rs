@@ -4,7 +4,7 @@
 use super::shards::Shards;
 use super::{Directory, keys};
 use crate::known_key::KnownKey;
-use crate::seals::{self, Look, Of, Told};
+use crate::seals::{self, Of, Told};
 use crate::vault::keys::DataKeys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,16 +31,10 @@ async fn some_keys(
     store: &Store,
     ids: &BTreeSet<Id<id::Key>>,
 ) -> Result<(Vec<Read>, Heads), Error> {
-    let mut look = Look::begin(store, Guarded::Keys).await?;
-    loop {
-        let mut rows = Vec::with_capacity(ids.len());
-        for id in ids {
-            rows.push((*id, api_keys::find(store, *id).await?));
-        }
-        if let Some(heads) = look.end(store).await? {
-            return Ok((rows, heads.into_iter().map(|head| (head.org, head)).collect()));
-        }
-    }
+    let (found, heads) = guarded::keys_with_heads(store, ids).await?;
+    let mut found: BTreeMap<_, _> = found.into_iter().map(|row| (row.key.id, row)).collect();
+    let rows = ids.iter().map(|id| (*id, found.remove(id))).collect();
+    Ok((rows, heads.into_iter().map(|head| (head.org, head)).collect()))
 }
 
 /// What became of keys since they were trusted, by organization.
@@ -177,13 +171,7 @@ impl Directory {
         data_keys: &DataKeys,
         sealer: &RowSealer,
     ) -> Result<(), Error> {
-        let mut look = Look::begin(store, Guarded::Keys).await?;
-        let (rows, heads) = loop {
-            let rows = api_keys::of_org(store, org).await?;
-            if let Some(heads) = look.end(store).await? {
-                break (rows, heads);
-            }
-        };
+        let (rows, heads) = guarded::keys_of_org_with_heads(store, org).await?;
         let found = seals::found(sealer, Guarded::Keys, rows.iter().map(guarded::key));
         let seals = Arc::make_mut(&mut self.seals);
         seals.hold((store, sealer), Guarded::Keys, Of::One(org), heads, &found).await?;

@@ -6,7 +6,7 @@ use crate::Shared;
 use crate::actor::{Actor, Person};
 use crate::command::error::{CommandError, away};
 use crate::environment::Environment;
-use crate::seals::{self, Look, Of, Seals};
+use crate::seals::{self, Of, Seals};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
@@ -107,13 +107,7 @@ impl Principals {
         sealer: &RowSealer,
         orgs: &[Organization],
     ) -> Result<Vec<Member>, Error> {
-        let mut look = Look::begin(store, Guarded::Members).await?;
-        let (mut members, heads) = loop {
-            let members = users::members(store).await?;
-            if let Some(heads) = look.end(store).await? {
-                break (members, heads);
-            }
-        };
+        let (mut members, heads) = guarded::members_with_heads(store).await?;
         let found = seals::found(sealer, Guarded::Members, members.iter().map(guarded::member));
         self.seals.hold((store, sealer), Guarded::Members, Of::All(orgs), heads, &found).await?;
         members.retain(|member| {
@@ -130,13 +124,7 @@ impl Principals {
         sealer: &RowSealer,
         orgs: &[Organization],
     ) -> Result<Vec<RoleRow>, Error> {
-        let mut look = Look::begin(store, Guarded::Roles).await?;
-        let (mut roles, heads) = loop {
-            let roles = users::roles(store).await?;
-            if let Some(heads) = look.end(store).await? {
-                break (roles, heads);
-            }
-        };
+        let (mut roles, heads) = guarded::roles_with_heads(store).await?;
         let found = seals::found(sealer, Guarded::Roles, roles.iter().map(guarded::role));
         self.seals.hold((store, sealer), Guarded::Roles, Of::All(orgs), heads, &found).await?;
         for role in &mut roles {

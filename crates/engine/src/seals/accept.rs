@@ -4,9 +4,9 @@
 //! What is accepted is what was shown: everything is read anew for it, the phrase is over what the rows
 //! hold, and the transaction that enters them looks once more whether they still do.
 
-use super::check::{Found, Mistrust, newest_number};
+use super::check::{Found, Mistrust};
+use super::history::{Place, newest_number};
 use super::shown::{Shown, shown};
-use super::tell::Place;
 use super::{ROWS_MAX, Told, code_of, first_head, following, found};
 use crate::actor::Actor;
 use crate::book::{Book, Scope};

@@ -6,58 +6,24 @@
 //! - limits and halts: entries of the organization are refused, as by a halt; exits pass,
 //! - a key does not authenticate, a person has no rights, a role allows nothing.
 
-use super::{EVENT, Told, code_of_entry, code_of_head, first_head, object_of};
-use serde_json::Value;
+use super::history::{AT_ONCE, Place, entered, entries, goes_on, history_of};
+use super::{Told, code_of_head, first_head, object_of};
 use std::collections::{BTreeMap, BTreeSet};
 use tradewarden_domain::halt::{Halt, HaltMode, HaltScope};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, RowSealer, RowSum};
 use tradewarden_store::directory::Organization;
-use tradewarden_store::guarded::{self, Guarded, Head};
-use tradewarden_store::{Error, Store, audit};
+use tradewarden_store::guarded::{Guarded, Head};
+use tradewarden_store::{Error, Store};
 
-/// Looks at rows and heads that were changed in between.
-const LOOKS: usize = 8;
-/// Entries about one object that are looked at; there is one.
-const ENTRIES_MAX: i64 = 4;
-/// Missing entries in a row, behind which others are looked for.
-const GAP_MAX: i64 = 1_024;
 /// Rows that a finding names.
 const NAMED_MAX: usize = 10;
-
-type Place = (Guarded, [u8; 16]);
-
-/// A look at rows of a kind between two looks at the heads that are about them.
-pub(crate) struct Look {
-    kind: Guarded,
-    heads: Vec<Head>,
-    looks: usize,
-}
-
-impl Look {
-    /// Begins before the rows are read.
-    pub(crate) async fn begin(store: &Store, kind: Guarded) -> Result<Self, Error> {
-        Ok(Self { kind, heads: guarded::heads(store, kind).await?, looks: 0 })
-    }
-
-    /// Ends when they are read: the heads, if nothing was committed in between; else the rows have to
-    /// be read again.
-    pub(crate) async fn end(&mut self, store: &Store) -> Result<Option<Vec<Head>>, Error> {
-        let heads = guarded::heads(store, self.kind).await?;
-        self.looks = self.looks.saturating_add(1);
-        if heads == self.heads || self.looks >= LOOKS {
-            return Ok(Some(heads));
-        }
-        self.heads = heads;
-        Ok(None)
-    }
-}
 
 /// Rows of one organization with their codes.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    rows: BTreeMap<[u8; 16], Digest>,
+    pub(super) rows: BTreeMap<[u8; 16], Digest>,
     sum: RowSum,
 }
 
@@ -92,6 +58,8 @@ pub(crate) struct Seals {
     /// Heads that fitted their entries.
     heads: BTreeMap<Place, Head>,
     mistrusted: BTreeMap<Place, Mistrust>,
+    /// Of what that was found: the head, and what the rows came to.
+    judged: BTreeMap<Place, (Head, RowSum)>,
     /// What stands in for halts and limits that cannot be trusted.
     halts: Vec<Halt>,
 }
@@ -102,14 +70,6 @@ pub(crate) enum Of<'o> {
     One(Id<id::Org>),
     /// Those of all; also of one that has neither rows nor a head, for somebody may have taken both.
     All(&'o [Organization]),
-}
-
-/// What an entry says of the rows it names.
-struct Entered {
-    /// Nothing before it counts.
-    begins: bool,
-    sum: [u8; 32],
-    rows: Vec<Told>,
 }
 
 impl Seals {
@@ -160,13 +120,17 @@ impl Seals {
         for org in orgs {
             let head = heads.get(&org).cloned().unwrap_or_else(|| first_head(sealer, kind, org));
             let found = found.get(&org).unwrap_or(&nothing);
+            let judged = (head, found.sum);
+            if self.judged.get(&(kind, org)) == Some(&judged) {
+                // It is as wrong as it was: the entries are not read back again.
+                continue;
+            }
+            let (head, sum) = judged;
             match self.judge((store, sealer), &head, found).await? {
-                None => {
-                    self.heads.insert((kind, org), head);
-                    self.mistrusted.remove(&(kind, org));
-                }
+                None => self.trust(head),
                 Some(mistrust) => {
                     self.mistrusted.insert((kind, org), mistrust);
+                    self.judged.insert((kind, org), (head, sum));
                 }
             }
         }
@@ -223,10 +187,16 @@ impl Seals {
     ) -> Result<bool, Error> {
         let fits = self.is_right(of, head, sum).await?;
         if fits {
-            self.heads.insert((head.kind, head.org), head.clone());
-            self.mistrusted.remove(&(head.kind, head.org));
+            self.trust(head.clone());
         }
         Ok(fits)
+    }
+
+    fn trust(&mut self, head: Head) {
+        let place = (head.kind, head.org);
+        self.mistrusted.remove(&place);
+        self.judged.remove(&place);
+        self.heads.insert(place, head);
     }
 
     /// Holds some rows of an organization: what is trusted of each, against what was read of it. Their
@@ -254,11 +224,16 @@ impl Seals {
         head: &Head,
     ) -> Result<BTreeSet<[u8; 16]>, Error> {
         let mut rows = BTreeSet::new();
-        for number in self.number(head.kind, head.org).saturating_add(1)..=head.number {
-            match entered(store, sealer, head.kind, head.org, number).await? {
-                Some(entry) => rows.extend(entry.rows.iter().map(|told| told.row)),
-                None => return Ok(BTreeSet::new()),
+        let mut seen = self.number(head.kind, head.org);
+        while seen < head.number {
+            let first = seen.saturating_add(1);
+            let last = seen.saturating_add(AT_ONCE).min(head.number);
+            let there = entries(store, sealer, (head.kind, head.org), first, last).await?;
+            if !(first..=last).all(|number| there.contains_key(&number)) {
+                return Ok(BTreeSet::new());
             }
+            rows.extend(there.values().flat_map(|entry| &entry.rows).map(|told| told.row));
+            seen = last;
         }
         Ok(rows)
     }
@@ -337,138 +312,4 @@ pub(super) fn stand_in(sealer: &RowSealer, kind: Guarded, org: [u8; 16]) -> Opti
         engaged_by: "gateway".to_owned(),
         engaged_at: Timestamp::default(),
     })
-}
-
-/// The number of the newest entry, from which one that begins anew goes on: somebody may have taken
-/// away some on the way to it.
-pub(super) async fn newest_number(
-    store: &Store,
-    sealer: &RowSealer,
-    head: &Head,
-    known: i64,
-) -> Result<i64, Error> {
-    let is_made_here = code_of_head(sealer, head).as_bytes() == &head.code;
-    let mut newest = known.max(if is_made_here { head.number } else { 0 }).max(0);
-    let mut number = newest;
-    while number < newest.saturating_add(GAP_MAX) {
-        number = number.saturating_add(1);
-        if entered(store, sealer, head.kind, head.org, number).await?.is_some() {
-            newest = number;
-        }
-    }
-    Ok(newest)
-}
-
-/// Whether there is a newer head by now.
-async fn goes_on(store: &Store, sealer: &RowSealer, head: &Head) -> Result<bool, Error> {
-    let now = guarded::heads(store, head.kind).await?;
-    let is_newer = |now: &&Head| {
-        let is_made_here = code_of_head(sealer, now).as_bytes() == &now.code;
-        now.org == head.org && now.number > head.number && is_made_here
-    };
-    Ok(now.iter().any(|now| is_newer(&now)))
-}
-
-/// What the entries say of rows.
-#[derive(Default)]
-struct History {
-    /// What the newest entry about each row says.
-    newest: BTreeMap<[u8; 16], Option<Digest>>,
-    /// What the oldest of those that were read says of what was before.
-    before: BTreeMap<[u8; 16], Option<Digest>>,
-    /// Rows that held something else before an entry than the one before says: whoever changed them
-    /// changed what nobody had entered.
-    broken: BTreeSet<[u8; 16]>,
-}
-
-impl History {
-    /// Takes in the entry before those that it has.
-    fn precede(&mut self, rows: &[Told]) {
-        for told in rows {
-            self.newest.entry(told.row).or_insert(told.after);
-            let after = self.before.insert(told.row, told.before);
-            if after.is_some_and(|then| then != told.after) {
-                self.broken.insert(told.row);
-            }
-        }
-    }
-
-    /// Nothing was before the entries that it has.
-    fn end(&mut self) {
-        let from_nowhere = self.before.iter().filter(|(_, before)| before.is_some());
-        self.broken.extend(from_nowhere.map(|(row, _)| *row));
-    }
-
-    /// The rows that are not what it says.
-    fn strangers(&self, found: &Found) -> BTreeMap<[u8; 16], Option<Digest>> {
-        let rows = found.rows.keys().chain(self.newest.keys());
-        let is_stranger = |row: &&[u8; 16]| {
-            let said = self.newest.get(*row).copied().flatten();
-            said.as_ref() != found.rows.get(*row)
-        };
-        let strangers = rows.filter(is_stranger).chain(&self.broken);
-        strangers.map(|row| (*row, found.rows.get(row).copied())).collect()
-    }
-}
-
-/// What the entries say, back to the one that begins; nothing if one on the way to it is missing.
-async fn history_of(
-    store: &Store,
-    sealer: &RowSealer,
-    head: &Head,
-) -> Result<Option<History>, Error> {
-    let (kind, org) = (head.kind, head.org);
-    let mut number = head.number.max(0);
-    while entered(store, sealer, kind, org, number.saturating_add(1)).await?.is_some() {
-        number = number.saturating_add(1);
-    }
-    let mut history = History::default();
-    while number > 0 {
-        let Some(entry) = entered(store, sealer, kind, org, number).await? else {
-            return Ok(None);
-        };
-        history.precede(&entry.rows);
-        if entry.begins {
-            break;
-        }
-        number = number.saturating_sub(1);
-    }
-    history.end();
-    Ok(Some(history))
-}
-
-/// The entry of this number, if there is one that this installation made.
-async fn entered(
-    store: &Store,
-    sealer: &RowSealer,
-    kind: Guarded,
-    org: [u8; 16],
-    number: i64,
-) -> Result<Option<Entered>, Error> {
-    let object = object_of(sealer, kind, org, number);
-    let placed = audit::of_object(store, object.to_bytes(), ENTRIES_MAX).await?;
-    let read = |entry: &audit::Placed| {
-        let is_ours = entry.leaf.contains(EVENT);
-        let payload: Value = serde_json::from_str(&entry.payload).ok()?;
-        is_ours.then_some(())?;
-        let entered = read(kind, &payload)?;
-        let head = Head { kind, org, number, sum: entered.sum, code: [0; 32] };
-        let code = code_of_entry(sealer, &head, entered.begins, &entered.rows).to_string();
-        (payload.get("code")?.as_str()? == code).then_some(entered)
-    };
-    Ok(placed.iter().find_map(read))
-}
-
-fn read(kind: Guarded, payload: &Value) -> Option<Entered> {
-    let sum: Digest = payload.get("sum")?.as_str()?.parse().ok()?;
-    let code = |told: &Value, member: &str| match told.get(member)? {
-        Value::Null => Some(None),
-        code => Some(Some(code.as_str()?.parse::<Digest>().ok()?)),
-    };
-    let rows = payload.get("rows")?.as_array()?.iter().map(|told| {
-        let row = kind.row_of(told.get("row")?.as_str()?)?;
-        Some(Told { row, before: code(told, "before")?, after: code(told, "code")? })
-    });
-    let begins = payload.get("begins")?.as_bool()?;
-    Some(Entered { begins, sum: *sum.as_bytes(), rows: rows.collect::<Option<_>>()? })
 }

@@ -2,7 +2,7 @@
 
 use super::check::Mistrust;
 use super::code_of;
-use super::tell::Place;
+use super::history::Place;
 use crate::Shared;
 use crate::keys::KeyView;
 use crate::reads::{halt_view, limit_view};

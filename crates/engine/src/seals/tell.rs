@@ -1,6 +1,7 @@
 //! Telling people of rows that are not what the log says, once each.
 
 use super::check::Mistrust;
+use super::history::Place;
 use crate::Shared;
 use crate::effects::Severity;
 use std::collections::BTreeMap;
@@ -10,8 +11,6 @@ use tradewarden_store::guarded::Guarded;
 
 /// The code of the finding.
 const CODE: &str = "row.mismatch";
-
-pub(super) type Place = (Guarded, [u8; 16]);
 
 /// What people were told of already.
 #[derive(Debug, Default)]
