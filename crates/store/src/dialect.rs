@@ -270,7 +270,7 @@ impl Writer {
 
     /// Folds SQLite's write-ahead log into the database: after it the file alone is all there is, until
     /// something is written again. PostgreSQL looks after its own.
-    pub async fn fold(&mut self) -> Result<(), Error> {
+    pub fn fold(&mut self) -> Result<(), Error> {
         match &mut self.driver {
             Driver::Sqlite(connection) => connection.run_script("PRAGMA wal_checkpoint(TRUNCATE)"),
             Driver::Postgres(_) => Ok(()),

@@ -218,7 +218,7 @@ impl Readers {
         reader.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let mut found = Vec::with_capacity(lookups.len());
         for (sql, parameters) in lookups {
-            found.push(reader.query(*sql, parameters).await?);
+            found.push(reader.query(sql, parameters).await?);
         }
         reader.run("COMMIT").await?;
         let _before = slot.insert(reader);

@@ -195,7 +195,7 @@ impl Readers {
             run("BEGIN")?;
             let mut found = Vec::with_capacity(lookups.len());
             let answer = lookups.iter().try_for_each(|(sql, parameters)| {
-                found.push(query(connection, texts.spell(*sql), parameters)?);
+                found.push(query(connection, texts.spell(sql), parameters)?);
                 Ok(())
             });
             run("COMMIT")?;

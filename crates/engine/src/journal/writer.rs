@@ -61,7 +61,7 @@ impl JournalTask {
             write_batch(&mut writer, shared, std::mem::take(&mut batch)).await?;
             if stop.is_some() {
                 // Whoever copies the file of a gateway that stopped has everything.
-                if let Err(error) = writer.fold().await {
+                if let Err(error) = writer.fold() {
                     tracing::warn!(error = %error, "the write-ahead log stays beside the database");
                 }
                 return Ok(());
