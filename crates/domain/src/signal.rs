@@ -231,7 +231,9 @@ pub enum QuantityField {
     Absent,
     /// So many units; positive.
     Given(Quantity),
-    /// There is one that cannot be used; the reason names the value.
+    /// There is something that is no number; the reason names it.
+    Unreadable(String),
+    /// There is a number that cannot be used; the reason names it.
     Unusable(String),
 }
 

@@ -1,6 +1,7 @@
 //! Strategies: what to do with a signal, given what is held and what is under way.
 
 mod equity;
+mod sizing;
 mod target;
 
 pub use self::equity::Means;
@@ -115,6 +116,10 @@ pub struct Strategy {
     pub quantity: Quantity,
     /// Where the size comes from.
     pub sizing: Sizing,
+    /// Whether `quantity` is the size of an entry whose payload says none, where sizing is by it.
+    pub quantity_fallback: bool,
+    /// Whether an entry over `max_order_quantity` is cut down to it, and not refused.
+    pub quantity_clamp: bool,
     /// The part of the equity that sizing by it takes; at most 100.
     pub percent: Option<Percentage>,
     /// What a unit costs each way, in the instrument's currency: sizing by risk counts it twice.
@@ -481,29 +486,6 @@ impl Strategy {
             }
             Ok(wanted) => self.enter_with(signal, side, instrument, wanted),
             Err(refusal) => Decision::Refuse(refusal),
-        }
-    }
-
-    /// The size of an entry from flat.
-    pub fn size(
-        &self,
-        signal: &Signal,
-        instrument: &Instrument,
-        means: &Means,
-    ) -> Result<Quantity, Refusal> {
-        match (self.sizing, &signal.quantity) {
-            (Sizing::Fixed, _) => Ok(self.quantity),
-            (Sizing::Target, _) => target::wanted(signal).map(Quantity::magnitude),
-            (Sizing::PercentEquity | Sizing::RiskPerTrade, _) => {
-                self.part_of_equity(signal, instrument, means)
-            }
-            (Sizing::Payload, QuantityField::Given(quantity)) => Ok(*quantity),
-            (Sizing::Payload, QuantityField::Absent) => {
-                Err(unusable("quantity: the strategy sizes by the payload, which has none"))
-            }
-            (Sizing::Payload, QuantityField::Unusable(reason)) => {
-                Err(unusable(&format!("quantity: {reason}")))
-            }
         }
     }
 

@@ -453,6 +453,8 @@ pub(crate) fn strategy_view(strategy: &Strategy) -> StrategyView {
         symbol_source: strategy.symbol_source.to_string(),
         quantity: strategy.quantity,
         sizing: strategy.sizing.to_string(),
+        quantity_fallback: strategy.quantity_fallback,
+        quantity_clamp: strategy.quantity_clamp,
         percent: strategy.percent.map(Percentage::number),
         fee_per_unit: strategy.fee_per_unit,
         stop_ticks_min: strategy.stop_ticks_min,

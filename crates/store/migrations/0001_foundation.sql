@@ -111,7 +111,9 @@ CREATE TABLE strategies (
     blind_quantity_max {int} NOT NULL,
     adopt {int} NOT NULL,
     key_id {bytes},
-    auto_roll {int} NOT NULL
+    auto_roll {int} NOT NULL,
+    quantity_fallback {int} NOT NULL,
+    quantity_clamp {int} NOT NULL
 ){strict};
 
 CREATE INDEX strategies_webhook ON strategies (webhook_id, id);

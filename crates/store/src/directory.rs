@@ -70,7 +70,7 @@ macro_rules! strategy_columns {
          on_opposite, pyramiding, short_selling, send_within_s, schedule, state, created_at, \
          followers, require_leader, take_profit, stop_loss, on_naked, expected_every_s, \
          percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, blind_quantity_max, \
-         adopt, key_id, auto_roll"
+         adopt, key_id, auto_roll, quantity_fallback, quantity_clamp"
     };
 }
 use strategy_columns;
@@ -89,9 +89,9 @@ const INSERT_STRATEGY: &str = "-- directory::insert_strategy\n\
     quantity, sizing, on_opposite, pyramiding, short_selling, send_within_s, schedule, state, \
     created_at, followers, require_leader, take_profit, stop_loss, on_naked, \
     expected_every_s, percent, fee_per_unit, stop_ticks_min, entry_ttl_s, blind_market, \
-    blind_quantity_max, adopt, key_id, auto_roll) \
+    blind_quantity_max, adopt, key_id, auto_roll, quantity_fallback, quantity_clamp) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)";
+    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)";
 pub(crate) const LIMITS: &str = "-- directory::limits\n\
     SELECT org_id, scope, name, value, version, updated_at FROM limits \
     ORDER BY org_id, scope, name";
@@ -378,6 +378,8 @@ fn decode_strategy(mut row: Row) -> Result<Strategy, Error> {
         adopt: row.int()? != 0,
         source: source_of(webhook, row.id_or_null()?)?,
         auto_roll: row.int()? != 0,
+        quantity_fallback: row.int()? != 0,
+        quantity_clamp: row.int()? != 0,
     })
 }
 
@@ -432,6 +434,8 @@ pub async fn insert_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
             Value::Int(i64::from(strategy.adopt)),
             strategy.source.key().into(),
             Value::Int(i64::from(strategy.auto_roll)),
+            Value::Int(i64::from(strategy.quantity_fallback)),
+            Value::Int(i64::from(strategy.quantity_clamp)),
         ],
     )
     .await

@@ -184,6 +184,8 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         on_naked: None,
         expected_every_s: None,
         auto_roll: false,
+        quantity_fallback: false,
+        quantity_clamp: false,
         blind_market: false,
         blind_quantity_max: None,
         shared_position: false,

@@ -128,7 +128,7 @@ fn add_notes(signal: &mut Signal, fields: &Fields<'_>) {
     if signal.action == Action::Exit && signal.comment == Comment::Entry {
         signal.note("the comment ENTRY does not fit the action EXIT; ignored");
     }
-    if let QuantityField::Unusable(reason) = &signal.quantity {
+    if let QuantityField::Unreadable(reason) | QuantityField::Unusable(reason) = &signal.quantity {
         let name = fields.spelled(TargetField::Quantity);
         signal.note(format!("{name} cannot be used: {reason}"));
     }

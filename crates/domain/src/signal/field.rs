@@ -192,7 +192,10 @@ impl<'d> Fields<'d> {
         let reason = match text.parse::<Quantity>() {
             Ok(quantity) if quantity.is_positive() => return Ok(QuantityField::Given(quantity)),
             Ok(_) => "not greater than zero".to_owned(),
-            Err(_) if text.is_empty() => return Ok(QuantityField::Unusable("empty".to_owned())),
+            Err(_) if text.is_empty() => return Ok(QuantityField::Unreadable("empty".to_owned())),
+            Err(error @ NumberError::Malformed) => {
+                return Ok(QuantityField::Unreadable(format!("{}: {error}", quoted(text))));
+            }
             Err(error) => error.to_string(),
         };
         Ok(QuantityField::Unusable(format!("{}: {reason}", quoted(text))))

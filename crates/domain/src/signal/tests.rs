@@ -199,7 +199,11 @@ fn quantities_that_cannot_be_used_are_left_to_the_strategy() {
     ] {
         for name in ["quantity", "contracts"] {
             let signal = signal(&format!(r#"{{"action":"BUY","{name}":{value}}}"#));
-            let QuantityField::Unusable(said) = &signal.quantity else { panic!("{value}") };
+            let (QuantityField::Unreadable(said) | QuantityField::Unusable(said)) =
+                &signal.quantity
+            else {
+                panic!("{value}")
+            };
             assert!(said.contains(reason), "{value}: {said}");
         }
     }

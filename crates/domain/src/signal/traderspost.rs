@@ -185,7 +185,7 @@ fn exit_by_percent(
     }
     let number = match signal.quantity {
         QuantityField::Given(number) => Some(number),
-        QuantityField::Absent | QuantityField::Unusable(_) => None,
+        QuantityField::Absent | QuantityField::Unreadable(_) | QuantityField::Unusable(_) => None,
     };
     let percent = number.and_then(|number| vocabulary::percent(&number.to_string()));
     let Some(percent) = percent else {

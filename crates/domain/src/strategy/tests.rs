@@ -38,6 +38,8 @@ fn strategy() -> Strategy {
         symbol_source: SymbolSource::Strategy,
         quantity: units("2"),
         sizing: Sizing::Fixed,
+        quantity_fallback: false,
+        quantity_clamp: false,
         percent: None,
         fee_per_unit: Money::ZERO,
         stop_ticks_min: STOP_TICKS_MIN_DEFAULT,
@@ -611,6 +613,94 @@ fn s7_entry_quantities() {
         RemovedEntries::None,
     );
     assert_eq!(say(&small), "refuse sizing.unusable_quantity");
+}
+
+/// S7: under `quantity_fallback` the strategy's quantity stands in where the payload says no size. A number
+/// that was sent and cannot be used stays refused, and no exit asks for any of it.
+#[test]
+fn s7_a_missing_size_falls_back_only_if_the_strategy_says_so() {
+    let says_none = ["BUY", "BUY quantity=", "BUY quantity=many", "SELL quantity={{contracts}}"];
+    let says_a_number = ["BUY quantity=0", "BUY quantity=-1", "BUY quantity=0.9"];
+    let falls_back = Strategy { quantity_fallback: true, ..by_payload(strategy()) };
+    for words in says_none {
+        let side = if words.starts_with("BUY") { "buy" } else { "sell" };
+        holds(&by_payload(strategy()), &[("0", words, "refuse sizing.unusable_quantity")]);
+        holds(&falls_back, &[("0", words, &format!("entry {side} 2"))]);
+    }
+    for words in says_a_number {
+        holds(&falls_back, &[("0", words, "refuse sizing.unusable_quantity")]);
+    }
+    holds(
+        &falls_back,
+        &[
+            ("0", "BUY quantity=1", "entry buy 1"),
+            ("7", "SELL", "exit sell 7"),
+            ("7", "EXIT quantity=many", "exit sell 7"),
+            ("7", "SELL quantity=3", "exit sell 3"),
+        ],
+    );
+    let target = Strategy { sizing: Sizing::Target, quantity_fallback: true, ..strategy() };
+    holds(&target, &[("0", "BUY", "refuse sizing.unusable_quantity")]);
+}
+
+/// What an entry or exit of this size becomes under this limit for one order, and what the trace says.
+fn before_limits(
+    strategy: &Strategy,
+    (purpose, quantity): (Purpose, &str),
+    limit: Option<&str>,
+    instrument: &Instrument,
+) -> (String, Vec<String>) {
+    let limits = crate::limit::Limits {
+        max_order_quantity: limit.map(|limit| units(limit).units()),
+        max_position: Some(0),
+        ..Default::default()
+    };
+    let intent = Intent { purpose, quantity: units(quantity), ..close(Side::Buy, units("1")) };
+    let mut trace = crate::check::Trace::new();
+    let out = strategy.sized(intent.clone(), &signal("BUY"), instrument, &limits, &mut trace);
+    assert_eq!(Intent { quantity: intent.quantity, ..out.clone() }, intent, "nothing else changes");
+    let shown = |check: &crate::check::Check| {
+        let of = |shown: &Option<crate::check::Shown>| shown.as_ref().unwrap().to_string();
+        format!("{} {} {}", check.name, of(&check.input), of(&check.limit))
+    };
+    (out.quantity.to_string(), trace.checks().iter().map(shown).collect())
+}
+
+/// S7: under `quantity_clamp` an entry over the limit for one order is cut down to it and to the lot;
+/// what would be less than the smallest order stays as it is, to be refused; an exit is never touched.
+#[test]
+fn s7_an_entry_is_clamped_only_if_the_strategy_says_so() {
+    let clamps = Strategy { quantity_clamp: true, ..strategy() };
+    let (whole, coin) = (instrument("1", "1"), instrument("0.001", "0.01"));
+    for (quantity, limit, on, becomes) in [
+        ("4", Some("5"), &whole, "4"),
+        ("5", Some("5"), &whole, "5"),
+        ("6", Some("5"), &whole, "5"),
+        ("6", Some("5.9"), &whole, "5"),
+        ("6", Some("0.9"), &whole, "6"),
+        ("6", Some("0"), &whole, "6"),
+        ("6", None, &whole, "6"),
+        ("0.5", Some("0.0109"), &coin, "0.01"),
+        ("0.5", Some("0.0099"), &coin, "0.5"),
+    ] {
+        let (entry, exit) = ((Purpose::Entry, quantity), (Purpose::Exit, quantity));
+        let line = format!("sizing.clamp {quantity} {becomes}");
+        let told = if becomes == quantity { vec![] } else { vec![line] };
+        assert_eq!(
+            before_limits(&clamps, entry, limit, on),
+            (becomes.to_owned(), told),
+            "{limit:?}"
+        );
+        let untouched = (quantity.to_owned(), vec![]);
+        assert_eq!(before_limits(&clamps, exit, limit, on), untouched);
+        assert_eq!(before_limits(&strategy(), entry, limit, on), untouched);
+    }
+    // What stands in is cut down too, and both are told.
+    let both = Strategy { quantity_fallback: true, ..by_payload(clamps) };
+    let (quantity, told) = before_limits(&both, (Purpose::Entry, "2"), Some("1"), &whole);
+    let none = "quantity: the strategy sizes by the payload, which has none";
+    let lines = [format!("sizing.fallback {none} 2"), "sizing.clamp 2 1".to_owned()];
+    assert_eq!((quantity.as_str(), told.as_slice()), ("1", &lines[..]));
 }
 
 /// S7: limits round to the passive side, stops toward the market; exits are at the market.

@@ -160,6 +160,8 @@ impl Engine {
             "blind_quantity_max": strategy.blind_quantity_max, "followers": strategy.followers,
             "name": strategy.name,
             "on_opposite": strategy.on_opposite, "quantity": strategy.quantity,
+            "quantity_clamp": strategy.quantity_clamp,
+            "quantity_fallback": strategy.quantity_fallback,
             "schedule": strategy.schedule, "sizing": strategy.sizing,
             "stop_loss": strategy.stop_loss, "symbol": strategy.symbol,
             "take_profit": strategy.take_profit,
@@ -215,6 +217,8 @@ impl Engine {
             symbol_source: new.symbol_source.unwrap_or(SymbolSource::Strategy),
             quantity: new.quantity,
             sizing: new.sizing.unwrap_or(Sizing::Fixed),
+            quantity_fallback: new.quantity_fallback,
+            quantity_clamp: new.quantity_clamp,
             percent: percent(new.percent)?,
             fee_per_unit: fee(new.fee_per_unit.unwrap_or(Money::ZERO))?,
             stop_ticks_min: within(

@@ -170,6 +170,12 @@ pub struct StrategyChanges {
     /// Where the size comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizing: Option<Sizing>,
+    /// Whether `quantity` is the size of an entry whose payload says none, where the sizing is `payload`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity_fallback: Option<bool>,
+    /// Whether an entry over `max_order_quantity` is cut down to it, and not refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity_clamp: Option<bool>,
     /// The percentage of the equity that sizing by it takes, greater than 0, at most 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<Quantity>,

@@ -35,6 +35,12 @@ pub struct StrategyCreate {
     /// Where the size comes from; fixed if absent.
     #[serde(default)]
     pub sizing: Option<Sizing>,
+    /// Where the sizing is `payload` and an entry's payload says no size, `quantity` is its size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quantity_fallback: bool,
+    /// An entry over `max_order_quantity` is cut down to it, and not refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quantity_clamp: bool,
     /// The percentage of the equity that sizing by it takes, greater than 0, at most 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<Quantity>,

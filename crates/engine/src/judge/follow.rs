@@ -178,8 +178,8 @@ fn followed(
     let rolls = judged.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
-        let key = key_of(work);
-        let (limits, scene) = bounds(shared, judged, &account, (&place, key), intent.side);
+        let (limits, scene) = bounds(shared, judged, &account, (&place, key_of(work)), intent.side);
+        let intent = strategy.sized(intent, signal, instrument, &limits, trace);
         let context = risk::Context {
             halts: &judged.halts,
             subject,

@@ -36,6 +36,10 @@ pub struct StrategyView {
     pub quantity: Quantity,
     /// `fixed`, `payload`, `target`, `percent_equity` or `risk_per_trade`.
     pub sizing: String,
+    /// Whether `quantity` is the size of an entry whose payload says none, where the sizing is `payload`.
+    pub quantity_fallback: bool,
+    /// Whether an entry over `max_order_quantity` is cut down to it, and not refused.
+    pub quantity_clamp: bool,
     /// The percentage of the equity that sizing by it takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub percent: Option<Quantity>,

@@ -46,7 +46,8 @@ const UPDATE_STRATEGY: &str = "-- directory::update_strategy\n\
     require_leader = $16, take_profit = $17, stop_loss = $18, on_naked = $19, \
     expected_every_s = $20, percent = $21, fee_per_unit = $22, stop_ticks_min = $23, \
     entry_ttl_s = $24, blind_market = $25, blind_quantity_max = $26, adopt = $27, \
-    key_id = $28, auto_roll = $29 WHERE id = $1";
+    key_id = $28, auto_roll = $29, quantity_fallback = $30, quantity_clamp = $31 \
+    WHERE id = $1";
 const DELETE_STRATEGY: &str = "-- directory::delete_strategy\nDELETE FROM strategies WHERE id = $1";
 const SET_STRATEGIES_VERSION: &str = "-- directory::set_strategies_version\n\
     UPDATE organizations SET strategies_version = $2 WHERE id = $1";
@@ -174,6 +175,8 @@ pub async fn update_strategy(tx: &mut Tx<'_>, strategy: &Strategy) -> Result<(),
         Value::Int(i64::from(strategy.adopt)),
         strategy.source.key().into(),
         Value::Int(i64::from(strategy.auto_roll)),
+        Value::Int(i64::from(strategy.quantity_fallback)),
+        Value::Int(i64::from(strategy.quantity_clamp)),
     ];
     tx.execute_one(UPDATE_STRATEGY, &settings).await
 }

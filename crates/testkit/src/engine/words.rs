@@ -89,6 +89,8 @@ pub fn strategy(
         on_naked: None,
         expected_every_s: None,
         auto_roll: false,
+        quantity_fallback: false,
+        quantity_clamp: false,
         blind_market: false,
         blind_quantity_max: None,
         shared_position: false,

@@ -136,6 +136,12 @@ pub(crate) struct StrategyChange {
     /// Where the size comes from
     #[arg(long, value_name = "MODE", value_parser = word(Sizing::ALL, Sizing::text))]
     sizing: Option<Sizing>,
+    /// Whether, for the sizing `payload`, the quantity is taken where an entry's payload says none
+    #[arg(long, value_name = "BOOL")]
+    quantity_fallback: Option<bool>,
+    /// Whether an entry over `max_order_quantity` is cut down to it, in place of being refused
+    #[arg(long, value_name = "BOOL")]
+    quantity_clamp: Option<bool>,
     /// The percentage of the equity, for the sizings `percent_equity` and `risk_per_trade`
     #[arg(long, value_name = "P")]
     percent: Option<Quantity>,
@@ -232,6 +238,8 @@ impl StrategyChange {
                 symbol: self.symbol,
                 quantity: self.quantity,
                 sizing: self.sizing,
+                quantity_fallback: self.quantity_fallback,
+                quantity_clamp: self.quantity_clamp,
                 percent: self.percent,
                 fee_per_unit: self.fee_per_unit,
                 stop_ticks_min: self.stop_ticks_min,

@@ -266,6 +266,8 @@ fn strategy_create(create: StrategyCreate) -> Asking {
         symbol: create.symbol,
         quantity: create.quantity,
         sizing: create.sizing,
+        quantity_fallback: create.quantity_fallback,
+        quantity_clamp: create.quantity_clamp,
         percent: create.percent,
         fee_per_unit: create.fee_per_unit,
         stop_ticks_min: create.stop_ticks_min,

@@ -70,6 +70,12 @@ pub(crate) struct StrategyCreate {
     /// Where the size comes from [default: fixed]
     #[arg(long, value_name = "MODE", value_parser = word(Sizing::ALL, Sizing::text))]
     pub(crate) sizing: Option<Sizing>,
+    /// For the sizing `payload`: take the quantity where an entry's payload says none
+    #[arg(long)]
+    pub(crate) quantity_fallback: bool,
+    /// Cut an entry over `max_order_quantity` down to it, in place of refusing it
+    #[arg(long)]
+    pub(crate) quantity_clamp: bool,
     /// The percentage of the equity, for the sizings `percent_equity` and `risk_per_trade`
     #[arg(long, value_name = "P")]
     pub(crate) percent: Option<Quantity>,

@@ -65,10 +65,10 @@ fn what_is_typed_becomes_the_request() {
         ),
         (
             "strategy create --name s --webhook w --account a --symbol AAPL --quantity 10 \
-             --sizing payload --on-opposite reverse --pyramiding allow --allow-short \
+             --sizing payload --quantity-fallback --quantity-clamp --on-opposite reverse --pyramiding allow --allow-short \
              --payload-symbol --send-within-s 7 --entry-ttl-s 60 --shared-position --follower b --follower c \
              --require-leader --take-profit 2% --stop-loss 1.5 --on-naked close --expected-every-s 3600 --auto-roll --blind-market --blind-quantity-max 2",
-            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","followers":["b","c"],"require_leader":true,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"entry_ttl_s":60,"schedule":null,"take_profit":"2%","stop_loss":"1.5","on_naked":"close","expected_every_s":3600,"auto_roll":true,"blind_market":true,"blind_quantity_max":"2","shared_position":true}"#,
+            r#"{"command":"strategy-create","name":"s","webhook":"w","account":"a","followers":["b","c"],"require_leader":true,"symbol":"AAPL","quantity":"10","sizing":"payload","quantity_fallback":true,"quantity_clamp":true,"on_opposite":"reverse","pyramiding":"allow","allow_short":true,"symbol_source":"payload","send_within_s":7,"entry_ttl_s":60,"schedule":null,"take_profit":"2%","stop_loss":"1.5","on_naked":"close","expected_every_s":3600,"auto_roll":true,"blind_market":true,"blind_quantity_max":"2","shared_position":true}"#,
         ),
         (
             "account create --broker paper --name p --cash 100000",
@@ -98,11 +98,11 @@ fn what_is_typed_becomes_the_request() {
         ("webhook delete whk_1", r#"{"command":"webhook-delete","id":"whk_1"}"#),
         (
             "strategy change str_1 --name s --webhook w --account a --symbol AAPL --quantity 10 \
-             --sizing payload --on-opposite close --pyramiding allow --allow-short false \
+             --sizing payload --quantity-fallback true --quantity-clamp false --on-opposite close --pyramiding allow --allow-short false \
              --payload-symbol false --send-within-s 7 --no-entry-ttl --no-schedule --shared-position --state off \
              --open-position leave --no-followers --require-leader false \
              --no-take-profit --stop-loss 3% --on-naked alert --no-expected-every --adopt false --auto-roll false --blind-market false --blind-quantity-max 1",
-            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","followers":[],"require_leader":false,"symbol":"AAPL","quantity":"10","sizing":"payload","on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"entry_ttl_s":null,"schedule":null,"take_profit":null,"stop_loss":"3%","on_naked":"alert","expected_every_s":null,"adopt":false,"auto_roll":false,"blind_market":false,"blind_quantity_max":"1","shared_position":true,"state":"off","open_position":"leave"}}"#,
+            r#"{"command":"strategy-change","id":"str_1","changes":{"name":"s","webhook":"w","account":"a","followers":[],"require_leader":false,"symbol":"AAPL","quantity":"10","sizing":"payload","quantity_fallback":true,"quantity_clamp":false,"on_opposite":"close","pyramiding":"allow","allow_short":false,"symbol_source":"strategy","send_within_s":7,"entry_ttl_s":null,"schedule":null,"take_profit":null,"stop_loss":"3%","on_naked":"alert","expected_every_s":null,"adopt":false,"auto_roll":false,"blind_market":false,"blind_quantity_max":"1","shared_position":true,"state":"off","open_position":"leave"}}"#,
         ),
         (
             "strategy on str_1",

@@ -46,6 +46,46 @@ fn no(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 
+/// What a strategy does about a size that nobody can use is off unless said, and holds from the next
+/// signal on.
+#[tokio::test]
+async fn s7_a_strategy_opts_in_to_fallback_and_clamp() {
+    let dir = TestDir::new("api-clamp");
+    let (gateway, _) = demo(&dir, QUICK_CALLERS).await;
+    let mut owner = Owner::of(&gateway).await;
+    let webhook = owner.post("/api/v1/webhooks", &json!({"name": "sized"})).await.json();
+    let account = gateway.ready()["account_id"].clone();
+    let mut create = json!({
+        "name": "sized", "webhook": webhook["id"], "account": account, "symbol": "MSFT",
+        "quantity": "3", "sizing": "payload", "shared_position": true, "pyramiding": "allow",
+    });
+    let settings =
+        |made: &Value| [made["quantity_fallback"].clone(), made["quantity_clamp"].clone()];
+    let plain = owner.post("/api/v1/strategies", &create).await;
+    assert_eq!((plain.status, settings(&plain.json())), (201, [json!(false), json!(false)]));
+    create["quantity_fallback"] = json!(true);
+    create["quantity_clamp"] = json!(true);
+    create["name"] = json!("opted");
+    let opted = owner.post("/api/v1/strategies", &create).await;
+    assert_eq!((opted.status, settings(&opted.json())), (201, [json!(true), json!(true)]));
+    let path = format!("/api/v1/strategies/{}", opted.json()["id"].as_str().unwrap());
+    assert_eq!(owner.patch(&path, json!({"state": "off"})).await.status, 200);
+
+    let path = format!("/api/v1/strategies/{}", plain.json()["id"].as_str().unwrap());
+    let mut door = Door::of(&gateway, &webhook);
+    assert_eq!(sent(&mut door, "BUY").await, no(422, "sizing.unusable_quantity"));
+    let set = owner.patch(&path, json!({"quantity_fallback": true})).await;
+    assert_eq!((set.status, settings(&set.json())), (200, [json!(true), json!(false)]));
+    assert_eq!(sent(&mut door, "BUY").await, no(202, ""));
+    let large = json!({"action": "BUY", "id": once_key(), "quantity": "900000000"}).to_string();
+    assert_eq!(code(&door.send(large).await), no(422, "risk.max_order_quantity"));
+    let set = owner.patch(&path, json!({"quantity_clamp": "yes"})).await;
+    assert_eq!(set.status, 400, "{}", set.json());
+    let set = owner.patch(&path, json!({"quantity_fallback": false, "quantity_clamp": true})).await;
+    assert_eq!((set.status, settings(&set.json())), (200, [json!(false), json!(true)]));
+    assert_eq!(sent(&mut door, "BUY").await, no(422, "sizing.unusable_quantity"));
+}
+
 /// S18 through the door: entries are refused, exits pass; off asks what becomes of the position.
 #[tokio::test]
 async fn s18_a_strategy_is_switched() {

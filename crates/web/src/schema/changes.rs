@@ -57,6 +57,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
             may("symbol", Text, "What it trades; not while it holds anything."),
             may("quantity", Amount, "The size of an entry."),
             may("sizing", SIZING, "Where the size comes from."),
+            may("quantity_fallback", Flag, "The quantity stands in where the payload says none."),
+            may("quantity_clamp", Flag, "An entry over `max_order_quantity` is cut down to it."),
             may("percent", Amount, "The percentage of the equity that sizing by it takes."),
             may("fee_per_unit", Amount, "What a unit costs each way."),
             may("stop_ticks_min", Range(1, 10_000), "Least distance of a stop in ticks."),

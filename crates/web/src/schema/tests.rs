@@ -334,6 +334,8 @@ fn webhooks_and_strategies() {
         expected_every_s: schedule.as_ref().map(|_| 60),
         adopt: false,
         auto_roll: false,
+        quantity_fallback: false,
+        quantity_clamp: false,
         blind_market: false,
         blind_quantity_max: ONE,
         schedule,
@@ -605,7 +607,7 @@ fn what_is_taken() {
         &json!({
             "name": "a", "webhook": "w", "key": "k", "account": "a", "symbol": "ES", "quantity": "1",
             "followers": ["a"], "require_leader": true,
-            "sizing": "fixed", "percent": "1", "fee_per_unit": "1", "stop_ticks_min": 4,
+            "sizing": "fixed", "quantity_fallback": true, "quantity_clamp": true, "percent": "1", "fee_per_unit": "1", "stop_ticks_min": 4,
             "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "entry_ttl_s": null, "shared_position": true,
             "state": "off", "open_position": "leave", "schedule": null,
@@ -623,7 +625,7 @@ fn what_is_taken() {
         &json!({
             "name": "a", "webhook": "w", "key": "k", "account": "a", "symbol": "ES", "quantity": "1",
             "followers": ["a"], "require_leader": true,
-            "sizing": "fixed", "percent": "1", "fee_per_unit": "1", "stop_ticks_min": 4,
+            "sizing": "fixed", "quantity_fallback": true, "quantity_clamp": true, "percent": "1", "fee_per_unit": "1", "stop_ticks_min": 4,
             "on_opposite": "close", "pyramiding": "ignore", "allow_short": true,
             "symbol_source": "strategy", "send_within_s": 1, "entry_ttl_s": 1, "shared_position": true,
             "schedule": "mon 09:00-10:00 UTC", "take_profit": "2%", "stop_loss": "1.5",

@@ -161,8 +161,10 @@ async fn change_in(
     let others = |other: &Strategy| (other.account_id, other.followers.clone());
     let trades_otherwise = others(&after) != others(before)
         || (&after.symbol, after.symbol_source) != (&before.symbol, before.symbol_source);
-    let sizes_otherwise = (after.quantity, after.sizing, after.on_opposite)
-        != (before.quantity, before.sizing, before.on_opposite);
+    let sizes = |of: &Strategy| {
+        (of.quantity, of.sizing, of.on_opposite, of.quantity_fallback, of.quantity_clamp)
+    };
+    let sizes_otherwise = sizes(&after) != sizes(before);
     let rolls = crate::book::rolls(shared, target.org);
     if trades_otherwise || sizes_otherwise {
         fits(&shared.directory.load(), &after, actor, shared.environment.now())?;
@@ -285,6 +287,8 @@ fn applied(before: &Strategy, changes: &StrategyChanges) -> Result<Strategy, Com
     }
     after.quantity = changes.quantity.unwrap_or(after.quantity);
     after.sizing = changes.sizing.unwrap_or(after.sizing);
+    after.quantity_fallback = changes.quantity_fallback.unwrap_or(after.quantity_fallback);
+    after.quantity_clamp = changes.quantity_clamp.unwrap_or(after.quantity_clamp);
     after.percent = percent(changes.percent)?.or(after.percent);
     after.fee_per_unit = fee(changes.fee_per_unit.unwrap_or(after.fee_per_unit))?;
     let ticks = changes.stop_ticks_min.unwrap_or(after.stop_ticks_min);

@@ -58,6 +58,8 @@ fn every_field_of_a_strategy_changes() {
             (json!({"quantity": "3"}), "quantity", json!("2"), json!("3")),
             (json!({"sizing": "payload"}), "sizing", json!("fixed"), json!("payload")),
             (json!({"sizing": "fixed"}), "sizing", json!("payload"), json!("fixed")),
+            (json!({"quantity_fallback": true}), "quantity_fallback", json!(false), json!(true)),
+            (json!({"quantity_clamp": true}), "quantity_clamp", json!(false), json!(true)),
             (json!({"on_opposite": "reverse"}), "on_opposite", json!("close"), json!("reverse")),
             (json!({"pyramiding": "allow"}), "pyramiding", json!("ignore"), json!("allow")),
             (json!({"allow_short": true}), "allow_short", json!(false), json!(true)),

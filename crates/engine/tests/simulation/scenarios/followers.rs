@@ -2,9 +2,9 @@
 
 use super::unwind::database_away;
 use super::{accept, millis};
-use serde_json::json;
+use serde_json::{Value, json};
 use tradewarden_domain::code::Code;
-use tradewarden_domain::strategy::Pyramiding;
+use tradewarden_domain::strategy::{Pyramiding, Sizing};
 use tradewarden_engine::command::{Change, Command, StrategyChanges, StrategyCreate};
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_engine::tag::IfMatch;
@@ -205,6 +205,82 @@ fn s10_a_follower_that_missed_the_entry_skips_adds() {
         led.send("BUY", "d").await;
         led.h.quiet().await;
         assert_eq!(led.positions().await, ["2", "2", "2"]);
+        led.end().await;
+    });
+}
+
+/// S7, S10: what the strategy opted in to is done for each account by its own limits: the strategy's
+/// quantity where the payload says none, the limit for one order where that is over it. No exit is cut, a
+/// repeated signal opens nothing more, and a replay finds the same.
+#[test]
+fn s10_each_account_is_clamped_by_its_own_limit() {
+    simulate(async || {
+        let led = Led::with(321, |new| new.sizing = Some(Sizing::Payload)).await;
+        led.limit(1, "1").await;
+        let unusable = Some(Code::SizingUnusableQuantity);
+        assert_eq!(codes(&led.send("BUY", "a").await), [unusable; 3]);
+        let sized = |id: &str| json!({"action": "BUY", "id": id, "quantity": "2"});
+        let change = |changes: StrategyChanges| {
+            let if_match = IfMatch::default();
+            Command::StrategyChange(Change { id: led.strategy.clone(), changes, if_match })
+        };
+        let falls_back =
+            StrategyChanges { quantity_fallback: Some(true), ..StrategyChanges::default() };
+        led.h.command(change(falls_back)).await;
+        let over = Some(Code::RiskMaxOrderQuantity);
+        let mut dry = sized("dry");
+        dry["dry_run"] = json!(true);
+        assert_eq!(codes(&led.h.send(&led.hook, &dry).await.answer()), [None, over, None]);
+        let clamps = StrategyChanges { quantity_clamp: Some(true), ..StrategyChanges::default() };
+        led.h.command(change(clamps)).await;
+
+        let reply = led.send("BUY", "b").await;
+        assert_eq!(codes(&reply), [None; 3], "{reply:?}");
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["2", "1", "2"]);
+        let show = |name: &str| {
+            let asked = json!({"command": name, "id": reply.signal_id});
+            serde_json::from_value(asked).unwrap()
+        };
+        let of = |shown: &Value| {
+            let checks = shown["checks"].as_array().unwrap().clone();
+            let sizing = |check: &Value| check["name"].as_str().unwrap().starts_with("sizing.");
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            checks
+                .iter()
+                .filter(|check| sizing(check))
+                .map(|check| (text(&check["name"]), text(&check["input"]), text(&check["limit"])))
+                .collect::<Vec<_>>()
+        };
+        let line = |name: &str, input: &str, limit: &str| {
+            (name.to_owned(), input.to_owned(), limit.to_owned())
+        };
+        let none = "quantity: the strategy sizes by the payload, which has none";
+        let fallback = line("sizing.fallback", none, "2");
+        let clamp = line("sizing.clamp", "2", "1");
+        let told = [fallback.clone(), fallback.clone(), clamp, fallback];
+        assert_eq!(of(&led.h.command(show("signal-show")).await), told);
+        // The same again is the first one, whatever is allowed by now.
+        led.limit(1, "2").await;
+        assert_eq!(led.send("BUY", "b").await.signal_id, reply.signal_id);
+        led.limit(1, "1").await;
+        led.limit(0, "1").await;
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["2", "1", "2"]);
+        accept(&led.h, &led.hook, &signal("EXIT", "c")).await;
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["0", "0", "0"], "an exit is not cut");
+        let again = led.h.command(show("signal-replay")).await;
+        assert_eq!(of(&again).iter().filter(|(name, ..)| name == "sizing.clamp").count(), 2);
+
+        // What cannot be cut to an order is refused, and so is what another limit stops.
+        led.limit(1, "0.5").await;
+        let scope = format!("account:{}", led.accounts[2]);
+        led.h.limit(&scope, "max_position", "1").await;
+        let reply = led.h.send(&led.hook, &sized("d")).await.answer();
+        assert_eq!(codes(&reply), [None, over, Some(Code::RiskMaxPosition)], "{reply:?}");
+        led.h.quiet().await;
+        assert_eq!(led.positions().await, ["1", "0", "0"]);
         led.end().await;
     });
 }

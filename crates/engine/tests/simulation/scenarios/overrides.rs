@@ -104,6 +104,22 @@ fn one_order_passes_and_no_second_one() {
     });
 }
 
+/// An entry that is cut down to the limit needs no override, and leaves the one there is for the order that
+/// it was meant for.
+#[test]
+fn an_entry_that_is_clamped_uses_up_no_override() {
+    simulate(async || {
+        let small = Small::with(315, Venue::default(), |new| new.quantity_clamp = true).await;
+        small.h.limit("org", "max_order_quantity", "1").await;
+        let id = confirmed(&small, request(&small)).await;
+        small.accept("BUY", "1").await;
+        small.h.quiet().await;
+        assert_eq!(small.position().await, "1");
+        assert_eq!(shown(&small, &id).await["state"], "confirmed");
+        small.end().await;
+    });
+}
+
 /// A change is checked as an order is, and so it may pass a limit by an override, once.
 #[test]
 fn a_change_of_an_order_passes_once() {
