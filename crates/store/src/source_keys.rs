@@ -7,7 +7,7 @@ use crate::value::Value;
 use tradewarden_domain::time::Timestamp;
 
 const IS_ENTERED: &str = "-- source_keys::is_entered\n\
-    SELECT 1 FROM source_keys WHERE source_key = $1";
+    SELECT source_key FROM source_keys WHERE source_key = $1";
 const ENTER: &str = "-- source_keys::enter\n\
     INSERT INTO source_keys (source_key) VALUES ($1) ON CONFLICT (source_key) DO NOTHING";
 const BEGIN: &str = "-- source_keys::begin\n\

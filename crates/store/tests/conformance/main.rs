@@ -45,6 +45,8 @@ mod safety;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod source_keys;
+#[cfg(test)]
 mod sqlite;
 #[cfg(test)]
 mod transactions;
@@ -155,6 +157,7 @@ on_both! {
     people::a_challenge_is_taken_once,
     people::a_challenge_is_looked_at_and_extended,
     people::an_action_is_decided_once,
+    source_keys::a_version_is_entered_once,
     people::a_new_key_retires_the_others,
     api_keys::a_key_comes_back_as_it_was_made,
     api_keys::a_revoked_key_stays_revoked,
