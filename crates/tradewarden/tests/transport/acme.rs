@@ -312,7 +312,7 @@ async fn the_account_of_a_file_is_moved_into_the_vault() {
 
     let gateway = program.start().await;
     until("it is moved", async || !file.exists()).await;
-    assert_eq!(entries(&program, "acme.account_kept").await.len(), 1);
+    until("it is told", async || entries(&program, "acme.account_kept").await.len() == 1).await;
     let status = program.json(&["vault", "status"]).await;
     let keys = status["keys"].as_array().unwrap();
     assert!(keys.iter().any(|key| key["purpose"] == "certificates"), "{status}");
