@@ -27,6 +27,7 @@ pub struct Actor {
     second: Option<Id<id::User>>,
     claim: Option<(Claim, [u8; 32])>,
     nonce: Option<Arc<Nonce>>,
+    stops_only: bool,
 }
 
 /// Who it is.
@@ -65,6 +66,7 @@ impl Actor {
             second: None,
             claim: None,
             nonce: None,
+            stops_only: false,
         }
     }
 
@@ -88,7 +90,19 @@ impl Actor {
             second: None,
             claim: None,
             nonce: None,
+            stops_only: false,
         }
+    }
+
+    /// A person who may do nothing but stop before showing a second factor: to see asks for one, too.
+    pub(crate) fn stopping(org: Id<id::Org>, person: Person, permissions: Permissions) -> Self {
+        let permissions = permissions.and(Permissions::of(&[Permission::HaltEngage]));
+        Self { stops_only: true, ..Self::person(org, person, permissions) }
+    }
+
+    /// Whether it may see what one of these permissions shows.
+    pub(crate) fn sees(&self, any_of: &[Permission]) -> bool {
+        !self.stops_only && self.permissions.has_any(any_of)
     }
 
     /// A person whose request another person confirmed: as if the factor had been shown now.
@@ -130,6 +144,7 @@ impl Actor {
             second: None,
             claim: None,
             nonce: None,
+            stops_only: false,
         }
     }
 
@@ -262,6 +277,9 @@ impl Actor {
     /// Whether the actor has what is needed, or why not.
     pub fn check(&self, need: Need, now: Timestamp) -> Result<(), CommandError> {
         self.allowed(need.any_of)?;
+        if self.stops_only && !need.any_of.is_empty() && !need.stops {
+            return Err(no(Code::AuthFactorRequired));
+        }
         if need.factor && self.lacks_factor() {
             return Err(no(Code::AuthFactorRequired));
         }

@@ -281,11 +281,13 @@ pub struct Need {
     /// To reach every account: what it shows or does is the organization's, and a key for some
     /// accounts is not there for it.
     pub whole: bool,
+    /// It stops, which asks for no factor under any profile.
+    pub stops: bool,
 }
 
 impl Need {
     const fn any_of(any_of: &'static [Permission]) -> Self {
-        Self { any_of, step_up: false, factor: false, whole: false }
+        Self { any_of, step_up: false, factor: false, whole: false, stops: false }
     }
 
     const fn fresh(any_of: &'static [Permission]) -> Self {
@@ -357,7 +359,9 @@ impl Command {
             Self::HaltEngage(HaltEngage { include_protective: true, .. }) => {
                 Need::with_factor(&[P::HaltEngage, P::HaltFlatten])
             }
-            Self::HaltEngage(_) => Need::any_of(&[P::HaltEngage, P::HaltFlatten]),
+            Self::HaltEngage(_) => {
+                Need { stops: true, ..Need::any_of(&[P::HaltEngage, P::HaltFlatten]) }
+            }
             Self::LockdownAnswer(_) => Need::with_factor(&[P::HaltEngage, P::HaltFlatten]).whole(),
             Self::DeadManSet(_) | Self::DeadManRemove => Need::with_factor(&[P::HaltEngage]),
             Self::LockdownEngage(_) | Self::AlertAcknowledge(_) | Self::AlertTest => {

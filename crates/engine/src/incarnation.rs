@@ -86,6 +86,8 @@ pub struct Begun {
     pub approvals_ended: u64,
     /// Overrides of limits that nobody had used and that were taken back.
     pub overrides_ended: u64,
+    /// Invitations that waited for an answer and were ended.
+    pub invitations_ended: u64,
     /// How many sessions were ended.
     pub sessions_ended: u64,
     /// The first checkpoint under the new name.
@@ -144,9 +146,37 @@ pub fn key_under(origin: &str, known: &VerifierKey) -> Option<VerifierKey> {
     VerifierKey::new(origin, *known.public()).ok().filter(|_| is_same)
 }
 
-/// What the log was called in its first incarnation.
-pub(crate) fn first_name<'l>(past: &'l [PastIncarnation], head: &'l Ledger) -> &'l str {
-    past.first().map_or(&head.origin, |first| &first.origin)
+/// Holds the log's head against the log's key, which opened with the key source: nothing else of the
+/// database says that it is this installation's. Answers the signed checkpoint and the log's first name.
+pub(crate) fn vouched<'l>(
+    head: &'l Ledger,
+    key: &LedgerKey,
+) -> Result<(Checkpoint, &'l str), OpenError> {
+    let another = |what: &str| {
+        OpenError(format!(
+            "the audit log's head was not signed by this installation: {what}. Somebody changed the \
+             database: keep a copy of it, and restore one that is right"
+        ))
+    };
+    if head.verifier != key.verifier().to_string() {
+        return Err(another("its verifier key is not that of the log's key"));
+    }
+    let signed = Checkpoint::open(&head.checkpoint, key.verifier())
+        .map_err(|error| another(&format!("its checkpoint does not verify ({error})")))?;
+    if signed.size != head.size {
+        return Err(another(&format!(
+            "it has {} entries, and its checkpoint covers {}",
+            head.size, signed.size
+        )));
+    }
+    let base = base_of(&head.origin);
+    if number_of(&head.origin, base) != Some(head.incarnation) {
+        return Err(another(&format!(
+            "it says that it is incarnation {}, and is called {}",
+            head.incarnation, head.origin
+        )));
+    }
+    Ok((signed, base))
 }
 
 /// Whether a halt is one of a restore.
@@ -178,15 +208,22 @@ pub async fn begin(restoring: Restoring) -> Result<Begun, OpenError> {
     let old_key =
         vault::keys::ledger_key(&store, &restoring.keyring, now).await?.ok_or_else(no_log)?;
     let head = audit::ledger(&store).await?.ok_or_else(no_log)?;
-    let past = audit::past_incarnations(&store).await?;
-    let base = first_name(&past, &head).to_owned();
+    let (signed, base) = vouched(&head, &old_key)?;
+    let base = base.to_owned();
+    if ledger::root_at(&store, signed.size).await? != Some(signed.root) {
+        return Err(OpenError(
+            "the copy's entries are not those that its checkpoint was signed for: its history was rewritten"
+                .to_owned(),
+        ));
+    }
     let public = *old_key.verifier().public();
     let outside = match &restoring.published {
         None => None,
         Some(note) => Some(Outside::read(note, &base, public).ok_or_else(|| {
             OpenError(format!(
                 "the newest checkpoint that was seen is not one of the log {base}: the copy is \
-                 another installation's, or the checkpoint is damaged"
+                 another installation's, or the checkpoint is damaged (if it is, move DATA/checkpoint \
+                 away by hand)"
             ))
         })?),
     };
@@ -287,6 +324,7 @@ impl Next {
             changes_in_doubt: doubts.changes,
             approvals_ended: doubts.approvals,
             overrides_ended: doubts.overrides,
+            invitations_ended: doubts.invitations,
             sessions_ended: doubts.sessions,
             checkpoint: published.note,
             origin: self.origin,
@@ -335,6 +373,7 @@ impl Next {
             "changes_in_doubt": doubts.changes,
             "from": self.from,
             "incarnation": self.number,
+            "invitations_ended": doubts.invitations,
             "lost_entries_min": self.lost_entries_min(head),
             "orders_in_doubt": doubts.orders,
             "origin": self.origin,

@@ -15,6 +15,7 @@ use crate::Shared;
 use crate::journal::Urgency;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::merkle::{self, Tile, TileError, Tree};
 use tradewarden_seal::{Checkpoint, Digest, LedgerKey, TlogProof, VerifierKey};
@@ -296,6 +297,10 @@ pub async fn verify(
         start = end;
         progress(start, head.size);
     }
+    match audit::count_unplaced(store).await? {
+        0 => {}
+        count => problem(format!("{count} entries have no place and do not wait for one")),
+    }
     names.end(&head.origin).into_iter().for_each(&mut problem);
     if head.incarnation > 1 && past.is_empty() {
         problem(format!("no name before {} is listed", head.origin));
@@ -338,6 +343,13 @@ fn disagreement(entry: &Placed) -> Option<&'static str> {
     let text = |name: &str| leaf.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
     if text("id") != entry.id.to_string() {
         return Some("its leaf names another entry");
+    }
+    // What is looked up by these columns would else be hidden, or shown to somebody else.
+    let object = text("object").rsplit_once('_').map_or("", |(_, bytes)| bytes);
+    if text("org") != entry.org_id.to_string()
+        || object != Id::<id::Entry>::from_bytes(entry.object_id).bare_text()
+    {
+        return Some("its row names another object or owner");
     }
     let Ok(commitment) = text("commitment").parse::<Digest>() else {
         return Some("its commitment is unreadable");

@@ -31,7 +31,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::http_signature::{Origin, Origins};
 use tradewarden_seal::{Keyring, LedgerKey, Purpose, Randomness, RowSealer};
-use tradewarden_store::audit::{Ledger, PastIncarnation};
+use tradewarden_store::audit::Ledger;
 use tradewarden_store::{
     Location, Store, Writer, audit, closes, directory as rows, keys, migrate, nonces, source_keys,
 };
@@ -81,8 +81,7 @@ impl Engine {
         let store = Store::open(parts.location.clone()).await?;
         let log = audit::ledger(&store).await?;
         let log = log.ok_or_else(|| OpenError("the audit log has no head".to_owned()))?;
-        let past = audit::past_incarnations(&store).await?;
-        refuse_older_log(&parts.settings, &ledger_key, &log, &past)?;
+        refuse_older_log(&parts.settings, &ledger_key, &log)?;
         environment.live_as(log.incarnation);
         let signed_since = incarnation::signed_since(&log);
         let halt_file = parts.settings.halt_file.clone().map(LocalHaltFile::at);
@@ -195,20 +194,25 @@ fn origins(settings: &Settings) -> Result<Origins, OpenError> {
 }
 
 /// The copy of the newest checkpoint must not be ahead of the database: else the database was set
-/// back, and going on would sign a second history.
-fn refuse_older_log(
-    settings: &Settings,
-    key: &LedgerKey,
-    head: &Ledger,
-    past: &[PastIncarnation],
-) -> Result<(), OpenError> {
+/// back, and going on would sign a second history. Of the database only what the log's key signed is
+/// believed.
+fn refuse_older_log(settings: &Settings, key: &LedgerKey, head: &Ledger) -> Result<(), OpenError> {
+    let (_, base) = incarnation::vouched(head, key)?;
     let Some(path) = &settings.checkpoint_file else { return Ok(()) };
-    let Ok(note) = std::fs::read_to_string(path) else { return Ok(()) };
-    let base = incarnation::first_name(past, head);
-    let Some(copy) = Outside::read(&note, base, *key.verifier().public()) else {
-        tracing::warn!("the copy of the newest checkpoint is unreadable, or another log's");
-        return Ok(());
+    let refused = |why: &str| {
+        OpenError(format!(
+            "the copy of the newest checkpoint {} {why}: move it away only if you know that it is \
+             damaged, or another installation's; it is what tells that the database was set back",
+            path.display()
+        ))
     };
+    let note = match std::fs::read_to_string(path) {
+        Ok(note) => note,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refused(&format!("cannot be read ({error})"))),
+    };
+    let copy = Outside::read(&note, base, *key.verifier().public())
+        .ok_or_else(|| refused("is none that this log's key signed"))?;
     let seen = &copy.checkpoint;
     // One that a restore ended may have covered more: what follows it says so.
     let is_past = copy.incarnation < head.incarnation;

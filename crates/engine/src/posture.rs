@@ -109,19 +109,19 @@ impl Engine {
     }
 
     /// Every item that this node can evaluate. What is about the installation is told in the
-    /// organization that it was founded with; others see what is about themselves.
+    /// organization that it was founded with; of halts and rows each sees its own and everybody's.
     pub(crate) async fn posture(&self, org: Id<id::Org>) -> Result<Value, CommandError> {
         let shared = &self.parts;
         let is_first = self.org_id() == Some(org);
         let directory = shared.directory.load_full();
         let mut halts = shared.halts.load().to_vec();
         halts.extend(shared.local_halts.in_force().iter().cloned());
-        halts.retain(|halt| is_first || halt.org_id.is_none_or(|of| of == org));
+        halts.retain(|halt| halt.org_id.is_none_or(|of| of == org));
         let mistrusted = shared.mistrusted();
         let own = [org.to_bytes(), [0; 16]];
         let mistrusted: Vec<_> = mistrusted
             .iter()
-            .filter(|((_, of), _)| is_first || own.contains(of))
+            .filter(|((_, of), _)| own.contains(of))
             .map(|((kind, _), mistrust)| (*kind, mistrust))
             .collect();
         let mut items = vec![halts_item(&halts), rows_item(&mistrusted)];

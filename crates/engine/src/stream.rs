@@ -169,7 +169,7 @@ impl Listener {
 
     /// The event, if the actor may know of it.
     fn event(&self, happened: &Happened) -> Option<Event> {
-        let may = |any_of: &[Permission]| self.actor.permissions().has_any(any_of);
+        let may = |any_of: &[Permission]| self.actor.sees(any_of);
         let trades = [Permission::OrdersRead];
         let (event, data) = match happened {
             Happened::Order(order) => {
@@ -195,7 +195,7 @@ impl Listener {
     fn halt(&self, halt: &Halt, state: &str) -> Option<Value> {
         let sees = [Permission::HaltEngage, Permission::HaltResume, Permission::OrdersRead];
         if halt.org_id.is_some_and(|org| org != self.org)
-            || !self.actor.permissions().has_any(&sees)
+            || !self.actor.sees(&sees)
             || !self.engine.parts.directory.load().knows(&self.actor, &halt.scope)
         {
             return None;

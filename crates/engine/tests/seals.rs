@@ -324,6 +324,40 @@ on_both!(
     c19_a_running_node_judges_by_no_limits_but_those_of_the_log_on_postgresql
 );
 
+/// C19: limits that are put back with their head are found by the entry about the newer ones, also behind
+/// rows that take its place where entries are looked for.
+#[test]
+fn c19_an_entry_is_not_hidden_behind_rows_about_the_same() {
+    simulate(async || {
+        let mut h = Harness::sqlite(191, Venue::default()).await;
+        let hook = trades(&h).await;
+        h.limit("org", "max_order_quantity", "5").await;
+        h.change_behind(
+            "CREATE TABLE kept_limits AS SELECT * FROM limits; \
+             CREATE TABLE kept_seals AS SELECT * FROM row_seals WHERE kind = 'limits'",
+        )
+        .await;
+        h.limit("org", "max_order_quantity", "3").await;
+        assert_eq!(code(&h, &hook, "BUY", "less").await, Some(Code::RiskMaxOrderQuantity));
+        let back = "DELETE FROM limits; INSERT INTO limits SELECT * FROM kept_limits; \
+             DELETE FROM row_seals WHERE kind = 'limits'; \
+             INSERT INTO row_seals SELECT * FROM kept_seals; \
+             DROP TABLE kept_limits; DROP TABLE kept_seals";
+        h.change_behind(back).await;
+        for number in 1..=4 {
+            let hides = format!(
+                "INSERT INTO audit_entries SELECT X'0000000000000000000000000000000{number}', org_id, \
+                 object_id, '{{}}', '{{}}', salt FROM audit_entries WHERE id = (SELECT MAX(id) FROM \
+                 audit_entries WHERE leaf LIKE '%rows.sealed%')"
+            );
+            h.change_behind(&hides).await;
+        }
+        again(&mut h).await;
+        assert_eq!(code(&h, &hook, "BUY", "put back").await, Some(Code::HaltActive));
+        h.finish().await;
+    });
+}
+
 /// A halt that is taken away past the gateway stays one: entries are refused, exits pass.
 async fn a_halt_that_nobody_ended(h: Harness) {
     let hook = trades(&h).await;

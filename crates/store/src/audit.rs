@@ -122,6 +122,11 @@ const PAGE: &str = concat!(
 const ENTRY: &str = concat!("-- audit::entry\nSELECT ", placed!(), with_run!(), " WHERE e.id = $1");
 const COUNT_QUEUED: &str = "-- audit::count_queued\n\
     SELECT CAST(COALESCE(SUM(LENGTH(leaf_hashes)), 0) / 32 AS BIGINT) FROM audit_queue";
+// One statement, so of one instant: a gateway may be writing.
+const COUNT_UNPLACED: &str = "-- audit::count_unplaced\n\
+    SELECT CAST((SELECT COUNT(*) FROM audit_entries) \
+    - (SELECT COALESCE(SUM(LENGTH(leaf_hashes)), 0) / 32 FROM audit_queue) \
+    - (SELECT COALESCE(MAX(size), 0) FROM ledger) AS BIGINT)";
 const COUNT_ENTRIES: &str =
     "-- audit::count_entries\nSELECT CAST(COUNT(*) AS BIGINT) FROM audit_entries";
 
@@ -141,6 +146,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PAGE,
     ENTRY,
     COUNT_QUEUED,
+    COUNT_UNPLACED,
     COUNT_ENTRIES,
 ];
 pub(crate) const INSERTS: &[&Insert] = &[&INSERT, &ENQUEUE, &APPEND, &PUT_TILE];
@@ -471,6 +477,12 @@ pub async fn entry(store: &Store, id: Id<id::Entry>) -> Result<Option<Placed>, E
 /// How many entries wait for a place.
 pub async fn count_queued(store: &Store) -> Result<i64, Error> {
     count(store, COUNT_QUEUED).await
+}
+
+/// How many entries more there are than have a place or wait for one: 0 unless somebody put some in, or
+/// took some away (then it is below 0).
+pub async fn count_unplaced(store: &Store) -> Result<i64, Error> {
+    count(store, COUNT_UNPLACED).await
 }
 
 /// How many entries there are.

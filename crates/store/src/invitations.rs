@@ -25,10 +25,11 @@ const TAKE_OF: &str = "-- invitations::take_of\n\
     DELETE FROM invitations WHERE org_id = $1 AND email_key = $2";
 const VOID_OF_ORG: &str = "-- invitations::void_of_organization\n\
     DELETE FROM invitations WHERE org_id = $1";
+const END_ALL: &str = "-- invitations::end_all\nDELETE FROM invitations RETURNING org_id, id";
 const PURGE: &str = "-- invitations::purge\nDELETE FROM invitations WHERE expires_at < $1";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[INSERT, ALL, BY_TOKEN, OF_EMAIL, RENEW, SET_ROLE, TAKE, TAKE_OF, VOID_OF_ORG, PURGE];
+    &[INSERT, ALL, BY_TOKEN, OF_EMAIL, RENEW, SET_ROLE, TAKE, TAKE_OF, VOID_OF_ORG, END_ALL, PURGE];
 
 /// That somebody was asked into an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +121,12 @@ pub async fn take_of(tx: &mut Tx<'_>, org: Id<id::Org>, email_key: &str) -> Resu
 /// Removes every invitation to an organization; answers how many there were.
 pub async fn void_of_organization(tx: &mut Tx<'_>, org: Id<id::Org>) -> Result<u64, Error> {
     tx.execute(VOID_OF_ORG, &[org.into()]).await
+}
+
+/// Removes every invitation, and answers which there were, with their organizations.
+pub async fn end_all(tx: &mut Tx<'_>) -> Result<Vec<(Id<id::Org>, Id<id::User>)>, Error> {
+    let rows = tx.query(END_ALL, &[]).await?;
+    rows.into_iter().map(|mut row| Ok((row.id()?, row.id()?))).collect()
 }
 
 /// Forgets what expired before `horizon`.

@@ -415,12 +415,19 @@ impl Harness {
         rusqlite::Connection::open(copy).unwrap().execute_batch(sql).unwrap();
     }
 
-    /// Stops the gateway, puts a copy back as another incarnation, and starts it again.
+    /// Stops the gateway, puts a copy back without saying so, and answers why it does not start on it;
+    /// `None` if it would.
     ///
     /// # Panics
     ///
-    /// When the copy is not taken.
-    pub async fn restore(&mut self, copy: &Path) -> Begun {
+    /// When the copy cannot be put in place.
+    pub async fn refuses(&mut self, copy: &Path) -> Option<String> {
+        self.put_in_place(copy).await;
+        let opening = Engine::create(self.parts());
+        self.wait_for(opening).await.err().map(|error| error.to_string())
+    }
+
+    async fn put_in_place(&mut self, copy: &Path) {
         self.stop().await;
         self.store = None;
         let Location::Sqlite(database) = self.location() else {
@@ -432,6 +439,30 @@ impl Harness {
             let _is_not_there = std::fs::remove_file(name);
         }
         std::fs::copy(copy, &database).expect("the copy is put in place");
+    }
+
+    /// Stops the gateway, puts a copy back as another incarnation, and starts it again.
+    ///
+    /// # Panics
+    ///
+    /// When the copy is not taken.
+    pub async fn restore(&mut self, copy: &Path) -> Begun {
+        let begun = self.try_restore(copy).await.expect("it begins");
+        self.start(Death::Never).await;
+        begun
+    }
+
+    /// The same without the start, or why the copy is not taken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`incarnation::begin`].
+    ///
+    /// # Panics
+    ///
+    /// When the copy cannot be put in place.
+    pub async fn try_restore(&mut self, copy: &Path) -> Result<Begun, String> {
+        self.put_in_place(copy).await;
         let restoring = Restoring {
             location: self.location(),
             clock: Arc::new(self.clock.clone()),
@@ -440,11 +471,11 @@ impl Harness {
             published: std::fs::read_to_string(self.directory.join("checkpoint")).ok(),
             from: "a copy".to_owned(),
         };
-        let begun = self.wait_for(incarnation::begin(restoring)).await.expect("it begins");
+        let begun = self.wait_for(incarnation::begin(restoring)).await;
+        let begun = begun.map_err(|error| error.to_string())?;
         let checkpoint = self.directory.join("checkpoint");
         std::fs::write(checkpoint, &begun.checkpoint).expect("the checkpoint is written");
-        self.start(Death::Never).await;
-        begun
+        Ok(begun)
     }
 
     /// Whether the process lives.

@@ -4,7 +4,7 @@
 //! An order that waits to be sent, or is being sent, may have left since; so may a change of one. None is
 //! called for again: the broker is asked, and what it does not know ends (C7). What two people had yet to
 //! agree on, or had agreed on and nobody used, may have been used or taken back: people ask for it anew. So
-//! do those who were sent a code or a link.
+//! do those who were sent a code or a link, or were invited.
 
 use super::BY;
 use crate::attempt::ATTEMPT_SPAN;
@@ -17,7 +17,7 @@ use tradewarden_domain::order::{ChangeState, Order, OrderEvent, OrderState, afte
 use tradewarden_domain::person::{ChallengeKind, Decision};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::audit::Entry;
-use tradewarden_store::{Error, Tx, challenges, orders, overrides, pending, sessions};
+use tradewarden_store::{Error, Tx, challenges, invitations, orders, overrides, pending, sessions};
 
 /// Orders that are read at once.
 const PAGE: i64 = 1_000;
@@ -31,6 +31,7 @@ pub(super) struct Doubts {
     pub(super) changes: u64,
     pub(super) approvals: u64,
     pub(super) overrides: u64,
+    pub(super) invitations: u64,
     pub(super) sessions: u64,
     pub(super) entries: Vec<Entry>,
 }
@@ -70,8 +71,10 @@ pub(super) async fn settle(
     for kind in SENT {
         challenges::void_kind(tx, kind).await?;
     }
+    let invitations = end_invitations(tx, &mut teller).await?;
     let sessions = sessions::end_all(tx, BY, now).await?;
-    Ok(Doubts { orders, changes, approvals, overrides, sessions, entries: teller.entries })
+    let entries = teller.entries;
+    Ok(Doubts { orders, changes, approvals, overrides, invitations, sessions, entries })
 }
 
 async fn hold_orders(tx: &mut Tx<'_>, teller: &mut Teller<'_>) -> Result<(u64, u64), Error> {
@@ -143,6 +146,16 @@ async fn end_overrides(tx: &mut Tx<'_>, teller: &mut Teller<'_>) -> Result<u64, 
             teller.tell(org, id, "override.withdrawn", &json!({ "actor": BY }));
             ended = ended.saturating_add(1);
         }
+    }
+    Ok(ended)
+}
+
+/// Some were answered or taken back since, and whoever holds the token could still join with it.
+async fn end_invitations(tx: &mut Tx<'_>, teller: &mut Teller<'_>) -> Result<u64, Error> {
+    let mut ended = 0_u64;
+    for (org, id) in invitations::end_all(tx).await? {
+        teller.tell(org, id, "invitation.ended", &json!({ "actor": BY }));
+        ended = ended.saturating_add(1);
     }
     Ok(ended)
 }

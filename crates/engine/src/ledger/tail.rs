@@ -1,10 +1,11 @@
 //! The end of the log, looked at quickly.
 
 use super::{EndedName, KnownTiles, PROBLEMS_MAX, disagreement, ended_names};
+use crate::incarnation::key_under;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::merkle::{self, TileError, Tree};
 use tradewarden_seal::{Checkpoint, Digest, VerifierKey};
-use tradewarden_store::audit::{self, Placed};
+use tradewarden_store::audit::{self, Ledger, Placed};
 use tradewarden_store::{Error, Store};
 
 /// What a look at the end of the log found.
@@ -40,23 +41,23 @@ pub(crate) async fn tail(
         newest_at: None,
         problems: Vec::new(),
     };
-    for (what, note) in
-        [("newest checkpoint", Some(head.checkpoint.as_str())), ("copy outside", outside)]
-    {
-        let Some(note) = note else { continue };
-        match Checkpoint::open(note, &key) {
-            // Of a name that ended with a restore: what it covered and was lost is told by that (C16).
-            Err(_) if is_of_ended_name(note, &ended) => {}
-            Err(error) => tail.problems.push(format!("the {what} does not verify: {error}")),
-            Ok(signed) if signed.size > head.size => tail.problems.push(format!(
-                "the {what} covers {} entries, but the database has {}: it was set back",
-                signed.size, head.size
-            )),
-            Ok(signed) if root_at(store, signed.size).await? != signed.root => {
-                tail.problems.push(format!("the log does not extend the {what}: it was rewritten"));
-            }
-            Ok(_) => {}
+    match Checkpoint::open(&head.checkpoint, &key) {
+        Err(error) => {
+            tail.problems.push(format!("the newest checkpoint does not verify: {error}"));
         }
+        Ok(signed) if signed.size != head.size => tail.problems.push(format!(
+            "the newest checkpoint covers {} entries, but the log says {}",
+            signed.size, head.size
+        )),
+        Ok(signed) if root_at(store, signed.size).await? != signed.root => {
+            tail.problems.push(
+                "the log is not the one of its newest checkpoint: it was rewritten".to_owned(),
+            );
+        }
+        Ok(_) => {}
+    }
+    if let Some(note) = outside {
+        tail.problems.extend(contradiction(store, note, &key, &head, &ended).await?);
     }
     let mut next = start;
     while next < head.size && tail.problems.is_empty() {
@@ -88,9 +89,44 @@ pub(crate) async fn tail(
     Ok(tail)
 }
 
-fn is_of_ended_name(note: &str, ended: &[EndedName]) -> bool {
-    let mut keys = ended.iter().filter_map(|name| name.verifier_key.parse::<VerifierKey>().ok());
-    keys.any(|key| Checkpoint::open(note, &key).is_ok())
+/// Whether the log contradicts the checkpoint outside the database, and how.
+async fn contradiction(
+    store: &Store,
+    note: &str,
+    key: &VerifierKey,
+    head: &Ledger,
+    ended: &[EndedName],
+) -> Result<Option<String>, Error> {
+    let origin = note.lines().next().unwrap_or_default();
+    // A name that ended with a restore is one that the log had before: that what its last checkpoint
+    // covered and the copy lacked is gone is told by the entry after it (C16).
+    let covered = if origin == head.origin {
+        Some(head.size)
+    } else {
+        let mut before = ended.iter().filter(|ended| ended.incarnation < head.incarnation);
+        before.find(|ended| ended.origin == origin).map(|ended| ended.size)
+    };
+    let Some((covered, key)) = covered.zip(key_under(origin, key)) else {
+        return Ok(Some(format!(
+            "the copy outside is of the log {origin:?}, and the database is not: it was set back"
+        )));
+    };
+    let outside = match Checkpoint::open(note, &key) {
+        Ok(outside) => outside,
+        Err(error) => return Ok(Some(format!("the copy outside does not verify: {error}"))),
+    };
+    if outside.size > covered {
+        let is_present = origin == head.origin;
+        return Ok(is_present.then(|| {
+            format!(
+                "the copy outside covers {} entries, but the database has {covered}: it was set back",
+                outside.size
+            )
+        }));
+    }
+    let root = root_at(store, outside.size).await?;
+    Ok((root != outside.root)
+        .then(|| "the log does not extend the copy outside: it was rewritten".to_owned()))
 }
 
 async fn root_at(store: &Store, size: u64) -> Result<Digest, Error> {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::permission::{Permission, Permissions};
+use tradewarden_domain::permission::Permissions;
 use tradewarden_domain::person::{BuiltInRole, FactorKind, Profile, SessionKind, User, email_key};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::RowSealer;
@@ -243,13 +243,8 @@ impl Principals {
     /// The person behind a session, with what the role allows at this moment.
     pub(crate) fn actor(&self, session: &SessionRow, profile: Profile) -> Option<Actor> {
         let role = &self.members.get(&(session.org_id, session.user_id))?.role;
-        let mut permissions = self.permissions(session.org_id, role)?;
+        let permissions = self.permissions(session.org_id, role)?;
         let factor_at = counted_factor(session, profile);
-        if factor_at.is_none() && self.requires_factor(session.org_id, role, profile) {
-            // Whoever may stop may stop (S18): that asks for no second factor.
-            let stops = |permission: &Permission| *permission == Permission::HaltEngage;
-            permissions = permissions.iter().filter(stops).collect();
-        }
         let person = Person {
             user_id: session.user_id,
             session_id: session.id,
@@ -257,7 +252,10 @@ impl Principals {
             proven_at: factor_at.and(proven_at(session)),
             step_up: profile.lifetimes().step_up,
         };
-        Some(Actor::person(session.org_id, person, permissions))
+        // Whoever may stop may stop (S18): that asks for no second factor.
+        let stops_only = factor_at.is_none() && self.requires_factor(session.org_id, role, profile);
+        let actor = if stops_only { Actor::stopping } else { Actor::person };
+        Some(actor(session.org_id, person, permissions))
     }
 }
 

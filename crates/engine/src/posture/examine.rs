@@ -2,6 +2,7 @@
 
 use super::{Item, halts_item, rows_item, waits_for_tradingview};
 use crate::directory::Directory;
+use crate::incarnation;
 use crate::installation::OpenError;
 use crate::ledger::{self, Tail};
 use crate::people::principals::Principals;
@@ -10,7 +11,7 @@ use crate::vault;
 use crate::vault::keys::{DataKeys, ledger_key};
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_seal::{Keyring, RowSealer};
-use tradewarden_store::Store;
+use tradewarden_store::{Store, audit};
 
 /// Entries at the end of the log that are held against their leaves and tiles.
 const TAIL_ENTRIES: u64 = 1_024;
@@ -97,6 +98,13 @@ async fn rows(
 ) -> Result<(), OpenError> {
     let key = ledger_key(store, keyring, now).await?;
     let key = key.ok_or_else(|| OpenError("there is no audit log yet".to_owned()))?;
+    // Doctor's other looks at the log go by what the database says its key is.
+    let head = audit::ledger(store).await?;
+    if let Some(Err(error)) = head.as_ref().map(|head| incarnation::vouched(head, &key)) {
+        examined.items.retain(|item| item.name != "audit_log");
+        let fix = "stop trading, keep a copy of everything, and run `tradewarden audit verify`";
+        examined.items.push(Item::red("audit_log", error.to_string(), fix));
+    }
     let sealer = RowSealer::of(&key);
     let (keys, unusable) = vault::intake_keys(store, keyring, &DataKeys::new(), now).await?;
     examined.items.push(match unusable.as_slice() {

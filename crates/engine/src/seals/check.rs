@@ -15,7 +15,7 @@ use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, RowSealer, RowSum};
 use tradewarden_store::directory::Organization;
 use tradewarden_store::guarded::{Guarded, Head};
-use tradewarden_store::{Error, Store};
+use tradewarden_store::{Error, Store, audit};
 
 /// Rows that a finding names.
 const NAMED_MAX: usize = 10;
@@ -172,7 +172,9 @@ impl Seals {
                 .is_some_and(|entry| entry.sum == head.sum);
         let next = head.number.saturating_add(1);
         // A newer one may have been committed since the rows were read; then the next look hears of it.
-        let is_newest = entered(store, sealer, head.kind, head.org, next).await?.is_none()
+        // Its object is a code, so nobody else writes about it: whatever is there tells of a newer one.
+        let object = object_of(sealer, head.kind, head.org, next).to_bytes();
+        let is_newest = audit::of_object(store, object, 1).await?.is_empty()
             || goes_on(store, sealer, head).await?;
         let is_made_here = code_of_head(sealer, head).as_bytes() == &head.code;
         Ok(is_entered && is_newest && is_made_here)

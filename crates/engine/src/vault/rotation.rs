@@ -89,8 +89,11 @@ async fn is_entered(
         let begun = rows::begun(&shared.store).await.map_err(|error| away(&error))?;
         // This node is not rotating: whoever does holds `entered`.
         let is_elsewhere = |begun: &Rotation| {
+            // One that lies ahead is by a clock that was: it would be about to for as long.
+            let now = shared.environment.now();
             begun.node != shared.settings.node
-                && shared.environment.now().since(begun.begun_at) < ROTATION_LASTS
+                && begun.begun_at <= now
+                && now.since(begun.begun_at) < ROTATION_LASTS
         };
         if begun.as_ref().is_some_and(is_elsewhere) {
             return Ok(false);

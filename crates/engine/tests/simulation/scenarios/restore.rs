@@ -340,3 +340,126 @@ fn c16_a_database_that_is_replaced_ends_the_process() {
         });
     }
 }
+
+/// C16: of a database that was set back nothing is believed but what the log's key signed.
+#[test]
+fn c16_a_database_that_was_set_back_does_not_start_whatever_it_says_of_itself() {
+    for (seed, statement, why) in [
+        (171, "", "the database was set back"),
+        (172, "UPDATE ledger SET incarnation = 2", "it says that it is incarnation 2"),
+        (
+            173,
+            "UPDATE ledger SET incarnation = 2, origin = origin || '/i2-0123456789abcdef'",
+            "its verifier key is not that of the log's key",
+        ),
+        (
+            174,
+            "INSERT INTO past_incarnations SELECT 0, 'x', verifier, size, checkpoint, NULL, began_at \
+             FROM ledger",
+            "the database was set back",
+        ),
+        (175, "UPDATE ledger SET size = size + 1000", "its checkpoint covers"),
+    ] {
+        simulate(async || {
+            let mut s = Small::with(seed, Venue::default(), |_| {}).await;
+            s.h.elapse(millis(2_000)).await;
+            let copy = s.h.copy().await;
+            s.accept("BUY", "a").await;
+            s.h.quiet().await;
+            s.h.elapse(millis(2_000)).await;
+            Harness::change_copy(&copy, statement);
+            let refused = s.h.refuses(&copy).await;
+            assert!(refused.as_ref().is_some_and(|text| text.contains(why)), "{why}: {refused:?}");
+            s.h.finish().await;
+        });
+    }
+}
+
+/// C16: a copy whose head the log's key did not sign is not gone on from.
+#[test]
+fn c16_a_copy_that_another_key_signed_is_not_restored() {
+    for (seed, statement, why) in [
+        (
+            176,
+            "UPDATE ledger SET verifier = replace(verifier, '+', '+0')",
+            "its verifier key is not that of the log's key",
+        ),
+        (177, "UPDATE ledger SET checkpoint = '-' || checkpoint", "its checkpoint does not verify"),
+        (
+            178,
+            "UPDATE audit_entries SET leaf = replace(leaf, '\"v\":1', '\"v\":2')",
+            "its history was rewritten",
+        ),
+    ] {
+        simulate(async || {
+            let mut s = Small::with(seed, Venue::default(), |_| {}).await;
+            s.h.elapse(millis(2_000)).await;
+            let copy = s.h.copy().await;
+            s.accept("BUY", "a").await;
+            s.h.quiet().await;
+            s.h.elapse(millis(2_000)).await;
+            Harness::change_copy(&copy, statement);
+            let refused = s.h.try_restore(&copy).await.unwrap_err();
+            assert!(refused.contains(why), "{why}: {refused}");
+            s.h.finish().await;
+        });
+    }
+}
+
+/// C16: an invitation of the copy may have been taken back or used in what was lost.
+#[test]
+fn c16_a_restore_ends_invitations() {
+    simulate(async || {
+        let mut s = Small::with(179, Venue::default(), |_| {}).await;
+        let copy = s.h.copy().await;
+        Harness::change_copy(
+            &copy,
+            "INSERT INTO invitations (id, org_id, email, email_key, role, token_hash, created_at, \
+             expires_at) SELECT zeroblob(16), id, 'eve@example.com', 'eve@example.com', \
+             'administrator', zeroblob(32), 0, 9000000000000000 FROM organizations",
+        );
+        let begun = s.h.restore(&copy).await;
+        assert_eq!(begun.invitations_ended, 1);
+        s.h.ready().await;
+        let again = s.h.copy().await;
+        assert_eq!(s.h.restore(&again).await.invitations_ended, 0, "it is gone");
+        s.h.ready().await;
+        s.end().await;
+    });
+}
+
+/// C19: an entry is found by its columns, which have to be those that were sealed.
+#[test]
+fn c19_an_entry_that_is_hidden_shown_to_others_or_beside_the_log_is_found() {
+    for (seed, statement, why) in [
+        (
+            180,
+            "UPDATE audit_entries SET object_id = zeroblob(16) WHERE id = (SELECT MIN(id) FROM audit_entries)",
+            "names another object or owner",
+        ),
+        (
+            181,
+            "PRAGMA foreign_keys = OFF; UPDATE audit_entries SET org_id = zeroblob(16) WHERE id = \
+             (SELECT MIN(id) FROM audit_entries)",
+            "names another object or owner",
+        ),
+        (
+            182,
+            "INSERT INTO audit_entries (id, org_id, object_id, leaf, payload, salt) \
+             SELECT zeroblob(16), org_id, object_id, leaf, payload, salt FROM audit_entries LIMIT 1",
+            "have no place",
+        ),
+    ] {
+        simulate(async || {
+            let s = Small::with(seed, Venue::default(), |_| {}).await;
+            s.h.elapse(millis(2_000)).await;
+            let before = s.h.verify().await;
+            assert!(before.ok, "{before:?}");
+            s.h.change_behind(statement).await;
+            let found = s.h.verify().await;
+            let is_told = found.problems.iter().any(|problem| problem.contains(why));
+            assert!(!found.ok && is_told, "{why}: {found:?}");
+            s.h.finish().await;
+        });
+    }
+}
