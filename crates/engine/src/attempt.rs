@@ -291,12 +291,16 @@ pub(crate) async fn learn(
             tracing::error!(order.id = %id, "the broker speaks of an order that is not stored");
             continue;
         };
+        let before = order.clone();
         let was_in_flight = order.change.is_some_and(|change| change.is_in_flight());
         apply(shared, &mut book, order, what, &mut new);
         change::tell_overtaken(shared, &mut book, order, was_in_flight);
         change::go_on(shared, &mut book, order);
         end_of_report(shared, &mut book, order);
-        book.put_order(order.clone());
+        // What says nothing new is no change: exits wait for a while from the last one.
+        if *order != before {
+            book.put_order(order.clone());
+        }
     }
     book.write(tx, effects).await?;
     if let Some((account, cursor)) = cursor {

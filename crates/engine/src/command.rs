@@ -270,6 +270,7 @@ pub enum Command {
 
 /// What a caller needs for a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by itself")]
 pub struct Need {
     /// One of these; none of them stands for anybody who is authenticated.
     pub any_of: &'static [Permission],

@@ -11,6 +11,9 @@
 //! protected stays the same, and nothing is protected twice. A stop that fills before the fills of its entry
 //! are told is held against what is reported, and has opened nothing.
 //!
+//! When two such readings show less than what is held and reported, and no order of ours can have closed it,
+//! another hand did: so much less is reported, or the stop would open what it no longer closes.
+//!
 //! Crash story: what is reported is a column of the exposure, written with its entry and its finding in one
 //! transaction. A crash before it leaves nothing: two readings are needed again. After it the keeper of
 //! brackets finds what is protected and not placed, as it does after any fill.
@@ -22,6 +25,7 @@ use crate::effects::{Effects, Severity};
 use crate::journal::Urgency;
 use crate::lease::leads;
 use crate::missing::Shown;
+use crate::unwind::nothing_of_exits;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +36,7 @@ use tradewarden_domain::exposure::{Exposure, Reported};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Quantity};
-use tradewarden_domain::order::{Order, Purpose};
+use tradewarden_domain::order::{Order, OrderState, Purpose};
 use tradewarden_domain::profit::Points;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
@@ -67,6 +71,8 @@ struct Word {
     second_at: Timestamp,
     /// What the broker shows of the orders there whose fills are missing.
     shown: BTreeMap<Id<id::Order>, Shown>,
+    /// Whether less is there than was reported, and the broker shows no exit of ours that explains it.
+    is_less: bool,
 }
 
 impl Excesses {
@@ -92,17 +98,20 @@ impl Excesses {
             *reported = reported.saturating_plus(part.reported());
         }
         self.readings.retain(|(of, symbol), _| *of != account.id || by_symbol.contains_key(symbol));
-        for (symbol, (there, ours)) in by_symbol {
-            let (held, _, _, reported) = ours;
+        for (symbol, (there, sums)) in by_symbol {
+            let (held, _, _, reported) = sums;
             let quantity = there.saturating_minus(held).saturating_minus(reported);
             let key = (account.id, symbol.clone());
-            let Some(reading) = self.read(key.clone(), quantity, ours, now) else { continue };
+            let Some(reading) = self.read(key.clone(), quantity, sums, now) else { continue };
             let shown = shared.missing.on_pair(account.id, symbol);
-            if shown.is_empty() {
+            let mut parts = ours.iter().filter(|(place, _)| place.symbol == *symbol);
+            let is_less = parts.any(|(_, part)| opposes(part.reported(), reading.quantity))
+                && !nothing_of_exits(shared, account, [symbol.clone()].into()).await.is_empty();
+            if shown.is_empty() && !is_less {
                 continue;
             }
             let (account, symbol) = (Arc::clone(account), symbol.clone());
-            let word = Arc::new(Word { account, symbol, reading, second_at: now, shown });
+            let word = Arc::new(Word { account, symbol, reading, second_at: now, shown, is_less });
             let inner = Arc::clone(shared);
             let written = shared
                 .journal
@@ -161,12 +170,18 @@ async fn take(
     let Word { account, symbol, reading, .. } = word;
     let mut scope = Scope::default();
     scope.add(account.org_id, account.id, symbol);
+    if word.is_less {
+        scope.pairs_with_live_orders.insert((account.id, symbol.clone()));
+    }
     let mut book = Book::load(tx, shared, &scope).await?;
     if ours(&book, account.id, symbol) != reading.ours {
         return Ok(());
     }
     let ids: Vec<_> = word.shown.keys().copied().collect();
     let mut left = reading.quantity;
+    if word.is_less {
+        take_back(shared, &mut book, word);
+    }
     for order in orders::lock_by_id(tx, &ids).await?.into_iter().flatten() {
         left = left.saturating_minus(take_of(shared, &mut book, word, &order, left));
     }
@@ -237,6 +252,55 @@ fn take_of(
     });
     tell(shared, book, entry, &reported);
     side.signed(quantity)
+}
+
+fn opposes(reported: Quantity, excess: Quantity) -> bool {
+    !reported.is_zero() && reported.is_positive() != excess.is_positive()
+}
+
+/// What was reported and is not there any more is not reported. An entry of the other side that has left may
+/// have filled: then the broker's word of that entry is waited for.
+fn take_back(shared: &Shared, book: &mut Book, word: &Word) {
+    let Word { account, symbol, reading, second_at, .. } = word;
+    let parts: Vec<_> = book
+        .exposures_of(account.id)
+        .filter(|(place, _)| place.symbol == *symbol)
+        .filter_map(|(place, part)| Some((place.clone(), part.reported?)))
+        .collect();
+    let mut left = reading.quantity.magnitude();
+    for (place, before) in parts {
+        let may_explain = |order: &Order| {
+            let is_entry = order.purpose == Purpose::Entry && order.side != before.side;
+            is_entry && order.state != OrderState::Accepted
+        };
+        let gone = before.quantity.min(left);
+        if !opposes(before.side.signed(before.quantity), reading.quantity)
+            || !gone.is_positive()
+            || book.live_on_pair(&place).iter().any(may_explain)
+        {
+            continue;
+        }
+        left = left.saturating_minus(gone);
+        let reported = Reported {
+            first_read_at: reading.first_at,
+            quantity: before.quantity.saturating_minus(gone),
+            second_read_at: *second_at,
+            ..before
+        };
+        book.change_exposure(&place, |exposure| {
+            exposure.reported = Some(reported).filter(|left| left.quantity.is_positive());
+        });
+        let payload = json!({ "reported": reported, "symbol": symbol });
+        book.enter(shared, account.org_id, before.entry_id, "order.reported", &payload);
+        let detail = format!(
+            "The broker held {gone} {symbol} less than was reported of this entry, at {} and at \
+             {second_at}, and no order of ours has closed it. The stop of the entry gets so much smaller.",
+            reading.first_at
+        );
+        let subject = before.entry_id.to_string();
+        let code = "position.reported";
+        book.find(shared, account.org_id, code, Severity::Critical, subject, detail);
+    }
 }
 
 fn tell(shared: &Shared, book: &mut Book, entry: &Order, reported: &Reported) {

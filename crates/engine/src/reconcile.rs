@@ -21,7 +21,7 @@ use tradewarden_domain::halt::HaltScope;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Quantity};
-use tradewarden_domain::order::{Order, OrderState, OrderType};
+use tradewarden_domain::order::{Order, OrderState, OrderType, Side};
 use tradewarden_domain::profit::Points;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Tx, directory as rows, exposures};
@@ -415,8 +415,9 @@ impl Reconciler {
         let Ok(ours) = exposures::of_account(&self.shared.store, account.id).await else { return };
         let held: Vec<_> = ours
             .iter()
-            .filter(|(_, exposure)| !exposure.quantity.is_zero())
-            .map(|(place, exposure)| format!("{} {}", exposure.quantity, place.symbol))
+            .map(|(place, exposure)| (place, exposure.there(Side::Sell)))
+            .filter(|(_, there)| !there.is_zero())
+            .map(|(place, there)| format!("{there} {}", place.symbol))
             .collect();
         if held.is_empty() {
             return;

@@ -15,6 +15,7 @@ mod close;
 mod emergency;
 mod look;
 
+pub(crate) use self::adopt::nothing_of_exits;
 pub(crate) use self::close::Closer;
 pub(crate) use self::emergency::Emergencies;
 

@@ -63,9 +63,17 @@ pub(crate) fn of_this_node(config: &Config) -> Arc<LookAtMachine> {
 pub(crate) fn refuse_red(config: &Config, data: &Data, now: Timestamp) -> Result<(), Failure> {
     let mut items = machine::items(config, data, now);
     items.extend(doors::items(config, data, now));
-    // The key file is refused where it is opened, in words of its own.
-    let is_refused = |item: &Item| item.light == Light::Red && item.name != "key_file";
-    let Some(item) = items.into_iter().find(is_refused) else { return Ok(()) };
+    // The key file is refused where it is opened, in words of its own. A disk that is full and a certificate
+    // that ended or was half written come while a gateway runs well: one that starts again has exits and
+    // stops to see to, and makes its own certificate anew, so these are told and refuse nothing here.
+    let comes_by_itself =
+        |item: &Item| ["disk", "certificate", "certificate_key"].contains(&item.name);
+    let red = items.into_iter().filter(|item| item.light == Light::Red && item.name != "key_file");
+    let (told, refused): (Vec<_>, Vec<_>) = red.partition(comes_by_itself);
+    for item in told {
+        tracing::error!(item = item.name, seen = item.seen, "red in `tradewarden doctor`");
+    }
+    let Some(item) = refused.into_iter().next() else { return Ok(()) };
     let fix = item.fix.unwrap_or_default();
     Err(Failure::no(format!(
         "{}: {}; {fix} (`tradewarden doctor` shows all)",

@@ -159,7 +159,8 @@ impl Route {
 
     /// Whether the engine answers a whole list, which is cut into pages behind it.
     pub(crate) fn is_cut(&self) -> bool {
-        self.takes == Takes::Nothing && matches!(self.gives.shape, Shape::PageOf(_))
+        let is_list = matches!(self.gives.shape, Shape::PageOf(_));
+        self.method == GET && self.takes == Takes::Nothing && is_list
     }
 
     /// The parameters that may stand in the query.

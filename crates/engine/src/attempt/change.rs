@@ -72,17 +72,17 @@ fn obstacle(shared: &Shared, book: &mut Book, order: &mut Order, change: &Change
             book.enter(shared, order.org_id, order.id, "order.cancel_requested", &*order);
             Some(Code::OrderCanceled)
         }
-        Some(Ordering::Greater) | None => cut_to_position(book, order),
+        Some(Ordering::Greater) | None => cut_to_position(shared, book, order),
     }
 }
 
 /// What is added to an exit is at most what is held now and no other order is for (S4).
-fn cut_to_position(book: &mut Book, order: &mut Order) -> Option<Code> {
+fn cut_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Option<Code> {
     let wanted = order.change.and_then(|change| change.quantity)?;
     if order.purpose == Purpose::Entry || wanted <= order.quantity {
         return None;
     }
-    let most = order.filled_quantity.saturating_plus(room(book, order).closable);
+    let most = order.filled_quantity.saturating_plus(room(shared, book, order).closable);
     let before = order.reserved();
     let change = order.change.as_mut()?;
     change.quantity = Some(wanted.min(most)).filter(|fitting| *fitting > order.quantity);

@@ -25,7 +25,7 @@ pub(super) enum Fit {
 /// time; till then their end is waited for (S4).
 pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
     let place = place_of(order);
-    let Room { of_own, closable, unresolved, is_being_left } = room(book, order);
+    let Room { of_own, closable, unresolved, is_being_left } = room(shared, book, order);
     if closable >= order.quantity {
         return Fit::Go;
     }
@@ -94,8 +94,9 @@ pub(super) struct Room {
 /// An exit waits no longer than this for all of what other exits leave it.
 const EXITS_WAITED_FOR: Duration = Duration::from_secs(2);
 
-/// What an exit may close of what is held now, beside everything else that was sent.
-pub(super) fn room(book: &Book, exit: &Order) -> Room {
+/// What an exit may close of what is held now, beside everything else that was sent. What the broker shows
+/// a leg to have filled is gone, though its fills are not told: the rest need not wait for them.
+pub(super) fn room(shared: &Shared, book: &Book, exit: &Order) -> Room {
     let place = place_of(exit);
     let sent: Vec<Order> = book
         .live_on_pair(&place)
@@ -103,6 +104,16 @@ pub(super) fn room(book: &Book, exit: &Order) -> Room {
         .filter(|other| other.id != exit.id && other.state != OrderState::Accepted)
         .collect();
     let is_own = |other: &Order| place_of(other) == place;
+    let shown = shared.missing.on_pair(place.account_id, &place.symbol);
+    let untold = |is_meant: &dyn Fn(&Order) -> bool| {
+        let legs = sent.iter().filter(|leg| leg.leg.is_some() && leg.side == exit.side);
+        legs.filter(|leg| is_meant(leg)).fold(Quantity::ZERO, |sum, leg| {
+            let filled = shown.get(&leg.id).map_or(Quantity::ZERO, |shown| shown.filled);
+            sum.saturating_plus(filled.saturating_minus(leg.filled_quantity).max(Quantity::ZERO))
+        })
+    };
+    let (untold_of_own, untold_of_pair) =
+        (untold(&|leg| place_of(leg) == place), untold(&|_| true));
     // A stop and what rests at a limit are for the same: when either fills, the other gets smaller (S9).
     let counts = |other: &&Order| !(is_own(other) && share(exit, other));
     let sent: Vec<Order> = sent.iter().filter(counts).cloned().collect();
@@ -116,7 +127,9 @@ pub(super) fn room(book: &Book, exit: &Order) -> Room {
         || gone.clone().any(|other| other.purpose == Purpose::Entry);
     let is_being_left = asked_back.any(|other| is_within(other, EXITS_WAITED_FOR, book.now));
     let pair = book.pair_there(place.account_id, &place.symbol, exit.side);
-    let of_own = left(book.exposure(&place).there(exit.side), exit, own);
+    let pair = pair.saturating_minus(untold_of_pair);
+    let there = book.exposure(&place).there(exit.side).saturating_minus(untold_of_own);
+    let of_own = left(there, exit, own);
     Room { of_own, closable: of_own.min(left(pair, exit, gone)), unresolved, is_being_left }
 }
 

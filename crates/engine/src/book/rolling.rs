@@ -87,6 +87,7 @@ impl Book {
             roll.place.account_id == account
                 && is_own
                 && roll.entry_id.is_none()
+                && roll.to_open().is_positive()
                 && is_there.iter().any(|of| months.contains(of))
         };
         self.rolling.rolls.values().filter(is_meant).cloned().collect()
@@ -112,8 +113,8 @@ impl Book {
         self.enter(shared, roll.org_id, roll.exit_id, event, &payload(roll, why));
     }
 
-    /// So much more of what is on its way is not opened again, because somebody closes it; a roll of
-    /// which nothing is left ends.
+    /// So much more of what is on its way is not opened again, because somebody closes it. The roll stays
+    /// until its exit has closed that much: until then nobody knows that it is closed.
     pub(crate) fn keep_closed(
         &mut self,
         shared: &Shared,
@@ -121,18 +122,15 @@ impl Book {
         quantity: Quantity,
         why: &str,
     ) {
-        let stays_closed = roll.stays_closed.saturating_plus(quantity);
+        let stays_closed = roll.stays_closed.saturating_plus(quantity).min(roll.quantity);
         let roll = AutoRoll { stays_closed, ..roll.clone() };
-        if !roll.to_open().is_positive() {
-            return self.end_roll(shared, &roll, ("position.roll_ended", why));
-        }
         let event = "position.roll_reduced";
         self.enter(shared, roll.org_id, roll.exit_id, event, &payload(&roll, why));
         self.put_roll(roll);
     }
 
-    /// Ends the rolls whose entry is still to come, because everything in one of these months is closed;
-    /// answers whether there were any.
+    /// Opens nothing more of the rolls whose entry is still to come, because everything in one of these
+    /// months is closed; answers whether there were any.
     pub(crate) fn end_rolls_to_come(
         &mut self,
         shared: &Shared,
@@ -142,7 +140,7 @@ impl Book {
     ) -> Ended {
         let rolls = self.rolls_to_come(account, strategy, std::slice::from_ref(symbol));
         for roll in &rolls {
-            self.end_roll(shared, roll, ("position.roll_ended", why));
+            self.keep_closed(shared, roll, roll.quantity, why);
         }
         if rolls.is_empty() { Ended::None } else { Ended::Some }
     }

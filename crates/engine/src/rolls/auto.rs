@@ -19,7 +19,6 @@ use crate::lease;
 use crate::orders::{Leaving, Reopening, leave, reopen, resting};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::account::Account;
@@ -203,8 +202,10 @@ impl Roller {
 
 /// Whether an exit ended without closing what it was for, and nobody took it back.
 fn has_failed(exit: &Order) -> bool {
-    matches!(exit.state, OrderState::Rejected | OrderState::Expired)
-        || exit.code == Some(Code::DispatchHalted)
+    let was_wanted = [Code::OrderCanceled, Code::OrderSuperseded, Code::StrategyFlat];
+    exit.state != OrderState::Filled
+        && !exit.state.is_live()
+        && exit.code.is_none_or(|code| !was_wanted.contains(&code))
 }
 
 impl Due {
@@ -366,8 +367,16 @@ async fn go_on(shared: &Arc<Shared>, roll: &AutoRoll) -> Result<(), NotWritten> 
     let awaited = roll.entry_id.unwrap_or(roll.exit_id);
     let order = orders::find(&shared.store, awaited).await;
     let order = order.map_err(|error| NotWritten(error.to_string()))?;
-    if order.is_none_or(|order| order.state.is_live()) {
-        return Ok(());
+    let Some(order) = order.filter(|order| !order.state.is_live()) else { return Ok(()) };
+    // People were told that it should have been closed: nothing rolls there until it is.
+    if is_left_open(roll, &order) {
+        let held = exposures::of_account(&shared.store, roll.place.account_id).await;
+        let held = held.map_err(|error| NotWritten(error.to_string()))?;
+        let is_held =
+            |(place, at): &(Place, Exposure)| *place == roll.place && !at.quantity.is_zero();
+        if held.iter().any(is_held) {
+            return Ok(());
+        }
     }
     let (inner, roll) = (Arc::clone(shared), roll.clone());
     shared
@@ -407,6 +416,25 @@ async fn go_on_in(
     book.write(tx, effects).await
 }
 
+/// Whether the exit ended without closing what should stay closed, and people were told.
+fn is_left_open(roll: &AutoRoll, exit: &Order) -> bool {
+    roll.entry_id.is_none() && !roll.to_open().is_positive() && roll.begun_at > exit.updated_at
+}
+
+/// The exit has ended, and somebody closed more than it did: that is a person's now, and nothing of it
+/// rolls. The row stands until nothing is held.
+fn leave_open(shared: &Shared, book: &mut Book, roll: &AutoRoll, exit: &Order, rest: Quantity) {
+    let why = exit.code.map_or(exit.state.text(), Code::text);
+    let detail = format!(
+        "{} {} should have been closed: the exit that was to roll it closes for whoever asked, and ended \
+         with {} of {} filled ({why}). It is held as before, and rolls no more: close it.",
+        rest, roll.place.symbol, exit.filled_quantity, exit.quantity
+    );
+    book.find(shared, roll.org_id, NOT_ROLLED, Severity::Critical, subject(&roll.place), detail);
+    let left = AutoRoll { quantity: rest, stays_closed: rest, begun_at: book.now, ..roll.clone() };
+    book.put_roll(left);
+}
+
 /// The exit has ended: as much as it filled is opened in the next month.
 fn open_next(
     shared: &Shared,
@@ -417,24 +445,25 @@ fn open_next(
 ) {
     let AutoRoll { place, next_symbol, .. } = roll;
     let filled = exit.filled_quantity;
+    let rest = roll.stays_closed.saturating_minus(filled);
+    if rest.is_positive() && !book.exposure(place).quantity.is_zero() {
+        return leave_open(shared, book, roll, exit, rest);
+    }
     if !filled.is_positive() {
         let why = exit.code.map_or(exit.state.text(), Code::text);
         if exit.code == Some(Code::StrategyFlat) {
             // Something else has closed it first, so there is nothing to roll.
             return book.end_roll(shared, roll, ("position.roll_ended", why));
         }
-        let mut detail = format!(
+        if roll.stays_closed.is_positive() {
+            return book.end_roll(shared, roll, ("position.roll_ended", "an exit"));
+        }
+        let detail = format!(
             "The exit that was to roll {} to {next_symbol} ended without a fill ({why}); the position \
              is held as before.",
             place.symbol
         );
-        let mut severity = Severity::Warning;
-        if roll.stays_closed.is_positive() {
-            severity = Severity::Critical;
-            let _infallible =
-                write!(detail, " {} of it should have stayed closed.", roll.stays_closed);
-        }
-        return not_rolled(shared, book, roll, severity, detail);
+        return not_rolled(shared, book, roll, Severity::Warning, detail);
     }
     let quantity = filled.saturating_minus(roll.stays_closed);
     if !quantity.is_positive() {

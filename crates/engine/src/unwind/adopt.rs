@@ -16,14 +16,14 @@ use tradewarden_domain::account::Account;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::{Money, Price, Quantity};
-use tradewarden_domain::order::{Order, OrderState, Side};
+use tradewarden_domain::order::{Order, OrderState, Purpose, Side};
 use tradewarden_store::exposures::Place;
 
-/// Of these instruments, those where no leg of a bracket explains what the broker holds: it shows none of
-/// them more filled than we know. Legs rest for days, so they are not waited for; but one that filled
+/// Of these instruments, those where no exit and no leg of a bracket explains what the broker holds: it shows
+/// none of them more filled than we know. They may rest for days, so they are not waited for; but one that filled
 /// unheard is told at any moment, and what was taken over would be counted twice. Asked after the broker
 /// said what it holds; what is not heard in time is not proven.
-pub(super) async fn nothing_of_legs(
+pub(crate) async fn nothing_of_exits(
     shared: &Arc<Shared>,
     account: &Arc<Account>,
     symbols: BTreeSet<Symbol>,
@@ -31,25 +31,25 @@ pub(super) async fn nothing_of_legs(
     let live = match live::of(&shared.store, Some(account.org_id)).await {
         Ok(live) => live,
         Err(error) => {
-            tracing::error!(%error, "the legs of a position could not be read");
+            tracing::error!(%error, "the exits of a position could not be read");
             return BTreeSet::new();
         }
     };
-    let is_sent_leg = |order: &Order| {
+    let is_sent_exit = |order: &Order| {
         let is_here = order.account_id == account.id && symbols.contains(&order.symbol);
-        is_here && order.leg.is_some() && order.state != OrderState::Accepted
+        is_here && order.purpose == Purpose::Exit && order.state != OrderState::Accepted
     };
-    let legs: Vec<_> = live.into_iter().filter(is_sent_leg).collect();
+    let exits: Vec<_> = live.into_iter().filter(is_sent_exit).collect();
     let mut in_doubt: BTreeMap<_, _> =
-        legs.iter().map(|leg| (leg.id, leg.symbol.clone())).collect();
-    let look = |leg: Order| explains_nothing(Arc::clone(shared), Arc::clone(account), leg);
-    let asked = several::each(legs, ASKED_TOGETHER, look, |(leg, is_nothing)| {
+        exits.iter().map(|exit| (exit.id, exit.symbol.clone())).collect();
+    let look = |exit: Order| explains_nothing(Arc::clone(shared), Arc::clone(account), exit);
+    let asked = several::each(exits, ASKED_TOGETHER, look, |(exit, is_nothing)| {
         if is_nothing {
-            in_doubt.remove(&leg);
+            in_doubt.remove(&exit);
         }
     });
     if timeout(HEARD_WITHIN, asked).await.is_err() {
-        tracing::warn!(account.id = %account.id, "not every leg is heard of in time");
+        tracing::warn!(account.id = %account.id, "not every exit is heard of in time");
     }
     let in_doubt: BTreeSet<_> = in_doubt.into_values().collect();
     symbols.into_iter().filter(|symbol| !in_doubt.contains(symbol)).collect()
@@ -58,15 +58,15 @@ pub(super) async fn nothing_of_legs(
 async fn explains_nothing(
     shared: Arc<Shared>,
     account: Arc<Account>,
-    leg: Order,
+    exit: Order,
 ) -> (Id<id::Order>, bool) {
-    let Some(broker) = shared.brokers.get(&account.broker) else { return (leg.id, false) };
-    let is_nothing = match broker.find(name_of(&leg, &account)).await {
-        Lookup::Found(there) => there.filled_quantity <= leg.filled_quantity,
+    let Some(broker) = shared.brokers.get(&account.broker) else { return (exit.id, false) };
+    let is_nothing = match broker.find(name_of(&exit, &account)).await {
+        Lookup::Found(there) => there.filled_quantity <= exit.filled_quantity,
         Lookup::Absent => true,
         Lookup::Unheard { .. } => false,
     };
-    (leg.id, is_nothing)
+    (exit.id, is_nothing)
 }
 
 /// What the broker holds less than we do is taken off those who hold it; what it holds more belongs

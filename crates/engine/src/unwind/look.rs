@@ -1,6 +1,6 @@
 //! One look at what halts cover on one account, and the next step toward flat.
 
-use super::adopt::{self, nothing_of_legs};
+use super::adopt::{self, nothing_of_exits};
 use super::unread;
 use crate::Shared;
 use crate::actor::Actor;
@@ -182,7 +182,7 @@ impl Look {
         for symbol in &differing {
             self.known.differences.remove(symbol);
         }
-        nothing_of_legs(&self.shared, &self.account, differing).await
+        nothing_of_exits(&self.shared, &self.account, differing).await
     }
 
     /// What the halt covers on an account, by our book and by the broker's.

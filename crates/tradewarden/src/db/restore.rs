@@ -85,6 +85,7 @@ pub(super) async fn run(config: &Config, asked: DbRestore, json: bool) -> Result
         "changes_in_doubt": begun.changes_in_doubt,
         "approvals_ended": begun.approvals_ended,
         "overrides_ended": begun.overrides_ended,
+        "invitations_ended": begun.invitations_ended,
         "sessions_ended": begun.sessions_ended,
         "halt_id": begun.halt,
         "aside": aside,

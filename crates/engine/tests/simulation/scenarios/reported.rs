@@ -190,6 +190,116 @@ fn s1_an_exit_closes_what_is_only_reported() {
     });
 }
 
+/// S1: a stop fills in part, or all of it, and its fills are not told: an exit waits two seconds for them, not
+/// longer, and closes what the stop left and no more.
+#[test]
+fn s1_a_stop_whose_fills_stay_away_holds_no_exit() {
+    let parts = [FillPlan::InTwo(Duration::from_secs(45)), FillPlan::AtOnce];
+    for (fill, of_entry) in parts.into_iter().flat_map(|fill| [(fill, false), (fill, true)]) {
+        simulate(async || {
+            let s = Small::with(919, Venue::default(), |_| {}).await;
+            let late = Duration::from_secs(40);
+            let entry =
+                if of_entry { withheld(FillPlan::AtOnce, late) } else { OrderPlan::default() };
+            s.h.broker.next_plans(&[entry, withheld(fill, late)]);
+            s.enter(&json!({ "action": "BUY", "id": "a", "stop_loss": "4980" })).await;
+            s.h.elapse(Duration::from_secs(12)).await;
+            assert_eq!((s.legs().await, s.held()), (stop("2"), 2));
+            s.trades_at("4970");
+            let left = i64::from(fill != FillPlan::AtOnce);
+            assert_eq!(s.held(), left, "{:#?}", s.h.broker.orders());
+            s.h.elapse(millis(500)).await;
+            s.accept("EXIT", "b").await;
+            s.h.elapse(Duration::from_secs(4)).await;
+            let orders = s.h.broker.orders();
+            assert_eq!((s.held(), s.stops_at_broker()), (0, 0), "{of_entry} {orders:#?}");
+            s.h.elapse(Duration::from_secs(50)).await;
+            s.h.quiet().await;
+            assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+            assert_eq!((s.reported().await, s.legs().await.len()), (None, 0));
+            assert_eq!(s.h.broker.orders().len(), orders.len(), "nothing follows");
+            assert_eq!(s.count("position.flipped").await, 0);
+            s.end().await;
+        });
+    }
+}
+
+/// What was reported and is closed by another hand keeps no stop, which would open a position: after two
+/// readings so much less is reported, and a person hears of it.
+#[test]
+fn s9_what_is_reported_and_closed_by_hand_keeps_no_stop() {
+    for (by, left) in [("-2", 0), ("-1", 1)] {
+        simulate(async || {
+            let s = Small::with(920, Venue::default(), |_| {}).await;
+            s.h.broker.next_plans(&[withheld(FillPlan::AtOnce, NEVER)]);
+            s.enter(&bracketed("a")).await;
+            s.h.elapse(Duration::from_secs(12)).await;
+            assert_eq!((s.legs().await, s.count("position.reported").await), (stop("2"), 1));
+            let name = Harness::broker_account(&s.account);
+            s.h.broker.move_by_hand(name, "ES", by.parse().unwrap());
+            s.reading().await;
+            s.h.elapse(millis(1_000)).await;
+            assert_eq!((s.legs().await, s.stops_at_broker()), (stop("2"), 2), "read only once");
+            s.h.elapse(Duration::from_secs(15)).await;
+            let units = s.reported().await.map_or(0, |there| there.quantity.units() / 100_000_000);
+            assert_eq!((units, s.stops_at_broker()), (left, left), "{:#?}", s.h.orders().await);
+            assert_eq!(s.count("position.reported").await, 2);
+            let entry = s.order(0).await;
+            let entries = s.h.entries(entry.id.to_bytes()).await;
+            let of_it = entries.iter().filter(|entry| entry.leaf.contains("order.reported"));
+            assert_eq!(of_it.count(), 2);
+            s.trades_at("4970");
+            s.h.elapse(Duration::from_secs(12)).await;
+            let exits = s.h.broker.orders().into_iter().filter(|order| order.side == Side::Sell);
+            let sold: i64 = exits.map(|order| order.filled_quantity.units() / 100_000_000).sum();
+            assert_eq!(sold, left, "nothing is sold that is not there");
+            s.end().await;
+        });
+    }
+}
+
+/// What a stop of ours has closed is no other hand's, as long as its fills are not told.
+#[test]
+fn s9_what_a_stop_closed_untold_stays_reported() {
+    simulate(async || {
+        let s = Small::with(921, Venue::default(), |_| {}).await;
+        let (entry, leg) = (Duration::from_mins(2), Duration::from_secs(45));
+        let at_once = FillPlan::AtOnce;
+        s.h.broker.next_plans(&[withheld(at_once, entry), withheld(at_once, leg)]);
+        s.enter(&bracketed("a")).await;
+        s.h.elapse(Duration::from_secs(12)).await;
+        s.trades_at("4970");
+        s.h.elapse(Duration::from_secs(30)).await;
+        assert_eq!((s.held(), s.position().await.as_str()), (0, "0"));
+        assert_eq!(s.reported().await.unwrap().quantity.to_string(), "2");
+        s.h.elapse(Duration::from_secs(90)).await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.reported().await), ("0", None));
+        assert_eq!((s.h.broker.sent().len(), s.count("position.reported").await), (2, 1));
+        assert_eq!(s.count("position.flipped").await, 0);
+        s.end().await;
+    });
+}
+
+/// S24: a broker that falls silent is told of where a position is only reported, too.
+#[test]
+fn s24_a_lost_link_is_told_of_where_a_position_is_only_reported() {
+    simulate(async || {
+        let s = Small::with(922, Venue::default(), |_| {}).await;
+        s.h.broker.next_plans(&[withheld(FillPlan::AtOnce, NEVER)]);
+        s.enter(&bracketed("a")).await;
+        s.h.elapse(Duration::from_secs(12)).await;
+        assert_eq!((s.position().await.as_str(), s.legs().await), ("0", stop("2")));
+        s.h.broker.hang_on(Call::Positions, Harness::broker_account(&s.account));
+        s.h.elapse(Duration::from_secs(80)).await;
+        let findings = s.h.findings().await;
+        let lost: Vec<_> = findings.iter().filter(|it| it.code == "broker.link_lost").collect();
+        assert_eq!(lost.len(), 1, "{findings:#?}");
+        assert!(lost[0].detail.contains("2 ES"), "{}", lost[0].detail);
+        s.h.finish().await;
+    });
+}
+
 /// One reading never acts, nor does what another hand bought: the broker shows no entry of ours as filled.
 #[test]
 fn s9_neither_one_reading_nor_another_hand_places_a_stop() {

@@ -287,7 +287,7 @@ fn c16_approvals_and_overrides_of_the_copy_are_ended() {
         let pending: Id<id::Pending> = Id::from_bytes([8; 16]);
         s.h.sabotage(&format!(
             "INSERT INTO pending_actions SELECT x'{}', id, '{{}}', 'resume a halt', '{user}', 0, \
-             {}, NULL, NULL, NULL FROM organizations",
+             {}, zeroblob(32), NULL, NULL, NULL FROM organizations",
             "08".repeat(16),
             i64::MAX
         ));
