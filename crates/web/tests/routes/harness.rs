@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
+use hyper::header::{HOST, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -208,12 +209,15 @@ impl House {
     pub(crate) async fn answer<B>(
         &self,
         exposure: Exposure,
-        request: Request<B>,
+        mut request: Request<B>,
     ) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        // Every request of HTTP/1.1 names its host.
+        let host = HeaderValue::from_static("localhost");
+        request.headers_mut().entry(HOST).or_insert(host);
         let address: SocketAddr = "192.0.2.7:40000".parse().unwrap();
         self.site.clone().answer(exposure, Arc::new(Peer::plain(address)), request).await
     }
