@@ -431,8 +431,7 @@ fn leave_open(shared: &Shared, book: &mut Book, roll: &AutoRoll, exit: &Order, r
         rest, roll.place.symbol, exit.filled_quantity, exit.quantity
     );
     book.find(shared, roll.org_id, NOT_ROLLED, Severity::Critical, subject(&roll.place), detail);
-    let left = AutoRoll { quantity: rest, stays_closed: rest, begun_at: book.now, ..roll.clone() };
-    book.put_roll(left);
+    book.put_roll(AutoRoll { quantity: roll.stays_closed, begun_at: book.now, ..roll.clone() });
 }
 
 /// The exit has ended: as much as it filled is opened in the next month.
@@ -446,8 +445,13 @@ fn open_next(
     let AutoRoll { place, next_symbol, .. } = roll;
     let filled = exit.filled_quantity;
     let rest = roll.stays_closed.saturating_minus(filled);
-    if rest.is_positive() && !book.exposure(place).quantity.is_zero() {
-        return leave_open(shared, book, roll, exit, rest);
+    let held = book.exposure(place);
+    if rest.is_positive() && !held.quantity.is_zero() {
+        // Where another exit is under way, that one closes it.
+        if held.closable(exit.side).is_positive() {
+            leave_open(shared, book, roll, exit, rest);
+        }
+        return;
     }
     if !filled.is_positive() {
         let why = exit.code.map_or(exit.state.text(), Code::text);

@@ -262,11 +262,17 @@ impl Rolling {
     /// closed it, or people were told. Answers how many were opened.
     async fn check_ends(&self) -> usize {
         let h = &self.world.h;
-        assert_eq!(auto_rolls::all(h.store()).await.unwrap(), []);
+        // What should have been closed and was not stands, is told, and rolls nothing.
+        let standing = auto_rolls::all(h.store()).await.unwrap();
+        assert!(standing.iter().all(|roll| !roll.to_open().is_positive()), "{standing:?}");
+        assert!(standing.is_empty() || h.has_finding("position.not_rolled").await);
         let (orders, findings) = (h.orders().await, h.findings().await);
         let order = |id: Id<id::Order>| orders.iter().find(|order| order.id == id).unwrap();
         let mut rolled = 0;
         for exit in self.events("position.rolling").await {
+            if standing.iter().any(|roll| roll.exit_id == exit) {
+                continue;
+            }
             let entries = h.entries(exit.to_bytes()).await;
             let ends: Vec<_> = entries.iter().filter_map(end_of).collect();
             let [(event, said)] = ends.as_slice() else { panic!("{exit} ended as {ends:?}") };

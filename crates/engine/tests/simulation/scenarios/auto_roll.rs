@@ -1,7 +1,7 @@
 //! S11: positions that roll by themselves, in two halves that are neither doubled nor lost.
 
 use super::rolls::{held, holds, until, with_months};
-use super::{Small, millis};
+use super::{Small, accept, millis};
 use serde_json::json;
 use std::time::Duration;
 use tradewarden_broker::port::MarketState;
@@ -295,10 +295,11 @@ fn s11_a_halt_that_closes_ends_the_roll() {
     simulate(async || {
         let s = half_rolled(831, |_| {}).await;
         let halt = s.h.halt(Some("global"), "flatten").await;
-        s.h.until("ended", async |_| entries(&s, "position.roll_ended").await == 1).await;
+        s.h.until("ended", async |_| entries(&s, "position.roll_reduced").await == 1).await;
         s.h.resume(&halt).await;
         s.h.broker.let_all_fill();
         holds(&s, "0", "0").await;
+        s.h.until("over", async |_| entries(&s, "position.roll_ended").await == 1).await;
         assert_eq!(sent(&s).await.len(), 2);
         s.end().await;
     });
@@ -318,6 +319,32 @@ fn s11_an_exit_ends_the_roll() {
             assert_eq!(sent(&s).await.len(), 2, "{action}");
             assert_eq!(entries(&s, "position.roll_ended").await, 1);
             assert!(!s.h.has_finding(NOT_ROLLED).await);
+            s.end().await;
+        });
+    }
+}
+
+/// The exit of a roll closes for whoever asked meanwhile. If it does not, the position is held as it was,
+/// people are told, and nothing rolls there, not after a restart either.
+#[test]
+fn s11_what_an_exit_could_not_close_rolls_no_more() {
+    for comment in ["EXIT_FINAL", "EXIT_50"] {
+        simulate(async || {
+            let mut s = half_rolled(841, |_| {}).await;
+            let exit = json!({ "action": "EXIT", "comment": comment, "id": "b" });
+            accept(&s.h, &s.hook, &exit).await;
+            s.h.broker.reject_what_works();
+            s.h.until("told", async |h| h.has_finding(NOT_ROLLED).await).await;
+            minutes(&s, 7).await;
+            holds(&s, "2", "0").await;
+            s.h.restart().await;
+            s.h.ready().await;
+            minutes(&s, 7).await;
+            holds(&s, "2", "0").await;
+            s.accept("EXIT", "c").await;
+            s.h.broker.let_all_fill();
+            holds(&s, "0", "0").await;
+            s.h.until("over", async |_| entries(&s, "position.roll_ended").await == 1).await;
             s.end().await;
         });
     }
