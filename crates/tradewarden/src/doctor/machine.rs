@@ -60,8 +60,8 @@ fn database_files(data: &Data) -> Vec<Item> {
     let there = files.iter().filter_map(|path| Some((path, fs::metadata(path).ok()?)));
     let looked: Vec<_> =
         there.map(|(path, metadata)| closed("database_file", path, &metadata)).collect();
-    // One item for all of them: the worst.
-    looked.into_iter().max_by_key(|item| item.light).into_iter().collect()
+    // One item for all of them: the worst, and of alike ones the database itself.
+    looked.into_iter().rev().max_by_key(|item| item.light).into_iter().collect()
 }
 
 fn key_file(config: &Config, data: &Data) -> Option<Item> {
