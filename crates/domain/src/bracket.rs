@@ -262,6 +262,13 @@ impl Protected {
             Leg::TakeProfit => self.take_profit,
         }
     }
+
+    /// The same less what is not there.
+    #[must_use]
+    pub fn but(self, lacking: Quantity) -> Self {
+        let but = |there: Quantity| there.saturating_minus(lacking).max(Quantity::ZERO);
+        Self { stop_loss: but(self.stop_loss), take_profit: but(self.take_profit) }
+    }
 }
 
 /// Whether an order is an exit that rests at a limit and is no leg: it takes a profit beside the stop

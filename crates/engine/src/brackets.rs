@@ -111,7 +111,7 @@ impl Keeper {
         now: Timestamp,
     ) -> Option<Tending> {
         let bracket = exposure.bracket.as_ref();
-        let protected = protected(exposure, legs);
+        let protected = protected(&self.shared, place, exposure, legs);
         // A leg that a restore lost may work at the broker: a second one would open what it closes.
         let may_be_there = self.shared.awaits_comparison(place.account_id, &place.symbol);
         for leg in Leg::ALL {
@@ -230,14 +230,19 @@ async fn look(shared: &Shared) -> Result<Seen, Error> {
     Ok(seen)
 }
 
-/// What the legs of a bracket protect, beside these orders; nothing without one.
-fn protected(exposure: &Exposure, orders: &[Order]) -> Protected {
+/// What the legs of a bracket protect, beside these orders; nothing without one. Of what the broker lacks of
+/// a pair no strategy's legs protect anything: nobody knows whose it was.
+fn protected(shared: &Shared, place: &Place, exposure: &Exposure, orders: &[Order]) -> Protected {
     let Some(bracket) = exposure.bracket else { return Protected::default() };
     let side = bracket.side.opposite();
     let at_limit = orders.iter().filter(|order| takes_profit(order) && order.side == side);
     let at_limit =
         at_limit.fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.reserved()));
-    exposure.protected(side, at_limit)
+    let protected = exposure.protected(side, at_limit);
+    match shared.lacking(place.account_id, &place.symbol, side) {
+        Some(lacking) => protected.but(lacking),
+        None => protected,
+    }
 }
 
 fn of_kind(legs: &[Order], kind: Leg) -> impl Iterator<Item = &Order> {
@@ -349,7 +354,7 @@ fn makes_way(before: &Order, quantity: Quantity) -> bool {
 pub(crate) fn make_room(shared: &Shared, book: &mut Book, place: &Place) -> Vec<(Leg, Quantity)> {
     let exposure = book.exposure(place);
     let legs = exits_of(book, place);
-    let protected = protected(&exposure, &legs);
+    let protected = protected(shared, place, &exposure, &legs);
     let bracket = exposure.bracket.as_ref();
     let mut missing = Vec::new();
     let excess = bracket.map(|bracket| too_much(bracket, protected, &legs, book.now));
@@ -518,7 +523,8 @@ fn place_leg(
 /// The stop of a position does not work: a person hears of it, and the position is closed where its
 /// strategy says so.
 fn tell_naked(shared: &Shared, book: &mut Book, place: &Place, parent: &Order, bracket: &Bracket) {
-    let held = protected(&book.exposure(place), &exits_of(book, place)).stop_loss;
+    let exits = exits_of(book, place);
+    let held = protected(shared, place, &book.exposure(place), &exits).stop_loss;
     if !held.is_positive() {
         return;
     }

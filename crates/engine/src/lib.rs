@@ -52,6 +52,7 @@ mod journal;
 mod judge;
 mod keys;
 mod known_key;
+mod lacking;
 mod lease;
 mod lockdown;
 mod loss;
@@ -202,6 +203,7 @@ pub(crate) struct Shared {
     pub(crate) seen: reconcile::Seen,
     pub(crate) unheard: unheard::Unheard,
     pub(crate) missing: missing::Missing,
+    pub(crate) lacking: lacking::Lacking,
     pub(crate) people: people::People,
     pub(crate) messengers: Messengers,
     notices: Notices,
@@ -250,6 +252,7 @@ impl Shared {
             self.recovered.store(false, Ordering::Release);
             *self.unreconciled.lock().unwrap_or_else(PoisonError::into_inner) =
                 self.directory.load().accounts.keys().copied().collect();
+            self.lacking.forget();
             self.resync();
         }
     }

@@ -145,6 +145,7 @@ impl Engine {
             seen: reconcile::Seen::default(),
             unheard: crate::unheard::Unheard::default(),
             missing: crate::missing::Missing::default(),
+            lacking: crate::lacking::Lacking::default(),
             people,
             messengers: parts.messengers,
             notices,

@@ -8,6 +8,7 @@ use crate::book::{Book, Scope};
 use crate::effects::Severity;
 use crate::excess::Excesses;
 use crate::journal::Urgency;
+use crate::lacking::Standing;
 use crate::link::Link;
 use crate::orders::live;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -327,30 +328,38 @@ impl Reconciler {
         let Some(moving) = moving else { return false };
         let now = self.shared.environment.now();
         let mut is_known = true;
+        let mut standings = BTreeMap::new();
         for (symbol, units) in differences {
             let key = (account.id, symbol.clone());
             let quantity = Quantity::from_units(units);
             if quantity.is_zero() || moving.contains(&symbol) {
                 is_known &= quantity.is_zero();
                 self.differences.remove(&key);
+                if !quantity.is_zero() {
+                    standings.insert(symbol, Standing::Moving);
+                }
                 continue;
             }
             let ours = held.get(&symbol).copied().unwrap_or_default();
             let ours = (ours.quantity, ours.cost, ours.fees);
-            match self.differences.get(&key) {
-                Some(before) if (before.quantity, before.ours) == (quantity, ours) => {
-                    if before.since.plus(MISMATCH_AFTER) <= now {
-                        self.mismatch(account, &symbol, quantity).await;
-                    } else {
-                        is_known = false;
-                    }
-                }
-                _ => {
-                    self.differences.insert(key, Difference { quantity, ours, since: now });
-                    is_known = false;
-                }
+            let before = self.differences.get(&key);
+            let before = before.filter(|before| (before.quantity, before.ours) == (quantity, ours));
+            let Some(since) = before.map(|before| before.since) else {
+                self.differences.insert(key, Difference { quantity, ours, since: now });
+                standings.insert(symbol, Standing::Unsettled);
+                is_known = false;
+                continue;
+            };
+            if since.plus(MISMATCH_AFTER) <= now {
+                self.mismatch(account, &symbol, quantity).await;
+                standings.insert(symbol, Standing::Differs(quantity));
+            } else {
+                standings.insert(symbol, Standing::Unsettled);
+                is_known = false;
             }
         }
+        let is_restoring = self.shared.is_restored && self.shared.is_restoring();
+        self.shared.lacking.note(account.id, standings, is_restoring);
         is_known
     }
 

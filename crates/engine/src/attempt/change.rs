@@ -31,6 +31,9 @@ pub(super) fn begin(shared: &Shared, book: &mut Book, mut order: Order) -> Attem
     let Some(change) = order.change.filter(|change| change.state == ChangeState::Wanted) else {
         return Attempt::Hold;
     };
+    if waits_for_reading(shared, book, &order, &change) {
+        return Attempt::Hold;
+    }
     if let Some(code) = obstacle(shared, book, &mut order, &change) {
         refuse(book, &mut order, code);
         tell(shared, book, &order, code);
@@ -74,6 +77,16 @@ fn obstacle(shared: &Shared, book: &mut Book, order: &mut Order, change: &Change
         }
         Some(Ordering::Greater) | None => cut_to_position(shared, book, order),
     }
+}
+
+/// Whether an exit is to grow and nobody knows yet what its broker holds.
+fn waits_for_reading(shared: &Shared, book: &Book, order: &Order, change: &Change) -> bool {
+    let grows = change.quantity.is_some_and(|quantity| quantity > order.quantity);
+    order.purpose == Purpose::Exit
+        && grows
+        && !order.cancel_requested
+        && change.send_by.is_none_or(|by| by >= book.now)
+        && shared.lacking(order.account_id, &order.symbol, order.side).is_none()
 }
 
 /// What is added to an exit is at most what is held now and no other order is for (S4).

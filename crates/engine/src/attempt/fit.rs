@@ -25,17 +25,22 @@ pub(super) enum Fit {
 /// time; till then their end is waited for (S4).
 pub(super) fn fit_to_position(shared: &Shared, book: &mut Book, order: &mut Order) -> Fit {
     let place = place_of(order);
-    let Room { of_own, closable, unresolved, is_being_left } = room(shared, book, order);
+    let Room { of_own, closable, lacking, unresolved, is_being_left } = room(shared, book, order);
     if closable >= order.quantity {
         return Fit::Go;
     }
+    let Some(lacking) = lacking else { return Fit::Wait };
     if is_being_left && order.leg.is_none() {
         return Fit::Wait;
     }
     let rest = order.quantity.saturating_minus(closable);
     if !unresolved && of_own > closable {
         let cut = rest.min(of_own.saturating_minus(closable));
-        tell_netted(shared, book, &place, order.org_id, cut);
+        if lacking.is_positive() {
+            tell_lacking(shared, book, &place, order.org_id, cut);
+        } else {
+            tell_netted(shared, book, &place, order.org_id, cut);
+        }
     }
     if closable.is_zero() {
         return if unresolved { Fit::Wait } else { Fit::Flat };
@@ -85,6 +90,8 @@ pub(super) struct Room {
     of_own: Quantity,
     /// Of that, what the account holds too.
     pub(super) closable: Quantity,
+    /// What the broker lacks of what the account holds; `None` as long as that has to be known.
+    lacking: Option<Quantity>,
     /// Entries are not resolved yet, or other exits that were asked back.
     unresolved: bool,
     /// Such exits were asked back so short a time ago that their end is waited for (S4).
@@ -127,10 +134,15 @@ pub(super) fn room(shared: &Shared, book: &Book, exit: &Order) -> Room {
         || gone.clone().any(|other| other.purpose == Purpose::Entry);
     let is_being_left = asked_back.any(|other| is_within(other, EXITS_WAITED_FOR, book.now));
     let pair = book.pair_there(place.account_id, &place.symbol, exit.side);
-    let pair = pair.saturating_minus(untold_of_pair);
+    let lacking = shared.lacking(place.account_id, &place.symbol, exit.side);
+    let pair = match lacking {
+        Some(lacking) => pair.saturating_minus(untold_of_pair).saturating_minus(lacking),
+        None => Quantity::ZERO,
+    };
     let there = book.exposure(&place).there(exit.side).saturating_minus(untold_of_own);
     let of_own = left(there, exit, own);
-    Room { of_own, closable: of_own.min(left(pair, exit, gone)), unresolved, is_being_left }
+    let closable = of_own.min(left(pair, exit, gone));
+    Room { of_own, closable, lacking, unresolved, is_being_left }
 }
 
 /// Whether the one is the stop of a bracket and the other rests at a limit beside it.
@@ -152,6 +164,16 @@ pub(crate) fn tell_netted(
         format!("{cut} of what is held is not closed: other strategies hold as much against it.");
     let subject = format!("{} {} {}", place.account_id, place.symbol, place.strategy_id);
     book.find(shared, org, "position.netted", Severity::Warning, subject, detail);
+}
+
+/// The broker does not hold what an exit was to close: a person should know that it is not sent.
+fn tell_lacking(shared: &Shared, book: &mut Book, place: &Place, org: Id<id::Org>, cut: Quantity) {
+    let detail = format!(
+        "An exit is {cut} {} smaller than what is held here: the broker does not hold so much.",
+        place.symbol
+    );
+    let subject = format!("{} {} {}", place.account_id, place.symbol, place.strategy_id);
+    book.find(shared, org, "position.mismatch", Severity::Critical, subject, detail);
 }
 
 /// What is there less what was sent on the exit's own side: exits that are under way, and entries

@@ -7,7 +7,6 @@ use crate::Shared;
 use crate::book::{Book, place_of};
 use crate::brackets;
 use std::time::Duration;
-use tradewarden_broker::port::Capability;
 use tradewarden_domain::bracket::{Bracket, Leg, takes_profit};
 use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{Order, OrderState, Purpose};
@@ -76,7 +75,7 @@ pub(super) fn waits_for_legs(shared: &Shared, book: &mut Book, exit: &Order) -> 
         return false;
     }
     brackets::make_room(shared, book, &place);
-    if reduces_natively(shared, exit) {
+    if shared.reduces_natively(exit.account_id) {
         return false;
     }
     let room = book.exposure(&place).there(exit.side).saturating_minus(exit.quantity);
@@ -90,12 +89,6 @@ pub(super) fn waits_for_legs(shared: &Shared, book: &mut Book, exit: &Order) -> 
         let left = leg.quantity_at_most().saturating_minus(leg.filled_quantity);
         works && left > room && is_within(leg, LEGS_WAITED_FOR, book.now)
     })
-}
-
-fn reduces_natively(shared: &Shared, order: &Order) -> bool {
-    let account = crate::book::account(shared, order.account_id);
-    let broker = account.and_then(|account| shared.brokers.get(&account.broker).cloned());
-    broker.is_some_and(|broker| broker.capabilities().reduce_only == Capability::Native)
 }
 
 /// An entry that has ended fills no more: what its broker reported of it and never told is not held.

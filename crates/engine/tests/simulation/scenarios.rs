@@ -22,6 +22,7 @@ mod hours;
 mod intake;
 mod judging;
 mod keys;
+mod lacking;
 mod lists;
 mod lockdown;
 mod losses;

@@ -64,6 +64,7 @@ impl Stage {
         let halts = self.program.json(&["halt", "status"]).await;
         let stands_in = |halt: &Value| halt["engaged_by"] == "gateway" && halt["local"] == true;
         assert!(halts["items"].as_array().unwrap().iter().any(stands_in), "{halts}");
+        self.is_settled().await;
         gateway.stop().await;
     }
 
@@ -78,7 +79,20 @@ impl Stage {
         assert_eq!(exit, (202, Value::Null), "{change:?}");
         let halts = self.program.json(&["halt", "status"]).await;
         assert!(!halts.to_string().contains("gateway"), "{halts}");
+        self.is_settled().await;
         gateway.stop().await;
+    }
+
+    /// The next start finds nothing held: an exit that has not filled when the program ends would leave it
+    /// long.
+    async fn is_settled(&self) {
+        until("no order is live", async || {
+            let orders = self.program.json(&["order", "list"]).await;
+            let mut orders = orders["items"].as_array().unwrap().iter();
+            let ended = ["filled", "canceled", "rejected", "expired"];
+            orders.all(|order| ended.contains(&order["state"].as_str().unwrap()))
+        })
+        .await;
     }
 
     fn told(&self, subject: &str) -> usize {

@@ -11,13 +11,13 @@ use tradewarden_testkit::broker::{FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, simulate, strategy};
 
 impl Small {
-    fn by_hand(&self, symbol: &str, quantity: &str) {
+    pub(super) fn by_hand(&self, symbol: &str, quantity: &str) {
         let name = Harness::broker_account(&self.account);
         self.h.broker.move_by_hand(name, symbol, quantity.parse().unwrap());
     }
 
     /// What the broker has, whoever did it.
-    fn at_the_broker(&self, symbol: &str) -> i64 {
+    pub(super) fn at_the_broker(&self, symbol: &str) -> i64 {
         let symbol: Symbol = symbol.parse().unwrap();
         let holding = self.h.broker.holding(Harness::broker_account(&self.account), &symbol);
         (holding.ours + holding.hand) / 100_000_000

@@ -16,7 +16,7 @@ use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, Heard, simulate};
 
 impl Small {
-    async fn count_findings(&self, code: &str) -> usize {
+    pub(super) async fn count_findings(&self, code: &str) -> usize {
         self.h.findings().await.iter().filter(|found| found.code == code).count()
     }
 }
