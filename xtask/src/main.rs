@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
+#[cfg(test)]
+mod cited;
 mod edges;
 mod files;
 mod fuzz;
