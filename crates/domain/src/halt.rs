@@ -99,6 +99,24 @@ impl HaltScope {
             Self::Pair(account, symbol) => *account == subject.account && symbol == subject.symbol,
         }
     }
+
+    /// The instrument that it names, if it names one.
+    pub const fn symbol(&self) -> Option<&Symbol> {
+        match self {
+            Self::Instrument(symbol) | Self::Pair(_, symbol) => Some(symbol),
+            _ => None,
+        }
+    }
+
+    /// The same of the instrument as orders name it.
+    #[must_use]
+    pub fn without_exchange(self) -> Self {
+        match self {
+            Self::Instrument(symbol) => Self::Instrument(symbol.without_exchange()),
+            Self::Pair(account, symbol) => Self::Pair(account, symbol.without_exchange()),
+            other => other,
+        }
+    }
 }
 
 impl Halt {

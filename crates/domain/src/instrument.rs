@@ -36,6 +36,14 @@ impl Symbol {
         // It was read from such a text.
         str::from_utf8(text).unwrap_or_default()
     }
+
+    /// The symbol without the exchange that charts put in front, as orders name it: of `NASDAQ:AAPL` it is
+    /// `AAPL`.
+    #[must_use]
+    pub fn without_exchange(&self) -> Self {
+        let bare = self.as_str().split_once(':').and_then(|(_, symbol)| symbol.parse().ok());
+        bare.unwrap_or_else(|| self.clone())
+    }
 }
 
 impl FromStr for Symbol {

@@ -186,6 +186,17 @@ impl fmt::Display for LimitScope {
     }
 }
 
+impl LimitScope {
+    /// The same of the instrument as orders name it.
+    #[must_use]
+    pub fn without_exchange(self) -> Self {
+        match self {
+            Self::Instrument(symbol) => Self::Instrument(symbol.without_exchange()),
+            other => other,
+        }
+    }
+}
+
 impl FromStr for LimitScope {
     type Err = UnknownWord;
 

@@ -307,6 +307,17 @@ pub fn read(body: &[u8], mapping: Option<&Mapping>) -> Body {
     }
 }
 
+/// Takes every repeat of a secret of at least 8 bytes that the sender showed elsewhere out of what was
+/// read of a body: the names and values of a document that contain it stand as `***`, in the signal too.
+pub fn conceal_shown(body: &mut Body, secret: &str, mapping: Option<&Mapping>) {
+    if let Some(concealed) =
+        body::concealed(&body.redacted, secret, |document| parse(document, mapping))
+    {
+        (body.redacted, body.signal) = (concealed.redacted, concealed.signal);
+    }
+    body.redacted = conceal(&body.redacted, secret);
+}
+
 /// Reads the signal of a document from which the secret has been taken.
 fn parse(document: &Document<'_>, mapping: Option<&Mapping>) -> Result<Signal, FieldError> {
     let Some(members) = document.root().members() else {

@@ -382,14 +382,11 @@ impl Strategy {
             if signal.only_reduces() {
                 return Decision::Skip(Refusal::plain(Code::StrategyWrongSide));
             }
-            return match (self.pyramiding, side) {
-                (Pyramiding::Allow, _) => self.enter(signal, side, instrument, size),
-                (Pyramiding::Ignore, Side::Buy) => {
-                    Decision::Skip(Refusal::plain(Code::StrategyAlreadyLong))
-                }
-                (Pyramiding::Ignore, Side::Sell) => {
-                    Decision::Skip(Refusal::plain(Code::StrategyAlreadyShort))
-                }
+            let may_add = self.pyramiding == Pyramiding::Allow && self.opens(side);
+            return match side {
+                _ if may_add => self.enter(signal, side, instrument, size),
+                Side::Buy => Decision::Skip(Refusal::plain(Code::StrategyAlreadyLong)),
+                Side::Sell => Decision::Skip(Refusal::plain(Code::StrategyAlreadyShort)),
             };
         }
         if projected.is_zero() {
@@ -397,13 +394,17 @@ impl Strategy {
             if removed_entries == RemovedEntries::Some && self.on_opposite == OnOpposite::Close {
                 return Decision::Trade(Vec::new());
             }
-            let opens = side == Side::Buy || self.short_selling == ShortSelling::Allow;
-            if !opens || signal.only_reduces() {
+            if !self.opens(side) || signal.only_reduces() {
                 return Decision::Skip(Refusal::plain(Code::StrategyFlat));
             }
             return self.enter(signal, side, instrument, size);
         }
         self.oppose(signal, side, exposure, instrument, size)
+    }
+
+    /// Whether it opens, or adds, on this side.
+    pub fn opens(&self, side: Side) -> bool {
+        side == Side::Buy || self.short_selling == ShortSelling::Allow
     }
 
     /// A signal against the position: close up to it, then perhaps open the other way (S5).
@@ -425,8 +426,7 @@ impl Strategy {
         if closable.is_positive() {
             intents.push(close(side, quantity));
         }
-        let may_open = (side == Side::Buy || self.short_selling == ShortSelling::Allow)
-            && !signal.only_reduces();
+        let may_open = self.opens(side) && !signal.only_reduces();
         if self.on_opposite == OnOpposite::Reverse && may_open && self.state == StrategyState::On {
             match self.enter(signal, side, instrument, size) {
                 Decision::Trade(entry) => intents.extend(entry),

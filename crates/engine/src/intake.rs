@@ -20,8 +20,10 @@ use tradewarden_domain::check::Trace;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::signal::{self, Body, FieldError, Signal};
+use tradewarden_domain::order::Side;
+use tradewarden_domain::signal::{self, Action, Body, FieldError, Mapping, Signal};
 use tradewarden_domain::source::Source;
+use tradewarden_domain::strategy::Strategy;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, HashedToken, SecretString, standard_webhooks};
 
@@ -185,7 +187,7 @@ impl Engine {
             self.parts.denials.count(raw.address.to_canonical());
             return Received::Unauthenticated;
         };
-        conceal_presented(&mut body, &raw);
+        conceal_presented(&mut body, &raw, door.webhook.mapping.as_deref());
         let mut trace = Trace::new();
         for name in ["size", "token", "secret"] {
             trace.pass(name);
@@ -194,7 +196,8 @@ impl Engine {
         let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
         let signal = body.signal.map(|signal| with_message_id(signal, raw.signature.as_ref()));
         let reduces = reduces(&signal);
-        let admitted = admit(&door, &raw, signal, received_at, &mut trace);
+        let never_short = never_short(directory.followers(Source::Webhook(door.webhook.id)));
+        let admitted = admit(&door, &raw, signal, received_at, never_short, &mut trace);
         trace.took(micros_between(received_at, self.now()));
         let (admission, sent_ahead) = match admitted {
             Ok((signal, sent_ahead)) => (Admission::Admitted(Box::new(signal)), sent_ahead),
@@ -251,6 +254,11 @@ fn told(outcome: SignalOutcome, received_at: Timestamp, delivery: Delivery) -> R
         retry_after_s: outcome.retry_after_s,
         delivery,
     }))
+}
+
+/// Whether none of these strategies goes short: then a sell closes or is skipped, and its age is an exit's.
+pub(super) fn never_short(followers: &[Arc<Strategy>]) -> bool {
+    !followers.is_empty() && !followers.iter().any(|strategy| strategy.opens(Side::Sell))
 }
 
 /// Whether the body by its own words only reduces, as far as it can be read.
@@ -350,13 +358,10 @@ fn with_message_id(mut signal: Signal, signature: Option<&SignatureHeaders>) -> 
     signal
 }
 
-/// A body that is no document may still hold the secret that another form has proven.
-fn conceal_presented(body: &mut Body, raw: &RawSignal) {
-    if body.secret.is_some() {
-        return;
-    }
+/// A body may repeat the secret that another form has proven.
+fn conceal_presented(body: &mut Body, raw: &RawSignal, mapping: Option<&Mapping>) {
     for presented in [&raw.query_secret, &raw.header_secret].into_iter().flatten() {
-        body.redacted = signal::conceal(&body.redacted, presented.0.expose());
+        signal::conceal_shown(body, presented.0.expose(), mapping);
     }
 }
 
@@ -368,6 +373,7 @@ fn admit(
     raw: &RawSignal,
     signal: Result<Signal, signal::FieldError>,
     now: Timestamp,
+    never_short: bool,
     trace: &mut Trace,
 ) -> Result<(Signal, Option<Timestamp>), NotAdmitted> {
     client_certificate::judge(
@@ -398,7 +404,8 @@ fn admit(
     let budget = if signal.is_exit() { Budget::Exits } else { Budget::Entries };
     draw(door, budget, "rate", Code::LimitRate, now, trace)?;
     in_list(&door.webhook.symbols, &signal, trace)?;
-    let sent_ahead = fresh(&mut signal, now, door.webhook.max_age_s, trace)?;
+    let reduces = signal.only_reduces() || (signal.action == Action::Sell && never_short);
+    let sent_ahead = fresh(&mut signal, now, door.webhook.max_age_s, reduces, trace)?;
     Ok((signal, sent_ahead))
 }
 
@@ -408,9 +415,10 @@ fn fresh(
     signal: &mut Signal,
     now: Timestamp,
     max_age_s: u32,
+    reduces: bool,
     trace: &mut Trace,
 ) -> Result<Option<Timestamp>, Refusal> {
-    match freshness(signal.sent_at, now, max_age_s, signal.only_reduces()) {
+    match freshness(signal.sent_at, now, max_age_s, reduces) {
         Freshness::Fresh => trace.pass("freshness"),
         Freshness::Unstated => trace.skip("freshness", "the signal states no time of sending"),
         Freshness::Future => {

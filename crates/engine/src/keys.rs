@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::key::{
     ApiKey, KeyAlgorithm, KeyPolicy, KeyState, OVERLAP_DEFAULT, OVERLAP_MAX,
 };
@@ -106,7 +107,7 @@ impl Engine {
             instruments: new
                 .instruments
                 .iter()
-                .cloned()
+                .map(Symbol::without_exchange)
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect(),

@@ -118,19 +118,45 @@ pub(super) fn open(
     body: &[u8],
     parse: impl Fn(&Document<'_>) -> Result<Signal, FieldError>,
 ) -> Result<Body, JsonError> {
+    find(body, |source, document| source.redact(document, &parse))
+}
+
+/// The body with `***` for every name and value that repeats a secret which the sender showed elsewhere,
+/// and what `parse` reads then. `None` if none does; a body that is no document has none.
+pub(super) fn concealed(
+    body: &[u8],
+    secret: &str,
+    parse: impl Fn(&Document<'_>) -> Result<Signal, FieldError>,
+) -> Option<Body> {
+    // It stands there as it is, or something is escaped: most bodies are not read twice.
+    let may_repeat = contains(body, secret.as_bytes())
+        || body.iter().any(|byte| matches!(byte, b'\\' | b'%' | b'+'));
+    if secret.len() < CONCEAL_MIN || !may_repeat {
+        return None;
+    }
+    let found = find(body, |source, document| {
+        let mut repeats = Vec::new();
+        collect_repeats(document.root(), secret, &(0..0), &mut repeats);
+        (!repeats.is_empty()).then(|| source.redact_text(document, 0..0, secret, &parse))
+    });
+    found.ok().flatten()
+}
+
+/// Finds the document in a body, and what `read` makes of it.
+fn find<T>(body: &[u8], read: impl Fn(&Source<'_>, &Document<'_>) -> T) -> Result<T, JsonError> {
     let plain = Source::plain(body);
     let error = match Document::read(&plain.json) {
-        Ok(document) => return Ok(plain.redact(&document, parse)),
+        Ok(document) => return Ok(read(&plain, &document)),
         Err(error) => error,
     };
     if let Some(source) = plain.without_equals_sign()
         && let Ok(document) = Document::read(&source.json)
     {
-        return Ok(source.redact(&document, parse));
+        return Ok(read(&source, &document));
     }
     let Some(source) = plain.form_decoded() else { return Err(error) };
     match Document::read(&source.json) {
-        Ok(document) => Ok(source.redact(&document, parse)),
+        Ok(document) => Ok(read(&source, &document)),
         Err(_) if plain.json.starts_with(b"{") => Err(error),
         Err(decoded_error) => Err(decoded_error),
     }

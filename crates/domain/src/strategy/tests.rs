@@ -740,6 +740,9 @@ fn short_selling() {
             ("3", "SELL", "exit sell 3"),
         ],
     );
+    // One that was taken over is not added to.
+    let adding = Strategy { pyramiding: Pyramiding::Allow, ..no_shorts };
+    holds(&adding, &[("-3", "SELL", "skip strategy.already_short"), ("3", "BUY", "entry buy 2")]);
 }
 
 #[test]

@@ -467,7 +467,8 @@ pub(super) fn symbol_list(texts: &[String]) -> Result<String, CommandError> {
         return Err(invalid("symbols", &format!("are at most {SYMBOLS_MAX}")));
     }
     let parse = |text: &String| text.parse::<Symbol>().map_err(|error| invalid("symbols", &error));
-    let symbols = texts.iter().map(parse).collect::<Result<BTreeSet<_>, _>>()?;
+    let symbols = texts.iter().map(|text| Ok(parse(text)?.without_exchange()));
+    let symbols = symbols.collect::<Result<BTreeSet<_>, CommandError>>()?;
     Ok(symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(","))
 }
 

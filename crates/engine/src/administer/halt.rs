@@ -13,6 +13,7 @@ use crate::incarnation::is_of_restore;
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
 use crate::reads::halt_view;
+use crate::rolls::names_what_trades;
 use crate::view::{HaltProgressView, HaltView};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -42,13 +43,15 @@ impl HaltEngage {
     ) -> Result<Halt, CommandError> {
         let scope = match self.scope.as_deref() {
             None | Some("org") => scope,
-            Some(text) => text.parse().map_err(|_| {
-                invalid(
-                    "scope",
-                    &"must be global, org, org:ID, account:ID, strategy:ID, webhook:ID, \
+            Some(text) => {
+                text.parse::<HaltScope>().map(HaltScope::without_exchange).map_err(|_| {
+                    invalid(
+                        "scope",
+                        &"must be global, org, org:ID, account:ID, strategy:ID, webhook:ID, \
                       key:ID, instrument:SYMBOL or pair:ACCOUNT/SYMBOL",
-                )
-            })?,
+                    )
+                })?
+            }
         };
         let reason = self.reason.unwrap_or_else(|| "no reason was given".to_owned());
         if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
@@ -94,6 +97,9 @@ impl Engine {
         let scope = org.map_or(HaltScope::Global, HaltScope::Org);
         let halt = new.halt(scope, org, actor, environment)?;
         let halt = self.owned(halt, org, actor)?;
+        if let Some(symbol) = halt.scope.symbol() {
+            names_what_trades(&self.parts, halt.org_id, symbol)?;
+        }
         self.is_within(&halt.scope, actor)?;
         if halt.mode == HaltMode::Flatten {
             self.may_flatten(&halt.scope, actor)?;

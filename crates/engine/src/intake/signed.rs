@@ -5,7 +5,7 @@
 //! Crash story: as of every signal. The kept answer is part of the same transaction, so who asks
 //! again under the same idempotency key gets it whenever the process died.
 
-use super::{Delivery, Received, describe, fresh, mask_card_numbers, reduces, told};
+use super::{Delivery, Received, describe, fresh, mask_card_numbers, never_short, reduces, told};
 use crate::Engine;
 use crate::actor::{Actor, Who};
 use crate::command::error::CommandError;
@@ -19,7 +19,7 @@ use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::key::{ApiKey, KeyState};
 use tradewarden_domain::quota::Budget;
-use tradewarden_domain::signal::{self, FieldError, STRATEGY_ID, Signal};
+use tradewarden_domain::signal::{self, Action, FieldError, STRATEGY_ID, Signal};
 use tradewarden_domain::source::Source;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_domain::webhook::MAX_AGE_S_DEFAULT;
@@ -111,7 +111,9 @@ impl Engine {
         (actor, once): (&Actor, Option<(Claim, OnceKey)>),
     ) -> SignalWork {
         let received_at = self.now();
-        let source = self.parts.directory.load().source_of(key);
+        let directory = self.parts.directory.load();
+        let source = directory.source_of(key);
+        let never_short = never_short(directory.followers(source));
         let mut read = signal::read(body, None);
         let mut trace = Trace::new();
         for name in ["size", "signature"] {
@@ -119,7 +121,7 @@ impl Engine {
         }
         mask_card_numbers(&mut read.redacted, &mut trace);
         let of_exit = reduces(&read.signal);
-        let admitted = admit(key, read.signal, received_at, &mut trace);
+        let admitted = admit(key, read.signal, received_at, never_short, &mut trace);
         let (admission, strategy_id, sent_ahead) = match admitted {
             Ok((signal, strategy_id, sent_ahead)) => {
                 (Admission::Admitted(Box::new(signal)), strategy_id, sent_ahead)
@@ -174,6 +176,7 @@ fn admit(
     key: &ApiKey,
     signal: Result<Signal, FieldError>,
     now: Timestamp,
+    never_short: bool,
     trace: &mut Trace,
 ) -> Result<Admitted, NotAdmitted> {
     let (mut signal, strategy_id) = read(signal).inspect_err(|no| {
@@ -185,7 +188,8 @@ fn admit(
         trace.fail("key", &no);
         return Err(no.into());
     }
-    let sent_ahead = fresh(&mut signal, now, MAX_AGE_S_DEFAULT, trace)?;
+    let reduces = signal.only_reduces() || (signal.action == Action::Sell && never_short);
+    let sent_ahead = fresh(&mut signal, now, MAX_AGE_S_DEFAULT, reduces, trace)?;
     Ok((signal, strategy_id, sent_ahead))
 }
 

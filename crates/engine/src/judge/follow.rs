@@ -136,7 +136,8 @@ fn followed(
         return refuse(trace, "key", no);
     }
     let before = book.exposure(&place);
-    if signal.only_reduces()
+    let only_closes = signal.action == Action::Sell && !strategy.opens(Side::Sell);
+    if (signal.only_reduces() || only_closes)
         && let Some(refusal) = out_of_order(signal, before.entry_sent_at)
     {
         return refuse(trace, "order_of_time", refusal);

@@ -137,3 +137,36 @@ fn known_secrets_are_concealed_in_what_is_no_document() {
     assert_eq!(conceal(b"12345678123456789", "12345678"), b"******9");
     assert_eq!(conceal(body, ""), body);
 }
+
+/// A secret that came in a header or in the query is no more to be read in names and values than one of the
+/// body.
+#[test]
+fn what_repeats_a_secret_shown_elsewhere_is_masked_everywhere() {
+    let secret = "hunter2-hunter2";
+    for (received, kept) in [
+        (r#"{"action":"EXIT","hunter2-hunter2":"x"}"#, r#"{"action":"EXIT","***":"x"}"#),
+        (r#"{"action":"EXIT","hunter2\u002dhunter2":1}"#, r#"{"action":"EXIT","***":1}"#),
+        (
+            "%7B%22action%22:%22EXIT%22,%22hunter2%2Dhunter2%22:1%7D=",
+            r#"{"action":"EXIT","***":1}"#,
+        ),
+        (
+            r#"{"action":"EXIT","comment":"my hunter2-hunter2"}"#,
+            r#"{"action":"EXIT","comment":"***"}"#,
+        ),
+    ] {
+        let mut body = read(received.as_bytes(), None);
+        conceal_shown(&mut body, secret, None);
+        assert_eq!(String::from_utf8(body.redacted).unwrap(), kept);
+        let signal = format!("{:?}", body.signal.unwrap());
+        assert!(!signal.contains("hunter2"), "{signal}");
+    }
+    for received in [r#"{"action":"EXIT","n\u002d":"+%"}"#, "%7B%22action%22:%22EXIT%22%7D="] {
+        let mut body = read(received.as_bytes(), None);
+        conceal_shown(&mut body, secret, None);
+        assert_eq!(body.redacted, received.as_bytes(), "nothing repeats it");
+    }
+    let mut broken = read(br#"{"hunter2-hunter2":1"#, None);
+    conceal_shown(&mut broken, secret, None);
+    assert_eq!(broken.redacted, br#"{"***":1"#);
+}

@@ -9,6 +9,7 @@ use crate::command::{LimitDelete, LimitNamed, LimitSet};
 use crate::directory::Directory;
 use crate::effects::Effects;
 use crate::reads::limit_view;
+use crate::rolls::names_what_trades;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -32,6 +33,9 @@ impl Engine {
             || !reaches(&self.parts, actor, &scope)
         {
             return Err(CommandError::NotFound);
+        }
+        if let LimitScope::Instrument(symbol) = &scope {
+            names_what_trades(&self.parts, Some(org), symbol)?;
         }
         may_stand(new.name, &scope, new.value.units())?;
         let (name, wanted) = (new.name, scope.clone());
@@ -125,10 +129,13 @@ pub(super) fn may_stand(
 }
 
 fn scope_of(text: &str, org: Id<id::Org>) -> Result<LimitScope, CommandError> {
-    LimitScope::read(text, org).map_err(|_| match text.strip_prefix("org:") {
-        Some(_) => CommandError::NotFound,
-        None => {
-            invalid("scope", &"must be org, account:ID, strategy:ID, key:ID or instrument:SYMBOL")
+    LimitScope::read(text, org).map(LimitScope::without_exchange).map_err(|_| {
+        match text.strip_prefix("org:") {
+            Some(_) => CommandError::NotFound,
+            None => invalid(
+                "scope",
+                &"must be org, account:ID, strategy:ID, key:ID or instrument:SYMBOL",
+            ),
         }
     })
 }

@@ -32,6 +32,7 @@ fn s18_a_list_of_symbols_stops_entries_only() {
         let s = Small::with(340, Venue::default(), |_| {}).await;
         let view = s.list(&["NQ1!", "ES"]).await;
         assert_eq!(view["symbols"], json!(["ES", "NQ1!"]));
+        assert_eq!(s.list(&["CME_MINI:es", "NQ1!"]).await["symbols"], view["symbols"]);
         let send = async |action: &str, ticker: &str, id: &str| {
             let body = json!({ "action": action, "ticker": ticker, "id": id });
             s.h.send(&s.hook, &body).await.answer()

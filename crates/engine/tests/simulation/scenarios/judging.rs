@@ -61,6 +61,36 @@ fn s13_what_ends_flat_is_never_too_old() {
     });
 }
 
+/// S13: where no strategy goes short a sell only closes: its age refuses nothing, an entry that was sent
+/// later does. Where one does it may open, and is as old as any entry.
+#[test]
+fn s13_a_sell_that_can_only_close_is_never_too_old() {
+    for (allow_short, code) in [(false, None), (true, Some(Code::SignalStale))] {
+        simulate(async || {
+            let s = Small::with(806, Venue::default(), |new| new.allow_short = allow_short).await;
+            s.accept("BUY", "a").await;
+            s.h.quiet().await;
+            let sell = |s: &Small, id: &str, seconds_ago| {
+                let sent_at = s.h.now().minus(Duration::from_secs(seconds_ago)).to_string();
+                json!({ "action": "SELL", "id": id, "timenow": sent_at })
+            };
+            let reply = s.h.send(&s.hook, &sell(&s, "b", 200)).await.answer();
+            assert_eq!(reply.code, code, "{reply:?}");
+            s.h.quiet().await;
+            if allow_short {
+                return s.end().await;
+            }
+            assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+            let at = s.h.now().to_string();
+            accept(&s.h, &s.hook, &json!({ "action": "BUY", "id": "c", "timenow": at })).await;
+            s.h.quiet().await;
+            let late = s.h.send(&s.hook, &sell(&s, "d", 200)).await.answer();
+            assert_eq!(late.code, Some(Code::SignalOutOfOrder), "{late:?}");
+            s.end().await;
+        });
+    }
+}
+
 /// S18: an account that is switched off opens nothing, and closes by whatever words.
 #[test]
 fn s18_a_disabled_account_closes_by_an_opposite_signal() {

@@ -225,3 +225,38 @@ fn s11_a_month_that_is_held_stays_in_the_table() {
         s.end().await;
     });
 }
+
+/// S11: a halt or a limit of a continuous symbol would bind no order, so it is refused with the month that
+/// is meant; an exchange in front, as charts have it, is left out.
+#[test]
+fn s11_halts_and_limits_name_what_trades() {
+    simulate(async || {
+        let s = with_months(219, |_| {}).await;
+        let limit = |scope: &str| json!({ "command": "limit-set", "scope": scope, "name": "restricted", "value": "1" });
+        let halt = |scope: &str| json!({ "command": "halt-engage", "scope": scope });
+        let pair = format!("pair:{}/ES1!", s.account);
+        for asked in [
+            limit("instrument:ES1!"),
+            halt("instrument:ES1!"),
+            halt("instrument:CME:ES2!"),
+            halt(&pair),
+        ] {
+            let asked: Command = serde_json::from_value(asked).unwrap();
+            match s.h.try_command(asked).await.unwrap() {
+                Err(CommandError::Invalid { field: "scope", detail }) => {
+                    assert!(
+                        detail.contains("name ESH26") || detail.contains("name ESM26"),
+                        "{detail}"
+                    );
+                }
+                other => panic!("it binds nothing: {other:?}"),
+            }
+        }
+        s.h.halt(Some("instrument:CME_MINI:ESH26"), "block").await;
+        assert_eq!(s.send("BUY", "a").await.code, Some(Code::HaltActive));
+        let stored =
+            s.h.command(serde_json::from_value(limit("instrument:CME:ESM26")).unwrap()).await;
+        assert_eq!(stored["scope"], "instrument:ESM26");
+        s.end().await;
+    });
+}
