@@ -156,8 +156,7 @@ impl Levels {
     /// is none.
     pub fn of_price(&self, entry: &Order, average: Price, tick: Price) -> Bracket {
         let above = |mark: Mark, gains: bool| mark.price(entry.side, average, gains);
-        // Limits to the passive side, stops toward the market (S7): both away from what they close.
-        let round = if entry.side == Side::Buy { Round::Up } else { Round::Down };
+        let round = rounding(entry.side);
         let on_tick = |price: Price| Some(price.to_step(tick, round)).filter(|it| it.is_positive());
         // A fill far from the price that the entry was judged at leaves a stop where none can stand:
         // the nearest that can is the tick.
@@ -172,19 +171,30 @@ impl Levels {
         }
     }
 
-    /// Whether the levels stand on their sides of an entry at this price. One that would be at zero
-    /// or below, or larger than can be counted, protects nothing.
-    pub fn fit(&self, side: Side, entry: Price) -> bool {
+    /// Whether the levels, on the tick, stand on their sides of an entry at this price: a stop that the
+    /// tick moves to it would fire at once. One that would be at zero or below, or larger than can be
+    /// counted, protects nothing.
+    pub fn fit(&self, side: Side, entry: Price, tick: Price) -> bool {
         let gains = |price: Price| match side {
             Side::Buy => price > entry,
             Side::Sell => price < entry,
         };
         let loses = |price: Price| price != entry && !gains(price);
         let at = |mark: Mark, gains| {
-            mark.price(side, entry, gains).filter(|price: &Price| price.is_positive())
+            let price = mark.price(side, entry, gains).filter(|price| price.is_positive())?;
+            Some(price.to_step(tick, rounding(side))).filter(|price| price.is_positive())
         };
         self.take_profit.is_none_or(|mark| at(mark, true).is_some_and(gains))
             && self.stop_loss.is_none_or(|mark| at(mark, false).is_some_and(loses))
+    }
+}
+
+/// Where the levels of an entry go to be on the tick. Limits to the passive side, stops toward the market
+/// (S7): both away from what they close.
+const fn rounding(side: Side) -> Round {
+    match side {
+        Side::Buy => Round::Up,
+        Side::Sell => Round::Down,
     }
 }
 

@@ -270,12 +270,12 @@ impl Strategy {
     }
 
     /// What protects this entry, by the signal, or else by the strategy. `reference` is what is known
-    /// of the price; a level on the wrong side of it is refused.
+    /// of the price; a level that is on the wrong side of it, on its tick, is refused.
     pub fn levels(
         &self,
         signal: &Signal,
         entry: &Intent,
-        reference: Option<Price>,
+        (reference, tick): (Option<Price>, Price),
     ) -> Result<Option<Levels>, Refusal> {
         let own = |away: Option<Away>| away.map(Mark::Away);
         let take_profit = signal.take_profit.map(mark).or(own(self.take_profit));
@@ -288,14 +288,14 @@ impl Strategy {
             None => (own(self.stop_loss), None),
         };
         let on_naked = self.on_naked;
-        fitting(Levels { on_naked, stop_limit, stop_loss, take_profit }, entry, reference)
+        fitting(Levels { on_naked, stop_limit, stop_loss, take_profit }, entry, (reference, tick))
     }
 
     /// What protects an entry that no signal asked for: the strategy's own distances.
     pub fn own_levels(
         &self,
         entry: &Intent,
-        reference: Option<Price>,
+        (reference, tick): (Option<Price>, Price),
     ) -> Result<Option<Levels>, Refusal> {
         let levels = Levels {
             on_naked: self.on_naked,
@@ -303,7 +303,7 @@ impl Strategy {
             stop_loss: self.stop_loss.map(Mark::Away),
             take_profit: self.take_profit.map(Mark::Away),
         };
-        fitting(levels, entry, reference)
+        fitting(levels, entry, (reference, tick))
     }
 
     /// Whether what a signal closes on `side` is all of a position, or more than its working exits
@@ -534,13 +534,13 @@ pub enum RemovedEntries {
 fn fitting(
     levels: Levels,
     entry: &Intent,
-    reference: Option<Price>,
+    (reference, tick): (Option<Price>, Price),
 ) -> Result<Option<Levels>, Refusal> {
     if levels.take_profit.is_none() && levels.stop_loss.is_none() {
         return Ok(None);
     }
     let price = entry.limit_price.or(entry.stop_price).or(reference);
-    match price.filter(|price| !levels.fit(entry.side, *price)) {
+    match price.filter(|price| !levels.fit(entry.side, *price, tick)) {
         None => Ok(Some(levels)),
         Some(price) => {
             Err(Refusal { limit: Some(price.to_string()), ..Refusal::plain(Code::BracketInvalid) })

@@ -84,8 +84,30 @@ fn s9_a_level_that_protects_nothing_does_not_fit() {
         (Side::Sell, ("100", "2%"), false),
         (Side::Sell, ("2%", "92233720300"), false),
     ] {
-        assert_eq!(levels(marks.0, marks.1).fit(side, price("100")), fits, "{side} {marks:?}");
+        let levels = levels(marks.0, marks.1);
+        assert_eq!(levels.fit(side, price("100"), price("0.25")), fits, "{side} {marks:?}");
     }
+}
+
+/// S7, S9: the tick may move a stop to the price, where it fires at once, and a profit to nothing.
+#[test]
+fn s9_a_level_fits_where_the_tick_puts_it() {
+    for (side, marks, fits) in [
+        (Side::Buy, ("@110", "@99.999"), false),
+        (Side::Buy, ("@110", "0.1"), false),
+        (Side::Buy, ("@110", "@99.75"), true),
+        (Side::Buy, ("@110", "@99.51"), true),
+        (Side::Buy, ("@100.001", "@90"), true),
+        (Side::Sell, ("@90", "@100.001"), false),
+        (Side::Sell, ("@90", "0.1%"), false),
+        (Side::Sell, ("@90", "@100.25"), true),
+        (Side::Sell, ("@0.1", "@110"), false),
+    ] {
+        let levels = levels(marks.0, marks.1);
+        assert_eq!(levels.fit(side, price("100"), price("0.25")), fits, "{side} {marks:?}");
+    }
+    // The price itself need not be on the tick.
+    assert!(levels("@110", "@99.9").fit(Side::Buy, price("100.1"), price("0.25")));
 }
 
 fn bracket() -> Bracket {

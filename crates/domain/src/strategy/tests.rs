@@ -91,7 +91,7 @@ fn s9_levels_of_an_entry_without_a_signal() {
         limit_price: None,
         stop_price: None,
     };
-    let at = Some("100".parse().unwrap());
+    let at = (Some("100".parse().unwrap()), "0.25".parse().unwrap());
     assert_eq!(strategy().own_levels(&entry, at), Ok(None));
     let stop: Away = "20".parse().unwrap();
     let protecting = Strategy { stop_loss: Some(stop), ..strategy() };

@@ -175,6 +175,7 @@ fn followed(
     }
     trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
     let known = price.or_else(|| strategy.blind().and_then(|_| reference.last_known()));
+    let known = (known, instrument.tick);
     let (intents, levels) = with_levels(strategy, signal, intents, known, removed, trace)?;
     let rolls = judged.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
@@ -435,14 +436,14 @@ fn with_levels(
     strategy: &Strategy,
     signal: &Signal,
     mut intents: Vec<Intent>,
-    reference: Option<Price>,
+    (reference, tick): (Option<Price>, Price),
     removed: RemovedEntries,
     trace: &mut Trace,
 ) -> Result<(Vec<Intent>, Option<Levels>), Refusal> {
     let Some(entry) = intents.iter().find(|intent| intent.purpose == Purpose::Entry) else {
         return Ok((intents, None));
     };
-    match strategy.levels(signal, entry, reference) {
+    match strategy.levels(signal, entry, (reference, tick)) {
         Ok(None) => Ok((intents, None)),
         Ok(levels) => {
             trace.pass("bracket");

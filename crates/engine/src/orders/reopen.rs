@@ -13,7 +13,7 @@ use std::time::Duration;
 use tradewarden_domain::account::Account;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::halt::HaltSubject;
-use tradewarden_domain::money::Quantity;
+use tradewarden_domain::money::{Price, Quantity};
 use tradewarden_domain::order::{Order, Purpose, Side};
 use tradewarden_domain::risk;
 use tradewarden_domain::strategy::{Intent, ShortSelling, Strategy};
@@ -69,7 +69,9 @@ pub(crate) fn reopen(
         stop_price: order.stop_price,
     };
     let price = shared.market.reference(account, &place.symbol, book.now).price(book.now);
-    order.bracket = strategy.own_levels(&intent, price)?;
+    let instrument = account.instruments.get(&place.symbol);
+    let tick = instrument.map_or(Price::ZERO, |instrument| instrument.tick);
+    order.bracket = strategy.own_levels(&intent, (price, tick))?;
     judge(shared, book, account, &actor, &mut order)?;
     book.enter(shared, order.org_id, order.id, "order.accepted", payload::by(&order, by));
     reserve(book, order.clone());

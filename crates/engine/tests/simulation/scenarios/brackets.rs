@@ -289,10 +289,13 @@ fn s9_the_strategys_levels_and_the_signals() {
         assert_eq!(prices, ["4970", "5050"]);
         s.accept("EXIT", "b").await;
         s.h.quiet().await;
-        // On the wrong side of the price nothing is opened; nor with a stop that cannot be placed.
-        let wrong = json!({ "action": "BUY", "id": "c", "stop_loss": "5010" });
-        let reply = s.h.send(&s.hook, &wrong).await.answer();
-        assert_eq!(reply.code, Some(Code::BracketInvalid), "{reply:?}");
+        // On the wrong side of the price nothing is opened, also where the tick moves a stop there; nor
+        // with a stop that cannot be placed.
+        for (id, stop) in [("c", "5010"), ("c2", "4999.99")] {
+            let wrong = json!({ "action": "BUY", "id": id, "stop_loss": stop });
+            let reply = s.h.send(&s.hook, &wrong).await.answer();
+            assert_eq!(reply.code, Some(Code::BracketInvalid), "{stop} {reply:?}");
+        }
         let trailing = json!({
             "ticker": "ES", "action": "buy", "id": "d", "quantity": 2,
             "stopLoss": { "type": "trailing_stop", "trailAmount": 10 },
