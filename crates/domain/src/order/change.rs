@@ -3,7 +3,7 @@
 use super::{Order, words};
 use crate::code::Code;
 use crate::money::{Price, Quantity};
-use crate::order::Purpose;
+use crate::order::{Purpose, Side};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +118,26 @@ impl Order {
         !reprices && change.quantity.is_some_and(|quantity| quantity < self.quantity)
     }
 
+    /// Whether a change does nothing but bring a stop that reduces nearer to the market, for no more than
+    /// it is for, and leaves its limit as far from it at least: what is held can lose less (S9).
+    pub fn only_tightens(&self, change: &Change) -> bool {
+        let Some((stop, old)) = change.stop_price.zip(self.stop_price) else { return false };
+        let (is_nearer, room): (bool, fn(Price, Price) -> Option<Price>) = match self.side {
+            Side::Sell => (stop > old, |stop, limit| stop.minus(limit)),
+            Side::Buy => (stop < old, |stop, limit| limit.minus(stop)),
+        };
+        let has_room = change.limit_price.is_none_or(|limit| {
+            self.limit_price.is_some_and(|before| room(stop, limit) >= room(old, before))
+        });
+        let grows = change.quantity.is_some_and(|quantity| quantity > self.quantity);
+        self.purpose == Purpose::Exit && is_nearer && has_room && !grows
+    }
+
+    /// Whether no halt stops a change: it takes risk away and opens nothing (S9).
+    pub fn passes_halts(&self, change: &Change) -> bool {
+        self.only_shrinks(change) || self.only_tightens(change)
+    }
+
     /// As what a change of this order is judged: one that only reduces is an exit, whatever the
     /// order is for (S9, S18).
     pub fn purpose_of(&self, change: &Change) -> Purpose {
@@ -179,6 +199,48 @@ mod tests {
         ] {
             assert_eq!(entry.purpose_of(&change), purpose, "{change:?}");
             assert_eq!(exit.purpose_of(&change), Purpose::Exit, "{change:?}");
+        }
+    }
+
+    /// S9: a stop that reduces is tightened by what brings it nearer to the market and takes nothing else
+    /// away from it.
+    #[test]
+    fn s9_what_tightens_a_stop() {
+        let price = |text: &str| Some(text.parse().unwrap());
+        let stop = |side, limit_price| Order {
+            limit_price,
+            purpose: Purpose::Exit,
+            side,
+            stop_price: price("100"),
+            ..order("5")
+        };
+        let to = |stop_price, limit_price, quantity| Change {
+            limit_price,
+            stop_price,
+            ..change(ChangeState::Wanted, quantity)
+        };
+        let (sell, buy) = (stop(Side::Sell, None), stop(Side::Buy, None));
+        let limited = stop(Side::Sell, price("98"));
+        let short = stop(Side::Buy, price("102"));
+        for (order, change, tightens) in [
+            (&sell, to(price("101"), None, None), true),
+            (&sell, to(price("101"), None, Some("4")), true),
+            (&sell, to(price("101"), None, Some("6")), false),
+            (&sell, to(price("99"), None, None), false),
+            (&sell, to(None, None, Some("4")), false),
+            (&buy, to(price("99"), None, None), true),
+            (&buy, to(price("101"), None, None), false),
+            (&limited, to(price("101"), None, None), true),
+            (&limited, to(price("101"), price("99"), None), true),
+            (&limited, to(price("101"), price("97"), None), true),
+            (&limited, to(price("101"), price("99.5"), None), false),
+            (&limited, to(None, price("97"), None), false),
+            (&short, to(price("99"), price("101"), None), true),
+            (&short, to(price("99"), price("100"), None), false),
+        ] {
+            assert_eq!(order.only_tightens(&change), tightens, "{change:?}");
+            let entry = Order { purpose: Purpose::Entry, ..order.clone() };
+            assert!(!entry.only_tightens(&change), "a stop that opens is no protection");
         }
     }
 

@@ -50,10 +50,11 @@ pub(super) fn begin(shared: &Shared, book: &mut Book, mut order: Order) -> Attem
     Attempt::Change(Box::new(order))
 }
 
-/// Whether a halt stops a change. Making an order smaller is a cancel of a part: nothing stops that.
+/// Whether a halt stops a change. Making an order smaller is a cancel of a part: nothing stops that, nor
+/// that a stop comes nearer.
 pub(crate) fn is_stopped(shared: &Shared, halts: &[Halt], order: &Order, change: &Change) -> bool {
     let subject = subject_of(shared, order);
-    !order.only_shrinks(change)
+    !order.passes_halts(change)
         && halt::stopping(halts, order.purpose_of(change), &subject).is_some()
 }
 

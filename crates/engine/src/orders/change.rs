@@ -28,7 +28,7 @@ use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::halt::HaltSubject;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::money::{Price, Quantity};
-use tradewarden_domain::order::{Change, ChangeState, Order, OrderState, OrderType, Purpose};
+use tradewarden_domain::order::{Change, ChangeState, Order, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::overrides::{self, Override};
 use tradewarden_domain::risk;
 use tradewarden_domain::strategy::{Intent, SEND_WITHIN_S_DEFAULT};
@@ -341,6 +341,14 @@ fn fitting(book: &Book, order: &Order, quantity: Quantity) -> Quantity {
     quantity.min(most)
 }
 
+/// Whether the market is where the stop fires already: then it is no stop but an exit.
+fn reaches(change: &Change, side: Side, market: Option<Price>) -> bool {
+    change.stop_price.zip(market).is_some_and(|(stop, market)| match side {
+        Side::Sell => stop >= market,
+        Side::Buy => stop <= market,
+    })
+}
+
 /// Lets risk judge the order as it would be, without what it counts for now; says which version of
 /// the limits cleared it, and which overrides it took.
 fn clear(
@@ -372,7 +380,9 @@ fn clear(
     let context = risk::Context {
         halts: &book.halts,
         subject: HaltSubject {
-            passes_halts: order.passes_halts || order.only_shrinks(change),
+            passes_halts: order.passes_halts
+                || order.passes_halts(change)
+                    && !reaches(change, order.side, reference.last_known()),
             ..subject_of(shared, order)
         },
         contract: rolls.contract(&order.symbol),

@@ -7,6 +7,7 @@ mod beside;
 mod brackets;
 mod budget;
 mod change;
+mod change_now;
 mod changes;
 mod clocks;
 mod closed;

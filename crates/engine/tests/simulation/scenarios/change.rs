@@ -22,7 +22,7 @@ pub(super) fn quantity(order: &Order, quantity: &str) -> OrderChange {
     }
 }
 
-fn stop(order: &Order, price: &str) -> OrderChange {
+pub(super) fn stop(order: &Order, price: &str) -> OrderChange {
     let stop_price = Some(price.parse().unwrap());
     OrderChange { quantity: None, stop_price, ..quantity(order, "1") }
 }
@@ -48,7 +48,7 @@ impl Small {
     }
 
     /// A caller's own order.
-    async fn place(&self, side: Side, size: &str, stop_price: Option<&str>) -> Order {
+    pub(super) async fn place(&self, side: Side, size: &str, stop_price: Option<&str>) -> Order {
         let new = OrderCreate {
             account_id: self.account.clone(),
             symbol: "ES".to_owned(),
