@@ -176,8 +176,10 @@ impl Dispatcher {
             Some(tracked) => {
                 tracked.recovered &= order.state != OrderState::Working;
                 tracked.never_left &= !has_left(&order);
-                if order.cancel_requested && !tracked.order.cancel_requested {
-                    // A cancel comes before everything else and waits for no question (S2).
+                let is_canceled = order.cancel_requested && !tracked.order.cancel_requested;
+                if is_canceled || change::is_new(&order, &tracked.order) {
+                    // A cancel comes before everything else and waits for no question (S2), nor does a
+                    // change that is asked for now.
                     tracked.retry_at = None;
                 }
                 let was_doubtful = change::is_doubtful(&tracked.order);

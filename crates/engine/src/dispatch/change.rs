@@ -24,6 +24,12 @@ pub(super) fn may_go(order: &Order, account_recovers: bool) -> bool {
     })
 }
 
+/// Whether a change is wanted of the order that was not when it was like `before`.
+pub(super) fn is_new(order: &Order, before: &Order) -> bool {
+    let wanted = |order: &Order| order.change.filter(|of| of.state == ChangeState::Wanted);
+    wanted(order).is_some() && wanted(order) != wanted(before)
+}
+
 /// Whether the broker has to be asked what became of a change.
 pub(super) fn is_doubtful(order: &Order) -> bool {
     order.change.is_some_and(|change| change.is_in_doubt())

@@ -1,7 +1,7 @@
 //! What has left and is in doubt: cancels that were asked for, answers that were not heard, orders
 //! that may have ended at the broker by themselves. The broker is asked; nothing is guessed.
 
-use super::change::is_doubtful;
+use super::change::{is_doubtful, may_go};
 use super::{
     Dispatcher, Done, RESYNC_EVERY, RETRY_AFTER, SLOW_EXIT_AFTER, UNKNOWN_ALERT_AFTER, name_of,
 };
@@ -148,7 +148,7 @@ impl Dispatcher {
                 } else if is_doubtful(order) {
                     self.looked_for_change(id, asked_at, there);
                 } else {
-                    self.release(id, Some(now.plus(RESYNC_EVERY)));
+                    self.seen_as_known(id, now);
                 }
             }
             Lookup::Absent if is_lost(&tracked.order) => {
@@ -162,12 +162,21 @@ impl Dispatcher {
                     self.release(id, Some(now.plus(RETRY_AFTER)));
                 }
             }
-            Lookup::Absent => self.release(id, Some(now.plus(RESYNC_EVERY))),
+            Lookup::Absent => self.seen_as_known(id, now),
             Lookup::Unheard { why } => {
                 tracing::warn!(order.id = %id, why, "the broker did not say how an order stands");
                 self.release(id, Some(now.plus(RETRY_AFTER)));
             }
         }
+    }
+
+    /// A look-up said nothing new: it is looked again in a while. A change that was asked for meanwhile
+    /// does not wait for that.
+    fn seen_as_known(&mut self, id: Id<id::Order>, now: Timestamp) {
+        let Some(tracked) = self.orders.get_mut(&id) else { return };
+        let goes = may_go(&tracked.order, false);
+        tracked.retry_at = (!goes).then(|| now.plus(RESYNC_EVERY));
+        self.release(id, None);
     }
 
     /// "Not found" proves absence if it was asked for once the attempt was void at the broker and

@@ -1,4 +1,4 @@
-//! Changes that nothing holds up: those that a halt lets pass.
+//! Changes that nothing holds up: those that a halt lets pass, and how soon one is called for.
 
 use super::change::{quantity, stop};
 use super::{Small, millis};
@@ -44,4 +44,23 @@ fn s9_a_halt_does_not_stop_what_tightens_a_stop() {
             s.end().await;
         });
     }
+}
+
+/// A change is called for when it is wanted, whenever the order was last looked at.
+#[test]
+fn a_change_does_not_wait_for_the_next_look() {
+    simulate(async || {
+        let s = Small::resting(72, Venue::default()).await;
+        for (number, wanted) in ["5", "3", "6", "4", "7", "2"].into_iter().enumerate() {
+            s.h.elapse(millis(2_300)).await;
+            assert_eq!(s.change(quantity(&s.order(0).await, wanted)).await, None);
+            s.h.elapse(millis(60)).await;
+            assert_eq!(s.h.broker.changes().len(), number + 1, "{wanted} is late");
+            s.h.elapse(millis(500)).await;
+            assert_eq!(s.outcome(0).await, (wanted.to_owned(), ChangeState::Made, None));
+        }
+        s.h.broker.let_all_fill();
+        s.h.quiet().await;
+        s.end().await;
+    });
 }
