@@ -1,10 +1,12 @@
 //! Strategies: what to do with a signal, given what is held and what is under way.
 
 mod equity;
+mod share;
 mod sizing;
 mod target;
 
 pub use self::equity::Means;
+pub use self::share::Shares;
 
 use crate::bracket::{Away, Levels, Mark, OnNaked};
 use crate::code::{Code, Refusal};

@@ -24,7 +24,7 @@ use tradewarden_domain::overrides;
 use tradewarden_domain::risk::{self, Cleared};
 use tradewarden_domain::signal::{Action, Signal};
 use tradewarden_domain::strategy::{
-    Decision, Intent, Means, RemovedEntries, Strategy, StrategyState, SymbolSource,
+    Decision, Intent, Means, RemovedEntries, Shares, Strategy, StrategyState, SymbolSource,
 };
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::exposures::Place;
@@ -44,20 +44,21 @@ impl Part<'_> {
     }
 }
 
-/// What one strategy makes of a signal about one instrument on one account, up to its journaled
-/// orders. An exit that is refused is told, whatever becomes of the signal elsewhere (S24).
+/// What one strategy makes of a signal about one instrument on one account, up to its journaled orders;
+/// of a percentage of several months, a share. An exit that is refused is told, whatever becomes of the
+/// signal elsewhere (S24).
 pub(super) fn follow(
     shared: &Shared,
     book: &mut Book,
     work: &SignalWork,
     signal: &Signal,
-    part: Part<'_>,
+    (part, shares): (Part<'_>, Option<&mut Shares>),
     symbol: &Symbol,
     trace: &mut Trace,
 ) -> Result<Vec<Id<id::Order>>, Refusal> {
     let held = resting::judged_on(book, &part.place(symbol), part.strategy, signal);
     let reduces = signal.only_reduces() || !closes(signal, &held).is_empty();
-    let outcome = followed(shared, book, work, signal, part, symbol, trace);
+    let outcome = followed(shared, book, work, signal, (part, shares), symbol, trace);
     if reduces {
         tell_of_exit(shared, book, work, part, symbol, &outcome);
     }
@@ -119,7 +120,7 @@ fn followed(
     book: &mut Book,
     work: &SignalWork,
     signal: &Signal,
-    part: Part<'_>,
+    (part, shares): (Part<'_>, Option<&mut Shares>),
     symbol: &Symbol,
     trace: &mut Trace,
 ) -> Result<Vec<Id<id::Order>>, Refusal> {
@@ -157,6 +158,10 @@ fn followed(
     let price = reference.price(judged.now);
     let size = size(shared, judged, strategy, signal, (&account, instrument), price);
     let decision = strategy.decide_with(signal, &exposure, instrument, removed, size);
+    let decision = match shares {
+        Some(shares) => shares.cut(decision, &exposure, instrument),
+        None => decision,
+    };
     let (decision, cut) = decision.within_account(&net, removed);
     let subject = subject(work, part, symbol);
     let is_active = judged.is_active(account.id);

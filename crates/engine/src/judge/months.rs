@@ -13,11 +13,11 @@ use tradewarden_domain::code::{Class, Code, Refusal};
 use tradewarden_domain::exposure::Exposure;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
-use tradewarden_domain::money::{Quantity, Round};
+use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::roll::Continuous;
 use tradewarden_domain::signal::{Action, Comment, Percent, QuantityField, Signal};
-use tradewarden_domain::strategy::{Pyramiding, Sizing};
+use tradewarden_domain::strategy::{Pyramiding, Shares, Sizing};
 use tradewarden_store::auto_rolls::AutoRoll;
 
 type Followed = Result<Vec<Id<id::Order>>, Refusal>;
@@ -44,7 +44,7 @@ pub(super) fn follow_months(
     let table = book.rolls(strategy.org_id);
     let continuous = Continuous::of(&symbol).filter(|found| !table.months(&found.root).is_empty());
     let Some(continuous) = continuous else {
-        return follow(shared, book, work, signal, part, &symbol, trace);
+        return follow(shared, book, work, signal, (part, None), &symbol, trace);
     };
     let front = table.front(&continuous, book.now).map(|contract| contract.symbol.clone());
     let held: Vec<(Symbol, Exposure)> = table
@@ -59,8 +59,9 @@ pub(super) fn follow_months(
     let rolling = rolls.first().map(|roll| roll.side);
     let mut all = |signal: &Signal, trace: &mut Trace| {
         let held = held.iter().map(|(symbol, _)| symbol);
-        let outcome = close(shared, book, work, signal, part, held, trace);
-        close_rolling(shared, book, signal, part, &rolls, outcome, trace)
+        let mut shares = Shares::of(strategy, signal);
+        let outcome = close(shared, book, work, signal, (part, shares.as_mut()), held, trace);
+        close_rolling(shared, book, signal, (part, shares), &rolls, outcome, trace)
     };
     if signal.is_exit() {
         return all(signal, trace);
@@ -106,17 +107,17 @@ pub(super) fn follow_months(
         return refuse(trace, "roll", Refusal::because(Code::RiskRollUnresolved, detail));
     };
     trace.pass_with("roll", format!("{symbol} is {front}"), None);
-    follow(shared, book, work, signal, part, &front, trace)
+    follow(shared, book, work, signal, (part, None), &front, trace)
 }
 
 /// Closes in each of these months, in the order of their expiry; a stated quantity is for all of
-/// them together.
+/// them together, and so is a percentage.
 fn close<'a>(
     shared: &Shared,
     book: &mut Book,
     work: &SignalWork,
     signal: &Signal,
-    part: Part<'_>,
+    (part, mut shares): (Part<'_>, Option<&mut Shares>),
     months: impl Iterator<Item = &'a Symbol>,
     trace: &mut Trace,
 ) -> Followed {
@@ -124,7 +125,8 @@ fn close<'a>(
     let mut signal = signal.clone();
     for month in months {
         trace.pass_with("roll", format!("closes {month}"), None);
-        match follow(shared, book, work, &signal, part, month, trace) {
+        let of = (part, shares.as_deref_mut());
+        match follow(shared, book, work, &signal, of, month, trace) {
             Ok(made) => {
                 done = true;
                 let closed = ordered(book, &made);
@@ -160,7 +162,7 @@ fn close_rolling(
     shared: &Shared,
     book: &mut Book,
     signal: &Signal,
-    part: Part<'_>,
+    (part, mut shares): (Part<'_>, Option<Shares>),
     rolls: &[AutoRoll],
     outcome: Followed,
     trace: &mut Trace,
@@ -179,14 +181,17 @@ fn close_rolling(
     };
     for roll in rolls.iter().filter(|roll| side_of(signal) != Some(roll.side)) {
         let left = roll.to_open();
-        let percent = i64::from(signal.exit_percent());
-        let wanted = rest.or_else(|| left.ratio(percent, 100, Round::Up)).unwrap_or(left);
-        if !wanted.is_positive() {
-            continue;
-        }
         let account = crate::book::account(shared, part.account_id);
         let instrument = account.as_ref().and_then(|of| of.instruments.get(&roll.place.symbol));
-        let quantity = instrument.map_or(left, |of| of.exit_quantity(wanted, left));
+        let quantity = match (instrument, &mut shares, rest) {
+            (_, _, Some(rest)) if !rest.is_positive() => continue,
+            (None, _, _) | (Some(_), None, None) => left,
+            (Some(of), _, Some(rest)) => of.exit_quantity(rest, left),
+            (Some(of), Some(shares), None) => shares.next(roll.side.opposite(), left, of),
+        };
+        if !quantity.is_positive() {
+            continue;
+        }
         book.keep_closed(shared, roll, quantity, "an exit");
         rest = rest.map(|rest| rest.saturating_minus(quantity));
         trace.pass_with("roll", format!("{quantity} of what was rolling stays closed"), None);

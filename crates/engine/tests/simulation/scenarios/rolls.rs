@@ -127,6 +127,29 @@ fn s11_an_exit_covers_every_month() {
     }
 }
 
+/// S7, S11: a percentage is of all months together, and rounded up once.
+#[test]
+fn s11_a_percentage_of_several_months_is_rounded_once() {
+    simulate(async || {
+        let s = with_months(76, |new| {
+            new.pyramiding = Some(Pyramiding::Allow);
+            new.quantity = "1".parse().unwrap();
+        })
+        .await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        until(&s, "2026-03-02T14:41:00Z").await;
+        s.accept("BUY", "b").await;
+        holds(&s, "1", "1").await;
+        for (comment, id, old, new) in [("EXIT_50", "c", "0", "1"), ("EXIT_25", "d", "0", "0")] {
+            let part = json!({ "action": "EXIT", "comment": comment, "id": id });
+            super::accept(&s.h, &s.hook, &part).await;
+            holds(&s, old, new).await;
+        }
+        s.end().await;
+    });
+}
+
 /// A signal against an old month closes it and opens nothing, even under `reverse`.
 #[test]
 fn s11_against_an_old_month_nothing_opens() {
