@@ -14,10 +14,12 @@ use crate::{Engine, Shared};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tradewarden_domain::day::Day;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::roll::{Continuous, Contract, RollTable};
+use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Error, exposures, findings};
 
 /// Contracts of one organization's table.
@@ -110,16 +112,49 @@ impl Engine {
     }
 }
 
+const OLD_MONTH: &str = "position.old_month";
+/// Positions are looked for so often, and at once when a day begins or the table changes.
+const LOOKED_AFTER: Duration = Duration::from_mins(1);
+/// Those that roll by themselves, which takes a while.
+const ROLLING_LOOKED_AFTER: Duration = Duration::from_mins(10);
+
 /// Tells of positions in contracts that end soon or have ended, each once a day.
-pub(crate) async fn look(shared: &Arc<Shared>) {
-    if let Err(error) = tell(shared).await {
-        tracing::error!(error = %error, "positions in old months were not looked for");
+pub(crate) struct OldMonths {
+    shared: Arc<Shared>,
+    /// The day, and when the table last changed, as they were then.
+    looked_by: Option<(Day, Option<Timestamp>)>,
+    looked_at: Timestamp,
+    rolling_looked_at: Timestamp,
+}
+
+impl OldMonths {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let now = shared.environment.now();
+        Self { shared, looked_by: None, looked_at: now, rolling_looked_at: now }
+    }
+
+    /// Looks if it is time.
+    pub(crate) async fn round(&mut self) {
+        let now = self.shared.environment.now();
+        let directory = self.shared.directory.load_full();
+        let contracts = directory.rolls.values().flat_map(|table| table.contracts());
+        let by = Some((Day::at(now), contracts.map(|contract| contract.updated_at).max()));
+        let is_past = |at: Timestamp, span| at.plus(span) <= now || at > now;
+        if by == self.looked_by && !is_past(self.looked_at, LOOKED_AFTER) {
+            return;
+        }
+        (self.looked_by, self.looked_at) = (by, now);
+        let with_rolling = is_past(self.rolling_looked_at, ROLLING_LOOKED_AFTER);
+        if with_rolling {
+            self.rolling_looked_at = now;
+        }
+        if let Err(error) = tell(&self.shared, with_rolling).await {
+            tracing::error!(error = %error, "positions in old months were not looked for");
+        }
     }
 }
 
-const OLD_MONTH: &str = "position.old_month";
-
-async fn tell(shared: &Arc<Shared>) -> Result<(), Error> {
+async fn tell(shared: &Arc<Shared>, with_rolling: bool) -> Result<(), Error> {
     let now = shared.environment.now();
     let today = Day::at(now).begins();
     let directory = shared.directory.load_full();
@@ -136,16 +171,17 @@ async fn tell(shared: &Arc<Shared>) -> Result<(), Error> {
             let Some(contract) = contract.filter(|contract| old.contains(&contract.symbol)) else {
                 continue;
             };
+            let strategy = directory.strategies.get(&place.strategy_id);
+            let fate = match strategy.and_then(|strategy| strategy.rolls()) {
+                Some(_) if !with_rolling => continue,
+                Some(_) => "it was not rolled yet",
+                None => "nothing rolls it by itself",
+            };
             let subject = format!("{} {} {}", place.account_id, place.symbol, place.strategy_id);
             let org = account.org_id;
             if findings::was_found(&shared.store, org, today, OLD_MONTH, &subject).await? {
                 continue;
             }
-            let strategy = directory.strategies.get(&place.strategy_id);
-            let fate = match strategy.and_then(|strategy| strategy.rolls()) {
-                Some(_) => "it was not rolled yet",
-                None => "nothing rolls it by itself",
-            };
             let detail = format!(
                 "{} of {} is held; its last day is {}, and {fate}.",
                 exposure.quantity,

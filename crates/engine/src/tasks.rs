@@ -49,7 +49,7 @@ const CLOCK_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: Duration = Duration::from_millis(500);
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
-const ROLLS_LOOKED_AT_EVERY: Duration = Duration::from_mins(10);
+const OLD_MONTHS_EVERY: Duration = Duration::from_secs(1);
 const ROLLED_EVERY: Duration = Duration::from_secs(1);
 const KEY_SOURCE_ASKED_EVERY: Duration = Duration::from_secs(5);
 const DATA_KEYS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
@@ -243,10 +243,11 @@ async fn every(shared: Arc<Shared>, span: Duration, work: impl AsyncFn(&Arc<Shar
 }
 
 async fn look_at_old_months(shared: Arc<Shared>) {
+    let mut old_months = rolls::OldMonths::new(Arc::clone(&shared));
     loop {
-        tokio::time::sleep(ROLLS_LOOKED_AT_EVERY).await;
+        tokio::time::sleep(OLD_MONTHS_EVERY).await;
         if shared.is_leader() {
-            rolls::look(&shared).await;
+            old_months.round().await;
         }
     }
 }

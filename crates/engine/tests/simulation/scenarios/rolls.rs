@@ -100,6 +100,35 @@ fn s11_entries_go_to_the_front_and_exits_to_what_is_held() {
     });
 }
 
+/// S11: who holds a month that ends soon hears of it as soon as the table says so or the day begins, also
+/// right after a start.
+#[test]
+fn s11_an_old_month_is_told_at_once() {
+    simulate(async || {
+        let mut s = with_months(77, |_| {}).await;
+        s.h.command(contract("ESH26", "2026-03-20", None)).await;
+        s.accept("BUY", "a").await;
+        holds(&s, "2", "0").await;
+        s.h.elapse(Duration::from_mins(15)).await;
+        let told = async |s: &Small| {
+            s.h.findings().await.iter().filter(|found| found.code == "position.old_month").count()
+        };
+        assert_eq!(told(&s).await, 0);
+        s.h.command(contract("ESH26", "2026-03-06", None)).await;
+        s.h.elapse(Duration::from_secs(3)).await;
+        assert_eq!(told(&s).await, 1, "the table changed");
+        // Midnight in New York.
+        until(&s, "2026-03-03T05:00:03Z").await;
+        assert_eq!(told(&s).await, 2, "the day began");
+        s.h.clock.advance(Duration::from_hours(24));
+        s.h.restart().await;
+        s.h.ready().await;
+        s.h.elapse(Duration::from_secs(3)).await;
+        assert_eq!(told(&s).await, 3, "it started");
+        s.end().await;
+    });
+}
+
 /// An exit closes every month that is held, oldest first; a stated quantity is for all together.
 #[test]
 fn s11_an_exit_covers_every_month() {
