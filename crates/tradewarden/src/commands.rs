@@ -1,23 +1,16 @@
 //! Commands of an operator: carried out by the running gateway, or by ourselves if there is none.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tradewarden_engine::command::Command;
 
 use crate::cli::Shape;
 use crate::config::Config;
 use crate::control;
-use crate::data::{Data, Locking};
+use crate::data::{Data, LOOK_AGAIN_AFTER, LOOKS_MAX, Locking};
 use crate::gateway;
 use crate::local_halt;
 use crate::outcome::{Exit, Failure};
 use crate::{output, table};
-
-/// How often we look again while somebody else holds the lock.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How often at most: five seconds, in which a gateway has started and a command has ended.
-const LOOKS_MAX: u32 = 100;
 
 /// Has the command carried out, in this organization, and returns the answer.
 pub(crate) async fn carry_out(
@@ -55,7 +48,7 @@ async fn asked(
                 return gateway::execute(config, data, lock, organization, command.clone()).await;
             }
             // A gateway that starts or stops, or another command: soon one of the two will do.
-            Locking::Taken => tokio::time::sleep(PAUSE).await,
+            Locking::Taken => tokio::time::sleep(LOOK_AGAIN_AFTER).await,
         }
     }
     Err(Failure::unavailable(format!(

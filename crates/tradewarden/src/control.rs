@@ -86,6 +86,14 @@ pub(crate) async fn ask(
     }
 }
 
+/// Whether a gateway listens on this data directory.
+pub(crate) async fn is_answered(data: &Data) -> bool {
+    match SocketPlace::of(&data.control_socket()) {
+        Ok(place) => UnixStream::connect(place.path()).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
 /// The gateway's end of the socket.
 pub(crate) struct Control {
     listener: UnixListener,

@@ -22,14 +22,19 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{FileKeySource, KeySource, Keyring, Randomness, hex_encode};
 
 use crate::config::{Config, SourceKind};
-use crate::files;
 use crate::outcome::Failure;
+use crate::{control, files, output};
 
+/// How often we look again while somebody else holds the lock.
+pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How often at most: five seconds, in which a gateway has started and a command has ended.
+pub(crate) const LOOKS_MAX: u32 = 100;
 /// Longest file that holds one name, in bytes.
 const NAME_BYTES_MAX: u64 = 256;
 /// What names the log; there from the first start on, with whichever database.
@@ -179,6 +184,27 @@ impl Data {
             Locking::Held(lock) => Ok(lock),
             Locking::Taken => Err(self.in_use()),
         }
+    }
+
+    /// The same where a command may have it, which has ended soon: that is waited for. Who listens at the
+    /// control socket is a gateway, and ends when it is stopped.
+    pub(crate) async fn lock_for_start(&self) -> Result<Lock, Failure> {
+        for look in 0..LOOKS_MAX {
+            match self.lock()? {
+                Locking::Held(lock) => return Ok(lock),
+                Locking::Taken if control::is_answered(self).await => return Err(self.in_use()),
+                Locking::Taken => {}
+            }
+            if look == 0 {
+                output::note(&format!(
+                    "another process uses the data directory {}: waiting up to {} s for its end",
+                    self.root.display(),
+                    LOOK_AGAIN_AFTER.saturating_mul(LOOKS_MAX).as_secs()
+                ));
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        self.lock_for_gateway()
     }
 
     /// What is said when somebody else has the lock.

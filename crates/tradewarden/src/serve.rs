@@ -131,7 +131,7 @@ pub(crate) async fn run_with(
     config.refuse_insecure_start()?;
     let data = Data::at(config);
     data.create()?;
-    let lock = data.lock_for_gateway()?;
+    let lock = data.lock_for_start().await?;
     let stop = signals::stop()?;
     let doors = Doors::open(config, &data).await?;
     let origin = config.origin_at(doors.public.local_addr());

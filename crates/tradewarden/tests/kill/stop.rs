@@ -1,5 +1,6 @@
 //! One gateway on a data directory; and a stop that is asked for, which is not a kill.
 
+use std::fs::File;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -31,6 +32,25 @@ async fn a_second_gateway_on_the_same_data_does_not_start() {
     assert_eq!(first.stop().await.code, Some(0));
     // What it held is free again.
     assert_eq!(program.start().await.stop().await.code, Some(0));
+}
+
+/// A command that has the data directory's lock has ended soon: a start waits for that, and says so.
+#[tokio::test]
+async fn a_start_waits_for_a_command_that_writes() {
+    let dir = TestDir::new("kill-start-waits");
+    let program = program(&dir, "sqlite");
+    let _paper = program.start_paper().await;
+    assert_eq!(program.start().await.stop().await.code, Some(0));
+    let lock = File::options().write(true).open(program.data().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let start = program.start();
+    let release = async {
+        let waits = async || program.log().contains("waiting up to 5 s for its end");
+        until("the start waits", waits).await;
+        drop(lock);
+    };
+    let (gateway, ()) = tokio::join!(start, release);
+    assert_eq!(gateway.stop().await.code, Some(0));
 }
 
 #[tokio::test]
