@@ -220,10 +220,7 @@ async fn open(config: &Config) -> Result<(Data, Store), Failure> {
     data.refuse_amid_restore()?;
     let location = config.database.location(data.database())?;
     if matches!(location, tradewarden_store::Location::Sqlite(_)) && !data.database().exists() {
-        return Err(Failure::not_found(format!(
-            "there is no database {}: --data names the data directory",
-            data.database().display()
-        )));
+        return Err(Failure::not_found(data.no_database()));
     }
     let store = Store::open(location).await?;
     Ok((data, store))

@@ -281,6 +281,20 @@ impl Data {
         Ok(())
     }
 
+    /// What is said where SQLite's file is not: the installation may well be in another database.
+    pub(crate) fn no_database(&self) -> String {
+        let file = self.database();
+        let file = file.display();
+        if self.was_used() {
+            format!(
+                "there is no database {file}, though a gateway ran on this directory: name with --config \
+                 the configuration that it ran with, which says where its database is"
+            )
+        } else {
+            format!("there is no database {file}: --data names the data directory")
+        }
+    }
+
     /// Whether a gateway ran on this directory, with whichever database.
     fn was_used(&self) -> bool {
         self.database().exists() || self.root.join(LOG_ORIGIN).exists()
@@ -379,6 +393,15 @@ mod tests {
         let refused = data.is_set_up(&config).unwrap_err();
         assert!(refused.sentence.contains("there is no key file"), "{refused}");
         assert!(!config.data.join("kek").exists());
+    }
+
+    #[test]
+    fn who_misses_the_database_hears_where_it_may_be() {
+        let scratch = Scratch::new();
+        let (config, data) = data(&scratch);
+        assert!(data.no_database().ends_with("--data names the data directory"));
+        data.log_origin(&config, &mut SystemRandomness::new()).unwrap();
+        assert!(data.no_database().contains("name with --config"), "{}", data.no_database());
     }
 
     #[test]

@@ -50,10 +50,7 @@ async fn backup(config: &Config, out: &Path, json: bool) -> Result<Exit, Failure
         ));
     }
     if !data.database().exists() {
-        return Err(Failure::not_found(format!(
-            "there is no database {}: --data names the data directory",
-            data.database().display()
-        )));
+        return Err(Failure::not_found(data.no_database()));
     }
     // Made first and closed to others; SQLite writes its copy into the empty file.
     drop(crate::files::create_private(out)?);

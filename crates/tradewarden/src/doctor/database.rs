@@ -71,7 +71,7 @@ pub(super) async fn look(config: &Config, data: &Data) -> Examined {
 async fn open(config: &Config, data: &Data) -> Result<Store, String> {
     let location = config.database.location(data.database()).map_err(|failure| failure.sentence)?;
     if matches!(location, Location::Sqlite(_)) && !data.database().exists() {
-        return Err(format!("there is no file {}", data.database().display()));
+        return Err(data.no_database());
     }
     match tokio::time::timeout(ANSWERS_IN, Store::open(location)).await {
         Ok(opened) => opened.map_err(|error| error.to_string()),
