@@ -17,7 +17,6 @@ use tradewarden_domain::money::{Money, Quantity};
 use tradewarden_domain::person::BuiltInRole;
 use tradewarden_domain::strategy::OnOpposite;
 use tradewarden_engine::Engine;
-use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::{
     AccountCreate, ById, Command, LimitSet, StrategyCreate, UserCreate, WebhookCreate,
 };
@@ -67,11 +66,13 @@ pub(crate) async fn run(config: &Config, json: bool) -> Result<(), Failure> {
     let data = Data::at(config);
     serve::run_with(config, async |engine, announcement| {
         let kept = prepare(&engine, &data).await?;
+        let several = engine.has_several_organizations();
         let announcement = announced(announcement, kept, &data);
         if json {
             serve::print_announcement(&announcement)?;
         } else {
-            output::print(&walk::text(&announcement, &program()))?;
+            let organization = announcement.org_id.as_deref().filter(|_| several);
+            output::print(&walk::text(&announcement, &program(), organization))?;
         }
         Ok(Then::Serve)
     })
@@ -238,8 +239,10 @@ async fn make_owner(engine: &Engine) -> Result<AnnouncedOwner, Failure> {
     Ok(AnnouncedOwner { email: OWNER.to_owned(), password })
 }
 
+/// In the first organization: it is the demo's own, whichever others were made since.
 async fn ask(engine: &Engine, command: Command) -> Result<Value, Failure> {
-    Ok(engine.execute(command, &Actor::operator()).await?)
+    let first = engine.org_id().map(|id| id.to_string());
+    Ok(engine.execute(command, &engine.operator(first.as_deref())?).await?)
 }
 
 /// The announcement with what is the demo's own.

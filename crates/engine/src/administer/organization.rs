@@ -38,6 +38,11 @@ impl Engine {
         self.parts.directory.load().organizations.first().map(|org| org.id)
     }
 
+    /// Whether an operator has to say which organization is meant.
+    pub fn has_several_organizations(&self) -> bool {
+        self.parts.directory.load().organizations.len() > 1
+    }
+
     fn organizations_in_words(&self) -> String {
         let directory = self.parts.directory.load();
         let all = directory.organizations.iter();

@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::serve::Announcement;
 use crate::shell::{quoted, quoted_path};
 
-/// The walk for this demo; `program` is how a shell starts us.
-pub(super) fn text(demo: &Announcement, program: &str) -> String {
+/// The walk for this demo; `program` is how a shell starts us, `organization` is named where there are others.
+pub(super) fn text(demo: &Announcement, program: &str, organization: Option<&str>) -> String {
     let Some(webhook) = &demo.webhook else { return String::new() };
     let ca = demo.ca_file.as_deref();
     let key = demo
@@ -15,7 +15,9 @@ pub(super) fn text(demo: &Announcement, program: &str) -> String {
         .iter()
         .flatten()
         .find_map(|key| Some((key.key_id.as_str(), key.private_key_file.as_deref()?)));
-    let own = format!("{} --data {}", quoted(program), quoted_path(&demo.data_dir));
+    let named = organization.map(|name| format!(" --organization {}", quoted(name)));
+    let named = named.unwrap_or_default();
+    let own = format!("{} --data {}{named}", quoted(program), quoted_path(&demo.data_dir));
     let send = |action: &str, comment: &str, name: &str| {
         let trust = ca.map(|ca| format!("--cacert {} ", quoted_path(ca))).unwrap_or_default();
         format!(
@@ -162,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_walk_says_paper_and_has_every_step() {
-        let text = text(&demo("/d"), "/bin/tradewarden");
+        let text = text(&demo("/d"), "/bin/tradewarden", None);
         assert!(text.contains("PAPER"));
         for step in [
             "\"comment\":\"ENTRY\"",
@@ -183,7 +185,14 @@ mod tests {
 
     #[test]
     fn paths_with_spaces_stay_one_word() {
-        assert!(text(&demo("/my data"), "p").contains("--cacert '/my data/tls/ca.pem'"));
+        assert!(text(&demo("/my data"), "p", None).contains("--cacert '/my data/tls/ca.pem'"));
+    }
+
+    #[test]
+    fn the_organization_is_named_where_there_are_several() {
+        assert!(!text(&demo("/d"), "p", None).contains("--organization"));
+        let named = text(&demo("/d"), "p", Some("org_1"));
+        assert!(named.contains("p --data /d --organization org_1 halt engage"), "{named}");
     }
 
     #[test]

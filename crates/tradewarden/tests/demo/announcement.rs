@@ -173,6 +173,34 @@ async fn the_second_start_reuses_everything() {
 }
 
 /// C12: a second gateway on the same directory does not start, and says why.
+/// The demo is its first organization's, whichever others are made in its directory.
+#[tokio::test]
+async fn a_second_organization_hinders_no_start() {
+    let dir = TestDir::new("demo-second-organization");
+    let first = start(&dir).await;
+    let before = first.ready().clone();
+    let new = ["organization", "create", "--name", "Other House", "--owner", "o@example.com"];
+    first.program().json(&new).await;
+    assert_eq!(first.stop().await.code, Some(0));
+
+    let second = start(&dir).await;
+    for key in ["org_id", "account_id", "strategy_id", "webhook", "api_keys", "owner"] {
+        let mut after = second.ready()[key].clone();
+        if key == "webhook" {
+            after["url"] = before[key]["url"].clone();
+        }
+        assert_eq!(before[key], after, "{key}");
+    }
+    assert_eq!(second.stop().await.code, Some(0));
+
+    // Without what it kept it makes everything anew, there as well.
+    fs::remove_file(dir.data().join("demo.json")).unwrap();
+    let third = start(&dir).await;
+    assert_eq!(third.ready()["org_id"], before["org_id"]);
+    assert_ne!(third.ready()["webhook"]["id"], before["webhook"]["id"]);
+    assert_eq!(third.stop().await.code, Some(0));
+}
+
 #[tokio::test]
 async fn two_demos_do_not_share_a_directory() {
     let dir = TestDir::new("demo-two");
