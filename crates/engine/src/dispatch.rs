@@ -100,6 +100,8 @@ pub(crate) struct Dispatcher {
     attempting: bool,
     resyncing: bool,
     resync_at: Timestamp,
+    /// When it was first known, since this node leads, which orders live.
+    recovered_at: Timestamp,
     /// Halts, as they are read right before calls.
     reading: Arc<gate::Reading>,
     under_way: JoinSet<Done>,
@@ -117,6 +119,7 @@ impl Dispatcher {
             attempting: false,
             resyncing: false,
             resync_at: Timestamp::default(),
+            recovered_at: Timestamp::default(),
             reading: Arc::default(),
             under_way: JoinSet::new(),
         }
@@ -350,8 +353,12 @@ impl Dispatcher {
             let overdue = order.send_by.is_some_and(|by| by < now) || order.cancel_requested;
             let is_leg = order.leg.is_some();
             let may_go = match order.purpose {
-                Purpose::Exit if is_leg => !attempt::waits_for_open(&self.shared, &order),
-                Purpose::Exit => !exit_under_way && !attempt::waits_for_open(&self.shared, &order),
+                Purpose::Exit => {
+                    let waits = if is_leg { self.waits_for_stop(&order) } else { exit_under_way };
+                    !waits
+                        && !self.awaits_fills(&order, now)
+                        && !attempt::waits_for_open(&self.shared, &order)
+                }
                 Purpose::Entry => {
                     self.shared.has_quotes_of(order.account_id)
                         && !exit_live
@@ -518,6 +525,9 @@ impl Dispatcher {
         match read {
             Ok(live) => {
                 let first = !self.shared.has_recovered();
+                if first {
+                    self.recovered_at = now;
+                }
                 for order in live {
                     self.track(order, first);
                 }

@@ -250,6 +250,7 @@ impl Shared {
         let was = self.leader.swap(leader, Ordering::AcqRel);
         if leader && !was {
             self.recovered.store(false, Ordering::Release);
+            self.unheard.forget_fills();
             *self.unreconciled.lock().unwrap_or_else(PoisonError::into_inner) =
                 self.directory.load().accounts.keys().copied().collect();
             self.lacking.forget();

@@ -145,6 +145,9 @@ impl Reconciler {
             .collect();
         for account in accounts {
             let are_read = self.read_fills(&account, link.as_ref()).await;
+            if are_read {
+                self.shared.unheard.note_fills(account.id);
+            }
             if !all && !waiting.contains(&account.id) {
                 continue;
             }

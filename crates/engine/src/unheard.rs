@@ -1,4 +1,5 @@
-//! The accounts whose broker does not tell what is held there: exits go by the journal (S1).
+//! The accounts whose broker does not tell what is held there: exits go by the journal (S1). And those whose
+//! fills were read since this node leads: before that, what had filled may not be known.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +9,7 @@ use tradewarden_domain::id::{self, Id};
 #[derive(Default)]
 pub(crate) struct Unheard {
     accounts: Mutex<BTreeSet<Id<id::Account>>>,
+    read: Mutex<BTreeSet<Id<id::Account>>>,
 }
 
 impl Unheard {
@@ -24,5 +26,20 @@ impl Unheard {
         } else {
             accounts.insert(account);
         }
+    }
+
+    /// Whether all fills of the account that its broker tells were read since this node leads.
+    pub(crate) fn has_read_fills(&self, account: Id<id::Account>) -> bool {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).contains(&account)
+    }
+
+    /// They were read.
+    pub(crate) fn note_fills(&self, account: Id<id::Account>) {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(account);
+    }
+
+    /// Another node may have traded since they were.
+    pub(crate) fn forget_fills(&self) {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -9,11 +9,16 @@ use crate::attempt::Learned;
 use crate::effects::Severity;
 use crate::link::{Class, Link};
 use std::sync::Arc;
+use std::time::Duration;
 use tradewarden_broker::port::{Broker as _, Call, Cancellation, Lookup, OrderName};
+use tradewarden_domain::bracket::Leg;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose};
 use tradewarden_domain::time::Timestamp;
+
+/// Exits wait so long for fills after a start.
+const FILLS_WAITED_FOR: Duration = Duration::from_secs(2);
 
 impl Dispatcher {
     /// An order that has left: cancel it if that was asked for, ask for it if it was not heard of.
@@ -60,6 +65,28 @@ impl Dispatcher {
             tracked.glance_at = now.plus(link.glances_every().max(RESYNC_EVERY));
             self.ask(id, (link, name), Class::Routine, now);
         }
+    }
+
+    /// Whether an exit waits for the fills from before this node led: it would be for what they have
+    /// closed. It waits no longer than a moment, heard or not (S1).
+    pub(super) fn awaits_fills(&self, exit: &Order, now: Timestamp) -> bool {
+        self.recovered_at.plus(FILLS_WAITED_FOR) > now
+            && !self.shared.unheard.has_read_fills(exit.account_id)
+    }
+
+    /// Whether a leg that takes the profit waits for the stop beside it, which is on its way: that
+    /// comes first, and if it fills at once nothing is left to take a profit of.
+    pub(super) fn waits_for_stop(&self, leg: &Order) -> bool {
+        let is = |order: &Order, kind| order.leg.is_some_and(|of| of.leg == kind);
+        let pair = (leg.account_id, leg.symbol.clone());
+        let beside = self.pairs.get(&pair).into_iter().flatten();
+        let mut beside = beside.filter_map(|id| self.orders.get(id)).map(|tracked| &tracked.order);
+        is(leg, Leg::TakeProfit)
+            && beside.any(|other| {
+                other.strategy_id == leg.strategy_id
+                    && is(other, Leg::StopLoss)
+                    && (other.state == OrderState::Accepted || is_lost(other))
+            })
     }
 
     fn ask(

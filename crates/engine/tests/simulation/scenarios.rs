@@ -36,6 +36,7 @@ mod replay;
 mod replay_equity;
 mod replay_losses;
 mod reported;
+mod restarted;
 mod resting;
 mod restore;
 mod rolls;
