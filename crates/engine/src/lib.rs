@@ -175,6 +175,7 @@ pub(crate) struct Shared {
     pub(crate) ledger_key: LedgerKey,
     pub(crate) row_sealer: RowSealer,
     pub(crate) mistrust_told: seals::ToldMistrust,
+    pub(crate) strangers: row_code::Strangers,
     pub(crate) doubted: seals::Doubted,
     pub(crate) vault: vault::Vault,
     pub(crate) published: ArcSwap<ledger::Published>,

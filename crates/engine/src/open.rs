@@ -131,6 +131,7 @@ impl Engine {
             ledger_key,
             row_sealer,
             mistrust_told: crate::seals::ToldMistrust::default(),
+            strangers: crate::row_code::Strangers::default(),
             doubted: crate::seals::Doubted::default(),
             vault: Vault::at(started_at, unusable),
             settings: parts.settings,

@@ -1,11 +1,19 @@
 //! Codes of single rows that let something be done once: what waits for a second person, and what one
-//! order may pass. Nobody else can make them, so a row that was put in or changed past the gateway lets
-//! nothing be done. Rows that live longer are held against the audit log: see `seals`.
+//! order may pass; and of those that somebody is let in by. Nobody else can make them, so a row that was
+//! put in or changed past the gateway lets nothing be done, and is as if it were not there. Whoever puts a
+//! whole row back as it once was is not seen by its code: rows that live longer are held against the audit
+//! log, see `seals`.
+
+mod strangers;
+
+pub(crate) use strangers::{Stranger, Strangers};
 
 use tradewarden_domain::overrides::Override;
+use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, RowSealer};
 use tradewarden_store::overrides::OverrideRow;
 use tradewarden_store::pending::PendingRow;
+use tradewarden_store::sessions::{RefreshRow, SessionRow};
 
 /// The code of an action that waits.
 pub(crate) fn of_pending(sealer: &RowSealer, row: &PendingRow) -> [u8; 32] {
@@ -48,6 +56,34 @@ pub(crate) fn of_override(sealer: &RowSealer, terms: &Override) -> [u8; 32] {
     ]))
 }
 
+/// The code of a session that is alive. Where it comes from and when it was last seen grant nothing; the
+/// latter changes with every request.
+pub(crate) fn of_session(sealer: &RowSealer, row: &SessionRow) -> [u8; 32] {
+    bytes(sealer.code(&[
+        b"session",
+        &row.id.to_bytes(),
+        &row.user_id.to_bytes(),
+        &row.org_id.to_bytes(),
+        row.kind.text().as_bytes(),
+        row.token_hash.as_ref().map_or(&[], |hash| hash.as_slice()),
+        row.methods.as_bytes(),
+        &instant(row.authenticated_at),
+        &maybe(row.factor_at),
+        &instant(row.expires_at),
+    ]))
+}
+
+/// The code of a refresh token.
+pub(crate) fn of_refresh(sealer: &RowSealer, row: &RefreshRow) -> [u8; 32] {
+    bytes(sealer.code(&[
+        b"refresh token",
+        &row.token_hash,
+        &row.session_id.to_bytes(),
+        &instant(row.issued_at),
+        &maybe(row.used_at),
+    ]))
+}
+
 /// Those of the overrides that were confirmed as they stand there.
 pub(crate) fn usable(sealer: &RowSealer, rows: Vec<(Override, [u8; 32])>) -> Vec<Override> {
     let whole = rows.into_iter().filter(|(terms, code)| {
@@ -58,6 +94,15 @@ pub(crate) fn usable(sealer: &RowSealer, rows: Vec<(Override, [u8; 32])>) -> Vec
         is_whole
     });
     whole.map(|(terms, _)| terms).collect()
+}
+
+const fn instant(at: Timestamp) -> [u8; 8] {
+    at.unix_micros().to_be_bytes()
+}
+
+/// Nothing where there is none.
+fn maybe(at: Option<Timestamp>) -> Vec<u8> {
+    at.map(|at| instant(at).to_vec()).unwrap_or_default()
 }
 
 const fn bytes(code: Digest) -> [u8; 32] {

@@ -233,6 +233,7 @@ async fn read_again(shared: &Arc<Shared>) {
     shared.reload().await;
     shared.look_at_people().await;
     seals::tell(shared).await;
+    shared.tell_of_strangers().await;
 }
 
 async fn every(shared: Arc<Shared>, span: Duration, work: impl AsyncFn(&Arc<Shared>)) {

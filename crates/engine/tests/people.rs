@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 #[cfg(test)]
+#[path = "people/behind.rs"]
+mod behind;
+#[cfg(test)]
 #[path = "people/closed.rs"]
 mod closed;
 #[cfg(test)]

@@ -88,6 +88,7 @@ CREATE TABLE sessions (
     factor_at {int},
     last_seen_at {int} NOT NULL,
     expires_at {int} NOT NULL,
+    code {bytes} NOT NULL,
     ended_at {int},
     ended_by {text}
 ){strict};
@@ -98,7 +99,8 @@ CREATE TABLE refresh_tokens (
     token_hash {bytes} NOT NULL PRIMARY KEY,
     session_id {bytes} NOT NULL REFERENCES sessions (id),
     issued_at {int} NOT NULL,
-    used_at {int}
+    used_at {int},
+    code {bytes} NOT NULL
 ){strict};
 
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);

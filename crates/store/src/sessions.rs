@@ -1,4 +1,5 @@
-//! Sessions and their refresh tokens. Tokens are stored as SHA-256 only.
+//! Sessions and their refresh tokens. Tokens are stored as SHA-256 only. What a code means, the store does
+//! not know.
 
 use crate::Error;
 use crate::dialect::{Lock, Store, Tx};
@@ -9,16 +10,21 @@ use tradewarden_domain::time::Timestamp;
 
 const INSERT: &str = "-- sessions::insert\n\
     INSERT INTO sessions (id, user_id, org_id, kind, token_hash, methods, address, user_agent, \
-    authenticated_at, factor_at, last_seen_at, expires_at, ended_at, ended_by) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL)";
+    authenticated_at, factor_at, last_seen_at, expires_at, code, ended_at, ended_by) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, NULL)";
 const ALIVE: &str = "-- sessions::alive\n\
     SELECT id, user_id, org_id, kind, token_hash, methods, address, user_agent, \
-    authenticated_at, factor_at, last_seen_at, expires_at FROM sessions \
+    authenticated_at, factor_at, last_seen_at, expires_at, code FROM sessions \
     WHERE ended_at IS NULL AND expires_at > $1 ORDER BY id";
+const LOCK: &str = "-- sessions::lock\n\
+    SELECT id, user_id, org_id, kind, token_hash, methods, address, user_agent, \
+    authenticated_at, factor_at, last_seen_at, expires_at, code FROM sessions \
+    WHERE id = $1 AND ended_at IS NULL";
 const END: &str = "-- sessions::end\n\
-    UPDATE sessions SET ended_at = $2, ended_by = $3 WHERE id = $1 AND ended_at IS NULL";
+    UPDATE sessions SET ended_at = $2, ended_by = $3, code = $4 \
+    WHERE id = $1 AND ended_at IS NULL";
 const END_ALL: &str = "-- sessions::end_all\n\
-    UPDATE sessions SET ended_at = $1, ended_by = $2 WHERE ended_at IS NULL";
+    UPDATE sessions SET ended_at = $1, ended_by = $2, code = $3 WHERE ended_at IS NULL";
 const ALIVE_OF: &str = "-- sessions::alive_of\n\
     SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 \
     ORDER BY id";
@@ -30,31 +36,38 @@ const ALIVE_IN_ORG: &str = "-- sessions::alive_in_organization\n\
     ORDER BY id LIMIT $3";
 const ENDED_BY: &str = "-- sessions::ended_by\n\
     SELECT id, user_id, org_id, kind, token_hash, methods, address, user_agent, \
-    authenticated_at, factor_at, last_seen_at, expires_at, ended_at FROM sessions \
+    authenticated_at, factor_at, last_seen_at, expires_at, code, ended_at FROM sessions \
     WHERE org_id = $1 AND ended_by = $2 AND ended_at IS NOT NULL ORDER BY id LIMIT $3";
 const LAST_ORG: &str = "-- sessions::last_organization\n\
     SELECT org_id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1";
 const SET_FACTOR: &str = "-- sessions::set_factor\n\
-    UPDATE sessions SET factor_at = $2, methods = $3, token_hash = COALESCE($4, token_hash) \
+    UPDATE sessions SET factor_at = $2, methods = $3, token_hash = $4, code = $5 \
     WHERE id = $1 AND ended_at IS NULL";
 const SET_SEEN: &str = "-- sessions::set_seen\n\
     UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2";
 const KNOWN_DEVICE: &str = "-- sessions::known_device\n\
     SELECT id FROM sessions WHERE user_id = $1 AND user_agent = $2 AND address = $3 LIMIT 1";
 const INSERT_REFRESH: &str = "-- sessions::insert_refresh\n\
-    INSERT INTO refresh_tokens (token_hash, session_id, issued_at, used_at) VALUES ($1, $2, $3, NULL)";
+    INSERT INTO refresh_tokens (token_hash, session_id, issued_at, used_at, code) \
+    VALUES ($1, $2, $3, $4, $5)";
 const REFRESH: &str = "-- sessions::lock_refresh\n\
-    SELECT token_hash, session_id, issued_at, used_at FROM refresh_tokens WHERE token_hash = $1";
+    SELECT token_hash, session_id, issued_at, used_at, code FROM refresh_tokens \
+    WHERE token_hash = $1";
 const USE_REFRESH: &str = "-- sessions::use_refresh\n\
-    UPDATE refresh_tokens SET used_at = $2 WHERE token_hash = $1";
+    UPDATE refresh_tokens SET used_at = $2, code = $3 WHERE token_hash = $1";
 const PURGE_REFRESH: &str = "-- sessions::purge_refresh\n\
     DELETE FROM refresh_tokens WHERE session_id IN \
     (SELECT id FROM sessions WHERE expires_at < $1)";
 const PURGE: &str = "-- sessions::purge\nDELETE FROM sessions WHERE expires_at < $1";
 
+/// The code of a session that has ended: no row has it by its content, so that who takes the end away has
+/// made nothing that opens.
+const ENDED: [u8; 32] = [0; 32];
+
 pub(crate) const STATEMENTS: &[&str] = &[
     INSERT,
     ALIVE,
+    LOCK,
     END,
     END_ALL,
     ALIVE_OF,
@@ -99,6 +112,8 @@ pub struct SessionRow {
     pub last_seen_at: Timestamp,
     /// When it ends whatever happens.
     pub expires_at: Timestamp,
+    /// What only the gateway can make of all that it lets somebody do.
+    pub code: [u8; 32],
 }
 
 /// A refresh token.
@@ -112,6 +127,8 @@ pub struct RefreshRow {
     pub issued_at: Timestamp,
     /// When it was used.
     pub used_at: Option<Timestamp>,
+    /// What only the gateway can make of all of it.
+    pub code: [u8; 32],
 }
 
 /// Begins a session.
@@ -129,6 +146,7 @@ pub async fn insert(tx: &mut Tx<'_>, session: &SessionRow) -> Result<(), Error> 
         session.factor_at.into(),
         session.last_seen_at.into(),
         session.expires_at.into(),
+        session.code.into(),
     ];
     tx.execute_one(INSERT, &parameters).await
 }
@@ -136,6 +154,12 @@ pub async fn insert(tx: &mut Tx<'_>, session: &SessionRow) -> Result<(), Error> 
 /// The sessions that are alive, oldest first.
 pub async fn alive(store: &Store, now: Timestamp) -> Result<Vec<SessionRow>, Error> {
     store.query(ALIVE, vec![now.into()]).await?.into_iter().map(session).collect()
+}
+
+/// A session that has not ended, locked.
+pub async fn lock(tx: &mut Tx<'_>, id: Id<id::Session>) -> Result<Option<SessionRow>, Error> {
+    let found = tx.lock_each(LOCK, &[vec![id.into()]], Lock::Update).await?;
+    found.into_iter().flatten().next().map(session).transpose()
 }
 
 /// The sessions of a person that are alive, oldest first.
@@ -196,24 +220,24 @@ pub async fn end(
     by: &str,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    Ok(tx.execute(END, &[id.into(), now.into(), by.into()]).await? == 1)
+    Ok(tx.execute(END, &[id.into(), now.into(), by.into(), ENDED.into()]).await? == 1)
 }
 
 /// Ends all sessions of everybody; answers how many were not ended.
 pub async fn end_all(tx: &mut Tx<'_>, by: &str, now: Timestamp) -> Result<u64, Error> {
-    tx.execute(END_ALL, &[now.into(), by.into()]).await
+    tx.execute(END_ALL, &[now.into(), by.into(), ENDED.into()]).await
 }
 
-/// Notes that a second factor was shown, and gives the session another token, if there is one; answers
-/// whether the session is alive.
-pub async fn set_factor(
-    tx: &mut Tx<'_>,
-    id: Id<id::Session>,
-    factor_at: Timestamp,
-    methods: &str,
-    token_hash: Option<[u8; 32]>,
-) -> Result<bool, Error> {
-    let parameters = [id.into(), factor_at.into(), methods.into(), token_hash.into()];
+/// Writes when a second factor was shown, what was shown, the token and the code of a session; answers
+/// whether it is alive.
+pub async fn set_factor(tx: &mut Tx<'_>, session: &SessionRow) -> Result<bool, Error> {
+    let parameters = [
+        session.id.into(),
+        session.factor_at.into(),
+        session.methods.as_str().into(),
+        session.token_hash.into(),
+        session.code.into(),
+    ];
     Ok(tx.execute(SET_FACTOR, &parameters).await? == 1)
 }
 
@@ -236,13 +260,15 @@ pub async fn is_known_device(
 }
 
 /// Stores a refresh token.
-pub async fn insert_refresh(
-    tx: &mut Tx<'_>,
-    token_hash: [u8; 32],
-    session: Id<id::Session>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    tx.execute_one(INSERT_REFRESH, &[token_hash.into(), session.into(), now.into()]).await
+pub async fn insert_refresh(tx: &mut Tx<'_>, token: &RefreshRow) -> Result<(), Error> {
+    let parameters = [
+        token.token_hash.into(),
+        token.session_id.into(),
+        token.issued_at.into(),
+        token.used_at.into(),
+        token.code.into(),
+    ];
+    tx.execute_one(INSERT_REFRESH, &parameters).await
 }
 
 /// The refresh token with this hash, locked.
@@ -254,13 +280,10 @@ pub async fn lock_refresh(
     found.into_iter().flatten().next().map(refresh).transpose()
 }
 
-/// Uses a refresh token up.
-pub async fn use_refresh(
-    tx: &mut Tx<'_>,
-    token_hash: [u8; 32],
-    now: Timestamp,
-) -> Result<(), Error> {
-    tx.execute_one(USE_REFRESH, &[token_hash.into(), now.into()]).await
+/// Writes when a refresh token was used, and its code.
+pub async fn use_refresh(tx: &mut Tx<'_>, token: &RefreshRow) -> Result<(), Error> {
+    let parameters = [token.token_hash.into(), token.used_at.into(), token.code.into()];
+    tx.execute_one(USE_REFRESH, &parameters).await
 }
 
 /// Forgets sessions that expired before `horizon`, with their tokens.
@@ -287,6 +310,7 @@ fn session_of(row: &mut Row) -> Result<SessionRow, Error> {
         factor_at: row.time_or_null()?,
         last_seen_at: row.time()?,
         expires_at: row.time()?,
+        code: row.hash()?,
     })
 }
 
@@ -296,6 +320,7 @@ fn refresh(mut row: Row) -> Result<RefreshRow, Error> {
         session_id: row.id()?,
         issued_at: row.time()?,
         used_at: row.time_or_null()?,
+        code: row.hash()?,
     })
 }
 

@@ -3,6 +3,7 @@
 use super::ask::{PasskeyLogin, Proof, WebauthnEnrol};
 use super::login::{ATTEMPTS_MAX, CHALLENGE_LASTS, hash_of};
 use super::notices::{Notice, tell};
+use super::principals::strange_session;
 use super::proof::{Judge, Prepared};
 use super::sessions::{method_of, with_method};
 use super::{Client, Origin, Said};
@@ -10,7 +11,7 @@ use crate::actor::Person;
 use crate::book::Book;
 use crate::command::error::{CommandError, away, failed, invalid, no, unsealed};
 use crate::effects::Severity;
-use crate::{Engine, Settings, Shared};
+use crate::{Engine, Settings, Shared, row_code};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tradewarden_domain::code::Code;
@@ -22,7 +23,8 @@ use tradewarden_seal::webauthn::{
 };
 use tradewarden_seal::{Place, base64url_decode, base64url_encode};
 use tradewarden_store::factors::{self, FactorRow};
-use tradewarden_store::{Error, Tx, challenges, sessions};
+use tradewarden_store::sessions::{self, SessionRow};
+use tradewarden_store::{Error, Tx, challenges};
 
 /// Where a challenge is sealed that is stored nowhere.
 const HANDED_OUT: Place<'static> = Place {
@@ -409,7 +411,20 @@ pub(super) async fn store_step_up(
     shown: &SteppedUp<'_>,
 ) -> Result<bool, Error> {
     let SteppedUp { org, session, user, methods, token_hash } = *shown;
-    if !sessions::set_factor(tx, session, book.now, methods, token_hash).await? {
+    let Some(before) = sessions::lock(tx, session).await? else { return Ok(false) };
+    let code = row_code::of_session(&shared.row_sealer, &before);
+    if before.code != code {
+        shared.strangers.note(strange_session(&before, code));
+        return Ok(false);
+    }
+    let mut after = SessionRow {
+        factor_at: Some(book.now),
+        methods: methods.to_owned(),
+        token_hash: token_hash.or(before.token_hash),
+        ..before
+    };
+    after.code = row_code::of_session(&shared.row_sealer, &after);
+    if !sessions::set_factor(tx, &after).await? {
         return Ok(false);
     }
     let payload = json!({ "actor": user, "methods": methods });

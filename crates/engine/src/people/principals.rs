@@ -6,6 +6,7 @@ use crate::Shared;
 use crate::actor::{Actor, Person};
 use crate::command::error::{CommandError, away};
 use crate::environment::Environment;
+use crate::row_code::{self, Stranger};
 use crate::seals::{self, Of, Seals};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub(crate) struct Principals {
     by_cookie: HashMap<[u8; 32], Id<id::Session>>,
     /// What of members and roles was held against the log.
     pub(crate) seals: Seals,
+    /// Rows whose code does not hold; they are left out.
+    pub(crate) strangers: Vec<Stranger>,
 }
 
 impl Principals {
@@ -92,6 +95,11 @@ impl Principals {
             principals.factors.entry(user).or_default().push(kind);
         }
         for session in sessions::alive(store, now).await? {
+            let code = row_code::of_session(sealer, &session);
+            if session.code != code {
+                principals.strangers.push(strange_session(&session, code));
+                continue;
+            }
             if let Some(hash) = session.token_hash {
                 principals.by_cookie.insert(hash, session.id);
             }
@@ -257,6 +265,12 @@ impl Principals {
         let actor = if stops_only { Actor::stopping } else { Actor::person };
         Some(actor(session.org_id, person, permissions))
     }
+}
+
+/// What people are told of a session that was put in or changed past the gateway.
+pub(super) fn strange_session(session: &SessionRow, content: [u8; 32]) -> Stranger {
+    let detail = "A session was put in or changed past the gateway: it lets nobody in.";
+    Stranger { content, org: session.org_id, subject: session.id.to_string(), detail }
 }
 
 /// When the second factor of a session was shown, if it counts. Hardened: only what cannot be

@@ -14,6 +14,7 @@ use crate::book::Book;
 use crate::caller::{NotAuthenticated, Once, Shown};
 use crate::command::error::{CommandError, failed, no};
 use crate::effects::Severity;
+use crate::row_code::{self, Stranger};
 use crate::view::MeView;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::person::SessionKind;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{HashedToken, PlainToken, SecretString, TokenKind};
-use tradewarden_store::sessions::{self, SessionRow};
+use tradewarden_store::sessions::{self, RefreshRow, SessionRow};
 use tradewarden_store::{Error, Tx};
 
 /// Sessions of one person at one time; one more ends the oldest.
@@ -80,9 +81,10 @@ pub(super) async fn store(
     for oldest in alive.into_iter().take(surplus) {
         sessions::end(tx, oldest, "too_many", book.now).await?;
     }
-    sessions::insert(tx, row).await?;
+    let code = row_code::of_session(&shared.row_sealer, row);
+    sessions::insert(tx, &SessionRow { code, ..row.clone() }).await?;
     if let Some(hash) = tokens.refresh {
-        sessions::insert_refresh(tx, hash, row.id, book.now).await?;
+        sessions::insert_refresh(tx, &refresh_row(shared, hash, row.id, book.now)).await?;
     }
     let payload = json!({
         "actor": row.user_id, "kind": row.kind, "methods": row.methods, "new_device": !known,
@@ -126,6 +128,7 @@ impl Engine {
             factor_at,
             last_seen_at: now,
             expires_at: now.plus(lasts),
+            code: [0; 32],
         };
         let replaces = client.session.filter(|_| kind == SessionKind::Cookie);
         Opening { row, token, replaces }
@@ -424,6 +427,13 @@ async fn renew(
     let Some(session) = principals.session(found.session_id, now) else {
         return Ok(Renewed::No);
     };
+    let content = row_code::of_refresh(&shared.row_sealer, &found);
+    if found.code != content {
+        let detail = "A refresh token was put in or changed past the gateway: it renews nothing.";
+        let (org, subject) = (session.org_id, session.id.to_string());
+        shared.strangers.note(Stranger { content, org, subject, detail });
+        return Ok(Renewed::No);
+    }
     if found.used_at.is_some() {
         sessions::end(tx, session.id, "refresh_reuse", now).await?;
         let payload = json!({ "actor": "refresh_reuse", "user_id": session.user_id });
@@ -435,9 +445,22 @@ async fn renew(
         tell(tx, book, shared, org, user, Notice::SessionStolen.from(address)).await?;
         return Ok(Renewed::Stolen);
     }
-    sessions::insert_refresh(tx, new, session.id, now).await?;
-    sessions::use_refresh(tx, old, now).await?;
+    sessions::insert_refresh(tx, &refresh_row(shared, new, session.id, now)).await?;
+    let mut used = RefreshRow { used_at: Some(now), ..found };
+    used.code = row_code::of_refresh(&shared.row_sealer, &used);
+    sessions::use_refresh(tx, &used).await?;
     Ok(Renewed::Yes(Box::new(SessionRow::clone(session))))
+}
+
+/// A refresh token that was not used yet.
+fn refresh_row(
+    shared: &Shared,
+    token_hash: [u8; 32],
+    session_id: Id<id::Session>,
+    issued_at: Timestamp,
+) -> RefreshRow {
+    let row = RefreshRow { token_hash, session_id, issued_at, used_at: None, code: [0; 32] };
+    RefreshRow { code: row_code::of_refresh(&shared.row_sealer, &row), ..row }
 }
 
 /// Whether a passkey is among the methods of a session.

@@ -7,7 +7,7 @@ use tradewarden_domain::person::{ChallengeKind, Decision, FactorKind, SessionKin
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::factors::{self, FactorRow};
 use tradewarden_store::pending::{self, PendingRow};
-use tradewarden_store::sessions::{self, SessionRow};
+use tradewarden_store::sessions::{self, RefreshRow, SessionRow};
 use tradewarden_store::token_keys::{self, TokenKeyRow};
 use tradewarden_store::users::{self, Failures, Member, PolicyRow, RoleRow, UserRow};
 use tradewarden_store::{Kind, Store, Writer, challenges, directory};
@@ -171,6 +171,7 @@ pub(crate) async fn sessions_and_their_tokens(backend: &Backend) {
         factor_at: None,
         last_seen_at: at(5),
         expires_at: at(100),
+        code: [7; 32],
     };
     let by_token = session(40, SessionKind::Token, None);
     let by_cookie = session(41, SessionKind::Cookie, Some([9; 32]));
@@ -179,26 +180,44 @@ pub(crate) async fn sessions_and_their_tokens(backend: &Backend) {
     sessions::insert(&mut tx, &by_token).await.unwrap();
     sessions::insert(&mut tx, &by_cookie).await.unwrap();
     assert!(sessions::is_known_device(&mut tx, id(10), "curl", "192.0.2.1").await.unwrap());
-    sessions::insert_refresh(&mut tx, [1; 32], id(40), at(5)).await.unwrap();
-    sessions::use_refresh(&mut tx, [1; 32], at(6)).await.unwrap();
-    let used = sessions::lock_refresh(&mut tx, [1; 32]).await.unwrap().unwrap();
-    assert_eq!((used.used_at, used.session_id), (Some(at(6)), id(40)));
+    let token = RefreshRow {
+        token_hash: [1; 32],
+        session_id: id(40),
+        issued_at: at(5),
+        used_at: None,
+        code: [2; 32],
+    };
+    sessions::insert_refresh(&mut tx, &token).await.unwrap();
+    let token = RefreshRow { used_at: Some(at(6)), code: [3; 32], ..token };
+    sessions::use_refresh(&mut tx, &token).await.unwrap();
+    assert_eq!(sessions::lock_refresh(&mut tx, [1; 32]).await.unwrap(), Some(token));
     assert!(sessions::lock_refresh(&mut tx, [3; 32]).await.unwrap().is_none());
     tx.commit().await.unwrap();
-    assert_eq!(sessions::alive(&store, at(99)).await.unwrap(), [by_token, by_cookie]);
+    let alive = sessions::alive(&store, at(99)).await.unwrap();
+    assert_eq!(alive, [by_token.clone(), by_cookie.clone()]);
     assert!(sessions::alive(&store, at(100)).await.unwrap().is_empty());
 
     let mut tx = writer.begin().await.unwrap();
-    assert!(sessions::set_factor(&mut tx, id(41), at(8), "pwd otp mfa", None).await.unwrap());
+    let shown = |row: &SessionRow| SessionRow {
+        factor_at: Some(at(8)),
+        methods: "pwd otp mfa".to_owned(),
+        code: [8; 32],
+        ..row.clone()
+    };
+    assert!(sessions::set_factor(&mut tx, &shown(&by_cookie)).await.unwrap());
+    assert_eq!(sessions::lock(&mut tx, id(41)).await.unwrap(), Some(shown(&by_cookie)));
     sessions::set_seen(&mut tx, &[(id(41), at(9)), (id(404), at(9))]).await.unwrap();
     sessions::set_seen(&mut tx, &[(id(41), at(7))]).await.unwrap();
     assert!(sessions::end(&mut tx, id(40), "ann", at(9)).await.unwrap());
     assert!(!sessions::end(&mut tx, id(40), "ann", at(9)).await.unwrap());
-    assert!(!sessions::set_factor(&mut tx, id(40), at(9), "pwd", None).await.unwrap());
+    assert!(!sessions::set_factor(&mut tx, &shown(&by_token)).await.unwrap());
+    assert_eq!(sessions::lock(&mut tx, id(40)).await.unwrap(), None);
     assert_eq!(sessions::alive_of(&mut tx, id(10), at(9)).await.unwrap(), [id(41)]);
     tx.commit().await.unwrap();
     let alive = sessions::alive(&store, at(10)).await.unwrap();
     assert_eq!((alive[0].factor_at, alive[0].last_seen_at), (Some(at(8)), at(9)));
+    let ended = sessions::ended_by(&store, id(1), "ann", 9).await.unwrap();
+    assert_eq!((ended.len(), ended[0].0.code), (1, [0; 32]));
     let mut tx = writer.begin().await.unwrap();
     sessions::purge(&mut tx, at(101)).await.unwrap();
     assert!(sessions::lock_refresh(&mut tx, [1; 32]).await.unwrap().is_none());

@@ -1,0 +1,226 @@
+//! Rows that let somebody in, put in or changed past the gateway: nobody comes in by them, people are told
+//! of each once, and who came in by the front door stays in.
+
+use super::*;
+use tradewarden_domain::id::{self, Id};
+use tradewarden_seal::{HashedToken, PlainToken, Randomness, TokenKind};
+
+const BOB: &str = "bob@example.com";
+/// What whoever writes the database knows.
+const KNOWN: &str = "known";
+const A_MOMENT: Duration = Duration::from_secs(1);
+
+/// How bytes are written in a statement.
+type Blob = fn(&[u8]) -> String;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sqlite(bytes: &[u8]) -> String {
+    format!("x'{}'", hex(bytes))
+}
+
+fn postgres(bytes: &[u8]) -> String {
+    format!("decode('{}', 'hex')", hex(bytes))
+}
+
+/// Either database; with PostgreSQL it takes a server.
+macro_rules! on_both {
+    ($scenario:ident, $sqlite:ident, $postgres:ident) => {
+        #[test]
+        fn $sqlite() {
+            simulate(async || {
+                let harness = Harness::sqlite(81, Venue::default()).await;
+                $scenario(with_people(harness).await, sqlite).await;
+            });
+        }
+
+        #[test]
+        fn $postgres() {
+            simulate(async || {
+                let harness = Harness::postgres(82, Venue::default()).await;
+                $scenario(with_people(harness).await, postgres).await;
+            });
+        }
+    };
+}
+
+async fn with_people(harness: Harness) -> Harness {
+    for (email, role) in [(EMAIL, "owner"), (BOB, "viewer")] {
+        let new =
+            json!({ "command": "user-create", "email": email, "role": role, "password": PASSWORD });
+        harness.command(serde_json::from_value(new).unwrap()).await;
+    }
+    harness
+}
+
+fn user(email: &str) -> String {
+    format!("(SELECT id FROM users WHERE email_key = '{email}')")
+}
+
+/// Subjects of what people were told of rows.
+async fn told(harness: &Harness) -> Vec<String> {
+    harness.elapse(A_MOMENT).await;
+    let found = harness.findings().await.into_iter();
+    found.filter(|one| one.code == "row.mismatch").map(|one| one.subject).collect()
+}
+
+/// Somebody's change, after which everybody is read anew.
+async fn read_anew(harness: &Harness) {
+    try_from(harness, 99, PASSWORD).await.unwrap();
+}
+
+async fn comes_in(harness: &Harness, email: &str) -> Said {
+    ask(harness, login(email, PASSWORD, true), None, from(3)).await.unwrap()
+}
+
+async fn refreshed(harness: &Harness, token: &str) -> Result<Value, CommandError> {
+    let shown = serde_json::from_value(json!({ "refresh_token": token })).unwrap();
+    ask(harness, Ask::Refresh(shown), None, from(4)).await.map(|said| said.value)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+async fn a_session_put_in(mut h: Harness, blob: Blob) {
+    let id: Id<id::Session> = Id::from_bytes([9; 16]);
+    let now = h.now().unix_micros();
+    let good = cookie(comes_in(&h, EMAIL).await);
+    h.change_behind(&format!(
+        "INSERT INTO sessions SELECT {}, {}, org_id, 'cookie', {}, 'hwk mfa', '127.0.0.1', 'test', \
+         {now}, {now}, {now}, {}, code, NULL, NULL FROM sessions",
+        blob(&id.to_bytes()),
+        user(EMAIL),
+        blob(HashedToken::of(KNOWN.as_bytes()).as_bytes()),
+        now + 3_600_000_000,
+    ))
+    .await;
+    let forged = format!("__Host-tw_sid={KNOWN}");
+    for _ in 0..2 {
+        read_anew(&h).await;
+        caller(&h, "cookie", &forged).unwrap_err();
+        caller(&h, "cookie", &good).unwrap();
+        assert_eq!(told(&h).await, [id.to_string()]);
+    }
+    h.restart().await;
+    caller(&h, "cookie", &forged).unwrap_err();
+    caller(&h, "cookie", &good).unwrap();
+    h.finish().await;
+}
+
+on_both!(
+    a_session_put_in,
+    a_session_that_was_put_in_lets_nobody_in,
+    a_session_that_was_put_in_lets_nobody_in_on_postgresql
+);
+
+async fn a_session_changed(h: Harness, blob: Blob) {
+    let known = blob(HashedToken::of(KNOWN.as_bytes()).as_bytes());
+    for change in [
+        format!("user_id = {}", user(EMAIL)),
+        "factor_at = authenticated_at, methods = 'pwd hwk mfa'".to_owned(),
+        "methods = 'pwd hwk mfa'".to_owned(),
+        "expires_at = expires_at + 1".to_owned(),
+        "authenticated_at = authenticated_at + 1".to_owned(),
+        format!("code = {}", blob(&[0; 32])),
+        format!("token_hash = {known}"),
+    ] {
+        let said = comes_in(&h, BOB).await;
+        let session = text(&said.value["session_id"]);
+        let id = session.parse::<Id<id::Session>>().unwrap().to_bytes();
+        let shown = [cookie(said), format!("__Host-tw_sid={KNOWN}")];
+        h.change_behind(&format!("UPDATE sessions SET {change} WHERE id = {}", blob(&id))).await;
+        read_anew(&h).await;
+        for shown in shown {
+            assert!(caller(&h, "cookie", &shown).is_err(), "{change}");
+        }
+        assert!(told(&h).await.contains(&session), "{change}");
+    }
+    h.finish().await;
+}
+
+on_both!(
+    a_session_changed,
+    a_session_that_was_changed_lets_nobody_in,
+    a_session_that_was_changed_lets_nobody_in_on_postgresql
+);
+
+/// A session that ended is not begun again by taking its end away.
+#[test]
+fn a_session_without_its_end_lets_nobody_in() {
+    simulate(async || {
+        let h = with_people(Harness::sqlite(83, Venue::default()).await).await;
+        let said = comes_in(&h, BOB).await;
+        let session = text(&said.value["session_id"]);
+        let shown = cookie(said);
+        let actor = caller(&h, "cookie", &shown).unwrap();
+        ask(&h, Ask::Logout, Some(&actor), from(3)).await.unwrap();
+        h.change_behind("UPDATE sessions SET ended_at = NULL, ended_by = NULL").await;
+        read_anew(&h).await;
+        caller(&h, "cookie", &shown).unwrap_err();
+        assert_eq!(told(&h).await, [session]);
+        h.finish().await;
+    });
+}
+
+struct Sevens;
+
+impl Randomness for Sevens {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
+
+/// A token that renews somebody's session, put in by hand; and one that was used up, made fresh again.
+async fn a_refresh_token_put_in(h: Harness, blob: Blob) {
+    let first = try_from(&h, 5, PASSWORD).await.unwrap().value;
+    let forged = PlainToken::generate(TokenKind::Refresh, &mut Sevens);
+    h.change_behind(&format!(
+        "INSERT INTO refresh_tokens (token_hash, session_id, issued_at, used_at, code) \
+         SELECT {}, session_id, issued_at, NULL, code FROM refresh_tokens",
+        blob(forged.hash().as_bytes())
+    ))
+    .await;
+    assert_eq!(code(refreshed(&h, forged.expose()).await), Code::Unauthenticated);
+    assert_eq!(told(&h).await.len(), 1);
+    let second = refreshed(&h, &text(&first["refresh_token"])).await.unwrap();
+
+    h.change_behind("UPDATE refresh_tokens SET used_at = NULL").await;
+    for _ in 0..2 {
+        let again = refreshed(&h, &text(&first["refresh_token"])).await;
+        assert_eq!(code(again), Code::Unauthenticated);
+        assert_eq!(told(&h).await.len(), 2);
+    }
+    let third = refreshed(&h, &text(&second["refresh_token"])).await.unwrap();
+    let bearer = format!("Bearer {}", text(&third["access_token"]));
+    caller(&h, "authorization", &bearer).unwrap();
+    h.finish().await;
+}
+
+on_both!(
+    a_refresh_token_put_in,
+    a_refresh_token_that_was_put_in_renews_nothing,
+    a_refresh_token_that_was_put_in_renews_nothing_on_postgresql
+);
+
+/// A factor that is shown in a session which was changed does not make it right.
+#[test]
+fn a_step_up_does_not_make_a_session_right() {
+    simulate(async || {
+        let h = with_people(Harness::sqlite(84, Venue::default()).await).await;
+        let (ann, secret) = strong(&h).await;
+        let step_up = async |h: &Harness| {
+            // A code is taken once.
+            h.elapse(Duration::from_secs(31)).await;
+            let proof = json!({ "type": "totp", "code": code_now(h, &secret) });
+            ask(h, Ask::StepUp(serde_json::from_value(proof).unwrap()), Some(&ann), from(1)).await
+        };
+        step_up(&h).await.unwrap();
+        h.change_behind("UPDATE sessions SET expires_at = expires_at + 1").await;
+        assert_eq!(code(step_up(&h).await), Code::Unauthenticated);
+        assert_eq!(told(&h).await.len(), 1);
+        h.finish().await;
+    });
+}
