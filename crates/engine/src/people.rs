@@ -27,6 +27,7 @@ mod roles;
 mod sessions;
 mod sms;
 mod sources;
+mod whole;
 
 use crate::command::error::{CommandError, failed, no};
 pub use ask::{

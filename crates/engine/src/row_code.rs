@@ -8,9 +8,12 @@ mod strangers;
 
 pub(crate) use strangers::{Stranger, Strangers};
 
+use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::overrides::Override;
+use tradewarden_domain::person::FactorKind;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, RowSealer};
+use tradewarden_store::factors::{FactorRow, RecoveryRow};
 use tradewarden_store::overrides::OverrideRow;
 use tradewarden_store::pending::PendingRow;
 use tradewarden_store::sessions::{RefreshRow, SessionRow};
@@ -82,6 +85,31 @@ pub(crate) fn of_refresh(sealer: &RowSealer, row: &RefreshRow) -> [u8; 32] {
         &instant(row.issued_at),
         &maybe(row.used_at),
     ]))
+}
+
+/// The code of a second factor. What is sealed is left out: it is sealed anew with another key, and opens
+/// at this factor alone. When it was last used is left out, too: a code is right for a minute.
+pub(crate) fn of_factor(sealer: &RowSealer, row: &FactorRow) -> [u8; 32] {
+    let material: &[u8] = match row.kind {
+        FactorKind::Webauthn => &row.material,
+        FactorKind::Totp | FactorKind::Sms | FactorKind::RecoveryCode => &[],
+    };
+    bytes(sealer.code(&[
+        b"factor",
+        &row.id.to_bytes(),
+        &row.user_id.to_bytes(),
+        row.kind.text().as_bytes(),
+        row.name.as_bytes(),
+        row.credential_id.as_deref().unwrap_or_default(),
+        material,
+        &maybe(row.confirmed_at),
+        &instant(row.created_at),
+    ]))
+}
+
+/// The code of somebody's recovery code.
+pub(crate) fn of_recovery(sealer: &RowSealer, user: Id<id::User>, row: &RecoveryRow) -> [u8; 32] {
+    bytes(sealer.code(&[b"recovery code", &user.to_bytes(), &row.hash, &instant(row.created_at)]))
 }
 
 /// Those of the overrides that were confirmed as they stand there.

@@ -63,7 +63,8 @@ CREATE TABLE factors (
     last_step {int} NOT NULL,
     confirmed_at {int},
     last_used_at {int},
-    created_at {int} NOT NULL
+    created_at {int} NOT NULL,
+    code {bytes} NOT NULL
 ){strict};
 
 CREATE INDEX factors_user ON factors (user_id);
@@ -72,6 +73,7 @@ CREATE TABLE recovery_codes (
     user_id {bytes} NOT NULL REFERENCES users (id),
     code_hash {bytes} NOT NULL,
     created_at {int} NOT NULL,
+    code {bytes} NOT NULL,
     PRIMARY KEY (user_id, code_hash)
 ){strict};
 

@@ -1,4 +1,4 @@
-//! Second factors and recovery codes.
+//! Second factors and recovery codes. What a row's code means, the store does not know.
 
 use crate::Error;
 use crate::dialect::{Store, Tx};
@@ -9,29 +9,33 @@ use tradewarden_domain::time::Timestamp;
 
 const INSERT: &str = "-- factors::insert\n\
     INSERT INTO factors (id, user_id, kind, name, credential_id, material, last_step, \
-    confirmed_at, last_used_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, $9)";
+    confirmed_at, last_used_at, created_at, code) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, $9, $10)";
 const OF_USER: &str = "-- factors::of_user\n\
     SELECT id, user_id, kind, name, credential_id, material, last_step, confirmed_at, \
-    last_used_at, created_at FROM factors WHERE user_id = $1 ORDER BY id";
+    last_used_at, created_at, code FROM factors WHERE user_id = $1 ORDER BY id";
 const BY_CREDENTIAL: &str = "-- factors::by_credential\n\
     SELECT id, user_id, kind, name, credential_id, material, last_step, confirmed_at, \
-    last_used_at, created_at FROM factors WHERE credential_id = $1";
+    last_used_at, created_at, code FROM factors WHERE credential_id = $1";
 const CONFIRMED: &str = "-- factors::confirmed\n\
-    SELECT user_id, kind FROM factors WHERE confirmed_at IS NOT NULL ORDER BY user_id";
+    SELECT id, user_id, kind, name, credential_id, material, last_step, confirmed_at, \
+    last_used_at, created_at, code FROM factors WHERE confirmed_at IS NOT NULL ORDER BY user_id, id";
 const CONFIRM: &str = "-- factors::confirm\n\
-    UPDATE factors SET confirmed_at = $2 WHERE id = $1 AND confirmed_at IS NULL";
+    UPDATE factors SET confirmed_at = $2, code = $3 WHERE id = $1 AND confirmed_at IS NULL";
 const USE_STEP: &str = "-- factors::use_step\n\
     UPDATE factors SET last_step = $2, last_used_at = $3 WHERE id = $1 AND last_step < $2";
 const USE_CREDENTIAL: &str = "-- factors::use_credential\n\
-    UPDATE factors SET material = $2, last_used_at = $3 WHERE id = $1";
+    UPDATE factors SET material = $2, last_used_at = $3, code = $4 WHERE id = $1";
 const REMOVE: &str = "-- factors::remove\nDELETE FROM factors WHERE id = $1 AND user_id = $2";
 const REMOVE_UNCONFIRMED: &str = "-- factors::remove_unconfirmed\n\
     DELETE FROM factors WHERE user_id = $1 AND confirmed_at IS NULL";
 const REMOVE_ALL: &str = "-- factors::remove_all\nDELETE FROM factors WHERE user_id = $1";
 const INSERT_CODE: &str = "-- factors::insert_codes\n\
-    INSERT INTO recovery_codes (user_id, code_hash, created_at) VALUES ($1, $2, $3)";
+    INSERT INTO recovery_codes (user_id, code_hash, created_at, code) VALUES ($1, $2, $3, $4)";
 const CODES: &str = "-- factors::codes\n\
-    SELECT code_hash FROM recovery_codes WHERE user_id = $1 ORDER BY code_hash";
+    SELECT code_hash, created_at, code FROM recovery_codes WHERE user_id = $1 ORDER BY code_hash";
+const CODE: &str = "-- factors::code\n\
+    SELECT code_hash, created_at, code FROM recovery_codes WHERE user_id = $1 AND code_hash = $2";
 const USE_CODE: &str = "-- factors::use_code\n\
     DELETE FROM recovery_codes WHERE user_id = $1 AND code_hash = $2";
 const REMOVE_CODES: &str =
@@ -50,6 +54,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_ALL,
     INSERT_CODE,
     CODES,
+    CODE,
     USE_CODE,
     REMOVE_CODES,
 ];
@@ -77,6 +82,19 @@ pub struct FactorRow {
     pub last_used_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What only the gateway can make of whose it is and what it is held against.
+    pub code: [u8; 32],
+}
+
+/// A recovery code that was not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveryRow {
+    /// Its hash.
+    pub hash: Vec<u8>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What only the gateway can make of all of it and whose it is.
+    pub code: [u8; 32],
 }
 
 impl std::fmt::Debug for FactorRow {
@@ -100,6 +118,7 @@ pub async fn insert(tx: &mut Tx<'_>, factor: &FactorRow) -> Result<(), Error> {
         factor.last_step.into(),
         factor.confirmed_at.into(),
         factor.created_at.into(),
+        factor.code.into(),
     ];
     tx.execute_one(INSERT, &parameters).await
 }
@@ -123,15 +142,15 @@ pub async fn by_credential(
     store.query_one(BY_CREDENTIAL, parameters).await?.map(factor).transpose()
 }
 
-/// Everybody's confirmed factors, by their kinds.
-pub async fn confirmed(store: &Store) -> Result<Vec<(Id<id::User>, FactorKind)>, Error> {
-    let rows = store.query(CONFIRMED, Vec::new()).await?;
-    rows.into_iter().map(|mut row| Ok((row.id()?, row.word()?))).collect()
+/// Everybody's confirmed factors.
+pub async fn confirmed(store: &Store) -> Result<Vec<FactorRow>, Error> {
+    store.query(CONFIRMED, Vec::new()).await?.into_iter().map(factor).collect()
 }
 
-/// Confirms a factor; answers whether it was still to be confirmed.
-pub async fn confirm(tx: &mut Tx<'_>, id: Id<id::Factor>, now: Timestamp) -> Result<bool, Error> {
-    Ok(tx.execute(CONFIRM, &[id.into(), now.into()]).await? == 1)
+/// Writes when a factor was confirmed, and its code; answers whether it was still to be confirmed.
+pub async fn confirm(tx: &mut Tx<'_>, factor: &FactorRow) -> Result<bool, Error> {
+    let parameters = [factor.id.into(), factor.confirmed_at.into(), factor.code.into()];
+    Ok(tx.execute(CONFIRM, &parameters).await? == 1)
 }
 
 /// Takes the code of a step, once: answers whether neither it nor a later one was taken before.
@@ -144,14 +163,15 @@ pub async fn use_step(
     Ok(tx.execute(USE_STEP, &[id.into(), step.into(), now.into()]).await? == 1)
 }
 
-/// Notes that a passkey was shown, with its record as it is now.
+/// Notes that a passkey was shown, with its record and its code as they are now.
 pub async fn use_credential(
     tx: &mut Tx<'_>,
-    id: Id<id::Factor>,
-    material: Vec<u8>,
+    factor: &FactorRow,
     now: Timestamp,
 ) -> Result<(), Error> {
-    tx.execute_one(USE_CREDENTIAL, &[id.into(), material.into(), now.into()]).await
+    let parameters =
+        [factor.id.into(), factor.material.clone().into(), now.into(), factor.code.into()];
+    tx.execute_one(USE_CREDENTIAL, &parameters).await
 }
 
 /// Removes a factor of a person; answers whether it was there.
@@ -178,19 +198,29 @@ pub async fn remove_all(tx: &mut Tx<'_>, user: Id<id::User>) -> Result<(), Error
 pub async fn replace_codes(
     tx: &mut Tx<'_>,
     user: Id<id::User>,
-    hashes: &[Vec<u8>],
-    now: Timestamp,
+    codes: &[RecoveryRow],
 ) -> Result<(), Error> {
     tx.execute(REMOVE_CODES, &[user.into()]).await?;
-    let sets: Vec<Vec<Value>> =
-        hashes.iter().map(|hash| vec![user.into(), hash.clone().into(), now.into()]).collect();
+    let set = |row: &RecoveryRow| {
+        vec![user.into(), row.hash.clone().into(), row.created_at.into(), row.code.into()]
+    };
+    let sets: Vec<Vec<Value>> = codes.iter().map(set).collect();
     tx.execute_each(INSERT_CODE, &sets).await.map(|_| ())
 }
 
-/// The hashes of the recovery codes that a person has left.
-pub async fn codes(store: &Store, user: Id<id::User>) -> Result<Vec<Vec<u8>>, Error> {
-    let rows = store.query(CODES, vec![user.into()]).await?;
-    rows.into_iter().map(|mut row| row.bytes()).collect()
+/// The recovery codes that a person has left.
+pub async fn codes(store: &Store, user: Id<id::User>) -> Result<Vec<RecoveryRow>, Error> {
+    store.query(CODES, vec![user.into()]).await?.into_iter().map(recovery).collect()
+}
+
+/// The recovery code of a person with this hash.
+pub async fn code(
+    tx: &mut Tx<'_>,
+    user: Id<id::User>,
+    hash: &[u8],
+) -> Result<Option<RecoveryRow>, Error> {
+    let rows = tx.query(CODE, &[user.into(), hash.to_vec().into()]).await?;
+    rows.into_iter().next().map(recovery).transpose()
 }
 
 /// Uses a recovery code up; answers whether it was there.
@@ -210,5 +240,10 @@ fn factor(mut row: Row) -> Result<FactorRow, Error> {
         confirmed_at: row.time_or_null()?,
         last_used_at: row.time_or_null()?,
         created_at: row.time()?,
+        code: row.hash()?,
     })
+}
+
+fn recovery(mut row: Row) -> Result<RecoveryRow, Error> {
+    Ok(RecoveryRow { hash: row.bytes()?, created_at: row.time()?, code: row.hash()? })
 }

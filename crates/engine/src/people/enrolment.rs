@@ -63,11 +63,13 @@ impl Engine {
 
     pub(super) async fn factors(&self, person: &Person) -> Result<Said, CommandError> {
         let store = &self.parts.store;
-        let rows = factors::of_user(store, person.user_id).await.map_err(|error| away(&error))?;
+        let rows = self.parts.factors_of(person.user_id).await?;
         let codes = factors::codes(store, person.user_id).await.map_err(|error| away(&error))?;
+        let is_whole = |code: &&_| self.parts.is_whole_recovery(person.user_id, code);
+        let left = codes.iter().filter(is_whole).count();
         let mut items: Vec<Value> = rows.iter().map(factor_view).collect();
-        if !codes.is_empty() {
-            items.push(json!({ "type": FactorKind::RecoveryCode, "left": codes.len() }));
+        if left > 0 {
+            items.push(json!({ "type": FactorKind::RecoveryCode, "left": left }));
         }
         Ok(json!({ "items": items, "next": null }).into())
     }
@@ -99,9 +101,10 @@ impl Engine {
             confirmed_at,
             last_used_at: None,
             created_at: now,
+            code: [0; 32],
         };
         Ok(NewTotp {
-            row,
+            row: self.parts.coded_factor(row),
             secret: secret.to_base32(),
             uri: secret.to_uri(ISSUER, email).map_err(unmade)?,
             qr_svg: secret.to_qr_svg(ISSUER, email).map_err(unmade)?,
@@ -117,8 +120,7 @@ impl Engine {
             });
         }
         let user = person.user_id;
-        let rows = factors::of_user(&self.parts.store, user).await;
-        let rows = rows.map_err(|error| away(&error))?;
+        let rows = self.parts.factors_of(user).await?;
         let confirmed =
             |row: &&FactorRow| row.kind == FactorKind::Totp && row.confirmed_at.is_some();
         if rows.iter().filter(confirmed).count() >= TOTP_MAX {
@@ -148,8 +150,7 @@ impl Engine {
         self.may_enrol(person)?;
         let id: Id<id::Factor> = parse_id(id)?;
         let (user, session) = (person.user_id, person.session_id);
-        let rows = factors::of_user(&self.parts.store, user).await;
-        let rows = rows.map_err(|error| away(&error))?;
+        let rows = self.parts.factors_of(user).await?;
         let row = rows.iter().find(|row| row.id == id && row.confirmed_at.is_none());
         let row = row.cloned().ok_or(CommandError::NotFound)?;
         self.parts.people.are_secrets_open()?;
@@ -162,13 +163,14 @@ impl Engine {
         let hash = renewed.as_ref().map(|token| *token.hash().as_bytes());
         let code = SecretString::new(code.code.secret().expose().to_owned());
         let (from, shared) = (current.address.clone(), Arc::clone(&self.parts));
+        let begun = row.clone();
         let confirmed = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                let rows = factors::of_user_in(tx, user).await?;
+                let rows = shared.factors_in(tx, user).await?;
                 let which = Confirmed::NotYet(id);
                 let taken = take_code(tx, &shared, &rows, &code, which, book.now).await?;
-                if taken.is_none() || !factors::confirm(tx, id, book.now).await? {
+                if taken.is_none() || !shared.confirm_factor(tx, &begun, book.now).await? {
                     return Ok(false);
                 }
                 let payload = json!({ "actor": user, "kind": FactorKind::Totp, "user_id": user });
@@ -202,7 +204,7 @@ impl Engine {
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 // Locked, so that two requests cannot each leave the other's factor as the last.
                 users::lock(tx, user).await?;
-                let rows = factors::of_user_in(tx, user).await?;
+                let rows = shared.factors_in(tx, user).await?;
                 let confirmed = rows.iter().filter(|row| row.confirmed_at.is_some());
                 let others = confirmed.filter(|row| row.id != id).count();
                 let Some(row) = rows.iter().find(|row| row.id == id) else {
@@ -251,7 +253,8 @@ impl Engine {
         let shared = Arc::clone(&self.parts);
         self.parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                factors::replace_codes(tx, user, &hashes, book.now).await?;
+                let codes = shared.coded_recovery(user, &hashes, book.now);
+                factors::replace_codes(tx, user, &codes).await?;
                 users::set_recovery_set(tx, user, Some(&text)).await?;
                 let payload = json!({ "actor": user });
                 book.enter(&shared, org, user, "recovery_codes.made", &payload);

@@ -93,6 +93,7 @@ impl Engine {
         if enrolled.is_empty() {
             return Ok(None);
         }
+        enrolled.retain(|factor| self.parts.is_whole_factor(factor));
         let passkeys: Vec<_> =
             enrolled.iter().filter(|factor| factor.kind == FactorKind::Webauthn).collect();
         let options = self.request_options(&passkeys)?;

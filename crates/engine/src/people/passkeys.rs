@@ -60,8 +60,8 @@ pub(super) fn relying_party(settings: &Settings) -> Option<RelyingParty> {
 #[derive(Clone)]
 pub(super) struct Checked {
     pub(super) user: Id<id::User>,
-    factor: Id<id::Factor>,
-    material: Vec<u8>,
+    /// As it is once this is noted.
+    factor: FactorRow,
     counter_went_back: bool,
 }
 
@@ -74,9 +74,9 @@ impl Checked {
         shared: &Shared,
         org: Id<id::Org>,
     ) -> Result<(), Error> {
-        factors::use_credential(tx, self.factor, self.material.clone(), book.now).await?;
+        factors::use_credential(tx, &self.factor, book.now).await?;
         if self.counter_went_back {
-            let subject = format!("factor:{}", self.factor);
+            let subject = format!("factor:{}", self.factor.id);
             let detail = "a passkey's counter went back: there may be a copy of it".to_owned();
             let code = "auth.passkey_counter";
             book.find(shared, org, code, Severity::Critical, subject, detail);
@@ -211,6 +211,7 @@ impl Engine {
         let row = factors::by_credential(&self.parts.store, &credential_id).await;
         let row = row.map_err(|error| away(&error))?;
         let row = row.filter(|row| of.is_none_or(|user| user == row.user_id));
+        let row = row.filter(|row| self.parts.is_whole_factor(row));
         let (Some(row), Ok(challenge)) = (row, <&[u8; 32]>::try_from(challenge)) else {
             return Ok(None);
         };
@@ -229,11 +230,13 @@ impl Engine {
             (Some(handle), _) => handle == row.user_id.to_bytes(),
             (None, named) => named.is_some(),
         };
-        Ok(named.then(|| Checked {
-            user: row.user_id,
-            factor: row.id,
-            counter_went_back: found.counter_went_back,
-            material: known.after(&found).to_stored().into_bytes(),
+        Ok(named.then(|| {
+            let material = known.after(&found).to_stored().into_bytes();
+            Checked {
+                user: row.user_id,
+                factor: self.parts.coded_factor(FactorRow { material, ..row }),
+                counter_went_back: found.counter_went_back,
+            }
         }))
     }
 
@@ -296,8 +299,7 @@ impl Engine {
         &self,
         user: Id<id::User>,
     ) -> Result<Vec<FactorRow>, CommandError> {
-        let mut rows =
-            factors::of_user(&self.parts.store, user).await.map_err(|error| away(&error))?;
+        let mut rows = self.parts.factors_of(user).await?;
         rows.retain(|row| row.kind == FactorKind::Webauthn);
         Ok(rows)
     }
@@ -357,7 +359,9 @@ impl Engine {
             confirmed_at: Some(now),
             last_used_at: None,
             created_at: now,
+            code: [0; 32],
         };
+        let row = self.parts.coded_factor(row);
         let view = super::enrolment::factor_view(&row);
         self.store_enrolled(person, row, view).await
     }

@@ -2,6 +2,7 @@
 //! in one snapshot. It is read anew before this node answers a change, and within a second when
 //! another node made one; so what was ended or taken away is gone with the next request.
 
+use super::whole::strange_factor;
 use crate::Shared;
 use crate::actor::{Actor, Person};
 use crate::command::error::{CommandError, away};
@@ -91,8 +92,15 @@ impl Principals {
         for policy in users::policies(store).await? {
             principals.policies.insert((policy.org_id, policy.name), policy.value);
         }
-        for (user, kind) in factors::confirmed(store).await? {
-            principals.factors.entry(user).or_default().push(kind);
+        for factor in factors::confirmed(store).await? {
+            let code = row_code::of_factor(sealer, &factor);
+            if factor.code != code {
+                let own = principals.orgs_of(factor.user_id).next().map(|(org, _)| org);
+                let org = own.unwrap_or_else(|| Id::from_bytes([0; 16]));
+                principals.strangers.push(strange_factor(org, &factor, code));
+            }
+            // One that was changed counts, or who changed it would have made a factor needless.
+            principals.factors.entry(factor.user_id).or_default().push(factor.kind);
         }
         for session in sessions::alive(store, now).await? {
             let code = row_code::of_session(sealer, &session);

@@ -166,10 +166,10 @@ impl Material {
         }
         let right = match self {
             Self::Totp(code) => {
-                let rows = factors::of_user_in(tx, user).await?;
+                let rows = shared.factors_in(tx, user).await?;
                 take_code(tx, shared, &rows, code, Confirmed::Only, book.now).await?.is_some()
             }
-            Self::Recovery(hash) => factors::use_code(tx, user, hash).await?,
+            Self::Recovery(hash) => shared.use_recovery(tx, user, hash).await?,
             Self::Sms(slot, code) => {
                 sms::take(tx, shared, (user, *slot), code, book.now).await?.is_some()
             }

@@ -16,7 +16,7 @@ use super::sessions::{method_of, with_method};
 use super::{Client, Said, SmsAsked, SmsEnrol, ask, parse_id};
 use crate::actor::Person;
 use crate::book::Book;
-use crate::command::error::{CommandError, away, failed, invalid, no, unsealed};
+use crate::command::error::{CommandError, failed, invalid, no, unsealed};
 use crate::outbox::{self, Letter};
 use crate::{Engine, Shared};
 use serde::{Deserialize, Serialize};
@@ -131,8 +131,7 @@ impl Engine {
         let phone = PhoneNumber::parse(&enrol.phone)
             .ok_or_else(|| invalid("phone", &"must be a number like +14155550123 (E.164)"))?;
         let user = person.user_id;
-        let rows = factors::of_user(&self.parts.store, user).await;
-        let rows = rows.map_err(|error| away(&error))?;
+        let rows = self.parts.factors_of(user).await?;
         if rows.iter().any(|row| row.kind == FactorKind::Sms && row.confirmed_at.is_some()) {
             return Err(no(Code::FactorConflict));
         }
@@ -153,7 +152,9 @@ impl Engine {
             confirmed_at: None,
             last_used_at: None,
             created_at: now,
+            code: [0; 32],
         };
+        let row = self.parts.coded_factor(row);
         let org = self.org_of_session(person.session_id)?;
         let masked = phone.masked();
         let code = self.new_code((org, user), phone, id, slot_of_factor(id))?;
@@ -189,8 +190,7 @@ impl Engine {
         required(&self.parts)?;
         let id: Id<id::Factor> = parse_id(id)?;
         let (user, session) = (person.user_id, person.session_id);
-        let rows = factors::of_user(&self.parts.store, user).await;
-        let rows = rows.map_err(|error| away(&error))?;
+        let rows = self.parts.factors_of(user).await?;
         let waits = |row: &&FactorRow| row.id == id && row.confirmed_at.is_none();
         let row = rows.iter().find(waits).cloned().ok_or(CommandError::NotFound)?;
         self.parts.people.are_secrets_open()?;
@@ -204,13 +204,13 @@ impl Engine {
         let renewed = methods.as_ref().and_then(|_| self.another_token(current));
         let hash = renewed.as_ref().map(|token| *token.hash().as_bytes());
         let code = SecretString::new(code.code.secret().expose().to_owned());
-        let shared = Arc::clone(&self.parts);
+        let (begun, shared) = (row.clone(), Arc::clone(&self.parts));
         let confirmed = self
             .parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let slot = slot_of_factor(id);
                 let taken = take(tx, &shared, (user, slot), &code, book.now).await?;
-                if taken != Some(id) || !factors::confirm(tx, id, book.now).await? {
+                if taken != Some(id) || !shared.confirm_factor(tx, &begun, book.now).await? {
                     return Ok(false);
                 }
                 let payload = json!({ "actor": user, "kind": FactorKind::Sms, "user_id": user });
@@ -243,8 +243,7 @@ impl Engine {
         };
         required(&self.parts)?;
         self.parts.people.are_secrets_open()?;
-        let rows = factors::of_user(&self.parts.store, user).await;
-        let rows = rows.map_err(|error| away(&error))?;
+        let rows = self.parts.factors_of(user).await?;
         let enrolled = |row: &&FactorRow| row.kind == FactorKind::Sms && row.confirmed_at.is_some();
         let found = rows.iter().find(enrolled);
         let found = found.and_then(|row| Some((row.id, phone_of(&self.parts, row)?)));
@@ -329,7 +328,7 @@ pub(super) async fn take(
         return Ok(None);
     }
     challenges::take(tx, slot).await?;
-    let rows = factors::of_user_in(tx, user).await?;
+    let rows = shared.factors_in(tx, user).await?;
     let is_there = rows.iter().any(|row| row.id == sent.factor && row.kind == FactorKind::Sms);
     // Notes the use; the step is the time, which nobody has used before.
     let used = is_there && factors::use_step(tx, sent.factor, now.unix_micros(), now).await?;

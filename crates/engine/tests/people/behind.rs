@@ -1,6 +1,7 @@
 //! Rows that let somebody in, put in or changed past the gateway: nobody comes in by them, people are told
 //! of each once, and who came in by the front door stays in.
 
+use super::four_eyes::somebody;
 use super::*;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_seal::{HashedToken, PlainToken, Randomness, TokenKind};
@@ -221,6 +222,90 @@ fn a_step_up_does_not_make_a_session_right() {
         h.change_behind("UPDATE sessions SET expires_at = expires_at + 1").await;
         assert_eq!(code(step_up(&h).await), Code::Unauthenticated);
         assert_eq!(told(&h).await.len(), 1);
+        h.finish().await;
+    });
+}
+
+/// Asks for a login, and shows a code of this kind for it.
+async fn shows(h: &Harness, email: &str, kind: &str, shown: &str) -> Result<Said, CommandError> {
+    let begun = ask(h, login(email, PASSWORD, false), None, from(6)).await.unwrap().value;
+    assert_eq!(begun["factor_required"], true, "{email}: {begun}");
+    let shown = json!({ "challenge_id": begun["challenge_id"], "type": kind, "code": shown });
+    ask(h, Ask::Factor(serde_json::from_value(shown).unwrap()), None, from(6)).await
+}
+
+/// Whoever has a factor moves it to somebody else, and confirms one that nobody has shown.
+async fn a_factor_changed(mut h: Harness, _: Blob) {
+    let (_, bobs) = somebody(&h, "bill@example.com", "viewer").await;
+    let (_, anns) = somebody(&h, "anna@example.com", "admin").await;
+    let factor = "UPDATE factors SET user_id = ";
+    let (bill, anna) = (user("bill@example.com"), user("anna@example.com"));
+    h.change_behind(&format!("{factor} {anna} WHERE user_id = {bill}")).await;
+    for _ in 0..2 {
+        h.clock.advance(Duration::from_secs(31));
+        let moved = code_now(&h, &bobs);
+        assert_eq!(
+            code(shows(&h, "anna@example.com", "totp", &moved).await),
+            Code::Unauthenticated
+        );
+        assert_eq!(told(&h).await.len(), 1);
+        let own = code_now(&h, &anns);
+        shows(&h, "anna@example.com", "totp", &own).await.unwrap();
+    }
+    h.restart().await;
+    h.clock.advance(Duration::from_secs(31));
+    let moved = code_now(&h, &bobs);
+    assert_eq!(code(shows(&h, "anna@example.com", "totp", &moved).await), Code::Unauthenticated);
+    h.finish().await;
+}
+
+on_both!(
+    a_factor_changed,
+    a_factor_of_somebody_else_is_no_proof,
+    a_factor_of_somebody_else_is_no_proof_on_postgresql
+);
+
+/// A factor that was begun and is confirmed past the gateway is no proof; and one that was changed does not
+/// let its owner in without one.
+#[test]
+fn a_changed_factor_is_neither_a_proof_nor_needless() {
+    simulate(async || {
+        let h = with_people(Harness::sqlite(85, Venue::default()).await).await;
+        let begun = ask(&h, login(BOB, PASSWORD, false), None, from(1)).await.unwrap().value;
+        let bearer = format!("Bearer {}", text(&begun["access_token"]));
+        let bob = caller(&h, "authorization", &bearer).unwrap();
+        let made = ask(&h, Ask::TotpBegin, Some(&bob), from(1)).await.unwrap().value;
+        h.change_behind("UPDATE factors SET confirmed_at = created_at").await;
+        let shown = code_now(&h, made["secret"].as_str().unwrap());
+        assert_eq!(code(shows(&h, BOB, "totp", &shown).await), Code::Unauthenticated);
+        assert_eq!(told(&h).await, [text(&made["id"])]);
+        read_anew(&h).await;
+        let more = ask(&h, Ask::TotpBegin, Some(&bob), from(1)).await;
+        assert_eq!(code(more), Code::AuthStepUp);
+        h.finish().await;
+    });
+}
+
+/// Recovery codes that are copied to somebody else, with what their hashes have in common.
+#[test]
+fn a_recovery_code_of_somebody_else_opens_nothing() {
+    simulate(async || {
+        let h = with_people(Harness::sqlite(86, Venue::default()).await).await;
+        let (ann, _) = strong(&h).await;
+        somebody(&h, "anna@example.com", "admin").await;
+        let codes = ask(&h, Ask::RecoveryCodes, Some(&ann), from(1)).await.unwrap().value;
+        let anna = user("anna@example.com");
+        h.change_behind(&format!(
+            "INSERT INTO recovery_codes SELECT {anna}, code_hash, created_at, code FROM \
+             recovery_codes; UPDATE users SET recovery_set = (SELECT recovery_set FROM users \
+             WHERE recovery_set IS NOT NULL) WHERE id = {anna}"
+        ))
+        .await;
+        let shown = text(&codes["codes"][0]);
+        let outcome = shows(&h, "anna@example.com", "recovery_code", &shown).await;
+        assert_eq!(code(outcome), Code::Unauthenticated);
+        assert_eq!(told(&h).await.len(), 1);
+        shows(&h, EMAIL, "recovery_code", &shown).await.unwrap();
         h.finish().await;
     });
 }

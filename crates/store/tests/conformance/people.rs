@@ -5,7 +5,7 @@ use tradewarden_domain::account::Activity;
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::person::{ChallengeKind, Decision, FactorKind, SessionKind, User};
 use tradewarden_domain::time::Timestamp;
-use tradewarden_store::factors::{self, FactorRow};
+use tradewarden_store::factors::{self, FactorRow, RecoveryRow};
 use tradewarden_store::pending::{self, PendingRow};
 use tradewarden_store::sessions::{self, RefreshRow, SessionRow};
 use tradewarden_store::token_keys::{self, TokenKeyRow};
@@ -113,6 +113,7 @@ fn factor(number: u64, kind: FactorKind, credential: Option<&[u8]>) -> FactorRow
         confirmed_at: None,
         last_used_at: None,
         created_at: at(5),
+        code: [6; 32],
     }
 }
 
@@ -126,10 +127,12 @@ pub(crate) async fn a_code_is_taken_once(backend: &Backend) {
     for (step, taken) in [(100, true), (100, false), (99, false), (101, true)] {
         assert_eq!(factors::use_step(&mut tx, id(30), step, at(6)).await.unwrap(), taken, "{step}");
     }
-    assert!(factors::confirm(&mut tx, id(30), at(6)).await.unwrap());
-    assert!(!factors::confirm(&mut tx, id(30), at(7)).await.unwrap());
+    let confirmed = FactorRow { confirmed_at: Some(at(6)), code: [7; 32], ..totp };
+    assert!(factors::confirm(&mut tx, &confirmed).await.unwrap());
+    assert!(!factors::confirm(&mut tx, &confirmed).await.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(factors::confirmed(&store).await.unwrap(), [(id(10), FactorKind::Totp)]);
+    let found = factors::confirmed(&store).await.unwrap();
+    assert_eq!((found.len(), found[0].id, found[0].code), (1, id(30), [7; 32]));
     let found = factors::by_credential(&store, b"credential").await.unwrap().unwrap();
     assert!(found == passkey);
     assert!(factors::by_credential(&store, b"other").await.unwrap().is_none());
@@ -139,17 +142,21 @@ pub(crate) async fn a_code_is_taken_once(backend: &Backend) {
     abandon(tx);
 
     let mut tx = writer.begin().await.unwrap();
-    factors::use_credential(&mut tx, id(31), vec![4], at(7)).await.unwrap();
+    let used = FactorRow { material: vec![4], code: [8; 32], ..passkey };
+    factors::use_credential(&mut tx, &used, at(7)).await.unwrap();
     factors::remove_unconfirmed(&mut tx, id(10)).await.unwrap();
     assert!(!factors::remove(&mut tx, id(11), id(30)).await.unwrap(), "not another's");
-    factors::replace_codes(&mut tx, id(10), &[vec![1], vec![2]], at(6)).await.unwrap();
-    factors::replace_codes(&mut tx, id(10), &[vec![3], vec![4]], at(6)).await.unwrap();
+    let recovery = |number| RecoveryRow { hash: vec![number], created_at: at(6), code: [9; 32] };
+    factors::replace_codes(&mut tx, id(10), &[recovery(1), recovery(2)]).await.unwrap();
+    factors::replace_codes(&mut tx, id(10), &[recovery(3), recovery(4)]).await.unwrap();
+    assert_eq!(factors::code(&mut tx, id(10), &[3]).await.unwrap(), Some(recovery(3)));
+    assert_eq!(factors::code(&mut tx, id(11), &[3]).await.unwrap(), None);
     assert!(!factors::use_code(&mut tx, id(10), &[1]).await.unwrap());
     assert!(!factors::use_code(&mut tx, id(11), &[3]).await.unwrap());
     assert!(factors::use_code(&mut tx, id(10), &[3]).await.unwrap());
     assert!(!factors::use_code(&mut tx, id(10), &[3]).await.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(factors::codes(&store, id(10)).await.unwrap(), [vec![4]]);
+    assert_eq!(factors::codes(&store, id(10)).await.unwrap(), [recovery(4)]);
     assert_eq!(factors::of_user(&store, id(10)).await.unwrap().len(), 1);
     let mut tx = writer.begin().await.unwrap();
     factors::remove_all(&mut tx, id(10)).await.unwrap();
