@@ -10,10 +10,12 @@ pub(crate) use strangers::{Stranger, Strangers};
 
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::overrides::Override;
-use tradewarden_domain::person::FactorKind;
+use tradewarden_domain::person::{ChallengeKind, FactorKind, User};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_seal::{Digest, RowSealer};
+use tradewarden_store::challenges::Challenge;
 use tradewarden_store::factors::{FactorRow, RecoveryRow};
+use tradewarden_store::invitations::Invitation;
 use tradewarden_store::overrides::OverrideRow;
 use tradewarden_store::pending::PendingRow;
 use tradewarden_store::sessions::{RefreshRow, SessionRow};
@@ -110,6 +112,47 @@ pub(crate) fn of_factor(sealer: &RowSealer, row: &FactorRow) -> [u8; 32] {
 /// The code of somebody's recovery code.
 pub(crate) fn of_recovery(sealer: &RowSealer, user: Id<id::User>, row: &RecoveryRow) -> [u8; 32] {
     bytes(sealer.code(&[b"recovery code", &user.to_bytes(), &row.hash, &instant(row.created_at)]))
+}
+
+/// The code of who a person is: by the e-mail they are asked, let in and sent links.
+pub(crate) fn of_person(sealer: &RowSealer, user: &User) -> [u8; 32] {
+    let (id, created_at) = (user.id.to_bytes(), instant(user.created_at));
+    bytes(sealer.code(&[b"person", &id, user.email.as_bytes(), &created_at]))
+}
+
+/// The code of somebody's password. It is apart from who the person is, so that a new one makes right what
+/// was changed of the one before, and nothing else.
+pub(crate) fn of_password(sealer: &RowSealer, user: Id<id::User>, hash: &str) -> [u8; 32] {
+    bytes(sealer.code(&[b"password", &user.to_bytes(), hash.as_bytes()]))
+}
+
+/// The code of what was begun and waits for its second half. What is sealed is left out, as with factors,
+/// and so are tries.
+pub(crate) fn of_challenge(sealer: &RowSealer, row: &Challenge) -> [u8; 32] {
+    let content: &[u8] = if row.kind == ChallengeKind::Sms { &[] } else { &row.content };
+    bytes(sealer.code(&[
+        b"challenge",
+        &row.token_hash,
+        row.kind.text().as_bytes(),
+        &row.user_id.map(|user| user.to_bytes().to_vec()).unwrap_or_default(),
+        content,
+        &instant(row.expires_at),
+    ]))
+}
+
+/// The code of an invitation.
+pub(crate) fn of_invitation(sealer: &RowSealer, row: &Invitation) -> [u8; 32] {
+    bytes(sealer.code(&[
+        b"invitation",
+        &row.id.to_bytes(),
+        &row.org_id.to_bytes(),
+        row.email.as_bytes(),
+        row.email_key.as_bytes(),
+        row.role.as_bytes(),
+        &row.token_hash,
+        &instant(row.created_at),
+        &instant(row.expires_at),
+    ]))
 }
 
 /// Those of the overrides that were confirmed as they stand there.

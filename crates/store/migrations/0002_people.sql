@@ -11,7 +11,9 @@ CREATE TABLE users (
     factor_failures {int} NOT NULL,
     factor_locked_until {int} NOT NULL,
     recovery_set {text},
-    created_at {int} NOT NULL
+    created_at {int} NOT NULL,
+    code {bytes} NOT NULL,
+    password_code {bytes}
 ){strict};
 
 CREATE TABLE memberships (
@@ -33,6 +35,7 @@ CREATE TABLE invitations (
     token_hash {bytes} NOT NULL UNIQUE,
     created_at {int} NOT NULL,
     expires_at {int} NOT NULL,
+    code {bytes} NOT NULL,
     UNIQUE (org_id, email_key)
 ){strict};
 
@@ -113,7 +116,8 @@ CREATE TABLE challenges (
     kind {text} NOT NULL,
     content {bytes} NOT NULL,
     attempts {int} NOT NULL,
-    expires_at {int} NOT NULL
+    expires_at {int} NOT NULL,
+    code {bytes} NOT NULL
 ){strict};
 
 CREATE TABLE api_keys (

@@ -8,21 +8,22 @@ use tradewarden_domain::person::ChallengeKind;
 use tradewarden_domain::time::Timestamp;
 
 const INSERT: &str = "-- challenges::insert\n\
-    INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at) \
-    VALUES ($1, $2, $3, $4, 0, $5)";
+    INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at, code) \
+    VALUES ($1, $2, $3, $4, 0, $5, $6)";
 const SPEND: &str = "-- challenges::spend\n\
-    INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at) \
-    VALUES ($1, NULL, $2, $3, 0, $4) ON CONFLICT (token_hash) DO NOTHING";
+    INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at, code) \
+    VALUES ($1, NULL, $2, $3, 0, $4, $5) ON CONFLICT (token_hash) DO NOTHING";
 const TRY: &str = "-- challenges::attempt\n\
     UPDATE challenges SET attempts = attempts + 1 \
     WHERE token_hash = $1 AND kind = $2 AND attempts < $3 AND expires_at > $4";
 const LOOK: &str = "-- challenges::look\n\
-    SELECT user_id, content, attempts FROM challenges \
+    SELECT token_hash, user_id, kind, content, attempts, expires_at, code FROM challenges \
     WHERE token_hash = $1 AND kind = $2 AND expires_at > $3";
 const FIND: &str = "-- challenges::find\n\
-    SELECT user_id, content, attempts FROM challenges WHERE token_hash = $1";
+    SELECT token_hash, user_id, kind, content, attempts, expires_at, code FROM challenges \
+    WHERE token_hash = $1";
 const EXTEND: &str = "-- challenges::extend\n\
-    UPDATE challenges SET expires_at = $2 WHERE token_hash = $1 AND expires_at < $2";
+    UPDATE challenges SET expires_at = $2, code = $3 WHERE token_hash = $1 AND expires_at < $2";
 const TAKE: &str = "-- challenges::take\nDELETE FROM challenges WHERE token_hash = $1";
 const VOID: &str = "-- challenges::void\nDELETE FROM challenges WHERE user_id = $1 AND kind = $2";
 const VOID_KIND: &str = "-- challenges::void_kind\nDELETE FROM challenges WHERE kind = $1";
@@ -37,32 +38,34 @@ pub(crate) const STATEMENTS: &[&str] =
 /// A challenge that was found alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
+    /// The hash of its name.
+    pub token_hash: [u8; 32],
+    /// What it is for.
+    pub kind: ChallengeKind,
     /// Whom it is for.
     pub user_id: Option<Id<id::User>>,
     /// What it remembers.
     pub content: Vec<u8>,
     /// How many tries were made, this one included.
     pub attempts: u32,
+    /// From when on it is not taken any more.
+    pub expires_at: Timestamp,
+    /// What only the gateway can make of all of it but the tries.
+    pub code: [u8; 32],
 }
 
 /// Stores a challenge.
-pub async fn insert(
-    tx: &mut Tx<'_>,
-    token_hash: [u8; 32],
-    kind: ChallengeKind,
-    user: Option<Id<id::User>>,
-    content: &[u8],
-    expires_at: Timestamp,
-) -> Result<(), Error> {
-    if kind == ChallengeKind::Sms {
-        crate::keys::hold(tx, content).await?;
+pub async fn insert(tx: &mut Tx<'_>, challenge: &Challenge) -> Result<(), Error> {
+    if challenge.kind == ChallengeKind::Sms {
+        crate::keys::hold(tx, &challenge.content).await?;
     }
     let parameters = [
-        token_hash.into(),
-        user.into(),
-        Value::Word(kind.text()),
-        content.to_vec().into(),
-        expires_at.into(),
+        challenge.token_hash.into(),
+        challenge.user_id.into(),
+        Value::Word(challenge.kind.text()),
+        challenge.content.clone().into(),
+        challenge.expires_at.into(),
+        challenge.code.into(),
     ];
     tx.execute_one(INSERT, &parameters).await
 }
@@ -75,8 +78,15 @@ pub async fn spend(
     kind: ChallengeKind,
     expires_at: Timestamp,
 ) -> Result<bool, Error> {
-    let parameters =
-        [token_hash.into(), Value::Word(kind.text()), Vec::new().into(), expires_at.into()];
+    // It lets nothing be done.
+    let code = [0; 32];
+    let parameters = [
+        token_hash.into(),
+        Value::Word(kind.text()),
+        Vec::new().into(),
+        expires_at.into(),
+        code.into(),
+    ];
     Ok(tx.execute(SPEND, &parameters).await? == 1)
 }
 
@@ -93,8 +103,7 @@ pub async fn attempt(
     if tx.execute(TRY, &counted).await? == 0 {
         return Ok(None);
     }
-    let rows = tx.query(FIND, &[token_hash.into()]).await?;
-    rows.into_iter().next().map(challenge).transpose()
+    find(tx, token_hash).await
 }
 
 /// A challenge that has not expired, without counting a try.
@@ -109,16 +118,28 @@ pub async fn look(
 }
 
 fn challenge(mut row: Row) -> Result<Challenge, Error> {
-    Ok(Challenge { user_id: row.id_or_null()?, content: row.bytes()?, attempts: row.small()? })
+    Ok(Challenge {
+        token_hash: row.hash()?,
+        user_id: row.id_or_null()?,
+        kind: row.word()?,
+        content: row.bytes()?,
+        attempts: row.small()?,
+        expires_at: row.time()?,
+        code: row.hash()?,
+    })
 }
 
-/// Lets a challenge live until an instant, if it would end before.
-pub async fn extend(
-    tx: &mut Tx<'_>,
-    token_hash: [u8; 32],
-    expires_at: Timestamp,
-) -> Result<(), Error> {
-    tx.execute(EXTEND, &[token_hash.into(), expires_at.into()]).await.map(|_| ())
+/// A challenge, whatever became of it, inside a transaction.
+pub async fn find(tx: &mut Tx<'_>, token_hash: [u8; 32]) -> Result<Option<Challenge>, Error> {
+    let rows = tx.query(FIND, &[token_hash.into()]).await?;
+    rows.into_iter().next().map(challenge).transpose()
+}
+
+/// Writes a later end of a challenge, and its code; one that ends later already is left alone.
+pub async fn extend(tx: &mut Tx<'_>, challenge: &Challenge) -> Result<(), Error> {
+    let parameters =
+        [challenge.token_hash.into(), challenge.expires_at.into(), challenge.code.into()];
+    tx.execute(EXTEND, &parameters).await.map(|_| ())
 }
 
 /// Uses a challenge up; answers whether it was there.

@@ -1,25 +1,27 @@
 //! Invitations: who was asked into an organization and has not answered yet.
 
 use crate::Error;
-use crate::dialect::{Store, Tx};
+use crate::dialect::{Lock, Store, Tx};
 use crate::value::Row;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::time::Timestamp;
 
 const INSERT: &str = "-- invitations::insert\n\
     INSERT INTO invitations (id, org_id, email, email_key, role, token_hash, created_at, \
-    expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    expires_at, code) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const ALL: &str = "-- invitations::all\n\
-    SELECT id, org_id, email, email_key, role, token_hash, created_at, expires_at \
-    FROM invitations ORDER BY id";
+    SELECT id, org_id, email, email_key, role, token_hash, created_at, expires_at, \
+    code FROM invitations ORDER BY id";
 const BY_TOKEN: &str = "-- invitations::by_token\n\
-    SELECT id, org_id, email, email_key, role, token_hash, created_at, expires_at \
-    FROM invitations WHERE token_hash = $1 AND expires_at > $2";
+    SELECT id, org_id, email, email_key, role, token_hash, created_at, expires_at, \
+    code FROM invitations WHERE token_hash = $1 AND expires_at > $2";
+const FIND: &str = "-- invitations::lock\n\
+    SELECT id, org_id, email, email_key, role, token_hash, created_at, expires_at, \
+    code FROM invitations WHERE id = $1";
 const OF_EMAIL: &str = "-- invitations::of_email\n\
     SELECT id FROM invitations WHERE org_id = $1 AND email_key = $2 AND expires_at > $3";
-const RENEW: &str = "-- invitations::renew\n\
-    UPDATE invitations SET token_hash = $2, expires_at = $3 WHERE id = $1";
-const SET_ROLE: &str = "-- invitations::set_role\nUPDATE invitations SET role = $2 WHERE id = $1";
+const CHANGE: &str = "-- invitations::change\n\
+    UPDATE invitations SET token_hash = $2, expires_at = $3, role = $4, code = $5 WHERE id = $1";
 const TAKE: &str = "-- invitations::take\nDELETE FROM invitations WHERE id = $1";
 const TAKE_OF: &str = "-- invitations::take_of\n\
     DELETE FROM invitations WHERE org_id = $1 AND email_key = $2";
@@ -29,7 +31,7 @@ const END_ALL: &str = "-- invitations::end_all\nDELETE FROM invitations RETURNIN
 const PURGE: &str = "-- invitations::purge\nDELETE FROM invitations WHERE expires_at < $1";
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[INSERT, ALL, BY_TOKEN, OF_EMAIL, RENEW, SET_ROLE, TAKE, TAKE_OF, VOID_OF_ORG, END_ALL, PURGE];
+    &[INSERT, ALL, BY_TOKEN, FIND, OF_EMAIL, CHANGE, TAKE, TAKE_OF, VOID_OF_ORG, END_ALL, PURGE];
 
 /// That somebody was asked into an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct Invitation {
     pub created_at: Timestamp,
     /// From when on it is not taken any more.
     pub expires_at: Timestamp,
+    /// What only the gateway can make of all of it.
+    pub code: [u8; 32],
 }
 
 /// Adds an invitation; [`crate::Kind::Exists`] if the e-mail is invited to the organization already.
@@ -63,6 +67,7 @@ pub async fn insert(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<(), Erro
         invitation.token_hash.into(),
         invitation.created_at.into(),
         invitation.expires_at.into(),
+        invitation.code.into(),
     ];
     tx.execute_one(INSERT, &parameters).await
 }
@@ -93,19 +98,22 @@ pub async fn of_email(
     Ok(!rows.is_empty())
 }
 
-/// Gives an invitation a new token and another end; answers whether it is still there.
-pub async fn renew(
-    tx: &mut Tx<'_>,
-    id: Id<id::User>,
-    token_hash: [u8; 32],
-    expires_at: Timestamp,
-) -> Result<bool, Error> {
-    Ok(tx.execute(RENEW, &[id.into(), token_hash.into(), expires_at.into()]).await? == 1)
+/// An invitation, locked.
+pub async fn lock(tx: &mut Tx<'_>, id: Id<id::User>) -> Result<Option<Invitation>, Error> {
+    let found = tx.lock_each(FIND, &[vec![id.into()]], Lock::Update).await?;
+    found.into_iter().flatten().next().map(invitation).transpose()
 }
 
-/// Gives an invitation another role; answers whether it is still there.
-pub async fn set_role(tx: &mut Tx<'_>, id: Id<id::User>, role: &str) -> Result<bool, Error> {
-    Ok(tx.execute(SET_ROLE, &[id.into(), role.into()]).await? == 1)
+/// Writes the token, the end, the role and the code of an invitation; answers whether it is still there.
+pub async fn change(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<bool, Error> {
+    let parameters = [
+        invitation.id.into(),
+        invitation.token_hash.into(),
+        invitation.expires_at.into(),
+        invitation.role.as_str().into(),
+        invitation.code.into(),
+    ];
+    Ok(tx.execute(CHANGE, &parameters).await? == 1)
 }
 
 /// Uses an invitation up; answers whether it was there.
@@ -144,5 +152,6 @@ fn invitation(mut row: Row) -> Result<Invitation, Error> {
         token_hash: row.hash()?,
         created_at: row.time()?,
         expires_at: row.time()?,
+        code: row.hash()?,
     })
 }

@@ -12,18 +12,21 @@ use tradewarden_domain::time::Timestamp;
 const INSERT: &str = "-- users::insert\n\
     INSERT INTO users (id, email, email_key, password_hash, password_changed_at, \
     password_failures, password_locked_until, factor_failures, factor_locked_until, \
-    recovery_set, created_at) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, NULL, $6)";
+    recovery_set, created_at, code, password_code) \
+    VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, NULL, $6, $7, $8)";
 const ALL: &str = "-- users::all\n\
-    SELECT id, email, created_at FROM users ORDER BY id";
+    SELECT id, email, created_at, code FROM users ORDER BY id";
 const FIND: &str = "-- users::find\n\
     SELECT id, email, created_at, password_hash, password_failures, \
-    password_locked_until, factor_failures, factor_locked_until, recovery_set FROM users WHERE id = $1";
+    password_locked_until, factor_failures, factor_locked_until, recovery_set, code, \
+    password_code FROM users WHERE id = $1";
 const BY_EMAIL: &str = "-- users::by_email\n\
     SELECT id, email, created_at, password_hash, password_failures, \
-    password_locked_until, factor_failures, factor_locked_until, recovery_set FROM users WHERE email_key = $1";
+    password_locked_until, factor_failures, factor_locked_until, recovery_set, code, \
+    password_code FROM users WHERE email_key = $1";
 const SET_PASSWORD: &str = "-- users::set_password\n\
     UPDATE users SET password_hash = $2, password_changed_at = $3, password_failures = 0, \
-    password_locked_until = 0 WHERE id = $1";
+    password_locked_until = 0, password_code = $4 WHERE id = $1";
 const SET_PASSWORD_FAILURES: &str = "-- users::set_password_failures\n\
     UPDATE users SET password_failures = $2, password_locked_until = $3 WHERE id = $1";
 const SET_FACTOR_FAILURES: &str = "-- users::set_factor_failures\n\
@@ -117,6 +120,10 @@ pub struct UserRow {
     pub factor: Failures,
     /// What the hashes of the recovery codes have in common; absent without codes.
     pub recovery_set: Option<String>,
+    /// What only the gateway can make of who the person is.
+    pub code: [u8; 32],
+    /// What only the gateway can make of the password's hash and whose it is.
+    pub password_code: Option<[u8; 32]>,
 }
 
 impl std::fmt::Debug for UserRow {
@@ -166,28 +173,33 @@ pub struct PolicyRow {
     pub value: String,
 }
 
-/// Adds a person; [`crate::Kind::Exists`] if the e-mail is taken.
+/// Adds a person with their code, and a password's hash with its code; [`crate::Kind::Exists`] if the e-mail
+/// is taken.
 pub async fn insert(
     tx: &mut Tx<'_>,
     user: &User,
     email_key: &str,
-    password_hash: Option<&str>,
+    code: [u8; 32],
+    password: Option<(&str, [u8; 32])>,
 ) -> Result<(), Error> {
-    let changed_at = password_hash.map(|_| user.created_at);
+    let changed_at = password.map(|_| user.created_at);
     let parameters = [
         user.id.into(),
         user.email.as_str().into(),
         email_key.into(),
-        password_hash.into(),
+        password.map(|(hash, _)| hash).into(),
         changed_at.into(),
         user.created_at.into(),
+        code.into(),
+        password.map(|(_, code)| code).into(),
     ];
     tx.execute_one(INSERT, &parameters).await
 }
 
-/// Everybody.
-pub async fn all(store: &Store) -> Result<Vec<User>, Error> {
-    store.query(ALL, Vec::new()).await?.iter_mut().map(user).collect()
+/// Everybody, each with the code of who that is.
+pub async fn all(store: &Store) -> Result<Vec<(User, [u8; 32])>, Error> {
+    let rows = store.query(ALL, Vec::new()).await?;
+    rows.into_iter().map(|mut row| Ok((user(&mut row)?, row.hash()?))).collect()
 }
 
 /// The person with this identifier.
@@ -211,14 +223,14 @@ pub async fn lock(tx: &mut Tx<'_>, id: Id<id::User>) -> Result<Option<UserRow>, 
     found.into_iter().flatten().next().map(user_row).transpose()
 }
 
-/// Sets a password; failures are forgotten.
+/// Sets a password's hash, with its code; failures are forgotten.
 pub async fn set_password(
     tx: &mut Tx<'_>,
     id: Id<id::User>,
-    hash: &str,
+    (hash, code): (&str, [u8; 32]),
     now: Timestamp,
 ) -> Result<(), Error> {
-    tx.execute_one(SET_PASSWORD, &[id.into(), hash.into(), now.into()]).await
+    tx.execute_one(SET_PASSWORD, &[id.into(), hash.into(), now.into(), code.into()]).await
 }
 
 /// Sets the count of wrong passwords; answers whether there is such a person. Said of nobody, it is
@@ -402,5 +414,13 @@ fn user_row(mut row: Row) -> Result<UserRow, Error> {
         password: Failures { count: row.small()?, locked_until: row.time()? },
         factor: Failures { count: row.small()?, locked_until: row.time()? },
         recovery_set: row.text_or_null()?,
+        code: row.hash()?,
+        password_code: match row.bytes_or_null()? {
+            None => None,
+            Some(code) => {
+                let code = code.try_into();
+                Some(code.map_err(|_| Error::broken("a code has not 32 bytes"))?)
+            }
+        },
     })
 }

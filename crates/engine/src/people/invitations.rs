@@ -8,11 +8,11 @@
 
 use super::manage::{Judged, may_grant, may_touch_role};
 use super::{Client, Entered, Said, parse_id, person_of};
-use crate::Engine;
 use crate::actor::{Actor, Person};
 use crate::book::Book;
 use crate::command::error::{CommandError, away, failed, invalid, no};
 use crate::command::{UserChange, UserCreate};
+use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,9 @@ impl Engine {
             token_hash: *token.hash().as_bytes(),
             created_at: now,
             expires_at: now.plus(INVITATION_LASTS),
+            code: [0; 32],
         };
+        let invitation = self.parts.coded_invitation(invitation);
         let mut payload = json!({ "role": invitation.role });
         actor.sign(&mut payload);
         let (row, shared) = (invitation.clone(), Arc::clone(&self.parts));
@@ -96,6 +98,7 @@ impl Engine {
                 invitations::by_token(tx, token_hash, book.now).await
             })
             .await?;
+        let found = found.filter(|invitation| self.parts.is_whole_invitation(invitation));
         let Some(invitation) = found else {
             self.parts.people.sources.failed(client.address, self.now());
             return Err(failed());
@@ -117,18 +120,21 @@ impl Engine {
                 if is_locked_down(tx, org).await? {
                     return Ok(Judged::No(Code::LockdownActive));
                 }
-                let Some(invitation) = invitations::by_token(tx, token_hash, book.now).await?
-                else {
+                let found = invitations::by_token(tx, token_hash, book.now).await?;
+                let found = found.filter(|invitation| shared.is_whole_invitation(invitation));
+                let Some(invitation) = found else {
                     return Ok(Judged::No(Code::Unauthenticated));
                 };
                 let id = match users::by_email_in(tx, &invitation.email_key).await? {
                     None => {
-                        users::insert(tx, &user, &invitation.email_key, Some(&hash)).await?;
+                        let key = &invitation.email_key;
+                        shared.insert_user(tx, &user, key, Some(&hash)).await?;
                         user.id
                     }
                     // Somebody who was taken out everywhere comes back.
                     Some(known) if users::organizations_of(tx, known.user.id).await?.is_empty() => {
-                        users::set_password(tx, known.user.id, &hash, book.now).await?;
+                        shared.must_be_whole(&known, &invitation.email_key)?;
+                        shared.put_password(tx, known.user.id, &hash, book.now).await?;
                         known.user.id
                     }
                     Some(_) => return Ok(Judged::No(Code::UserExists)),
@@ -252,9 +258,11 @@ impl Engine {
         let shared = Arc::clone(&self.parts);
         self.parts
             .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
-                if !invitations::set_role(tx, id, &role).await? {
+                let Some(found) = whole(tx, &shared, id).await? else {
                     return Ok(Judged::Missing);
-                }
+                };
+                let after = Invitation { role: role.clone(), ..found };
+                invitations::change(tx, &shared.coded_invitation(after)).await?;
                 book.enter(&shared, org, id, "role.changed", &payload);
                 Ok(Judged::Done)
             })
@@ -300,10 +308,12 @@ impl Engine {
         let shared = Arc::clone(&self.parts);
         self.parts
             .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
-                let until = book.now.plus(INVITATION_LASTS);
-                if !invitations::renew(tx, id, hash, until).await? {
+                let expires_at = book.now.plus(INVITATION_LASTS);
+                let Some(found) = whole(tx, &shared, id).await? else {
                     return Ok(Judged::Missing);
-                }
+                };
+                let after = Invitation { token_hash: hash, expires_at, ..found };
+                invitations::change(tx, &shared.coded_invitation(after)).await?;
                 book.enter(&shared, org, id, "password.reset_requested", &payload);
                 Ok(Judged::Done)
             })
@@ -335,6 +345,16 @@ impl Engine {
         let role = principals.permissions(invitation.org_id, &invitation.role);
         role.map(|_| ()).ok_or(CommandError::NotFound)
     }
+}
+
+/// An invitation that is there, locked, as the gateway wrote it.
+async fn whole(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    id: Id<id::User>,
+) -> Result<Option<Invitation>, Error> {
+    let found = invitations::lock(tx, id).await?;
+    Ok(found.filter(|invitation| shared.is_whole_invitation(invitation)))
 }
 
 /// Whether a lockdown began while somebody was on the way in: decided under the organization's lock,

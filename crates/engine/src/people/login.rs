@@ -149,14 +149,16 @@ impl Engine {
             return Err(failed());
         };
         let turn = people.hashing.turn().await?;
-        let row = match email_key(email) {
-            Some(key) => users::by_email(&self.parts.store, &key).await,
-            None => Ok(None),
+        let key = email_key(email).unwrap_or_default();
+        let row = match key.as_str() {
+            "" => Ok(None),
+            key => users::by_email(&self.parts.store, key).await,
         };
         let row = row.map_err(|error| away(&error))?;
+        let row = row.filter(|row| self.parts.is_whole_person(row, &key));
         let now = self.now();
         let open = row.as_ref().filter(|row| may_try(row.password, now));
-        let stored = open.and_then(|row| row.password_hash.as_deref());
+        let stored = open.and_then(|row| self.parts.whole_password(row));
         let is_tried = stored.is_some();
         let (looked, turn) = self.look_at_password(turn, password, stored).await?;
         let matches = is_tried && looked.matches;
@@ -229,10 +231,11 @@ impl Engine {
         user: Id<id::User>,
         anew: Option<String>,
     ) -> Result<(), CommandError> {
+        let shared = Arc::clone(&self.parts);
         self.parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 if let Some(hash) = &anew {
-                    users::set_password(tx, user, hash, book.now).await?;
+                    shared.put_password(tx, user, hash, book.now).await?;
                 }
                 let none = Failures { count: 0, locked_until: Timestamp::from_unix_micros(0) };
                 users::set_password_failures(tx, user, none).await.map(|_| ())
@@ -249,10 +252,11 @@ impl Engine {
     ) -> Result<String, CommandError> {
         let id = base64url_encode(&self.random_32());
         let hash = hash_of(&id);
+        let shared = Arc::clone(&self.parts);
         self.parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let until = book.now.plus(CHALLENGE_LASTS);
-                challenges::insert(tx, hash, kind, user, &content, until).await
+                shared.put_challenge(tx, (hash, kind), user, &content, until).await
             })
             .await?;
         Ok(id)
@@ -266,6 +270,7 @@ impl Engine {
         let (hash, kind) = (hash_of(challenge_id), ChallengeKind::Factor);
         let found = challenges::look(&self.parts.store, hash, kind, self.now()).await;
         let found = found.map_err(|error| away(&error))?;
+        let found = found.filter(|row| self.parts.is_whole_challenge(row));
         Ok(found.and_then(|challenge| {
             let begun = serde_json::from_slice::<Begun>(&challenge.content).ok()?;
             Some((challenge.user_id?, begun.chosen.org))
@@ -293,11 +298,12 @@ impl Engine {
             // It uses up none of the tries.
             return Err(closed);
         }
+        let shared = Arc::clone(&self.parts);
         let challenge = self
             .parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let kind = ChallengeKind::Factor;
-                challenges::attempt(tx, hash, kind, ATTEMPTS_MAX, book.now).await
+                shared.try_challenge(tx, (hash, kind), ATTEMPTS_MAX, book.now).await
             })
             .await?;
         let wrong = || {

@@ -109,7 +109,10 @@ impl Engine {
             .parts
             .change_people_by(actor, async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let (id, is_new) = match users::by_email_in(tx, &key).await? {
-                    Some(known) => (known.user.id, false),
+                    Some(known) => {
+                        shared.must_be_whole(&known, &key)?;
+                        (known.user.id, false)
+                    }
                     None => (row.id, true),
                 };
                 if users::role_of(tx, org, id).await?.is_some() {
@@ -117,7 +120,7 @@ impl Engine {
                 }
                 invitations::take_of(tx, org, &key).await?;
                 if is_new {
-                    users::insert(tx, &row, &key, hash.as_deref()).await?;
+                    shared.insert_user(tx, &row, &key, hash.as_deref()).await?;
                     if let Some(factor) = &factor {
                         factors::insert(tx, factor).await?;
                         let kind = json!({ "actor": id, "kind": factor.kind, "user_id": id });
@@ -127,7 +130,7 @@ impl Engine {
                 super::organizations::add_member(tx, book.now, org, id, &role).await?;
                 book.enter(&shared, org, id, "user.created", &payload);
                 if let Some(hash) = invitation.filter(|_| is_new) {
-                    store_password_token(tx, book, id, hash).await?;
+                    store_password_token(tx, book, &shared, id, hash).await?;
                 }
                 Ok(Some((id, is_new)))
             })
@@ -181,7 +184,7 @@ impl Engine {
                 if users::by_email_in(tx, &key).await?.is_some() {
                     return Ok(Judged::No(Code::UserExists));
                 }
-                users::insert(tx, &row, &key, Some(&hash)).await?;
+                shared.insert_user(tx, &row, &key, Some(&hash)).await?;
                 users::insert_member(tx, org, row.id, OWNER, book.now).await?;
                 challenges::void_kind(tx, ChallengeKind::SetUp).await?;
                 let payload = json!({ "actor": "set_up", "role": OWNER });

@@ -71,15 +71,18 @@ impl Engine {
                 keys::insert(tx, org, purpose, 1, bytes, book.now).await?;
                 let known = users::by_email_in(tx, &key).await?;
                 let (id, is_new) = match &known {
-                    Some(known) => (known.user.id, false),
+                    Some(known) => {
+                        shared.must_be_whole(known, &key)?;
+                        (known.user.id, false)
+                    }
                     None => (user.id, true),
                 };
                 if is_new {
-                    users::insert(tx, &user, &key, None).await?;
+                    shared.insert_user(tx, &user, &key, None).await?;
                 }
                 add_member(tx, book.now, org, id, OWNER).await?;
                 if is_new {
-                    super::passwords::store_password_token(tx, book, id, hash).await?;
+                    super::passwords::store_password_token(tx, book, &shared, id, hash).await?;
                 }
                 book.enter(&shared, org, org, "organization.created", &payload);
                 book.enter(&shared, org, id, "user.created", &owner_payload);

@@ -187,9 +187,10 @@ impl Engine {
         kind: ChallengeKind,
     ) -> Result<Option<(Option<Id<id::User>>, Vec<u8>)>, CommandError> {
         let hash = hash_of(name);
+        let shared = Arc::clone(&self.parts);
         self.parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                let found = challenges::attempt(tx, hash, kind, ATTEMPTS_MAX, book.now).await?;
+                let found = shared.try_challenge(tx, (hash, kind), ATTEMPTS_MAX, book.now).await?;
                 let Some(found) = found else { return Ok(None) };
                 challenges::take(tx, hash).await?;
                 Ok(Some((found.user_id, found.content)))

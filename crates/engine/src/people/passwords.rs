@@ -133,7 +133,7 @@ impl Engine {
         let (from, shared) = (client.address.to_string(), Arc::clone(&self.parts));
         self.parts
             .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                users::set_password(tx, user, &hash, book.now).await?;
+                shared.put_password(tx, user, &hash, book.now).await?;
                 challenges::void(tx, user, ChallengeKind::Password).await?;
                 end_sessions(tx, book.now, user, Some(session), "password").await?;
                 let payload = json!({ "actor": user });
@@ -184,7 +184,7 @@ impl Engine {
                 if !challenges::take(tx, hash).await? {
                     return Ok(false);
                 }
-                users::set_password(tx, user, &password_hash, book.now).await?;
+                shared.put_password(tx, user, &password_hash, book.now).await?;
                 challenges::void(tx, user, ChallengeKind::Password).await?;
                 end_sessions(tx, book.now, user, None, "password").await?;
                 let payload = json!({ "actor": user });
@@ -203,10 +203,11 @@ impl Engine {
         hash: [u8; 32],
         kind: ChallengeKind,
     ) -> Result<Option<Id<id::User>>, CommandError> {
+        let shared = Arc::clone(&self.parts);
         let found = self
             .parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
-                challenges::attempt(tx, hash, kind, u32::from(u16::MAX), book.now).await
+                shared.try_challenge(tx, (hash, kind), u32::from(u16::MAX), book.now).await
             })
             .await?;
         Ok(found.and_then(|challenge| challenge.user_id))
@@ -231,7 +232,7 @@ impl Engine {
                 if alone && users::organizations_of(tx, user).await?.len() > 1 {
                     return Ok(false);
                 }
-                store_password_token(tx, book, user, hash).await?;
+                store_password_token(tx, book, &shared, user, hash).await?;
                 book.enter(&shared, org, user, "password.reset_requested", &payload);
                 Ok(true)
             })
@@ -247,11 +248,12 @@ impl Engine {
         }
         let token = self.new_token(TokenKind::Setup);
         let hash = *token.hash().as_bytes();
+        let shared = Arc::clone(&self.parts);
         self.parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 challenges::void_kind(tx, ChallengeKind::SetUp).await?;
                 let until = book.now.plus(SET_UP_LASTS);
-                challenges::insert(tx, hash, ChallengeKind::SetUp, None, b"", until).await
+                shared.put_challenge(tx, (hash, ChallengeKind::SetUp), None, b"", until).await
             })
             .await?;
         Ok(Some(token))
@@ -265,11 +267,12 @@ impl Engine {
     ) -> Result<Said, CommandError> {
         self.slow_down(client).await?;
         let hash = *HashedToken::of(set_up.token.secret().expose().as_bytes()).as_bytes();
+        let shared = Arc::clone(&self.parts);
         let attempted = self
             .parts
             .note(async move |tx: &mut Tx<'_>, book: &mut Book| {
                 let most = u32::from(u16::MAX);
-                challenges::attempt(tx, hash, ChallengeKind::SetUp, most, book.now).await
+                shared.try_challenge(tx, (hash, ChallengeKind::SetUp), most, book.now).await
             })
             .await?;
         if attempted.is_none() || self.has_owner() {
@@ -318,12 +321,14 @@ impl Engine {
 pub(super) async fn store_password_token(
     tx: &mut Tx<'_>,
     book: &Book,
+    shared: &Shared,
     user: Id<id::User>,
     hash: [u8; 32],
 ) -> Result<(), Error> {
     let kind = ChallengeKind::Password;
     challenges::void(tx, user, kind).await?;
-    challenges::insert(tx, hash, kind, Some(user), b"", book.now.plus(RESET_LASTS)).await
+    let until = book.now.plus(RESET_LASTS);
+    shared.put_challenge(tx, (hash, kind), Some(user), b"", until).await
 }
 
 /// Ends the sessions of a person in one organization.

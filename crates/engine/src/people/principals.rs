@@ -2,7 +2,7 @@
 //! in one snapshot. It is read anew before this node answers a change, and within a second when
 //! another node made one; so what was ended or taken away is gone with the next request.
 
-use super::whole::strange_factor;
+use super::whole::{strange_factor, strange_invitation, strange_person};
 use crate::Shared;
 use crate::actor::{Actor, Person};
 use crate::command::error::{CommandError, away};
@@ -75,15 +75,30 @@ impl Principals {
         // Read first: what is committed in between is read now and once more at the next look.
         let mark = migrate::read_meta(store, MARK).await?;
         let mut principals = Self { mark, seals: before.clone(), ..Self::default() };
-        for user in users::all(store).await? {
-            principals.users.insert(user.id, user);
+        let mut changed = Vec::new();
+        for (user, found) in users::all(store).await? {
+            let code = row_code::of_person(sealer, &user);
+            if found == code {
+                principals.users.insert(user.id, user);
+            } else {
+                changed.push((user, code));
+            }
         }
         let orgs = directory::organizations(store).await?;
         for member in principals.members_of(store, sealer, &orgs).await? {
             let Member { org_id, user_id, role, state, epoch } = member;
             principals.members.insert((org_id, user_id), Membership { role, state, epoch });
         }
+        for (user, code) in changed {
+            let org = principals.told_in(user.id);
+            principals.strangers.push(strange_person(org, &user, code));
+        }
         for invitation in invitations::all(store).await? {
+            let code = row_code::of_invitation(sealer, &invitation);
+            if invitation.code != code {
+                principals.strangers.push(strange_invitation(&invitation, code));
+                continue;
+            }
             principals.invitations.insert(invitation.id, invitation);
         }
         for role in principals.roles_of(store, sealer, &orgs).await? {
@@ -95,8 +110,7 @@ impl Principals {
         for factor in factors::confirmed(store).await? {
             let code = row_code::of_factor(sealer, &factor);
             if factor.code != code {
-                let own = principals.orgs_of(factor.user_id).next().map(|(org, _)| org);
-                let org = own.unwrap_or_else(|| Id::from_bytes([0; 16]));
+                let org = principals.told_in(factor.user_id);
                 principals.strangers.push(strange_factor(org, &factor, code));
             }
             // One that was changed counts, or who changed it would have made a factor needless.
@@ -201,6 +215,12 @@ impl Principals {
     ) -> impl Iterator<Item = (Id<id::Org>, &Membership)> {
         let own = self.members.iter().filter(move |((_, member), _)| *member == user);
         own.map(|((org, _), membership)| (*org, membership))
+    }
+
+    /// Where people are told of what concerns a person; zeros if nowhere.
+    pub(super) fn told_in(&self, user: Id<id::User>) -> Id<id::Org> {
+        let own = self.orgs_of(user).next().map(|(org, _)| org);
+        own.unwrap_or_else(|| Id::from_bytes([0; 16]))
     }
 
     /// The organization in which a person logs in: the named one, or else the one of the last

@@ -23,7 +23,7 @@ use tradewarden_domain::message::{Allowance, Channel, RESET_LINK_LASTS, Topic};
 use tradewarden_domain::person::{ChallengeKind, email_key};
 use tradewarden_seal::{Place, PlainToken, SecretString, TokenKind};
 use tradewarden_store::outbox as rows;
-use tradewarden_store::{Error, Tx, challenges, migrate, users};
+use tradewarden_store::{Error, Tx, migrate, users};
 
 /// Requests that wait to be looked at; one more is answered and forgotten.
 const REQUESTS_MAX: u64 = 1_000;
@@ -129,6 +129,9 @@ async fn answer(
 ) -> Result<(), Error> {
     let Some(key) = email_key(&asked.email) else { return Ok(()) };
     let Some(row) = users::by_email_in(tx, &key).await? else { return Ok(()) };
+    if !shared.is_whole_person(&row, &key) {
+        return Ok(());
+    }
     let user = row.user.id;
     let principals = shared.people.principals.load_full();
     let Some(org) = principals.org_to_enter(user, None, None) else { return Ok(()) };
@@ -158,7 +161,7 @@ async fn answer(
     if outbox::put(tx, book, shared, org, Some(user), letter).await? {
         let until = book.now.plus(RESET_LINK_LASTS);
         let (hash, kind) = (*token.hash().as_bytes(), ChallengeKind::Password);
-        challenges::insert(tx, hash, kind, Some(user), b"", until).await?;
+        shared.put_challenge(tx, (hash, kind), Some(user), b"", until).await?;
         let payload = json!({ "actor": "mail" });
         book.enter(shared, org, user, "password.reset_requested", &payload);
     }

@@ -258,7 +258,8 @@ impl Engine {
                 let sent = send(tx, book, &shared, &code).await?;
                 if sent {
                     // The login waits as long as the code it asked for.
-                    challenges::extend(tx, login, book.now.plus(LOGIN_CODE_LASTS)).await?;
+                    let until = book.now.plus(LOGIN_CODE_LASTS);
+                    shared.extend_challenge(tx, login, until).await?;
                 }
                 Ok(sent)
             })
@@ -305,7 +306,7 @@ async fn send(
     challenges::take(tx, code.slot).await?;
     let until = book.now.plus(LOGIN_CODE_LASTS);
     let kind = ChallengeKind::Sms;
-    challenges::insert(tx, code.slot, kind, Some(user), &code.sealed, until).await?;
+    shared.put_challenge(tx, (code.slot, kind), Some(user), &code.sealed, until).await?;
     Ok(true)
 }
 
@@ -318,7 +319,7 @@ pub(super) async fn take(
     now: Timestamp,
 ) -> Result<Option<Id<id::Factor>>, Error> {
     let kind = ChallengeKind::Sms;
-    let Some(found) = challenges::attempt(tx, slot, kind, ATTEMPTS_MAX, now).await? else {
+    let Some(found) = shared.try_challenge(tx, (slot, kind), ATTEMPTS_MAX, now).await? else {
         return Ok(None);
     };
     let opened = shared.people.key.load().open(&place(&slot), &found.content).ok();

@@ -309,3 +309,168 @@ fn a_recovery_code_of_somebody_else_opens_nothing() {
         h.finish().await;
     });
 }
+
+const CARL: &str = "carl@example.com";
+/// Carl's password, which is nobody else's.
+const CARLS: &str = "a-Heron-wades-through-77-reeds";
+
+async fn with_carl(h: &Harness) {
+    let new =
+        json!({ "command": "user-create", "email": CARL, "role": "viewer", "password": CARLS });
+    h.command(serde_json::from_value(new).unwrap()).await;
+}
+
+async fn tries(h: &Harness, email: &str, password: &str) -> Result<Said, CommandError> {
+    ask(h, login(email, password, false), None, from(7)).await
+}
+
+async fn sets(h: &Harness, token: &Value, password: &str) -> Result<Said, CommandError> {
+    let body = json!({ "token": token, "password": password });
+    let reset = Ask::PasswordReset(serde_json::from_value(body).unwrap());
+    ask(h, reset, None, from(8)).await
+}
+
+async fn reset_token(h: &Harness, email: &str) -> Value {
+    let reset = json!({ "command": "user-reset-password", "id": email });
+    h.command(serde_json::from_value(reset).unwrap()).await["token"].clone()
+}
+
+/// Carl gives his password to the owner: neither opens until another one is set.
+async fn a_password_replaced(h: Harness, _: Blob) {
+    with_carl(&h).await;
+    let of_carl = |column: &str| format!("(SELECT {column} FROM users WHERE email_key = '{CARL}')");
+    h.change_behind(&format!(
+        "UPDATE users SET password_hash = {}, password_code = {} WHERE email_key = '{EMAIL}'",
+        of_carl("password_hash"),
+        of_carl("password_code"),
+    ))
+    .await;
+    for password in [CARLS, PASSWORD] {
+        assert_eq!(code(tries(&h, EMAIL, password).await), Code::Unauthenticated);
+        assert_eq!(told(&h).await.len(), 1);
+    }
+    tries(&h, CARL, CARLS).await.unwrap();
+    let token = reset_token(&h, EMAIL).await;
+    sets(&h, &token, "another-Walrus-by-19-pianos").await.unwrap();
+    tries(&h, EMAIL, "another-Walrus-by-19-pianos").await.unwrap();
+    assert_eq!(told(&h).await.len(), 1);
+    h.finish().await;
+}
+
+on_both!(
+    a_password_replaced,
+    a_password_that_was_replaced_opens_nothing,
+    a_password_that_was_replaced_opens_nothing_on_postgresql
+);
+
+/// Whoever receives mail at another address is not who the gateway knows.
+#[test]
+fn a_person_with_another_e_mail_is_nobody() {
+    simulate(async || {
+        let h = with_people(Harness::sqlite(87, Venue::default()).await).await;
+        with_carl(&h).await;
+        let other = "mallory@example.com";
+        h.change_behind(&format!(
+            "UPDATE users SET email = '{other}', email_key = '{other}' WHERE email_key = '{BOB}'"
+        ))
+        .await;
+        assert_eq!(code(tries(&h, other, PASSWORD).await), Code::Unauthenticated);
+        assert_eq!(told(&h).await.len(), 1);
+        // Nor where only the form by which people are found was changed.
+        let third = "third@example.com";
+        h.change_behind(&format!(
+            "UPDATE users SET email_key = '{third}' WHERE email_key = '{CARL}'"
+        ))
+        .await;
+        assert_eq!(code(tries(&h, third, CARLS).await), Code::Unauthenticated);
+        assert_eq!(told(&h).await.len(), 2);
+        // A new person with that e-mail is not the one who took it.
+        let new = json!({
+            "command": "user-create", "email": other, "role": "admin", "password": PASSWORD,
+        });
+        let made = h.try_command(serde_json::from_value(new).unwrap()).await.unwrap();
+        assert!(made.is_err(), "{made:?}");
+        read_anew(&h).await;
+        assert_eq!(told(&h).await.len(), 2);
+        h.finish().await;
+    });
+}
+
+/// A link to set a password with, put in, prolonged or given to somebody else.
+async fn a_link_put_in(h: Harness, blob: Blob) {
+    let forged = PlainToken::generate(TokenKind::PasswordReset, &mut Sevens);
+    h.change_behind(&format!(
+        "INSERT INTO challenges (token_hash, user_id, kind, content, attempts, expires_at, code) \
+         VALUES ({}, {}, 'password', {}, 0, {}, {})",
+        blob(forged.hash().as_bytes()),
+        user(EMAIL),
+        blob(b""),
+        h.now().unix_micros() + 3_600_000_000,
+        blob(&[0; 32]),
+    ))
+    .await;
+    let shown = json!(forged.expose());
+    assert_eq!(code(sets(&h, &shown, CARLS).await), Code::Unauthenticated);
+    for (number, change) in
+        [(2, "expires_at = expires_at + 1".to_owned()), (3, format!("user_id = {}", user(EMAIL)))]
+    {
+        let token = reset_token(&h, BOB).await;
+        h.change_behind(&format!("UPDATE challenges SET {change} WHERE user_id = {}", user(BOB)))
+            .await;
+        assert_eq!(code(sets(&h, &token, CARLS).await), Code::Unauthenticated);
+        assert_eq!(told(&h).await.len(), number);
+    }
+    let token = reset_token(&h, BOB).await;
+    sets(&h, &token, CARLS).await.unwrap();
+    tries(&h, BOB, CARLS).await.unwrap();
+    tries(&h, EMAIL, PASSWORD).await.unwrap();
+    h.finish().await;
+}
+
+on_both!(
+    a_link_put_in,
+    a_link_that_was_put_in_sets_no_password,
+    a_link_that_was_put_in_sets_no_password_on_postgresql
+);
+
+/// An invitation that is made one of an owner, or for somebody else.
+#[test]
+fn a_changed_invitation_is_taken_up_by_nobody() {
+    simulate(async || {
+        let h = with_people(Harness::sqlite(88, Venue::default()).await).await;
+        let (ann, _) = strong(&h).await;
+        for (number, change) in [
+            "role = 'owner'",
+            "email = 'mallory@example.com', email_key = 'mallory@example.com'",
+            "expires_at = expires_at + 1",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let email = format!("new{number}@example.com");
+            let invite = json!({ "command": "user-create", "email": email, "role": "viewer" });
+            let made = carry_out(&h, invite, &ann).await.unwrap();
+            let id = text(&made["id"]);
+            let bytes = sqlite(&id.parse::<Id<id::User>>().unwrap().to_bytes());
+            h.change_behind(&format!("UPDATE invitations SET {change} WHERE id = {bytes}")).await;
+            let joined = sets(&h, &made["invite_token"], CARLS).await;
+            assert_eq!(code(joined), Code::Unauthenticated, "{change}");
+            read_anew(&h).await;
+            assert_eq!(told(&h).await.len(), number + 1, "{change}");
+        }
+        let invite = json!({ "command": "user-create", "email": CARL, "role": "viewer" });
+        let made = carry_out(&h, invite, &ann).await.unwrap();
+        let renew = json!({ "command": "user-reset-password", "id": CARL });
+        let renewed = carry_out(&h, renew, &ann).await.unwrap();
+        let change = json!({ "command": "user-change", "id": CARL, "role": "trader" });
+        carry_out(&h, change, &ann).await.unwrap();
+        assert_eq!(
+            code(sets(&h, &made["invite_token"], CARLS).await),
+            Code::Unauthenticated,
+            "the first token is void"
+        );
+        sets(&h, &renewed["token"], CARLS).await.unwrap();
+        tries(&h, CARL, CARLS).await.unwrap();
+        h.finish().await;
+    });
+}

@@ -5,12 +5,13 @@ use tradewarden_domain::account::Activity;
 use tradewarden_domain::permission::{Permission, Permissions};
 use tradewarden_domain::person::{ChallengeKind, Decision, FactorKind, SessionKind, User};
 use tradewarden_domain::time::Timestamp;
+use tradewarden_store::challenges::{self, Challenge};
 use tradewarden_store::factors::{self, FactorRow, RecoveryRow};
 use tradewarden_store::pending::{self, PendingRow};
 use tradewarden_store::sessions::{self, RefreshRow, SessionRow};
 use tradewarden_store::token_keys::{self, TokenKeyRow};
 use tradewarden_store::users::{self, Failures, Member, PolicyRow, RoleRow, UserRow};
-use tradewarden_store::{Kind, Store, Writer, challenges, directory};
+use tradewarden_store::{Kind, Store, Writer, directory};
 
 fn user(number: u64, email: &str) -> User {
     User { id: id(number), email: email.to_owned(), created_at: at(5) }
@@ -22,7 +23,8 @@ async fn founded(backend: &Backend) -> (Writer, Store) {
     directory::insert_organization(&mut tx, id(1), "ours", at(1)).await.unwrap();
     for (number, email) in [(10, "Ann@example.com"), (11, "bob@example.com")] {
         let key = email.to_lowercase();
-        users::insert(&mut tx, &user(number, email), &key, Some("hash")).await.unwrap();
+        let password = Some(("hash", [2; 32]));
+        users::insert(&mut tx, &user(number, email), &key, [1; 32], password).await.unwrap();
         users::insert_member(&mut tx, id(1), id(number), "owner", at(5)).await.unwrap();
     }
     tx.commit().await.unwrap();
@@ -39,12 +41,14 @@ pub(crate) async fn people_and_their_roles(backend: &Backend) {
         password: none,
         factor: none,
         recovery_set: None,
+        code: [1; 32],
+        password_code: Some([2; 32]),
     };
     assert!(ann == expected);
     assert!(users::by_email(&store, "Ann@example.com").await.unwrap().is_none());
     let mut tx = writer.begin().await.unwrap();
-    let same = users::insert(&mut tx, &user(12, "x"), "ann@example.com", None).await.unwrap_err();
-    assert_eq!(same.kind(), Kind::Exists);
+    let same = users::insert(&mut tx, &user(12, "x"), "ann@example.com", [1; 32], None).await;
+    assert_eq!(same.unwrap_err().kind(), Kind::Exists);
     abandon(tx);
 
     let mut tx = writer.begin().await.unwrap();
@@ -58,7 +62,7 @@ pub(crate) async fn people_and_their_roles(backend: &Backend) {
     let locked = users::lock(&mut tx, id(10)).await.unwrap().unwrap();
     assert_eq!((locked.password, locked.factor), (failures, failures));
     assert_eq!(users::holders(&mut tx, id(1), "owner").await.unwrap(), [id(11)]);
-    users::set_password(&mut tx, id(10), "other", at(9)).await.unwrap();
+    users::set_password(&mut tx, id(10), ("other", [3; 32]), at(9)).await.unwrap();
     users::set_role(&mut tx, id(1), id(10), "clerk").await.unwrap();
     assert!(users::has_role(&mut tx, id(1), "clerk").await.unwrap());
     users::remove_member(&mut tx, id(1), id(11)).await.unwrap();
@@ -66,6 +70,7 @@ pub(crate) async fn people_and_their_roles(backend: &Backend) {
     tx.commit().await.unwrap();
     let ann = users::find(&store, id(10)).await.unwrap().unwrap();
     assert_eq!((ann.password, ann.password_hash.as_deref()), (none, Some("other")));
+    assert_eq!((ann.code, ann.password_code), ([1; 32], Some([3; 32])));
     let member = Member {
         org_id: id(1),
         user_id: id(10),
@@ -231,15 +236,33 @@ pub(crate) async fn sessions_and_their_tokens(backend: &Backend) {
     tx.commit().await.unwrap();
 }
 
+fn waiting(
+    number: u8,
+    kind: ChallengeKind,
+    user_id: Option<tradewarden_domain::id::Id<tradewarden_domain::id::User>>,
+    content: &[u8],
+) -> Challenge {
+    Challenge {
+        token_hash: [number; 32],
+        kind,
+        user_id,
+        content: content.to_vec(),
+        attempts: 0,
+        expires_at: at(50),
+        code: [4; 32],
+    }
+}
+
 pub(crate) async fn a_challenge_is_taken_once(backend: &Backend) {
     let (mut writer, _store) = founded(backend).await;
     let kind = ChallengeKind::Factor;
     let mut tx = writer.begin().await.unwrap();
-    challenges::insert(&mut tx, [1; 32], kind, Some(id(10)), b"content", at(50)).await.unwrap();
+    challenges::insert(&mut tx, &waiting(1, kind, Some(id(10)), b"content")).await.unwrap();
     for attempts in 1..=3 {
         let found = challenges::attempt(&mut tx, [1; 32], kind, 3, at(6)).await.unwrap().unwrap();
         assert_eq!((found.attempts, found.user_id), (attempts, Some(id(10))));
-        assert_eq!(found.content, b"content");
+        let as_stored = waiting(1, kind, Some(id(10)), b"content");
+        assert_eq!(found, Challenge { attempts, ..as_stored });
     }
     assert!(challenges::attempt(&mut tx, [1; 32], kind, 3, at(6)).await.unwrap().is_none());
     let other = ChallengeKind::Password;
@@ -249,7 +272,7 @@ pub(crate) async fn a_challenge_is_taken_once(backend: &Backend) {
     assert!(!challenges::take(&mut tx, [1; 32]).await.unwrap());
     for number in 2..5_u8 {
         let user = (number < 4).then(|| id(10));
-        challenges::insert(&mut tx, [number; 32], other, user, b"", at(50)).await.unwrap();
+        challenges::insert(&mut tx, &waiting(number, other, user, b"")).await.unwrap();
     }
     challenges::void(&mut tx, id(10), other).await.unwrap();
     assert!(!challenges::take(&mut tx, [3; 32]).await.unwrap());
@@ -258,7 +281,7 @@ pub(crate) async fn a_challenge_is_taken_once(backend: &Backend) {
     for first in [true, false] {
         assert_eq!(challenges::spend(&mut tx, [6; 32], kind, at(50)).await.unwrap(), first);
     }
-    challenges::insert(&mut tx, [5; 32], kind, None, b"", at(50)).await.unwrap();
+    challenges::insert(&mut tx, &waiting(5, kind, None, b"")).await.unwrap();
     challenges::purge(&mut tx, at(51)).await.unwrap();
     assert!(!challenges::take(&mut tx, [5; 32]).await.unwrap());
 }
@@ -267,7 +290,7 @@ pub(crate) async fn a_challenge_is_looked_at_and_extended(backend: &Backend) {
     let (mut writer, store) = founded(backend).await;
     let kind = ChallengeKind::Factor;
     let mut tx = writer.begin().await.unwrap();
-    challenges::insert(&mut tx, [1; 32], kind, Some(id(10)), b"content", at(50)).await.unwrap();
+    challenges::insert(&mut tx, &waiting(1, kind, Some(id(10)), b"content")).await.unwrap();
     tx.commit().await.unwrap();
     for _ in 0..2 {
         let found = challenges::look(&store, [1; 32], kind, at(49)).await.unwrap().unwrap();
@@ -279,7 +302,11 @@ pub(crate) async fn a_challenge_is_looked_at_and_extended(backend: &Backend) {
     assert!(challenges::look(&store, [1; 32], other, at(9)).await.unwrap().is_none());
     for (until, alive_at) in [(60, 59), (55, 59)] {
         let mut tx = writer.begin().await.unwrap();
-        challenges::extend(&mut tx, [1; 32], at(until)).await.unwrap();
+        let longer = waiting(1, kind, Some(id(10)), b"content");
+        let longer = Challenge { expires_at: at(until), code: [5; 32], ..longer };
+        challenges::extend(&mut tx, &longer).await.unwrap();
+        let found = challenges::find(&mut tx, [1; 32]).await.unwrap().unwrap();
+        assert_eq!((found.expires_at, found.code), (at(60), [5; 32]));
         tx.commit().await.unwrap();
         let found = challenges::look(&store, [1; 32], kind, at(alive_at)).await.unwrap();
         assert!(found.is_some(), "{until}");
