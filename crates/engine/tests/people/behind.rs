@@ -15,7 +15,7 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 type Blob = fn(&[u8]) -> String;
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn sqlite(bytes: &[u8]) -> String {
