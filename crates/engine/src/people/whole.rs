@@ -15,14 +15,14 @@ use tradewarden_store::{Error, Tx};
 
 /// What people are told of a factor that was put in or changed past the gateway.
 pub(super) fn strange_factor(org: Id<id::Org>, row: &FactorRow, content: [u8; 32]) -> Stranger {
-    let detail =
-        "A second factor was put in or changed past the gateway: nothing is taken as its proof.";
+    let detail = "A second factor was put in or changed past the gateway: it proves nothing.";
     Stranger { content, org, subject: row.id.to_string(), detail }
 }
 
 /// What people are told of a person whose e-mail was changed past the gateway, or who was put in.
 pub(super) fn strange_person(org: Id<id::Org>, user: &User, content: [u8; 32]) -> Stranger {
-    let detail = "A person was put in or their e-mail changed past the gateway: it lets nobody in.";
+    let detail =
+        "A person was put in, or their e-mail changed, past the gateway: nobody logs in by it.";
     Stranger { content, org, subject: user.id.to_string(), detail }
 }
 
@@ -174,8 +174,7 @@ impl Shared {
         if row.password_code == Some(content) {
             return Some(hash);
         }
-        let detail =
-            "A password was changed past the gateway: it opens nothing until another is set.";
+        let detail = "A password was changed past the gateway: another has to be set.";
         let (org, subject) = (self.told_in(row.user.id), row.user.id.to_string());
         self.strangers.note(Stranger { content, org, subject, detail });
         None
@@ -213,10 +212,11 @@ impl Shared {
     pub(super) fn is_whole_challenge(&self, row: &Challenge) -> bool {
         let content = row_code::of_challenge(&self.row_sealer, row);
         if row.code != content {
-            let detail = "A link or code for a log-in was put in or changed past the gateway: it opens nothing.";
+            let detail = "A link or code was put in or changed past the gateway: it opens nothing.";
             let org = row.user_id.map(|user| self.told_in(user));
             let org = org.unwrap_or_else(|| Id::from_bytes([0; 16]));
-            let subject = row.user_id.map_or_else(String::new, |user| user.to_string());
+            let subject =
+                row.user_id.map_or_else(|| row.kind.text().to_owned(), |user| user.to_string());
             self.strangers.note(Stranger { content, org, subject, detail });
         }
         row.code == content
