@@ -10,11 +10,17 @@ mod chromium;
 #[path = "people/commands.rs"]
 mod commands;
 #[cfg(test)]
+#[path = "people/earlier.rs"]
+mod earlier;
+#[cfg(test)]
 #[path = "people/factors.rs"]
 mod factors;
 #[cfg(test)]
 #[path = "people/forgeries.rs"]
 mod forgeries;
+#[cfg(test)]
+#[path = "people/halts.rs"]
+mod halts;
 #[cfg(test)]
 #[path = "people/lockdown.rs"]
 mod lockdown;

@@ -7,7 +7,7 @@ async fn policy(harness: &Harness) {
     switch_on(harness, "four_eyes.admin_grant").await;
 }
 
-async fn switch_on(harness: &Harness, policy: &str) {
+pub(super) async fn switch_on(harness: &Harness, policy: &str) {
     let policy = PolicySet { name: policy.to_owned(), value: "on".to_owned() };
     harness.command(Command::PolicySet(policy)).await;
 }

@@ -82,7 +82,7 @@ async fn nobody_gives_what_they_do_not_have() {
     gateway.stop().await;
 }
 
-/// A halt ends after its hold, and with four eyes by two people.
+/// A halt holds for a while, and with four eyes a limit is raised by two people.
 #[tokio::test]
 async fn four_eyes_and_the_hold() {
     let dir = TestDir::new("people-four-eyes");

@@ -105,11 +105,16 @@ impl Someone {
 
     /// Enrols an authenticator app; the code of the step before is used up by it.
     pub(crate) async fn enrol(&mut self) {
+        self.enrol_at(-1).await;
+    }
+
+    /// The same with the code so many steps of 30 seconds from now.
+    pub(crate) async fn enrol_at(&mut self, steps: i64) {
         let made = self.post("/api/v1/me/factors/totp", &Value::Null).await;
         let made = success(&made, 201);
         let secret = made["secret"].as_str().unwrap().to_owned();
         let confirm = format!("/api/v1/me/factors/totp/{}/confirm", made["id"].as_str().unwrap());
-        let code = code_of(&secret, -1).await;
+        let code = code_of(&secret, steps).await;
         let confirmed = self.post(&confirm, &json!({"code": code})).await;
         assert_eq!(success(&confirmed, 200)["confirmed"], true);
         self.secret = Some(secret);
