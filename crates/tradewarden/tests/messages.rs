@@ -5,6 +5,9 @@
 #[path = "messages/alerts.rs"]
 mod alerts;
 #[cfg(test)]
+#[path = "people/earlier.rs"]
+mod earlier;
+#[cfg(test)]
 #[path = "messages/mail.rs"]
 mod mail;
 #[cfg(test)]

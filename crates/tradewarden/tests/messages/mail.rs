@@ -1,8 +1,11 @@
 //! Notices by mail: sent over TLS with a password, kept while the server is away, never lost.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tradewarden_testkit::process::{Program, QUICK_CALLERS, TestDir, until};
 
+use crate::earlier::{earlier, now};
 use crate::office::{Office, entries, issue};
 use crate::someone::{PASSWORD, Someone, success};
 
@@ -119,6 +122,52 @@ async fn a_stranger_gets_no_mail() {
     gateway.kill9().await;
     let gateway = office.demo(&dir).await;
     office.mail(NEW_LOGIN).await;
+    gateway.stop().await;
+}
+
+/// S24: a halt is told by mail, and again after five minutes until somebody acknowledges it.
+#[tokio::test]
+async fn s24_an_alert_is_mailed_until_it_is_acknowledged() {
+    const RAISED: &str = "Tradewarden critical: halt.engaged";
+    const FIVE_MINUTES: Duration = Duration::from_secs(310);
+    let dir = TestDir::new("messages-alert");
+    let mut office = Office::open(&dir).await;
+    let config = office.config(&dir, "mail-ca.pem");
+    let gateway = earlier(&dir, &config, FIVE_MINUTES * 2).await;
+    let program = gateway.program();
+    let halt = program.json(&["halt", "engage", "--reason", "a drill"]).await;
+    let halt = halt["id"].as_str().unwrap();
+    let mail = office.next("mail").await;
+    assert_eq!(mail["headers"]["subject"], RAISED, "{mail}");
+    assert_eq!(mail["envelope_to"], json!(["owner@localhost"]));
+    let listed = program.json(&["alert", "list"]).await;
+    let alert = listed["items"][0]["id"].as_str().unwrap().to_owned();
+    let text = mail["text"].as_str().unwrap();
+    for part in [halt, "a drill", "again every 5 minutes", &format!("acknowledge {alert}\n")] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    gateway.stop().await;
+
+    let gateway = earlier(&dir, &config, FIVE_MINUTES).await;
+    let mail = office.mail("1 alerts are not acknowledged").await;
+    let text = mail["text"].as_str().unwrap();
+    for part in [halt, "a drill", &format!("({alert})")] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    let seen = gateway.program().json(&["alert", "acknowledge", &alert]).await;
+    assert_eq!((&seen["acknowledged_by"], &seen["told"]), (&json!("operator"), &json!(2)));
+    gateway.stop().await;
+
+    // Once more as long after it: the next mail is about something else.
+    let gateway = now(&dir, &config).await;
+    let program = gateway.program();
+    let other = program.json(&["halt", "engage", "--mode", "reduce_only"]).await;
+    let mail = office.next("mail").await;
+    assert_eq!(mail["headers"]["subject"], RAISED, "{mail}");
+    assert!(mail["text"].as_str().unwrap().contains(other["id"].as_str().unwrap()), "{mail}");
+    let listed = program.json(&["alert", "list"]).await;
+    let told: Vec<_> = listed["items"].as_array().unwrap().iter().map(|one| &one["told"]).collect();
+    assert_eq!(told, [1, 2]);
     gateway.stop().await;
 }
 
