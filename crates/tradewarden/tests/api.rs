@@ -40,5 +40,8 @@ mod profit;
 #[path = "people/python.rs"]
 mod python;
 #[cfg(test)]
+#[path = "api/safety.rs"]
+mod safety;
+#[cfg(test)]
 #[path = "api/stream.rs"]
 mod stream;

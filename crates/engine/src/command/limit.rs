@@ -90,7 +90,7 @@ pub struct HaltEngage {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeadManSet {
-    /// Seconds within which it has to be renewed, 5 to 86,400.
+    /// Seconds within which it has to be renewed, 1 to 86,400.
     pub timeout_s: u32,
     /// How far the halt goes; cancel if absent.
     #[serde(default)]

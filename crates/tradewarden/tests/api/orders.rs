@@ -10,13 +10,13 @@ use crate::owner::Owner;
 const ORDERS: &str = "/api/v1/orders";
 
 /// Someone who trades on the demo's account.
-struct Trader {
-    owner: Owner,
-    account: String,
+pub(crate) struct Trader {
+    pub(crate) owner: Owner,
+    pub(crate) account: String,
 }
 
 impl Trader {
-    async fn of(gateway: &Gateway) -> Self {
+    pub(crate) async fn of(gateway: &Gateway) -> Self {
         let account = gateway.ready()["account_id"].as_str().unwrap().to_owned();
         Self { owner: Owner::of(gateway).await, account }
     }
@@ -26,7 +26,13 @@ impl Trader {
         Self { owner: self.owner.again_at(gateway).await, ..self }
     }
 
-    async fn send(&mut self, method: Method, path: &str, key: &str, body: &str) -> Answer {
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        key: &str,
+        body: &str,
+    ) -> Answer {
         let bearer = self.owner.bearer.clone();
         let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
         let headers = if key.is_empty() { &headers[..1] } else { &headers[..] };
@@ -43,7 +49,7 @@ impl Trader {
         body.to_string()
     }
 
-    async fn place(&mut self, key: &str, more: Value) -> Answer {
+    pub(crate) async fn place(&mut self, key: &str, more: Value) -> Answer {
         let body = self.order(&more);
         self.send(Method::POST, ORDERS, key, &body).await
     }
@@ -52,7 +58,7 @@ impl Trader {
         self.owner.get(&format!("{ORDERS}/{}", id.as_str().unwrap())).await.json()
     }
 
-    async fn until_state(&mut self, id: &Value, state: &str) -> Value {
+    pub(crate) async fn until_state(&mut self, id: &Value, state: &str) -> Value {
         let mut last = Value::Null;
         until(state, async || {
             last = self.show(id).await;
@@ -70,7 +76,7 @@ impl Trader {
 }
 
 /// A limit that no market of the demo reaches, and inside the collar.
-async fn resting(trader: &mut Trader, key: &str) -> Value {
+pub(crate) async fn resting(trader: &mut Trader, key: &str) -> Value {
     let filled = trader.place(&format!("{key}-probe"), json!({"allow_repeat": true})).await.json();
     let filled = trader.until_state(&filled["id"], "filled").await;
     let price: f64 = filled["average_price"].as_str().unwrap().parse().unwrap();

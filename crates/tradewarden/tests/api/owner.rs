@@ -17,9 +17,13 @@ pub(crate) struct Owner {
 impl Owner {
     /// The owner of a demo that runs; once for each data directory.
     pub(crate) async fn of(gateway: &Gateway) -> Self {
+        Self::who(gateway, &gateway.ready()["owner"]).await
+    }
+
+    /// Another person `{email, password}`; once for each.
+    pub(crate) async fn who(gateway: &Gateway, person: &Value) -> Self {
         let mut client = gateway.client();
-        let Session { bearer, refresh } =
-            log_in_with_factor(&mut client, &gateway.ready()["owner"]).await;
+        let Session { bearer, refresh } = log_in_with_factor(&mut client, person).await;
         Self { client, bearer, refresh }
     }
 
