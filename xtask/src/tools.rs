@@ -34,6 +34,7 @@ const PEERS: &[(&str, &[&str], &[&str])] = &[
         &["-c", "import ensurepip, sqlite3, venv"],
         &["python3", "python3-venv", "python3-pip"],
     ),
+    ("script", &["--version"], &["bsdutils"]),
     ("softhsm2-util", &["--version"], &["softhsm2"]),
     ("pkcs11-tool", &["--list-mechanisms", "--module", SOFTHSM], &["opensc"]),
     ("node", &["--version"], &["nodejs"]),

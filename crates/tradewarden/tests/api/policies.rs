@@ -2,11 +2,13 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
+use std::process::Stdio;
 use std::time::Duration;
+use tokio::process::Command;
 use tradewarden_domain::time::Timestamp;
 use tradewarden_testkit::process::{QUICK_CALLERS, TestDir};
 
-use crate::door::demo;
+use crate::door::{BINARY, demo};
 use crate::owner::{Owner, once_key};
 
 async fn imported(owner: &mut Owner, body: Value) -> (u16, Value) {
@@ -91,6 +93,35 @@ async fn limits_are_kept_in_a_file() {
     let wrong = program.run(&["limit", "import", path]).await;
     assert_eq!(wrong.code, Some(2), "{wrong}");
     assert!(wrong.stderr.contains("account:acc_01m8"), "{wrong}");
+}
+
+/// On a terminal a replay shows how far it is, and takes that away before it answers.
+#[tokio::test]
+async fn a_replay_shows_a_bar_on_a_terminal() {
+    let dir = TestDir::new("api-replay-bar");
+    let (gateway, mut door) = demo(&dir, QUICK_CALLERS).await;
+    let program = gateway.program();
+    let file = dir.path().join("limits.toml");
+    program.json(&["limit", "export", "--output", file.to_str().unwrap()]).await;
+    let sent = door.send(json!({"action": "BUY", "id": once_key()}).to_string()).await;
+    assert_eq!(sent.status, 202);
+    let quoted = |path: &std::path::Path| format!("'{}'", path.display());
+    let (data, config) = (quoted(program.data()), quoted(&program.config()));
+    let replay = format!(
+        "'{BINARY}' signal replay --from 2026-01-01T00:00:00Z --to 2100-01-01T00:00:00Z \
+         --policy {} --data {data} --config {config}",
+        quoted(&file)
+    );
+    let mut terminal = Command::new("script");
+    terminal.args(["-q", "-e", "-c", &replay, "/dev/null"]).stdin(Stdio::null());
+    let shown = terminal.output().await.expect("this test needs script (Debian: bsdutils)");
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success(), "{shown:?}");
+    let bar = format!("\rreplaying [{}]   0 %", ".".repeat(30));
+    let blank = format!("\r{}\r", " ".repeat(bar.len() - 1));
+    let (_, rest) = text.split_once(&bar).expect(&text);
+    let (_, answer) = rest.split_once(&blank).expect(&text);
+    assert!(answer.contains("judged") && !answer.contains("replaying"), "{text:?}");
 }
 
 /// A period is judged by the policy of a file, while a gateway runs and when none does; nothing that is
