@@ -1,9 +1,7 @@
 //! Sizing by target: the signal names the position that is wanted, and the order is what is missing
 //! to it (S5).
 
-use super::{
-    Decision, OnOpposite, Pyramiding, ShortSelling, Strategy, StrategyState, close, unusable,
-};
+use super::{Decision, OnOpposite, ShortSelling, Strategy, StrategyState, close, unusable};
 use crate::code::{Code, Refusal};
 use crate::exposure::Exposure;
 use crate::instrument::Instrument;
@@ -113,12 +111,7 @@ impl Strategy {
                     return skip(Code::StrategyFlat);
                 }
             }
-            Some(Side::Buy) if self.pyramiding == Pyramiding::Ignore => {
-                return skip(Code::StrategyAlreadyLong);
-            }
-            Some(Side::Sell) if self.pyramiding == Pyramiding::Ignore => {
-                return skip(Code::StrategyAlreadyShort);
-            }
+            // The signal names all of the position, so that pyramiding is not asked about (S5).
             Some(_) | None => {}
         }
         self.enter_with(signal, to, instrument, quantity)

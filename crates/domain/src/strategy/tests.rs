@@ -353,11 +353,17 @@ fn s5_reverse() {
 fn s5_target_is_the_wanted_position_less_the_projected_one() {
     const LONG_3: &str = "market_position=long market_position_size=3";
     const SHORT_2: &str = "market_position=short market_position_size=2";
+    const LONG_5: &str = "market_position=long market_position_size=5";
+    const SHORT_4: &str = "market_position=short market_position_size=4";
     let by_target = |of: Strategy| Strategy { sizing: Sizing::Target, ..of };
-    let cases: [(&str, String, &str); 10] = [
+    let cases: [(&str, String, &str); 13] = [
         ("0", format!("BUY {LONG_3}"), "entry buy 3"),
-        ("0 entry_buy=2", format!("BUY {LONG_3}"), "skip strategy.already_long"),
+        ("0 entry_buy=2", format!("BUY {LONG_3}"), "entry buy 1"),
         ("3", format!("BUY {LONG_3}"), "skip strategy.already_long"),
+        // Whatever was said about pyramiding.
+        ("3", format!("BUY {LONG_5}"), "entry buy 2"),
+        ("3 entry_buy=2", format!("BUY {LONG_5}"), "skip strategy.already_long"),
+        ("-3", format!("SELL {SHORT_4}"), "entry sell 1"),
         ("5", format!("SELL {LONG_3}"), "exit sell 2"),
         // It missed the long of which the sender sold a part.
         ("0", format!("SELL {LONG_3}"), "skip strategy.wrong_side"),
@@ -370,9 +376,12 @@ fn s5_target_is_the_wanted_position_less_the_projected_one() {
     for (position, words, expected) in cases {
         assert_eq!(decide(&by_target(strategy()), position, &words), expected, "{words}");
     }
+    assert_eq!(strategy().pyramiding, Pyramiding::Ignore);
     let adds = Strategy { pyramiding: Pyramiding::Allow, ..by_target(strategy()) };
-    assert_eq!(decide(&adds, "1", &format!("BUY {LONG_3}")), "entry buy 2");
-    assert_eq!(decide(&adds, "1 entry_buy=1", &format!("BUY {LONG_3}")), "entry buy 1");
+    for of in [&adds, &by_target(strategy())] {
+        assert_eq!(decide(of, "1", &format!("BUY {LONG_3}")), "entry buy 2");
+        assert_eq!(decide(of, "1 entry_buy=1", &format!("BUY {LONG_3}")), "entry buy 1");
+    }
     let reverses = by_target(reversing());
     assert_eq!(decide(&reverses, "-2", &format!("BUY {LONG_3}")), "exit buy 2, entry buy 3");
     assert_eq!(decide(&reverses, "5", &format!("SELL {SHORT_2}")), "exit sell 5, entry sell 2");

@@ -245,3 +245,51 @@ async fn a_continuous_symbol_is_the_front_month() {
     let left = program.json(&["roll", "list"]).await;
     assert_eq!((&left["items"][0]["contract"], &left["items"][1]), (&"ESH27".into(), &Value::Null));
 }
+
+/// S5: sized by target an order is what is missing to the wanted position, up, down, across and to
+/// flat, whatever was said about pyramiding; where nothing is missing there is none.
+#[tokio::test]
+async fn s5_a_target_is_reached_from_where_the_position_is() {
+    let dir = TestDir::new("strategy-target");
+    let (gateway, _) = demo(&dir, "").await;
+    let program = gateway.program();
+    let options = ["--sizing", "target", "--on-opposite", "reverse", "--allow-short"];
+    let fast = ["--rate-per-s", "1000"];
+    let mut door = another_door(&gateway, &fast, &options).await;
+    let mut number = 0;
+    let mut wants = |action: &str, position: &str, size: u32| {
+        number += 1;
+        let body = json!({
+            "action": action, "market_position": position, "market_position_size": size,
+            "id": format!("target-{number}"),
+        });
+        body.to_string()
+    };
+    for (action, position, size) in [
+        ("BUY", "long", 3),
+        ("BUY", "long", 5),
+        ("SELL", "long", 1),
+        ("SELL", "short", 2),
+        ("SELL", "short", 6),
+        ("BUY", "flat", 0),
+    ] {
+        said(&door.send(wants(action, position, size)).await, 202, "accepted");
+        settled(program).await;
+        let again = said(&door.send(wants(action, position, size)).await, 200, "skipped");
+        let there = match position {
+            "flat" => "strategy.flat".to_owned(),
+            side => format!("strategy.already_{side}"),
+        };
+        assert_eq!(again["code"], there, "{again}");
+    }
+    let expected = [
+        ("buy", "3"),
+        ("buy", "2"),
+        ("sell", "4"),
+        ("sell", "1"),
+        ("sell", "2"),
+        ("sell", "4"),
+        ("buy", "6"),
+    ];
+    assert_eq!(trades(&settled(program).await), expected);
+}
