@@ -120,7 +120,7 @@ fn subject(symbol: &Symbol) -> HaltSubject<'_> {
         account: Id::from_bytes([2; 16]),
         strategy: Some(Id::from_bytes([3; 16])),
         webhook: Some(Id::from_bytes([4; 16])),
-        key: None,
+        key: Some(Id::from_bytes([5; 16])),
         symbol,
         passes_halts: false,
     }
@@ -478,6 +478,8 @@ fn halts_by_scope_mode_and_purpose() {
         (HaltScope::Strategy(Id::from_bytes([73; 16])), false),
         (HaltScope::Webhook(Id::from_bytes([4; 16])), true),
         (HaltScope::Webhook(Id::from_bytes([74; 16])), false),
+        (HaltScope::Key(Id::from_bytes([5; 16])), true),
+        (HaltScope::Key(Id::from_bytes([75; 16])), false),
         (HaltScope::Instrument(symbol("NQ")), true),
         (HaltScope::Instrument(symbol("ES")), false),
         (HaltScope::Pair(account, symbol("NQ")), true),
@@ -514,6 +516,7 @@ fn an_order_of_no_strategy_is_not_covered_by_a_strategys_halt() {
     for (scope, covers) in [
         (HaltScope::Strategy(Id::from_bytes([3; 16])), false),
         (HaltScope::Webhook(Id::from_bytes([4; 16])), false),
+        (HaltScope::Key(Id::from_bytes([5; 16])), false),
         (HaltScope::Account(Id::from_bytes([2; 16])), true),
         (HaltScope::Global, true),
     ] {
