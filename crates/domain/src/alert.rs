@@ -36,6 +36,7 @@ pub fn telling(code: &str, is_critical: bool) -> Telling {
             | "exit.pending_open"
             | "order.ttl_ended"
             | "position.dust"
+            | "position.exits_taken_back"
             | "position.netted"
             | "position.not_rolled"
             | "position.old_month"
@@ -85,6 +86,7 @@ mod tests {
             "limit.rate",
             "limit.flood",
             "duplicate.id_conflict",
+            "position.exits_taken_back",
             "position.not_rolled",
             "position.old_month",
             "strategy.mixed_result",

@@ -56,6 +56,9 @@ pub struct Exposure {
     pub bracket: Option<Bracket>,
     /// What the broker reports beyond the fills.
     pub reported: Option<Reported>,
+    /// Since when it should be closed: the newest exit failed then, or was refused, and no entry that was
+    /// made later has filled.
+    pub unclosed_since: Option<Timestamp>,
 }
 
 impl Exposure {
@@ -186,6 +189,7 @@ impl Exposure {
             entry_sent_at: None,
             bracket: None,
             reported: None,
+            unclosed_since: None,
         }
     }
 
@@ -226,7 +230,17 @@ impl Exposure {
         let cost = self.cost.minus(released)?.plus(Points::of(price, opened))?;
         let fees = self.fees.plus(fee)?;
         (self.quantity, self.cost, self.realized, self.fees) = (after, cost, realized, fees);
+        // All of it was closed: what an exit did not close before is gone.
+        if opposes && closed == held {
+            self.unclosed_since = None;
+        }
         Some(())
+    }
+
+    /// An order that was made then has filled: an entry that came after a failed exit holds it again.
+    pub fn held_again(&mut self, purpose: Purpose, made_at: Timestamp) {
+        let is_meant = |since: &Timestamp| purpose == Purpose::Exit || made_at <= *since;
+        self.unclosed_since = self.unclosed_since.filter(is_meant);
     }
 }
 
@@ -303,6 +317,24 @@ mod tests {
             exposure.told(entry, units("2"));
             assert_eq!((exposure.reported, exposure.quantity), (None, Quantity::ZERO));
         }
+    }
+
+    /// S11: what an exit did not close should be closed, until it is or an entry of later holds it again.
+    #[test]
+    fn s11_what_an_exit_did_not_close() {
+        let at = Timestamp::from_unix_micros;
+        let mut exposure = Exposure::default();
+        fill(&mut exposure, Side::Buy, "2", "100");
+        exposure.unclosed_since = Some(at(5));
+        fill(&mut exposure, Side::Sell, "1", "100");
+        exposure.held_again(Purpose::Exit, at(6));
+        exposure.held_again(Purpose::Entry, at(5));
+        assert_eq!(exposure.unclosed_since, Some(at(5)));
+        let mut entered = exposure;
+        entered.held_again(Purpose::Entry, at(6));
+        assert_eq!(entered.unclosed_since, None);
+        fill(&mut exposure, Side::Sell, "1", "100");
+        assert_eq!(exposure.unclosed_since, None);
     }
 
     #[test]

@@ -555,6 +555,7 @@ fn fold_one(shared: &Shared, book: &mut Book, order: &mut Order, execution: &Exe
         }
         let folded = exposure.fill(side, execution.quantity, execution.price, execution.fee);
         exposure.told(order.id, execution.quantity);
+        exposure.held_again(purpose, order.created_at);
         fits = folded.is_some();
     });
     before.protect(shared, book, order, execution.quantity);

@@ -5,6 +5,7 @@ mod counts;
 mod engaged;
 mod imagined;
 mod rolling;
+mod unclosed;
 mod usable;
 
 use self::counts::Counts;
@@ -411,12 +412,14 @@ impl Book {
         };
         let ends = order.state.is_live() && !next.is_live();
         order.state = next;
+        let before = order.code;
         if code.is_some() {
             order.code = code;
         }
         if ends {
             self.ended(order);
             self.release(order, order.reserved());
+            self.exit_ended(order, before);
             if let Some(change) = order.change.as_mut().filter(|change| change.is_in_flight()) {
                 change.state = ChangeState::Refused;
                 change.code = Some(Code::OrderChangeOvertaken);

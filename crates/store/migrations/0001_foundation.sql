@@ -402,6 +402,7 @@ CREATE INDEX orders_legs ON orders (account_id, symbol, id) WHERE live = 1 AND l
 
 CREATE INDEX orders_live ON orders (account_id, symbol, id) WHERE live = 1;
 CREATE INDEX orders_live_org ON orders (org_id, id) WHERE live = 1;
+CREATE INDEX orders_parent ON orders (parent_id, leg, id) WHERE leg IS NOT NULL;
 
 CREATE TABLE fills (
     account_id {bytes} NOT NULL,
@@ -435,6 +436,7 @@ CREATE TABLE exposures (
     entry_sent_at {int},
     bracket {text},
     reported {text},
+    unclosed_since {int},
     updated_at {int} NOT NULL,
     PRIMARY KEY (account_id, symbol, strategy_id)
 ){clustered};

@@ -14,20 +14,20 @@ macro_rules! columns {
     () => {
         "account_id, symbol, strategy_id, quantity, cost, realized, fees, entry_buy, \
          entry_sell, exit_buy, exit_sell, entry_sent_at, bracket, reported, \
-         updated_at"
+         unclosed_since, updated_at"
     };
 }
 
 const PUT: Insert = Insert {
     into: concat!("-- exposures::put\nINSERT INTO exposures (", columns!(), ")"),
-    columns: 15,
+    columns: 16,
     tail: "ON CONFLICT (account_id, symbol, strategy_id) DO UPDATE SET \
            quantity = excluded.quantity, cost = excluded.cost, \
            realized = excluded.realized, fees = excluded.fees, entry_buy = excluded.entry_buy, \
            entry_sell = excluded.entry_sell, exit_buy = excluded.exit_buy, \
            exit_sell = excluded.exit_sell, entry_sent_at = excluded.entry_sent_at, \
            bracket = excluded.bracket, reported = excluded.reported, \
-           updated_at = excluded.updated_at",
+           unclosed_since = excluded.unclosed_since, updated_at = excluded.updated_at",
 };
 const OF_PAIR: &str = concat!(
     "-- exposures::of_pair\nSELECT ",
@@ -92,6 +92,7 @@ pub async fn put(
             // Writing strings and numbers to JSON cannot fail.
             exposure.bracket.and_then(|bracket| serde_json::to_string(&bracket).ok()).into(),
             exposure.reported.and_then(|reported| serde_json::to_string(&reported).ok()).into(),
+            exposure.unclosed_since.into(),
             now.into(),
         ]);
     }
@@ -166,6 +167,7 @@ fn decode(mut row: Row) -> Result<(Place, Exposure), Error> {
         entry_sent_at: row.time_or_null()?,
         bracket: row.text_or_null()?.map(|text| bracket(&text)).transpose()?,
         reported: row.text_or_null()?.map(|text| reported(&text)).transpose()?,
+        unclosed_since: row.time_or_null()?,
     };
     Ok((place, exposure))
 }

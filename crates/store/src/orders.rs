@@ -65,12 +65,6 @@ const LIKE_THIS: &str = concat!(
     " FROM orders WHERE id >= $1 AND account_id = $2 AND symbol = $3 AND side = $4 \
      AND quantity = $5 AND signal_id IS NULL AND leg IS NULL ORDER BY id LIMIT 16"
 );
-const NEWEST_OF_SIGNALS: &str = concat!(
-    "-- orders::newest_of_signals\nSELECT ",
-    columns!(),
-    " FROM orders WHERE id >= $1 AND account_id = $2 AND symbol = $3 AND strategy_id = $4 \
-     AND signal_id IS NOT NULL AND leg IS NULL ORDER BY id DESC LIMIT 1"
-);
 const LEGS: &str = concat!(
     "-- orders::legs\nSELECT ",
     columns!(),
@@ -132,7 +126,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     LIVE_OF_ORG,
     PAGE,
     LIKE_THIS,
-    NEWEST_OF_SIGNALS,
     LEGS,
     RESTING_EXITS,
     NEWEST_LEG,
@@ -393,21 +386,6 @@ pub async fn like(
         order.quantity.units().into(),
     ];
     tx.query(LIKE_THIS, &parameters).await?.into_iter().map(decode).collect()
-}
-
-/// The newest order that a signal made at a place since `since`.
-pub async fn newest_of_signals(
-    store: &Store,
-    place: &Place,
-    since: Id<id::Order>,
-) -> Result<Option<Order>, Error> {
-    let parameters = vec![
-        since.into(),
-        place.account_id.into(),
-        place.symbol.as_str().into(),
-        place.strategy_id.into(),
-    ];
-    store.query_one(NEWEST_OF_SIGNALS, parameters).await?.map(decode).transpose()
 }
 
 /// How many orders of an account are live.

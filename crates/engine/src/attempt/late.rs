@@ -91,7 +91,8 @@ pub(crate) fn close(
         limit_price: None,
         stop_price: None,
     };
-    let cleared = clear(shared, book, entry, intent, halted)?;
+    let cleared = clear(shared, book, entry, intent, halted);
+    let cleared = cleared.inspect_err(|no| book.exit_refused(&place, no))?;
     let intent = cleared.intent();
     let exit = Order {
         id: shared.environment.id(book.now),

@@ -110,6 +110,7 @@ pub(super) fn tell_refused_exit(
 ) {
     let Part { strategy, account_id } = part;
     book.told_exits.insert((work.signal_id, strategy.id, account_id));
+    book.exit_refused(&part.place(symbol), no);
     let subject = format!("{account_id} {symbol} {}", strategy.id);
     let detail = format!("The exit of {} was refused: {}", work.signal_id, no.detail);
     book.find(shared, strategy.org_id, no.code.text(), Severity::Critical, subject, detail);
@@ -582,6 +583,8 @@ pub(crate) fn reserve(book: &mut Book, order: Order) -> (Id<id::Order>, Purpose)
     let (id, purpose) = (order.id, order.purpose);
     book.change_exposure(&place_of(&order), |exposure| {
         exposure.reserve(order.purpose, order.side, order.quantity);
+        // The newest exit says whether something is left to be closed.
+        exposure.unclosed_since = exposure.unclosed_since.filter(|_| purpose == Purpose::Entry);
     });
     book.opened(&order);
     if purpose == Purpose::Entry {

@@ -257,6 +257,9 @@ async fn place(
                 payload::by(&order, &actor.name()),
             );
             book.put_order(order.clone());
+            if order.purpose == Purpose::Exit {
+                book.exit_refused(&place_of(&order), &refusal);
+            }
             Some(refusal)
         }
     };
@@ -504,13 +507,16 @@ async fn close_all(
     let mut book = Book::load(tx, shared, &scope).await?;
     // Under every halt, a person with a fresh factor closes at once (S20).
     let passes_halts = actor.fresh(book.now).is_ok();
-    let pair = (account.id, None);
+    let (pair, before) = ((account.id, None), book.clone());
     let rolls = book.end_rolls_to_come(shared, pair, symbol, "it was closed");
     let mut closed = Closed { passes_halts, rolls, ..Closed::default() };
     for strategy in book.holders(account.id, symbol) {
         let place = Place { account_id: account.id, symbol: symbol.clone(), strategy_id: strategy };
         let part = close_part(shared, &mut book, account, instrument, &place, actor, &mut closed);
         if let Err(refusal) = part {
+            let mut book = before;
+            book.exit_refused(&place, &refusal);
+            book.write(tx, effects).await?;
             return Ok(Err(OrderNo::of(refusal, None).into()));
         }
     }

@@ -26,10 +26,10 @@ use tradewarden_domain::bracket::OnNaked;
 use tradewarden_domain::code::{Code, Refusal};
 use tradewarden_domain::day::Day;
 use tradewarden_domain::exposure::Exposure;
-use tradewarden_domain::id::Id;
+use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
-use tradewarden_domain::order::{Order, OrderState, Purpose, Side};
+use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side};
 use tradewarden_domain::price::Market;
 use tradewarden_domain::strategy::{Strategy, StrategyState};
 use tradewarden_domain::time::Timestamp;
@@ -46,8 +46,6 @@ const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(3);
 const TOLD_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// People are told of a no that has stood for so long: a price that is stale for a moment is none.
 const TOLD_AFTER: Duration = Duration::from_secs(30);
-/// A signal's order that is older says nothing of the position any more.
-const SIGNALS_LOOKED_BACK: Duration = Duration::from_hours(24 * 30);
 /// What people are told by.
 const NOT_ROLLED: &str = "position.not_rolled";
 
@@ -142,7 +140,8 @@ impl Roller {
             return Ok(());
         }
         match self.try_to_begin(due).await? {
-            Begun::Waits => return Ok(()),
+            // What rules said before was of something else.
+            Begun::Waits => course.refused_since = None,
             Begun::Leaves => {
                 let tries = course.tries.saturating_add(1);
                 course = Course { tries, not_before: now.plus(AGAIN_AFTER), ..Course::default() };
@@ -167,15 +166,6 @@ impl Roller {
             let detail = format!("The roll table has no month after {}.", due.place.symbol);
             return Ok(Begun::Refused(Refusal::because(Code::RiskRollUnresolved, detail)));
         };
-        match self.exit_of_signal(&due.place).await? {
-            Some(exit) if exit.state.is_live() => return Ok(Begun::Waits),
-            // Its strategy was told to leave: what should be closed is not carried on.
-            Some(exit) if has_failed(&exit) => {
-                let detail = format!("The exit {} should have closed it, and did not.", exit.id);
-                return Ok(Begun::Refused(Refusal::because(Code::StrategyOpenPosition, detail)));
-            }
-            _ => {}
-        }
         let (shared, wanted) = (Arc::clone(&self.shared), due.clone());
         self.shared
             .journal
@@ -185,27 +175,11 @@ impl Roller {
             .await
     }
 
-    /// The exit, if the last that a signal made of the position was one.
-    async fn exit_of_signal(&self, place: &Place) -> Result<Option<Order>, NotWritten> {
-        let since = self.shared.environment.now().minus(SIGNALS_LOOKED_BACK);
-        let newest = orders::newest_of_signals(&self.shared.store, place, Id::new(since, [0; 10]));
-        let newest = newest.await.map_err(|error| NotWritten(error.to_string()))?;
-        Ok(newest.filter(|order| order.purpose == Purpose::Exit))
-    }
-
     async fn tell(&self, due: &Due, why: &str) {
         let detail = format!("{} is not rolled, and held as before: {why}", due.place.symbol);
         let (org, subject) = (due.strategy.org_id, subject(&due.place));
         self.shared.tell(org, NOT_ROLLED, Severity::Warning, subject, detail).await;
     }
-}
-
-/// Whether an exit ended without closing what it was for, and nobody took it back.
-fn has_failed(exit: &Order) -> bool {
-    let was_wanted = [Code::OrderCanceled, Code::OrderSuperseded, Code::StrategyFlat];
-    exit.state != OrderState::Filled
-        && !exit.state.is_live()
-        && exit.code.is_none_or(|code| !was_wanted.contains(&code))
 }
 
 impl Due {
@@ -279,6 +253,11 @@ async fn begin_in(
     if !book.has_strategies_of(&directory) || !is_same || book.roll_of(place).is_some() {
         return Ok(Begun::Waits);
     }
+    if let Some(since) = book.exposure(place).unclosed_since {
+        let detail =
+            format!("It should have been closed: the exit of {since} failed or was refused.");
+        return Ok(Begun::Refused(Refusal::because(Code::StrategyOpenPosition, detail)));
+    }
     if due.market(shared) != Market::Open {
         return Ok(Begun::Refused(Refusal::plain(Code::RiskMarketClosed)));
     }
@@ -302,13 +281,14 @@ async fn begin_in(
     if let Err(no) = would_open(shared, &book, due, &reopening, had_stop) {
         return Ok(Begun::Refused(no));
     }
-    // Entries of the old month are not wanted any more, and a full exit takes back those that rest (S4).
+    // Entries of the old month are not wanted any more, and what is under way at the market ends first.
     remove_entries(shared, &mut book, place, &[Side::Buy, Side::Sell]);
-    resting::take_back(shared, &mut book, place, side.opposite());
-    if book.live_orders(place).iter().any(|order| order.leg.is_none()) {
+    if book.live_orders(place).iter().any(|order| !rests(order, side.opposite())) {
         book.write(tx, effects).await?;
         return Ok(Begun::Waits);
     }
+    // Exits that rest are taken back with the exit that closes it all, or not at all (S4).
+    let taken_back = resting::take_back(shared, &mut book, place, side.opposite());
     let by = by(place, next_symbol);
     let leaving = Leaving { place, side: side.opposite(), quantity, passes_halts: false, by };
     let exit = match leave(shared, &mut book, account, &leaving, &Actor::operator()) {
@@ -332,9 +312,32 @@ async fn begin_in(
         "quantity": exit.quantity, "side": side, "strategy_id": strategy.id, "symbol": place.symbol,
     });
     book.enter(shared, strategy.org_id, exit.id, "position.rolling", &payload);
+    tell_taken_back(shared, &mut book, &roll, &taken_back);
     book.put_roll(roll);
     book.write(tx, effects).await?;
     Ok(Begun::Leaves)
+}
+
+/// Whether a live order is a leg, or an exit on this side that rests: neither has to end before all is closed.
+fn rests(order: &Order, side: Side) -> bool {
+    let is_exit = (order.purpose, order.side) == (Purpose::Exit, side);
+    order.leg.is_some() || (is_exit && order.order_type != OrderType::Market)
+}
+
+/// What rested there stood for something, of which neither month has anything now.
+fn tell_taken_back(shared: &Shared, book: &mut Book, roll: &AutoRoll, exits: &[Id<id::Order>]) {
+    if exits.is_empty() {
+        return;
+    }
+    let names: Vec<_> = exits.iter().map(ToString::to_string).collect();
+    let detail = format!(
+        "To roll {} to {}, exits that rested were taken back, and none is placed for them: {}.",
+        roll.place.symbol,
+        roll.next_symbol,
+        names.join(", ")
+    );
+    let (org, subject) = (roll.org_id, subject(&roll.place));
+    book.find(shared, org, "position.exits_taken_back", Severity::Warning, subject, detail);
 }
 
 /// Whether the entry would pass if the position were closed already: on a copy, of which nothing stays.

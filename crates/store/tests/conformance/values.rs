@@ -39,6 +39,7 @@ fn exposure(units: i64) -> Exposure {
             second_read_at: Timestamp::from_unix_micros(2),
             side: Side::Sell,
         }),
+        unclosed_since: (units > 0).then(|| Timestamp::from_unix_micros(units)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! S11: positions that roll by themselves, in two halves that are neither doubled nor lost.
 
+use super::keys::{caller, key};
 use super::rolls::{held, holds, until, with_months};
 use super::{Small, accept, millis};
 use serde_json::json;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use tradewarden_broker::port::MarketState;
 use tradewarden_domain::bracket::{Leg, OnNaked};
 use tradewarden_domain::code::Code;
-use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side};
+use tradewarden_domain::id::{self, Id};
+use tradewarden_domain::order::{Order, OrderState, OrderType, Purpose, Side, TimeInForce};
 use tradewarden_domain::strategy::{Pyramiding, Sizing};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_engine::command::{
@@ -471,8 +473,7 @@ fn s11_a_person_who_closes_ends_the_roll() {
     for month in ["ESH26", "ESM26"] {
         simulate(async || {
             let s = half_rolled(826, |_| {}).await;
-            let close = PositionClose { account: s.account.clone(), symbol: month.to_owned() };
-            s.h.command(Command::PositionClose(close)).await;
+            s.h.command(close(&s, month)).await;
             s.h.broker.let_all_fill();
             holds(&s, "0", "0").await;
             assert_eq!(sent(&s).await.len(), 2, "{month}");
@@ -481,27 +482,36 @@ fn s11_a_person_who_closes_ends_the_roll() {
     }
 }
 
+fn close(s: &Small, month: &str) -> Command {
+    let symbol = month.to_owned();
+    Command::PositionClose(PositionClose { account: s.account.clone(), symbol })
+}
+
+/// An order by request that only reduces, at the market or at a limit.
+fn reduce(s: &Small, month: &str, quantity: &str, limit: Option<&str>) -> Command {
+    Command::OrderCreate(OrderCreate {
+        account_id: s.account.clone(),
+        symbol: month.to_owned(),
+        side: Side::Sell,
+        order_type: if limit.is_some() { OrderType::Limit } else { OrderType::Market },
+        quantity: quantity.parse().unwrap(),
+        limit_price: limit.map(|price| price.parse().unwrap()),
+        stop_price: None,
+        time_in_force: limit.map(|_| TimeInForce::Gtc),
+        reduce_only: true,
+        expires_at: None,
+        tag: None,
+        allow_repeat: true,
+    })
+}
+
 /// An order that reduces finds nothing held between the halves; what it was to reduce is not opened.
 #[test]
 fn s11_an_order_that_reduces_closes_of_what_is_on_its_way() {
     for (quantity, month, left) in [("1", "ESH26", "1"), ("5", "ESM26", "0")] {
         simulate(async || {
             let s = half_rolled(836, |_| {}).await;
-            let new = OrderCreate {
-                account_id: s.account.clone(),
-                symbol: month.to_owned(),
-                side: Side::Sell,
-                order_type: OrderType::Market,
-                quantity: quantity.parse().unwrap(),
-                limit_price: None,
-                stop_price: None,
-                time_in_force: None,
-                reduce_only: true,
-                expires_at: None,
-                tag: None,
-                allow_repeat: true,
-            };
-            let made = s.h.try_command(Command::OrderCreate(new)).await.unwrap();
+            let made = s.h.try_command(reduce(&s, month, quantity, None)).await.unwrap();
             let Err(CommandError::Order(no)) = made else { panic!("{made:?}") };
             assert_eq!(no.code, Code::PositionFlat);
             assert!(no.detail.contains("stays closed"), "{no:?}");
@@ -554,6 +564,152 @@ fn s11_what_an_exit_should_have_closed_does_not_roll() {
         holds(&s, "0", "0").await;
         s.end().await;
     });
+}
+
+/// The same of what a person or a program wanted to close, also after a restart.
+#[test]
+fn s11_what_anybody_should_have_closed_does_not_roll() {
+    for is_person in [true, false] {
+        simulate(async || {
+            let mut s = rolling(842, |_| {}).await;
+            s.h.broker.next_plans(&[FillPlan::Rejected.into()]);
+            let close = close(&s, "ESH26");
+            let fails = if is_person { close.clone() } else { reduce(&s, "ESH26", "1", None) };
+            s.h.command(fails).await;
+            s.h.restart().await;
+            s.h.ready().await;
+            until(&s, AFTER).await;
+            holds(&s, "2", "0").await;
+            minutes(&s, 7).await;
+            holds(&s, "2", "0").await;
+            assert_eq!(severities(&s, NOT_ROLLED).await, ["warning"]);
+            s.h.command(close).await;
+            holds(&s, "0", "0").await;
+            s.end().await;
+        });
+    }
+}
+
+/// An exit that was refused has closed nothing either, though no order was made of it.
+#[test]
+fn s11_what_a_refused_exit_should_have_closed_does_not_roll() {
+    for who in ["a signal", "an order", "a close"] {
+        simulate(async || {
+            let s = rolling(843, |_| {}).await;
+            let key = key(&s.h, json!({ "scopes": ["positions:close"] })).await;
+            let halt = s.h.halt(Some("instrument:ESH26"), "block").await;
+            if who == "a signal" {
+                assert_eq!(s.send("EXIT", "b").await.status, SignalStatus::Refused);
+            } else {
+                let made = if who == "an order" {
+                    s.h.try_command(reduce(&s, "ESH26", "1", None)).await.unwrap()
+                } else {
+                    // Not of a person with a fresh factor, whom no halt holds up.
+                    let actor = caller(&s.h, &key, "nonce-0123456789abcdef");
+                    let close = close(&s, "ESH26");
+                    s.h.drive(s.h.engine().execute(close, &actor)).await.unwrap()
+                };
+                assert!(matches!(made, Err(CommandError::Order(_))), "{who}: {made:?}");
+            }
+            s.h.resume(&halt).await;
+            until(&s, AFTER).await;
+            minutes(&s, 7).await;
+            holds(&s, "2", "0").await;
+            assert_eq!(severities(&s, NOT_ROLLED).await, ["warning"]);
+            s.accept("EXIT", "c").await;
+            holds(&s, "0", "0").await;
+            s.end().await;
+        });
+    }
+}
+
+/// What its strategy entered after a failed exit, or whose last exit a person canceled, is to be held.
+#[test]
+fn s11_what_is_held_again_rolls() {
+    simulate(async || {
+        let s = rolling(844, |new| new.pyramiding = Some(Pyramiding::Allow)).await;
+        s.h.broker.next_plans(&[FillPlan::Rejected.into()]);
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(500)).await;
+        s.accept("BUY", "c").await;
+        until(&s, AFTER).await;
+        holds(&s, "0", "4").await;
+        s.end().await;
+    });
+    simulate(async || {
+        let s = rolling(845, |_| {}).await;
+        s.h.broker.next_plans(&[FillPlan::Rejected.into()]);
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(500)).await;
+        let made = s.h.command(reduce(&s, "ESH26", "2", Some("5200"))).await;
+        s.h.elapse(millis(500)).await;
+        let id = made["id"].as_str().unwrap().to_owned();
+        s.h.command(Command::OrderCancel(ById { id })).await;
+        until(&s, AFTER).await;
+        holds(&s, "0", "2").await;
+        s.end().await;
+    });
+}
+
+/// Makes an exit of a part of the position that rests.
+async fn exit_rests(s: &Small) -> Id<id::Order> {
+    let made = s.h.command(reduce(s, "ESH26", "1", Some("5200"))).await;
+    made["id"].as_str().unwrap().parse().unwrap()
+}
+
+/// An exit that rests stays while a rule says no to the roll. It is taken back together with the exit that
+/// closes it all, never before, and people are told, whatever becomes of that.
+#[test]
+fn s11_exits_that_rest_are_taken_back_with_the_exit() {
+    for (plan, old, new) in [(FillPlan::AtOnce, "0", "2"), (FillPlan::Rejected, "2", "0")] {
+        simulate(async || {
+            let s = rolling(846, |_| {}).await;
+            let rests = exit_rests(&s).await;
+            s.h.limit("org", "max_order_quantity", "1").await;
+            until(&s, AFTER).await;
+            minutes(&s, 3).await;
+            assert_eq!(severities(&s, NOT_ROLLED).await, ["warning"]);
+            assert_eq!(find(&s, rests).await.state, OrderState::Working);
+            s.h.broker.next_faults(Call::Cancel, &[Fault::LostBefore]);
+            s.h.broker.next_plans(&[plan.into()]);
+            s.h.limit("org", "max_order_quantity", "5").await;
+            s.h.until("taken back", async |_| find(&s, rests).await.cancel_requested).await;
+            assert_eq!(sent(&s).await.len(), 3, "the exit is journaled as well");
+            holds(&s, old, new).await;
+            assert_eq!(find(&s, rests).await.code, Some(Code::OrderSuperseded));
+            assert_eq!(severities(&s, "position.exits_taken_back").await, ["warning"]);
+            s.end().await;
+        });
+    }
+}
+
+/// A no has to stand for a while before people hear of it: not together with one of before.
+#[test]
+fn s11_a_no_that_passed_is_not_told() {
+    simulate(async || {
+        let s = rolling(847, |_| {}).await;
+        s.h.limit("org", "max_order_quantity", "1").await;
+        s.h.broker.next_plans(&[FillPlan::Rests.into()]);
+        s.h.command(reduce(&s, "ESH26", "1", None)).await;
+        s.h.elapse(Duration::from_secs(22)).await;
+        s.h.limit("org", "max_order_quantity", "5").await;
+        // The roll waits for the order by request.
+        s.h.elapse(Duration::from_secs(10)).await;
+        s.h.limit("org", "max_order_quantity", "1").await;
+        s.h.elapse(Duration::from_secs(10)).await;
+        assert!(!s.h.has_finding(NOT_ROLLED).await);
+        s.h.elapse(Duration::from_secs(30)).await;
+        assert_eq!(severities(&s, NOT_ROLLED).await, ["warning"]);
+        s.h.limit("org", "max_order_quantity", "5").await;
+        s.h.broker.let_all_fill();
+        minutes(&s, 3).await;
+        holds(&s, "0", "1").await;
+        s.end().await;
+    });
+}
+
+async fn find(s: &Small, id: Id<id::Order>) -> Order {
+    s.h.orders().await.into_iter().find(|order| order.id == id).unwrap()
 }
 
 /// A market that is closed is waited for.
@@ -634,8 +790,14 @@ fn s11_legs_are_those_of_the_new_month() {
 /// hears that it is not.
 #[test]
 fn s11_a_crash_neither_doubles_nor_loses_a_half() {
+    for rests in [false, true] {
+        dies_everywhere(rests);
+    }
+}
+
+fn dies_everywhere(rests: bool) {
     let (commits, calls) = simulate(async || {
-        let s = to_the_roll(Death::Never).await;
+        let s = to_the_roll(Death::Never, rests).await;
         s.h.elapse(Duration::from_secs(8)).await;
         assert_eq!(held(&s).await, ("0".to_owned(), "2".to_owned()));
         let life = s.h.life().number;
@@ -654,22 +816,26 @@ fn s11_a_crash_neither_doubles_nor_loses_a_half() {
     let of_calls =
         calls.iter().flat_map(|number| [Death::BeforeCall(*number), Death::AfterCall(*number)]);
     for death in of_commits.chain(of_calls) {
-        lives_through(death);
+        lives_through(death, rests);
     }
 }
 
-/// A life that begins right before the roll.
-async fn to_the_roll(death: Death) -> Small {
+/// A life that begins right before the roll, with an exit that rests or without.
+async fn to_the_roll(death: Death, rests: bool) -> Small {
     let mut s = rolling(830, |_| {}).await;
+    if rests {
+        exit_rests(&s).await;
+        s.h.elapse(millis(500)).await;
+    }
     s.h.stop().await;
     s.h.start(death).await;
     s
 }
 
-fn lives_through(death: Death) {
-    println!("{death:?}");
+fn lives_through(death: Death, rests: bool) {
+    println!("{death:?}, an exit rests: {rests}");
     simulate(async || {
-        let mut s = to_the_roll(death).await;
+        let mut s = to_the_roll(death, rests).await;
         s.h.elapse(Duration::from_secs(15)).await;
         if !s.h.is_alive() {
             s.h.restart().await;
