@@ -20,6 +20,9 @@ mod file;
 #[path = "vault/guarded.rs"]
 mod guarded;
 #[cfg(test)]
+#[path = "vault/load.rs"]
+mod load;
+#[cfg(test)]
 #[path = "vault/older.rs"]
 mod older;
 #[cfg(test)]

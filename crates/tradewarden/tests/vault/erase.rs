@@ -5,8 +5,9 @@ use std::fs;
 
 use tradewarden_testkit::process::{TestDir, until};
 
+use crate::load::{Load, Senders, Who};
 use crate::rows::changed;
-use crate::stage::{Load, again, demo, sealed};
+use crate::stage::{again, demo, sealed};
 
 #[tokio::test]
 async fn an_erased_organization_trades_on_and_its_secrets_never_open() {
@@ -14,6 +15,7 @@ async fn an_erased_organization_trades_on_and_its_secrets_never_open() {
     let gateway = demo(&dir, "").await;
     let program = gateway.program().clone();
     let things = sealed(&dir, &gateway);
+    let senders = Senders::new(&gateway).await;
     gateway.stop().await;
     let database = dir.data().join("tradewarden.db");
     let keep = "CREATE TABLE kept AS SELECT * FROM data_keys WHERE purpose = 'intake'";
@@ -32,9 +34,9 @@ async fn an_erased_organization_trades_on_and_its_secrets_never_open() {
 
     assert_eq!(things.key_opens(&gateway).await, 401);
     things.people_come_in(&gateway).await;
-    let load = Load::begin(&gateway);
+    let load = Load::of(&gateway, &senders, &[Who::Bearer, Who::Person]);
     until("signals are taken", async || load.answered() >= 20).await;
-    load.end().await;
+    load.end(&program).await;
     let new = ["key", "create", "--name", "other", "--algorithm", "hmac-sha256"];
     let refused = program.run(&[&new[..], &["--scope", "orders:read"]].concat()).await;
     assert!(refused.stderr.contains("vault rotate --data-keys"), "{refused}");

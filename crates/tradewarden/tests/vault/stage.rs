@@ -1,16 +1,9 @@
-//! An installation in which something is sealed for every purpose, and a load on it.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+//! An installation in which something is sealed for every purpose.
 
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 use tradewarden_testkit::process::{Gateway, Program, QUICK_CALLERS, TestDir};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tradewarden");
-
-/// Connections that send signals.
-const SENDERS: usize = 3;
 
 /// Secrets of people who come back after the restart.
 pub(crate) struct Sealed {
@@ -78,56 +71,6 @@ impl Sealed {
         let headers: Vec<_> =
             headers.map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
         gateway.client().get("/api/v1/me", &headers).await.unwrap().status
-    }
-}
-
-/// Senders that post signals until they are told to end.
-pub(crate) struct Load {
-    ends: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-    senders: JoinSet<()>,
-}
-
-impl Load {
-    pub(crate) fn begin(gateway: &Gateway) -> Self {
-        let webhook = &gateway.ready()["webhook"];
-        let text = |name: &str| webhook[name].as_str().unwrap().to_owned();
-        let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let mut senders = JoinSet::new();
-        for sender in 0..SENDERS {
-            let path = format!("/api/v1/webhooks/{}", text("token"));
-            let (secret, mut client) = (text("secret"), gateway.client());
-            let (ends, answered) = (Arc::clone(&ends), Arc::clone(&answered));
-            senders.spawn(async move {
-                for number in 0_u64.. {
-                    if ends.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let action = if number % 2 == 0 { "BUY" } else { "SELL" };
-                    let body = format!(r#"{{"action":"{action}","id":"load-{sender}-{number}"}}"#);
-                    let headers = [("x-webhook-secret", secret.as_str())];
-                    let answer = client.post(&path, &headers, body).await.unwrap();
-                    // A rule or the webhook's rate may say no; who sends is known, and nothing fails.
-                    let told = [200, 202, 422, 429].contains(&answer.status);
-                    assert!(told, "{} {}", answer.status, answer.json());
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        Self { ends, answered, senders }
-    }
-
-    pub(crate) fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
-    }
-
-    /// Ends it; how many were answered.
-    pub(crate) async fn end(mut self) -> u64 {
-        self.ends.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.senders.join_next().await {
-            ended.unwrap();
-        }
-        self.answered()
     }
 }
 

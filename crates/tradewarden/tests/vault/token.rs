@@ -6,7 +6,8 @@ use std::process::Command;
 
 use tradewarden_testkit::process::{Gateway, Program, QUICK_CALLERS, TestDir, until};
 
-use crate::stage::{BINARY, Load, by_source_key, sealed};
+use crate::load::{Load, Senders};
+use crate::stage::{BINARY, by_source_key, sealed};
 
 const PIN: &str = "482917";
 /// Where Debian's package has the module.
@@ -86,7 +87,8 @@ async fn a_key_in_a_token_is_rotated_under_load() {
     let program = gateway.program().clone();
     assert!(!dir.data().join("kek").exists(), "there is no key on this machine's disk");
     let things = sealed(&dir, &gateway);
-    let load = Load::begin(&gateway);
+    let senders = Senders::new(&gateway).await;
+    let load = Load::begin(&gateway, &senders);
     for version in 2..=3 {
         let goal = load.answered() + 20;
         let rotated = program.json(&["vault", "rotate"]).await;
@@ -96,7 +98,7 @@ async fn a_key_in_a_token_is_rotated_under_load() {
         until("the load went on", async || load.answered() >= goal).await;
     }
     things.opens(&gateway).await;
-    load.end().await;
+    load.end(&program).await;
     let status = program.json(&["vault", "status"]).await;
     assert_eq!(by_source_key(&status), [("pkcs11:tradewarden:3".to_owned(), 5)], "{status}");
     gateway.stop().await;

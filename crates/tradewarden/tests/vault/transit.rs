@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tradewarden_testkit::process::{Program, QUICK_CALLERS, TestDir, until};
 
 use crate::bao::Bao;
-use crate::stage::{BINARY, Load, again, by_source_key, demo, sealed};
+use crate::load::{Load, Senders, Who};
+use crate::stage::{BINARY, again, by_source_key, demo, sealed};
 
 /// The same data directory under another configuration.
 fn configured(dir: &TestDir, config: &str) -> Program {
@@ -32,11 +33,12 @@ async fn a_key_in_openbao_is_rotated_under_load() {
     let program = gateway.program().clone();
     assert!(!dir.data().join("kek").exists(), "there is no key on this machine");
     let things = sealed(&dir, &gateway);
+    let senders = Senders::new(&gateway).await;
     let before = program.json(&["vault", "status"]).await;
     assert_eq!(newest(&before), "transit:transit/tradewarden:v1");
     assert_eq!(by_source_key(&before), [("transit:transit/tradewarden:v1".to_owned(), 5)]);
 
-    let load = Load::begin(&gateway);
+    let load = Load::begin(&gateway, &senders);
     for version in 2..=3 {
         let goal = load.answered() + 20;
         let rotated = program.json(&["vault", "rotate"]).await;
@@ -48,7 +50,7 @@ async fn a_key_in_openbao_is_rotated_under_load() {
     }
     until("a token was renewed", async || bao.has_renewed().await).await;
     things.opens(&gateway).await;
-    load.end().await;
+    load.end(&program).await;
     gateway.stop().await;
 
     // The same with a token, and its policy is enough to go on.
@@ -64,15 +66,18 @@ async fn a_key_in_openbao_is_rotated_under_load() {
 async fn a_sealed_openbao_is_told_borne_and_recovered_from() {
     let dir = TestDir::new("vault-sealed");
     let bao = Bao::start(&dir, "1h").await;
-    let config = bao.config("source = \"transit\"\nunreachable_max_s = 12");
+    let config = bao.config("source = \"transit\"\nunreachable_max_s = 25");
     let gateway = demo(&dir, &config).await;
     let program = gateway.program().clone();
     let things = sealed(&dir, &gateway);
-    let load = Load::begin(&gateway);
+    let senders = Senders::new(&gateway).await;
+    let load = Load::begin(&gateway, &senders);
 
     bao.seal().await;
     until("it is told", async || findings(&program, "vault.unreachable").await == 1).await;
     things.opens(&gateway).await;
+    load.end(&program).await;
+    let load = Load::of(&gateway, &senders, &[Who::Bearer]);
     let refused = program.run(&["vault", "rotate"]).await;
     assert_eq!(refused.code, Some(4), "{refused}");
     assert!(refused.stderr.contains("sealed") && refused.stderr.contains("unseal it"), "{refused}");
@@ -92,7 +97,10 @@ async fn a_sealed_openbao_is_told_borne_and_recovered_from() {
     until("it is back", async || findings(&program, "vault.recovered").await == 1).await;
     things.opens(&gateway).await;
     assert_eq!(program.json(&["vault", "status"]).await["secrets"], "open");
-    load.end().await;
+    load.end(&program).await;
+    let load = Load::begin(&gateway, &senders);
+    until("everybody is let in again", async || load.answered() >= 20).await;
+    load.end(&program).await;
     assert_eq!(findings(&program, "vault.unreachable").await, 1, "told once");
     gateway.stop().await;
 
@@ -113,6 +121,7 @@ async fn keys_are_moved_from_a_file_to_openbao_and_back() {
     let bao = Bao::start(&dir, "1h").await;
     let gateway = demo(&dir, "").await;
     let things = sealed(&dir, &gateway);
+    let senders = Senders::new(&gateway).await;
     gateway.stop().await;
 
     let both = bao.config("source = \"transit\"\nprevious = \"file\"");
@@ -120,12 +129,14 @@ async fn keys_are_moved_from_a_file_to_openbao_and_back() {
     let program = gateway.program().clone();
     let webhook = json!(gateway.ready()["webhook"]);
     assert!(webhook.is_object(), "the demo says it again");
-    let load = Load::begin(&gateway);
+    let load = Load::begin(&gateway, &senders);
     assert_eq!(program.json(&["vault", "status"]).await["to_rewrap"], 5);
+    let goal = load.answered() + 20;
     let done = program.json(&["vault", "rewrap", "--to", "transit"]).await;
     assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
+    until("the load went on", async || load.answered() >= goal).await;
     things.opens(&gateway).await;
-    load.end().await;
+    load.end(&program).await;
     gateway.stop().await;
 
     fs::remove_file(dir.data().join("kek")).unwrap();
