@@ -8,6 +8,8 @@
 
 mod admission;
 mod challenges;
+#[cfg(test)]
+mod vectors;
 
 pub use admission::Admission;
 pub use challenges::Challenges;
