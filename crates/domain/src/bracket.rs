@@ -171,10 +171,15 @@ impl Levels {
         }
     }
 
-    /// Whether the levels, on the tick, stand on their sides of an entry at this price: a stop that the
-    /// tick moves to it would fire at once. One that would be at zero or below, or larger than can be
-    /// counted, protects nothing.
-    pub fn fit(&self, side: Side, entry: Price, tick: Price) -> bool {
+    /// The level that, on the tick, does not stand on its side of an entry at this price, by its name and its
+    /// own price: a stop that the tick moves to it would fire at once. One that would be at zero or below,
+    /// or larger than can be counted, protects nothing.
+    pub fn misfit(
+        &self,
+        side: Side,
+        entry: Price,
+        tick: Price,
+    ) -> Option<(&'static str, Option<Price>)> {
         let gains = |price: Price| match side {
             Side::Buy => price > entry,
             Side::Sell => price < entry,
@@ -182,10 +187,16 @@ impl Levels {
         let loses = |price: Price| price != entry && !gains(price);
         let at = |mark: Mark, gains| {
             let price = mark.price(side, entry, gains).filter(|price| price.is_positive())?;
-            Some(price.to_step(tick, rounding(side))).filter(|price| price.is_positive())
+            Some(price.to_step(tick, rounding(side)))
         };
-        self.take_profit.is_none_or(|mark| at(mark, true).is_some_and(gains))
-            && self.stop_loss.is_none_or(|mark| at(mark, false).is_some_and(loses))
+        let profit = self.take_profit.map(|mark| at(mark, true));
+        let loss = self.stop_loss.map(|mark| at(mark, false));
+        let misses = |price: &Option<Price>, is_right: &dyn Fn(Price) -> bool| {
+            !price.is_some_and(|price| price.is_positive() && is_right(price))
+        };
+        let profit = profit.filter(|price| misses(price, &gains));
+        let loss = loss.filter(|price| misses(price, &loses));
+        profit.map(|price| ("take_profit", price)).or(loss.map(|price| ("stop_loss", price)))
     }
 }
 

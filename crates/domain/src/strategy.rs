@@ -542,12 +542,17 @@ fn fitting(
         return Ok(None);
     }
     let price = entry.limit_price.or(entry.stop_price).or(reference);
-    match price.filter(|price| !levels.fit(entry.side, *price, tick)) {
-        None => Ok(Some(levels)),
-        Some(price) => {
-            Err(Refusal { limit: Some(price.to_string()), ..Refusal::plain(Code::BracketInvalid) })
-        }
-    }
+    let misfit = price.and_then(|price| Some((price, levels.misfit(entry.side, price, tick)?)));
+    let Some((price, (field, level))) = misfit else { return Ok(Some(levels)) };
+    let level = level.map_or_else(|| "none that can be counted".to_owned(), |it| it.to_string());
+    let detail = format!(
+        "{field}: {level} is on the wrong side of the entry's price, {price}, or not above zero."
+    );
+    Err(Refusal {
+        input: Some(level),
+        limit: Some(price.to_string()),
+        ..Refusal::because(Code::BracketInvalid, detail)
+    })
 }
 
 const fn mark(level: Level) -> Mark {

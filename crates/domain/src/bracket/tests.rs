@@ -85,7 +85,8 @@ fn s9_a_level_that_protects_nothing_does_not_fit() {
         (Side::Sell, ("2%", "92233720300"), false),
     ] {
         let levels = levels(marks.0, marks.1);
-        assert_eq!(levels.fit(side, price("100"), price("0.25")), fits, "{side} {marks:?}");
+        let misfit = levels.misfit(side, price("100"), price("0.25"));
+        assert_eq!(misfit.is_none(), fits, "{side} {marks:?}");
     }
 }
 

@@ -100,6 +100,8 @@ fn s9_levels_of_an_entry_without_a_signal() {
     let too_far = Strategy { stop_loss: Some("100".parse().unwrap()), ..strategy() };
     let no = too_far.own_levels(&entry, at).unwrap_err();
     assert_eq!(no.code, Code::BracketInvalid);
+    assert_eq!((no.input.as_deref(), no.limit.as_deref()), (Some("0"), Some("100")));
+    assert!(no.detail.starts_with("stop_loss: 0 "), "{}", no.detail);
 }
 
 fn reversing() -> Strategy {

@@ -271,12 +271,20 @@ fn judge(
     if order.state != OrderState::Accepted && !can_replace(shared, account) {
         return Err(Refusal::plain(Code::OrderChangeUnsupported));
     }
-    if order.purpose == Purpose::Exit {
-        change.quantity = change.quantity.map(|quantity| fitting(book, order, quantity));
-        let same = |quantity: &Quantity| *quantity == order.quantity;
-        if change.quantity.as_ref().is_some_and(same) {
-            return Err(Refusal::plain(Code::PositionFlat));
+    if let (Purpose::Exit, Some(asked)) = (order.purpose, change.quantity) {
+        let fitted = fitting(book, order, asked);
+        if fitted == order.quantity {
+            let detail = format!(
+                "The order closes {fitted} already, and nothing more is held that it could close; \
+                 asked for {asked}."
+            );
+            return Err(Refusal {
+                input: Some(asked.to_string()),
+                limit: Some(fitted.to_string()),
+                ..Refusal::because(Code::PositionFlat, detail)
+            });
         }
+        change.quantity = Some(fitted);
     }
     let (limits_version, used) = clear(shared, book, account, actor, order, &change)?;
     change.limits_version = limits_version;

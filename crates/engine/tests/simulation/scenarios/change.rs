@@ -480,6 +480,10 @@ fn an_exit_stays_one_that_only_reduces() {
         assert_eq!(s.outcome(1).await, ("5".to_owned(), ChangeState::Made, None));
         assert_eq!(s.reserved().await, ("0".to_owned(), "5".to_owned()));
         assert_eq!(s.change(quantity(&exit, "6")).await, Some(Code::PositionFlat));
+        let tried = s.h.try_command(Command::OrderChange(quantity(&exit, "6"))).await.unwrap();
+        let Err(CommandError::Order(no)) = tried else { panic!("{tried:?}") };
+        assert_eq!((no.input.as_deref(), no.limit.as_deref()), (Some("6"), Some("5")));
+        assert!(no.detail.contains("closes 5 already"), "{}", no.detail);
         s.h.broker.next_faults(Call::Replace, &[Fault::Rejected]);
         assert_eq!(s.change(stop(&exit, "4960")).await, None);
         s.h.elapse(millis(100)).await;
