@@ -73,7 +73,7 @@ codes! {
     RequestMalformed = "request.malformed", Malformed, "The request cannot be read.";
     RequestNotFound = "request.not_found", NotFound, "There is no such thing, or it is not for this caller.";
     RequestPrecondition = "request.precondition_failed", Conflict, "The thing is no longer as `If-Match` has it.";
-    TextCardNumber = "text.card_number", Malformed, "A text holds what looks like the number of a payment card, which is not kept here.";
+    TextCardNumber = "text.card_number", Refused, "A text holds what looks like the number of a payment card, which is not kept here.";
     RequestUnprotected = "request.unprotected", Forbidden, "This is not answered without TLS; what was sent may have been read by others.";
     RequestMethod = "request.method", Malformed, "This path does not take this method.";
     Unauthenticated = "auth.failed", Unauthenticated, "The credentials are missing or wrong.";

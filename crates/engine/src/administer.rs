@@ -21,6 +21,7 @@ use crate::command::{
     AccountChanges, ById, Change, Command, PaperPrice, StrategyChanges, WebhookChanges,
 };
 use crate::effects::{Effects, Severity};
+use crate::free_text;
 use crate::intake::read_again;
 use crate::journal::{NotWritten, Urgency};
 use crate::once::Claimed;
@@ -305,7 +306,7 @@ impl Engine {
 
     async fn set_paper_price(&self, price: PaperPrice) -> Result<Value, CommandError> {
         let desk = self.parts.desk.as_ref().ok_or(CommandError::NotFound)?;
-        let symbol: Symbol = price.symbol.parse().map_err(|error| invalid("symbol", &error))?;
+        let symbol = free_text::symbol("symbol", &price.symbol)?;
         let market = price.market.unwrap_or(Trading::Open);
         if price.price.is_some_and(|price| !price.is_positive()) {
             return Err(invalid("price", &"must be greater than zero"));

@@ -1,8 +1,10 @@
-//! Free texts that are kept: names and reasons.
+//! Texts of people's own choosing that are kept: names, reasons, symbols that nobody knows yet.
 
 use crate::command::error::{CommandError, invalid};
 use tradewarden_domain::card_number::holds_card_number;
 use tradewarden_domain::code::Code;
+use tradewarden_domain::instrument::Symbol;
+use tradewarden_domain::roll::Continuous;
 
 /// What stands in the place of a halt's reason that cannot be kept.
 const NOT_KEPT: &str = "a reason with the number of a payment card, which is not kept";
@@ -16,7 +18,25 @@ pub(crate) fn without_card_number(field: &str, text: &str) -> Result<(), Command
     Err(CommandError::Refused { code, detail: format!("{field}: {}", code.meaning()) })
 }
 
-/// The reason of a halt, which is never refused for its words.
+/// A symbol that somebody names.
+pub(crate) fn symbol(field: &'static str, text: &str) -> Result<Symbol, CommandError> {
+    let symbol = text.parse().map_err(|error| invalid(field, &error))?;
+    without_card_number(field, text)?;
+    Ok(symbol)
+}
+
+/// Refuses a symbol by which nothing is ever traded: what holds for it would bind nothing.
+pub(crate) fn binds(symbol: &Symbol) -> Result<(), CommandError> {
+    without_card_number("scope", symbol.as_str())?;
+    if Continuous::of(symbol).is_some() {
+        let detail = "a continuous symbol stands for months: name each month, or an account or \
+                      strategy";
+        return Err(invalid("scope", &detail));
+    }
+    Ok(())
+}
+
+/// The reason of a halt or a lockdown, which is never refused for its words.
 pub(crate) fn halt_reason(text: String) -> String {
     if holds_card_number(&text) { NOT_KEPT.to_owned() } else { text }
 }

@@ -192,7 +192,7 @@ impl Engine {
         for name in ["size", "token", "secret"] {
             trace.pass(name);
         }
-        mask_card_numbers(&mut body.redacted, &mut trace);
+        let holds_card_number = mask_card_numbers(&mut body.redacted, &mut trace);
         let body_sha256 = *Digest::sha256(&body.redacted).as_bytes();
         let signal = body.signal.map(|signal| with_message_id(signal, raw.signature.as_ref()));
         let reduces = reduces(&signal);
@@ -217,6 +217,7 @@ impl Engine {
             sent_ahead,
             body: body.redacted,
             body_sha256,
+            holds_card_number,
             admission,
             trace,
         };
@@ -228,16 +229,20 @@ impl Engine {
     }
 }
 
-/// A number that looks like a payment card's is kept masked. The signal is judged as it came: one in
-/// ten of all long numbers looks like that, and an exit must not wait for who can tell.
-fn mask_card_numbers(stored: &mut Vec<u8>, trace: &mut Trace) {
-    if let Some(masked) = card_number::masked(stored) {
+/// A number that looks like a payment card's is kept masked, and the signal opens nothing (product.md
+/// section 8). What closes passes: one in ten of all long numbers looks like that, and an exit must not
+/// wait for who can tell (S18).
+fn mask_card_numbers(stored: &mut Vec<u8>, trace: &mut Trace) -> bool {
+    let masked = card_number::masked(stored);
+    let holds_one = masked.is_some();
+    if let Some(masked) = masked {
         *stored = masked;
         trace.skip(
             "card_number",
             "what looks like a payment card's number is masked in what is kept",
         );
     }
+    holds_one
 }
 
 fn told(outcome: SignalOutcome, received_at: Timestamp, delivery: Delivery) -> Received {

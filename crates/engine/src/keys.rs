@@ -14,6 +14,7 @@ use crate::command::error::{CommandError, away, invalid, parse_id, to_value};
 use crate::command::{KeyCreate, KeyRotate};
 use crate::directory::keys::secret_place;
 use crate::directory::{is_narrow, parse_network};
+use crate::free_text::without_card_number;
 use crate::known_key::KnownKey;
 use crate::people::KEY_LIFETIME_DAYS;
 use serde_json::{Value, json};
@@ -92,6 +93,9 @@ impl Engine {
         }
         if new.instruments.len() > LIST_MAX || new.accounts.len() > LIST_MAX {
             return Err(invalid("instruments", &"must be at most 200, and so must the accounts"));
+        }
+        for symbol in &new.instruments {
+            without_card_number("instruments", symbol.as_str())?;
         }
         Ok(ApiKey {
             id: self.parts.environment.id(now),

@@ -17,11 +17,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tradewarden_domain::card_number::holds_card_number;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::order::Order;
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::Digest;
+use tradewarden_seal::{Digest, Pepper};
 use tradewarden_store::idempotency::{self, Claim, Stored};
 use tradewarden_store::{Error, Tx};
 
@@ -70,8 +71,14 @@ impl OnceKey {
         Some(Self { key: bare.to_owned(), fingerprint })
     }
 
-    pub(crate) fn claim(&self, org: Id<id::Org>, actor: &Actor) -> Claim {
-        Claim { org_id: org, caller: actor.name(), key: self.key.clone() }
+    /// What is claimed. A key with the number of a payment card works as any other, and is not kept.
+    pub(crate) fn claim(&self, org: Id<id::Org>, actor: &Actor, pepper: &Pepper) -> Claim {
+        let key = if holds_card_number(&self.key) {
+            format!("hidden:{}", pepper.of_caller_key(&self.key))
+        } else {
+            self.key.clone()
+        };
+        Claim { org_id: org, caller: actor.name(), key }
     }
 
     pub(crate) async fn claim_in(
@@ -174,7 +181,7 @@ impl Engine {
         once: &OnceKey,
     ) -> Result<Performed, CommandError> {
         let org = self.org_of(actor)?;
-        let claim = once.claim(org, actor);
+        let claim = once.claim(org, actor, &self.parts.people.pepper);
         let in_flight = || refused(Code::IdempotencyInFlight);
         let _flight = self.take_off(&claim)?;
         let stops = matches!(command, Command::HaltEngage(_));

@@ -76,7 +76,8 @@ impl Engine {
         + 'static,
     ) -> Result<Claimed<Value>, CommandError> {
         let (shared, claimant) = (Arc::clone(&self.parts), actor.clone());
-        let once = once.map(|once| (once.claim(org, actor), once.clone()));
+        let once =
+            once.map(|once| (once.claim(org, actor, &self.parts.people.pepper), once.clone()));
         let outcome = self
             .parts
             .journal

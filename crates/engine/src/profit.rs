@@ -5,6 +5,7 @@ use crate::Shared;
 use crate::actor::Actor;
 use crate::command::RateSet;
 use crate::command::error::{CommandError, away, invalid, to_value};
+use crate::free_text::without_card_number;
 use crate::view::{ExchangeRateView, InstrumentProfitView, Page, ProfitView, StrategyProfitView};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -238,6 +239,7 @@ fn read_rate(org: Id<id::Org>, new: RateSet, now: Timestamp) -> Result<ExchangeR
     if !is_text || new.source.len() > SOURCE_BYTES_MAX {
         return Err(invalid("source", &"must be 1 to 64 printable characters"));
     }
+    without_card_number("source", &new.source)?;
     let valid_s = new.valid_s.unwrap_or(VALID_S_DEFAULT);
     if !(1..=VALID_S_MAX).contains(&valid_s) {
         return Err(invalid("valid_s", &"must be from 1 to 604800"));

@@ -8,6 +8,7 @@ use crate::book::{Book, Scope};
 use crate::command::RollSet;
 use crate::command::error::{CommandError, invalid, to_value};
 use crate::effects::Severity;
+use crate::free_text;
 use crate::journal::Urgency;
 use crate::view::{Page, RollView};
 use crate::{Engine, Shared};
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::day::Day;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::roll::{Continuous, Contract, RollTable};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Error, exposures, findings};
@@ -54,7 +54,7 @@ impl Engine {
         new: &RollSet,
     ) -> Result<Contract, CommandError> {
         let parse = |field: &'static str, text: &str| {
-            let symbol: Symbol = text.parse().map_err(|error| invalid(field, &error))?;
+            let symbol = free_text::symbol(field, text)?;
             if Continuous::of(&symbol).is_some() {
                 return Err(invalid(field, &"a continuous symbol stands for months, and is none"));
             }

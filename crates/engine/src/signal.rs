@@ -133,6 +133,8 @@ pub(crate) struct SignalWork {
     pub(crate) sent_ahead: Option<Timestamp>,
     pub(crate) body: Vec<u8>,
     pub(crate) body_sha256: [u8; 32],
+    /// What looks like the number of a payment card was masked in the body: it opens nothing.
+    pub(crate) holds_card_number: bool,
     pub(crate) trace: Trace,
 }
 

@@ -10,7 +10,7 @@ use crate::directory::{
     Directory, SealedSigning, parse_network, signing_place, versioned, with_signing,
 };
 use crate::effects::Effects;
-use crate::free_text::name;
+use crate::free_text::{self, name};
 use crate::reads::{account_view, strategy_view, webhook_view};
 use crate::{Engine, Settings};
 use serde_json::{Value, json};
@@ -203,7 +203,7 @@ impl Engine {
             let door = directory.doors.get(&id).filter(|door| door.webhook.org_id == org);
             door.filter(|_| directory.reaches(actor, source)).ok_or(CommandError::NotFound)?;
         }
-        let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
+        let symbol = free_text::symbol("symbol", &new.symbol)?;
         let now = self.now();
         let strategy = Strategy {
             id: self.parts.environment.id(now),
@@ -466,8 +466,7 @@ pub(super) fn symbol_list(texts: &[String]) -> Result<String, CommandError> {
     if texts.len() > SYMBOLS_MAX {
         return Err(invalid("symbols", &format!("are at most {SYMBOLS_MAX}")));
     }
-    let parse = |text: &String| text.parse::<Symbol>().map_err(|error| invalid("symbols", &error));
-    let symbols = texts.iter().map(|text| Ok(parse(text)?.without_exchange()));
+    let symbols = texts.iter().map(|text| Ok(free_text::symbol("symbols", text)?.without_exchange()));
     let symbols = symbols.collect::<Result<BTreeSet<_>, CommandError>>()?;
     Ok(symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(","))
 }

@@ -8,7 +8,7 @@ use crate::command::HaltEngage;
 use crate::command::error::{CommandError, away, invalid, no, parse_id, to_value};
 use crate::effects::Effects;
 use crate::environment::Environment;
-use crate::free_text::halt_reason;
+use crate::free_text::{binds, halt_reason};
 use crate::incarnation::is_of_restore;
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
@@ -53,6 +53,9 @@ impl HaltEngage {
                 })?
             }
         };
+        if let HaltScope::Instrument(symbol) | HaltScope::Pair(_, symbol) = &scope {
+            binds(symbol)?;
+        }
         let reason = self.reason.unwrap_or_else(|| "no reason was given".to_owned());
         if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
             return Err(invalid("reason", &"must be at most 256 printable characters"));

@@ -12,6 +12,7 @@ use crate::book::{Book, Scope};
 use crate::command::error::{CommandError, invalid, no, parse_id, to_value};
 use crate::command::{OverrideRequest, Paging, Search};
 use crate::effects::Effects;
+use crate::free_text;
 use crate::reads::sieve;
 use crate::view::{OverrideView, Page};
 use crate::{Engine, row_code};
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::overrides::{Override, SPAN_MAX};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::time::Timestamp;
@@ -44,7 +44,7 @@ impl Engine {
             return Err(no(Code::AuthPermission));
         }
         let account = self.account_of(org, actor, &new.account_id)?;
-        let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
+        let symbol = free_text::symbol("symbol", &new.symbol)?;
         if !account.instruments.contains_key(&symbol) {
             let detail = format!("{symbol} cannot be traded on account {}.", account.id);
             return Err(CommandError::Refused { code: Code::RiskUnknownInstrument, detail });

@@ -83,7 +83,8 @@ impl Engine {
             });
         };
         let SignedSignal { body, dry_run, once } = signal;
-        let once = once.map(|once| (once.claim(known.key.org_id, actor), once));
+        let pepper = &self.parts.people.pepper;
+        let once = once.map(|once| (once.claim(known.key.org_id, actor, pepper), once));
         let Some((claim, asked)) = once.clone() else {
             let work = self.signed_work(&known.key, &body, dry_run, (actor, None));
             return Ok(SignedAnswer::first(self.journaled(work, actor).await));
@@ -119,7 +120,7 @@ impl Engine {
         for name in ["size", "signature"] {
             trace.pass(name);
         }
-        mask_card_numbers(&mut read.redacted, &mut trace);
+        let holds_card_number = mask_card_numbers(&mut read.redacted, &mut trace);
         let of_exit = reduces(&read.signal);
         let admitted = admit(key, read.signal, received_at, never_short, &mut trace);
         let (admission, strategy_id, sent_ahead) = match admitted {
@@ -142,6 +143,7 @@ impl Engine {
             sent_ahead,
             body: read.redacted,
             body_sha256,
+            holds_card_number,
             admission,
             trace,
         }
@@ -268,6 +270,7 @@ pub(crate) fn read_again(
         sent_ahead: None,
         body,
         body_sha256: stored.body_sha256,
+        holds_card_number: stored.checks.contains("\"name\":\"card_number\""),
         trace,
     })
 }

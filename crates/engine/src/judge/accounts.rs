@@ -39,11 +39,16 @@ pub(super) fn on_accounts(
         }
         let leader_result = judged.first().map(|(result, _)| result.result);
         let outcome = match leader_result {
+            _ if work.holds_card_number => {
+                let no = ("card_number", Code::TextCardNumber);
+                only_closing(shared, book, work, signal, part, no, trace)
+            }
             Some(_) if missed(book, part, signal, led) => {
                 refuse(trace, "strategy", Refusal::plain(Code::StrategyFollowerFlat))
             }
             Some(SignalStatus::Refused) if strategy.require_leader => {
-                only_closing(shared, book, work, signal, part, trace)
+                let no = ("leader", Code::StrategyLeaderRefused);
+                only_closing(shared, book, work, signal, part, no, trace)
             }
             None | Some(_) => follow_months(shared, book, work, signal, part, trace),
         };
@@ -93,13 +98,15 @@ fn held_side(book: &Book, part: Part<'_>, signal: &Signal) -> Option<Side> {
     }
 }
 
-/// What an account makes of a signal whose leader was refused, where it opens nothing alone.
+/// What an account makes of a signal that may only close, with the check and the code by which its
+/// entry is refused.
 fn only_closing(
     shared: &Shared,
     book: &mut Book,
     work: &SignalWork,
     signal: &Signal,
     part: Part<'_>,
+    (check, code): (&'static str, Code),
     trace: &mut Trace,
 ) -> Result<Vec<Id<id::Order>>, Refusal> {
     if part.strategy.state != StrategyState::On {
@@ -108,9 +115,7 @@ fn only_closing(
     let closing = Strategy { state: StrategyState::ExitsOnly, ..part.strategy.clone() };
     let part = Part { strategy: &closing, ..part };
     match follow_months(shared, book, work, signal, part, trace) {
-        Err(no) if no.code == Code::StrategyExitsOnly => {
-            refuse(trace, "leader", Refusal::plain(Code::StrategyLeaderRefused))
-        }
+        Err(no) if no.code == Code::StrategyExitsOnly => refuse(trace, check, Refusal::plain(code)),
         outcome => outcome,
     }
 }

@@ -6,6 +6,7 @@ use crate::book::{Book, Scope};
 use crate::command::error::{CommandError, away, invalid, no};
 use crate::command::{Command, Freeze, LockdownEngage};
 use crate::effects::{Effects, Severity};
+use crate::free_text::halt_reason;
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{self, JOURNAL_WAIT, LocalRecord};
 use crate::orders::live;
@@ -53,6 +54,7 @@ impl Engine {
         if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
             return Err(invalid("reason", &"must be at most 200 printable characters"));
         }
+        let reason = halt_reason(reason);
         let (environment, now) = (&self.parts.environment, self.now());
         let halt = Halt {
             id: environment.id(now),

@@ -11,7 +11,7 @@ use crate::book::{Book, Ended, Lets, Scope, place_of};
 use crate::command::error::{CommandError, OrderNo, invalid};
 use crate::command::{OrderCreate, PositionClose};
 use crate::effects::Effects;
-use crate::free_text::without_card_number;
+use crate::free_text::{self, without_card_number};
 use crate::journal::Urgency;
 use crate::judge::{remove_entries, reserve, tell_dust};
 use crate::once::{Claimed, OnceKey};
@@ -141,7 +141,7 @@ impl Wanted {
         actor: &Actor,
         now: Timestamp,
     ) -> Result<Self, CommandError> {
-        let symbol: Symbol = new.symbol.parse().map_err(|error| invalid("symbol", &error))?;
+        let symbol = free_text::symbol("symbol", &new.symbol)?;
         // One that cannot be traded is refused with the order, which is kept (C10).
         let instrument = account.instruments.get(&symbol);
         let (limit, stop) = match new.order_type {

@@ -13,6 +13,7 @@ use crate::actor::{Actor, Who};
 use crate::book::Book;
 use crate::command::error::{CommandError, invalid, no};
 use crate::command::{UserChange, UserCreate};
+use crate::free_text::without_card_number;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tradewarden_domain::account::Activity;
@@ -75,6 +76,7 @@ impl Engine {
         let key = email_key(&new.email).ok_or_else(|| {
             invalid("email", &"must be an address of plain ASCII letters, at most 254 of them")
         })?;
+        without_card_number("email", &new.email)?;
         {
             let principals = self.parts.people.principals.load();
             may_grant(&principals, org, &new.role, actor)?;

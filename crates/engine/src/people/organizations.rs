@@ -12,7 +12,7 @@ use crate::actor::{Actor, Person, Who};
 use crate::book::Book;
 use crate::command::error::{CommandError, invalid, no, to_value};
 use crate::command::{OrganizationCreate, OrganizationRename};
-use crate::free_text::name;
+use crate::free_text::{name, without_card_number};
 use crate::installation::first_key;
 use crate::people::principals::{Principals, counted_factor};
 use crate::view::{OrganizationView, Page};
@@ -43,6 +43,7 @@ impl Engine {
         let key = email_key(&new.owner).ok_or_else(|| {
             invalid("owner", &"must be an address of plain ASCII letters, at most 254 of them")
         })?;
+        without_card_number("owner", &new.owner)?;
         if self.parts.directory.load().organizations.len() >= ORGANIZATIONS_MAX {
             return Err(invalid("name", &format!("there are {ORGANIZATIONS_MAX} already")));
         }

@@ -7,6 +7,7 @@ use crate::actor::Actor;
 use crate::book::Book;
 use crate::command::error::{CommandError, invalid, no};
 use crate::command::{PolicySet, RoleCreate};
+use crate::free_text::without_card_number;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tradewarden_domain::code::Code;
@@ -47,6 +48,7 @@ impl Engine {
         if !(1..=32).contains(&new.name.len()) || !new.name.bytes().all(plain) {
             return Err(invalid("name", &"must be 1 to 32 of a-z, 0-9 and _"));
         }
+        without_card_number("name", &new.name)?;
         let permissions: Permissions = new.permissions;
         if permissions.is_empty() {
             return Err(invalid("permissions", &"must name at least one"));

@@ -60,11 +60,9 @@ impl Route {
             (Takes::SignedSignal, Code::ClientCertificate)
             | (
                 Takes::Signal | Takes::SignedSignal,
-                Code::RequestNotFound
-                | Code::RequestMethod
-                | Code::RequestUnprotected
-                | Code::TextCardNumber,
+                Code::RequestNotFound | Code::RequestMethod | Code::RequestUnprotected,
             ) => false,
+            (Takes::Signal | Takes::SignedSignal, Code::TextCardNumber) => true,
             (Takes::Signal | Takes::SignedSignal, _) => {
                 !matches!(code.class(), Class::Skip | Class::Order | Class::Conflict)
                     && concerns_signals(code)
@@ -171,12 +169,21 @@ impl Route {
 
     /// Whether a name or a reason is kept of what is sent.
     fn keeps_free_text(&self) -> bool {
+        let nouns = [
+            "webhooks",
+            "strategies",
+            "accounts",
+            "keys",
+            "limits",
+            "overrides",
+            "organizations",
+            "rates",
+            "rolls",
+            "roles",
+        ];
+        let path = self.path.strip_prefix("/api/v1/").unwrap_or_default();
         let names =
-            ["webhooks", "strategies", "accounts", "keys", "limits", "overrides", "organizations"]
-                .iter()
-                .any(|noun| {
-                    self.path.strip_prefix("/api/v1/").is_some_and(|path| path.starts_with(noun))
-                });
+            nouns.iter().any(|noun| path.starts_with(noun)) || ["halts", "users"].contains(&path);
         // An order has a tag.
         (names && !self.takes_signal()) || self.path == "/api/v1/orders"
     }

@@ -242,3 +242,55 @@ fn s18_a_card_number_stops_no_exit_and_is_not_kept() {
         small.end().await;
     });
 }
+
+/// What holds a card's number opens nothing; what turns out to close passes, whatever its word.
+#[test]
+fn s18_a_card_number_opens_nothing() {
+    simulate(async || {
+        let small = Small::with(48, Venue::default(), |_| {}).await;
+        let with_card = |action: &str, id: &str| json!({ "action": action, "id": id, "note": "paid by 4111 1111 1111 1111" });
+        let refused = small.h.send(&small.hook, &with_card("BUY", "a")).await.answer();
+        assert_eq!(refused.status, SignalStatus::Refused, "{refused:?}");
+        assert_eq!(refused.code, Some(Code::TextCardNumber));
+        let again = small.h.send(&small.hook, &with_card("BUY", "a")).await.answer();
+        assert_eq!((again.status, again.signal_id), (SignalStatus::Refused, refused.signal_id));
+        let stored = small.h.signals().await.pop().unwrap();
+        let body = tradewarden_store::signals::body(small.h.store(), stored.id);
+        let body = String::from_utf8(small.h.drive(body).await.unwrap().unwrap().unwrap()).unwrap();
+        assert!(!body.contains("4111") && body.contains("9999 9999 9999 1111"), "{body}");
+        assert!(small.h.orders().await.is_empty());
+
+        small.accept("BUY", "b").await;
+        small.h.quiet().await;
+        assert_eq!(small.position().await, "2");
+        let more = small.h.send(&small.hook, &with_card("BUY", "c")).await.answer();
+        assert_eq!(more.code, Some(Code::TextCardNumber), "{more:?}");
+        let close = small.h.send(&small.hook, &with_card("SELL", "d")).await.answer();
+        assert_eq!(close.status, SignalStatus::Accepted, "{close:?}");
+        small.h.quiet().await;
+        assert_eq!(small.position().await, "0");
+        small.end().await;
+    });
+}
+
+/// C1: the secret as the name of a member is kept no more than as a value.
+#[test]
+fn c1_a_secret_that_names_a_member_is_not_kept() {
+    simulate(async || {
+        let small = Small::with(49, Venue::default(), |_| {}).await;
+        let secret = small.hook.secret.as_str();
+        for action in ["BUY", "NONSENSE"] {
+            let body = json!({ "action": action, "id": action, secret: "x" });
+            let reply = small.h.send(&small.hook, &body).await.answer();
+            assert!(!reply.message.contains(secret), "{reply:?}");
+            let stored = small.h.signals().await.pop().unwrap();
+            let kept = tradewarden_store::signals::body(small.h.store(), stored.id);
+            let kept = small.h.drive(kept).await.unwrap().unwrap().unwrap();
+            let kept = String::from_utf8(kept).unwrap();
+            assert!(kept.contains("***") && !kept.contains(secret), "{kept}");
+            assert!(!stored.checks.contains(secret), "{}", stored.checks);
+        }
+        small.h.quiet().await;
+        small.end().await;
+    });
+}

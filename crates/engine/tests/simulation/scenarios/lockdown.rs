@@ -517,3 +517,25 @@ fn s21_it_goes_on_after_a_crash_at_every_commit() {
         }
     }
 }
+
+/// A lockdown is not refused for its words, and a card's number in them is not kept.
+#[test]
+fn s21_a_reason_with_a_card_number_is_left_out() {
+    simulate(async || {
+        let s = Small::trading(411).await;
+        let from = s.h.log_size().await;
+        let engage = json!({"command": "lockdown-engage", "reason": "card 4111111111111111"});
+        let engaged = s.h.command(command(engage)).await;
+        assert_eq!(engaged["in_force"], true, "{engaged}");
+        s.h.elapse(millis(400)).await;
+        let mut kept = engaged.to_string();
+        for entry in s.h.log(from).await {
+            kept.push_str(&entry.payload);
+        }
+        kept.push_str(&format!("{:?}", s.h.findings().await));
+        kept.push_str(&s.h.command(Command::HaltStatus).await.to_string());
+        kept.push_str(&s.h.command(Command::LockdownBundle).await.to_string());
+        assert!(!kept.contains("4111"), "{kept}");
+        assert!(kept.contains("which is not kept"), "{kept}");
+    });
+}
