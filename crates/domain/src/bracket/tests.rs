@@ -105,10 +105,12 @@ fn s9_a_level_fits_where_the_tick_puts_it() {
         (Side::Sell, ("@0.1", "@110"), false),
     ] {
         let levels = levels(marks.0, marks.1);
-        assert_eq!(levels.fit(side, price("100"), price("0.25")), fits, "{side} {marks:?}");
+        let misfit = levels.misfit(side, price("100"), price("0.25"));
+        assert_eq!(misfit.is_none(), fits, "{side} {marks:?}");
     }
     // The price itself need not be on the tick.
-    assert!(levels("@110", "@99.9").fit(Side::Buy, price("100.1"), price("0.25")));
+    let misfit = levels("@110", "@99.9").misfit(Side::Buy, price("100.1"), price("0.25"));
+    assert_eq!(misfit, None);
 }
 
 fn bracket() -> Bracket {
