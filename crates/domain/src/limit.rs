@@ -98,6 +98,22 @@ impl LimitName {
         }
     }
 
+    /// Whether it is switched on by 1 and off by 0.
+    pub const fn is_switch(self) -> bool {
+        matches!(self, Self::Restricted)
+    }
+
+    /// Whether it counts things, so that a part of one bounds nothing.
+    pub const fn is_count(self) -> bool {
+        matches!(
+            self,
+            Self::MaxOrdersPerMinute
+                | Self::MaxOrdersPerSecond
+                | Self::MaxOpenOrders
+                | Self::MaxRepeatedEntries
+        )
+    }
+
     /// Those that must be set somewhere above an order, else the order is refused.
     pub const REQUIRED: &[Self] = &[
         Self::MaxOrderQuantity,

@@ -21,6 +21,7 @@ use tradewarden_engine::command::{
     AccountCreate, ById, Command, LimitSet, StrategyCreate, UserCreate, WebhookCreate,
 };
 use tradewarden_engine::people::{Ask, Client, Entered, Origin, PasswordReset};
+use tradewarden_engine::tag::IfMatch;
 use tradewarden_seal::{Randomness, SystemRandomness, base64url_encode};
 
 use crate::config::Config;
@@ -134,7 +135,13 @@ async fn make(engine: &Engine) -> Result<Kept, Failure> {
         let value = whole_quantity(whole)?;
         ask(
             engine,
-            Command::LimitSet(LimitSet { scope: "org".to_owned(), name, value, reason: None }),
+            Command::LimitSet(LimitSet {
+                scope: "org".to_owned(),
+                name,
+                value,
+                reason: None,
+                if_match: IfMatch::Unsaid,
+            }),
         )
         .await?;
     }

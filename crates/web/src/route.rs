@@ -20,7 +20,9 @@ pub(crate) use takes::Takes;
 use hyper::{Method, StatusCode};
 use tradewarden_domain::permission::Permission;
 use tradewarden_domain::quota::Budget;
-use tradewarden_engine::command::{Command, PositionClose, WebhookRotate, WebhookRotation};
+use tradewarden_engine::command::{
+    Command, LimitSet, PositionClose, WebhookRotate, WebhookRotation,
+};
 use tradewarden_engine::people::Ask;
 
 use crate::api::Input;
@@ -440,7 +442,10 @@ const ROUTES: &[Route] = &[
         summary: "Sets a limit: makes a new version of the limits.",
         takes: Takes::Body("LimitSet"),
         gives: Gives::created("Limit"),
-        handler: command(|input| input.body().map(Command::LimitSet)),
+        handler: command(|input| {
+            let asked: LimitSet = input.body()?;
+            Ok(Command::LimitSet(LimitSet { if_match: input.if_match.clone(), ..asked }))
+        }),
     },
     Route {
         method: GET,

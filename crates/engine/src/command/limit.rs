@@ -1,5 +1,6 @@
 //! Limits and halts.
 
+use crate::tag::IfMatch;
 use serde::{Deserialize, Serialize};
 use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::limit::LimitName;
@@ -18,6 +19,9 @@ pub struct LimitSet {
     /// Why, up to 256 characters; it stands in the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Which limit it may replace.
+    #[serde(default, skip_serializing_if = "IfMatch::is_unsaid")]
+    pub if_match: IfMatch,
 }
 
 /// A bound as a policy has it.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use tradewarden_engine::command::{Command, HaltEngage, LimitSet, StrategyCreate};
 use tradewarden_engine::intake::{Presented, RawSignal};
+use tradewarden_engine::tag::IfMatch;
 
 /// A request with the right secret in the header.
 #[must_use]
@@ -33,6 +34,7 @@ pub fn limit_set(scope: &str, name: &str, value: &str) -> Command {
         name: name.parse().unwrap(),
         value: value.parse().unwrap(),
         reason: None,
+        if_match: IfMatch::Unsaid,
     })
 }
 

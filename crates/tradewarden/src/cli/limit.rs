@@ -70,7 +70,7 @@ pub(crate) struct LimitSet {
     #[arg(long, value_parser = word(LimitName::ALL, LimitName::text))]
     name: LimitName,
     /// The bound
-    #[arg(long, value_name = "V")]
+    #[arg(long, value_name = "V", allow_hyphen_values = true)]
     value: Quantity,
     /// Why; it stands in the history
     #[arg(long, value_name = "TEXT")]
@@ -154,7 +154,8 @@ impl LimitVerb {
     pub(super) fn asking(self) -> Option<Asking> {
         Some(match self {
             Self::Set(LimitSet { scope, name, value, reason }) => {
-                one(Command::LimitSet(command::LimitSet { scope, name, value, reason }))
+                let if_match = IfMatch::Unsaid;
+                one(Command::LimitSet(command::LimitSet { scope, name, value, reason, if_match }))
             }
             Self::List => list(Command::LimitList, LIMITS),
             Self::Show(LimitShow { version: Some(version), .. }) => {

@@ -123,7 +123,8 @@ impl Route {
     /// Whether it changes such an object, and only on the condition that the caller states.
     pub(crate) fn heeds_if_match(&self) -> bool {
         let changes = self.method == PATCH || self.method == DELETE;
-        changes && [WEBHOOK, STRATEGY, ACCOUNT, LIMIT].contains(&self.path)
+        let sets = self.method == Method::PUT && self.path == "/api/v1/limits";
+        sets || changes && [WEBHOOK, STRATEGY, ACCOUNT, LIMIT].contains(&self.path)
     }
 }
 

@@ -147,6 +147,39 @@ async fn what_widens_needs_a_fresh_factor() {
     house.close().await;
 }
 
+/// A limit is set on the condition that its author saw it, and as what it is: a count is whole, a switch
+/// on or off.
+#[tokio::test]
+async fn a_limit_is_set_over_the_one_that_was_seen() {
+    let house = House::open().await;
+    let limit =
+        |name: &str, value: &str| json!({"scope": "org", "name": name, "value": value}).to_string();
+    let path = "/api/v1/limits";
+    for absent in ["*", "\"0\""] {
+        let late = house.on_condition(Method::PUT, path, absent, &limit("max_position", "5")).await;
+        late.problem(412, "request.precondition_failed");
+    }
+    let first = house.call(Caller::Owner, Method::PUT, path, &limit("max_position", "5")).await;
+    let seen = tag(&first);
+    let next = house.on_condition(Method::PUT, path, &seen, &limit("max_position", "4")).await;
+    assert_eq!((next.status.as_u16(), &next.json()["value"]), (201, &json!("4")), "{next:?}");
+    let late = house.on_condition(Method::PUT, path, &seen, &limit("max_position", "3")).await;
+    late.problem(412, "request.precondition_failed");
+    let shown = house.get("/api/v1/limits/org/max_position").await;
+    assert_eq!(shown.json()["value"], "4");
+    for (name, value) in [
+        ("restricted", "2"),
+        ("restricted", "0.5"),
+        ("max_open_orders", "1.5"),
+        ("max_orders_per_minute", "0.1"),
+        ("max_position", "-1"),
+    ] {
+        let answer = house.call(Caller::Owner, Method::PUT, path, &limit(name, value)).await;
+        assert_eq!(answer.problem(400, "request.malformed")["field"], "value", "{name} {value}");
+    }
+    house.close().await;
+}
+
 /// `org:ID` is the caller's own organization, also where a second person is asked.
 #[tokio::test]
 async fn an_organization_may_be_named_by_its_identifier() {

@@ -4,22 +4,27 @@
 use super::policy::{Amendment, amend_in};
 use crate::actor::Actor;
 use crate::administer::one;
-use crate::command::error::{CommandError, invalid};
+use crate::command::error::{CommandError, invalid, no};
 use crate::command::{LimitDelete, LimitNamed, LimitSet};
 use crate::directory::Directory;
 use crate::effects::Effects;
+use crate::free_text::binds;
 use crate::reads::limit_view;
 use crate::rolls::names_what_trades;
+use crate::tag::IfMatch;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tradewarden_domain::code::Code;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::limit::{Limit, LimitName, LimitScope};
 use tradewarden_domain::policy::Policy;
 use tradewarden_store::Tx;
 
 /// As many entries are remembered, less the one that is judged; in units of a limit.
-const KEPT_ENTRIES_UNITS: i64 = 31 * 100_000_000;
+const KEPT_ENTRIES_UNITS: i64 = 31 * ONE;
+/// One, in units of a limit.
+const ONE: i64 = 100_000_000;
 
 impl Engine {
     pub(in crate::administer) async fn set_limit(
@@ -44,6 +49,11 @@ impl Engine {
             let reason = new.reason.as_deref();
             let asked = Amendment { org, actor: &claimant, reason, event: "limit.set" };
             let judged = |all: &[Limit], _| {
+                match (find(all, org, &wanted, name), &new.if_match) {
+                    (Some(before), condition) => condition.check(&limit_view(before))?,
+                    (None, IfMatch::Unsaid) => {}
+                    (None, _) => return Err(no(Code::RequestPrecondition)),
+                }
                 let mut policy = Policy::of(all.iter());
                 policy.set(wanted.clone(), name, new.value.units());
                 Ok(policy)
@@ -116,6 +126,15 @@ pub(super) fn may_stand(
 ) -> Result<(), CommandError> {
     if units < 0 {
         return Err(invalid("value", &"must not be negative"));
+    }
+    if name.is_switch() && units != 0 && units != ONE {
+        return Err(invalid("value", &"must be 0 or 1"));
+    }
+    if name.is_count() && units.checked_rem(ONE) != Some(0) {
+        return Err(invalid("value", &"must be a whole number"));
+    }
+    if let LimitScope::Instrument(symbol) = scope {
+        binds(symbol)?;
     }
     if !name.fits(scope.level()) {
         let is_band = matches!(name, LimitName::StaticLow | LimitName::StaticHigh);

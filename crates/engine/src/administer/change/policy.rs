@@ -59,10 +59,9 @@ impl LimitsImport {
             };
             let scope: LimitScope = limit.scope.parse().map_err(|_| about("no such scope"))?;
             let scope = scope.without_exchange();
-            if let Err(CommandError::Invalid { detail, .. }) =
-                may_stand(limit.name, &scope, limit.value.units())
-            {
-                return Err(about(&detail));
+            match may_stand(limit.name, &scope, limit.value.units()) {
+                Err(CommandError::Invalid { detail, .. }) => return Err(about(&detail)),
+                outcome => outcome?,
             }
             if policy.set(scope, limit.name, limit.value.units()).is_some() {
                 return Err(about("is there twice"));

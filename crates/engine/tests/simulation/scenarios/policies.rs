@@ -4,7 +4,10 @@
 use super::{Small, millis};
 use serde_json::{Value, json};
 use tradewarden_domain::code::Code;
+use tradewarden_engine::actor::Actor;
 use tradewarden_engine::command::{Command, CommandError, Paging};
+use tradewarden_engine::once::OnceKey;
+use tradewarden_store::idempotency::{self, Claim};
 use tradewarden_testkit::broker::Venue;
 use tradewarden_testkit::engine::{Harness, simulate};
 
@@ -235,6 +238,98 @@ fn limits_of_a_deleted_strategy_are_in_the_history() {
         assert_eq!(shown["changes"][0]["scope"], format!("strategy:{id}"));
         assert_eq!(shown["reason"], "the strategy was deleted");
         assert_eq!(version(&small.h).await, first + 1);
+        small.end().await;
+    });
+}
+
+/// The number of a payment card is refused wherever a caller may choose the words, and nothing of it is
+/// kept or said again.
+#[test]
+fn a_card_number_is_kept_nowhere() {
+    simulate(async || {
+        let small = Small::with(304, Venue::default(), |_| {}).await;
+        let card = "4111111111111111";
+        let order = json!({
+            "account_id": small.account, "symbol": card, "side": "buy", "type": "market",
+            "quantity": "1",
+        });
+        let limit = json!({
+            "scope": format!("instrument:{card}"), "name": "max_order_quantity", "value": "1",
+        });
+        let rate = json!({ "base": "EUR", "quote": "USD", "rate": "1.1", "source": card });
+        let user = json!({ "email": format!("{card}@example.com"), "role": "viewer" });
+        for (name, members) in [
+            ("order-create", order),
+            ("limit-set", limit),
+            ("rate-set", rate),
+            ("user-create", user),
+            ("webhook-create", json!({ "name": "w", "symbols": [card] })),
+            ("halt-engage", json!({ "scope": format!("instrument:{card}") })),
+            ("role-create", json!({ "name": card, "permissions": ["orders:read"] })),
+        ] {
+            let refused = tried(&small.h, name, members).await.unwrap_err();
+            let code = Code::TextCardNumber;
+            assert!(
+                matches!(refused, CommandError::Refused { code: it, .. } if it == code),
+                "{name}: {refused:?}"
+            );
+            assert!(!refused.to_string().contains("4111"), "{refused}");
+        }
+        assert!(small.h.orders().await.is_empty());
+        small.end().await;
+    });
+}
+
+/// C10: an idempotency key with a card's number works as any other, and is not kept as it came.
+#[test]
+fn c10_a_key_with_a_card_number_is_not_kept() {
+    simulate(async || {
+        let small = Small::with(305, Venue::default(), |_| {}).await;
+        let place = async |key: &str| {
+            let once = OnceKey::read(key, "POST", "/api/v1/orders", b"{}").unwrap();
+            let members = json!({
+                "account_id": small.account, "symbol": "ES", "side": "buy", "type": "market",
+                "quantity": "1", "allow_repeat": true,
+            });
+            let (engine, order) = (small.h.engine(), command("order-create", &members));
+            let actor = Actor::operator();
+            let placed = async move { engine.perform(order, &actor, Some(once)).await };
+            small.h.drive(placed).await.unwrap()
+        };
+        for (key, is_kept) in
+            [("order-1", true), ("4111111111111111", false), ("5555555555554444", false)]
+        {
+            let first = place(key).await;
+            assert!(first.outcome.is_ok() && !first.replayed, "{first:?}");
+            let again = place(key).await;
+            assert!(again.replayed, "{again:?}");
+            assert_eq!(again.outcome, first.outcome);
+            let org_id = small.h.org().await;
+            let claim = Claim { org_id, caller: Actor::operator().name(), key: key.to_owned() };
+            let found = small.h.drive(idempotency::find(small.h.store(), &claim)).await.unwrap();
+            assert_eq!(found.unwrap().is_some(), is_kept, "{key}");
+        }
+        small.h.quiet().await;
+        small.end().await;
+    });
+}
+
+/// S11: what is said of a continuous symbol would bind no month, so it is not taken.
+#[test]
+fn s11_a_continuous_symbol_is_no_scope() {
+    simulate(async || {
+        let small = Small::with(306, Venue::default(), |_| {}).await;
+        let pair = format!("pair:{}/ES1!", small.account);
+        let scope = "instrument:ES1!";
+        for (name, members) in [
+            ("halt-engage", json!({ "scope": scope })),
+            ("halt-engage", json!({ "scope": pair })),
+            ("limit-set", json!({ "scope": scope, "name": "restricted", "value": "1" })),
+        ] {
+            let refused = tried(&small.h, name, members).await.unwrap_err();
+            let is_scope = matches!(&refused, CommandError::Invalid { field: "scope", .. });
+            assert!(is_scope && refused.to_string().contains("months"), "{name}: {refused:?}");
+        }
         small.end().await;
     });
 }
