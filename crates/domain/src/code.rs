@@ -139,6 +139,7 @@ codes! {
     SizingStopInvalid = "sizing.stop_invalid", Refused, "The size comes of the stop, and the stop is missing, on the wrong side or too near.";
     SizingRateStale = "sizing.rate_stale", Refused, "The size needs a rate of exchange that nobody said, or whose time is over.";
     SizingEquityStale = "sizing.equity_stale", Refused, "The account's equity is not known, or was heard more than 60 s ago.";
+    HaltEnded = "halt.ended", Conflict, "The halt was ended before.";
     HaltHold = "halt.hold", Refused, "The halt may be resumed only after its minimum hold.";
     HaltUnreconciled = "halt.unreconciled", Refused, "After a restore the halt may be resumed once every account was compared with its broker.";
     LockdownActive = "lockdown.active", Conflict, "A lockdown is in force: nothing may be changed that lets more be done, until a person ends it.";

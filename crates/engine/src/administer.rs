@@ -94,7 +94,7 @@ impl Engine {
             command => command,
         };
         let org = match &command {
-            Command::HaltResume(ById { id }) => self.org_of_halt(id, actor)?,
+            Command::HaltResume(ById { id }) => self.org_of_halt(id, actor).await?,
             _ => self.org_of(actor)?,
         };
         self.passes_lockdown(org, &command).await?;

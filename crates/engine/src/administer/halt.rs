@@ -230,7 +230,7 @@ impl Engine {
 
     pub(super) async fn resume(&self, text: &str, actor: &Actor) -> Result<Value, CommandError> {
         let id: Id<id::Halt> = parse_id(text)?;
-        let (halt, is_local) = self.engaged(id, actor)?;
+        let (halt, is_local) = self.engaged(id, actor).await?;
         self.may_end(&halt, actor)?;
         if is_local {
             return self.resume_local(halt, actor).await;
@@ -264,25 +264,34 @@ impl Engine {
     }
 
     /// The organization in which the end of a halt is decided: its own, where it has one.
-    pub(super) fn org_of_halt(
+    pub(super) async fn org_of_halt(
         &self,
         text: &str,
         actor: &Actor,
     ) -> Result<Id<id::Org>, CommandError> {
-        let (halt, _) = self.engaged(parse_id(text)?, actor)?;
+        let (halt, _) = self.engaged(parse_id(text)?, actor).await?;
         let own = actor.org().or_else(|| self.parts.owner_of(&halt));
         own.or_else(|| self.org_id()).ok_or(CommandError::NotFound)
     }
 
-    /// A halt that the actor may know of, and whether it is kept beside the database.
-    fn engaged(&self, id: Id<id::Halt>, actor: &Actor) -> Result<(Halt, bool), CommandError> {
+    /// A halt that is engaged and that the actor may know of, and whether it is kept beside the database.
+    async fn engaged(&self, id: Id<id::Halt>, actor: &Actor) -> Result<(Halt, bool), CommandError> {
         let known = |halt: &Halt| self.knows(halt, actor);
         if let Some(halt) = self.parts.local_halts.find(id).filter(known) {
             return Ok((halt, true));
         }
-        let directory = self.parts.directory.load();
-        let halt = directory.halts.iter().find(|halt| halt.id == id && known(halt));
-        Ok((halt.cloned().ok_or(CommandError::NotFound)?, false))
+        let directory = self.parts.directory.load_full();
+        if let Some(halt) = directory.halts.iter().find(|halt| halt.id == id && known(halt)) {
+            return Ok((halt.clone(), false));
+        }
+        let found = rows::find_halt(&self.parts.store, id).await.map_err(|error| away(&error))?;
+        match found.filter(|(halt, _)| known(halt)) {
+            Some((_, Some((by, at)))) => {
+                let detail = format!("The halt was ended by {by} at {at}.");
+                Err(CommandError::Refused { code: Code::HaltEnded, detail })
+            }
+            _ => Err(CommandError::NotFound),
+        }
     }
 
     /// Whether the actor may know of a halt.
@@ -375,8 +384,12 @@ impl Engine {
     }
 
     /// Whether the halt is engaged and may be ended now, by a person's word.
-    pub(crate) fn may_be_resumed(&self, text: &str, actor: &Actor) -> Result<(), CommandError> {
-        let (halt, _) = self.engaged(parse_id(text)?, actor)?;
+    pub(crate) async fn may_be_resumed(
+        &self,
+        text: &str,
+        actor: &Actor,
+    ) -> Result<(), CommandError> {
+        let (halt, _) = self.engaged(parse_id(text)?, actor).await?;
         self.may_end(&halt, actor)
     }
 

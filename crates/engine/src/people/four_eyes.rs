@@ -298,7 +298,7 @@ impl Engine {
         author.check(command.needs(), self.now())?;
         // What cannot be done yet stays to be confirmed later.
         if let Command::HaltResume(ById { id }) = &command {
-            self.may_be_resumed(id, &author)?;
+            self.may_be_resumed(id, &author).await?;
         }
         self.decide(org, row.id, actor, Decision::Confirmed).await?;
         // This is a command inside a command: boxed, or its future would hold itself.

@@ -22,8 +22,9 @@ pub(crate) enum HaltVerb {
 /// `halt engage`
 #[derive(Debug, Args)]
 pub(crate) struct HaltEngage {
-    /// global, org, org:ID, account:ID, strategy:ID, webhook:ID or instrument:SYMBOL [default: the
-    /// organization; where there are several and none is named, global]
+    /// global, org, org:ID, account:ID, strategy:ID, webhook:ID, key:ID, instrument:SYMBOL or
+    /// pair:ACCOUNT/SYMBOL [default: the organization; where there are several and none is named,
+    /// global]
     #[arg(long)]
     pub(crate) scope: Option<String>,
     /// How far it goes [default: block]

@@ -91,6 +91,9 @@ impl Route {
                 | Code::LockdownHold
                 | Code::LockdownActive,
             ) => self.meets_lockdown(code),
+            (_, Code::HaltHold | Code::HaltUnreconciled | Code::HaltEnded) => {
+                self.path == "/api/v1/halts/{id}/resume"
+            }
             (_, Code::VaultErased) => self.seals_secrets(),
             (_, Code::TextCardNumber) => takes_body && self.keeps_free_text(),
             (_, code) if self.may_change(code) => true,

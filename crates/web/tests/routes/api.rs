@@ -28,7 +28,8 @@ async fn what_is_made_can_be_read() {
     house.post(&resume, "").await.problem(422, "halt.hold");
     house.clock.turn(60);
     assert_eq!(house.post(&resume, "").await.status, 200);
-    house.post(&resume, "").await.problem(404, "request.not_found");
+    let again = house.post(&resume, "").await.problem(409, "halt.ended");
+    assert!(again["detail"].as_str().unwrap().contains("was ended by"), "{again}");
     house.close().await;
 }
 
