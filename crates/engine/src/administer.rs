@@ -11,7 +11,7 @@ mod source;
 
 use crate::command::error::{CommandError, away, invalid, parse_id, to_value};
 pub(crate) use crate::free_text::name;
-pub(crate) use revoke::revoke_secret;
+pub(crate) use revoke::{end_seen_session, revoke_secret};
 
 use self::change::Unsaid;
 

@@ -117,7 +117,7 @@ impl Engine {
         }
     }
 
-    fn bearer(&self, authorization: &str) -> Option<Actor> {
+    pub(crate) fn bearer(&self, authorization: &str) -> Option<Actor> {
         let (scheme, token) = authorization.split_once(' ')?;
         let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;
         self.by_access_token(token)

@@ -1,11 +1,12 @@
 //! Credentials that came in clear text, at the port without TLS (standards 2.11): whoever listened has
-//! them too, so one that is right is void from then on.
+//! them too, so one that is right is void from then on: the secret of a webhook, or the session of a
+//! person's access token. What an API key signs shows nothing of the key.
 //!
 //! A wrong one changes nothing and costs two hashes and comparisons for each form, whether there is such
 //! a webhook or not. A right one is void when this returns, so nobody writes here twice with it.
 
 use crate::Engine;
-use crate::administer::revoke_secret;
+use crate::administer::{end_seen_session, revoke_secret};
 use crate::command::error::CommandError;
 use crate::intake::Presented;
 use tradewarden_seal::HashedToken;
@@ -18,12 +19,18 @@ pub struct ClearText {
     pub query_secret: Option<Presented>,
     /// The secret in the header.
     pub header_secret: Option<Presented>,
+    /// The header `Authorization`, where a person's access token may be.
+    pub authorization: Option<Presented>,
 }
 
 impl Engine {
-    /// Revokes the secret of the webhook that this request could trade at, and tells people; whether it
-    /// was one.
+    /// Revokes the secret of the webhook that this request could trade at, ends the session whose token
+    /// it shows, and tells people; whether there was one of them.
     pub async fn seen_in_clear_text(&self, seen: &ClearText) -> Result<bool, CommandError> {
+        let shown = seen.authorization.as_ref().map(Presented::expose);
+        if let Some(actor) = shown.and_then(|shown| self.bearer(shown)) {
+            return end_seen_session(self, &actor).await;
+        }
         let directory = self.parts.directory.load_full();
         let door = directory.door(&seen.token).cloned();
         let dummy = HashedToken::dummy();

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use hyper::body::Body;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
@@ -84,14 +84,17 @@ fn raw_signal(exchange: &Exchange, head: &Parts, body: Bytes) -> RawSignal {
     }
 }
 
-/// The secrets of a webhook in the head of a request that came without TLS, if there are any.
+/// The secrets of a webhook, or a person's token, in the head of a request that came without TLS, if
+/// there are any.
 pub(crate) fn seen_in_clear_text(head: &Parts) -> Option<ClearText> {
-    let Claim { token, query_secret, header_secret, .. } = Claim::of(head).ok()?;
-    let has_secret = query_secret.is_some() || header_secret.is_some();
-    (!token.is_empty() && has_secret).then(|| ClearText {
+    let Claim { token, query_secret, header_secret, .. } = Claim::of(head).unwrap_or_default();
+    let has_secret = !token.is_empty() && (query_secret.is_some() || header_secret.is_some());
+    let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    (has_secret || authorization.is_some()).then(|| ClearText {
         token,
         query_secret: query_secret.map(Presented::new),
         header_secret: header_secret.map(Presented::new),
+        authorization: authorization.map(|text| Presented::new(text.to_owned())),
     })
 }
 

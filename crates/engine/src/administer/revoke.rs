@@ -1,7 +1,8 @@
-//! A webhook's secret that is void at once, without anybody having asked: the gateway saw it where
-//! others did.
+//! A webhook's secret or a person's session that is void at once, without anybody having asked: the
+//! gateway saw what opens it where others did.
 
 use crate::Engine;
+use crate::actor::{Actor, Who};
 use crate::book::{Book, Scope};
 use crate::command::error::CommandError;
 use crate::directory::Door;
@@ -11,9 +12,10 @@ use serde_json::json;
 use std::sync::Arc;
 use tradewarden_seal::{PlainToken, TokenKind};
 use tradewarden_store::webhook_secrets::{self, Secrets};
-use tradewarden_store::{Lock, Tx, directory as rows};
+use tradewarden_store::{Lock, Tx, directory as rows, sessions};
 
 const CLEAR_TEXT: &str = "webhook.clear_text";
+const SESSION_CLEAR_TEXT: &str = "session.clear_text";
 
 /// Gives the webhook a secret that nobody sees, forgets the one before, and tells people; whether it had
 /// this one still. What signs its messages never travels, and stays.
@@ -52,4 +54,29 @@ pub(crate) async fn revoke_secret(engine: &Engine, door: &Door) -> Result<bool, 
         .await?;
     engine.parts.reload().await;
     Ok(was_there)
+}
+
+/// Ends the session of this caller and tells people; whether it still was one.
+pub(crate) async fn end_seen_session(engine: &Engine, actor: &Actor) -> Result<bool, CommandError> {
+    let (Who::Person(person), Some(org)) = (actor.who(), actor.org()) else { return Ok(false) };
+    let (user, id) = (person.user_id, person.session_id);
+    let shared = Arc::clone(&engine.parts);
+    engine
+        .parts
+        .change_people(async move |tx: &mut Tx<'_>, book: &mut Book| {
+            if !sessions::end(tx, id, "gateway", book.now).await? {
+                return Ok(false);
+            }
+            let payload =
+                json!({ "actor": "gateway", "reason": SESSION_CLEAR_TEXT, "user_id": user });
+            book.enter(&shared, org, id, "session.ended", &payload);
+            let detail = format!(
+                "An access token of {user} came without TLS, and its session is ended: whoever listened \
+                 has it. Log in again, by https."
+            );
+            let (code, critical) = (SESSION_CLEAR_TEXT, Severity::Critical);
+            book.find(&shared, org, code, critical, id.to_string(), detail);
+            Ok(true)
+        })
+        .await
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tradewarden_seal::certificate::DAY_S;
 use tradewarden_seal::{CertificateFacts, LocalAuthority, SystemRandomness};
 use tradewarden_testkit::marks;
-use tradewarden_testkit::process::{Client, Ended, Gateway, Program, TestDir, until};
+use tradewarden_testkit::process::{Client, Ended, Gateway, Program, TestDir, log_in, until};
 
 use crate::door::{BINARY, Door};
 use crate::tools::{entries, entries_when, run};
@@ -464,4 +464,36 @@ async fn standards_2_11_a_secret_in_clear_text_is_revoked() {
         assert_ne!(send(gateway.base_url(), &door, &door.secret, false, &after).await, "401");
     }
     assert!(!program.log().contains(&door.secret));
+}
+
+/// A person's token that came without TLS is one that others have: its session ends, and no other.
+#[tokio::test]
+async fn standards_2_11_a_token_in_clear_text_ends_its_session() {
+    let dir = TestDir::new("transport-clear-token");
+    let program = Program::new(BINARY, dir.data(), "http_listen = \"127.0.0.1:0\"\n");
+    let gateway = program.try_start("demo").await.unwrap();
+    let ca = gateway.ready()["ca_file"].as_str().unwrap().to_owned();
+    let plain = gateway.ready()["http_url"].as_str().unwrap().to_owned();
+    let mut client = gateway.client();
+    let (seen, other) = (
+        log_in(&mut client, &gateway.ready()["owner"]).await,
+        log_in(&mut client, &gateway.ready()["owner"]).await,
+    );
+    let get = async |base: &str, bearer: &str| -> String {
+        let (header, url) = (format!("authorization: {bearer}"), format!("{base}/api/v1/me"));
+        let answer = curl(&["--cacert", &ca, "-H", &header, &url]).await;
+        let line = answer.stdout.lines().next().unwrap_or_default();
+        line.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    let base = gateway.base_url();
+    assert_eq!(get(&plain, &format!("{seen}x")).await, "403");
+    assert_eq!(get(base, &seen).await, "200");
+    assert_eq!(get(&plain, &seen).await, "403");
+    assert_eq!(get(base, &seen).await, "401");
+    assert_eq!(get(base, &other).await, "200");
+    assert_eq!(entries_when(gateway.program(), "session.ended", 1).await.len(), 1);
+    let listed = gateway.program().json(&["finding", "list"]).await;
+    let mut told = listed["items"].as_array().unwrap().iter();
+    assert!(told.any(|one| one["code"] == "session.clear_text"), "{listed}");
+    gateway.stop().await;
 }
