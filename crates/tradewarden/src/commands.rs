@@ -66,8 +66,16 @@ pub(crate) async fn run(
     json: bool,
 ) -> Result<Exit, Failure> {
     let judges = matches!(command, Command::SignalReplay(_));
+    let is_unsaid = matches!(&command, Command::StrategyCreate(new) if new.on_opposite.is_none());
     let answer = carry_out(config, organization, command).await?;
     show(&answer, shape, json)?;
+    if is_unsaid {
+        // No silent default (S5).
+        output::note(
+            "--on-opposite was not given, so an opposite signal closes what is held and opens nothing; \
+             `strategy change --on-opposite reverse` turns the position over instead",
+        );
+    }
     Ok(if judges && is_refusal(&answer) { Exit::No } else { Exit::Done })
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tradewarden_domain::time::{Clock, Timestamp};
 use tradewarden_engine::command::{Command, PinsPublish};
 use tradewarden_engine::pins::PublishedPins;
@@ -39,7 +40,7 @@ pub(crate) async fn run(
     };
     let command = Command::PinsPublish(publish);
     let answer = commands::carry_out(config, organization, command).await?;
-    if json {
+    if json && asked.form == PinsForm::Json {
         output::print(&answer.to_string())?;
         return Ok(Exit::Done);
     }
@@ -47,11 +48,16 @@ pub(crate) async fn run(
         Failure::unavailable(format!("the answer is unreadable: {error}"))
     };
     let published: PublishedPins = serde_json::from_value(answer).map_err(unreadable)?;
-    output::print(&match asked.form {
-        PinsForm::Json => published.note,
-        PinsForm::Android => published.android(),
-        PinsForm::Ios => published.ios(),
-    })?;
+    let (form, text) = match asked.form {
+        PinsForm::Json => ("json", published.note),
+        PinsForm::Android => ("android", published.android()),
+        PinsForm::Ios => ("ios", published.ios()),
+    };
+    if json {
+        output::print(&json!({ "form": form, "text": text }).to_string())?;
+    } else {
+        output::print(&text)?;
+    }
     Ok(Exit::Done)
 }
 

@@ -44,6 +44,7 @@ async fn export(
     let policy = carry_out(config, organization, wanted).await?;
     let text = file::print(&policy)?;
     match &asked.output {
+        None if json => show(&policy, Shape::One, json)?,
         None => output::print(&text)?,
         Some(path) => {
             files::write_private(path, &text)?;
@@ -63,6 +64,10 @@ async fn import(
     let wanted = LimitsImport { limits, reason: asked.reason, base_version: None, dry_run: true };
     let seen = carry_out(config, organization, Command::LimitsImport(wanted.clone())).await?;
     if asked.dry_run || !differs(&seen) {
+        let mut seen = seen;
+        if let Some(said) = seen.get_mut("dry_run") {
+            *said = Value::Bool(asked.dry_run);
+        }
         return shown(&seen, json).map(|()| Exit::Done);
     }
     if !json {

@@ -36,8 +36,16 @@ async fn limits_are_kept_in_a_file() {
     assert_eq!(program.run(&["limit", "check", path]).await.code, Some(0));
     let same = program.json(&["limit", "import", path]).await;
     assert_eq!((&same["version"], &same["changes"]), (&version, &json!([])));
+    assert_eq!(same["dry_run"], false, "nobody asked for one");
     let printed = program.run(&["limit", "export"]).await;
     assert_eq!(printed.stdout, text, "the same text on standard output");
+    let exported = program.json(&["limit", "export"]).await;
+    assert_eq!(exported["version"], version, "{exported}");
+    assert!(exported["limits"].is_array(), "{exported}");
+    let minus = ["limit", "set", "--scope", "org", "--name", "max_position", "--value", "-1"];
+    let refused = program.run(&minus).await;
+    assert!(refused.code == Some(2) && refused.stderr.contains("value"), "{refused}");
+    assert!(refused.stderr.contains("must not be negative"), "{refused}");
 
     let changed = text.replace("[org]\n", "[org]\nrestricted = 0\n");
     std::fs::write(&file, format!("{changed}\n[instrument.AAPL]\nmax_position = \"3\"\n")).unwrap();
