@@ -122,9 +122,13 @@ impl Order {
     /// it is for, and leaves its limit as far from it at least: what is held can lose less (S9).
     pub fn only_tightens(&self, change: &Change) -> bool {
         let Some((stop, old)) = change.stop_price.zip(self.stop_price) else { return false };
-        let (is_nearer, room): (bool, fn(Price, Price) -> Option<Price>) = match self.side {
-            Side::Sell => (stop > old, |stop, limit| stop.minus(limit)),
-            Side::Buy => (stop < old, |stop, limit| limit.minus(stop)),
+        let is_nearer = match self.side {
+            Side::Sell => stop > old,
+            Side::Buy => stop < old,
+        };
+        let room = |stop: Price, limit: Price| match self.side {
+            Side::Sell => stop.minus(limit),
+            Side::Buy => limit.minus(stop),
         };
         let has_room = change.limit_price.is_none_or(|limit| {
             self.limit_price.is_some_and(|before| room(stop, limit) >= room(old, before))

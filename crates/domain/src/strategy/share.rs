@@ -43,9 +43,10 @@ impl Shares {
         let all = sum.closable.saturating_plus(closable);
         let part = all.ratio(i64::from(self.percent), 100, Round::Up).unwrap_or(all);
         let missing = instrument.exit_quantity(part, all).saturating_minus(sum.shared);
-        let share = match missing.is_positive() {
-            true => instrument.exit_quantity(missing, closable),
-            false => Quantity::ZERO,
+        let share = if missing.is_positive() {
+            instrument.exit_quantity(missing, closable)
+        } else {
+            Quantity::ZERO
         };
         *sum = Sum { closable: all, shared: sum.shared.saturating_plus(share) };
         share
