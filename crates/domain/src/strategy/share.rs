@@ -52,17 +52,17 @@ impl Shares {
         share
     }
 
-    /// The same decision with the share of this month in place of a percentage of its own.
-    #[must_use]
+    /// The same decision with the share of this month, if it has one, in place of a percentage of its own.
     pub fn cut(
-        &mut self,
+        shares: Option<&mut Self>,
         decision: Decision,
         exposure: &Exposure,
         instrument: &Instrument,
     ) -> Decision {
+        let Some(shares) = shares else { return decision };
         let Decision::Trade(mut intents) = decision else { return decision };
         for intent in intents.iter_mut().filter(|intent| intent.purpose == Purpose::Exit) {
-            intent.quantity = self.next(intent.side, exposure.closable(intent.side), instrument);
+            intent.quantity = shares.next(intent.side, exposure.closable(intent.side), instrument);
         }
         intents.retain(|intent| intent.quantity.is_positive());
         Decision::Trade(intents)

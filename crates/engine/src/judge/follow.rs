@@ -159,14 +159,10 @@ fn followed(
     let price = reference.price(judged.now);
     let size = size(shared, judged, strategy, signal, (&account, instrument), price);
     let decision = strategy.decide_with(signal, &exposure, instrument, removed, size);
-    let decision = match shares {
-        Some(shares) => shares.cut(decision, &exposure, instrument),
-        None => decision,
-    };
+    let decision = Shares::cut(shares, decision, &exposure, instrument);
     let (decision, cut) = decision.within_account(&net, removed);
     let subject = subject(work, part, symbol);
-    let is_active = judged.is_active(account.id);
-    let decision = feasible(decision, is_active, instrument, removed);
+    let decision = feasible(decision, judged.is_active(account.id), instrument, removed);
     let intents = match where_stopped(decision, strategy, &judged.halts, &subject) {
         Decision::Trade(intents) => intents,
         Decision::Skip(refusal) | Decision::Refuse(refusal) => {
@@ -180,9 +176,8 @@ fn followed(
         tell_netted(shared, judged, &place, strategy.org_id, cut);
     }
     trace.pass_with("strategy", format!("position {}", exposure.projected()), None);
-    let known = price.or_else(|| strategy.blind().and_then(|_| reference.last_known()));
-    let known = (known, instrument.tick);
-    let (intents, levels) = with_levels(strategy, signal, intents, known, removed, trace)?;
+    let at = price.or_else(|| strategy.blind().and_then(|_| reference.last_known()));
+    let (intents, levels) = with_levels(strategy, signal, intents, at, instrument, removed, trace)?;
     let rolls = judged.rolls(strategy.org_id);
     let mut orders = Vec::with_capacity(intents.len());
     for intent in intents {
@@ -442,14 +437,15 @@ fn with_levels(
     strategy: &Strategy,
     signal: &Signal,
     mut intents: Vec<Intent>,
-    (reference, tick): (Option<Price>, Price),
+    reference: Option<Price>,
+    instrument: &Instrument,
     removed: RemovedEntries,
     trace: &mut Trace,
 ) -> Result<(Vec<Intent>, Option<Levels>), Refusal> {
     let Some(entry) = intents.iter().find(|intent| intent.purpose == Purpose::Entry) else {
         return Ok((intents, None));
     };
-    match strategy.levels(signal, entry, (reference, tick)) {
+    match strategy.levels(signal, entry, (reference, instrument.tick)) {
         Ok(None) => Ok((intents, None)),
         Ok(levels) => {
             trace.pass("bracket");
