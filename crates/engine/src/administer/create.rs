@@ -466,7 +466,8 @@ pub(super) fn symbol_list(texts: &[String]) -> Result<String, CommandError> {
     if texts.len() > SYMBOLS_MAX {
         return Err(invalid("symbols", &format!("are at most {SYMBOLS_MAX}")));
     }
-    let symbols = texts.iter().map(|text| Ok(free_text::symbol("symbols", text)?.without_exchange()));
+    let symbols =
+        texts.iter().map(|text| Ok(free_text::symbol("symbols", text)?.without_exchange()));
     let symbols = symbols.collect::<Result<BTreeSet<_>, CommandError>>()?;
     Ok(symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(","))
 }

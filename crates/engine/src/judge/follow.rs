@@ -138,8 +138,7 @@ fn followed(
         return refuse(trace, "key", no);
     }
     let before = book.exposure(&place);
-    let only_closes = signal.action == Action::Sell && !strategy.opens(Side::Sell);
-    if (signal.only_reduces() || only_closes)
+    if only_closes(signal, strategy)
         && let Some(refusal) = out_of_order(signal, before.entry_sent_at)
     {
         return refuse(trace, "order_of_time", refusal);
@@ -466,6 +465,11 @@ impl Book {
     fn clone_for_exit(&self, is_exit: bool) -> Option<Self> {
         is_exit.then(|| self.clone())
     }
+}
+
+/// Whether the signal opens nothing: by its own words, or as the strategy takes it.
+fn only_closes(signal: &Signal, strategy: &Strategy) -> bool {
+    signal.only_reduces() || (signal.action == Action::Sell && !strategy.opens(Side::Sell))
 }
 
 /// An exit that was sent before an entry that is accepted already (S13).

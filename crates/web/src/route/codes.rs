@@ -46,7 +46,7 @@ impl Route {
         let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
         let asks_engine = !matches!(self.handler, Handler::Page(_) | Handler::Pins(_));
         match (self.takes, code) {
-            (Takes::Signal | Takes::SignedSignal, Code::RequestMalformed)
+            (Takes::Signal | Takes::SignedSignal, Code::RequestMalformed | Code::TextCardNumber)
             | (
                 Takes::SignedSignal,
                 Code::LimitDaily
@@ -62,7 +62,6 @@ impl Route {
                 Takes::Signal | Takes::SignedSignal,
                 Code::RequestNotFound | Code::RequestMethod | Code::RequestUnprotected,
             ) => false,
-            (Takes::Signal | Takes::SignedSignal, Code::TextCardNumber) => true,
             (Takes::Signal | Takes::SignedSignal, _) => {
                 !matches!(code.class(), Class::Skip | Class::Order | Class::Conflict)
                     && concerns_signals(code)
