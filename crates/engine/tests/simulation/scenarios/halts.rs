@@ -1,13 +1,15 @@
 //! What stops an order before it leaves: halts, time, a closed market.
 
-use super::{Small, millis};
+use super::{Small, keys, millis};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tradewarden_broker::port::MarketState;
 use tradewarden_domain::code::Code;
+use tradewarden_domain::halt::HaltMode;
 use tradewarden_domain::order::{OrderState, Purpose};
 use tradewarden_domain::strategy::Pyramiding;
 use tradewarden_engine::actor::Actor;
+use tradewarden_engine::command::CommandError;
 use tradewarden_engine::intake::{Received, SignalStatus};
 use tradewarden_testkit::broker::{Call, Fault, Venue};
 use tradewarden_testkit::engine::{Harness, halt_engage, raw, signal, simulate, strategy};
@@ -44,29 +46,94 @@ fn c11_a_halted_webhook_sends_nothing() {
     });
 }
 
+/// What ends an order that a halt of this mode finds before it left.
+fn ended_by(mode: HaltMode) -> Code {
+    if mode.cancels() { Code::OrderCanceled } else { Code::DispatchHalted }
+}
+
+/// C11: whatever is halted, and however far, what was accepted and has not left does not leave, and
+/// nothing more is accepted. A key's halt is apart: see [`c11_a_halted_key_sends_nothing`].
 #[test]
 fn c11_every_halt_stops_what_has_not_left() {
-    for scope in ["global", "org", "account", "instrument:ES", "pair"] {
+    for scope in ["global", "org", "account", "strategy", "webhook", "instrument", "pair"] {
+        for mode in HaltMode::ALL {
+            simulate(async || {
+                let s = Small::with(6, Venue::default(), |new| {
+                    new.pyramiding = Some(Pyramiding::Allow);
+                })
+                .await;
+                s.h.broker.next_faults(Call::Place, &[Fault::Away(millis(1_000))]);
+                s.accept("BUY", "a").await;
+                s.h.elapse(millis(100)).await;
+                let scope = match scope {
+                    "org" => format!("org:{}", s.h.org().await),
+                    "account" => format!("account:{}", s.account),
+                    "strategy" => format!("strategy:{}", s.order(0).await.strategy_id.unwrap()),
+                    "webhook" => format!("webhook:{}", s.hook.id),
+                    "instrument" => "instrument:ES".to_owned(),
+                    "pair" => format!("pair:{}/ES", s.account),
+                    other => other.to_owned(),
+                };
+                s.h.halt(Some(&scope), mode.text()).await;
+                let refused = s.send("BUY", "b").await;
+                assert_eq!(refused.code, Some(Code::HaltActive), "{scope} {mode}");
+                s.h.elapse(millis(5_000)).await;
+                assert!(s.h.broker.sent().is_empty(), "{scope} {mode}: {:?}", s.h.broker.sent());
+                let order = s.order(0).await;
+                let ended = (order.state, order.code);
+                assert_eq!(ended, (OrderState::Canceled, Some(ended_by(*mode))), "{scope} {mode}");
+                s.end().await;
+            });
+        }
+    }
+}
+
+/// C11: a halt of a key stops what the key asked for and nothing else, however far it goes.
+#[test]
+fn c11_a_halted_key_sends_nothing() {
+    for mode in HaltMode::ALL {
         simulate(async || {
-            let s = Small::with(6, Venue::default(), |new| {
+            let s = Small::with(8, Venue::default(), |new| {
                 new.pyramiding = Some(Pyramiding::Allow);
             })
             .await;
-            s.h.broker.next_faults(Call::Place, &[Fault::Away(millis(1_000))]);
+            let hook = s.h.webhook("of the key", 100).await;
+            let own = s.h.strategy(strategy("own", &hook, &s.account, "AAPL", "1")).await;
+            // Only of a key with a strategy of its own is known what a halt would close.
+            let settings = json!({"scopes": ["orders:create"], "strategy_id": own});
+            let bot = keys::key(&s.h, settings).await;
+            let order = async |nonce: &str| {
+                let asked = json!({
+                    "command": "order-create", "account_id": s.account, "symbol": "AAPL",
+                    "side": "buy", "type": "market", "quantity": "1", "allow_repeat": true,
+                });
+                let actor = keys::caller(&s.h, &bot, nonce);
+                let engine = s.h.engine();
+                let command = serde_json::from_value(asked).unwrap();
+                s.h.drive(engine.execute(command, &actor)).await.unwrap()
+            };
+            let away = Fault::Away(millis(1_000));
+            s.h.broker.next_faults(Call::Place, &[away, away]);
+            order("nonce-0000000000000001").await.unwrap();
             s.accept("BUY", "a").await;
             s.h.elapse(millis(100)).await;
-            let scope = match scope {
-                "org" => format!("org:{}", s.h.org().await),
-                "account" => format!("account:{}", s.account),
-                "pair" => format!("pair:{}/ES", s.account),
-                other => other.to_owned(),
-            };
-            s.h.halt(Some(&scope), "reduce_only").await;
-            let refused = s.send("BUY", "b").await;
-            assert_eq!(refused.code, Some(Code::HaltActive), "{scope}");
+            let scope = format!("key:{}", bot["id"].as_str().unwrap());
+            s.h.halt(Some(&scope), mode.text()).await;
+            match order("nonce-0000000000000002").await {
+                Err(CommandError::Order(no)) => assert_eq!(no.code, Code::HaltActive, "{mode}"),
+                other => panic!("{mode}: {other:?}"),
+            }
+            s.accept("BUY", "b").await;
             s.h.elapse(millis(5_000)).await;
-            assert!(s.h.broker.sent().is_empty(), "{scope}: {:?}", s.h.broker.sent());
-            assert_eq!(s.order(0).await.code, Some(Code::DispatchHalted), "{scope}");
+            s.h.quiet().await;
+            let sent: Vec<_> =
+                s.h.broker.sent().iter().map(|sent| sent.order.symbol.to_string()).collect();
+            assert_eq!(sent, ["ES", "ES"], "{mode}");
+            let orders = s.h.orders().await;
+            let of_key = orders.iter().find(|order| order.symbol.as_str() == "AAPL").unwrap();
+            let ended = (of_key.state, of_key.code);
+            assert_eq!(ended, (OrderState::Canceled, Some(ended_by(*mode))), "{mode}");
+            assert_eq!(s.position().await, "4", "{mode}");
             s.end().await;
         });
     }
