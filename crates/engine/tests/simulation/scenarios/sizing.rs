@@ -3,11 +3,12 @@
 use super::{Small, millis};
 use serde_json::json;
 use tradewarden_domain::code::Code;
-use tradewarden_domain::strategy::Sizing;
+use tradewarden_domain::order::OrderState;
+use tradewarden_domain::strategy::{OnOpposite, Sizing};
 use tradewarden_engine::command::{Command, LimitDelete, LimitNamed, RateSet};
 use tradewarden_engine::intake::SignalStatus;
 use tradewarden_engine::tag::IfMatch;
-use tradewarden_testkit::broker::{Call, Fault, Venue};
+use tradewarden_testkit::broker::{Call, Fault, FillPlan, Venue};
 use tradewarden_testkit::engine::simulate;
 
 impl Small {
@@ -119,6 +120,55 @@ fn s8_sizing_fails_closed() {
         s.h.command(Command::LimitDelete(LimitDelete { limit, reason: None, if_match })).await;
         let reply = s.send("BUY", "d").await;
         assert_eq!(reply.code, Some(Code::RiskLimitMissing), "{reply:?}");
+        s.end().await;
+    });
+}
+
+/// S5: by target an order is what is missing to the wanted position, and what rests or is unknown is not
+/// missing; pyramiding, which the strategy does not allow, is not asked about.
+#[test]
+fn s5_a_target_counts_what_rests_and_what_is_unknown() {
+    simulate(async || {
+        let s = Small::with(356, Venue::default(), |new| {
+            new.sizing = Some(Sizing::Target);
+            new.on_opposite = Some(OnOpposite::Reverse);
+            new.allow_short = true;
+        })
+        .await;
+        let wants = async |action: &str, position: &str, size: u32, id: &str| {
+            let body = json!({
+                "action": action, "market_position": position, "market_position_size": size,
+                "id": id,
+            });
+            s.h.send(&s.hook, &body).await.answer()
+        };
+        s.h.broker.next_plans(&[FillPlan::Rests.into()]);
+        assert_eq!(wants("BUY", "long", 3, "a").await.status, SignalStatus::Accepted);
+        s.h.elapse(millis(100)).await;
+        assert_eq!(s.order(0).await.state, OrderState::Working);
+        s.h.broker.next_faults(Call::Place, &[Fault::LostAfter]);
+        s.h.broker.next_plans(&[FillPlan::Rests.into()]);
+        assert_eq!(wants("BUY", "long", 5, "b").await.status, SignalStatus::Accepted);
+        let again = wants("BUY", "long", 5, "c").await;
+        assert_eq!(again.code, Some(Code::StrategyAlreadyLong), "{again:?}");
+        s.h.elapse(millis(1_000)).await;
+        s.h.broker.let_all_fill();
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("5", 5));
+        for (action, position, size, held) in
+            [("SELL", "long", 1, 1), ("SELL", "short", 2, -2), ("SELL", "short", 4, -4)]
+        {
+            let reply = wants(action, position, size, &format!("{position} {size}")).await;
+            assert_eq!(reply.status, SignalStatus::Accepted, "{reply:?}");
+            s.h.quiet().await;
+            assert_eq!((s.position().await, s.held()), (held.to_string(), held));
+        }
+        assert_eq!(wants("BUY", "flat", 0, "d").await.status, SignalStatus::Accepted);
+        s.h.quiet().await;
+        assert_eq!(s.held(), 0);
+        let sizes: Vec<_> =
+            s.h.broker.sent().iter().map(|sent| sent.order.quantity.to_string()).collect();
+        assert_eq!(sizes, ["3", "2", "4", "1", "2", "2", "4"]);
         s.end().await;
     });
 }
