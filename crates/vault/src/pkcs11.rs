@@ -6,8 +6,8 @@
 //! data; the nonce is given, and read back, because tokens differ in whether they draw one.
 //!
 //! One session is logged in and used by one call at a time; while a call hangs in the token, no other
-//! one takes a thread. When a token was away (pulled, restarted), whatever a call fails with, the session
-//! is opened once more before the call has failed. A PIN that was refused is not shown to it again:
+//! one takes a thread. When a token was away (pulled, restarted), whatever a call fails with, the module is
+//! begun anew and a session opened once more before the call has failed. A PIN that was refused is not shown to it again:
 //! tokens count wrong ones, and lock.
 //!
 //! The module is somebody else's machine code in our process: it is named by the configuration, and only
@@ -64,9 +64,19 @@ pub struct Pkcs11 {
 struct Inner {
     options: Pkcs11Options,
     module: Module,
-    session: Mutex<Option<Session>>,
+    link: Mutex<Link>,
     /// The PIN that the token refused.
     refused_pin: Mutex<Option<SecretString>>,
+}
+
+/// How far we are with the module.
+enum Link {
+    /// It was begun and not used yet.
+    Begun,
+    /// A session that is logged in.
+    Open(Session),
+    /// What there was did not do.
+    Lost,
 }
 
 /// A version of the key, and where it is in this session.
@@ -76,7 +86,7 @@ struct Version {
 }
 
 impl Pkcs11 {
-    /// Loads the module. One module is loaded by one source in a process.
+    /// Loads the module. One module is loaded by one source at a time in a process.
     pub fn new(options: Pkcs11Options) -> Result<Self, Unusable> {
         let unusable = |what: &str, error: &Error| {
             Unusable(format!("the module {} {what}: {error}", options.module.display()))
@@ -86,12 +96,11 @@ impl Pkcs11 {
         }
         let module = Module::new(&options.module);
         let module = module.map_err(|error| unusable("cannot be loaded", &error))?;
-        let arguments = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
-        let begun = module.initialize(arguments);
+        let begun = module.initialize(arguments());
         begun.map_err(|error| unusable("does not begin", &error))?;
         let place = format!("token {:?}, key {:?}", options.token, options.key);
-        let (session, refused_pin) = (Mutex::new(None), Mutex::new(None));
-        let inner = Arc::new(Inner { options, module, session, refused_pin });
+        let (link, refused_pin) = (Mutex::new(Link::Begun), Mutex::new(None));
+        let inner = Arc::new(Inner { options, module, link, refused_pin });
         Ok(Self { inner, turn: Arc::new(Semaphore::new(1)), place })
     }
 
@@ -123,6 +132,8 @@ impl Pkcs11 {
 enum Failed {
     /// The token said so.
     Token(Error),
+    /// It shows no key at all: there is none, or it is gone and the module does not say so.
+    NoKeys(SourceError),
     /// We say so.
     Source(SourceError),
 }
@@ -134,32 +145,45 @@ impl From<Error> for Failed {
 }
 
 impl Inner {
-    /// Once, and once more with a new session if the token did not do it: the old one may be gone.
+    /// Once, and once more with the module begun anew if the token did not do it: the old session may be
+    /// gone, and some modules do not find a token again that was away.
     fn carry_out<T>(
         &self,
         work: &impl Fn(&Self, &Session) -> Result<T, Failed>,
     ) -> Result<T, SourceError> {
-        let mut held = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = held.as_ref() {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Link::Open(session) = &*link {
             match work(self, session) {
                 Ok(done) => return Ok(done),
                 Err(Failed::Source(error)) => return Err(error),
-                Err(Failed::Token(error)) => {
-                    if matches!(error, Error::Pkcs11(RvError::EncryptedDataInvalid, _)) {
-                        return Err(SourceError::DoesNotOpen);
-                    }
+                Err(Failed::Token(Error::Pkcs11(RvError::EncryptedDataInvalid, _))) => {
+                    return Err(SourceError::DoesNotOpen);
                 }
+                Err(Failed::Token(_) | Failed::NoKeys(_)) => {}
             }
         }
-        // Closed before another one is opened: tokens count them.
-        *held = None;
+        if !matches!(*link, Link::Begun) {
+            // Closed before another one is opened: tokens count them.
+            *link = Link::Lost;
+            self.begin_anew()?;
+        }
+        *link = Link::Lost;
         let session = self.open()?;
         let done = work(self, &session);
-        *held = Some(session);
+        *link = Link::Open(session);
         done.map_err(|failed| match failed {
-            Failed::Source(error) => error,
+            Failed::Source(error) | Failed::NoKeys(error) => error,
             Failed::Token(error) => self.judged(&error),
         })
+    }
+
+    /// Nobody else in this process uses the module, and nobody has a session.
+    fn begin_anew(&self) -> Result<(), SourceError> {
+        let _not_begun = self.module.clone().finalize();
+        match self.module.initialize(arguments()) {
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
+            Err(error) => Err(self.judged(&error)),
+        }
     }
 
     fn open(&self) -> Result<Session, SourceError> {
@@ -260,7 +284,7 @@ impl Inner {
         let mut versions = self.versions(session)?;
         let newest = versions.pop().ok_or_else(|| {
             let Pkcs11Options { token, key, module, .. } = &self.options;
-            Failed::Source(SourceError::Refused(format!(
+            Failed::NoKeys(SourceError::Refused(format!(
                 "the token {token:?} has no AES key {key:?} with an id that is private, sensitive and not \
                  extractable: make one with `pkcs11-tool --module {} --token-label {token} --login \
                  --keygen --key-type AES:32 --label {key} --id 01 --sensitive --private`",
@@ -313,12 +337,13 @@ impl Inner {
         let does_not = || Failed::Source(SourceError::DoesNotOpen);
         let number = self.number_in(key_id).ok_or_else(does_not)?;
         let (nonce, sealed) = wrapped.split_first_chunk::<NONCE_BYTES>().ok_or_else(does_not)?;
-        let version = self.versions(session)?.into_iter().find(|found| found.number == number);
-        let version = version.ok_or_else(|| {
-            Failed::Source(SourceError::Refused(format!(
-                "the token {:?} has no key {key_id}: restore the token's backup",
-                self.options.token
-            )))
+        let versions = self.versions(session)?;
+        let version = versions.iter().find(|found| found.number == number).ok_or_else(|| {
+            let token = &self.options.token;
+            let error = SourceError::Refused(format!(
+                "the token {token:?} has no key {key_id}: restore the token's backup"
+            ));
+            if versions.is_empty() { Failed::NoKeys(error) } else { Failed::Source(error) }
         })?;
         let mut given = *nonce;
         let gcm = GcmParams::new(&mut given, key_id.as_bytes(), TAG_BITS)?;
@@ -344,6 +369,14 @@ impl Inner {
         ];
         session.generate_key(&Mechanism::AesKeyGen, &template)?;
         Ok(self.version_id(number))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A session ends before its module does.
+        *self.link.get_mut().unwrap_or_else(PoisonError::into_inner) = Link::Lost;
+        let _ended_with_the_process = self.module.clone().finalize();
     }
 }
 
@@ -391,6 +424,10 @@ impl std::fmt::Debug for Pkcs11 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pkcs11({})", self.place)
     }
+}
+
+fn arguments() -> CInitializeArgs {
+    CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)
 }
 
 /// Whether the token did not take the PIN, so that it is not to be shown again.

@@ -53,6 +53,7 @@ pub(crate) async fn tell_older(shared: &Arc<Shared>) {
 
 /// Asks the source, and draws the consequences.
 pub(crate) async fn look(shared: &Arc<Shared>) {
+    let asked_at = shared.environment.now();
     match shared.keyring.current().newest().await {
         Ok(newest) => {
             is_there(shared).await;
@@ -63,7 +64,7 @@ pub(crate) async fn look(shared: &Arc<Shared>) {
                 );
             }
         }
-        Err(error) => is_away(shared, &error).await,
+        Err(error) => is_away(shared, asked_at, &error).await,
     }
 }
 
@@ -95,10 +96,11 @@ async fn is_there(shared: &Arc<Shared>) {
     }
 }
 
-async fn is_away(shared: &Arc<Shared>, error: &SourceError) {
+/// `asked_at` is when it was asked: one that hangs lets a call last.
+async fn is_away(shared: &Arc<Shared>, asked_at: Timestamp, error: &SourceError) {
     let now = shared.environment.now();
     let (since, was_told, was_closed) = match shared.vault.health() {
-        Health::There => (now, false, false),
+        Health::There => (asked_at, false, false),
         Health::Away { since, is_told, is_closed } => (since, is_told, is_closed),
     };
     let away = now.since(since);

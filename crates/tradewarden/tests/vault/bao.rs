@@ -55,7 +55,8 @@ async fn installed() -> PathBuf {
 
 /// A server that is unsealed, with a key and an AppRole that may use it.
 pub(crate) struct Bao {
-    _child: Child,
+    program: PathBuf,
+    child: Child,
     address: String,
     ca: PathBuf,
     root: String,
@@ -65,30 +66,27 @@ pub(crate) struct Bao {
 }
 
 impl Bao {
-    /// Begins with an empty memory. Tokens of the role live `token_ttl`.
+    /// Begins with nothing in it. Tokens of the role live `token_ttl`.
     pub(crate) async fn start(dir: &TestDir, token_ttl: &str) -> Self {
         let program = installed().await;
         let [ca, certificate, key] = issue(dir.path());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (port, cluster) = (free_port(), free_port());
         let config = dir.path().join("bao.hcl");
+        let storage = dir.path().join("bao-storage");
+        std::fs::create_dir(&storage).unwrap();
         let text = format!(
-            "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  \
-             tls_cert_file = {certificate:?}\n  tls_key_file = {key:?}\n  \
+            "storage \"raft\" {{\n  path = {storage:?}\n  node_id = \"one\"\n  \
+             performance_multiplier = 1\n}}\napi_addr = \"https://127.0.0.1:{port}\"\n\
+             cluster_addr = \"https://127.0.0.1:{cluster}\"\n\
+             listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  \
+             cluster_address = \"127.0.0.1:{cluster}\"\n  tls_cert_file = {certificate:?}\n  tls_key_file = {key:?}\n  \
              tls_min_version = \"tls13\"\n}}\nlog_requests_level = \"info\"\n"
         );
         std::fs::write(&config, text).unwrap();
-        let log = std::fs::File::create(dir.path().join("bao.log")).unwrap();
-        let child = Command::new(program)
-            .args(["server", "-config"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let child = begun(&program, dir.path());
         let mut bao = Self {
-            _child: child,
+            program,
+            child,
             address: format!("https://127.0.0.1:{port}"),
             ca,
             root: String::new(),
@@ -96,17 +94,22 @@ impl Bao {
             role_id: String::new(),
             dir: dir.path().to_owned(),
         };
-        let mut client = bao.client();
-        until("OpenBao answers", async || {
-            client.get("/v1/sys/seal-status", &[]).await.is_ok_and(|answer| answer.status == 200)
-        })
-        .await;
+        bao.answers("/v1/sys/seal-status").await;
         let shares = json!({"secret_shares": 1, "secret_threshold": 1});
         let made = bao.ask("PUT", "sys/init", &shares).await;
         bao.root = made["root_token"].as_str().unwrap().to_owned();
         bao.unseal_key = made["keys"][0].as_str().unwrap().to_owned();
         bao.unseal().await;
-        bao.ask("POST", "sys/mounts/transit", &json!({"type": "transit"})).await;
+        // It takes a moment until what was unsealed also writes.
+        let transit = json!({"type": "transit"});
+        until("the engine is mounted", async || {
+            if bao.try_ask("POST", "sys/mounts/transit", &transit).await.is_some() {
+                return true;
+            }
+            let mounts = bao.try_ask("GET", "sys/mounts", &Value::Null).await;
+            mounts.is_some_and(|mounts| mounts["transit/"].is_object())
+        })
+        .await;
         bao.ask("POST", "transit/keys/tradewarden", &json!({})).await;
         bao.set_policy(POLICY).await;
         bao.ask("POST", "sys/auth/approle", &json!({"type": "approle"})).await;
@@ -129,9 +132,9 @@ impl Bao {
         )
     }
 
-    /// The same with a token.
-    pub(crate) async fn config_with_token(&self, vault: &str) -> String {
-        let asked = json!({"policies": ["tradewarden"], "ttl": "1h", "no_parent": true});
+    /// The same with a token that lives so long.
+    pub(crate) async fn config_with_token(&self, vault: &str, ttl: &str) -> String {
+        let asked = json!({"policies": ["tradewarden"], "ttl": ttl, "no_parent": true});
         let made = self.ask("POST", "auth/token/create", &asked).await;
         self.private("token", made["auth"]["client_token"].as_str().unwrap());
         let config = self.config(vault);
@@ -142,6 +145,42 @@ impl Bao {
         lines.join("\n")
     }
 
+    async fn answers(&self, path: &str) {
+        let (mut client, headers) = (self.client(), [("x-vault-token", self.root.as_str())]);
+        until("OpenBao answers", async || {
+            client.get(path, &headers).await.is_ok_and(|answer| answer.status == 200)
+        })
+        .await;
+    }
+
+    /// Kills it: from now on nobody listens there.
+    pub(crate) async fn kill9(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Begins it again, with what it had.
+    pub(crate) async fn begin_again(&mut self) {
+        self.child = begun(&self.program, &self.dir);
+        self.answers("/v1/sys/seal-status").await;
+        self.unseal().await;
+    }
+
+    /// Holds it: connections are taken, and nothing is answered any more.
+    pub(crate) async fn hold(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// Lets it go on.
+    pub(crate) async fn let_go(&self) {
+        self.signal("-CONT").await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let process = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args([signal, &process]).status().await;
+        assert!(sent.unwrap().success(), "{signal}");
+    }
+
     pub(crate) async fn seal(&self) {
         self.ask("PUT", "sys/seal", &Value::Null).await;
     }
@@ -149,6 +188,7 @@ impl Bao {
     pub(crate) async fn unseal(&self) {
         let status = self.ask("PUT", "sys/unseal", &json!({"key": self.unseal_key})).await;
         assert_eq!(status["sealed"], false, "{status}");
+        self.answers("/v1/sys/health").await;
     }
 
     /// A source that logs in with the AppRole.
@@ -191,8 +231,9 @@ impl Bao {
         self.ask("PUT", "sys/leases/revoke-prefix/auth/approle/login", &json!({})).await;
     }
 
-    /// Whether a token of the AppRole was renewed.
-    pub(crate) async fn has_renewed(&self) -> bool {
+    /// Whether a token of this name (`approle`, or `token` for one that was made by hand) was renewed so
+    /// many seconds after it was made.
+    pub(crate) async fn has_renewed(&self, name: &str, after_s: u64) -> bool {
         let list = self.ask("GET", "auth/token/accessors?list=true", &Value::Null).await;
         for accessor in list["data"]["keys"].as_array().unwrap() {
             let asked = json!({"accessor": accessor});
@@ -200,7 +241,9 @@ impl Bao {
             let path = "auth/token/lookup-accessor";
             let Some(token) = self.try_ask("POST", path, &asked).await else { continue };
             let data = &token["data"];
-            if data["display_name"] == "approle" && data["last_renewal_time"].as_u64().is_some() {
+            let made = data["creation_time"].as_u64().unwrap();
+            let renewed = data["last_renewal_time"].as_u64();
+            if data["display_name"] == name && renewed.is_some_and(|at| at >= made + after_s) {
                 return true;
             }
         }
@@ -237,6 +280,25 @@ impl Bao {
         let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, closed).unwrap();
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The server's process on the configuration in this directory.
+fn begun(program: &Path, dir: &Path) -> Child {
+    let mut log = std::fs::OpenOptions::new();
+    let log = log.create(true).append(true).open(dir.join("bao.log")).unwrap();
+    Command::new(program)
+        .args(["server", "-config"])
+        .arg(dir.join("bao.hcl"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }
 
 /// A private authority and a server's certificate of it.

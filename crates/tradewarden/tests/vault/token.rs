@@ -14,14 +14,14 @@ const PIN: &str = "482917";
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
 /// A token of this test's own.
-struct Token {
+pub(crate) struct Token {
     config: PathBuf,
     program: PathBuf,
 }
 
 impl Token {
     /// Made by the tools that come with it, with a first key.
-    fn new(dir: &TestDir) -> Self {
+    pub(crate) fn new(dir: &TestDir) -> Self {
         let tokens = dir.path().join("tokens");
         fs::create_dir(&tokens).unwrap();
         let config = dir.path().join("softhsm2.conf");
@@ -72,8 +72,13 @@ impl Token {
         )
     }
 
-    async fn start(&self, dir: &TestDir, vault: &str) -> Gateway {
-        let program = Program::new(&self.program, dir.data(), &Self::config(vault));
+    /// The gateway with another configuration; what runs reads it when it is told to.
+    pub(crate) fn configured(&self, dir: &TestDir, vault: &str) -> Program {
+        Program::new(&self.program, dir.data(), &Self::config(vault))
+    }
+
+    pub(crate) async fn start(&self, dir: &TestDir, vault: &str) -> Gateway {
+        let program = self.configured(dir, vault);
         program.try_start("demo").await.unwrap_or_else(|ended| panic!("{ended}"))
     }
 }
@@ -121,6 +126,45 @@ async fn a_key_in_a_token_is_rotated_under_load() {
     let status = program.json(&["vault", "status"]).await;
     let error = status["sources"][0]["error"].as_str().unwrap();
     assert!(error.contains("two keys pkcs11:tradewarden:3"), "{status}");
+    gateway.stop().await;
+}
+
+/// Pulled under a running gateway and put back: everything goes on, people hear of it, and it is logged
+/// in to again. Nobody knows which of two a module shows of a token that is gone: none, or one without keys.
+#[tokio::test]
+async fn a_token_that_is_pulled_is_told_borne_and_logged_in_to_again() {
+    let dir = TestDir::new("vault-token-pulled");
+    let token = Token::new(&dir);
+    let gateway = token.start(&dir, "source = \"pkcs11\"").await;
+    let program = gateway.program().clone();
+    let things = sealed(&dir, &gateway);
+    let senders = Senders::new(&gateway).await;
+    let load = Load::begin(&gateway, &senders);
+    let (tokens, pulled) = (dir.path().join("tokens"), dir.path().join("pulled"));
+    fs::rename(&tokens, &pulled).unwrap();
+    fs::create_dir(&tokens).unwrap();
+    let listed = async |what: &str, code: &str| {
+        let list = program.json(&[what, "list"]).await;
+        list["items"].as_array().unwrap().iter().filter(|one| one["code"] == code).count()
+    };
+    until("people are told", async || listed("alert", "vault.unreachable").await == 1).await;
+    let goal = load.answered() + 20;
+    let refused = program.run(&["vault", "rotate"]).await;
+    assert_eq!(refused.code, Some(4), "{refused}");
+    assert!(refused.stderr.contains("there is no token \"trading\""), "{refused}");
+    until("the load went on", async || load.answered() >= goal).await;
+    things.opens(&gateway).await;
+
+    fs::remove_dir(&tokens).unwrap();
+    fs::rename(&pulled, &tokens).unwrap();
+    until("it is back", async || listed("finding", "vault.recovered").await == 1).await;
+    let status = program.json(&["vault", "status"]).await;
+    assert_eq!(status["away_since"], serde_json::Value::Null, "{status}");
+    let rotated = program.json(&["vault", "rotate"]).await;
+    assert_eq!(rotated["key"], "pkcs11:tradewarden:2");
+    let done = program.json(&["vault", "rewrap"]).await;
+    assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
+    load.end(&program).await;
     gateway.stop().await;
 }
 

@@ -1,16 +1,22 @@
 //! The wrapping key in a real OpenBao: rotated under load, sealed, away, and moved there and back.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tradewarden_testkit::process::{Program, QUICK_CALLERS, TestDir, until};
+
+use tokio::time::Instant;
 
 use crate::bao::Bao;
 use crate::load::{Load, Senders, Who};
 use crate::stage::{BINARY, again, by_source_key, demo, sealed};
 
+/// Two looks at the source, five seconds apart, or one that it does not answer for ten; and some more.
+const TOLD_WITHIN: Duration = Duration::from_secs(19);
+
 /// The same data directory under another configuration.
-fn configured(dir: &TestDir, config: &str) -> Program {
+pub(crate) fn configured(dir: &TestDir, config: &str) -> Program {
     Program::new(BINARY, dir.data(), &format!("{config}\n{QUICK_CALLERS}"))
 }
 
@@ -18,7 +24,7 @@ fn newest(status: &Value) -> &str {
     status["sources"][0]["newest"].as_str().unwrap_or_else(|| panic!("{status}"))
 }
 
-async fn findings(program: &Program, code: &str) -> usize {
+pub(crate) async fn findings(program: &Program, code: &str) -> usize {
     let list = program.json(&["finding", "list"]).await;
     list["items"].as_array().unwrap().iter().filter(|one| one["code"] == code).count()
 }
@@ -48,14 +54,17 @@ async fn a_key_in_openbao_is_rotated_under_load() {
         assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
         until("the load went on", async || load.answered() >= goal).await;
     }
-    until("a token was renewed", async || bao.has_renewed().await).await;
+    until("a token was renewed", async || bao.has_renewed("approle", 0).await).await;
     things.opens(&gateway).await;
     load.end(&program).await;
     gateway.stop().await;
 
-    // The same with a token, and its policy is enough to go on.
-    let program = configured(&dir, &bao.config_with_token("source = \"transit\"").await);
+    // The same with a token, whose policy is enough to go on, also when its first time is over.
+    let program = configured(&dir, &bao.config_with_token("source = \"transit\"", "6s").await);
     let gateway = again(&program).await;
+    until("the token was renewed", async || bao.has_renewed("token", 7).await).await;
+    assert_eq!(findings(&program, "vault.unreachable").await, 0);
+    program.json(&["vault", "rewrap"]).await;
     things.opens(&gateway).await;
     gateway.stop().await;
 }
@@ -112,6 +121,67 @@ async fn a_sealed_openbao_is_told_borne_and_recovered_from() {
     let refused = program.run(&["serve", "--listen", "127.0.0.1:0"]).await;
     assert_eq!(refused.code, Some(4), "{refused}");
     assert!(refused.stderr.contains("cannot be reached: start it"), "{refused}");
+}
+
+/// What nobody has acknowledged yet, of this code.
+pub(crate) async fn alerts(program: &Program, code: &str) -> Vec<String> {
+    let list = program.json(&["alert", "list"]).await;
+    let open = list["items"].as_array().unwrap().iter();
+    let open = open.filter(|one| one["code"] == code && one["acknowledged_at"].is_null());
+    open.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Killed and begun again, then held: everything goes on, people hear of it in time and until somebody
+/// acknowledges it, and all comes back by itself.
+#[tokio::test]
+async fn an_openbao_that_is_gone_or_hangs_is_told_borne_and_recovered_from() {
+    let dir = TestDir::new("vault-gone");
+    let mut bao = Bao::start(&dir, "1h").await;
+    let gateway = demo(&dir, &bao.config("source = \"transit\"")).await;
+    let program = gateway.program().clone();
+    let senders = Senders::new(&gateway).await;
+    for (round, hangs) in [(1, false), (2, true)] {
+        let load = Load::begin(&gateway, &senders);
+        until("the load is there", async || load.answered() >= 5).await;
+        if hangs {
+            bao.hold().await;
+        } else {
+            bao.kill9().await;
+        }
+        let begun = Instant::now();
+        let mut raised = Vec::new();
+        until("people are told", async || {
+            raised = alerts(&program, "vault.unreachable").await;
+            !raised.is_empty()
+        })
+        .await;
+        assert!(begun.elapsed() < TOLD_WITHIN, "{:?}", begun.elapsed());
+        assert_eq!((raised.len(), findings(&program, "vault.unreachable").await), (1, round));
+        let goal = load.answered() + 20;
+        let refused = program.run(&["vault", "rotate"]).await;
+        assert_eq!(refused.code, Some(4), "{refused}");
+        let sentence = if hangs { "did not answer in time" } else { "cannot be reached: start it" };
+        assert!(refused.stderr.contains(sentence), "{refused}");
+        let status = program.json(&["vault", "status"]).await;
+        assert!(status["away_since"].is_string() && status["secrets"] == "open", "{status}");
+        until("the load went on", async || load.answered() >= goal).await;
+
+        if hangs {
+            bao.let_go().await;
+        } else {
+            bao.begin_again().await;
+        }
+        until("it is back", async || findings(&program, "vault.recovered").await == round).await;
+        let status = program.json(&["vault", "status"]).await;
+        assert_eq!(status["away_since"], Value::Null, "{status}");
+        assert_eq!(alerts(&program, "vault.unreachable").await, raised, "until it is acknowledged");
+        program.json(&["alert", "acknowledge", &raised[0]]).await;
+        program.json(&["vault", "rotate"]).await;
+        let done = program.json(&["vault", "rewrap"]).await;
+        assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
+        load.end(&program).await;
+    }
+    gateway.stop().await;
 }
 
 /// From the file to OpenBao under load, without the file afterwards, and back.
