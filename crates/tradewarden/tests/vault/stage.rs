@@ -74,6 +74,12 @@ impl Sealed {
     }
 }
 
+/// The audit log is whole, and what it is signed with opens.
+pub(crate) async fn log_is_whole(program: &Program) {
+    let log = program.json(&["audit", "verify"]).await;
+    assert_eq!(log["ok"], true, "{log}");
+}
+
 /// Data keys by the source's key that wraps them.
 pub(crate) fn by_source_key(status: &Value) -> Vec<(String, u64)> {
     let keys = status["keys"].as_array().unwrap().iter();

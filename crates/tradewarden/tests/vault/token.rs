@@ -7,7 +7,7 @@ use std::process::Command;
 use tradewarden_testkit::process::{Gateway, Program, QUICK_CALLERS, TestDir, until};
 
 use crate::load::{Load, Senders};
-use crate::stage::{BINARY, by_source_key, sealed};
+use crate::stage::{BINARY, by_source_key, log_is_whole, sealed};
 
 const PIN: &str = "482917";
 /// Where Debian's package has the module.
@@ -106,6 +106,7 @@ async fn a_key_in_a_token_is_rotated_under_load() {
     load.end(&program).await;
     let status = program.json(&["vault", "status"]).await;
     assert_eq!(by_source_key(&status), [("pkcs11:tradewarden:3".to_owned(), 5)], "{status}");
+    log_is_whole(&program).await;
     gateway.stop().await;
 
     let listed = token.pkcs11(&["--list-objects", "--type", "secrkey"]);
@@ -184,6 +185,7 @@ async fn keys_are_moved_between_a_token_and_a_file() {
     let gateway = token.start(&dir, "source = \"pkcs11\"").await;
     things.opens(&gateway).await;
     let program = gateway.program().clone();
+    log_is_whole(&program).await;
     gateway.stop().await;
 
     fs::write(dir.path().join("pin"), "000000\n").unwrap();

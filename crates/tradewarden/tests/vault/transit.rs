@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::bao::Bao;
 use crate::load::{Load, Senders, Who};
-use crate::stage::{BINARY, again, by_source_key, demo, sealed};
+use crate::stage::{BINARY, again, by_source_key, demo, log_is_whole, sealed};
 
 /// Two looks at the source, five seconds apart, or one that it does not answer for ten; and some more.
 const TOLD_WITHIN: Duration = Duration::from_secs(19);
@@ -66,6 +66,7 @@ async fn a_key_in_openbao_is_rotated_under_load() {
     assert_eq!(findings(&program, "vault.unreachable").await, 0);
     program.json(&["vault", "rewrap"]).await;
     things.opens(&gateway).await;
+    log_is_whole(&program).await;
     gateway.stop().await;
 }
 
@@ -181,6 +182,7 @@ async fn an_openbao_that_is_gone_or_hangs_is_told_borne_and_recovered_from() {
         assert_eq!((&done["rewrapped"], &done["left"]), (&5.into(), &0.into()), "{done}");
         load.end(&program).await;
     }
+    log_is_whole(&program).await;
     gateway.stop().await;
 }
 
@@ -212,7 +214,10 @@ async fn keys_are_moved_from_a_file_to_openbao_and_back() {
     fs::remove_file(dir.data().join("kek")).unwrap();
     let gateway = again(&configured(&dir, &bao.config("source = \"transit\""))).await;
     things.opens(&gateway).await;
+    log_is_whole(&program).await;
     gateway.stop().await;
+    // The log's key is opened anew.
+    log_is_whole(&program).await;
 
     let back = bao.config("source = \"file\"\nprevious = \"transit\"");
     let program = configured(&dir, &back);
@@ -221,5 +226,6 @@ async fn keys_are_moved_from_a_file_to_openbao_and_back() {
     drop(bao);
     let gateway = again(&configured(&dir, "")).await;
     things.opens(&gateway).await;
+    log_is_whole(&program).await;
     gateway.stop().await;
 }
