@@ -10,6 +10,7 @@
 pub(crate) mod data_keys;
 mod erase;
 pub(crate) mod keys;
+mod moving;
 mod rotation;
 pub(crate) mod watch;
 
@@ -52,6 +53,8 @@ pub(crate) struct Vault {
     /// The version of the source's key that was last seen to have its entry. Whoever has the source make
     /// another one holds this until that has its own.
     entered: tokio::sync::Mutex<Option<String>>,
+    /// Held by whoever exchanges the sources.
+    moving: tokio::sync::Mutex<()>,
 }
 
 impl Vault {
@@ -65,6 +68,7 @@ impl Vault {
             resealing: tokio::sync::Mutex::default(),
             told_older: Mutex::default(),
             entered: tokio::sync::Mutex::default(),
+            moving: tokio::sync::Mutex::default(),
         }
     }
 
@@ -170,15 +174,15 @@ impl Engine {
 
     /// Sources, and which of their versions wrap how many data keys.
     async fn vault_status(&self) -> Result<Value, CommandError> {
-        let keyring = &self.parts.keyring;
-        let newest = keyring.current().newest().await;
+        let in_use = self.parts.keyring.sources();
+        let newest = in_use.current.newest().await;
         if let Ok(newest) = &newest {
             rotation::look(&self.parts, newest).await?;
         }
-        let mut sources = vec![shown(keyring.current(), "current", &newest)];
-        if let Some(previous) = keyring.previous() {
+        let mut sources = vec![shown(&*in_use.current, "current", &newest)];
+        for previous in &in_use.others {
             let newest = previous.newest().await;
-            sources.push(shown(previous, "previous", &newest));
+            sources.push(shown(&**previous, "previous", &newest));
         }
         let mut counts: BTreeMap<(String, String), Counted> = BTreeMap::new();
         let mut page = rows::page(&self.parts.store, None).await.map_err(|error| away(&error))?;
@@ -224,12 +228,11 @@ impl Engine {
         asked: VaultRewrap,
         actor: &Actor,
     ) -> Result<Value, CommandError> {
-        let keyring = &self.parts.keyring;
-        let source = keyring.current();
+        let source = self.parts.keyring.current();
         if let Some(to) = asked.to.filter(|to| to != source.kind()) {
             let sentence = format!(
                 "the configured key source is {}: configure {to} as the current one and {} as the \
-                 previous one, and start again",
+                 previous one, and have the gateway read it (SIGHUP, or start it again)",
                 source.kind(),
                 source.kind()
             );

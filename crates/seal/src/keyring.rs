@@ -13,7 +13,11 @@
 //!
 //! Algorithms 1 and 2 did not bind the version; they were never released, and nothing reads them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use crate::{
     DataKey, DataKeyId, KeySource, MAX_SOURCE_KEY_ID_BYTES, MAX_WRAPPING_BYTES, OpenError,
@@ -270,12 +274,21 @@ impl fmt::Debug for Fresh {
     }
 }
 
-/// Makes and opens data keys with the key sources of this gateway: one that wraps, and perhaps one
-/// that wrapped before and still opens, until everything was wrapped anew.
+/// The key sources of a gateway: one that wraps, and others that wrapped before and still open, until
+/// everything was wrapped anew.
+#[derive(Clone)]
+pub struct KeySources {
+    /// The one that wraps.
+    pub current: Arc<dyn KeySource>,
+    /// The others, most likely one first.
+    pub others: Vec<Arc<dyn KeySource>>,
+    /// How long what they opened may stay open while the current one is away; `None` is without end.
+    pub stay_open: Option<Duration>,
+}
+
+/// Makes and opens data keys with key sources, which may be replaced by others at any moment.
 pub struct Keyring {
-    current: Arc<dyn KeySource>,
-    previous: Option<Arc<dyn KeySource>>,
-    stays_open: Option<Duration>,
+    sources: RwLock<Arc<KeySources>>,
 }
 
 impl Keyring {
@@ -286,28 +299,39 @@ impl Keyring {
 
     /// A keyring on this source; what `previous` wrapped opens, too.
     pub fn moving(current: Arc<dyn KeySource>, previous: Option<Arc<dyn KeySource>>) -> Self {
-        Self { current, previous, stays_open: None }
+        let others = previous.into_iter().collect();
+        Self::on(KeySources { current, others, stay_open: None })
+    }
+
+    /// A keyring on these sources.
+    pub fn on(sources: KeySources) -> Self {
+        Self { sources: RwLock::new(Arc::new(sources)) }
     }
 
     /// The same with a bound on how long what it opened may stay open while the source is away.
     #[must_use]
     pub fn staying_open(self, at_most: Option<Duration>) -> Self {
-        Self { stays_open: at_most, ..self }
+        Self::on(KeySources { stay_open: at_most, ..KeySources::clone(&self.sources()) })
+    }
+
+    /// The sources there are. Each call goes on with those that it began with.
+    pub fn sources(&self) -> Arc<KeySources> {
+        Arc::clone(&self.sources.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Uses these from now on.
+    pub fn replace(&self, sources: KeySources) {
+        *self.sources.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sources);
     }
 
     /// How long what it opened may stay open while the source is away; `None` is without end.
     pub fn stays_open(&self) -> Option<Duration> {
-        self.stays_open
+        self.sources().stay_open
     }
 
     /// The source that wraps.
-    pub fn current(&self) -> &dyn KeySource {
-        &*self.current
-    }
-
-    /// The source that wrapped before.
-    pub fn previous(&self) -> Option<&dyn KeySource> {
-        self.previous.as_deref()
+    pub fn current(&self) -> Arc<dyn KeySource> {
+        Arc::clone(&self.sources().current)
     }
 
     /// A new data key, wrapped. To use it, open it.
@@ -316,7 +340,7 @@ impl Keyring {
         place: &DataKeyPlace<'_>,
         fresh: Fresh,
     ) -> Result<WrappedKey, DataKeyError> {
-        let made = self.wrap(vec![Ok((*place, fresh))]).await.pop();
+        let made = self.sources().wrap(vec![Ok((*place, fresh))]).await.pop();
         made.unwrap_or_else(|| Err(OpenError.into()))
     }
 
@@ -333,6 +357,50 @@ impl Keyring {
     /// Several data keys, each for itself, in the order of what was asked for. A source that takes many
     /// at once is asked once for many; when it is away, it is not asked again for the rest.
     pub async fn open_data_keys(
+        &self,
+        wanted: &[(DataKeyPlace<'_>, &WrappedKey)],
+    ) -> Vec<Result<DataKey, DataKeyError>> {
+        self.sources().open(wanted).await
+    }
+
+    /// The same data keys, each wrapped under the newest version of the current source, in the order of
+    /// what was asked for.
+    pub async fn rewrap(
+        &self,
+        wanted: Vec<(DataKeyPlace<'_>, &WrappedKey, Fresh)>,
+    ) -> Vec<Result<WrappedKey, DataKeyError>> {
+        let sources = self.sources();
+        let stored: Vec<_> = wanted.iter().map(|(place, wrapped, _)| (*place, *wrapped)).collect();
+        let opened = sources.open(&stored).await;
+        let same = wanted.into_iter().zip(opened).map(|((place, _, fresh), key)| {
+            let key = key?;
+            let secret = SecretBytes::new(key.secret().expose().to_vec());
+            Ok((place, Fresh { key_id: key.id(), secret, ..fresh }))
+        });
+        sources.wrap(same.collect()).await
+    }
+}
+
+impl KeySources {
+    /// All of them, the one that wraps first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn KeySource>> {
+        std::iter::once(&self.current).chain(&self.others)
+    }
+
+    /// Whether this very source is among them.
+    pub fn have(&self, source: &Arc<dyn KeySource>) -> bool {
+        self.all().any(|one| Arc::ptr_eq(one, source))
+    }
+
+    /// These, and behind them those of `more` that are not among them.
+    #[must_use]
+    pub fn beside(&self, more: &Self) -> Self {
+        let further = more.all().filter(|source| !self.have(source)).cloned();
+        let others = self.others.iter().cloned().chain(further).collect();
+        Self { others, ..self.clone() }
+    }
+
+    async fn open(
         &self,
         wanted: &[(DataKeyPlace<'_>, &WrappedKey)],
     ) -> Vec<Result<DataKey, DataKeyError>> {
@@ -358,22 +426,6 @@ impl Keyring {
                 Ok(DataKey::new(parts.key_id, place.purpose, secret))
             })
             .collect()
-    }
-
-    /// The same data keys, each wrapped under the newest version of the current source, in the order of
-    /// what was asked for.
-    pub async fn rewrap(
-        &self,
-        wanted: Vec<(DataKeyPlace<'_>, &WrappedKey, Fresh)>,
-    ) -> Vec<Result<WrappedKey, DataKeyError>> {
-        let stored: Vec<_> = wanted.iter().map(|(place, wrapped, _)| (*place, *wrapped)).collect();
-        let opened = self.open_data_keys(&stored).await;
-        let same = wanted.into_iter().zip(opened).map(|((place, _, fresh), key)| {
-            let key = key?;
-            let secret = SecretBytes::new(key.secret().expose().to_vec());
-            Ok((place, Fresh { key_id: key.id(), secret, ..fresh }))
-        });
-        self.wrap(same.collect()).await
     }
 
     async fn wrap(
@@ -452,21 +504,24 @@ impl Keyring {
     }
 
     fn source_of(&self, key_id: &str) -> Result<&dyn KeySource, DataKeyError> {
-        let sources = [Some(self.current()), self.previous()];
-        let mut sources = sources.into_iter().flatten();
-        sources.find(|source| source.holds(key_id)).ok_or_else(|| {
-            let mut present = self.current.place();
-            if let Some(previous) = &self.previous {
-                present = format!("{present} or {}", previous.place());
-            }
+        let found = self.all().find(|source| source.holds(key_id)).map(|source| &**source);
+        found.ok_or_else(|| {
+            let present = self.all().map(|source| source.place()).collect::<Vec<_>>().join(" or ");
             DataKeyError::OtherSource { wanted: key_id.to_owned(), present }
         })
     }
 }
 
+impl fmt::Debug for KeySources {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = self.all().map(|source| source.place());
+        formatter.debug_list().entries(places).finish()
+    }
+}
+
 impl fmt::Debug for Keyring {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Keyring({})", self.current.place())
+        write!(formatter, "Keyring({})", self.current().place())
     }
 }
 

@@ -73,7 +73,8 @@ pub use key_source::{
     SourceError, Wrapping,
 };
 pub use keyring::{
-    DataKeyError, DataKeyPlace, Fresh, Keyring, MAX_WRAPPED_KEY_BYTES, Purpose, WrappedKey,
+    DataKeyError, DataKeyPlace, Fresh, KeySources, Keyring, MAX_WRAPPED_KEY_BYTES, Purpose,
+    WrappedKey,
 };
 pub use ledger_key::{KeyError, LedgerKey, MAX_KEY_NAME_BYTES, VerifierKey};
 pub use note::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, NoteError, open_note, sign_note};

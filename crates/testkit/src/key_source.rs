@@ -2,7 +2,7 @@
 
 use crate::randomness::Seeded;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tradewarden_seal::{
     FileKeySource, KeySource, SOURCE_NONCE_BYTES, SecretBytes, SourceAnswer, SourceError, Wrapping,
 };
@@ -11,28 +11,35 @@ use tradewarden_seal::{
 #[derive(Clone)]
 pub struct ScriptedKeys {
     inner: Arc<FileKeySource>,
-    is_away: Arc<AtomicBool>,
+    /// How many more calls it answers.
+    answers: Arc<AtomicU64>,
 }
 
 impl ScriptedKeys {
     /// One that answers.
     pub fn new(seed: u64) -> Self {
         let inner = Arc::new(FileKeySource::from_randomness(&mut Seeded::new(seed)));
-        Self { inner, is_away: Arc::default() }
+        Self { inner, answers: Arc::new(AtomicU64::new(u64::MAX)) }
     }
 
     /// From now on it does not answer.
     pub fn go_away(&self) {
-        self.is_away.store(true, Ordering::SeqCst);
+        self.go_away_after(0);
+    }
+
+    /// It answers so many more calls.
+    pub fn go_away_after(&self, calls: u64) {
+        self.answers.store(calls, Ordering::SeqCst);
     }
 
     /// From now on it answers again.
     pub fn come_back(&self) {
-        self.is_away.store(false, Ordering::SeqCst);
+        self.answers.store(u64::MAX, Ordering::SeqCst);
     }
 
     fn there<'a, T: Send + 'a>(&self, answer: SourceAnswer<'a, T>) -> SourceAnswer<'a, T> {
-        if self.is_away.load(Ordering::SeqCst) {
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.answers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err() {
             let away = SourceError::Unavailable("the link is cut".to_owned());
             return Box::pin(std::future::ready(Err(away)));
         }

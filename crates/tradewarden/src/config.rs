@@ -52,6 +52,8 @@ pub(crate) struct Overrides {
 /// The effective configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    /// The file that it was read from.
+    pub(crate) file: Option<PathBuf>,
     /// The data directory.
     pub(crate) data: PathBuf,
     /// The public listener's address.
@@ -197,6 +199,7 @@ impl LogLevel {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            file: None,
             data: PathBuf::from(DATA_DEFAULT),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443),
             internal_listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8444),
@@ -240,7 +243,8 @@ impl Config {
     /// The configuration for these options, read and checked. `data_default` is the data directory
     /// if neither the command line nor the file names one.
     pub(crate) fn load(overrides: &Overrides, data_default: &str) -> Result<Self, Failure> {
-        let mut config = Self { data: PathBuf::from(data_default), ..Self::default() };
+        let (file, data) = (overrides.config.clone(), PathBuf::from(data_default));
+        let mut config = Self { file, data, ..Self::default() };
         if let Some(path) = &overrides.config {
             file::apply(path, &mut config)?;
         }
@@ -251,6 +255,13 @@ impl Config {
         config.internal_listen = overrides.internal_listen.unwrap_or(config.internal_listen);
         check::values(&config)?;
         Ok(config)
+    }
+
+    /// The same configuration with what its file says now of key sources, and of how others are spoken to.
+    pub(crate) fn with_key_sources_now(&self) -> Result<Self, Failure> {
+        let overrides = Overrides { config: self.file.clone(), ..Overrides::default() };
+        let now = Self::load(&overrides, DATA_DEFAULT)?;
+        Ok(Self { vault: now.vault, outbound: now.outbound, ..self.clone() })
     }
 
     /// Refuses a start that would be insecure. Looks at files, makes none.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tradewarden_domain::time::Timestamp;
-use tradewarden_seal::{FileKeySource, KeySource, Keyring, Randomness, hex_encode};
+use tradewarden_seal::{FileKeySource, KeySource, KeySources, Keyring, Randomness, hex_encode};
 
 use crate::config::{Config, SourceKind};
 use crate::outcome::Failure;
@@ -225,10 +225,28 @@ impl Data {
         let vault = &config.vault;
         let current = self.source(config, vault.source, randomness)?;
         let previous = vault.previous.map(|kind| self.source(config, kind, randomness));
-        let keyring = Keyring::moving(current, previous.transpose()?);
-        // A key file that is away is told of; what is in memory is then the last copy, and stays.
-        let bound = vault.unreachable_max().filter(|_| vault.source != SourceKind::File);
-        Ok(keyring.staying_open(bound))
+        let others = previous.transpose()?.into_iter().collect();
+        Ok(Keyring::on(KeySources { current, others, stay_open: vault.stay_open() }))
+    }
+
+    /// A source that a running gateway uses from now on, beside those it has. A key file is made if there
+    /// is none: what is sealed opens with those.
+    pub(crate) fn further_source(
+        &self,
+        config: &Config,
+        kind: SourceKind,
+        randomness: &mut dyn Randomness,
+    ) -> Result<Arc<dyn KeySource>, Failure> {
+        if let Some(outside) = config.vault.outside(kind, &config.outbound)? {
+            return Ok(outside);
+        }
+        let path = self.key_file();
+        let source = if path.exists() {
+            FileKeySource::open(&path)
+        } else {
+            FileKeySource::create(&path, randomness)
+        };
+        Ok(Arc::new(source.map_err(|error| Failure::no(error.to_string()))?))
     }
 
     /// A source; a key file is made on first use, where it is what wraps.

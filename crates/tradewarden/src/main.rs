@@ -28,6 +28,7 @@ mod files;
 mod gateway;
 mod halt;
 mod internal_clients;
+mod key_sources;
 mod keys;
 mod local_halt;
 mod lockdown;

@@ -26,7 +26,7 @@ use crate::control::Control;
 use crate::data::Data;
 use crate::gateway::{self, Gateway};
 use crate::outcome::Failure;
-use crate::{acme, doctor, output, signals, upkeep};
+use crate::{acme, doctor, key_sources, output, signals, upkeep};
 
 /// How long the public door waits for the first prices.
 const FIRST_PRICES: Duration = Duration::from_secs(5);
@@ -156,7 +156,11 @@ pub(crate) async fn run_with(
                 "the gateway is ready"
             );
             match when_ready(engine, announcement).await? {
-                Then::Serve => upkeep::keep(tls, config.pins.as_ref(), upkeeping, renewed).await,
+                Then::Serve => {
+                    let keys = key_sources::keep(config, &data, upkeeping.clone());
+                    let certificates = upkeep::keep(tls, config.pins.as_ref(), upkeeping, renewed);
+                    tokio::try_join!(keys, certificates).map(drop)
+                }
                 Then::Stop => Ok(()),
             }
         }

@@ -23,6 +23,9 @@ mod guarded;
 #[path = "vault/load.rs"]
 mod load;
 #[cfg(test)]
+#[path = "vault/moving.rs"]
+mod moving;
+#[cfg(test)]
 #[path = "vault/older.rs"]
 mod older;
 #[cfg(test)]

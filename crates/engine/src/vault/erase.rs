@@ -146,10 +146,10 @@ pub(super) async fn erased(shared: &Shared) -> Result<Vec<Value>, CommandError> 
 /// from this one, as far as a configured source has them.
 pub(super) async fn gone(shared: &Shared) -> Result<Value, CommandError> {
     let wrapped = rows::gone(&shared.store).await.map_err(|error| away(&error))?;
-    let sources = [Some(shared.keyring.current()), shared.keyring.previous()];
+    let sources = shared.keyring.sources();
     let held: Vec<_> = wrapped
         .iter()
-        .filter(|(key, _)| sources.iter().flatten().any(|source| source.holds(key)))
+        .filter(|(key, _)| sources.all().any(|source| source.holds(key)))
         .map(|(key, count)| json!({ "source_key": key, "data_keys": count }))
         .collect();
     let next = (!held.is_empty()).then_some(

@@ -427,5 +427,5 @@ fn key_sources_that_cannot_be_meant_are_refused() {
         assert!(refused.contains(word), "{text}: {refused}");
     }
     let vault = load(&scratch, "[vault]\nunreachable_max_s = 0", 0o600).unwrap().vault;
-    assert_eq!(vault.unreachable_max(), None);
+    assert_eq!(vault.stay_open(), None);
 }

@@ -20,7 +20,7 @@ const SECRET_BYTES_MAX: u64 = 4 * 1024;
 const CA_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The key sources.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Vault {
     /// The source that wraps.
@@ -50,7 +50,7 @@ pub(crate) enum SourceKind {
 }
 
 /// A key in OpenBao or HashiCorp Vault.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Transit {
     /// Where.
@@ -71,7 +71,7 @@ pub(crate) struct Transit {
 }
 
 /// A key in a PKCS#11 token.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pkcs11 {
     /// The module, a shared library.
@@ -102,7 +102,7 @@ impl Default for Vault {
 }
 
 impl SourceKind {
-    pub(super) const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Transit => "transit",
@@ -174,10 +174,29 @@ impl Vault {
         (days > 0).then(|| Duration::from_hours(days.saturating_mul(24)))
     }
 
-    /// How long data keys stay open while the source does not answer.
-    pub(crate) fn unreachable_max(&self) -> Option<Duration> {
+    /// How long data keys stay open while the source does not answer. A key file that is away is told of;
+    /// what is in memory is then the last copy, and stays.
+    pub(crate) fn stay_open(&self) -> Option<Duration> {
         let seconds = u64::from(self.unreachable_max_s);
-        (seconds > 0).then(|| Duration::from_secs(seconds))
+        (seconds > 0 && self.source != SourceKind::File).then(|| Duration::from_secs(seconds))
+    }
+
+    /// Whether both mean the same source of this kind.
+    pub(crate) fn agrees(&self, other: &Self, kind: SourceKind) -> bool {
+        match kind {
+            SourceKind::File => true,
+            SourceKind::Transit => self.transit == other.transit,
+            SourceKind::Pkcs11 => self.pkcs11 == other.pkcs11,
+        }
+    }
+
+    /// Notes where the sources of this kind is, as the other one says it.
+    pub(crate) fn take(&mut self, other: &Self, kind: SourceKind) {
+        match kind {
+            SourceKind::File => {}
+            SourceKind::Transit => self.transit.clone_from(&other.transit),
+            SourceKind::Pkcs11 => self.pkcs11.clone_from(&other.pkcs11),
+        }
     }
 
     /// What the files that the sources need say, without asking anybody.

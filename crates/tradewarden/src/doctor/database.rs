@@ -209,7 +209,7 @@ async fn keyring(config: &Config, data: &Data, items: &mut Vec<Item>) -> Option<
             return None;
         }
     };
-    for source in [Some(keyring.current()), keyring.previous()].into_iter().flatten() {
+    for source in keyring.sources().all() {
         let (kind, place) = (source.kind(), source.place());
         match tokio::time::timeout(ANSWERS_IN, source.newest()).await {
             Ok(Ok(newest)) => {

@@ -1,13 +1,15 @@
 //! Versions of the source's key: each has its entry, whenever the gateway dies while one is made, and
 //! whoever made it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
-use tradewarden_engine::command::{Command, VaultCommand};
-use tradewarden_seal::{KeySource, SecretBytes};
+use tradewarden_engine::command::{Command, VaultCommand, VaultRewrap};
+use tradewarden_seal::{KeySource, KeySources, SecretBytes};
 use tradewarden_testkit::broker::Venue;
 use tradewarden_testkit::engine::{Harness, simulate};
+use tradewarden_testkit::key_source::ScriptedKeys;
 use tradewarden_testkit::life::Death;
 
 /// Longer than the gateway looks away from its key source.
@@ -133,5 +135,59 @@ fn a_version_that_was_made_elsewhere_is_entered_as_found() {
         assert_eq!(named(&h).await.len(), 5);
         assert_eq!(found(&h).await, (3, 3));
         h.finish().await;
+    });
+}
+
+/// Whether a move goes through.
+async fn moves(h: &Harness, wanted: KeySources) -> bool {
+    let engine = h.engine();
+    h.drive(async move { engine.move_keys(wanted).await.is_ok() }).await.unwrap()
+}
+
+/// A source that a gateway moves to goes away after any of its calls: the old one wraps still, whatever is
+/// sealed opens, and once the new one is back the move is made in full.
+#[test]
+fn a_move_that_fails_anywhere_is_made_later() {
+    simulate(async || {
+        let mut failed = 0;
+        for calls in 0_u64.. {
+            let h = Harness::sqlite(813, Venue::default()).await;
+            h.ready().await;
+            let before = h.keys.newest().await.unwrap();
+            let other = ScriptedKeys::new(7);
+            let wanted = KeySources {
+                current: Arc::new(other.clone()),
+                others: Vec::new(),
+                stay_open: None,
+            };
+            other.go_away_after(calls);
+            let is_done = moves(&h, wanted.clone()).await;
+            other.come_back();
+            if !is_done {
+                failed += 1;
+                let sources = h.engine().key_sources();
+                assert_eq!(sources.current.newest().await.unwrap(), before);
+                drop(sources);
+                let back = Command::Vault(VaultCommand::Rewrap(VaultRewrap::default()));
+                let back = h.command(back).await;
+                assert_eq!((&back["left"], &back["unusable"]), (&json!(0), &json!([])), "{back}");
+                assert_eq!(logged(&h, "vault.moved").await.len(), 0);
+                assert!(moves(&h, wanted).await);
+            }
+            // Nothing is asked of the old one any more.
+            h.keys.go_away();
+            let new =
+                json!({"command": "organization-create", "name": "New", "owner": "a@b.example"});
+            h.command(serde_json::from_value(new).unwrap()).await;
+            let status = h.command(Command::Vault(VaultCommand::Status)).await;
+            let (sources, left) = (status["sources"].as_array().unwrap(), &status["to_rewrap"]);
+            assert_eq!((sources.len(), left), (1, &json!(0)), "{status}");
+            assert_eq!(logged(&h, "vault.moved").await.len(), 1);
+            h.finish().await;
+            if is_done {
+                break;
+            }
+        }
+        assert!(failed >= 8, "{failed}");
     });
 }
