@@ -1,12 +1,14 @@
 //! Workloads drawn from a seed in which everything is at work that protects: brackets, followers, halts
 //! that cancel and close, dead-man switches, overrides, and people who cancel, move and close.
 
+use crate::bounds::{Drawing, ONE};
 use crate::random::{World, new_one, of_the_list, told, venue};
 use crate::witness::{Deep, HeardHalt, Missing};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tradewarden_broker::port::{Capability, MarketState};
 use tradewarden_domain::bracket::{Leg, OnNaked};
+use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::{Order, OrderState, Purpose};
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 use tradewarden_domain::time::Clock as _;
@@ -33,7 +35,6 @@ const PRICES: [(&str, [&str; 5]); 4] = [
 ];
 /// No entry is larger without an override.
 const MAX_ORDER: i64 = 4;
-const ONE: i64 = 100_000_000;
 /// After so much calm nothing about a leg is under way: one that failed twice is tried again after 30 s.
 pub(crate) const CALM: Duration = Duration::from_secs(45);
 
@@ -116,13 +117,15 @@ impl Guarded {
         }
         h.sane_limits().await;
         h.limit("org", "max_order_quantity", &MAX_ORDER.to_string()).await;
-        Self { world: World::of(h, seed, accounts, hooks, strategies), calm }
+        let mut world = World::of(h, seed, accounts, hooks, strategies);
+        world.drawing = Drawing::new(seed, &["ES", "NQ", "AAPL", "BTCUSD"], MAX_ORDER);
+        Self { world, calm }
     }
 
     async fn check(&mut self, deep: Deep) {
         self.learn_halts().await;
-        self.world.check(deep).await;
         self.check_overrides().await;
+        self.world.check(deep).await;
     }
 
     /// Halts that nobody here engaged: of switches, and of the gateway itself.
@@ -151,6 +154,10 @@ impl Guarded {
             .iter()
             .filter_map(|one| Some((one["order_id"].as_str()?, one["quantity"].as_str()?)))
             .collect();
+        for (order, quantity) in &used {
+            let units = quantity.parse::<Quantity>().unwrap().units();
+            self.world.witness.bounds.overridden(order, units);
+        }
         for order in self.world.h.orders().await {
             let id = order.id.to_string();
             let own: Vec<_> = used.iter().filter(|(order, _)| *order == id).collect();
@@ -186,7 +193,7 @@ impl Guarded {
             85..=87 => self.world.bracket_of_moments().await,
             88..=91 => self.person().await,
             92..=93 => self.settle().await,
-            94 => self.world.limit().await,
+            94..=97 => self.world.limit().await,
             _ => "waits".to_owned(),
         };
         let millis = *self.world.random.pick(&[5, 60, 600, 3_000]);
@@ -263,7 +270,7 @@ impl Guarded {
         let random = &mut self.world.random;
         let (symbol, prices) = random.pick(&PRICES);
         let price = *random.pick(prices);
-        self.world.h.broker.set_market(symbol, Some(price.parse().unwrap()), MarketState::Open);
+        self.world.price_is(symbol, price);
         format!("{symbol} at {price}")
     }
 

@@ -45,6 +45,7 @@
     reason = "test code"
 )]
 
+mod bounds;
 mod crashes;
 mod guarded;
 mod postgres;

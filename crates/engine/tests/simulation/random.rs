@@ -1,10 +1,12 @@
 //! Workloads drawn from a seed.
 
+use crate::bounds::{Drawing, ONE};
 use crate::witness::{Deep, HeardHalt, Witness};
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 use tradewarden_broker::port::{Capability, MarketState};
+use tradewarden_domain::limit::LimitName;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::strategy::{OnOpposite, Pyramiding, Sizing};
 use tradewarden_domain::time::Clock as _;
@@ -141,6 +143,8 @@ pub(crate) struct World {
     pub(crate) next: u64,
     /// How many fills of a thousand are withheld while there is trouble.
     pub(crate) withheld: u64,
+    /// What a person limits.
+    pub(crate) drawing: Drawing,
 }
 
 /// What happened, told when a check fails.
@@ -194,12 +198,13 @@ impl World {
     ) -> Self {
         let mut witness = Witness::default();
         witness.accounts = accounts;
-        witness.max_position = 20 * 100_000_000;
+        witness.max_position = 20 * ONE;
         let random = SplitMix64::new(seed);
         let (trail, bodies) = (Trail::default(), Vec::new());
         // Of one seed in five, so that the others go on as they were found.
         let withheld = if seed % 5 == 3 { 400 } else { 0 };
-        Self { h, witness, trail, random, hooks, bodies, strategies, next: 0, withheld }
+        let drawing = Drawing::new(seed, &["ES", "AAPL", "BTCUSD"], 10);
+        Self { h, witness, trail, random, hooks, bodies, strategies, next: 0, withheld, drawing }
     }
 
     pub(crate) async fn check(&mut self, deep: Deep) {
@@ -228,6 +233,7 @@ impl World {
             84 => self.switch_off().await,
             85 if self.random.per_mille(300) => self.by_hand(),
             86..=89 => self.bracket_of_moments().await,
+            90..=94 => self.limit().await,
             _ => "waits".to_owned(),
         };
         let span = Duration::from_millis(
@@ -410,20 +416,40 @@ impl World {
         self.command(Command::HaltResume(ById { id: id.to_owned() })).await.unwrap();
     }
 
+    /// A person tightens or loosens something, anywhere.
     pub(crate) async fn limit(&mut self) -> String {
-        let value = *self.random.pick(&[3, 6, 12, 20]);
-        // Until the next look both the old and the new one may have been applied.
-        self.witness.max_position = self.witness.max_position.max(value * 100_000_000);
-        let text = value.to_string();
-        self.command(limit_set("org", "max_position", &text)).await.unwrap();
-        self.check(Deep::No).await;
-        self.witness.max_position = value * 100_000_000;
-        format!("max_position {text}")
+        let mut words = Vec::new();
+        for _ in 0..2 {
+            let (scope, name, units) = self.drawing.draw(&self.witness.accounts, &self.strategies);
+            words.push(self.limit_to(&scope, name, units).await);
+        }
+        words.join(", ")
+    }
+
+    async fn limit_to(&mut self, scope: &str, name: LimitName, units: i64) -> String {
+        let is_position = scope == "org" && name == LimitName::MaxPosition;
+        if is_position {
+            // Until the next look both the old and the new one may have been applied.
+            self.witness.max_position = self.witness.max_position.max(units);
+        }
+        let text = Quantity::from_units(units).to_string();
+        self.witness.bounds.said(scope, name, units);
+        self.command(limit_set(scope, name.text(), &text)).await.unwrap();
+        if is_position {
+            self.check(Deep::No).await;
+            self.witness.max_position = units;
+        }
+        format!("{name} of {scope} is {text}")
+    }
+
+    pub(crate) fn price_is(&mut self, symbol: &str, price: &str) {
+        self.h.broker.set_market(symbol, Some(price.parse().unwrap()), MarketState::Open);
+        self.witness.bounds.price(symbol, price, self.h.clock.now());
     }
 
     fn move_price(&mut self) -> String {
         let price = *self.random.pick(&["198.5", "199.5", "200", "200.5", "201.5"]);
-        self.h.broker.set_market("AAPL", Some(price.parse().unwrap()), MarketState::Open);
+        self.price_is("AAPL", price);
         format!("AAPL at {price}")
     }
 

@@ -2,6 +2,7 @@
 //! while the process dies, the broker fails, and people halt and close. No half of a roll is doubled, and
 //! none is lost untold.
 
+use crate::bounds::Drawing;
 use crate::random::{World, is_asked_for, new_one, of_the_list, told, venue};
 use crate::witness::{Deep, HeardHalt, lines};
 use serde_json::{Value, json};
@@ -119,7 +120,9 @@ impl Rolling {
             strategies.push(h.strategy(new).await);
         }
         h.sane_limits().await;
-        Self { world: World::of(h, seed, accounts, hooks, strategies) }
+        let mut world = World::of(h, seed, accounts, hooks, strategies);
+        world.drawing = Drawing::new(seed, &["ESH26", "ESM26", "ESU26"], 10);
+        Self { world }
     }
 
     /// Does something, and says what.

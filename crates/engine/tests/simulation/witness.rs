@@ -1,5 +1,6 @@
 //! What must hold after every step, whatever happened.
 
+use crate::bounds::Bounds;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct Witness {
     pub(crate) halts: BTreeMap<String, HeardHalt>,
     /// The largest position that was allowed since the last look, in units of 10^-8.
     pub(crate) max_position: i64,
+    /// All limits, held against the log.
+    pub(crate) bounds: Bounds,
     /// First answers by what names the signal.
     answers: BTreeMap<String, Reply>,
     accepted: BTreeSet<Id<id::Signal>>,
@@ -276,6 +279,7 @@ impl Witness {
             let before = self.sealed.insert(place, entry.id);
             assert!(before.is_none_or(|id| id == entry.id), "entry {place} became another");
         }
+        self.bounds.read(&h.log(self.bounds.unread()).await);
         let signals = h.signals().await;
         for id in &self.accepted {
             assert!(signals.iter().any(|s| s.id == *id), "signal {id} was answered and is lost");
@@ -312,9 +316,13 @@ impl Witness {
     }
 
     /// Once nothing is under way: the broker holds what the gateway believes.
-    pub(crate) async fn check_quiet(&self, h: &Harness) {
+    pub(crate) async fn check_quiet(&mut self, h: &Harness) {
+        self.bounds.read(&h.log(self.bounds.unread()).await);
+        let counted = self.bounds.positions();
         for account in &self.accounts {
             for (symbol, units) in h.fills(account).await {
+                let of_log = counted.get(&(account.clone(), symbol.to_string()));
+                assert_eq!(of_log.copied().unwrap_or(0), units, "{symbol} on {account} by the log");
                 let theirs = h.broker.holding(Harness::broker_account(account), &symbol).ours;
                 assert_eq!(units, theirs, "{symbol} on {account}: {:#?}", h.orders().await);
             }
