@@ -44,6 +44,7 @@ mod silent;
 mod sizing;
 mod source;
 mod source_keys;
+mod troubled;
 mod unwind;
 mod vault;
 

@@ -12,15 +12,15 @@ use tradewarden_testkit::broker::{FillPlan, Venue};
 use tradewarden_testkit::engine::{Harness, Hook, Reply, signal, simulate, strategy};
 
 /// A strategy of two ES on three accounts.
-struct Led {
-    h: Harness,
+pub(super) struct Led {
+    pub(super) h: Harness,
     hook: Hook,
-    accounts: [String; 3],
+    pub(super) accounts: [String; 3],
     strategy: String,
 }
 
 impl Led {
-    async fn with(seed: u64, change: impl FnOnce(&mut StrategyCreate)) -> Self {
+    pub(super) async fn with(seed: u64, change: impl FnOnce(&mut StrategyCreate)) -> Self {
         let h = Harness::sqlite(seed, Venue::default()).await;
         h.ready().await;
         let accounts =
@@ -34,11 +34,11 @@ impl Led {
         Self { h, hook, accounts, strategy }
     }
 
-    async fn send(&self, action: &str, id: &str) -> Reply {
+    pub(super) async fn send(&self, action: &str, id: &str) -> Reply {
         self.h.send(&self.hook, &signal(action, id)).await.answer()
     }
 
-    async fn positions(&self) -> [String; 3] {
+    pub(super) async fn positions(&self) -> [String; 3] {
         let mut all = [const { String::new() }; 3];
         for (place, account) in self.accounts.iter().enumerate() {
             all[place] = self.h.position(account, "ES").await.to_string();
@@ -52,7 +52,7 @@ impl Led {
         self.h.limit(&scope, "max_order_quantity", value).await;
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         assert!(self.h.verify().await.ok);
         assert!(self.h.broker.violations().is_empty(), "{:?}", self.h.broker.violations());
         self.h.finish().await;

@@ -17,10 +17,10 @@ use tradewarden_testkit::engine::{Harness, Heard, Reply, simulate};
 use tradewarden_testkit::life::Death;
 
 /// A gateway on which the key `bot` is the source of a strategy for two ES on one account.
-struct Bot {
-    h: Harness,
-    account: String,
-    key: Value,
+pub(super) struct Bot {
+    pub(super) h: Harness,
+    pub(super) account: String,
+    pub(super) key: Value,
     strategy: String,
 }
 
@@ -33,12 +33,12 @@ fn nonce(number: u32) -> String {
     format!("nonce-{number:013}")
 }
 
-fn once(key: &str, body: &Value) -> OnceKey {
+pub(super) fn once(key: &str, body: &Value) -> OnceKey {
     OnceKey::read(key, "POST", "/api/v1/signals", body.to_string().as_bytes()).unwrap()
 }
 
 impl Bot {
-    async fn new(seed: u64, settings: Value) -> Self {
+    pub(super) async fn new(seed: u64, settings: Value) -> Self {
         Self::until(seed, settings, Death::Never).await
     }
 
@@ -54,7 +54,7 @@ impl Bot {
         Self { h, account, key, strategy }
     }
 
-    async fn sent(
+    pub(super) async fn sent(
         &self,
         key: &Value,
         number: u32,
@@ -66,17 +66,17 @@ impl Bot {
         self.h.send_signed(SignedSignal { body, dry_run: false, once }, &actor).await
     }
 
-    async fn send(&self, number: u32, body: Value) -> Reply {
+    pub(super) async fn send(&self, number: u32, body: Value) -> Reply {
         let (heard, replayed) = self.sent(&self.key, number, &body, None).await.unwrap();
         assert!(!replayed, "{heard:?}");
         heard.answer()
     }
 
-    async fn position(&self) -> String {
+    pub(super) async fn position(&self) -> String {
         self.h.position(&self.account, "ES").await.to_string()
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         assert!(self.h.verify().await.ok);
         assert!(self.h.broker.violations().is_empty(), "{:?}", self.h.broker.violations());
         assert!(self.h.broker.doubled().is_empty(), "{:?}", self.h.broker.doubled());
