@@ -304,6 +304,11 @@ impl ScriptedBroker {
         self.world().violations.clone()
     }
 
+    /// Whether the venue itself keeps exits from going past flat.
+    pub fn reduces_by_itself(&self) -> bool {
+        self.capabilities.reduce_only == Capability::Native
+    }
+
     /// All orders as the broker has them.
     pub fn orders(&self) -> Vec<BrokerOrder> {
         self.world().orders.iter().map(|order| order.view.clone()).collect()
