@@ -304,6 +304,11 @@ impl ScriptedBroker {
         self.world().violations.clone()
     }
 
+    /// Exits that increased or flipped all that is held where another hand holds a part of it.
+    pub fn grown(&self) -> Vec<Violation> {
+        self.world().grown.clone()
+    }
+
     /// Whether the venue itself keeps exits from going past flat.
     pub fn reduces_by_itself(&self) -> bool {
         self.capabilities.reduce_only == Capability::Native

@@ -123,26 +123,8 @@ impl Guarded {
     }
 
     async fn check(&mut self, deep: Deep) {
-        self.learn_halts().await;
         self.check_overrides().await;
         self.world.check(deep).await;
-    }
-
-    /// Halts that nobody here engaged: of switches, and of the gateway itself.
-    async fn learn_halts(&mut self) {
-        let engaged = self.world.command(Command::HaltStatus).await.unwrap();
-        let now = self.world.h.clock.now();
-        for halt in engaged["items"].as_array().unwrap() {
-            let text = |name: &str| halt[name].as_str().unwrap();
-            let heard = HeardHalt {
-                scope: text("scope").parse().unwrap(),
-                mode: text("mode").parse().unwrap(),
-                from: now,
-                until: None,
-            };
-            let id = text("id").to_owned();
-            self.world.witness.halts.entry(id).or_insert(heard);
-        }
     }
 
     /// An entry that is larger than allowed has an override, which is of no other order.

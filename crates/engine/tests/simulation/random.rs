@@ -1,7 +1,7 @@
 //! Workloads drawn from a seed.
 
 use crate::bounds::{Drawing, ONE};
-use crate::witness::{Deep, HeardHalt, Witness};
+use crate::witness::{Deep, HeardHalt, Moved, Witness};
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -151,6 +151,9 @@ pub(crate) struct World {
     pub(crate) withheld: u64,
     /// What a person limits.
     pub(crate) drawing: Drawing,
+    /// What another hand trades, drawn from a stream of its own: accounts by place, and symbols.
+    pub(crate) traded: Vec<(usize, &'static str)>,
+    hand: SplitMix64,
 }
 
 /// What happened, told when a check fails.
@@ -210,10 +213,25 @@ impl World {
         // Of one seed in five, so that the others go on as they were found.
         let withheld = if seed % 5 == 3 { 400 } else { 0 };
         let drawing = Drawing::new(seed, &["ES", "AAPL", "BTCUSD"], 10);
-        Self { h, witness, trail, random, hooks, bodies, strategies, next: 0, withheld, drawing }
+        let (traded, hand) = (vec![(0, "ES"), (1, "AAPL"), (0, "BTCUSD")], SplitMix64::new(!seed));
+        Self {
+            h,
+            witness,
+            trail,
+            random,
+            hooks,
+            bodies,
+            strategies,
+            next: 0,
+            withheld,
+            drawing,
+            traded,
+            hand,
+        }
     }
 
     pub(crate) async fn check(&mut self, deep: Deep) {
+        self.learn_halts().await;
         self.witness.check(&self.h, deep).await;
     }
 
@@ -237,7 +255,7 @@ impl World {
             73..=78 => self.faults(),
             79..=83 => self.restart().await,
             84 => self.switch_off().await,
-            85 if self.random.per_mille(300) => self.by_hand(),
+            85 | 95..=96 => self.by_hand(),
             86..=89 => self.bracket_of_moments().await,
             90..=94 => self.limit().await,
             _ => "waits".to_owned(),
@@ -522,10 +540,29 @@ impl World {
         words.join(" | ")
     }
 
-    fn by_hand(&mut self) -> String {
-        let account = Harness::broker_account(&self.witness.accounts[1]).to_owned();
-        self.h.broker.move_by_hand(&account, "ES", "1".parse().unwrap());
-        "another hand buys an ES on the second account".to_owned()
+    /// Another hand trades a pair that a strategy trades, or takes back what it did.
+    pub(crate) fn by_hand(&mut self) -> String {
+        let now = self.h.clock.now();
+        if let Some(moved) = self.witness.moved.iter_mut().find(|moved| moved.until.is_none()) {
+            if self.hand.per_mille(400) {
+                return "the other hand waits".to_owned();
+            }
+            moved.until = Some(now);
+            let account = Harness::broker_account(&moved.account);
+            let back = Quantity::from_units(-moved.units);
+            self.h.broker.move_by_hand(account, &moved.symbol, back);
+            return format!("the other hand takes back {} {}", moved.units, moved.symbol);
+        }
+        let (place, symbol) = *self.hand.pick(&self.traded);
+        let account = self.witness.accounts[place].clone();
+        let lot = if symbol == "BTCUSD" { ONE / 10_000 } else { ONE };
+        let units = lot * *self.hand.pick(&[-3, -2, -1, 1, 2]);
+        let by = Quantity::from_units(units);
+        self.h.broker.move_by_hand(Harness::broker_account(&account), symbol, by);
+        let did = format!("another hand trades {by} {symbol} on {account}");
+        let symbol = symbol.to_owned();
+        self.witness.moved.push(Moved { account, symbol, units, from: now, until: None });
+        did
     }
 
     /// Ends all trouble and expects that everything comes to rest and agrees. The last that the
@@ -552,6 +589,24 @@ impl World {
         self.check(Deep::Yes).await;
         self.witness.check_quiet(&self.h).await;
         self.witness.check_left(&self.h, left_at).await;
+        self.witness.check_moved(&self.h).await;
+    }
+
+    /// Halts that nobody here engaged: of switches, and of the gateway itself.
+    pub(crate) async fn learn_halts(&mut self) {
+        let engaged = self.command(Command::HaltStatus).await.unwrap();
+        let now = self.h.clock.now();
+        for halt in engaged["items"].as_array().unwrap() {
+            let text = |name: &str| halt[name].as_str().unwrap();
+            let heard = HeardHalt {
+                scope: text("scope").parse().unwrap(),
+                mode: text("mode").parse().unwrap(),
+                from: now,
+                until: None,
+            };
+            let id = text("id").to_owned();
+            self.witness.halts.entry(id).or_insert(heard);
+        }
     }
 
     /// Entries, and right behind them an exit of everything.

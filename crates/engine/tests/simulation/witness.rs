@@ -30,6 +30,16 @@ pub(crate) struct HeardHalt {
     pub(crate) until: Option<Timestamp>,
 }
 
+/// What another hand traded, until it took that back.
+#[derive(Debug, Clone)]
+pub(crate) struct Moved {
+    pub(crate) account: String,
+    pub(crate) symbol: String,
+    pub(crate) units: i64,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Option<Timestamp>,
+}
+
 /// Everything that was seen so far, and what follows from it.
 #[derive(Default)]
 pub(crate) struct Witness {
@@ -39,6 +49,8 @@ pub(crate) struct Witness {
     pub(crate) max_position: i64,
     /// All limits, held against the log.
     pub(crate) bounds: Bounds,
+    /// What another hand did.
+    pub(crate) moved: Vec<Moved>,
     /// First answers by what names the signal.
     answers: BTreeMap<String, Reply>,
     accepted: BTreeSet<Id<id::Signal>>,
@@ -100,6 +112,7 @@ impl Witness {
         }
         violations.retain(|violation| !is_of_legs(violation, &orders, &there));
         assert!(violations.is_empty(), "{violations:#?}\n{}", lines(h, &orders).await);
+        self.check_grown(h).await;
         self.check_attempts(h, &orders).await;
         self.check_changes(h, &orders).await;
         self.check_states(&orders);
@@ -129,6 +142,50 @@ impl Witness {
             if h.orders().await == before {
                 return (before, books);
             }
+        }
+    }
+
+    /// Once the difference that another hand made is known, and as long as that hand does nothing more, no
+    /// exit opens or increases what is held at the broker (S3, S4).
+    async fn check_grown(&self, h: &Harness) {
+        let (findings, sent) = (h.findings().await, h.broker.sent());
+        for grown in h.broker.grown() {
+            let of_it = |moved: &&Moved| {
+                Harness::broker_account(&moved.account) == grown.account
+                    && moved.symbol == grown.symbol.as_str()
+                    && moved.from <= grown.at
+            };
+            let moved = self.moved.iter().rfind(of_it).expect("a hand held a part of it");
+            let subject = format!("{} {}", moved.account, moved.symbol);
+            let known = findings
+                .iter()
+                .filter(|found| found.code == "position.mismatch" && found.subject == subject);
+            let known = known.map(|found| found.at).filter(|at| *at > moved.from).min();
+            let left = sent.iter().find(|one| one.client_order_id == grown.client_order_id);
+            let left = left.expect("it was sent").at;
+            assert!(
+                known.is_none_or(|known| left <= known),
+                "{grown:?} after {known:?}: {moved:?}"
+            );
+        }
+    }
+
+    /// At rest, what another hand still holds was told of as a mismatch, and the pair was stopped (S3).
+    pub(crate) async fn check_moved(&self, h: &Harness) {
+        let findings = h.findings().await;
+        for moved in self.moved.iter().filter(|moved| moved.until.is_none()) {
+            let subject = format!("{} {}", moved.account, moved.symbol);
+            let told = findings.iter().any(|found| {
+                found.code == "position.mismatch"
+                    && found.subject == subject
+                    && found.at > moved.from
+            });
+            assert!(told, "{moved:?} is not told of: {findings:#?}");
+            let scope = format!("pair:{}/{}", moved.account, moved.symbol).parse().unwrap();
+            let stopped = self.halts.values().any(|halt| {
+                halt.scope == scope && (halt.until.is_none() || halt.from > moved.from)
+            });
+            assert!(stopped, "{moved:?} stopped nothing");
         }
     }
 

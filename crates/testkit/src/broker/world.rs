@@ -93,6 +93,8 @@ pub(super) struct World {
     pub(super) changes: Vec<SentChange>,
     pub(super) records: Vec<Record>,
     pub(super) violations: Vec<Violation>,
+    /// Exits that did so to all that is held, another hand's part included.
+    pub(super) grown: Vec<Violation>,
     pub(super) plans: VecDeque<OrderPlan>,
     pub(super) plan: OrderPlan,
     pub(super) faults: BTreeMap<Call, VecDeque<Fault>>,
@@ -126,6 +128,7 @@ impl World {
             changes: Vec::new(),
             records: Vec::new(),
             violations: Vec::new(),
+            grown: Vec::new(),
             plans: VecDeque::new(),
             plan: OrderPlan::default(),
             faults: BTreeMap::new(),
@@ -453,7 +456,7 @@ impl World {
         let signed = order.view.side.signed(quantity).units();
         let holding = self.accounts.entry(account.clone()).or_default();
         let holding = holding.holdings.entry(symbol.clone()).or_default();
-        let before = holding.ours;
+        let (before, hand) = (holding.ours, holding.hand);
         holding.ours += signed;
         // Nobody can know of what crossed a cancel until it is told.
         let reduces = match order.view.side {
@@ -465,15 +468,22 @@ impl World {
         } else if canceled {
             holding.crossed_sells -= signed;
         }
-        if reduce && !reduces && holding.hand == 0 {
-            self.violations.push(Violation {
-                client_order_id: execution.client_order_id.clone(),
-                account: account.clone(),
-                symbol,
-                held: before,
-                signed,
-                at,
-            });
+        let all_before = before + hand;
+        let grows = (all_before + signed).abs() > all_before.abs()
+            || all_before.signum() * (all_before + signed).signum() < 0;
+        let violation = Violation {
+            client_order_id: execution.client_order_id.clone(),
+            account: account.clone(),
+            symbol,
+            held: if hand == 0 { before } else { all_before },
+            signed,
+            at,
+        };
+        match hand {
+            0 if reduce && !reduces => self.violations.push(violation),
+            0 => {}
+            _ if reduce && grows => self.grown.push(violation),
+            _ => {}
         }
         self.tell(execution, account, report, at);
     }
