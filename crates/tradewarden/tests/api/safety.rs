@@ -138,7 +138,7 @@ async fn s20_an_owner_arms_renews_and_removes_a_dead_man_switch() {
     assert_eq!(armed["armed_by"], me(&mut trader.owner).await);
     let fires = |switch: &Value| instant(&switch["fires_at"]).since(instant(&switch["renewed_at"]));
     assert_eq!(fires(&armed), Duration::from_mins(5));
-    assert_eq!(items(&mut trader.owner, SWITCH).await, [armed.clone()]);
+    assert_eq!(items(&mut trader.owner, SWITCH).await, std::slice::from_ref(&armed));
 
     let renew = json!({"timeout_s": 600, "mode": "reduce_only", "include_protective": true});
     let renewed = told(&trader.owner.post(SWITCH, &renew).await, 200, ARMED);
