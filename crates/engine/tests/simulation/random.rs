@@ -249,7 +249,7 @@ impl World {
             53..=54 => self.forged().await,
             55..=57 => self.halt().await,
             58..=65 => self.resume().await,
-            66..=67 => self.limit().await,
+            66..=67 | 90..=94 => self.limit().await,
             68..=70 => self.move_price(),
             71..=72 => self.open_or_close(),
             73..=78 => self.faults(),
@@ -257,7 +257,6 @@ impl World {
             84 => self.switch_off().await,
             85 | 95..=96 => self.by_hand(),
             86..=89 => self.bracket_of_moments().await,
-            90..=94 => self.limit().await,
             _ => "waits".to_owned(),
         };
         let span = Duration::from_millis(

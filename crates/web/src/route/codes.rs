@@ -46,7 +46,10 @@ impl Route {
         let takes_body = matches!(self.takes, Takes::Body(_) | Takes::OptionalBody(_));
         let asks_engine = !matches!(self.handler, Handler::Page(_) | Handler::Pins(_));
         match (self.takes, code) {
-            (Takes::Signal | Takes::SignedSignal, Code::RequestMalformed | Code::TextCardNumber)
+            (
+                Takes::Signal | Takes::SignedSignal,
+                Code::RequestMalformed | Code::TextCardNumber,
+            )
             | (
                 Takes::SignedSignal,
                 Code::LimitDaily

@@ -47,7 +47,8 @@ impl Tally {
 #[test]
 fn nothing_is_offered_that_has_no_vectors_here() {
     let provider = provider();
-    let suites: Vec<_> = provider.cipher_suites.iter().map(|suite| suite.suite()).collect();
+    let suites: Vec<_> =
+        provider.cipher_suites.iter().map(rustls::SupportedCipherSuite::suite).collect();
     assert_eq!(
         suites,
         [

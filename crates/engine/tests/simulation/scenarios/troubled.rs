@@ -101,7 +101,7 @@ impl Small {
 }
 
 /// Runs it under each trouble.
-fn under_each(seed: u64, rule: impl AsyncFn(&mut Small, Trouble)) {
+fn under_each(seed: u64, rule: &impl AsyncFn(&mut Small, Trouble)) {
     for (seed, trouble) in (seed..).zip(Trouble::ALL) {
         simulate(async || {
             let mut s = Small::with(seed, Venue::default(), |_| {}).await;
@@ -115,7 +115,7 @@ fn under_each(seed: u64, rule: impl AsyncFn(&mut Small, Trouble)) {
 /// refused and told, whatever becomes of the entry; neither changes anything.
 #[test]
 fn s6_comments_in_trouble() {
-    under_each(810, async |s, trouble| {
+    under_each(810, &async |s, trouble| {
         s.buys(trouble, &signal("BUY", "a")).await;
         let wrong = json!({ "action": "BUY", "comment": "EXIT_50", "id": "b" });
         let reply = s.h.send(&s.hook, &wrong).await.answer();
@@ -175,7 +175,7 @@ fn s10_followers_in_trouble() {
 /// entry; one that is only old is not.
 #[test]
 fn s13_times_of_sending_in_trouble() {
-    under_each(830, async |s, trouble| {
+    under_each(830, &async |s, trouble| {
         let before = s.h.now().to_string();
         s.h.elapse(millis(2_000)).await;
         let entered_at = s.h.now().to_string();
@@ -200,7 +200,7 @@ fn s13_times_of_sending_in_trouble() {
 /// entry is refused and never leaves later.
 #[test]
 fn s14_a_closed_market_in_trouble() {
-    under_each(840, async |s, trouble| {
+    under_each(840, &async |s, trouble| {
         s.accept("BUY", "a").await;
         s.h.quiet().await;
         s.h.broker.set_market("ES", None, MarketState::Closed);
@@ -226,7 +226,7 @@ fn s14_a_closed_market_in_trouble() {
 /// is known of the first one.
 #[test]
 fn s15_duplicates_in_trouble() {
-    under_each(850, async |s, trouble| {
+    under_each(850, &async |s, trouble| {
         s.buys(trouble, &signal("BUY", "a")).await;
         for restarts in [false, true] {
             if restarts {
@@ -385,7 +385,7 @@ fn s19_suspended_keys_and_strangers_in_trouble() {
 /// the signal justifies nothing.
 #[test]
 fn s22_unknown_prices_in_trouble() {
-    under_each(900, async |s, trouble| {
+    under_each(900, &async |s, trouble| {
         s.accept("BUY", "a").await;
         s.h.quiet().await;
         s.struck(trouble).await;
