@@ -96,8 +96,8 @@ impl Line {
 
 /// What is held of an instrument at the end, whatever of it fills.
 #[derive(Debug, Default, Clone, Copy)]
-struct Held {
-    filled: i64,
+struct Stake {
+    held: i64,
     buys: i64,
     sells: i64,
 }
@@ -258,10 +258,10 @@ impl Bounds {
     }
 
     /// What the account of an order holds and may still come to hold, with the order as it is now.
-    fn held(&self, line: &Line, id: &str) -> BTreeMap<String, Held> {
+    fn held(&self, line: &Line, id: &str) -> BTreeMap<String, Stake> {
         let others = self.orders.iter().filter(|(other, _)| *other != id);
         let all = others.map(|(_, order)| order).chain(std::iter::once(line));
-        let mut held: BTreeMap<String, Held> = BTreeMap::new();
+        let mut held: BTreeMap<String, Stake> = BTreeMap::new();
         for order in all.filter(|order| order.account == line.account) {
             let of_it = held.entry(order.symbol.clone()).or_default();
             of_it.filled += order.sign * order.filled;
@@ -272,11 +272,11 @@ impl Bounds {
     }
 
     /// The least that gross and net of an account come to at any of the prices of the last minute.
-    fn account(&self, held: &BTreeMap<String, Held>, at: i64) -> (i128, i128) {
+    fn account(&self, held: &BTreeMap<String, Stake>, at: i64) -> (i128, i128) {
         let mut gross = 0;
         // Each of the two nets, at least and at most.
         let mut nets = [(0_i128, 0_i128); 2];
-        for (symbol, Held { filled, buys, sells }) in held {
+        for (symbol, Stake { held, buys, sells }) in held {
             let (low, high) = self.prices_of(symbol, at);
             let ends = [filled + buys, filled - sells];
             for (net, quantity) in nets.iter_mut().zip(ends) {

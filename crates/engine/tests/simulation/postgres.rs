@@ -1,7 +1,7 @@
 //! Some of the same on PostgreSQL: the journal's transactions, locks and crashes are other ones there.
 
 use crate::guarded;
-use crate::random::World;
+use crate::random::{World, new_one, told};
 use crate::scenarios::counts::race;
 use crate::witness::Deep;
 use std::time::Duration;
@@ -16,9 +16,14 @@ const STEPS: usize = 25;
 
 #[test]
 fn a_random_workload() {
-    simulate(async || {
-        let h = Harness::postgres(31, Venue::default()).await;
-        let mut world = World::new(h, 31).await;
+    works(31);
+    new_one(works);
+}
+
+fn works(seed: u64) {
+    told(seed, async || {
+        let h = Harness::postgres(seed, Venue::default()).await;
+        let mut world = World::new(h, seed).await;
         world.faults();
         for step in 0..STEPS {
             let did = world.step().await;

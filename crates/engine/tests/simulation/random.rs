@@ -502,6 +502,7 @@ impl World {
             self.h.stop().await;
         }
         self.h.restart().await;
+        self.witness.restarts.push(self.h.clock.now());
         "restart".to_owned()
     }
 
