@@ -220,7 +220,7 @@ impl Bounds {
         let held = self.held(line, id);
         let of_own = held.get(&line.symbol).copied().unwrap_or_default();
         let worst =
-            if line.sign > 0 { of_own.filled + of_own.buys } else { of_own.sells - of_own.filled };
+            if line.sign > 0 { of_own.held + of_own.buys } else { of_own.sells - of_own.held };
         hold(LimitName::MaxPosition, worst.into());
         hold(LimitName::MaxPositionNotional, worth(&line.symbol, worst, price));
         let (gross, net) = self.account(&held, at);
@@ -264,7 +264,7 @@ impl Bounds {
         let mut held: BTreeMap<String, Stake> = BTreeMap::new();
         for order in all.filter(|order| order.account == line.account) {
             let of_it = held.entry(order.symbol.clone()).or_default();
-            of_it.filled += order.sign * order.filled;
+            of_it.held += order.sign * order.filled;
             let side = if order.sign > 0 { &mut of_it.buys } else { &mut of_it.sells };
             *side += order.open();
         }
@@ -278,7 +278,7 @@ impl Bounds {
         let mut nets = [(0_i128, 0_i128); 2];
         for (symbol, Stake { held, buys, sells }) in held {
             let (low, high) = self.prices_of(symbol, at);
-            let ends = [filled + buys, filled - sells];
+            let ends = [held + buys, held - sells];
             for (net, quantity) in nets.iter_mut().zip(ends) {
                 let (one, other) = (worth(symbol, quantity, low), worth(symbol, quantity, high));
                 net.0 += one.min(other);
