@@ -38,6 +38,8 @@ const ATTEMPTS_MAX: usize = 256;
 const ENTRIES_UNDER_WAY_MAX: usize = 16;
 const TICK: Duration = Duration::from_millis(100);
 const RESYNC_EVERY: Duration = Duration::from_secs(1);
+/// A change of an order is committed within this after its own time, or its reading comes a second later.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// An order that stays unknown so long is told to a person (S24).
 const UNKNOWN_ALERT_AFTER: Duration = Duration::from_secs(10);
@@ -98,8 +100,11 @@ pub(crate) struct Dispatcher {
     learned: Vec<(Id<id::Order>, Learned)>,
     learning: bool,
     attempting: bool,
-    resyncing: bool,
+    /// Since when live orders are being read.
+    resyncing: Option<Timestamp>,
     resync_at: Timestamp,
+    /// What has ended since then: the reading may still have it as live.
+    ended: BTreeSet<Id<id::Order>>,
     /// When it was first known, since this node leads, which orders live.
     recovered_at: Timestamp,
     /// Halts, as they are read right before calls.
@@ -117,8 +122,9 @@ impl Dispatcher {
             learned: Vec::new(),
             learning: false,
             attempting: false,
-            resyncing: false,
+            resyncing: None,
             resync_at: Timestamp::default(),
+            ended: BTreeSet::new(),
             recovered_at: Timestamp::default(),
             reading: Arc::default(),
             under_way: JoinSet::new(),
@@ -213,6 +219,9 @@ impl Dispatcher {
 
     fn forget(&mut self, order: &Order) {
         self.shared.missing.forget(order.id);
+        if self.resyncing.is_some() {
+            self.ended.insert(order.id);
+        }
         let pair = (order.account_id, order.symbol.clone());
         self.orders.remove(&order.id);
         if let Some(ids) = self.pairs.get_mut(&pair) {
@@ -230,8 +239,9 @@ impl Dispatcher {
         if !self.shared.is_leader() {
             return;
         }
-        if !self.resyncing && self.resync_at <= now {
-            self.resyncing = true;
+        if self.resyncing.is_none() && self.resync_at <= now {
+            self.resyncing = Some(now);
+            self.ended.clear();
             let shared = Arc::clone(&self.shared);
             self.under_way.spawn(async move { Done::Resynced(live::all(&shared.store).await) });
         }
@@ -519,12 +529,14 @@ impl Dispatcher {
     }
 
     fn resynced(&mut self, read: Result<Vec<Order>, tradewarden_store::Error>) {
-        self.resyncing = false;
+        let since = self.resyncing.take().unwrap_or_default();
         let now = self.shared.environment.now();
         self.resync_at = now.plus(RESYNC_EVERY);
         match read {
-            Ok(live) => {
+            Ok(mut live) => {
                 let first = !self.shared.has_recovered();
+                live.retain(|order| !self.ended.contains(&order.id));
+                self.forget_all_but(&live, since);
                 if first {
                     self.recovered_at = now;
                 }
@@ -542,6 +554,22 @@ impl Dispatcher {
                 .filter(|tracked| tracked.order.state != OrderState::Accepted)
                 .map(|tracked| tracked.order.account_id),
         );
+    }
+}
+
+impl Dispatcher {
+    /// Forgets what is not live, though nobody was heard to say so: an exit would wait for its end for ever.
+    /// What changed a moment before the reading may have been committed after it.
+    fn forget_all_but(&mut self, live: &[Order], read_at: Timestamp) {
+        let live: BTreeSet<_> = live.iter().map(|order| order.id).collect();
+        let is_gone = |tracked: &&Tracked| {
+            let is_old = tracked.order.updated_at.plus(COMMITTED_WITHIN) < read_at;
+            is_old && !live.contains(&tracked.order.id)
+        };
+        let gone = self.orders.values().filter(is_gone);
+        for order in gone.map(|tracked| tracked.order.clone()).collect::<Vec<_>>() {
+            self.forget(&order);
+        }
     }
 }
 

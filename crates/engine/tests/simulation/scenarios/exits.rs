@@ -305,3 +305,27 @@ fn s24_a_rest_that_is_rejected_has_ended() {
         s.end().await;
     });
 }
+
+/// S4: an exit waits for another that is under way. Nobody was heard to say that the other has ended (here
+/// the database was changed; in life its end met a reading of the live orders that had begun before): what
+/// is no longer live is forgotten, or no exit of the pair would ever leave again.
+#[test]
+fn s4_an_exit_that_has_ended_unheard_holds_up_no_other() {
+    simulate(async || {
+        let s = Small::with(229, Venue::default(), |_| {}).await;
+        s.accept("BUY", "a").await;
+        s.h.quiet().await;
+        s.h.broker.next_plans(&[FillPlan::Rests.into()]);
+        s.accept("EXIT", "b").await;
+        s.h.elapse(millis(2_000)).await;
+        assert_eq!(s.order(1).await.state, OrderState::Working);
+        let ended = "UPDATE orders SET state = 'canceled', live = 0 WHERE purpose = 'exit'; \
+                     UPDATE exposures SET exit_sell = 0";
+        s.h.change_behind(ended).await;
+        s.h.elapse(millis(10_000)).await;
+        s.accept("EXIT", "c").await;
+        s.h.quiet().await;
+        assert_eq!((s.position().await.as_str(), s.held()), ("0", 0));
+        s.h.finish().await;
+    });
+}
