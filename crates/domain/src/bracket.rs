@@ -186,8 +186,7 @@ impl Levels {
         };
         let loses = |price: Price| price != entry && !gains(price);
         let at = |mark: Mark, gains| {
-            let price = mark.price(side, entry, gains).filter(|price| price.is_positive())?;
-            Some(price.to_step(tick, rounding(side)))
+            mark.price(side, entry, gains).map(|price| price.to_step(tick, rounding(side)))
         };
         let profit = self.take_profit.map(|mark| at(mark, true));
         let loss = self.stop_loss.map(|mark| at(mark, false));
