@@ -100,14 +100,6 @@ impl HaltScope {
         }
     }
 
-    /// The instrument that it names, if it names one.
-    pub const fn symbol(&self) -> Option<&Symbol> {
-        match self {
-            Self::Instrument(symbol) | Self::Pair(_, symbol) => Some(symbol),
-            _ => None,
-        }
-    }
-
     /// The same of the instrument as orders name it.
     #[must_use]
     pub fn without_exchange(self) -> Self {

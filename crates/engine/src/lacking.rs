@@ -6,17 +6,23 @@
 //! left as it is: that is a person's to put right.
 //!
 //! A difference is believed as everywhere (S3): two readings far enough apart, between which nothing was
-//! told. After a restore exits wait until it is known how their pair stands, and no venue's own care is
+//! told. What was believed is kept in memory only, so for some seconds after a start exits wait for the first
+//! readings. After a restore they wait until it is known how their pair stands, and no venue's own care is
 //! relied on: what comes back there is not what the venue remembers.
 
 use crate::Shared;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tradewarden_broker::port::Capability;
 use tradewarden_domain::id::{self, Id};
 use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
+use tradewarden_domain::time::Timestamp;
+
+/// After a start exits wait no longer than this for readings: two, and what these take.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// How an account's pair stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub(crate) enum Standing {
 #[derive(Default)]
 pub(crate) struct Lacking {
     accounts: Mutex<BTreeMap<Id<id::Account>, BTreeMap<Symbol, Standing>>>,
+    /// Since when readings count.
+    since: Mutex<Timestamp>,
 }
 
 impl Lacking {
@@ -64,8 +72,15 @@ impl Lacking {
     }
 
     /// Another node may have traded since: nothing is known any more.
-    pub(crate) fn forget(&self) {
+    pub(crate) fn forget(&self, now: Timestamp) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = now;
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether readings have only begun.
+    fn begins(&self, now: Timestamp) -> bool {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        now < since.plus(READ_WITHIN)
     }
 
     fn of(&self, account: Id<id::Account>, symbol: &Symbol) -> Option<Standing> {
@@ -76,6 +91,12 @@ impl Lacking {
 }
 
 impl Shared {
+    /// Whether a first difference is not yet known to be none.
+    pub(crate) fn doubts_positions(&self) -> bool {
+        let is_restoring = self.is_restored && self.is_restoring();
+        is_restoring || self.lacking.begins(self.environment.now())
+    }
+
     /// How much less the broker holds of a position that exits on `side` close than our book does; `None`
     /// as long as that has to be known and is not.
     pub(crate) fn lacking(
@@ -92,7 +113,7 @@ impl Shared {
             Some(Standing::Even) => Some(Quantity::ZERO),
             Some(Standing::Differs(more)) => Some(side.signed(more).max(Quantity::ZERO)),
             Some(Standing::Unsettled | Standing::Moving) => None,
-            None => Some(Quantity::ZERO).filter(|_| !restoring),
+            None => Some(Quantity::ZERO).filter(|_| !self.doubts_positions()),
         }
     }
 

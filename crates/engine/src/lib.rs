@@ -254,7 +254,7 @@ impl Shared {
             self.unheard.forget_fills();
             *self.unreconciled.lock().unwrap_or_else(PoisonError::into_inner) =
                 self.directory.load().accounts.keys().copied().collect();
-            self.lacking.forget();
+            self.lacking.forget(self.environment.now());
             self.resync();
         }
     }

@@ -361,8 +361,8 @@ impl Reconciler {
                 is_known = false;
             }
         }
-        let is_restoring = self.shared.is_restored && self.shared.is_restoring();
-        self.shared.lacking.note(account.id, standings, is_restoring);
+        let doubts = self.shared.doubts_positions();
+        self.shared.lacking.note(account.id, standings, doubts);
         is_known
     }
 

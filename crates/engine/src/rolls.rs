@@ -26,28 +26,6 @@ use tradewarden_store::{Error, exposures, findings};
 /// Contracts of one organization's table.
 const CONTRACTS_MAX: usize = 1_000;
 
-/// Refuses a continuous symbol where what orders are for is to be named: a halt or a limit of it would
-/// bind nothing. `org` is whose table counts; without one, any.
-pub(crate) fn names_what_trades(
-    shared: &Shared,
-    org: Option<Id<id::Org>>,
-    symbol: &Symbol,
-) -> Result<(), CommandError> {
-    let Some(continuous) = Continuous::of(symbol) else { return Ok(()) };
-    let (directory, now) = (shared.directory.load(), shared.environment.now());
-    let tables = directory.rolls.iter().filter(|(of, _)| org.is_none_or(|org| org == **of));
-    let mut months = tables.filter_map(|(_, table)| table.front(&continuous, now));
-    let Some(month) = months.next() else { return Ok(()) };
-    Err(invalid(
-        "scope",
-        &format_args!(
-            "{symbol} stands for a month that changes, and orders are for months: name {} and those \
-             that are held",
-            month.symbol
-        ),
-    ))
-}
-
 impl Engine {
     pub(crate) fn contract_to_be(
         &self,

@@ -13,7 +13,6 @@ use crate::incarnation::is_of_restore;
 use crate::journal::{NotWritten, Urgency};
 use crate::local_halt::{JOURNAL_WAIT, LocalRecord, Resumed};
 use crate::reads::halt_view;
-use crate::rolls::names_what_trades;
 use crate::view::{HaltProgressView, HaltView};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -100,9 +99,6 @@ impl Engine {
         let scope = org.map_or(HaltScope::Global, HaltScope::Org);
         let halt = new.halt(scope, org, actor, environment)?;
         let halt = self.owned(halt, org, actor)?;
-        if let Some(symbol) = halt.scope.symbol() {
-            names_what_trades(&self.parts, halt.org_id, symbol)?;
-        }
         self.is_within(&halt.scope, actor)?;
         if halt.mode == HaltMode::Flatten {
             self.may_flatten(&halt.scope, actor)?;

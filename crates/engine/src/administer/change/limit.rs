@@ -10,7 +10,6 @@ use crate::directory::Directory;
 use crate::effects::Effects;
 use crate::free_text::binds;
 use crate::reads::limit_view;
-use crate::rolls::names_what_trades;
 use crate::tag::IfMatch;
 use crate::{Engine, Shared};
 use serde_json::{Value, json};
@@ -38,9 +37,6 @@ impl Engine {
             || !reaches(&self.parts, actor, &scope)
         {
             return Err(CommandError::NotFound);
-        }
-        if let LimitScope::Instrument(symbol) = &scope {
-            names_what_trades(&self.parts, Some(org), symbol)?;
         }
         may_stand(new.name, &scope, new.value.units())?;
         let (name, wanted) = (new.name, scope.clone());

@@ -14,7 +14,6 @@ use crate::effects::Effects;
 use crate::free_text::without_card_number;
 use crate::people::FOUR_EYES_OF_LIMITS;
 use crate::reads::page_size;
-use crate::rolls::names_what_trades;
 use crate::view::{LimitChangeView, LimitValueView, LimitsView, Page, PolicyView, VersionView};
 use crate::{Engine, Shared};
 use serde_json::{Map, Value, json};
@@ -90,11 +89,6 @@ impl Engine {
             // What there was once may stay bounded; only what is new must be there.
             if known.value(scope, name).is_none() && !is_there(&directory, org, scope) {
                 return Err(invalid("limits", &format_args!("{name} of {scope}: there is none")));
-            }
-            if let LimitScope::Instrument(symbol) = scope
-                && known.value(scope, name).is_none()
-            {
-                names_what_trades(&self.parts, Some(org), symbol)?;
             }
         }
         let dry_run = import.dry_run;

@@ -415,8 +415,8 @@ fn c16_a_restore_ends_invitations() {
         Harness::change_copy(
             &copy,
             "INSERT INTO invitations (id, org_id, email, email_key, role, token_hash, created_at, \
-             expires_at) SELECT zeroblob(16), id, 'eve@example.com', 'eve@example.com', \
-             'administrator', zeroblob(32), 0, 9000000000000000 FROM organizations",
+             expires_at, code) SELECT zeroblob(16), id, 'eve@example.com', 'eve@example.com', \
+             'administrator', zeroblob(32), 0, 9000000000000000, zeroblob(32) FROM organizations",
         );
         let begun = s.h.restore(&copy).await;
         assert_eq!(begun.invitations_ended, 1);
