@@ -6,8 +6,8 @@
 //! left as it is: that is a person's to put right.
 //!
 //! A difference is believed as everywhere (S3): two readings far enough apart, between which nothing was
-//! told. What was believed is kept in memory only, so for some seconds after a start exits wait for the first
-//! readings. After a restore they wait until it is known how their pair stands, and no venue's own care is
+//! told. What was believed is kept in memory only, so after a start a first difference is waited out; a broker
+//! that is not heard holds up no exit then (C14). After a restore they wait until it is known how their pair stands, and no venue's own care is
 //! relied on: what comes back there is not what the venue remembers.
 
 use crate::Shared;
@@ -21,7 +21,7 @@ use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::time::Timestamp;
 
-/// After a start exits wait no longer than this for readings: two, and what these take.
+/// So long after a start a first difference may be one that was believed before.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// How an account's pair stands.
@@ -113,7 +113,7 @@ impl Shared {
             Some(Standing::Even) => Some(Quantity::ZERO),
             Some(Standing::Differs(more)) => Some(side.signed(more).max(Quantity::ZERO)),
             Some(Standing::Unsettled | Standing::Moving) => None,
-            None => Some(Quantity::ZERO).filter(|_| !self.doubts_positions()),
+            None => Some(Quantity::ZERO).filter(|_| !restoring),
         }
     }
 

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tradewarden_domain::day::Day;
 use tradewarden_domain::id::{self, Id};
-use tradewarden_domain::instrument::Symbol;
 use tradewarden_domain::roll::{Continuous, Contract, RollTable};
 use tradewarden_domain::time::Timestamp;
 use tradewarden_store::{Error, exposures, findings};

@@ -24,6 +24,7 @@ mod intake;
 mod judging;
 mod keys;
 mod lacking;
+mod limits;
 mod lists;
 mod lockdown;
 mod losses;
