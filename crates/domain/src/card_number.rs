@@ -10,7 +10,8 @@ const DIGITS_MAX: usize = 19;
 /// Whether a text holds what looks like a card number: 13 to 19 digits, in one piece or in groups with
 /// one space or hyphen between them, that begin like a bank's card (2 to 6) and whose check digit is
 /// right. One in ten of all other numbers that long looks like that, too: the time in milliseconds does
-/// not, because it begins with 1.
+/// not, because it begins with 1, nor a date and time, because of those that begin with 2 only what is
+/// issued counts.
 pub fn holds_card_number(text: &str) -> bool {
     let mut groups: Vec<&str> = Vec::new();
     let mut rest = text;
@@ -38,10 +39,7 @@ fn card_number_at_end(groups: &[&str]) -> Option<usize> {
             return None;
         }
         digits.insert_str(0, group);
-        if digits.len() >= DIGITS_MIN
-            && digits.starts_with(['2', '3', '4', '5', '6'])
-            && has_check_digit(&digits)
-        {
+        if digits.len() >= DIGITS_MIN && is_issued(&digits) && has_check_digit(&digits) {
             return Some(before.saturating_add(1));
         }
     }
@@ -99,6 +97,14 @@ fn position(bytes: &[u8], from: usize, is_meant: impl Fn(&u8) -> bool) -> Option
     Some(from.saturating_add(place))
 }
 
+/// Whether some bank's cards begin so: with 3 to 6, or with 2200 to 2204 (Mir) or 2221 to 2720 (Mastercard) of
+/// 16 digits or more.
+fn is_issued(digits: &str) -> bool {
+    let first: u32 = digits.get(..4).and_then(|first| first.parse().ok()).unwrap_or_default();
+    let of_two = matches!(first, 2_200..=2_204 | 2_221..=2_720) && digits.len() >= 16;
+    of_two || digits.starts_with(['3', '4', '5', '6'])
+}
+
 /// Luhn's formula (ISO/IEC 7812-1 annex B): from the right, every second digit counts twice, by the sum
 /// of its own digits, and the sum of all ends in 0.
 fn has_check_digit(digits: &str) -> bool {
@@ -143,6 +149,17 @@ mod tests {
         assert_eq!(grouped, b"9999 9999-9999 1111, and \xff 9999-9999-9999-4444");
         for none in ["", "1795371098268", "0.4111111111111111", "411111111111111", "a4 1 1"] {
             assert_eq!(masked(none.as_bytes()), None, "{none}");
+        }
+        // A date and time is none, though one in ten has the check digit.
+        for minute in 0..60 {
+            for time in [format!("2026112315{minute:02}00"), format!("20261123-16{minute:02}00000")]
+            {
+                assert_eq!(
+                    (masked(time.as_bytes()), holds_card_number(&time)),
+                    (None, false),
+                    "{time}"
+                );
+            }
         }
     }
 

@@ -230,8 +230,8 @@ async fn look(shared: &Shared) -> Result<Seen, Error> {
     Ok(seen)
 }
 
-/// What the legs of a bracket protect, beside these orders; nothing without one. Of what the broker lacks of
-/// a pair no strategy's legs protect anything: nobody knows whose it was.
+/// What the legs of a bracket protect, beside these orders; nothing without one, and nothing that the broker
+/// lacks.
 fn protected(shared: &Shared, place: &Place, exposure: &Exposure, orders: &[Order]) -> Protected {
     let Some(bracket) = exposure.bracket else { return Protected::default() };
     let side = bracket.side.opposite();
@@ -239,7 +239,7 @@ fn protected(shared: &Shared, place: &Place, exposure: &Exposure, orders: &[Orde
     let at_limit =
         at_limit.fold(Quantity::ZERO, |sum, order| sum.saturating_plus(order.reserved()));
     let protected = exposure.protected(side, at_limit);
-    match shared.lacking(place.account_id, &place.symbol, side) {
+    match shared.lacking_of_legs(place.account_id, &place.symbol, side) {
         Some(lacking) => protected.but(lacking),
         None => protected,
     }

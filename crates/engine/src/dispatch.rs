@@ -391,6 +391,7 @@ impl Dispatcher {
             Ok(done) => done,
             Err(error) => {
                 tracing::error!(error = %error, "a dispatch step was lost");
+                self.resyncing = None;
                 self.resync_at = Timestamp::default();
                 return;
             }
@@ -563,7 +564,10 @@ impl Dispatcher {
     fn forget_all_but(&mut self, live: &[Order], read_at: Timestamp) {
         let live: BTreeSet<_> = live.iter().map(|order| order.id).collect();
         let is_gone = |tracked: &&Tracked| {
-            let is_old = tracked.order.updated_at.plus(COMMITTED_WITHIN) < read_at;
+            let changed_at = tracked.order.updated_at;
+            // A time far ahead was written before the clock was set back.
+            let is_old = changed_at.plus(COMMITTED_WITHIN) < read_at
+                || read_at.plus(COMMITTED_WITHIN) < changed_at;
             is_old && !live.contains(&tracked.order.id)
         };
         let gone = self.orders.values().filter(is_gone);

@@ -21,7 +21,8 @@ use tradewarden_domain::money::Quantity;
 use tradewarden_domain::order::Side;
 use tradewarden_domain::time::Timestamp;
 
-/// So long after a start a first difference may be one that was believed before.
+/// So long after a start a first difference may be one that was believed before, and so long an exit waits for
+/// the next reading.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// How an account's pair stands.
@@ -30,9 +31,14 @@ pub(crate) enum Standing {
     /// The broker holds what our book holds.
     Even,
     /// It does not, by this much at several readings: what it holds less what our book holds.
-    Differs(Quantity),
-    /// It differed at one reading.
-    Unsettled,
+    Differs {
+        /// Signed.
+        more: Quantity,
+        /// Several strategies hold something there, and nobody knows whose part it is.
+        is_shared: bool,
+    },
+    /// It differed at one reading; since when that is so.
+    Unsettled(Timestamp),
     /// A fill is on its way: it stands as before.
     Moving,
 }
@@ -46,31 +52,6 @@ pub(crate) struct Lacking {
 }
 
 impl Lacking {
-    /// Notes a reading of an account. A pair that is not among these is even. One that is unsettled was
-    /// settled before, or is `from_doubt`; otherwise a first difference says nothing yet.
-    pub(crate) fn note(
-        &self,
-        account: Id<id::Account>,
-        mut pairs: BTreeMap<Symbol, Standing>,
-        from_doubt: bool,
-    ) {
-        let first = if from_doubt { Standing::Unsettled } else { Standing::Even };
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = accounts.remove(&account).unwrap_or_default();
-        for (symbol, standing) in &mut pairs {
-            let before = known.get(symbol).copied().unwrap_or(first);
-            *standing = match (*standing, before) {
-                (Standing::Moving, before) => before,
-                (Standing::Unsettled, Standing::Differs(_) | Standing::Unsettled) => {
-                    Standing::Unsettled
-                }
-                (Standing::Unsettled, _) => first,
-                (settled, _) => settled,
-            };
-        }
-        accounts.insert(account, pairs);
-    }
-
     /// Another node may have traded since: nothing is known any more.
     pub(crate) fn forget(&self, now: Timestamp) {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = now;
@@ -91,10 +72,33 @@ impl Lacking {
 }
 
 impl Shared {
-    /// Whether a first difference is not yet known to be none.
-    pub(crate) fn doubts_positions(&self) -> bool {
-        let is_restoring = self.is_restored && self.is_restoring();
-        is_restoring || self.lacking.begins(self.environment.now())
+    fn is_compared_anew(&self) -> bool {
+        self.is_restored && self.is_restoring()
+    }
+
+    /// Notes a reading of an account. A pair that is not among these is even. A first difference says nothing
+    /// yet, but after a start, a restore, and where another one was known.
+    pub(crate) fn note_standings(
+        &self,
+        account: Id<id::Account>,
+        mut pairs: BTreeMap<Symbol, Standing>,
+    ) {
+        let (now, restoring) = (self.environment.now(), self.is_compared_anew());
+        let doubts = restoring || self.lacking.begins(now);
+        let lacking = &self.lacking;
+        let mut accounts = lacking.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = accounts.remove(&account).unwrap_or_default();
+        for (symbol, standing) in &mut pairs {
+            *standing = match (*standing, known.get(symbol).copied()) {
+                (Standing::Moving, Some(before))
+                | (Standing::Unsettled(_), Some(before @ Standing::Unsettled(_))) => before,
+                (Standing::Moving, None) if restoring => Standing::Unsettled(now),
+                (Standing::Unsettled(_), None | Some(Standing::Even)) if !doubts => Standing::Even,
+                (Standing::Moving, None) => Standing::Even,
+                (told, _) => told,
+            };
+        }
+        accounts.insert(account, pairs);
     }
 
     /// How much less the broker holds of a position that exits on `side` close than our book does; `None`
@@ -105,15 +109,35 @@ impl Shared {
         symbol: &Symbol,
         side: Side,
     ) -> Option<Quantity> {
-        let restoring = self.is_restored && self.is_restoring();
+        let restoring = self.is_compared_anew();
         if !restoring && self.reduces_natively(account) {
             return Some(Quantity::ZERO);
         }
         match self.lacking.of(account, symbol) {
-            Some(Standing::Even) => Some(Quantity::ZERO),
-            Some(Standing::Differs(more)) => Some(side.signed(more).max(Quantity::ZERO)),
-            Some(Standing::Unsettled | Standing::Moving) => None,
-            None => Some(Quantity::ZERO).filter(|_| !restoring),
+            Some(Standing::Differs { more, .. }) => Some(side.signed(more).max(Quantity::ZERO)),
+            Some(Standing::Unsettled(since)) => {
+                let waits = restoring || self.environment.now() < since.plus(READ_WITHIN);
+                (!waits).then_some(Quantity::ZERO)
+            }
+            None if restoring => None,
+            None | Some(Standing::Even | Standing::Moving) => Some(Quantity::ZERO),
+        }
+    }
+
+    /// The same for what protects a position. No stop waits for a reading but after a restore, and where
+    /// several strategies hold the pair, none loses its stop for what nobody knows to be its own.
+    pub(crate) fn lacking_of_legs(
+        &self,
+        account: Id<id::Account>,
+        symbol: &Symbol,
+        side: Side,
+    ) -> Option<Quantity> {
+        if self.is_compared_anew() {
+            return self.lacking(account, symbol, side);
+        }
+        match self.lacking.of(account, symbol) {
+            Some(Standing::Differs { is_shared: true, .. }) => Some(Quantity::ZERO),
+            _ => self.lacking(account, symbol, side).or(Some(Quantity::ZERO)),
         }
     }
 

@@ -320,9 +320,12 @@ impl Reconciler {
             *slot = slot.saturating_add(position.quantity.units());
         }
         let mut held: BTreeMap<Symbol, Exposure> = BTreeMap::new();
+        let mut parts: BTreeMap<Symbol, usize> = BTreeMap::new();
         for (place, exposure) in ours {
             let slot = differences.entry(place.symbol.clone()).or_default();
             *slot = slot.saturating_sub(exposure.quantity.units());
+            let count = parts.entry(place.symbol.clone()).or_default();
+            *count = count.saturating_add(usize::from(!exposure.quantity.is_zero()));
             let sum = held.entry(place.symbol).or_default();
             *sum = sum.and(&exposure);
         }
@@ -349,20 +352,20 @@ impl Reconciler {
             let before = before.filter(|before| (before.quantity, before.ours) == (quantity, ours));
             let Some(since) = before.map(|before| before.since) else {
                 self.differences.insert(key, Difference { quantity, ours, since: now });
-                standings.insert(symbol, Standing::Unsettled);
+                standings.insert(symbol, Standing::Unsettled(now));
                 is_known = false;
                 continue;
             };
             if since.plus(MISMATCH_AFTER) <= now {
                 self.mismatch(account, &symbol, quantity).await;
-                standings.insert(symbol, Standing::Differs(quantity));
+                let is_shared = parts.get(&symbol).is_some_and(|count| *count > 1);
+                standings.insert(symbol, Standing::Differs { more: quantity, is_shared });
             } else {
-                standings.insert(symbol, Standing::Unsettled);
+                standings.insert(symbol, Standing::Unsettled(now));
                 is_known = false;
             }
         }
-        let doubts = self.shared.doubts_positions();
-        self.shared.lacking.note(account.id, standings, doubts);
+        self.shared.note_standings(account.id, standings);
         is_known
     }
 

@@ -15,17 +15,21 @@ use crate::signals;
 pub(crate) async fn keep(config: &Config, data: &Data, engine: Engine) -> Result<(), Failure> {
     let mut asked = signals::reload()?;
     let mut opened = config.vault.clone();
-    let mut in_use = config.vault.clone();
+    // Unknown after a move that failed: then the way back is a move as well.
+    let mut in_use = Some(config.vault.clone());
     while asked.recv().await.is_some() {
         let moved = match config.with_key_sources_now() {
-            Ok(now) if now.vault == in_use => continue,
-            Ok(now) => moved(&now, data, &engine, &mut opened).await.map(|()| now.vault),
+            Ok(now) if in_use.as_ref() == Some(&now.vault) => continue,
+            Ok(now) => {
+                in_use = None;
+                moved(&now, data, &engine, &mut opened).await.map(|()| now.vault)
+            }
             Err(failure) => Err(failure),
         };
         match moved {
             Ok(vault) => {
                 tracing::info!(source = vault.source.word(), "the key sources were exchanged");
-                in_use = vault;
+                in_use = Some(vault);
             }
             Err(failure) => {
                 tracing::error!(%failure, "the key sources stay as they were");

@@ -87,7 +87,11 @@ fn waits_for_reading(shared: &Shared, book: &Book, order: &Order, change: &Chang
         && grows
         && !order.cancel_requested
         && change.send_by.is_none_or(|by| by >= book.now)
-        && shared.lacking(order.account_id, &order.symbol, order.side).is_none()
+        && match order.leg {
+            Some(_) => shared.lacking_of_legs(order.account_id, &order.symbol, order.side),
+            None => shared.lacking(order.account_id, &order.symbol, order.side),
+        }
+        .is_none()
 }
 
 /// What is added to an exit is at most what is held now and no other order is for (S4).

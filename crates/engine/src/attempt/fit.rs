@@ -134,9 +134,14 @@ pub(super) fn room(shared: &Shared, book: &Book, exit: &Order) -> Room {
         || gone.clone().any(|other| other.purpose == Purpose::Entry);
     let is_being_left = asked_back.any(|other| is_within(other, EXITS_WAITED_FOR, book.now));
     let pair = book.pair_there(place.account_id, &place.symbol, exit.side);
-    let lacking = shared.lacking(place.account_id, &place.symbol, exit.side);
+    let (account, symbol) = (place.account_id, &place.symbol);
+    let lacking = match exit.leg {
+        Some(_) => shared.lacking_of_legs(account, symbol, exit.side),
+        None => shared.lacking(account, symbol, exit.side),
+    };
+    // What a leg has filled untold is a part of what the broker lacks.
     let pair = match lacking {
-        Some(lacking) => pair.saturating_minus(untold_of_pair).saturating_minus(lacking),
+        Some(lacking) => pair.saturating_minus(untold_of_pair.max(lacking)),
         None => Quantity::ZERO,
     };
     let there = book.exposure(&place).there(exit.side).saturating_minus(untold_of_own);

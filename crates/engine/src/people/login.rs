@@ -89,7 +89,9 @@ impl Engine {
         let user = row.user.id;
         let enrolled = factors::of_user(&self.parts.store, user).await;
         let mut enrolled = enrolled.map_err(|error| away(&error))?;
-        enrolled.retain(|factor| factor.confirmed_at.is_some());
+        // One that was changed past the gateway counts, confirmed or not: it is no way around a factor.
+        enrolled
+            .retain(|factor| factor.confirmed_at.is_some() || !self.parts.is_whole_factor(factor));
         if enrolled.is_empty() {
             return Ok(None);
         }
@@ -124,14 +126,16 @@ impl Engine {
         Ok(Some(asked.into()))
     }
 
-    /// Checks a person's own password once more.
+    /// Checks a person's own password once more. An e-mail that was changed past the gateway may lead to
+    /// somebody else's.
     pub(super) async fn check_password(
         &self,
-        email: &str,
+        (user, email): (Id<id::User>, &str),
         password: &Entered,
         client: &Client,
     ) -> Result<(), CommandError> {
-        self.checked(email, password, None, client).await.map(|_| ())
+        let known = self.checked(email, password, None, client).await?;
+        if known.row.user.id == user { Ok(()) } else { Err(failed()) }
     }
 
     async fn checked(

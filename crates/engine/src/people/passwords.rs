@@ -125,7 +125,7 @@ impl Engine {
     ) -> Result<Said, CommandError> {
         let row = users::find(&self.parts.store, person.user_id).await;
         let row = row.map_err(|error| away(&error))?.ok_or_else(failed)?;
-        self.check_password(&row.user.email, &change.current, client).await?;
+        self.check_password((row.user.id, &row.user.email), &change.current, client).await?;
         let orgs = self.org_ids_of(person.user_id);
         let hash = self.hash_password(&change.new, &row.user.email, &orgs).await?;
         let (user, session) = (person.user_id, person.session_id);
