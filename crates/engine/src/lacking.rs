@@ -7,8 +7,8 @@
 //!
 //! A difference is believed as everywhere (S3): two readings far enough apart, between which nothing was
 //! told. What was believed is kept in memory only, so after a start a first difference is waited out; a broker
-//! that is not heard holds up no exit then (C14). After a restore they wait until it is known how their pair stands, and no venue's own care is
-//! relied on: what comes back there is not what the venue remembers.
+//! that is not heard holds up no exit then (C14). After a restore exits wait until it is known how their pair
+//! stands, and no venue's own care is relied on: what comes back there is not what the venue remembers.
 
 use crate::Shared;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! Exchanging key sources while everything runs: the new one is used beside those there are, every data key
 //! is wrapped anew by it, and only then is what is wanted no more let go of.
 //!
-//! What fails before the first data key is wrapped leaves everything as it was. What fails afterwards leaves
-//! the old source as the one that wraps, and the new one beside it, for some data keys open with it alone.
+//! A new source that does not answer leaves everything as it was. What fails afterwards leaves the old source
+//! as the one that wraps, and the new one beside it, for some data keys may open with it alone.
 
 use super::{Engine, source_away};
 use crate::actor::Actor;
